@@ -1,0 +1,32 @@
+"""Database records, one noun a file. Knows columns and constraints, not behaviour.
+
+Language models are not meant by this name: see `docs/glossary.md`.
+"""
+
+from models.api_keys import ApiKey, Organization
+from models.base import Base
+from models.base_models import BaseModelRecord
+from models.checkpoints import Checkpoint
+from models.deployments import Deployment, Engine
+from models.files import File
+from models.jobs import Job, JobEvent
+from models.metrics import Metric, PairScore, Sample
+from models.outbox import IdempotencyKey, OutboxMessage
+
+__all__ = [
+    "ApiKey",
+    "Base",
+    "BaseModelRecord",
+    "Checkpoint",
+    "Deployment",
+    "Engine",
+    "File",
+    "IdempotencyKey",
+    "Job",
+    "JobEvent",
+    "Metric",
+    "Organization",
+    "OutboxMessage",
+    "PairScore",
+    "Sample",
+]

@@ -1,0 +1,28 @@
+"""Registered base models: a name, where its files lie, and what the check of them found."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Owned
+
+
+class BaseModelStatus(StrEnum):
+    DOWNLOADING = "downloading"
+    READY = "ready"
+    ERROR = "error"
+
+
+class BaseModelRecord(Owned, Base):
+    __tablename__ = "base_models"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str]
+    revision: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default=BaseModelStatus.READY)
+    error: Mapped[str | None]
+    # The answer of `python -m orpo.check_model`: architecture, sizes, hashes.
+    info: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    deleted_at: Mapped[datetime | None]

@@ -1,0 +1,35 @@
+"""Committed checkpoints. The row is the commit: what has none is not a checkpoint."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Created
+
+
+class WeightsKind(StrEnum):
+    ADAPTER = "adapter"
+    FULL = "full"
+
+
+class Checkpoint(Created, Base):
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "step"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    generation: Mapped[int]
+    step: Mapped[int]
+    # Relative to the runs folder: `<job id>/g<generation>/checkpoints/step-000500`.
+    path: Mapped[str]
+    kind: Mapped[str]
+    sha256: Mapped[str]
+    size_bytes: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+    # `ft:<base>:<org>:<suffix>:<id>:ckpt-step-<n>`, by which it can be served.
+    model: Mapped[str] = mapped_column(unique=True)
+    # Set when resume state was pruned or the files were found damaged.
+    damaged_at: Mapped[datetime | None]

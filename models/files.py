@@ -1,0 +1,32 @@
+"""Uploaded preference files and the report of their validation."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Owned
+
+
+class FileStatus(StrEnum):
+    UPLOADED = "uploaded"
+    PROCESSED = "processed"
+    ERROR = "error"
+
+
+class File(Owned, Base):
+    __tablename__ = "files"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    filename: Mapped[str]
+    purpose: Mapped[str]
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    storage_key: Mapped[str]
+    # The accepted rows in their normal form, which is what a job trains on.
+    rows_key: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default=FileStatus.UPLOADED, index=True)
+    status_details: Mapped[str | None]
+    report: Mapped[dict[str, Any] | None]
+    deleted_at: Mapped[datetime | None]

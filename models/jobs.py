@@ -1,0 +1,102 @@
+"""Fine-tuning jobs and their events.
+
+Which state may follow which is said once in `services/jobs.py` and once in the trigger
+of the first migration; a test holds them equal.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Identity, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Created, Owned
+
+
+class JobState(StrEnum):
+    VALIDATING_FILES = "validating_files"
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINALIZING = "finalizing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DesiredState(StrEnum):
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class Job(Owned, Base):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(
+            "ix_jobs_claimable",
+            "priority",
+            "created_at",
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_jobs_leased",
+            "lease_until",
+            postgresql_where=text("state IN ('claimed', 'running', 'finalizing')"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    base_model: Mapped[str] = mapped_column(ForeignKey("base_models.id"))
+    training_file: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
+    validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)
+    # {"type": ..., and every hyperparameter resolved}: `orpo.spec.Method` as JSON.
+    method: Mapped[dict[str, Any]]
+    suffix: Mapped[str | None]
+    seed: Mapped[int]
+    # `metadata` is taken by SQLAlchemy's declarative classes.
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    request_sha256: Mapped[str] = mapped_column(index=True)
+
+    state: Mapped[str] = mapped_column(default=JobState.VALIDATING_FILES, index=True)
+    desired_state: Mapped[str] = mapped_column(default=DesiredState.RUN)
+    priority: Mapped[int] = mapped_column(default=0)
+    # The fence: raised at each claim; a write that carries an older one is refused.
+    generation: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    # Claims that were lost (not made): what the cap on retries counts.
+    attempts: Mapped[int] = mapped_column(default=0)
+    available_at: Mapped[datetime | None]
+
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    error: Mapped[dict[str, Any] | None]
+    # {"pairs", "dropped", "tokens", "steps", ...}: what validation found, before any device.
+    prepared: Mapped[dict[str, Any] | None]
+    # {"step", "steps", "epoch", "eta_s"}
+    progress: Mapped[dict[str, Any] | None]
+    trained_tokens: Mapped[int | None]
+    fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
+    result_files: Mapped[list[str]] = mapped_column(default=list)
+
+
+class JobEvent(Created, Base):
+    __tablename__ = "job_events"
+    __table_args__ = (
+        Index(
+            "uq_job_events_terminal", "job_id", unique=True, postgresql_where=text("terminal")
+        ),
+        Index("ix_job_events_job_id_seq", "job_id", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    generation: Mapped[int]
+    level: Mapped[str] = mapped_column(server_default="info")
+    type: Mapped[str] = mapped_column(server_default="message")
+    message: Mapped[str]
+    data: Mapped[dict[str, Any] | None]
+    terminal: Mapped[bool] = mapped_column(server_default=text("false"))

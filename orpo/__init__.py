@@ -1,0 +1,1 @@
+"""The training core: preference rows in, a tuned policy out. Knows no database and no broker."""

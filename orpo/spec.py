@@ -1,0 +1,180 @@
+"""The typed spec of a training run, as written to `spec.json` in its run directory.
+
+Importable without torch: the API validates with it, the worker writes it, the core reads it.
+Knows nothing of files, jobs or devices beyond the values it holds.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Tuning(StrEnum):
+    LORA = "lora"
+    FULL = "full"
+
+
+class NllTokens(StrEnum):
+    """Which tokens the likelihood term covers (TRL trains `full`, LLaMA-Factory `response`)."""
+
+    RESPONSE = "response"
+    FULL = "full"
+
+
+class NllReduction(StrEnum):
+    """`token`: sum over tokens / global tokens; `sequence`: mean of per-sequence means."""
+
+    TOKEN = "token"
+    SEQUENCE = "sequence"
+
+
+class Turns(StrEnum):
+    """Which assistant turns are trained: the answer alone, or those in the prompt too."""
+
+    LAST = "last"
+    ALL = "all"
+
+
+class Overlong(StrEnum):
+    """What happens to a pair whose prompt leaves no room for an answer within `max_length`."""
+
+    DROP = "drop"
+    TRUNCATE_PROMPT = "truncate_prompt"
+
+
+class Schedule(StrEnum):
+    COSINE = "cosine"
+    LINEAR = "linear"
+    CONSTANT = "constant"
+
+
+class Precision(StrEnum):
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+class Strategy(StrEnum):
+    SINGLE = "single"
+    DDP = "ddp"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+
+class Hyperparameters(Strict):
+    """What every method shares. The same names stand in the API, the CLI and `spec.json`."""
+
+    n_epochs: float = Field(1, gt=0, le=1000, description="Passes over the training pairs.")
+    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps.")
+    batch_size: int = Field(8, ge=1, le=4096, description="Pairs in one optimizer step.")
+    learning_rate: float = Field(8e-6, gt=0, le=1, description="Peak learning rate.")
+    learning_rate_multiplier: float = Field(
+        1, gt=0, le=1000, description="Scales `learning_rate`, as OpenAI's API spells it."
+    )
+    schedule: Schedule = Field(Schedule.COSINE, description="Shape of the rate after warm-up.")
+    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="Share of the steps that warm up.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="AdamW's decoupled weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+
+    tuning: Tuning = Field(Tuning.LORA, description="Train an adapter (lora) or all weights.")
+    lora_rank: int = Field(16, ge=1, le=512, description="Rank of the adapter's matrices.")
+    lora_alpha: float = Field(32, gt=0, description="Scale of the adapter; alpha / rank is applied.")
+    precision: Precision = Field(Precision.BF16, description="Compute in bf16 or fp32.")
+
+    max_length: int = Field(2048, ge=8, le=1_048_576, description="Longest sequence, in tokens.")
+    overlong: Overlong = Field(
+        Overlong.DROP, description="Drop a pair whose prompt is too long, or cut it from the left."
+    )
+    turns: Turns = Field(Turns.LAST, description="Train the last assistant turn, or all of them.")
+    nll_reduction: NllReduction = Field(
+        NllReduction.TOKEN, description="How the likelihood term is averaged."
+    )
+    nll_tokens: NllTokens = Field(
+        NllTokens.RESPONSE, description="Tokens the likelihood term covers."
+    )
+
+    held_out_fraction: float = Field(
+        0.1, ge=0, le=0.5, description="Share held out when no validation file is given."
+    )
+    max_held_out: int = Field(64, ge=0, le=10_000, description="At most this many held-out pairs.")
+    eval_every: int | None = Field(
+        None, ge=1, description="Steps between evaluations; by default a fifth of the run."
+    )
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="Steps between checkpoints; by default a fifth of the run."
+    )
+    n_samples: int = Field(3, ge=0, le=32, description="Held-out prompts answered at evaluations.")
+    sample_tokens: int = Field(64, ge=1, le=2048, description="Longest such answer, in tokens.")
+
+    token_budget: int = Field(
+        2048, ge=8, le=1_048_576, description="Tokens in one forward pass; changes speed, not results."
+    )
+    prefix_sharing: bool = Field(
+        True, description="Compute a pair's prompt once for both answers; changes speed only."
+    )
+    strategy: Strategy = Field(Strategy.SINGLE, description="How work is spread over processes.")
+    processes: int = Field(1, ge=1, le=64, description="Training processes (ranks).")
+
+
+class Orpo(Hyperparameters):
+    """L = NLL(chosen) + lambda * -log sigmoid(log OR), arXiv 2403.07691 section 4."""
+
+    type: Literal["orpo"] = "orpo"
+    lambda_: float = Field(
+        0.1, ge=0, le=100, alias="lambda", description="Weight of the odds-ratio term."
+    )
+
+
+class Supervised(Hyperparameters):
+    """Plain fine-tuning on the chosen side, or on `messages` rows."""
+
+    type: Literal["supervised"] = "supervised"
+
+
+Method = Annotated[Orpo | Supervised, Field(discriminator="type")]
+METHODS: dict[str, type[Orpo] | type[Supervised]] = {"orpo": Orpo, "supervised": Supervised}
+
+
+class RunSpec(Strict):
+    """Everything a training run reads. Paths are absolute and local."""
+
+    job_id: str
+    generation: int = Field(1, ge=1, description="The fence: raised each time the job is claimed.")
+    base_model: str = Field(description="Name shown to people.")
+    base_model_path: Path
+    train_path: Path = Field(description="Accepted rows in their normal form, one JSON a line.")
+    held_out_path: Path | None = None
+    method: Method
+    seed: int = Field(0, ge=0, lt=2**31)
+    resume_from: Path | None = Field(None, description="A committed checkpoint folder, or none.")
+    threads: int | None = Field(None, ge=1, description="CPU threads a rank; by default shared.")
+
+
+_RUN_SPEC = TypeAdapter(RunSpec)
+
+
+def write_spec(spec: RunSpec, run_dir: Path) -> Path:
+    """Write `spec.json` into `run_dir` (made if missing) and return its path."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    path = run_dir / "spec.json"
+    path.write_text(spec.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def read_spec(run_dir: Path) -> RunSpec:
+    """Read `spec.json` of `run_dir`; raises pydantic's ValidationError naming each bad field."""
+    return _RUN_SPEC.validate_json((run_dir / "spec.json").read_bytes())
+
+
+def parse_method(kind: str, hyperparameters: dict[str, Any]) -> Orpo | Supervised:
+    """Build a method from its name and its flat hyperparameters ("auto" means the default).
+
+    Raises KeyError for an unknown method and pydantic's ValidationError for a bad value.
+    """
+    given = {name: value for name, value in hyperparameters.items() if value != "auto"}
+    return METHODS[kind].model_validate(given)

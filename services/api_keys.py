@@ -1,0 +1,125 @@
+"""API keys: made, listed, revoked, recognised. A key's text is shown once and never stored."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Iterable
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models import ApiKey, Organization
+from models.base import new_id
+from services.callers import Caller, Scope
+from services.errors import Conflict, Invalid, NotFound, Unauthenticated
+from services.pages import Page, paginate
+
+PREFIX = "sk-odd-"
+CACHE_S = 5.0
+# What a scope brings with it.
+INCLUDED = {
+    Scope.READ: [Scope.READ],
+    Scope.WRITE: [Scope.READ, Scope.WRITE],
+    Scope.ADMIN: [Scope.READ, Scope.WRITE, Scope.ADMIN],
+}
+# Hash of a good key -> its caller and until when that is believed. Wrong keys are not kept, so it
+# never holds more than there are keys.
+_known: dict[str, tuple[Caller, float]] = {}
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
+
+
+def cached(key: str) -> Caller | None:
+    """Return the caller of a key that was recognised within the last 5 seconds, without a query."""
+    caller, until = _known.get(digest(key), (None, 0.0))
+    return caller if time.monotonic() < until else None
+
+
+def authenticate(session: Session, key: str) -> Caller:
+    """Return whom the key speaks for, or raise Unauthenticated."""
+    sha256 = digest(key)
+    record = session.scalar(
+        select(ApiKey).where(ApiKey.sha256 == sha256, ApiKey.revoked_at.is_(None))
+    )
+    if record is None or not hmac.compare_digest(record.sha256, sha256):
+        raise Unauthenticated(
+            "This API key is not known here, or it was revoked. Check the key and the base URL."
+        )
+    caller = Caller(record.org_id, record.id, frozenset(record.scopes))
+    _known[sha256] = (caller, time.monotonic() + CACHE_S)
+    return caller
+
+
+def create(
+    session: Session, caller: Caller, name: str, scopes: Iterable[str]
+) -> tuple[ApiKey, str]:
+    """Make a key and return its record and its text, which can't be had again.
+
+    A wider scope brings the narrower ones: admin > write > read.
+    """
+    wanted = {part for scope in scopes for part in INCLUDED[Scope(scope)]}
+    if not wanted:
+        raise Invalid("A key needs a scope: read, write or admin.", param="scopes")
+    text = PREFIX + secrets.token_urlsafe(30)
+    return insert(session, caller.org_id, name, text, wanted), text
+
+
+def insert(session: Session, org_id: str, name: str, text: str, scopes: Iterable[str]) -> ApiKey:
+    """Store a key whose text is given: only its hash and a hint of it are kept."""
+    record = ApiKey(
+        id=new_id("key"),
+        org_id=org_id,
+        name=name,
+        hint=f"{text[:10]}...{text[-4:]}",
+        sha256=digest(text),
+        scopes=[scope for scope in Scope if scope in set(scopes)],
+    )
+    session.add(record)
+    session.flush()
+    return record
+
+
+def list_page(
+    session: Session, caller: Caller, *, after: str | None, limit: int, order: str
+) -> Page[ApiKey]:
+    """Return the organisation's keys that were not revoked."""
+    query = select(ApiKey).where(ApiKey.org_id == caller.org_id, ApiKey.revoked_at.is_(None))
+    return paginate(
+        session, query, ApiKey.created_at, ApiKey.id, after=after, limit=limit, order=order
+    )
+
+
+def revoke(session: Session, caller: Caller, key_id: str) -> ApiKey:
+    """End a key, here at once and in other processes within 5 s. The last admin key stays."""
+    # Two requests that each revoke the other's key must not leave the organisation locked out.
+    session.execute(
+        select(Organization.id).where(Organization.id == caller.org_id).with_for_update()
+    )
+    record = session.get(ApiKey, key_id)
+    if record is None or record.org_id != caller.org_id or record.revoked_at is not None:
+        raise NotFound(f"No API key has the id `{key_id}`.", param="key_id")
+    if Scope.ADMIN in record.scopes and _admin_keys(session, caller) == 1:
+        raise Conflict(
+            "This is the last key with the scope `admin`. Create another one first.",
+            param="key_id",
+            code="last_admin_key",
+        )
+    record.revoked_at = func.clock_timestamp()
+    _known.pop(record.sha256, None)
+    session.flush()
+    return record
+
+
+def _admin_keys(session: Session, caller: Caller) -> int:
+    return session.execute(
+        select(func.count())
+        .select_from(ApiKey)
+        .where(
+            ApiKey.org_id == caller.org_id,
+            ApiKey.revoked_at.is_(None),
+            ApiKey.scopes.contains([Scope.ADMIN]),
+        )
+    ).scalar_one()

@@ -1,0 +1,110 @@
+"""Committed checkpoints: registering, naming, finding. Where the row is missing, there is none."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from models import Checkpoint, Job, Organization
+from models.base import new_id
+from models.checkpoints import WeightsKind
+from services import claims
+from services.callers import Caller
+from services.errors import NotFound
+from services.pages import Page, paginate
+from services.settings import get_settings
+
+
+def model_name(session: Session, job: Job) -> str:
+    """`ft:<base>:<org>:<suffix>:<id>`, never reused; a `/` of the base's name becomes `--`."""
+    org = session.get_one(Organization, job.org_id)
+    base = job.base_model.replace("/", "--").replace(":", "-")
+    return f"ft:{base}:{org.name}:{job.suffix or ''}:{job.id.removeprefix('ftjob-')[:12]}"
+
+
+def register(session: Session, job_id: str, generation: int, data: dict[str, Any]) -> Checkpoint:
+    """Make the committed folder that `data` speaks of a checkpoint of the job (fenced).
+
+    `data` is that of the core's `checkpoint` event: step, path within the generation's folder,
+    kind, sha256 of the weights, size_bytes, metrics. A step that was saved again by a later
+    generation replaces the earlier row's content. Saving counts as progress: attempts restart.
+    """
+    job = claims.held(session, job_id, generation)
+    job.attempts = 0
+    values = {
+        "generation": generation,
+        "path": f"{job_id}/g{generation}/{data['path']}",
+        "kind": WeightsKind(data["kind"]),
+        "sha256": data["sha256"],
+        "size_bytes": data["size_bytes"],
+        "metrics": data.get("metrics", {}),
+        "damaged_at": None,
+    }
+    session.execute(
+        insert(Checkpoint)
+        .values(
+            id=new_id("ftckpt"),
+            job_id=job_id,
+            step=data["step"],
+            model=f"{model_name(session, job)}:ckpt-step-{data['step']}",
+            **values,
+        )
+        .on_conflict_do_update(index_elements=["job_id", "step"], set_=values)
+    )
+    return session.scalars(
+        select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.step == data["step"])
+    ).one()
+
+
+def latest(session: Session, job_id: str) -> Checkpoint | None:
+    """Return the undamaged checkpoint of the highest step, or None."""
+    return session.scalar(
+        select(Checkpoint)
+        .where(Checkpoint.job_id == job_id, Checkpoint.damaged_at.is_(None))
+        .order_by(Checkpoint.step.desc())
+        .limit(1)
+    )
+
+
+def mark_damaged(session: Session, checkpoint_id: str) -> None:
+    """Remember that this checkpoint's files don't match their manifest: never resume from it."""
+    session.get_one(Checkpoint, checkpoint_id).damaged_at = func.clock_timestamp()
+
+
+def list_of_job(
+    session: Session, job_id: str, *, after: str | None, limit: int
+) -> Page[Checkpoint]:
+    """Return a page of the job's checkpoints, the newest step first."""
+    query = select(Checkpoint).where(
+        Checkpoint.job_id == job_id, Checkpoint.damaged_at.is_(None)
+    )
+    return paginate(session, query, (Checkpoint.step, Checkpoint.id), after=after, limit=limit)
+
+
+def resolve(session: Session, caller: Caller, model_id: str) -> tuple[Checkpoint, Job]:
+    """Find the checkpoint that a tuned model's id means: a job's result, or one of its steps.
+
+    Raises NotFound with `param` model when the caller has no such model.
+    """
+    job = session.scalar(
+        select(Job).where(Job.fine_tuned_model == model_id, Job.org_id == caller.org_id)
+    )
+    if job is not None and (last := latest(session, job.id)) is not None:
+        return last, job
+    found = session.execute(
+        select(Checkpoint, Job)
+        .join(Job, Job.id == Checkpoint.job_id)
+        .where(Checkpoint.model == model_id, Job.org_id == caller.org_id)
+    ).first()
+    if found is None:
+        raise NotFound(
+            f"There is no model '{model_id}': GET /v1/models lists those there are.", param="model"
+        )
+    return found[0], found[1]
+
+
+def folder(checkpoint: Checkpoint) -> Path:
+    """Return the folder on disk that the checkpoint lies in."""
+    return get_settings().runs_dir / checkpoint.path

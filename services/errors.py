@@ -1,0 +1,60 @@
+"""Errors of the product. They know no HTTP: `api/errors.py` maps them to status codes.
+
+A message is a sentence that tells what to do; `param` names the field that caused it.
+"""
+
+
+class OddsmithError(Exception):
+    """Base of all: `message` for people, `code` for programs, `param` for the field at fault."""
+
+    default_code = "error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or self.default_code
+
+
+class Invalid(OddsmithError):
+    default_code = "invalid_value"
+
+
+class NotFound(OddsmithError):
+    default_code = "not_found"
+
+
+class Conflict(OddsmithError):
+    """The request is well formed but the state forbids it; retrying won't help."""
+
+    default_code = "conflict"
+
+
+class Denied(OddsmithError):
+    default_code = "permission_denied"
+
+
+class Unauthenticated(Denied):
+    default_code = "invalid_api_key"
+
+
+class TooLarge(Invalid):
+    default_code = "too_large"
+
+
+class Mismatch(Invalid):
+    """An idempotency key was used again with another body (HTTP 422)."""
+
+    default_code = "idempotency_mismatch"
+
+
+class Unavailable(OddsmithError):
+    """A part the request needs is down; trying again later may help."""
+
+    default_code = "unavailable"
+
+
+class Fenced(OddsmithError):
+    """A newer claim holds the job: the caller must stop and kill its process tree."""
+
+    default_code = "fenced"

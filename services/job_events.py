@@ -1,0 +1,70 @@
+"""What happened to a job, in order. State changes are recorded by the database itself."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models import Job, JobEvent
+from services import claims
+from services.pages import Page
+
+LEVELS = {"info": "info", "warning": "warn", "warn": "warn", "error": "error"}
+
+
+def record(
+    session: Session,
+    job_id: str,
+    generation: int,
+    *,
+    message: str,
+    level: str = "info",
+    type_: str = "message",
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Append an event of the run (fenced)."""
+    claims.held(session, job_id, generation)
+    session.add(
+        JobEvent(
+            job_id=job_id,
+            generation=generation,
+            level=LEVELS.get(level, "info"),
+            type=type_,
+            message=message,
+            data=data,
+        )
+    )
+
+
+def list_events(session: Session, job_id: str, *, after: str | None, limit: int) -> Page[JobEvent]:
+    """Return a page of events, newest first, as OpenAI's API does. `after` is an event's id."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id)
+    if after is not None:
+        query = query.where(JobEvent.seq < seq_of(after))
+    found = session.scalars(query.order_by(JobEvent.seq.desc()).limit(limit + 1)).all()
+    return Page(list(found[:limit]), has_more=len(found) > limit)
+
+
+def since(session: Session, job_id: str, seq: int, limit: int = 500) -> list[JobEvent]:
+    """Return events after `seq`, oldest first."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > seq)
+    return list(session.scalars(query.order_by(JobEvent.seq).limit(limit)))
+
+
+def event_id(event: JobEvent) -> str:
+    return f"ftevent-{event.seq}"
+
+
+def seq_of(public_id: str) -> int:
+    """Return the place that an event's public id stands for; an unknown id is before all."""
+    digits = public_id.removeprefix("ftevent-")
+    return int(digits) if digits.isdigit() and len(digits) < 19 else 0
+
+
+def note(
+    session: Session, job: Job, message: str, data: dict[str, Any] | None = None
+) -> None:
+    """Append a message about a job that no worker holds yet; the caller has locked its row."""
+    session.add(
+        JobEvent(job_id=job.id, generation=job.generation, message=message, data=data)
+    )

@@ -1,0 +1,55 @@
+"""The outbox: a wake-up is written beside the change it speaks of, and published after the commit.
+
+A message is a hint, never an assignment; losing or doubling one changes nothing but time.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.orm import Session
+
+from models import OutboxMessage
+
+
+class Task(StrEnum):
+    """Names of the Celery tasks; the part before the dot is the queue they go to."""
+
+    VALIDATE_FILE = "files.validate"
+    DOWNLOAD_BASE = "files.download_base"
+    PREPARE_JOB = "files.prepare_job"
+    TRAIN = "train.run"
+    RECONCILE = "serve.reconcile"
+
+
+def send(session: Session, task: Task, **arguments: Any) -> None:
+    """Put a wake-up for `task` into the outbox of the current transaction."""
+    session.add(OutboxMessage(task=task, arguments=arguments))
+
+
+def dispatch(session: Session, publish: Callable[[str, dict[str, Any]], None], limit: int = 100) -> int:
+    """Publish waiting messages in order and return how many.
+
+    A message whose publishing fails stays for the next round; what was published before it is
+    marked when the caller commits, or published twice if it can't, which is harmless.
+    """
+    waiting = session.scalars(
+        select(OutboxMessage)
+        .where(OutboxMessage.published_at.is_(None))
+        .order_by(OutboxMessage.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for message in waiting:
+        publish(message.task, message.arguments)
+        message.published_at = func.clock_timestamp()
+    return len(waiting)
+
+
+def prune(session: Session, keep_hours: int = 24) -> None:
+    """Forget messages that were published long ago."""
+    age = text(f"interval '{int(keep_hours)} hours'")
+    session.execute(
+        delete(OutboxMessage).where(OutboxMessage.published_at < func.clock_timestamp() - age)
+    )

@@ -1,0 +1,108 @@
+"""Bytes that belong to rows: a local folder or an object store, through fsspec.
+
+Keys are made of ids, never of names that a client chose. Knows no noun and no database.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from services.settings import get_settings
+
+PARTIAL = ".part"
+CHUNK_BYTES = 2**20
+
+
+def _place(key: str) -> tuple[Any, str]:
+    filesystem, root = fsspec.core.url_to_fs(get_settings().storage_root)
+    return filesystem, f"{root.rstrip('/')}/{key}"
+
+
+@contextmanager
+def writing(key: str) -> Iterator[IO[bytes]]:
+    """Open `key` for writing. It exists, synced to disk, once the block has ended without error."""
+    filesystem, path = _place(key)
+    if not isinstance(filesystem, LocalFileSystem):
+        with filesystem.transaction, filesystem.open(path, "wb") as file:
+            yield file
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = tempfile.NamedTemporaryFile(dir=target.parent, suffix=PARTIAL, delete=False)  # noqa: SIM115
+    try:
+        with partial:
+            yield partial
+            partial.flush()
+            os.fsync(partial.fileno())
+        Path(partial.name).replace(target)
+        _sync_folder(target.parent)
+    except BaseException:
+        Path(partial.name).unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    for place in (folder, folder.parent):
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def reading(key: str) -> IO[bytes]:
+    """Open `key` for reading; raises FileNotFoundError."""
+    filesystem, path = _place(key)
+    return filesystem.open(path, "rb")
+
+
+def chunks(key: str) -> Iterator[bytes]:
+    """Yield the bytes of `key`, 1 MiB at a time."""
+    with reading(key) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+@contextmanager
+def local_copy(key: str) -> Iterator[Path]:
+    """Give a path to read `key` at: its own where storage is a folder, else a temporary copy."""
+    filesystem, path = _place(key)
+    if isinstance(filesystem, LocalFileSystem):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        with filesystem.open(path, "rb") as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, CHUNK_BYTES)
+        yield copy
+
+
+def delete(key: str | None) -> None:
+    """Remove `key`; nothing happens where there is none."""
+    if key is not None:
+        filesystem, path = _place(key)
+        with suppress(FileNotFoundError):
+            filesystem.rm_file(path)
+
+
+def remove_partial(older_than_s: float = 86_400) -> int:
+    """Remove what uploads left that a crash cut short, and return how many there were."""
+    filesystem, root = _place("")
+    if not isinstance(filesystem, LocalFileSystem):
+        return 0  # An object store shows nothing of an upload that did not end.
+    stale = [
+        path
+        for path in Path(root).rglob(f"*{PARTIAL}")
+        if path.stat().st_mtime < time.time() - older_than_s
+    ]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)

@@ -1,0 +1,66 @@
+"""Run a verb of the training core, `python -m orpo.<verb>`, in a process without credentials.
+
+The core is never imported here: it needs torch, and this process may not have it.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from services.settings import get_settings
+
+# What a Python with torch needs to run, on CPU and on CUDA. Nothing else passes.
+ALLOWED = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
+    "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS", "HF_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR",
+)  # fmt: skip
+# The mark by which each process of a tree is found again, whoever its parent has become.
+MARK = "ODDSMITH_TREE"
+
+
+def environment(mark: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a process without credentials, marked as part of `mark`'s tree."""
+    passed = {name: os.environ[name] for name in ALLOWED if name in os.environ}
+    offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    return {**passed, **offline, **(extra or {}), MARK: mark}
+
+
+class VerbError(Exception):
+    """A verb ended badly. `error` is its {"code", "message", "hint", "param"}."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error.get("message"))
+        self.error = error
+
+
+def run_verb(verb: str, *arguments: str, timeout_s: float = 600) -> dict[str, Any]:
+    """Run `python -m orpo.<verb>` and return the JSON object that is its last line.
+
+    Raises VerbError with {"code", "message", "hint", "param"}.
+    """
+    command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            env=environment(" ".join(command)),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"orpo.{verb} did not end within {timeout_s:.0f} s."
+        raise VerbError({"code": "timeout", "message": message}) from None
+    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    try:
+        answer = json.loads(lines[-1])
+    except (IndexError, json.JSONDecodeError):
+        tail = done.stderr.decode(errors="replace").strip()[-500:]
+        message = f"orpo.{verb} ended with code {done.returncode}: {tail or 'it printed nothing'}"
+        raise VerbError({"code": "internal", "message": message}) from None
+    if "error" in answer or done.returncode != 0:
+        raise VerbError(answer.get("error", {"code": "internal", "message": lines[-1]}))
+    return answer

@@ -1,0 +1,1 @@
+"""Background work: Celery tasks and the keeper. Knows services; no HTTP, no torch."""

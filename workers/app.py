@@ -1,0 +1,56 @@
+"""The Celery application. A message is only a wake-up: what is to be done stands in Postgres."""
+
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_shutting_down
+
+from services import logs
+from services.queue import Task
+from services.settings import get_settings
+
+# Set once the worker was asked to stop: a running task saves its work and returns.
+draining = threading.Event()
+
+
+def _queue_of(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
+    return {"queue": name.split(".")[0]} if name in set(Task) else None
+
+
+app = Celery(
+    "oddsmith",
+    broker=get_settings().redis_url or "redis://",
+    include=["workers.files", "workers.jobs", "workers.deployments"],
+)
+app.conf.update(
+    # An early ack loses at most the tasks that ran at a kill, and those the database knows of;
+    # a late one runs long tasks twice as soon as the visibility timeout passes (measured).
+    task_acks_late=False,
+    # One message at a time. A prefetch multiplier of 0 would mean "unlimited".
+    worker_disable_prefetch=True,
+    worker_prefetch_multiplier=1,
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_routes=(_queue_of,),
+    task_create_missing_queues=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # Publishing happens in the keeper's loop, which tries again by itself.
+    task_publish_retry=False,
+    broker_transport_options={"socket_connect_timeout": 5, "socket_timeout": 30},
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    timezone="UTC",
+)
+
+
+@setup_logging.connect
+def _log(**_: Any) -> None:
+    logs.configure()
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    draining.set()

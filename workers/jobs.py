@@ -1,0 +1,45 @@
+"""Celery tasks of fine-tuning jobs. Both are wake-ups: what to do is read from Postgres."""
+
+import logging
+import os
+import socket
+
+from sqlalchemy.exc import OperationalError
+
+from services import claims
+from services.database import transaction
+from services.logs import bound
+from services.queue import Task
+from workers import preparation, training
+from workers.app import app, draining
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(name=Task.PREPARE_JOB)
+def prepare_job(job_id: str) -> None:
+    """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
+    with bound(job=job_id):
+        try:
+            preparation.prepare(job_id)
+        except OperationalError:
+            logger.warning("the database is away; the keeper sends this job again")
+        except Exception as error:
+            logger.exception("preparing the data failed")
+            preparation.charge(job_id, f"{type(error).__name__}: {error}")
+
+
+@app.task(name=Task.TRAIN)
+def train() -> None:
+    """Train claimed jobs one after another until none is left, or the worker is to stop."""
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    while not draining.is_set() and (claim := claim_next(worker)) is not None:
+        with bound(job=claim.job_id, generation=claim.generation):
+            logger.info("claimed")
+            training.train(claim)
+
+
+def claim_next(worker: str) -> training.Claim | None:
+    with transaction() as session:
+        job = claims.claim_next(session, worker)
+        return training.describe(session, job) if job is not None else None

@@ -1,0 +1,143 @@
+"""The keeper: loops that publish wake-ups, take back lost jobs and wake what was forgotten.
+
+Many may run; an advisory lock of Postgres lets one work. It holds no state of its own.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, File, Job
+from models.base_models import BaseModelStatus
+from models.files import FileStatus
+from models.jobs import DesiredState, JobState
+from services import claims, deployments, logs, queue
+from services.database import engine, transaction
+from services.queue import Task
+from services.settings import get_settings
+from workers.app import app
+
+logger = logging.getLogger(__name__)
+
+# Any number, as long as it is the same for all keepers of one database.
+LOCK = 0x0DD5
+
+FORGOTTEN_AFTER = text("interval '30 seconds'")
+stopping = threading.Event()
+
+
+def publish(task: str, arguments: dict[str, Any]) -> None:
+    app.send_task(task, kwargs=arguments)
+
+
+def dispatch() -> None:
+    with transaction() as session:
+        queue.dispatch(session, publish)
+
+
+def reap() -> None:
+    with transaction() as session:
+        for job_id in claims.reap(session):
+            logger.warning("took back a job whose worker stopped answering", extra={"job": job_id})
+
+
+def rewake() -> None:
+    """Wake workers for what is waiting, unless a wake-up waits already in that queue."""
+    broker = redis.Redis.from_url(get_settings().redis_url, socket_timeout=5)
+    with transaction() as session:
+        if not broker.llen("train") and _queued(session):
+            queue.send(session, Task.TRAIN)
+        if not broker.llen("serve") and deployments.needs_reconcile(session):
+            queue.send(session, Task.RECONCILE)
+        if not broker.llen("files"):
+            _rewake_files(session)
+
+
+def _queued(session: Session) -> bool:
+    waiting = select(Job.id).where(
+        Job.state == JobState.QUEUED,
+        Job.desired_state == DesiredState.RUN,
+        func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
+    )
+    return session.scalar(waiting.limit(1)) is not None
+
+
+def _rewake_files(session: Session) -> None:
+    old = func.clock_timestamp() - FORGOTTEN_AFTER
+    unread = select(File.id).where(
+        File.status == FileStatus.UPLOADED, File.deleted_at.is_(None), File.created_at < old
+    )
+    for file_id in session.scalars(unread):
+        queue.send(session, Task.VALIDATE_FILE, file_id=file_id)
+    unprepared = select(Job.id).where(
+        Job.state == JobState.VALIDATING_FILES, Job.created_at < old
+    )
+    for job_id in session.scalars(unprepared):
+        queue.send(session, Task.PREPARE_JOB, job_id=job_id)
+    missing = select(BaseModelRecord.id).where(
+        BaseModelRecord.status == BaseModelStatus.DOWNLOADING, BaseModelRecord.created_at < old
+    )
+    for base_id in session.scalars(missing):
+        queue.send(session, Task.DOWNLOAD_BASE, base_model=base_id)
+
+
+def prune() -> None:
+    with transaction() as session:
+        queue.prune(session)
+
+
+LOOPS: list[tuple[Callable[[], None], float]] = [
+    (dispatch, 0.2),
+    (reap, 1.0),
+    (rewake, 2.0),
+    (prune, 600.0),
+]
+
+
+def keep() -> None:
+    """Run every loop at its pace while this process holds the lock and wasn't asked to stop."""
+    due = dict.fromkeys((loop for loop, _ in LOOPS), 0.0)
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(select(func.pg_try_advisory_lock(LOCK))):
+            return
+        logger.info("keeping")
+        while not stopping.is_set():
+            # Raises when the connection is gone, and the lock with it: another keeper may work.
+            connection.execute(select(1))
+            for loop, pace_s in LOOPS:
+                if time.monotonic() >= due[loop]:
+                    _run(loop)
+                    due[loop] = time.monotonic() + pace_s
+            stopping.wait(0.1)
+
+
+def _run(loop: Callable[[], None]) -> None:
+    """A loop that fails (a broker or a database that is away) is tried again at its next turn."""
+    try:
+        loop()
+    except Exception as error:
+        logger.warning("%s failed: %s: %s", loop.__name__, type(error).__name__, error)
+        stopping.wait(1)
+
+
+def main() -> None:
+    logs.configure()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    while not stopping.is_set():
+        try:
+            keep()
+        except Exception as error:
+            logger.warning("the keeper starts again: %s", error)
+        stopping.wait(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""A job's `validating_files`: its rows on local disk, split, and measured with its tokenizer.
+
+Everything that can be wrong with the data is found here, before a device is touched. The step
+may run twice: it writes the same bytes, and only a job still being validated moves on.
+"""
+
+import logging
+import random
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, File, Job
+from models.jobs import DesiredState, JobState
+from orpo.spec import Method, RunSpec, write_spec
+from pydantic import TypeAdapter
+from services import files, job_events
+from services.database import transaction
+from services.queue import Task, send
+from services.settings import get_settings
+from services.verbs import VerbError, run_verb
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(job_id: str) -> None:
+    """Prepare the job's data and queue it, or fail it with the sentence that says why."""
+    with transaction() as session:
+        job = session.get(Job, job_id)
+        if job is None or job.state != JobState.VALIDATING_FILES:
+            return
+        base = session.get_one(BaseModelRecord, job.base_model)
+        training = session.get_one(File, job.training_file)
+        validation = session.get(File, job.validation_file) if job.validation_file else None
+    folder = get_settings().runs_dir / job_id / "data"
+    method = TypeAdapter[Any](Method).validate_python(job.method)
+    held_out_rows = _write_rows(folder, training, validation, method, job.seed)
+    spec = RunSpec(
+        job_id=job_id,
+        base_model=job.base_model,
+        base_model_path=Path(base.path),
+        train_path=folder / "train.jsonl",
+        held_out_path=folder / "held_out.jsonl" if held_out_rows else None,
+        method=method,
+        seed=job.seed,
+    )
+    write_spec(spec, folder)
+    try:
+        prepared, error = run_verb("prepare", str(folder)), None
+    except VerbError as failure:
+        prepared, error = None, failure.error
+    with transaction() as session:
+        _move_on(session, job_id, prepared, error)
+
+
+def _write_rows(
+    folder: Path, training: File, validation: File | None, method: Any, seed: int
+) -> int:
+    """Write `train.jsonl` and `held_out.jsonl`; return how many rows were held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = validation or training
+    n_rows = (source.report or {})["accepted"]
+    if validation is None:
+        wanted = round(n_rows * method.held_out_fraction)
+        # A set of one row is trained on, not measured.
+        wanted = min(wanted, n_rows - 1)
+    else:
+        wanted = n_rows
+    wanted = min(wanted, method.max_held_out)
+    held_out = set(random.Random(seed).sample(range(n_rows), wanted))
+    if validation is not None:
+        _copy(validation, range(n_rows), held_out, folder / "held_out.jsonl")
+        _copy(training, None, None, folder / "train.jsonl")
+    else:
+        _copy(training, range(n_rows), held_out, folder / "held_out.jsonl")
+        _copy(training, range(n_rows), set(range(n_rows)) - held_out, folder / "train.jsonl")
+    return wanted
+
+
+def _copy(file: File, rows: Iterable[int] | None, keep: set[int] | None, to: Path) -> None:
+    temporary = to.with_suffix(".tmp")
+    with files.open_rows(file) as source, temporary.open("wb") as target:
+        if keep is None:
+            shutil.copyfileobj(source, target)
+        else:
+            target.writelines(line for i, line in enumerate(source) if i in keep)
+    temporary.replace(to)
+
+
+def _move_on(
+    session: Session, job_id: str, prepared: dict[str, Any] | None, error: dict[str, Any] | None
+) -> None:
+    job = session.get_one(Job, job_id, with_for_update=True)
+    if job.state != JobState.VALIDATING_FILES:
+        return
+    if error is not None or prepared is None:
+        _fail(job, error or {})
+        return
+    job.prepared = prepared
+    job_events.note(session, job, _summary(prepared), {"kind": "prepared", **prepared})
+    job.state = JobState.QUEUED
+    session.flush()
+    if job.desired_state == DesiredState.PAUSE:
+        job.state = JobState.PAUSED
+    else:
+        send(session, Task.TRAIN)
+
+
+def _fail(job: Job, error: dict[str, Any]) -> None:
+    hint = f" {error['hint']}" if error.get("hint") else ""
+    job.error = {
+        "code": error.get("code") or "internal",
+        "message": f"{error.get('message') or 'The data could not be prepared.'}{hint}",
+        "param": error.get("param"),
+    }
+    job.state = JobState.FAILED
+    job.finished_at = func.clock_timestamp()
+
+
+def _summary(prepared: dict[str, Any]) -> str:
+    train = prepared["train"]
+    dropped = sum(train["dropped"].values())
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(train["dropped"].items()))
+    text = f"{train['pairs']} pairs, {train['tokens']} tokens an epoch, {prepared['steps']} steps"
+    return f"{text}; {dropped} dropped ({reasons})." if dropped else f"{text}; none dropped."
+
+
+def charge(job_id: str, reason: str) -> None:
+    """Count an unexpected failure; after the last one the job fails with it."""
+    with transaction() as session:
+        job = session.get_one(Job, job_id, with_for_update=True)
+        if job.state != JobState.VALIDATING_FILES:
+            return
+        job.attempts += 1
+        if job.attempts >= get_settings().max_attempts:
+            message = f"Preparing the data failed {job.attempts} times: {reason}"
+            _fail(job, {"code": "internal", "message": message})

@@ -1,0 +1,95 @@
+"""Launch a process of the training core and answer for its whole tree.
+
+Knows nothing of jobs or the database.
+"""
+
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from services.settings import get_settings
+from services.verbs import MARK, environment
+
+@dataclass
+class TrainingProcess:
+    """A running `torchrun` and its ranks, found by their mark."""
+
+    popen: subprocess.Popen[bytes]
+    mark: str
+
+    def poll(self) -> int | None:
+        return self.popen.poll()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the ranks, which save a checkpoint and leave.
+
+        Not to torchrun itself: it would kill the ranks after a grace time of its own.
+        """
+        for process in tree(self.mark):
+            if process.pid != self.popen.pid:
+                _signal(process, signal.SIGTERM)
+
+    def kill(self) -> None:
+        kill_tree(self.mark)
+        self.popen.wait()
+
+
+def launch_training(run_dir: Path, processes: int, deadline_file: Path) -> TrainingProcess:
+    """Start `torchrun ... -m orpo.train RUN_DIR` in a session of its own; its log is `train.log`."""
+    mark = str(run_dir)
+    command = [
+        get_settings().train_python, "-m", "torch.distributed.run", "--standalone",
+        f"--nproc-per-node={processes}", "-m", "orpo.train", str(run_dir),
+    ]  # fmt: skip
+    with (run_dir / "train.log").open("ab") as log:
+        popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment(mark, {"ODDSMITH_DEADLINE_FILE": str(deadline_file)}),
+            start_new_session=True,
+        )
+    return TrainingProcess(popen, mark)
+
+
+def extend_deadline(deadline_file: Path, lease_s: float) -> None:
+    """Let the ranks live for 0.8 of a lease from now, by the clock that counts since boot.
+
+    They kill themselves when it passes, so that a worker that froze can't be outlived by them.
+    """
+    temporary = deadline_file.with_suffix(".tmp")
+    temporary.write_text(f"{time.monotonic() + 0.8 * lease_s:.3f}")
+    temporary.replace(deadline_file)
+
+
+def tree(mark: str) -> list[psutil.Process]:
+    """Return every live process that carries `mark` in its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill_tree(mark: str, patience_s: float = 5) -> None:
+    """SIGKILL every process that carries `mark`, also those that it forks meanwhile."""
+    until = time.monotonic() + patience_s
+    while (left := tree(mark)) and time.monotonic() < until:
+        for process in left:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(left, timeout=1)
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass

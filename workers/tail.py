@@ -1,0 +1,132 @@
+"""Follow the files that a training run writes, and store what is new in Postgres in batches.
+
+An offset moves on only after its lines were stored, so that a database that was away loses none.
+"""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services import checkpoints, job_events, metrics
+from services.database import transaction
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+# One transaction's worth of lines: some MB at the most, whatever has piled up.
+LINES_A_BATCH = 2000
+
+
+@dataclass
+class Lines:
+    """The complete lines of one growing file. A torn last line waits for its rest."""
+
+    path: Path
+    offset: int = 0
+    dropped: int = 0
+
+    def read(self) -> tuple[list[Record], int]:
+        """Return new records and the offset behind them; `offset` itself stays."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                raw = file.readlines(LINES_A_BATCH * 1000)
+        except FileNotFoundError:
+            return [], self.offset
+        whole = [line for line in raw[:LINES_A_BATCH] if line.endswith(b"\n")]
+        records = [record for line in whole if (record := self._parse(line)) is not None]
+        return records, self.offset + sum(map(len, whole))
+
+    def _parse(self, line: bytes) -> Record | None:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            return record
+        self.dropped += 1
+        logger.warning("dropped an unreadable line of %s: %r", self.path.name, line[:200])
+        return None
+
+
+@dataclass
+class RunTail:
+    """All files of one generation of a job, and what they have told so far."""
+
+    run_dir: Path
+    job_id: str
+    generation: int
+    steps: int | None = None
+    progress: Record = field(default_factory=dict)
+    # The event that says how the run ended: finished, stopped or error.
+    outcome: Record | None = None
+
+    def __post_init__(self) -> None:
+        self._events, self._metrics, self._pairs, self._samples = (
+            Lines(self.run_dir / f"{name}.jsonl")
+            for name in ("events", "metrics", "pairs", "samples")
+        )
+
+    def flush(self) -> bool:
+        """Store what is new and return whether there was anything.
+
+        Events are read first and stored last: when a checkpoint is registered, every number that
+        the run wrote before it is stored too, and a resumed run leaves no gap.
+        """
+        events = self._events.read()
+        numbers = self._metrics.read()
+        # Lines beyond the batch stay for the next round, and the events wait for them.
+        behind = len(numbers[0]) >= LINES_A_BATCH
+        pairs, samples = self._pairs.read(), self._samples.read()
+        if behind:
+            events = ([], self._events.offset)
+        if not any(records for records, _ in (events, numbers, pairs, samples)):
+            return False
+        with transaction() as session:
+            metrics.write(session, self.job_id, self.generation, numbers[0])
+            metrics.write_pairs(session, self.job_id, self.generation, pairs[0])
+            metrics.write_samples(session, self.job_id, self.generation, samples[0])
+            for event in events[0]:
+                self._store(session, event)
+        files = (self._events, self._metrics, self._pairs, self._samples)
+        for lines, (_, offset) in zip(files, (events, numbers, pairs, samples), strict=True):
+            lines.offset = offset
+        self._learn(events[0], numbers[0])
+        return True
+
+    def drain(self) -> None:
+        """Store everything that is left."""
+        while self.flush():
+            pass
+
+    def _store(self, session: Any, event: Record) -> None:
+        data = event.get("data") or {}
+        if event["type"] == "checkpoint":
+            saved = checkpoints.register(session, self.job_id, self.generation, data)
+            data = {**data, "checkpoint": saved.id, "model": saved.model}
+        job_events.record(
+            session,
+            self.job_id,
+            self.generation,
+            message=event["message"],
+            level=event.get("level", "info"),
+            data={"kind": event["type"], **data},
+        )
+
+    def _learn(self, events: list[Record], numbers: list[Record]) -> None:
+        for event in events:
+            if event["type"] == "started":
+                self.steps = event["data"]["steps"]
+            elif event["type"] in ("finished", "stopped", "error"):
+                self.outcome = event
+        trained = [record for record in numbers if record["split"] == "train"]
+        if trained:
+            values = trained[-1]["values"]
+            self.progress = {
+                "step": trained[-1]["step"],
+                "steps": self.steps,
+                "epoch": values.get("epoch"),
+                "trained_tokens": int(values.get("trained_tokens") or 0),
+            }

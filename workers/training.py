@@ -1,0 +1,197 @@
+"""Run one claimed job to the end of this claim: launch, follow, heartbeat, stop, conclude.
+
+The order of trust: Postgres says who holds the job, the run's files say what happened, and the
+process's exit code is only a hint.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from models.jobs import DesiredState, JobState
+from orpo.spec import RunSpec, write_spec
+from services import checkpoints, claims, results
+from services.database import transaction
+from services.errors import Fenced
+from services.settings import get_settings
+from workers.app import draining
+from workers.process import TrainingProcess, extend_deadline, launch_training
+from workers.tail import RunTail
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.2
+# Ends that another attempt would only repeat.
+FINAL_ERRORS = frozenset({"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data"})
+
+
+@dataclass
+class Claim:
+    """What a worker needs of a job that it has claimed."""
+
+    job_id: str
+    generation: int
+    spec: RunSpec
+    checkpoint_id: str | None
+    run_dir: Path
+
+
+def describe(session: Any, job: Any) -> Claim:
+    """Resolve the claimed job into a spec that reads from nowhere else."""
+    root = get_settings().runs_dir / job.id
+    newest = checkpoints.latest(session, job.id)
+    held_out = root / "data" / "held_out.jsonl"
+    prepared = RunSpec.model_validate_json((root / "data" / "spec.json").read_bytes())
+    spec = prepared.model_copy(
+        update={
+            "generation": job.generation,
+            "held_out_path": held_out if held_out.exists() else None,
+            "resume_from": checkpoints.folder(newest) if newest else None,
+        }
+    )
+    return Claim(
+        job.id, job.generation, spec, newest.id if newest else None, root / f"g{job.generation}"
+    )
+
+
+def train(claim: Claim) -> None:
+    """Train under this claim until the run ends, is stopped, or the claim is lost."""
+    write_spec(claim.spec, claim.run_dir)
+    deadline_file = claim.run_dir / "deadline"
+    extend_deadline(deadline_file, get_settings().lease_s)
+    process = launch_training(claim.run_dir, claim.spec.method.processes, deadline_file)
+    tail = RunTail(claim.run_dir, claim.job_id, claim.generation)
+    try:
+        Supervision(claim, process, tail, deadline_file).follow()
+        process.kill()
+        _with_patience(tail.drain)
+        _with_patience(lambda: _conclude(claim, tail, process.poll()))
+    except Fenced as fenced:
+        logger.warning("%s The training is stopped.", fenced)
+    finally:
+        process.kill()
+
+
+@dataclass
+class Supervision:
+    """The loop around a running training process."""
+
+    claim: Claim
+    process: TrainingProcess
+    tail: RunTail
+    deadline_file: Path
+    running: bool = False
+    stop_asked_at: float | None = None
+    renewed_at: float = field(default_factory=time.monotonic)
+    first_seen: tuple[int, float] | None = None
+
+    def follow(self) -> None:
+        """Return when the process has ended. Raises Fenced once the lease can't be held."""
+        settings = get_settings()
+        beat_at = 0.0
+        while self.process.poll() is None:
+            now = time.monotonic()
+            if now - self.renewed_at > settings.lease_s:
+                raise Fenced(f"The lease of {self.claim.job_id} could not be renewed in time.")
+            try:
+                self.tail.flush()
+                if now >= beat_at:
+                    self._beat()
+                    beat_at = now + settings.heartbeat_s
+            except OperationalError:
+                logger.warning("the database is away; the training goes on until its lease ends")
+            self._enforce_stop(now)
+            time.sleep(TICK_S)
+
+    def _beat(self) -> None:
+        with transaction() as session:
+            if not self.running and self.tail.steps is not None:
+                claims.start(session, self.claim.job_id, self.claim.generation)
+            desired = claims.heartbeat(
+                session, self.claim.job_id, self.claim.generation, self._progress()
+            )
+        self.running = self.tail.steps is not None
+        self.renewed_at = time.monotonic()
+        extend_deadline(self.deadline_file, get_settings().lease_s)
+        if desired != DesiredState.RUN:
+            self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        if self.stop_asked_at is None:
+            self.process.ask_to_stop()
+            self.stop_asked_at = time.monotonic()
+
+    def _enforce_stop(self, now: float) -> None:
+        if draining.is_set():
+            self._ask_to_stop()
+        if self.stop_asked_at is not None and now - self.stop_asked_at > get_settings().drain_s:
+            logger.warning("the training did not stop within %s s", get_settings().drain_s)
+            self.process.kill()
+
+    def _progress(self) -> dict[str, Any] | None:
+        """The newest step, with the time left at the pace seen since this claim's first step."""
+        progress = self.tail.progress
+        if not progress or not progress.get("steps"):
+            return None
+        step, now = progress["step"], time.monotonic()
+        if self.first_seen is None:
+            self.first_seen = (step, now)
+        first_step, first_at = self.first_seen
+        if step == first_step:
+            return progress
+        step_s = (now - first_at) / (step - first_step)
+        return {**progress, "eta_s": round(step_s * (progress["steps"] - step), 1)}
+
+
+def _conclude(claim: Claim, tail: RunTail, returncode: int | None) -> None:
+    """Write the end of this claim as the run's own last event tells it."""
+    job = (claim.job_id, claim.generation)
+    ended = tail.outcome or {"type": "lost", "data": {}}
+    if ended["type"] == "finished":
+        _finish(claim)
+        return
+    with transaction() as session:
+        if ended["type"] == "stopped":
+            claims.release(session, *job)
+        elif (ended.get("data") or {}).get("code") in FINAL_ERRORS:
+            claims.fail(session, *job, _error(ended))
+        else:
+            if (ended.get("data") or {}).get("code") == "damaged_checkpoint" and claim.checkpoint_id:
+                checkpoints.mark_damaged(session, claim.checkpoint_id)
+            reason = ended.get("message") or f"The training process ended with code {returncode}."
+            state = claims.lose(session, *job, reason)
+            logger.warning("the training was lost: %s The job is %s now.", reason, state)
+
+
+def _finish(claim: Claim) -> None:
+    job = (claim.job_id, claim.generation)
+    with transaction() as session:
+        # True also where the database went away after the first of the two transactions.
+        finalizing = claims.held(session, *job).state == JobState.FINALIZING
+        if not finalizing and not claims.finalize(session, *job):
+            claims.release(session, *job)
+            return
+    with transaction() as session:
+        results.register(session, *job)
+
+
+def _error(event: dict[str, Any]) -> dict[str, Any]:
+    data = event.get("data") or {}
+    hint = f" {data['hint']}" if data.get("hint") else ""
+    return {"code": data["code"], "message": f"{event['message']}{hint}", "param": data.get("param")}
+
+
+def _with_patience(step: Any) -> None:
+    """Run a step again while the database is away; a lost lease ends it with Fenced."""
+    until = time.monotonic() + 2 * get_settings().lease_s
+    while True:
+        try:
+            return step()
+        except OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
