@@ -39,7 +39,7 @@ class Deployment(Owned, Base):
     desired: Mapped[str] = mapped_column(default="run")
     status: Mapped[str] = mapped_column(default=DeploymentStatus.PENDING)
     error: Mapped[dict[str, Any] | None]
-    # {"token_ids_equal", "max_logprob_diff", "weights_sha256", ...}
+    # The parity certificate: token ids equal, largest log-prob difference, weights' sha256.
     parity: Mapped[dict[str, Any] | None]
     engine_id: Mapped[str | None] = mapped_column(ForeignKey("engines.id"))
     ready_at: Mapped[datetime | None]

@@ -76,7 +76,7 @@ class Job(Owned, Base):
     error: Mapped[dict[str, Any] | None]
     # {"pairs", "dropped", "tokens", "steps", ...}: what validation found, before any device.
     prepared: Mapped[dict[str, Any] | None]
-    # {"step", "steps", "epoch", "eta_s"}
+    # An object of step, steps, epoch, trained_tokens and eta_s.
     progress: Mapped[dict[str, Any] | None]
     trained_tokens: Mapped[int | None]
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
@@ -86,9 +86,7 @@ class Job(Owned, Base):
 class JobEvent(Created, Base):
     __tablename__ = "job_events"
     __table_args__ = (
-        Index(
-            "uq_job_events_terminal", "job_id", unique=True, postgresql_where=text("terminal")
-        ),
+        Index("uq_job_events_terminal", "job_id", unique=True, postgresql_where=text("terminal")),
         Index("ix_job_events_job_id_seq", "job_id", "seq"),
     )
 

@@ -77,10 +77,8 @@ def list_of_job(
     session: Session, job_id: str, *, after: str | None, limit: int
 ) -> Page[Checkpoint]:
     """Return a page of the job's checkpoints, the newest step first."""
-    query = select(Checkpoint).where(
-        Checkpoint.job_id == job_id, Checkpoint.damaged_at.is_(None)
-    )
-    return paginate(session, query, (Checkpoint.step, Checkpoint.id), after=after, limit=limit)
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.damaged_at.is_(None))
+    return paginate(session, query, Checkpoint.step, Checkpoint.id, after=after, limit=limit)
 
 
 def resolve(session: Session, caller: Caller, model_id: str) -> tuple[Checkpoint, Job]:

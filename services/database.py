@@ -18,7 +18,9 @@ from services.settings import get_settings
 def engine() -> Engine:
     url = get_settings().database_url
     if not url:
-        raise Unavailable("No database is set: start with `oddsmith up` or set ODDSMITH_DATABASE_URL.")
+        raise Unavailable(
+            "No database is set: start with `oddsmith up` or set ODDSMITH_DATABASE_URL."
+        )
     # pre_ping replaces connections that died with the server, so that the pool recovers by itself.
     return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=10)
 

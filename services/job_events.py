@@ -61,10 +61,6 @@ def seq_of(public_id: str) -> int:
     return int(digits) if digits.isdigit() and len(digits) < 19 else 0
 
 
-def note(
-    session: Session, job: Job, message: str, data: dict[str, Any] | None = None
-) -> None:
+def note(session: Session, job: Job, message: str, data: dict[str, Any] | None = None) -> None:
     """Append a message about a job that no worker holds yet; the caller has locked its row."""
-    session.add(
-        JobEvent(job_id=job.id, generation=job.generation, message=message, data=data)
-    )
+    session.add(JobEvent(job_id=job.id, generation=job.generation, message=message, data=data))

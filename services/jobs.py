@@ -113,11 +113,9 @@ def create(
     return job
 
 
-def _remember(
-    session: Session, caller: Caller, key: str, sha256: str, job_id: str
-) -> str | None:
+def _remember(session: Session, caller: Caller, key: str, sha256: str, job_id: str) -> str | None:
     """Store the key, or return the job it stands for. A parallel create waits on the insert."""
-    stored = session.execute(
+    stored = session.scalar(
         insert(IdempotencyKey)
         .values(
             api_key_id=caller.api_key_id or caller.org_id,
@@ -126,13 +124,14 @@ def _remember(
             resource_id=job_id,
         )
         .on_conflict_do_nothing()
+        .returning(IdempotencyKey.key)
     )
-    if stored.rowcount == 1:
+    if stored is not None:
         return None
     known = session.get_one(IdempotencyKey, (caller.api_key_id or caller.org_id, key))
     if known.request_sha256 != sha256:
         raise Mismatch(
-            "This Idempotency-Key was used with another request body: send a new key for a new job.",
+            "This Idempotency-Key was used with another body: send a new key for a new job.",
             param="Idempotency-Key",
         )
     return known.resource_id
@@ -265,7 +264,7 @@ def list_jobs(
     query = select(Job).where(Job.org_id == caller.org_id)
     if metadata:
         query = query.where(Job.metadata_.contains(metadata))
-    return paginate(session, query, (Job.created_at, Job.id), after=after, limit=limit)
+    return paginate(session, query, Job.created_at, Job.id, after=after, limit=limit)
 
 
 def cancel(session: Session, caller: Caller, job_id: str) -> Job:

@@ -30,7 +30,11 @@ def write(
         t = datetime.fromtimestamp(record["t"], UTC)
         for name, value in list(record["values"].items())[:NAMES_A_JOB]:
             rows[*key, name] = {
-                "split": key[0], "step": key[1], "name": name, "value": value, "t": t,
+                "split": key[0],
+                "step": key[1],
+                "name": name,
+                "value": value,
+                "t": t,
             }
     _upsert(session, Metric, job_id, generation, list(rows.values()))
 
@@ -61,7 +65,7 @@ def _upsert(
     if not rows:
         return
     claims.held(session, job_id, generation)
-    # Losing the last numbers in a crash costs a point of a curve, which the resumed run writes anew.
+    # A crash may lose the last numbers of a curve; the resumed run writes them anew.
     session.execute(text("SET LOCAL synchronous_commit = off"))
     table = record.__table__
     keys = [column.name for column in table.primary_key]
@@ -138,9 +142,9 @@ def _buckets(scope: list[Any], x0: int, x1: int, buckets: int) -> Select[Any]:
         .subquery()
     )
     columns = [inner.c[n] for n in ("split", "name", "x0", "x1", "min", "max", "mean")]
-    return select(
-        *columns, inner.c.last_values[1].label("last"), inner.c["count"]
-    ).order_by(inner.c.split, inner.c.name, inner.c.x0)
+    return select(*columns, inner.c.last_values[1].label("last"), inner.c["count"]).order_by(
+        inner.c.split, inner.c.name, inner.c.x0
+    )
 
 
 def after_step(
@@ -175,7 +179,7 @@ def last_values(session: Session, job_id: str, split: str) -> dict[str, float | 
         .distinct(Metric.name)
         .order_by(Metric.name, Metric.step.desc())
     )
-    return {name: value for name, value in session.execute(query)}
+    return dict(session.execute(query).tuples().all())
 
 
 def pairs_before_after(session: Session, job_id: str) -> list[dict[str, Any]]:

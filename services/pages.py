@@ -25,7 +25,7 @@ class Page(Generic[Record]):
 
 def paginate(
     session: Session,
-    query: Select[tuple[Record]],
+    query: Select[Record],
     *keys: Any,
     after: Any = None,
     limit: int = 20,

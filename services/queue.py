@@ -28,7 +28,9 @@ def send(session: Session, task: Task, **arguments: Any) -> None:
     session.add(OutboxMessage(task=task, arguments=arguments))
 
 
-def dispatch(session: Session, publish: Callable[[str, dict[str, Any]], None], limit: int = 100) -> int:
+def dispatch(
+    session: Session, publish: Callable[[str, dict[str, Any]], None], limit: int = 100
+) -> int:
     """Publish waiting messages in order and return how many.
 
     A message whose publishing fails stays for the next round; what was published before it is

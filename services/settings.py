@@ -11,29 +11,47 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ODDSMITH_", extra="ignore", frozen=True)
 
-    var: Path = Field(Path("var"), description="Where everything that is written lies.")
-    database_url: str = Field("", description="postgresql+psycopg://user:password@host/db")
-    redis_url: str = Field("", description="redis://:password@host:port/0")
-    storage_url: str = Field("", description="file:///path or s3://bucket/prefix; uploads lie there.")
-    runs: Path | None = Field(None, description="Run directories; shared by train and serve.")
+    var: Path = Field(default=Path("var"), description="Where everything that is written lies.")
+    database_url: str = Field(default="", description="postgresql+psycopg://user:password@host/db")
+    redis_url: str = Field(default="", description="redis://:password@host:port/0")
+    storage_url: str = Field(
+        default="", description="file:///path or s3://bucket/prefix; uploads lie there."
+    )
+    runs: Path | None = Field(
+        default=None, description="Run directories; shared by train and serve."
+    )
 
-    train_python: str = Field(sys.executable, description="Interpreter that has torch.")
-    vllm_python: str = Field(sys.executable, description="Interpreter that has vLLM.")
+    train_python: str = Field(default=sys.executable, description="Interpreter that has torch.")
+    vllm_python: str = Field(default=sys.executable, description="Interpreter that has vLLM.")
 
-    max_upload_bytes: int = Field(8 * 2**30, description="Largest file that is accepted.")
-    max_body_bytes: int = Field(2**20, description="Largest JSON body.")
-    lease_s: float = Field(30, gt=0, description="A claim that isn't renewed this long is lost.")
-    heartbeat_s: float = Field(3, gt=0, description="How often a worker renews its lease.")
-    max_attempts: int = Field(3, ge=1, description="Lost claims after which a job fails.")
-    retry_delay_s: float = Field(5, ge=0, description="Pause before a lost job is tried again.")
-    drain_s: float = Field(50, gt=0, description="How long a stopping training may take to save.")
+    max_upload_bytes: int = Field(default=8 * 2**30, description="Largest file that is accepted.")
+    max_body_bytes: int = Field(default=2**20, description="Largest JSON body.")
+    lease_s: float = Field(
+        default=30, gt=0, description="A claim that isn't renewed this long is lost."
+    )
+    heartbeat_s: float = Field(default=3, gt=0, description="How often a worker renews its lease.")
+    max_attempts: int = Field(default=3, ge=1, description="Lost claims after which a job fails.")
+    retry_delay_s: float = Field(
+        default=5, ge=0, description="Pause before a lost job is tried again."
+    )
+    drain_s: float = Field(
+        default=50, gt=0, description="How long a stopping training may take to save."
+    )
 
-    engine_memory_gib: float = Field(2, gt=0, description="KV cache of a CPU engine.")
-    engine_memory_share: float = Field(0.45, gt=0, le=1, description="Share of a GPU an engine takes.")
-    engine_start_s: float = Field(600, gt=0, description="How long an engine may take to start.")
-    engine_max_length: int = Field(4096, ge=16, description="Longest context an engine serves.")
+    engine_memory_gib: float = Field(default=2, gt=0, description="KV cache of a CPU engine.")
+    engine_memory_share: float = Field(
+        default=0.45, gt=0, le=1, description="Share of a GPU an engine takes."
+    )
+    engine_start_s: float = Field(
+        default=600, gt=0, description="How long an engine may take to start."
+    )
+    engine_max_length: int = Field(
+        default=4096, ge=16, description="Longest context an engine serves."
+    )
     logprob_tolerance: float = Field(
-        0.35, gt=0, description="Largest difference of a token's log-prob, trainer to engine."
+        default=0.35,
+        gt=0,
+        description="Largest difference of a token's log-prob, trainer to engine.",
     )
 
     @property

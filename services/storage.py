@@ -4,6 +4,7 @@ Keys are made of ids, never of names that a client chose. Knows no noun and no d
 """
 
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -30,32 +31,49 @@ def _place(key: str) -> tuple[Any, str]:
 def writing(key: str) -> Iterator[IO[bytes]]:
     """Open `key` for writing. It exists, synced to disk, once the block has ended without error."""
     filesystem, path = _place(key)
-    if not isinstance(filesystem, LocalFileSystem):
+    if isinstance(filesystem, LocalFileSystem):
+        with _committed(Path(path)) as partial, partial.open("wb") as file:
+            yield file
+    else:
         with filesystem.transaction, filesystem.open(path, "wb") as file:
             yield file
-        return
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = tempfile.NamedTemporaryFile(dir=target.parent, suffix=PARTIAL, delete=False)  # noqa: SIM115
-    try:
-        with partial:
+
+
+@contextmanager
+def writing_path(key: str) -> Iterator[Path]:
+    """Like `writing`, for those who want a path to write to."""
+    filesystem, path = _place(key)
+    if isinstance(filesystem, LocalFileSystem):
+        with _committed(Path(path)) as partial:
             yield partial
-            partial.flush()
-            os.fsync(partial.fileno())
-        Path(partial.name).replace(target)
-        _sync_folder(target.parent)
-    except BaseException:
-        Path(partial.name).unlink(missing_ok=True)
-        raise
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "copy"
+            yield copy
+            filesystem.put_file(str(copy), path)
 
 
-def _sync_folder(folder: Path) -> None:
-    for place in (folder, folder.parent):
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+@contextmanager
+def _committed(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` which is synced and takes its name when the block ends well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        yield partial
+        _sync(partial, os.O_RDONLY)
+        partial.replace(target)
+        _sync(target.parent, os.O_DIRECTORY)
+        _sync(target.parent.parent, os.O_DIRECTORY)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def reading(key: str) -> IO[bytes]:

@@ -15,7 +15,7 @@ draining = threading.Event()
 
 
 def _queue_of(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
-    return {"queue": name.split(".")[0]} if name in set(Task) else None
+    return {"queue": name.partition(".")[0]} if name in set(Task) else None
 
 
 app = Celery(

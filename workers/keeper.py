@@ -76,9 +76,7 @@ def _rewake_files(session: Session) -> None:
     )
     for file_id in session.scalars(unread):
         queue.send(session, Task.VALIDATE_FILE, file_id=file_id)
-    unprepared = select(Job.id).where(
-        Job.state == JobState.VALIDATING_FILES, Job.created_at < old
-    )
+    unprepared = select(Job.id).where(Job.state == JobState.VALIDATING_FILES, Job.created_at < old)
     for job_id in session.scalars(unprepared):
         queue.send(session, Task.PREPARE_JOB, job_id=job_id)
     missing = select(BaseModelRecord.id).where(
@@ -122,7 +120,7 @@ def _run(loop: Callable[[], None]) -> None:
     """A loop that fails (a broker or a database that is away) is tried again at its next turn."""
     try:
         loop()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a loop outlives whatever one turn meets
         logger.warning("%s failed: %s: %s", loop.__name__, type(error).__name__, error)
         stopping.wait(1)
 
@@ -134,7 +132,7 @@ def main() -> None:
     while not stopping.is_set():
         try:
             keep()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the same, for the connection
             logger.warning("the keeper starts again: %s", error)
         stopping.wait(1)
 

@@ -7,17 +7,16 @@ may run twice: it writes the same bytes, and only a job still being validated mo
 import logging
 import random
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, File, Job
 from models.jobs import DesiredState, JobState
 from orpo.spec import Method, RunSpec, write_spec
-from pydantic import TypeAdapter
 from services import files, job_events
 from services.database import transaction
 from services.queue import Task, send
@@ -60,34 +59,33 @@ def prepare(job_id: str) -> None:
 def _write_rows(
     folder: Path, training: File, validation: File | None, method: Any, seed: int
 ) -> int:
-    """Write `train.jsonl` and `held_out.jsonl`; return how many rows were held out."""
+    """Write `train.jsonl` and `held_out.jsonl`; return how many rows were held out.
+
+    Rows are drawn from the validation file, or from the training file, which then lacks them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     source = validation or training
-    n_rows = (source.report or {})["accepted"]
-    if validation is None:
-        wanted = round(n_rows * method.held_out_fraction)
-        # A set of one row is trained on, not measured.
-        wanted = min(wanted, n_rows - 1)
-    else:
-        wanted = n_rows
+    rows = range((source.report or {})["accepted"])
+    # A set of one row is trained on, not measured.
+    wanted = (
+        len(rows) if validation else min(round(len(rows) * method.held_out_fraction), len(rows) - 1)
+    )
     wanted = min(wanted, method.max_held_out)
-    held_out = set(random.Random(seed).sample(range(n_rows), wanted))
-    if validation is not None:
-        _copy(validation, range(n_rows), held_out, folder / "held_out.jsonl")
-        _copy(training, None, None, folder / "train.jsonl")
-    else:
-        _copy(training, range(n_rows), held_out, folder / "held_out.jsonl")
-        _copy(training, range(n_rows), set(range(n_rows)) - held_out, folder / "train.jsonl")
+    # Repeatable from the job's seed; nothing secret depends on it.
+    held_out = set(random.Random(seed).sample(rows, wanted))  # noqa: S311
+    _copy(source, folder / "held_out.jsonl", held_out)
+    _copy(training, folder / "train.jsonl", None if validation else set(rows) - held_out)
     return wanted
 
 
-def _copy(file: File, rows: Iterable[int] | None, keep: set[int] | None, to: Path) -> None:
+def _copy(file: File, to: Path, keep: set[int] | None) -> None:
+    """Copy the rows of `file` whose places are in `keep`, or all of them."""
     temporary = to.with_suffix(".tmp")
     with files.open_rows(file) as source, temporary.open("wb") as target:
         if keep is None:
             shutil.copyfileobj(source, target)
         else:
-            target.writelines(line for i, line in enumerate(source) if i in keep)
+            target.writelines(line for place, line in enumerate(source) if place in keep)
     temporary.replace(to)
 
 

@@ -6,6 +6,7 @@ Knows nothing of jobs or the database.
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil
 
 from services.settings import get_settings
 from services.verbs import MARK, environment
+
 
 @dataclass
 class TrainingProcess:
@@ -39,7 +41,7 @@ class TrainingProcess:
 
 
 def launch_training(run_dir: Path, processes: int, deadline_file: Path) -> TrainingProcess:
-    """Start `torchrun ... -m orpo.train RUN_DIR` in a session of its own; its log is `train.log`."""
+    """Start `torchrun ... -m orpo.train RUN_DIR` in its own session, logging to `train.log`."""
     mark = str(run_dir)
     command = [
         get_settings().train_python, "-m", "torch.distributed.run", "--standalone",
@@ -89,7 +91,5 @@ def kill_tree(mark: str, patience_s: float = 5) -> None:
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass

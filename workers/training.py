@@ -160,7 +160,9 @@ def _conclude(claim: Claim, tail: RunTail, returncode: int | None) -> None:
         elif (ended.get("data") or {}).get("code") in FINAL_ERRORS:
             claims.fail(session, *job, _error(ended))
         else:
-            if (ended.get("data") or {}).get("code") == "damaged_checkpoint" and claim.checkpoint_id:
+            if (ended.get("data") or {}).get(
+                "code"
+            ) == "damaged_checkpoint" and claim.checkpoint_id:
                 checkpoints.mark_damaged(session, claim.checkpoint_id)
             reason = ended.get("message") or f"The training process ended with code {returncode}."
             state = claims.lose(session, *job, reason)
@@ -182,7 +184,11 @@ def _finish(claim: Claim) -> None:
 def _error(event: dict[str, Any]) -> dict[str, Any]:
     data = event.get("data") or {}
     hint = f" {data['hint']}" if data.get("hint") else ""
-    return {"code": data["code"], "message": f"{event['message']}{hint}", "param": data.get("param")}
+    return {
+        "code": data["code"],
+        "message": f"{event['message']}{hint}",
+        "param": data.get("param"),
+    }
 
 
 def _with_patience(step: Any) -> None:

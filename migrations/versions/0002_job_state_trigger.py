@@ -83,8 +83,7 @@ def upgrade() -> None:
     op.execute(GUARD)
     op.execute(RECORD)
     op.execute(
-        "CREATE TRIGGER guard_job BEFORE UPDATE ON jobs "
-        "FOR EACH ROW EXECUTE FUNCTION guard_job()"
+        "CREATE TRIGGER guard_job BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION guard_job()"
     )
     op.execute(
         "CREATE TRIGGER record_job_state AFTER INSERT OR UPDATE OF state ON jobs "

@@ -1,0 +1,1 @@
+"""HTTP only: routes, schemas, errors as OpenAI spells them. Knows services, never torch."""

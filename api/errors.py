@@ -1,0 +1,136 @@
+"""Errors as HTTP: each becomes OpenAI's error object with all four fields, never `{"detail"}`."""
+
+import json
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from services import errors
+
+logger = logging.getLogger("oddsmith.api")
+
+INVALID = "invalid_request_error"
+# The first class that an error is an instance of decides, so subclasses stand before their parents.
+KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
+    (errors.TooLarge, 413, INVALID),
+    (errors.Mismatch, 422, INVALID),
+    (errors.Invalid, 400, INVALID),
+    (errors.NotFound, 404, INVALID),
+    (errors.Conflict, 409, INVALID),
+    (errors.Fenced, 409, INVALID),
+    (errors.Unauthenticated, 401, "authentication_error"),
+    (errors.Denied, 403, "permission_error"),
+    (errors.Unavailable, 503, "service_unavailable"),
+]
+# OpenAI's client repeats a 409 unless it is told not to.
+HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    409: {"x-should-retry": "false"},
+    503: {"Retry-After": "2"},
+}
+# What Starlette raises by itself, as (sentence, code); without a sentence its own is used.
+HTTP_ERRORS = {
+    404: ("No such path. See /openapi.json for what there is, all of it under /v1.", "not_found"),
+    405: ("This path does not take that HTTP method; see /openapi.json.", "method_not_allowed"),
+    413: ("", "too_large"),
+}
+
+
+class AsciiJson(JSONResponse):
+    """JSON that can always be encoded, whatever lone surrogate a message quotes."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
+def status_of(error: errors.OddsmithError) -> tuple[int, str]:
+    """The HTTP status and OpenAI's `type` of an error."""
+    return next(
+        ((status, kind) for cls, status, kind in KINDS if isinstance(error, cls)),
+        (500, "server_error"),
+    )
+
+
+def body_of(error: errors.OddsmithError) -> dict[str, Any]:
+    """`{"error": {...}}` as it stands in a response, or in an SSE stream that fails midway."""
+    return error_body(error.message, status_of(error)[1], error.param, error.code)
+
+
+def error_body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> AsciiJson:
+    return AsciiJson(body, status, headers=HEADERS.get(status, {}) | (headers or {}))
+
+
+def server_error() -> AsciiJson:
+    message = "Something went wrong on our side; the log has it under this x-request-id."
+    return respond(500, error_body(message, "server_error", None, "internal"))
+
+
+def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
+    return respond(status_of(error)[0], body_of(error))
+
+
+def on_http_error(_: Request, error: HTTPException) -> AsciiJson:
+    status = error.status_code
+    message = SENTENCES.get(status, error.detail)
+    if status == 413 and error.detail:
+        message = error.detail
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
+        status, "bad_request"
+    )
+    return respond(status, error_body(message, INVALID, None, code), dict(error.headers or {}))
+
+
+def on_validation_error(_: Request, error: RequestValidationError) -> AsciiJson:
+    message, param, code = describe(error.errors()[0])
+    return respond(400, error_body(message, INVALID, param, code))
+
+
+def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
+    """A pydantic error as (sentence, dotted field, code)."""
+    if problem["type"] == "json_invalid":
+        reason = problem.get("ctx", {}).get("error", "it can't be parsed")
+        where = f" at character {problem['loc'][-1]}" if len(problem["loc"]) > 1 else ""
+        return f"The body is not valid JSON{where}: {reason}.", None, "invalid_json"
+    param = ".".join(str(part) for part in problem["loc"][1:]) or None
+    name = f"`{param}`" if param else "The body"
+    if problem["type"] == "missing":
+        return f"{name} is required. Add it to the request.", param, "missing_required_parameter"
+    if problem["type"] == "extra_forbidden":
+        return f"{name} is not known. Remove it or correct its name.", param, "unknown_parameter"
+    return f"{name}: {problem['msg'].rstrip('.')}.", param, "invalid_value"
+
+
+def on_database_down(_: Request, error: Exception) -> AsciiJson:
+    logger.warning("database unavailable: %s", type(error).__name__)
+    down = errors.Unavailable("The database does not answer. Try again in a few seconds.")
+    return respond(503, body_of(down))
+
+
+def on_unstorable(_: Request, error: Exception) -> AsciiJson:
+    logger.info("value refused by the database: %s", type(error).__name__)
+    message = (
+        "The request holds a value that can't be stored: a NUL character, "
+        "half of a surrogate pair, or a number that is too large. Remove it."
+    )
+    return respond(400, body_of(errors.Invalid(message)))
+
+
+def install(app: FastAPI) -> None:
+    """Map every error that a route may raise; what is left becomes a 500 in the middleware."""
+    app.exception_handler(errors.OddsmithError)(on_product_error)
+    app.exception_handler(RequestValidationError)(on_validation_error)
+    app.exception_handler(HTTPException)(on_http_error)
+    for down in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(down, on_database_down)
+    for unstorable in (DataError, UnicodeEncodeError):
+        app.add_exception_handler(unstorable, on_unstorable)

@@ -1,0 +1,73 @@
+"""Around every request: an id, one log line, security headers, and a 500 as an error object."""
+
+import logging
+import secrets
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import server_error
+from services.logs import request_id
+
+logger = logging.getLogger("oddsmith.api")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+}
+QUIET = {"/healthz", "/readyz"}
+
+
+class Requests:
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = Answer(send, f"req_{secrets.token_hex(12)}")
+        started_s = time.perf_counter()
+        token = request_id.set(answer.request_id)
+        try:
+            await self.app(scope, receive, answer.send)
+        except Exception:
+            logger.exception("unhandled error")
+            if answer.status is not None:
+                raise  # The answer has begun: only a broken connection tells the client now.
+            await server_error()(scope, receive, answer.send)
+        finally:
+            log(scope, answer.status, time.perf_counter() - started_s)
+            request_id.reset(token)
+
+
+class Answer:
+    """The way out: notes the status and adds the headers that every answer carries."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.forward, self.request_id = send, request_id
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.request_id
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await self.forward(message)
+
+
+def log(scope: Scope, status: int | None, duration_s: float) -> None:
+    """One line a request, without its query, headers or body: they may hold secrets."""
+    level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
+    facts = {
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "duration_ms": round(duration_s * 1000, 1),
+    }
+    logger.log(level, "request", extra=facts)

@@ -1,0 +1,1 @@
+"""Routes, one noun a file: they read the request, call a service, and shape the answer."""

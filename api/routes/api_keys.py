@@ -1,0 +1,38 @@
+"""`/v1/api_keys`: for administrators."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.deps import Admin, SessionDep
+from api.pages import ListPage, page
+from api.schemas.api_keys import ApiKeyObject, CreateApiKey, CreatedApiKey
+from api.schemas.deleted import Deleted
+from services import api_keys
+from services.pages import Order
+
+router = APIRouter(prefix="/v1/api_keys", tags=["api keys"])
+
+
+@router.post("", summary="Create a key; its text is in this answer only")
+def create(session: SessionDep, caller: Admin, body: CreateApiKey) -> CreatedApiKey:
+    record, text = api_keys.create(session, caller, body.name, body.scopes)
+    return CreatedApiKey(**ApiKeyObject.from_record(record).model_dump(), key=text)
+
+
+@router.get("", summary="List keys")
+def list_keys(
+    session: SessionDep,
+    caller: Admin,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    order: Order = Order.DESC,
+) -> ListPage[ApiKeyObject]:
+    found = api_keys.list_page(session, caller, after=after, limit=limit, order=order)
+    return page([ApiKeyObject.from_record(record) for record in found.items], found.has_more)
+
+
+@router.delete("/{key_id}", summary="Revoke a key")
+def revoke(session: SessionDep, caller: Admin, key_id: str) -> Deleted:
+    record = api_keys.revoke(session, caller, key_id)
+    return Deleted(id=record.id, object="api_key")

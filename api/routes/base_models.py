@@ -1,0 +1,92 @@
+"""`/v1/models`: bases and tuned models by name. Ids may hold a slash, so they are path parts."""
+
+from pathlib import PurePath
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from api.deps import Admin, CallerDep, SessionDep
+from api.pages import ListPage, page
+from api.schemas.base_models import ModelObject, RegisterModel
+from api.schemas.deleted import Deleted
+from models import BaseModelRecord
+from services import archive, base_models, catalog, hub, weights
+from services.callers import Caller
+from services.database import transaction
+from services.errors import Conflict, Invalid
+from services.weights import Format
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.post("", summary="Register a base model: a folder, or a hub id with its revision")
+def register(caller: Admin, body: RegisterModel) -> ModelObject:
+    record = from_folder(caller, body) if body.path is not None else from_hub(caller, body)
+    with transaction() as session:
+        return ModelObject.from_record(catalog.get(session, caller, record.id))
+
+
+def from_folder(caller: Caller, body: RegisterModel) -> BaseModelRecord:
+    path = body.path or ""
+    model_id = base_models.check_id(body.id or PurePath(path).name)
+    info = base_models.check_folder(path)
+    with transaction() as session:
+        return base_models.register(session, caller, model_id, path, info)
+
+
+def from_hub(caller: Caller, body: RegisterModel) -> BaseModelRecord:
+    hub_id = body.hub_id or body.id
+    if hub_id is None:
+        raise Invalid("Send `path`, a folder on the server, or `id`, a hub's model.", param="id")
+    model_id = base_models.check_id(body.id or hub_id)
+    commit = hub.resolve(hub_id, body.revision)
+    with transaction() as session:
+        return base_models.begin_download(session, caller, model_id, hub_id, commit)
+
+
+@router.get("", summary="List bases and tuned models, deployed or not")
+def list_models(session: SessionDep, caller: CallerDep) -> ListPage[ModelObject]:
+    return page([ModelObject.from_record(model) for model in catalog.list_all(session, caller)])
+
+
+# Before the route of one model, whose path would swallow this one.
+@router.get(
+    "/{model_id:path}/download",
+    summary="Download a tuned model as a tar stream",
+    response_class=StreamingResponse,
+)
+def download(
+    caller: CallerDep,
+    model_id: str,
+    format: Format = Format.ADAPTER,  # noqa: A002 - the name of the query's field
+) -> StreamingResponse:
+    with transaction() as session:
+        checkpoint, _ = catalog.find_checkpoint(session, caller, model_id)
+    folder = weights.folder_of(checkpoint, format)
+    name = model_id.replace(":", "-").replace("/", "--")
+    headers = {
+        "Content-Length": str(archive.size_bytes(folder)),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.tar",
+    }
+    return StreamingResponse(
+        archive.stream(folder, name), media_type="application/x-tar", headers=headers
+    )
+
+
+@router.get("/{model_id:path}", summary="Retrieve a model")
+def retrieve(session: SessionDep, caller: CallerDep, model_id: str) -> ModelObject:
+    return ModelObject.from_record(catalog.get(session, caller, model_id))
+
+
+@router.delete("/{model_id:path}", summary="Take a base model off the list")
+def delete(session: SessionDep, caller: Admin, model_id: str) -> Deleted:
+    model = catalog.get(session, caller, model_id)
+    if model.kind != catalog.Kind.BASE:
+        raise Conflict(
+            f"`{model_id}` is the result of the job `{model.job_id}` and stays with it. "
+            "To stop serving it, delete its deployment.",
+            param="model",
+        )
+    base_models.delete(session, caller, model_id)
+    return Deleted(id=model_id, object="model")

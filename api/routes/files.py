@@ -1,0 +1,102 @@
+"""`/v1/files`: OpenAI's paths and objects, and beside them the report and a preview of the rows."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api import uploads
+from api.deps import CallerDep, SessionDep, Writer
+from api.pages import ListPage, page
+from api.schemas.deleted import Deleted
+from api.schemas.files import FileObject, FileReport, FileRows
+from services import files, storage
+from services.callers import Caller
+from services.database import transaction
+from services.pages import Order
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+FORM = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": ".jsonl or .json"},
+        "purpose": {"type": "string", "enum": [files.PURPOSE]},
+    },
+}
+BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
+
+
+@router.post("", summary="Upload a preference file", openapi_extra=BODY)
+async def upload(request: Request, caller: Writer) -> FileObject:
+    received = await uploads.receive(request)
+    return await run_in_threadpool(register, caller, received)
+
+
+def register(caller: Caller, received: files.Upload) -> FileObject:
+    try:
+        with transaction() as session:
+            record = files.create(session, caller, received)
+    except BaseException:
+        storage.delete(received.key)
+        raise
+    return FileObject.from_record(record)
+
+
+@router.get("", summary="List files")
+def list_files(
+    session: SessionDep,
+    caller: CallerDep,
+    purpose: str | None = None,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: Order = Order.DESC,
+) -> ListPage[FileObject]:
+    found = files.list_page(session, caller, purpose=purpose, after=after, limit=limit, order=order)
+    return page([FileObject.from_record(record) for record in found.items], found.has_more)
+
+
+@router.get("/{file_id}", summary="Retrieve a file's record")
+def retrieve(session: SessionDep, caller: CallerDep, file_id: str) -> FileObject:
+    return FileObject.from_record(files.get(session, caller, file_id))
+
+
+@router.delete("/{file_id}", summary="Delete a file that no job needs")
+def delete(session: SessionDep, caller: Writer, file_id: str) -> Deleted:
+    return Deleted(id=files.delete(session, caller, file_id).id, object="file")
+
+
+@router.get(
+    "/{file_id}/content",
+    summary="Download a file as it was uploaded",
+    response_class=StreamingResponse,
+)
+def content(session: SessionDep, caller: CallerDep, file_id: str) -> StreamingResponse:
+    record = files.get(session, caller, file_id)
+    headers = {
+        "Content-Length": str(record.size_bytes),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(record.filename)}",
+    }
+    return StreamingResponse(
+        storage.chunks(record.storage_key), media_type="application/octet-stream", headers=headers
+    )
+
+
+@router.get("/{file_id}/report", summary="What validation found, row by row")
+def report(session: SessionDep, caller: CallerDep, file_id: str) -> FileReport:
+    return FileReport(file_id=file_id, **files.report(session, caller, file_id))
+
+
+@router.get("/{file_id}/rows", summary="Preview the accepted rows in their normal form")
+def rows(
+    session: SessionDep,
+    caller: CallerDep,
+    file_id: str,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> FileRows:
+    data, total = files.rows(session, caller, file_id, offset=offset, limit=limit)
+    return FileRows(data=data, offset=offset, total=total, has_more=offset + len(data) < total)

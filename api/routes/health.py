@@ -1,0 +1,20 @@
+"""Is the process alive, and can it serve? Both without a key."""
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from services import health
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="The process is alive")
+async def alive() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="Postgres, Redis and the migrations are ready")
+def ready() -> JSONResponse:
+    missing = health.missing()
+    body = {"status": "unavailable" if missing else "ok", "missing": missing}
+    return JSONResponse(body, 503 if missing else 200)

@@ -1,0 +1,156 @@
+"""`/v1/fine_tuning/jobs`: OpenAI's fine-tuning API, and what a run has measured."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from api import job_stream, sse
+from api.deps import CallerDep, SessionDep, Writer, look_up_job
+from api.pages import ListPage, page
+from api.schemas.jobs import CheckpointObject, CreateJob, JobEventObject, JobObject
+from api.schemas.series import (
+    PairList,
+    PairObject,
+    SampleList,
+    SampleObject,
+    Series,
+    SeriesList,
+)
+from services import checkpoints, job_events, jobs, metrics
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.post("", summary="Create a fine-tuning job")
+def create(
+    session: SessionDep,
+    caller: Writer,
+    body: CreateJob,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    x_stainless_retry_count: Annotated[int, Header()] = 0,
+) -> JobObject:
+    job = jobs.create(
+        session,
+        caller,
+        body.request(),
+        idempotency_key=idempotency_key,
+        is_retry=x_stainless_retry_count > 0,
+    )
+    return JobObject.from_record(job)
+
+
+@router.get("", summary="List jobs, newest first")
+def list_jobs(
+    request: Request,
+    session: SessionDep,
+    caller: CallerDep,
+    after: str | None = None,
+    limit: Limit = 20,
+) -> ListPage[JobObject]:
+    found = jobs.list_jobs(session, caller, after=after, limit=limit, metadata=_metadata(request))
+    return page([JobObject.from_record(job) for job in found.items], found.has_more)
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    """Read `metadata[key]=value` of the query, as OpenAI spells its filter."""
+    return {
+        name[len("metadata[") : -1]: value
+        for name, value in request.query_params.items()
+        if name.startswith("metadata[") and name.endswith("]")
+    }
+
+
+@router.get("/{job_id}", summary="One job")
+def retrieve(session: SessionDep, caller: CallerDep, job_id: str) -> JobObject:
+    return JobObject.from_record(jobs.get(session, caller, job_id))
+
+
+@router.post("/{job_id}/cancel", summary="End a job; what it has saved stays")
+def cancel(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
+    return JobObject.from_record(jobs.cancel(session, caller, job_id))
+
+
+@router.post("/{job_id}/pause", summary="Save a checkpoint and free the device")
+def pause(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
+    return JobObject.from_record(jobs.pause(session, caller, job_id))
+
+
+@router.post("/{job_id}/resume", summary="Go on from the last checkpoint")
+def resume(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
+    return JobObject.from_record(jobs.resume(session, caller, job_id))
+
+
+@router.get("/{job_id}/events", summary="What happened, newest first")
+def list_events(
+    session: SessionDep,
+    caller: CallerDep,
+    job_id: str,
+    after: str | None = None,
+    limit: Limit = 20,
+) -> ListPage[JobEventObject]:
+    jobs.get(session, caller, job_id)
+    found = job_events.list_events(session, job_id, after=after, limit=limit)
+    return page([JobEventObject.from_record(event) for event in found.items], found.has_more)
+
+
+@router.get("/{job_id}/checkpoints", summary="Checkpoints, the newest step first")
+def list_checkpoints(
+    session: SessionDep,
+    caller: CallerDep,
+    job_id: str,
+    after: str | None = None,
+    limit: Limit = 10,
+) -> ListPage[CheckpointObject]:
+    jobs.get(session, caller, job_id)
+    found = checkpoints.list_of_job(session, job_id, after=after, limit=limit)
+    return page([CheckpointObject.from_record(item) for item in found.items], found.has_more)
+
+
+@router.get("/{job_id}/series", summary="Numbers by step, cut into buckets")
+def series(
+    session: SessionDep,
+    caller: CallerDep,
+    job_id: str,
+    keys: Annotated[str, Query(description="`split:name`, separated by commas; empty: all")] = "",
+    x0: Annotated[int, Query(ge=0)] = 0,
+    x1: Annotated[int | None, Query(ge=0)] = None,
+    buckets: Annotated[int, Query(ge=1, le=5000)] = 500,
+    since: Annotated[int | None, Query(ge=0, description="Only steps after this one")] = None,
+) -> SeriesList:
+    jobs.get(session, caller, job_id)
+    known = metrics.keys_of(session, job_id)
+    wanted = [key for key in keys.split(",") if key] or known
+    start = x0 if since is None else max(x0, since + 1)
+    found = metrics.series(session, job_id, wanted, x0=start, x1=x1, buckets=buckets)
+    data: list[dict[str, Any]] = [{"key": key, "points": found.get(key, [])} for key in wanted]
+    return SeriesList(keys=known, data=[Series.model_validate(item) for item in data])
+
+
+@router.get("/{job_id}/pairs", summary="Each held-out pair before and after")
+def list_pairs(session: SessionDep, caller: CallerDep, job_id: str) -> PairList:
+    jobs.get(session, caller, job_id)
+    found = metrics.pairs_before_after(session, job_id)
+    return PairList(data=[PairObject.model_validate(pair) for pair in found])
+
+
+@router.get("/{job_id}/samples", summary="Answers to held-out prompts during training")
+def list_samples(session: SessionDep, caller: CallerDep, job_id: str) -> SampleList:
+    jobs.get(session, caller, job_id)
+    found = metrics.samples_of(session, job_id)
+    return SampleList(
+        data=[SampleObject.model_validate(sample, from_attributes=True) for sample in found]
+    )
+
+
+@router.get("/{job_id}/stream", summary="Follow a job as server-sent events")
+async def stream(
+    caller: CallerDep,
+    job_id: str,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> StreamingResponse:
+    await run_in_threadpool(look_up_job, caller, job_id)
+    return sse.respond(job_stream.follow(caller, job_id, last_event_id))

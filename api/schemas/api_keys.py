@@ -1,0 +1,40 @@
+"""API keys on the wire. Only the answer to a create holds the key's text."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models import ApiKey
+from services.callers import Scope
+
+
+class CreateApiKey(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[Scope] = Field(
+        [Scope.READ, Scope.WRITE], min_length=1, description="admin brings write, write brings read"
+    )
+
+
+class ApiKeyObject(BaseModel):
+    id: str
+    object: Literal["api_key"] = "api_key"
+    name: str
+    hint: str
+    scopes: list[Scope]
+    created_at: int
+
+    @classmethod
+    def from_record(cls, record: ApiKey) -> "ApiKeyObject":
+        return cls(
+            id=record.id,
+            name=record.name,
+            hint=record.hint,
+            scopes=[Scope(scope) for scope in record.scopes],
+            created_at=int(record.created_at.timestamp()),
+        )
+
+
+class CreatedApiKey(ApiKeyObject):
+    key: str = Field(description="Shown this once; only a hash of it is stored.")

@@ -1,0 +1,64 @@
+"""Files, their reports and their rows on the wire."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from models import File
+
+
+class FileObject(BaseModel):
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: Literal["uploaded", "processed", "error"]
+    status_details: str | None
+    sha256: str
+
+    @classmethod
+    def from_record(cls, record: File) -> "FileObject":
+        return cls.model_validate(
+            {
+                "id": record.id,
+                "bytes": record.size_bytes,
+                "created_at": int(record.created_at.timestamp()),
+                "filename": record.filename,
+                "purpose": record.purpose,
+                "status": record.status,
+                "status_details": record.status_details,
+                "sha256": record.sha256,
+            }
+        )
+
+
+class Finding(BaseModel):
+    line: int
+    column: int | None
+    code: str
+    message: str
+
+
+class FileReport(BaseModel):
+    """rows = accepted + the sum of `dropped`; `findings` are the first 100."""
+
+    object: Literal["file.report"] = "file.report"
+    file_id: str
+    rows: int
+    accepted: int
+    dropped: dict[str, int]
+    findings: list[Finding]
+    shape: str | None
+    shapes: dict[str, int]
+
+
+class FileRows(BaseModel):
+    """A piece of the accepted rows in their normal form; `line` is that of the uploaded file."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    offset: int
+    total: int
+    has_more: bool

@@ -1,0 +1,195 @@
+"""Fine-tuning jobs on the wire: OpenAI's object, with what it lacks as extra fields."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models import Checkpoint, Job, JobEvent
+from models.jobs import JobState
+from services import job_events
+from services.errors import Invalid
+from services.jobs import NewJob
+
+# The API shows OpenAI's names: what a worker holds is "running".
+SHOWN = {JobState.CLAIMED: "running", JobState.FINALIZING: "running"}
+DEFAULT_METHOD = "orpo"
+
+
+class CreateJob(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    method: dict[str, Any] | None = Field(
+        None, description='{"type": "orpo", "orpo": {"hyperparameters": {"lambda": 0.1}}}'
+    )
+    hyperparameters: dict[str, Any] | None = Field(
+        None, description="OpenAI's older place for hyperparameters; prefer `method`."
+    )
+    suffix: str | None = None
+    seed: int | None = None
+    metadata: dict[str, str] | None = None
+    integrations: list[Any] | None = Field(None, max_length=0)
+
+    def request(self) -> NewJob:
+        """Raises Invalid when `method` has another shape than OpenAI's."""
+        kind, hyperparameters = self._method()
+        return NewJob(
+            model=self.model,
+            training_file=self.training_file,
+            validation_file=self.validation_file,
+            method=kind,
+            hyperparameters=hyperparameters,
+            suffix=self.suffix,
+            seed=self.seed,
+            metadata=self.metadata or {},
+        )
+
+    def _method(self) -> tuple[str, dict[str, Any]]:
+        given = dict(self.method or {"type": DEFAULT_METHOD})
+        kind = given.pop("type", None)
+        if not isinstance(kind, str):
+            raise Invalid("method needs a type, such as 'orpo'.", param="method.type")
+        settings = given.pop(kind, None) or {}
+        if given:
+            raise Invalid(
+                f"method of type '{kind}' holds its settings under '{kind}'; "
+                f"remove {', '.join(sorted(given))}.",
+                param=f"method.{min(given)}",
+            )
+        if not isinstance(settings, dict) or set(settings) - {"hyperparameters"}:
+            raise Invalid(
+                f"method.{kind} holds one object, hyperparameters.", param=f"method.{kind}"
+            )
+        hyperparameters = settings.get("hyperparameters") or self.hyperparameters or {}
+        if not isinstance(hyperparameters, dict):
+            raise Invalid(
+                "hyperparameters is an object of names and values.",
+                param=f"method.{kind}.hyperparameters",
+            )
+        return kind, hyperparameters
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+    param: str | None = None
+
+
+class JobObject(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    estimated_finish: int | None
+    model: str
+    fine_tuned_model: str | None
+    organization_id: str
+    status: str
+    desired_status: str
+    training_file: str
+    validation_file: str | None
+    result_files: list[str]
+    trained_tokens: int | None
+    seed: int
+    method: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    suffix: str | None
+    metadata: dict[str, str]
+    integrations: list[Any] = []
+    error: JobError | None
+    progress: dict[str, Any] | None
+    prepared: dict[str, Any] | None
+    attempts: int
+    generation: int
+
+    @classmethod
+    def from_record(cls, job: Job) -> "JobObject":
+        hyperparameters = {name: v for name, v in job.method.items() if name != "type"}
+        kind = job.method["type"]
+        return cls(
+            id=job.id,
+            created_at=seconds(job.created_at) or 0,
+            started_at=seconds(job.started_at),
+            finished_at=seconds(job.finished_at),
+            estimated_finish=_estimated_finish(job),
+            model=job.base_model,
+            fine_tuned_model=job.fine_tuned_model,
+            organization_id=job.org_id,
+            status=SHOWN.get(JobState(job.state), job.state),
+            desired_status=job.desired_state,
+            training_file=job.training_file,
+            validation_file=job.validation_file,
+            result_files=job.result_files,
+            trained_tokens=job.trained_tokens,
+            seed=job.seed,
+            method={"type": kind, kind: {"hyperparameters": hyperparameters}},
+            hyperparameters=hyperparameters,
+            suffix=job.suffix,
+            metadata=job.metadata_,
+            error=JobError(**job.error) if job.error else None,
+            progress=job.progress,
+            prepared=job.prepared,
+            attempts=job.attempts,
+            generation=job.generation,
+        )
+
+
+def _estimated_finish(job: Job) -> int | None:
+    eta_s = (job.progress or {}).get("eta_s")
+    if job.state not in (JobState.CLAIMED, JobState.RUNNING) or eta_s is None:
+        return None
+    return int(datetime.now(UTC).timestamp() + eta_s)
+
+
+def seconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())
+
+
+class JobEventObject(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int
+    level: str
+    message: str
+    type: str
+    data: dict[str, Any] | None
+
+    @classmethod
+    def from_record(cls, event: JobEvent) -> "JobEventObject":
+        return cls(
+            id=job_events.event_id(event),
+            created_at=seconds(event.created_at) or 0,
+            level=event.level,
+            message=event.message,
+            type=event.type,
+            data=event.data,
+        )
+
+
+class CheckpointObject(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuning_job_id: str
+    fine_tuned_model_checkpoint: str
+    step_number: int
+    metrics: dict[str, Any]
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def from_record(cls, checkpoint: Checkpoint) -> "CheckpointObject":
+        return cls(
+            id=checkpoint.id,
+            created_at=seconds(checkpoint.created_at) or 0,
+            fine_tuning_job_id=checkpoint.job_id,
+            fine_tuned_model_checkpoint=checkpoint.model,
+            step_number=checkpoint.step,
+            metrics=checkpoint.metrics,
+            size_bytes=checkpoint.size_bytes,
+            sha256=checkpoint.sha256,
+        )

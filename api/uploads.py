@@ -1,0 +1,129 @@
+"""A multipart upload, streamed into the storage in blocks of 1 MiB. Knows no database.
+
+Starlette's own form parser would write each file twice: to /tmp and then to its place.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import IO
+
+from fastapi.concurrency import contextmanager_in_threadpool
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from models.base import new_id
+from services import files, storage
+from services.errors import Invalid
+from services.files import Upload
+from services.settings import get_settings
+
+BLOCK_BYTES = 2**20
+# Boundaries, headers and the other fields, beside the file itself.
+MAX_FORM_BYTES = 2**16
+
+
+async def receive(request: Request) -> Upload:
+    """Store the form's field `file` and return what came; what is refused leaves no bytes."""
+    boundary = boundary_of(request)
+    key = f"files/{new_id('upload')}"
+    # Writing, hashing and syncing block, so they run in threads.
+    async with contextmanager_in_threadpool(storage.writing(key)) as sink:
+        form = Form(boundary, sink)
+        async for block in blocks(request):
+            await run_in_threadpool(form.feed, block)
+        form.finish()
+    return Upload(key, form.filename, form.purpose, form.size_bytes, form.sha256.hexdigest())
+
+
+def boundary_of(request: Request) -> bytes:
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or b"boundary" not in options:
+        raise Invalid("Send the file as multipart/form-data, with the fields `file` and `purpose`.")
+    return options[b"boundary"]
+
+
+async def blocks(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body in pieces of about 1 MiB: one hop to a thread for many network reads."""
+    max_bytes = get_settings().max_upload_bytes + MAX_FORM_BYTES
+    waiting, total_bytes = bytearray(), 0
+    async for chunk in request.stream():
+        waiting += chunk
+        total_bytes += len(chunk)
+        if total_bytes > max_bytes:
+            raise files.too_large()
+        if len(waiting) >= BLOCK_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting)
+
+
+class Form:
+    """Takes the body's bytes: the field `file` goes to the sink, `purpose` is kept."""
+
+    def __init__(self, boundary: bytes, sink: IO[bytes]) -> None:
+        self.sink, self.sha256, self.size_bytes = sink, hashlib.sha256(), 0
+        self.fields = {"purpose": bytearray()}
+        self.filename: str | None = None
+        self.field, self.ended = "", False
+        self.header, self.value, self.disposition = bytearray(), bytearray(), b""
+        self.parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self.begin,
+                "on_header_field": lambda data, start, end: self.header.extend(data[start:end]),
+                "on_header_value": lambda data, start, end: self.value.extend(data[start:end]),
+                "on_header_end": self.end_header,
+                "on_headers_finished": self.open_part,
+                "on_part_data": self.take,
+                "on_end": self.end,
+            },
+        )
+
+    @property
+    def purpose(self) -> str | None:
+        return self.fields["purpose"].decode(errors="replace") or None
+
+    def feed(self, block: bytes) -> None:
+        try:
+            self.parser.write(block)
+        except FormParserError:
+            raise Invalid("The body is not valid multipart/form-data.") from None
+
+    def finish(self) -> None:
+        """Raise Invalid unless the whole form came and holds a file that is accepted."""
+        if not self.ended:
+            raise Invalid("The body broke off before its end. Send the file again.")
+        files.check_upload(self.filename, self.purpose, self.size_bytes)
+
+    def end(self) -> None:
+        self.ended = True
+
+    def begin(self) -> None:
+        self.field, self.disposition = "", b""
+
+    def end_header(self) -> None:
+        if self.header.lower() == b"content-disposition":
+            self.disposition = bytes(self.value)
+        self.header.clear()
+        self.value.clear()
+
+    def open_part(self) -> None:
+        _, options = parse_options_header(self.disposition)
+        self.field = options.get(b"name", b"").decode(errors="replace")
+        if self.field == "file":
+            if self.filename is not None:
+                raise Invalid("Send one file in each request.", param="file")
+            self.filename = files.safe_name(options.get(b"filename", b"").decode(errors="replace"))
+
+    def take(self, data: bytes, start: int, end: int) -> None:
+        piece = memoryview(data)[start:end]
+        if self.field == "file":
+            self.sink.write(piece)
+            self.sha256.update(piece)
+            self.size_bytes += len(piece)
+        elif self.field in self.fields:
+            self.fields[self.field] += piece
+            if len(self.fields[self.field]) > MAX_FORM_BYTES:
+                raise Invalid("This field is too long.", param=self.field)

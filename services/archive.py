@@ -1,0 +1,41 @@
+"""A folder as a tar stream: its size is known before the first byte, and memory stays flat."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+BLOCK_BYTES = tarfile.BLOCKSIZE
+CHUNK_BYTES = 2**20
+END = bytes(2 * BLOCK_BYTES)
+
+
+def size_bytes(folder: Path) -> int:
+    """Return how long `stream` of this folder is."""
+    return len(END) + sum(BLOCK_BYTES + _padded(path.stat().st_size) for path in _files(folder))
+
+
+def stream(folder: Path, name: str) -> Iterator[bytes]:
+    """Yield a tar of the folder's files, all of them below a folder called `name`."""
+    for path in _files(folder):
+        yield _header(path, f"{name}/{path.relative_to(folder)}")
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+            length = file.tell()
+        yield bytes(_padded(length) - length)
+    yield END
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _header(path: Path, name: str) -> bytes:
+    found = path.stat()
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = found.st_size, int(found.st_mtime), 0o644
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _padded(length: int) -> int:
+    return -(-length // BLOCK_BYTES) * BLOCK_BYTES

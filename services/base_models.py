@@ -1,0 +1,172 @@
+"""Base models: checked and registered, from a folder or from a hub, and taken off the list again.
+
+Knows nothing of weights: what a folder lacks is said by the core's verb `check_model`.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, Deployment, Job
+from models.base_models import BaseModelStatus
+from services import queue
+from services.callers import Caller
+from services.errors import Conflict, Invalid, NotFound
+from services.jobs import ENDED
+from services.queue import Task
+from services.settings import get_settings
+from services.verbs import VerbError, run_verb
+
+PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+MODEL_ID = re.compile(rf"{PART}(/{PART})?")
+# Reading the hashes of a large model's weights takes a while.
+CHECK_S = 1800
+
+
+def check_id(model_id: str) -> str:
+    """Return the id if it may name a base model, else raise Invalid."""
+    if not MODEL_ID.fullmatch(model_id) or model_id.endswith("/download"):
+        raise Invalid(
+            "A model's id has letters, digits, dots, dashes and underscores, "
+            "and at most one slash: `name` or `owner/name`.",
+            param="id",
+        )
+    return model_id
+
+
+def check_folder(path: str) -> dict[str, Any]:
+    """Return what the core finds in a model's folder, or raise Invalid naming all it lacks.
+
+    Takes seconds and starts a process: call it outside a transaction.
+    """
+    if not Path(path).is_absolute():
+        raise Invalid(f"`{path}` is not absolute. Send the whole path, from `/` on.", param="path")
+    if not Path(path).is_dir():
+        raise Invalid(f"There is no folder `{path}` on the server.", param="path")
+    found = _check_model(path)
+    if not found["ok"]:
+        said = " ".join(f"{problem['what']} {problem['hint']}" for problem in found["problems"])
+        raise Invalid(f"`{path}` can't be a base model. {said}", param="path")
+    return {name: value for name, value in found.items() if name not in ("ok", "problems")}
+
+
+def _check_model(path: str) -> dict[str, Any]:
+    try:
+        return run_verb("check_model", path, timeout_s=CHECK_S)
+    except VerbError as failure:
+        message = failure.error["message"]
+    # The verb ends with a code when it finds problems; its answer then is the message.
+    try:
+        return json.loads(message)
+    except ValueError:
+        raise Invalid(f"`{path}` could not be checked: {message}", param="path") from None
+
+
+def register(
+    session: Session, caller: Caller, model_id: str, path: str, info: dict[str, Any]
+) -> BaseModelRecord:
+    """Register a folder that was checked. The same folder again is no error."""
+    return _put(session, caller, model_id, path=path, info=info, status=BaseModelStatus.READY)
+
+
+def begin_download(
+    session: Session, caller: Caller, model_id: str, hub_id: str, commit: str
+) -> BaseModelRecord:
+    """Register a commit of a hub's model and wake its download."""
+    name = f"{model_id.replace('/', '--')}@{commit[:12]}"
+    record = _put(
+        session,
+        caller,
+        model_id,
+        path=str((get_settings().var / "models" / name).absolute()),
+        revision=commit,
+        info={"hub_id": hub_id},
+        status=BaseModelStatus.DOWNLOADING,
+    )
+    if record.status == BaseModelStatus.DOWNLOADING:
+        queue.send(session, Task.DOWNLOAD_BASE, base_model=model_id)
+    return record
+
+
+def _put(
+    session: Session, caller: Caller, model_id: str, *, path: str, **values: Any
+) -> BaseModelRecord:
+    """Insert the row, return it if it is there already, or renew one that is deleted or failed."""
+    owner = {"org_id": caller.org_id, "api_key_id": caller.api_key_id}
+    row = {"path": path, "error": None, "deleted_at": None, **owner, **values}
+    fresh = session.execute(
+        insert(BaseModelRecord)
+        .values(id=model_id, **row)
+        .on_conflict_do_nothing()
+        .returning(BaseModelRecord.id)
+    ).one_or_none()
+    record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
+    is_live = record.deleted_at is None and record.status != BaseModelStatus.ERROR
+    if fresh or (is_live and record.path == path and record.org_id == caller.org_id):
+        return record
+    if is_live or record.org_id != caller.org_id:
+        raise Conflict(
+            f"The id `{model_id}` is taken by another model. Choose another id, "
+            f"or delete that one first.",
+            param="id",
+            code="model_exists",
+        )
+    for name, value in row.items():
+        setattr(record, name, value)
+    session.flush()
+    return record
+
+
+def finish_download(
+    session: Session, model_id: str, path: str, *, info: dict[str, Any], failure: str | None
+) -> None:
+    """Write how a download ended, unless the model was deleted or registered anew meanwhile."""
+    record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
+    if record.path == path and record.status == BaseModelStatus.DOWNLOADING:
+        record.info, record.error = info, failure
+        record.status = BaseModelStatus.ERROR if failure else BaseModelStatus.READY
+
+
+def get(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
+    """Return the caller's base model, or raise NotFound."""
+    record = session.get(BaseModelRecord, model_id)
+    if record is None or record.org_id != caller.org_id or record.deleted_at is not None:
+        raise NotFound(
+            f"No base model has the id `{model_id}`. List them with GET /v1/models.", param="model"
+        )
+    return record
+
+
+def delete(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
+    """Take a base off the list; its files stay. Conflict while a job or a deployment uses it."""
+    get(session, caller, model_id)
+    # The lock makes a job that is being created on this base wait, and us for it.
+    record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
+    job_id = session.scalar(
+        select(Job.id).where(Job.base_model == model_id, Job.state.not_in(ENDED)).limit(1)
+    )
+    served = session.scalar(
+        select(Deployment.model)
+        .where(Deployment.base_model == model_id, Deployment.desired == "run")
+        .limit(1)
+    )
+    if job_id is not None:
+        raise Conflict(
+            f"The job `{job_id}` still uses this model. Cancel it, or wait until it has ended.",
+            param="model",
+            code="model_in_use",
+        )
+    if served is not None:
+        raise Conflict(
+            f"`{served}` is deployed on this model. Delete that deployment first.",
+            param="model",
+            code="model_in_use",
+        )
+    record.deleted_at = func.clock_timestamp()
+    session.flush()
+    return record

@@ -1,0 +1,128 @@
+"""Every model by its name: registered bases, and what jobs tuned from them. Only reads."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, Checkpoint, Deployment, Job
+from models.base_models import BaseModelStatus
+from models.deployments import DeploymentStatus
+from models.jobs import JobState
+from services import checkpoints
+from services.callers import Caller
+from services.errors import NotFound
+
+
+class Kind(StrEnum):
+    BASE = "base"
+    TUNED = "tuned"
+    CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class Model:
+    id: str
+    kind: Kind
+    created_at: datetime
+    owned_by: str
+    parent: str | None
+    deployed: bool
+    status: str = BaseModelStatus.READY
+    error: str | None = None
+    job_id: str | None = None
+    revision: str | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def list_all(session: Session, caller: Caller) -> list[Model]:
+    """Return the caller's bases and the results of its succeeded jobs, the newest first."""
+    served = _served(session, caller)
+    bases = session.scalars(
+        select(BaseModelRecord).where(
+            BaseModelRecord.org_id == caller.org_id, BaseModelRecord.deleted_at.is_(None)
+        )
+    )
+    jobs = session.scalars(
+        select(Job).where(
+            Job.org_id == caller.org_id,
+            Job.state == JobState.SUCCEEDED,
+            Job.fine_tuned_model.is_not(None),
+        )
+    )
+    found = [_base(record, served) for record in bases] + [_tuned(job, served) for job in jobs]
+    return sorted(found, key=lambda model: model.created_at, reverse=True)
+
+
+def get(session: Session, caller: Caller, model_id: str) -> Model:
+    """Return one model; besides what `list_all` has, the checkpoints of jobs."""
+    served = _served(session, caller)
+    record = session.get(BaseModelRecord, model_id)
+    if record is not None and record.org_id == caller.org_id and record.deleted_at is None:
+        return _base(record, served)
+    checkpoint, job = find_checkpoint(session, caller, model_id)
+    if job.fine_tuned_model == model_id:
+        return _tuned(job, served)
+    return _checkpoint(checkpoint, job, served)
+
+
+def find_checkpoint(session: Session, caller: Caller, model_id: str) -> tuple[Checkpoint, Job]:
+    """Return the checkpoint that a tuned model's id means, or raise NotFound."""
+    try:
+        return checkpoints.resolve(session, caller, model_id)
+    except NotFound:
+        raise NotFound(
+            f"No model has the id `{model_id}`. List them with GET /v1/models.", param="model"
+        ) from None
+
+
+def _served(session: Session, caller: Caller) -> set[str]:
+    query = select(Deployment.model).where(
+        Deployment.org_id == caller.org_id,
+        Deployment.status == DeploymentStatus.READY,
+        Deployment.desired == "run",
+    )
+    return set(session.scalars(query))
+
+
+def _base(record: BaseModelRecord, served: set[str]) -> Model:
+    return Model(
+        id=record.id,
+        kind=Kind.BASE,
+        created_at=record.created_at,
+        owned_by=record.org_id,
+        parent=None,
+        deployed=record.id in served,
+        status=record.status,
+        error=record.error,
+        revision=record.revision,
+        info=record.info,
+    )
+
+
+def _tuned(job: Job, served: set[str]) -> Model:
+    name = job.fine_tuned_model or ""
+    return Model(
+        id=name,
+        kind=Kind.TUNED,
+        created_at=job.finished_at or job.created_at,
+        owned_by=job.org_id,
+        parent=job.base_model,
+        deployed=name in served,
+        job_id=job.id,
+    )
+
+
+def _checkpoint(checkpoint: Checkpoint, job: Job, served: set[str]) -> Model:
+    return Model(
+        id=checkpoint.model,
+        kind=Kind.CHECKPOINT,
+        created_at=checkpoint.created_at,
+        owned_by=job.org_id,
+        parent=job.base_model,
+        deployed=checkpoint.model in served,
+        job_id=job.id,
+    )

@@ -1,0 +1,220 @@
+"""Preference files: stored, listed, previewed, deleted, and what validation found in them.
+
+Knows rows of the database and keys of the storage; how a row of JSON is judged is orpo's.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePath
+from typing import IO, Any
+
+import orjson
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from models import File, Job
+from models.base import new_id
+from models.files import FileStatus
+from services import queue, storage
+from services.callers import Caller
+from services.errors import Conflict, Invalid, NotFound, TooLarge
+from services.jobs import ENDED
+from services.pages import Page, paginate
+from services.queue import Task
+from services.settings import get_settings
+
+PURPOSE = "fine-tune"
+RESULTS_PURPOSE = "fine-tune-results"
+EXTENSIONS = (".jsonl", ".json")
+MAX_FILENAME = 255
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Bytes that lie in storage already, and what their sender said of them."""
+
+    key: str
+    filename: str
+    purpose: str | None
+    size_bytes: int
+    sha256: str
+
+
+def safe_name(filename: str) -> str:
+    """The last part of the name a client gave, without what can't be shown in one line."""
+    last = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+
+
+def check_upload(filename: str | None, purpose: str | None, size_bytes: int) -> None:
+    """Raise Invalid, with the field at fault, unless such an upload is accepted."""
+    if filename is None:
+        raise Invalid("Send the file as the form's field `file`.", param="file")
+    if purpose != PURPOSE:
+        raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
+    if PurePath(filename).suffix.lower() not in EXTENSIONS:
+        raise Invalid(
+            f"`{filename}` can't be read. Send a .jsonl file (one JSON object a line) "
+            "or a .json file (one array of objects).",
+            param="file",
+        )
+    if size_bytes == 0:
+        raise Invalid(f"`{filename}` is empty. Send a file that has rows.", param="file")
+    if size_bytes > get_settings().max_upload_bytes:
+        raise too_large()
+
+
+def too_large() -> TooLarge:
+    limit = get_settings().max_upload_bytes
+    return TooLarge(
+        f"The file is larger than {limit} bytes. Split it, or raise ODDSMITH_MAX_UPLOAD_BYTES.",
+        param="file",
+    )
+
+
+def create(session: Session, caller: Caller, upload: Upload) -> File:
+    """Register an upload whose bytes are stored, and wake its validation."""
+    record = File(
+        id=new_id("file"),
+        org_id=caller.org_id,
+        api_key_id=caller.api_key_id,
+        filename=upload.filename,
+        purpose=upload.purpose,
+        size_bytes=upload.size_bytes,
+        sha256=upload.sha256,
+        storage_key=upload.key,
+    )
+    session.add(record)
+    queue.send(session, Task.VALIDATE_FILE, file_id=record.id)
+    session.flush()
+    return record
+
+
+def store_result(session: Session, job: Job, filename: str, data: bytes) -> File:
+    """Store a table that a job leaves behind, under an id that repeats when the job's end does."""
+    file_id = f"file-{job.id.removeprefix('ftjob-')}"
+    key = f"results/{file_id}"
+    with storage.writing(key) as sink:
+        sink.write(data)
+    record = File(
+        id=file_id,
+        org_id=job.org_id,
+        api_key_id=job.api_key_id,
+        filename=filename,
+        purpose=RESULTS_PURPOSE,
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        storage_key=key,
+        status=FileStatus.PROCESSED,
+    )
+    return session.merge(record)
+
+
+def get(session: Session, caller: Caller, file_id: str) -> File:
+    """Return the caller's file, or raise NotFound."""
+    record = session.get(File, file_id)
+    if record is None or record.org_id != caller.org_id or record.deleted_at is not None:
+        raise NotFound(
+            f"No file has the id `{file_id}`. List yours with GET /v1/files.", param="file_id"
+        )
+    return record
+
+
+def list_page(
+    session: Session,
+    caller: Caller,
+    *,
+    purpose: str | None,
+    after: str | None,
+    limit: int,
+    order: str,
+) -> Page[File]:
+    """Return the caller's files, of one purpose or of all."""
+    query = select(File).where(File.org_id == caller.org_id, File.deleted_at.is_(None))
+    if purpose is not None:
+        query = query.where(File.purpose == purpose)
+    return paginate(session, query, File.created_at, File.id, after=after, limit=limit, order=order)
+
+
+def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
+    """Return what validation found: rows, accepted, dropped, findings, shapes."""
+    return _validated(get(session, caller, file_id)).report or {}
+
+
+def rows(
+    session: Session, caller: Caller, file_id: str, *, offset: int, limit: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Return `limit` accepted rows from `offset` on in their normal form, and how many there are."""
+    record = _validated(get(session, caller, file_id))
+    if record.rows_key is None:
+        return [], 0
+    with open_rows(record) as lines:
+        found = [orjson.loads(line) for line in islice(lines, offset, offset + limit)]
+    return found, (record.report or {}).get("accepted", 0)
+
+
+def open_rows(record: File) -> IO[bytes]:
+    """Open the accepted rows of a validated file, one JSON object a line."""
+    if record.rows_key is None:
+        raise Conflict(f"The file `{record.id}` has no accepted row. Read its report.")
+    return storage.reading(record.rows_key)
+
+
+def _validated(record: File) -> File:
+    if record.status == FileStatus.UPLOADED:
+        raise Conflict(
+            f"The file `{record.id}` is still being validated. Ask again once its status "
+            "is `processed`.",
+            param="file_id",
+            code="file_not_ready",
+        )
+    if record.report is None:
+        raise NotFound(
+            f"The file `{record.id}` has no report: {record.status_details or 'it is a result.'}",
+            param="file_id",
+        )
+    return record
+
+
+def delete(session: Session, caller: Caller, file_id: str) -> File:
+    """Forget a file; its bytes go once the transaction has committed. Conflict while in use."""
+    # The lock makes a job that is being created with this file wait, and us for it.
+    record = session.get(File, file_id, with_for_update=True)
+    record = get(session, caller, file_id)
+    user = session.scalar(
+        select(Job.id)
+        .where(
+            or_(Job.training_file == file_id, Job.validation_file == file_id),
+            Job.state.not_in(ENDED),
+        )
+        .limit(1)
+    )
+    if user is not None:
+        raise Conflict(
+            f"The job `{user}` still uses this file. Cancel it, or wait until it has ended.",
+            param="file_id",
+            code="file_in_use",
+        )
+    record.deleted_at = func.clock_timestamp()
+    # The task that reads the bytes is also the one that removes them: no other may hold them.
+    queue.send(session, Task.VALIDATE_FILE, file_id=file_id)
+    session.flush()
+    return record
+
+
+def finish_validation(
+    session: Session,
+    file_id: str,
+    *,
+    report: dict[str, Any] | None,
+    rows_key: str | None,
+    failure: str | None,
+) -> bool:
+    """Write what validation found; False when the file was deleted or validated meanwhile."""
+    record = session.get(File, file_id, with_for_update=True)
+    if record is None or record.deleted_at is not None or record.status != FileStatus.UPLOADED:
+        return False
+    record.report, record.rows_key, record.status_details = report, rows_key, failure
+    record.status = FileStatus.ERROR if failure else FileStatus.PROCESSED
+    return True

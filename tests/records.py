@@ -1,0 +1,68 @@
+"""Records for tests, each valid and as small as it can be."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from models import ApiKey, BaseModelRecord, File, Job, Organization
+from models.base import new_id
+from models.files import FileStatus
+from models.jobs import JobState
+from orpo.spec import parse_method
+from services.callers import Caller
+
+SCOPES = frozenset({"read", "write", "admin"})
+
+
+def caller(session: Session, name: str = "default") -> Caller:
+    """An organisation of its own with one key."""
+    org = Organization(id=new_id("org"), name=name)
+    session.add(org)
+    session.flush()
+    key = ApiKey(
+        id=new_id("key"), org_id=org.id, name="test", hint="…", sha256=new_id("h"),
+        scopes=sorted(SCOPES),
+    )  # fmt: skip
+    session.add(key)
+    session.flush()
+    return Caller(org_id=org.id, api_key_id=key.id, scopes=SCOPES)
+
+
+def base_model(session: Session, owner: Caller, **fields: Any) -> BaseModelRecord:
+    values = {"id": new_id("base"), "path": "/nowhere", "info": {}, "org_id": owner.org_id}
+    record = BaseModelRecord(**(values | fields))
+    session.add(record)
+    session.flush()
+    return record
+
+
+def file(session: Session, owner: Caller, accepted: int = 8, **fields: Any) -> File:
+    report = {"rows": accepted, "accepted": accepted, "dropped": {}, "shapes": {"explicit": 8}}
+    values = {
+        "id": new_id("file"), "org_id": owner.org_id, "api_key_id": owner.api_key_id,
+        "filename": "pairs.jsonl", "purpose": "fine-tune", "size_bytes": 1, "sha256": "0",
+        "storage_key": "x", "rows_key": "x.rows", "status": FileStatus.PROCESSED,
+        "report": report,
+    }  # fmt: skip
+    record = File(**(values | fields))
+    session.add(record)
+    session.flush()
+    return record
+
+
+def job(session: Session, owner: Caller, state: JobState | None = None, **fields: Any) -> Job:
+    """A job that was just created, or that went straight to `queued`."""
+    values = {
+        "id": new_id("ftjob"), "org_id": owner.org_id, "api_key_id": owner.api_key_id,
+        "base_model": base_model(session, owner).id,
+        "training_file": file(session, owner).id,
+        "method": parse_method("orpo", {}).model_dump(mode="json"),
+        "seed": 0, "metadata_": {}, "request_sha256": "0",
+    }  # fmt: skip
+    record = Job(**(values | fields))
+    session.add(record)
+    session.flush()
+    if state is JobState.QUEUED:
+        record.state = state
+        session.flush()
+    return record

@@ -1,0 +1,29 @@
+"""Fixtures for services: a session on a database of the test's own, and somebody who asks."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from services.callers import Caller
+from tests import records
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[sessionmaker[Session]]:
+    """Makes sessions as the product does; for tests with several at once."""
+    engine = create_engine(database_url, pool_size=50)
+    yield sessionmaker(engine, expire_on_commit=False)
+    engine.dispose()
+
+
+@pytest.fixture
+def session(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    with sessions() as session:
+        yield session
+
+
+@pytest.fixture
+def caller(session: Session) -> Caller:
+    return records.caller(session)

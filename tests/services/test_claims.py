@@ -1,0 +1,162 @@
+"""The protocol between workers: one claim a generation, leases by the database's clock."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select, text
+
+from models import Job, JobEvent
+from models.jobs import JobState
+from services import checkpoints, claims, jobs
+from services.errors import Conflict, Fenced
+from services.settings import get_settings
+from tests import records
+
+
+def expire(session, job):
+    session.execute(
+        text("UPDATE jobs SET lease_until = clock_timestamp() - interval '1 s' WHERE id = :i"),
+        {"i": job.id},
+    )
+    session.refresh(job)
+
+
+def test_many_workers_claim_each_job_once(sessions, session, caller):
+    made = {records.job(session, caller, JobState.QUEUED).id for _ in range(10)}
+    session.commit()
+
+    def claim(n):
+        with sessions.begin() as own:
+            job = claims.claim_next(own, f"w{n}")
+            return job.id if job else None
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [job_id for job_id in pool.map(claim, range(30)) if job_id]
+    # A worker that meets only locked rows goes without; a later wake-up finds them.
+    while True:
+        with sessions.begin() as own:
+            job = claims.claim_next(own, "last")
+            if job is None:
+                break
+            claimed.append(job.id)
+    assert sorted(claimed) == sorted(made)
+
+
+def test_priority_then_fairness_then_age(session, caller):
+    other = records.caller(session, "other")
+    old = records.job(session, caller, JobState.QUEUED)
+    second = records.job(session, caller, JobState.QUEUED)
+    of_other = records.job(session, other, JobState.QUEUED)
+    urgent = records.job(session, caller, JobState.QUEUED, priority=5)
+    order = [claims.claim_next(session, "w").id for _ in range(4)]
+    assert order == [urgent.id, of_other.id, old.id, second.id]
+
+
+def test_only_the_holder_writes(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    with pytest.raises(Fenced):
+        claims.heartbeat(session, job.id, 0)
+    expire(session, job)
+    with pytest.raises(Fenced):
+        claims.heartbeat(session, job.id, 1)
+    assert claims.reap(session) == [job.id]
+    assert claims.claim_next(session, "v").generation == 2
+    for write in (claims.heartbeat, claims.start, claims.finalize, claims.release):
+        with pytest.raises(Fenced):
+            write(session, job.id, 1)
+
+
+def test_a_lost_claim_is_charged_and_an_orderly_stop_is_not(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    assert claims.release(session, job.id, 1) == JobState.QUEUED
+    assert job.attempts == 0
+    claims.claim_next(session, "w")
+    claims.lose(session, job.id, 2, "it died")
+    assert (job.state, job.attempts) == (JobState.QUEUED, 1)
+
+
+def test_too_many_losses_end_the_job_with_a_reason(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    for generation in range(1, get_settings().max_attempts + 1):
+        job.available_at = None
+        session.flush()
+        claims.claim_next(session, "w")
+        claims.lose(session, job.id, generation, "The process was killed.")
+    assert job.state == JobState.FAILED
+    assert "The process was killed." in job.error["message"]
+    last = session.scalars(select(JobEvent).where(JobEvent.terminal)).one()
+    assert last.level == "error"
+
+
+def test_a_new_checkpoint_restarts_the_count(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    claims.lose(session, job.id, 1, "x")
+    claims.claim_next(session, "w")
+    saved = checkpoints.register(session, job.id, 2, checkpoint(step=5))
+    assert job.attempts == 0
+    assert saved.path == f"{job.id}/g2/checkpoints/step-5"
+    assert saved.model.endswith(":ckpt-step-5")
+    assert checkpoints.latest(session, job.id).id == saved.id
+    again = checkpoints.register(session, job.id, 2, checkpoint(step=5, sha256="other"))
+    session.refresh(again)
+    assert (again.id, again.sha256) == (saved.id, "other")
+
+
+def checkpoint(step, sha256="0"):
+    return {
+        "step": step, "path": f"checkpoints/step-{step}", "kind": "adapter", "sha256": sha256,
+        "size_bytes": 1, "metrics": {},
+    }  # fmt: skip
+
+
+def test_a_cancel_accepted_before_the_end_wins(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    claims.start(session, job.id, 1)
+    jobs.cancel(session, caller, job.id)
+    assert not claims.finalize(session, job.id, 1)
+    assert claims.release(session, job.id, 1) == JobState.CANCELLED
+
+
+def test_a_cancelled_job_whose_worker_died_is_reaped_as_cancelled(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    jobs.cancel(session, caller, job.id)
+    expire(session, job)
+    claims.reap(session)
+    assert job.state == JobState.CANCELLED
+
+
+def test_cancel_racing_completion_has_one_end(sessions, session, caller):
+    for _ in range(40):
+        job = records.job(session, caller, JobState.QUEUED)
+        claims.claim_next(session, "w")
+        claims.start(session, job.id, 1)
+        session.commit()
+
+        def finish(job_id=job.id):
+            with sessions.begin() as own:
+                if not claims.finalize(own, job_id, 1):
+                    claims.release(own, job_id, 1)
+                    return
+            with sessions.begin() as own:
+                claims.succeed(own, job_id, 1, model=f"ft:{job_id}", result_files=[])
+
+        def cancel(job_id=job.id):
+            try:
+                with sessions.begin() as own:
+                    jobs.cancel(own, caller, job_id)
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            finished, cancelled = pool.submit(finish), pool.submit(cancel)
+            finished.result()
+        session.expire_all()
+        state = session.get_one(Job, job.id).state
+        assert state == (JobState.CANCELLED if cancelled.result() else JobState.SUCCEEDED)
+        session.commit()

@@ -1,0 +1,101 @@
+"""Tasks of the `files` queue: validate an upload, fetch a base model. Both may run twice.
+
+Each reads its row first: a message says only that there may be something to do.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from models import BaseModelRecord, File
+from models.base_models import BaseModelStatus
+from models.files import FileStatus
+from orpo import formats
+from services import base_models, files, hub, storage
+from services.database import transaction
+from services.errors import OddsmithError
+from services.queue import Task
+from workers.app import app
+
+logger = logging.getLogger("oddsmith.workers")
+
+
+@app.task(name=Task.VALIDATE_FILE)
+def validate(file_id: str) -> None:
+    """Bring an uploaded file to `processed` or `error`; remove the bytes of a deleted one."""
+    with transaction() as session:
+        record = session.get(File, file_id)
+    if record is None:
+        return
+    if record.deleted_at is not None:
+        forget(record)
+    elif record.status == FileStatus.UPLOADED:
+        judge(record)
+
+
+def judge(record: File) -> None:
+    rows_key = f"{record.storage_key}.rows"
+    report, failure = read(record, rows_key)
+    usable = failure is None
+    with transaction() as session:
+        written = files.finish_validation(
+            session,
+            record.id,
+            report=report,
+            rows_key=rows_key if usable else None,
+            failure=failure,
+        )
+    if not written:
+        validate(record.id)  # Deleted or validated by another meanwhile: what is left is to tidy.
+    logger.info("validated", extra={"file": record.id, "failure": failure, "written": written})
+
+
+def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None]:
+    """Judge every row and store the accepted ones; return (report, why the file is unusable)."""
+    try:
+        with (
+            storage.local_copy(record.storage_key) as source,
+            storage.writing_path(rows_key) as accepted,
+        ):
+            report = formats.validate(Path(source), record.filename, accepted).to_json()
+    except FileNotFoundError:
+        return None, "Its bytes are no longer in the storage. Upload it again."
+    except OSError as error:
+        return None, f"It could not be read: {error.strerror}. Upload it again."
+    if report["accepted"]:
+        return report, None
+    storage.delete(rows_key)
+    return report, nothing_left(report)
+
+
+def nothing_left(report: dict[str, Any]) -> str:
+    if not report["findings"]:
+        return "It holds no row. Upload a file with at least one preference pair."
+    first = report["findings"][0]
+    return (
+        f"None of its {report['rows']} rows can be used. "
+        f"Line {first['line']}: {first['message']} See the report for the others."
+    )
+
+
+def forget(record: File) -> None:
+    for key in (record.storage_key, record.rows_key, f"{record.storage_key}.rows"):
+        storage.delete(key)
+
+
+@app.task(name=Task.DOWNLOAD_BASE)
+def download_base(base_model: str) -> None:
+    """Fetch a base that is `downloading` from its hub, check it, and mark it ready or in error."""
+    with transaction() as session:
+        record = session.get(BaseModelRecord, base_model)
+    if record is None or record.deleted_at or record.status != BaseModelStatus.DOWNLOADING:
+        return
+    info, failure = record.info, None
+    try:
+        hub.download(info["hub_id"], record.revision, Path(record.path))
+        info = info | base_models.check_folder(record.path)
+    except OddsmithError as error:
+        failure = error.message
+    with transaction() as session:
+        base_models.finish_download(session, base_model, record.path, info=info, failure=failure)
+    logger.info("downloaded", extra={"base_model": base_model, "failure": failure})
