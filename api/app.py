@@ -8,11 +8,23 @@ from fastapi import FastAPI
 from api import errors
 from api.limits import BodyLimit
 from api.requests import Requests
-from api.routes import api_keys, base_models, files, health
+from api.routes import (
+    api_keys,
+    base_models,
+    chat,
+    comparisons,
+    deployments,
+    files,
+    health,
+    jobs,
+)
+from api.schemas.errors import ErrorBody
 from services import logs
 
 DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, models tuned with ORPO
 out, served beside their base. Where OpenAI has a path and an object, these are the same."""
+
+NOUNS = (files, jobs, base_models, deployments, chat, comparisons, api_keys, health)
 
 
 @asynccontextmanager
@@ -30,9 +42,14 @@ def create_app() -> FastAPI:
         # Both pages load their script from a public CDN, which a self-hosted product must not.
         docs_url=None,
         redoc_url=None,
+        # Takes the place of FastAPI's own 422, which we never send.
+        responses={
+            "4XX": {"model": ErrorBody, "description": "The request can't be carried out"},
+            "5XX": {"model": ErrorBody, "description": "Something is down or broken here"},
+        },
     )
     errors.install(app)
-    for noun in (files, base_models, api_keys, health):
+    for noun in (files, jobs, base_models, deployments, chat, comparisons, api_keys, health):
         app.include_router(noun.router)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

@@ -1,6 +1,6 @@
 """What routes ask for: a session that commits before the answer is sent, and who is calling."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Security
@@ -43,7 +43,7 @@ def look_up(key: str) -> Caller:
         return api_keys.authenticate(session, key)
 
 
-def scoped(scope: Scope) -> Callable[[Caller], Caller]:
+def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     async def check(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
         caller.require(scope)
         return caller

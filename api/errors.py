@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from services import errors
@@ -36,6 +37,7 @@ HEADERS = {
 }
 # What Starlette raises by itself, as (sentence, code); without a sentence its own is used.
 HTTP_ERRORS = {
+    400: ("The body can't be read. Send JSON that is not nested deeply.", "bad_request"),
     404: ("No such path. See /openapi.json for what there is, all of it under /v1.", "not_found"),
     405: ("This path does not take that HTTP method; see /openapi.json.", "method_not_allowed"),
     413: ("", "too_large"),
@@ -80,14 +82,9 @@ def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
 
 
 def on_http_error(_: Request, error: HTTPException) -> AsciiJson:
-    status = error.status_code
-    message = SENTENCES.get(status, error.detail)
-    if status == 413 and error.detail:
-        message = error.detail
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
-        status, "bad_request"
-    )
-    return respond(status, error_body(message, INVALID, None, code), dict(error.headers or {}))
+    sentence, code = HTTP_ERRORS.get(error.status_code, (error.detail, "bad_request"))
+    body = error_body(sentence or error.detail, INVALID, None, code)
+    return respond(error.status_code, body, dict(error.headers or {}))
 
 
 def on_validation_error(_: Request, error: RequestValidationError) -> AsciiJson:
@@ -125,11 +122,17 @@ def on_unstorable(_: Request, error: Exception) -> AsciiJson:
     return respond(400, body_of(errors.Invalid(message)))
 
 
+def on_client_gone(_: Request, __: ClientDisconnect) -> AsciiJson:
+    # Nobody reads this; the status is what the log shows.
+    return respond(400, error_body("The client left.", INVALID, None, "client_gone"))
+
+
 def install(app: FastAPI) -> None:
     """Map every error that a route may raise; what is left becomes a 500 in the middleware."""
     app.exception_handler(errors.OddsmithError)(on_product_error)
     app.exception_handler(RequestValidationError)(on_validation_error)
     app.exception_handler(HTTPException)(on_http_error)
+    app.exception_handler(ClientDisconnect)(on_client_gone)
     for down in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(down, on_database_down)
     for unstorable in (DataError, UnicodeEncodeError):

@@ -33,8 +33,7 @@ async def receive(request: Request) -> Upload:
         form = Form(boundary, sink)
         async for block in blocks(request):
             await run_in_threadpool(form.feed, block)
-        form.finish()
-    return Upload(key, form.filename, form.purpose, form.size_bytes, form.sha256.hexdigest())
+        return form.finish(key)
 
 
 def boundary_of(request: Request) -> bytes:
@@ -81,21 +80,22 @@ class Form:
             },
         )
 
-    @property
-    def purpose(self) -> str | None:
-        return self.fields["purpose"].decode(errors="replace") or None
-
     def feed(self, block: bytes) -> None:
         try:
             self.parser.write(block)
         except FormParserError:
             raise Invalid("The body is not valid multipart/form-data.") from None
 
-    def finish(self) -> None:
-        """Raise Invalid unless the whole form came and holds a file that is accepted."""
+    def finish(self, key: str) -> Upload:
+        """Return what came; raise Invalid unless it is the whole of a form that is accepted."""
         if not self.ended:
             raise Invalid("The body broke off before its end. Send the file again.")
-        files.check_upload(self.filename, self.purpose, self.size_bytes)
+        if self.filename is None:
+            raise Invalid("Send the file as the form's field `file`.", param="file")
+        purpose = self.fields["purpose"].decode(errors="replace")
+        upload = Upload(key, self.filename, purpose, self.size_bytes, self.sha256.hexdigest())
+        files.check(upload)
+        return upload
 
     def end(self) -> None:
         self.ended = True

@@ -3,7 +3,6 @@
 Knows nothing of weights: what a folder lacks is said by the core's verb `check_model`.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -60,10 +59,6 @@ def _check_model(path: str) -> dict[str, Any]:
         return run_verb("check_model", path, timeout_s=CHECK_S)
     except VerbError as failure:
         message = failure.error["message"]
-    # The verb ends with a code when it finds problems; its answer then is the message.
-    try:
-        return json.loads(message)
-    except ValueError:
         raise Invalid(f"`{path}` could not be checked: {message}", param="path") from None
 
 

@@ -28,7 +28,7 @@ def register(session: Session, job_id: str, generation: int, data: dict[str, Any
     """Make the committed folder that `data` speaks of a checkpoint of the job (fenced).
 
     `data` is that of the core's `checkpoint` event: step, path within the generation's folder,
-    kind, sha256 of the weights, size_bytes, metrics. A step that was saved again by a later
+    sha256 of the weights, size_bytes, metrics of the splits. A step that was saved again by a later
     generation replaces the earlier row's content. Saving counts as progress: attempts restart.
     """
     job = claims.held(session, job_id, generation)
@@ -36,10 +36,10 @@ def register(session: Session, job_id: str, generation: int, data: dict[str, Any
     values = {
         "generation": generation,
         "path": f"{job_id}/g{generation}/{data['path']}",
-        "kind": WeightsKind(data["kind"]),
+        "kind": WeightsKind.FULL if job.method["tuning"] == "full" else WeightsKind.ADAPTER,
         "sha256": data["sha256"],
         "size_bytes": data["size_bytes"],
-        "metrics": data.get("metrics", {}),
+        "metrics": _metrics(data),
         "damaged_at": None,
     }
     session.execute(
@@ -56,6 +56,18 @@ def register(session: Session, job_id: str, generation: int, data: dict[str, Any
     return session.scalars(
         select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.step == data["step"])
     ).one()
+
+
+def _metrics(data: dict[str, Any]) -> dict[str, Any]:
+    """The held-out numbers by their names, with OpenAI's names for the two losses beside them."""
+    splits = data.get("metrics") or {}
+    train, held_out = splits.get("train") or {}, splits.get("held_out") or {}
+    return {
+        **held_out,
+        "step": data["step"],
+        "train_loss": train.get("loss"),
+        "full_valid_loss": held_out.get("loss"),
+    }
 
 
 def latest(session: Session, job_id: str) -> Checkpoint | None:

@@ -36,7 +36,7 @@ class Upload:
 
     key: str
     filename: str
-    purpose: str | None
+    purpose: str
     size_bytes: int
     sha256: str
 
@@ -47,21 +47,19 @@ def safe_name(filename: str) -> str:
     return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
 
 
-def check_upload(filename: str | None, purpose: str | None, size_bytes: int) -> None:
+def check(upload: Upload) -> None:
     """Raise Invalid, with the field at fault, unless such an upload is accepted."""
-    if filename is None:
-        raise Invalid("Send the file as the form's field `file`.", param="file")
-    if purpose != PURPOSE:
+    if upload.purpose != PURPOSE:
         raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
-    if PurePath(filename).suffix.lower() not in EXTENSIONS:
+    if PurePath(upload.filename).suffix.lower() not in EXTENSIONS:
         raise Invalid(
-            f"`{filename}` can't be read. Send a .jsonl file (one JSON object a line) "
+            f"`{upload.filename}` can't be read. Send a .jsonl file (one JSON object a line) "
             "or a .json file (one array of objects).",
             param="file",
         )
-    if size_bytes == 0:
-        raise Invalid(f"`{filename}` is empty. Send a file that has rows.", param="file")
-    if size_bytes > get_settings().max_upload_bytes:
+    if upload.size_bytes == 0:
+        raise Invalid(f"`{upload.filename}` is empty. Send a file that has rows.", param="file")
+    if upload.size_bytes > get_settings().max_upload_bytes:
         raise too_large()
 
 
@@ -145,7 +143,7 @@ def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
 def rows(
     session: Session, caller: Caller, file_id: str, *, offset: int, limit: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return `limit` accepted rows from `offset` on in their normal form, and how many there are."""
+    """Return `limit` accepted rows from `offset` on, in normal form, and how many there are."""
     record = _validated(get(session, caller, file_id))
     if record.rows_key is None:
         return [], 0

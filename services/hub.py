@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2  # what huggingface_hub speaks HTTP with: its errors pass through
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -68,7 +67,7 @@ def speaking(hub_id: str, revision: str | None) -> Iterator[None]:
             f"The hub has no model `{hub_id}`. Correct the id, or register a folder with `path`.",
             param="id",
         ) from None
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise Unavailable(
             f"The model hub can't be reached ({type(error).__name__}). Copy the model's folder to "
             "this machine and register it with `path`, or set HF_ENDPOINT to a mirror.",

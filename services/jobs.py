@@ -178,7 +178,8 @@ def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
 
 
 def _check_base(session: Session, caller: Caller, model: str) -> None:
-    base = session.get(BaseModelRecord, model)
+    # The share lock keeps a parallel delete from slipping in between this look and the insert.
+    base = session.get(BaseModelRecord, model, with_for_update={"read": True})
     if base is None or base.org_id != caller.org_id or base.deleted_at is not None:
         raise Invalid(
             f"No base model '{model}' is registered: add it with POST /v1/models, or list those "
@@ -197,7 +198,7 @@ def _check_base(session: Session, caller: Caller, model: str) -> None:
 def _check_file(
     session: Session, caller: Caller, file_id: str, param: str, method: Orpo | Supervised
 ) -> None:
-    file = session.get(File, file_id)
+    file = session.get(File, file_id, with_for_update={"read": True})
     if file is None or file.org_id != caller.org_id or file.deleted_at is not None:
         raise Invalid(
             f"There is no file '{file_id}': upload one with POST /v1/files.",

@@ -39,7 +39,7 @@ class VerbError(Exception):
 def run_verb(verb: str, *arguments: str, timeout_s: float = 600) -> dict[str, Any]:
     """Run `python -m orpo.<verb>` and return the JSON object that is its last line.
 
-    Raises VerbError with {"code", "message", "hint", "param"}.
+    That object tells how it went, not the exit code. Raises VerbError with {"code", "message", "hint", "param"}.
     """
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
     try:
@@ -61,6 +61,6 @@ def run_verb(verb: str, *arguments: str, timeout_s: float = 600) -> dict[str, An
         tail = done.stderr.decode(errors="replace").strip()[-500:]
         message = f"orpo.{verb} ended with code {done.returncode}: {tail or 'it printed nothing'}"
         raise VerbError({"code": "internal", "message": message}) from None
-    if "error" in answer or done.returncode != 0:
-        raise VerbError(answer.get("error", {"code": "internal", "message": lines[-1]}))
+    if "error" in answer:
+        raise VerbError(answer["error"])
     return answer

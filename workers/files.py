@@ -14,6 +14,7 @@ from orpo import formats
 from services import base_models, files, hub, storage
 from services.database import transaction
 from services.errors import OddsmithError
+from services.logs import bound
 from services.queue import Task
 from workers.app import app
 
@@ -30,7 +31,8 @@ def validate(file_id: str) -> None:
     if record.deleted_at is not None:
         forget(record)
     elif record.status == FileStatus.UPLOADED:
-        judge(record)
+        with bound(file=file_id):
+            judge(record)
 
 
 def judge(record: File) -> None:
@@ -47,7 +49,7 @@ def judge(record: File) -> None:
         )
     if not written:
         validate(record.id)  # Deleted or validated by another meanwhile: what is left is to tidy.
-    logger.info("validated", extra={"file": record.id, "failure": failure, "written": written})
+    logger.info("validated", extra={"failure": failure, "written": written})
 
 
 def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -62,6 +64,13 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
         return None, "Its bytes are no longer in the storage. Upload it again."
     except OSError as error:
         return None, f"It could not be read: {error.strerror}. Upload it again."
+    except Exception:
+        # A file that breaks the reader would break it again at each of the keeper's wake-ups.
+        logger.exception("a file could not be judged")
+        return (
+            None,
+            "Its content broke the check on our side; the log of the files worker says how.",
+        )
     if report["accepted"]:
         return report, None
     storage.delete(rows_key)

@@ -117,7 +117,7 @@ class RunTail:
 
     def _learn(self, events: list[Record], numbers: list[Record]) -> None:
         for event in events:
-            if event["type"] == "started":
+            if event["type"] in ("started", "resumed"):
                 self.steps = event["data"]["steps"]
             elif event["type"] in ("finished", "stopped", "error"):
                 self.outcome = event

@@ -99,6 +99,8 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
     assert job.attempts == 0
     assert saved.path == f"{job.id}/g2/checkpoints/step-5"
     assert saved.model.endswith(":ckpt-step-5")
+    assert saved.metrics["accuracy"] == 0.5
+    assert saved.metrics["train_loss"] == 1.0
     assert checkpoints.latest(session, job.id).id == saved.id
     again = checkpoints.register(session, job.id, 2, checkpoint(step=5, sha256="other"))
     session.refresh(again)
@@ -107,8 +109,8 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
 
 def checkpoint(step, sha256="0"):
     return {
-        "step": step, "path": f"checkpoints/step-{step}", "kind": "adapter", "sha256": sha256,
-        "size_bytes": 1, "metrics": {},
+        "step": step, "path": f"checkpoints/step-{step}", "sha256": sha256, "size_bytes": 1,
+        "metrics": {"train": {"loss": 1.0}, "held_out": {"accuracy": 0.5, "loss": 2.0}},
     }  # fmt: skip
 
 

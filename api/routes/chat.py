@@ -1,0 +1,92 @@
+"""`/v1/chat/completions`: a thin way through to the engine that holds the model."""
+
+import json
+from collections.abc import AsyncIterator
+
+import anyio
+import httpx
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from api import sse, upstream
+from api.deps import CallerDep
+from api.errors import body_of
+from api.schemas.chat import ChatRequest
+from services.deployments import Route
+from services.errors import OddsmithError
+
+router = APIRouter(tags=["chat"])
+
+# Nobody reads it: the connection is closed. Logs show that the client left.
+CLIENT_LEFT = 499
+
+
+@router.post("/v1/chat/completions", summary="Chat with a deployed model")
+async def complete(request: Request, caller: CallerDep, body: ChatRequest) -> Response:
+    route = await upstream.find_route(caller, body.model)
+    try:
+        response = await upstream.unless_left(
+            request, upstream.ask(route, body.upstream(route.upstream_model))
+        )
+        if body.stream:
+            return Relay(route, response)
+        return await upstream.unless_left(request, _whole(route, response))
+    except upstream.ClientLeftError:
+        return Response(status_code=CLIENT_LEFT)
+
+
+class Relay(StreamingResponse):
+    """Hands frames on as they come. The engine's side is closed whatever happens to ours."""
+
+    def __init__(self, route: Route, response: httpx.Response) -> None:
+        super().__init__(
+            _relayed(route, response), media_type="text/event-stream", headers=sse.NO_BUFFERING
+        )
+        self.response = response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await _close(self.response)
+
+
+async def _relayed(route: Route, response: httpx.Response) -> AsyncIterator[bytes]:
+    ours, theirs = _names(route)
+    try:
+        async for frame in upstream.frames(route, response):
+            yield frame.replace(theirs, ours, 1) + b"\n\n"
+    except OddsmithError as error:
+        yield sse.encode(body_of(error))
+    else:
+        yield sse.DONE
+
+
+async def _whole(route: Route, response: httpx.Response) -> Response:
+    ours, theirs = _names(route)
+    try:
+        content = await response.aread()
+    except httpx.TransportError as error:
+        raise upstream.broken(route) from error
+    finally:
+        await _close(response)
+    return Response(content.replace(theirs, ours, 1), media_type="application/json")
+
+
+def _names(route: Route) -> tuple[bytes, bytes]:
+    """The model's field as the caller knows it and as the engine writes it.
+
+    Within a JSON string every quote is escaped, so that an answer's text can't hold this.
+    """
+    return _model_field(route.model), _model_field(route.upstream_model)
+
+
+def _model_field(name: str) -> bytes:
+    return b'"model":' + json.dumps(name, ensure_ascii=False).encode()
+
+
+async def _close(response: httpx.Response) -> None:
+    # Shielded: the client's leaving has cancelled this task. Closing is what stops the engine.
+    with anyio.CancelScope(shield=True):
+        await response.aclose()

@@ -1,0 +1,48 @@
+"""`/v1/deployments`: which models are served, and whether they answer as they were trained."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy.orm import Session
+
+from api.deps import CallerDep, SessionDep, Writer
+from api.pages import ListPage, page
+from api.schemas.deployments import CreateDeployment, DeploymentObject
+from models import Deployment
+from services import deployments
+from services.pages import Order
+
+router = APIRouter(prefix="/v1/deployments", tags=["deployments"])
+
+
+@router.post("", summary="Serve a model; one that is deployed gives the same deployment")
+def create(session: SessionDep, caller: Writer, body: CreateDeployment) -> DeploymentObject:
+    return _object(session, deployments.create(session, caller, body.model))
+
+
+@router.get("", summary="List what is served or on its way, newest first")
+def list_deployments(
+    session: SessionDep,
+    caller: CallerDep,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    order: Order = Order.DESC,
+) -> ListPage[DeploymentObject]:
+    found = deployments.list_page(session, caller, after=after, limit=limit, order=order)
+    shown = deployments.show(session, found.items)
+    return page([DeploymentObject.from_record(each) for each in shown], found.has_more)
+
+
+@router.get("/{deployment_id}", summary="Look at one deployment")
+def retrieve(session: SessionDep, caller: CallerDep, deployment_id: str) -> DeploymentObject:
+    return _object(session, deployments.get(session, caller, deployment_id))
+
+
+@router.delete("/{deployment_id}", summary="Stop serving; chat with it ends at once")
+def delete(session: SessionDep, caller: Writer, deployment_id: str) -> DeploymentObject:
+    return _object(session, deployments.stop(session, caller, deployment_id))
+
+
+def _object(session: Session, deployment: Deployment) -> DeploymentObject:
+    (shown,) = deployments.show(session, [deployment])
+    return DeploymentObject.from_record(shown)

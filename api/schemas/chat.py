@@ -1,0 +1,93 @@
+"""Chat requests: an allow-list. What isn't named here never reaches an engine.
+
+Left out on purpose: `chat_template*` and media (known ways to stall an engine or make it fetch
+addresses), and large `n` and `top_logprobs`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+# More characters than any context holds; the engine counts the tokens.
+MAX_CHARACTERS = 4_000_000
+
+
+def _text(content: Any) -> Any:
+    """Accept a string, or OpenAI's list of parts where all of them are text."""
+    if not isinstance(content, list):
+        return content
+    if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        raise PydanticCustomError(
+            "text_only", "only text is served here: send a string, or parts of type `text`"
+        )
+    return "".join(str(part.get("text", "")) for part in content)
+
+
+class Message(BaseModel):
+    # An answer that is sent back as it came holds empty fields (`refusal`, `tool_calls`).
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, BeforeValidator(_text), Field(max_length=MAX_CHARACTERS)]
+
+    @model_validator(mode="after")
+    def _holds_text_only(self) -> "Message":
+        used = [name for name, value in (self.model_extra or {}).items() if value]
+        if used:
+            raise PydanticCustomError(
+                "not_served", "`{name}` is not served here, remove it", {"name": used[0]}
+            )
+        return self
+
+
+def _few_stops(stop: str | list[str]) -> str | list[str]:
+    if isinstance(stop, list) and len(stop) > 4:
+        raise PydanticCustomError("too_long", "at most 4 stop sequences are allowed")
+    return stop
+
+
+StopText = Annotated[str, Field(min_length=1, max_length=256)]
+Messages = Annotated[list[Message], Field(min_length=1, max_length=1000)]
+
+
+class Sampling(BaseModel):
+    """How an answer is drawn; the same for one model and for several side by side."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    stop: Annotated[StopText | list[StopText] | None, AfterValidator(_few_stops)] = None
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    include_usage: bool = False
+
+
+class ChatRequest(Sampling):
+    model: str = Field(min_length=1, max_length=512)
+    messages: Messages
+    n: int | None = Field(None, ge=1, le=4)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = Field(None, max_length=512, description="Accepted and ignored.")
+
+    def upstream(self, model: str) -> dict[str, Any]:
+        """The body for the engine, under the model's name there."""
+        return upstream_body(self, model, self.messages)
+
+
+def upstream_body(request: BaseModel, model: str, messages: list[Message]) -> dict[str, Any]:
+    said = request.model_dump(exclude_none=True, exclude={"model", "models", "messages", "user"})
+    spoken = [{"role": message.role, "content": message.content} for message in messages]
+    return said | {"model": model, "messages": spoken}

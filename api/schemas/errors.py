@@ -1,0 +1,14 @@
+"""OpenAI's error object, as the OpenAPI document shows it. What fills it is `api/errors.py`."""
+
+from pydantic import BaseModel, Field
+
+
+class Error(BaseModel):
+    message: str = Field(description="A sentence that tells what to do.")
+    type: str
+    param: str | None = Field(description="The field at fault, dotted.")
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    error: Error

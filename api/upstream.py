@@ -1,0 +1,161 @@
+"""The engines as the API sees them: one pool of connections, requests out, frames back.
+
+Knows which address a model has, for a second; knows nothing of what a request asks.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import httpx
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from services import deployments
+from services.callers import Caller
+from services.database import transaction
+from services.deployments import Route
+from services.errors import Invalid, OddsmithError, Unavailable
+
+Result = TypeVar("Result")
+
+ROUTE_S = 1.0
+MAX_ROUTES = 4096
+# An engine's server closes a silent connection after 5 s: give ours up first, never race with it.
+KEEPALIVE_S = 4.0
+# A request may wait long in a full engine before its first token.
+TIMEOUT = httpx.Timeout(10, connect=5, read=600, pool=60)
+LIMITS = httpx.Limits(
+    max_connections=None, max_keepalive_connections=200, keepalive_expiry=KEEPALIVE_S
+)
+
+_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
+_routes: dict[tuple[str, str], tuple[float, Route]] = {}
+
+
+class ClientLeftError(Exception):
+    """The one who asked has closed the connection."""
+
+
+def client() -> httpx.AsyncClient:
+    """The pool of this event loop; connections can't be shared between loops."""
+    loop = asyncio.get_running_loop()
+    if loop not in _clients:
+        headers = {"accept-encoding": "identity"}
+        # Proxies of the environment are not for loopback.
+        _clients[loop] = httpx.AsyncClient(
+            timeout=TIMEOUT, limits=LIMITS, headers=headers, trust_env=False
+        )
+    return _clients[loop]
+
+
+async def find_route(caller: Caller, model: str, param: str = "model") -> Route:
+    """Where `model` answers, looked up once a second at most; NotFound unless it is ready."""
+    known = _routes.get((caller.org_id, model))
+    if known is not None and known[0] > time.monotonic():
+        return known[1]
+    route = await run_in_threadpool(_look_up, caller, model, param)
+    if len(_routes) >= MAX_ROUTES:
+        _routes.clear()
+    _routes[caller.org_id, model] = (time.monotonic() + ROUTE_S, route)
+    return route
+
+
+def _look_up(caller: Caller, model: str, param: str) -> Route:
+    with transaction() as session:
+        return deployments.route(session, caller, model, param)
+
+
+async def ask(route: Route, body: dict[str, Any]) -> httpx.Response:
+    """Send a chat request and return the engine's answer, its body still to be read.
+
+    Raises Invalid where the engine refuses the request, Unavailable where it can't answer.
+    """
+    url = f"{route.upstream_url}/v1/chat/completions"
+    request = client().build_request("POST", url, json=body)
+    try:
+        response = await client().send(request, stream=True)
+        if response.is_success:
+            return response
+        raise _refusal(route, response.status_code, await _read(response))
+    except httpx.TransportError as error:
+        raise broken(route) from error
+
+
+async def _read(response: httpx.Response) -> bytes:
+    try:
+        return await response.aread()
+    finally:
+        await response.aclose()
+
+
+def _refusal(route: Route, status: int, content: bytes) -> OddsmithError:
+    if status != 400:
+        # 404: the adapter isn't there (again) yet; 5xx: the engine is going down.
+        return broken(route)
+    error = _error_of(content)
+    message = str(error.get("message") or "The engine refused the request.")
+    param = error.get("param")
+    return Invalid(message, param=param if isinstance(param, str) else None)
+
+
+def _error_of(content: bytes) -> dict[str, Any]:
+    try:
+        error = json.loads(content)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def broken(route: Route) -> Unavailable:
+    """The engine went away: what it is, as an error that says what to do."""
+    for key in [key for key, (_, known) in _routes.items() if known == route]:
+        del _routes[key]
+    return Unavailable(
+        f"The engine of '{route.model}' stopped answering and is being started again: "
+        "try again in a minute; GET /v1/deployments shows when it is ready.",
+        code="engine_unavailable",
+    )
+
+
+async def frames(route: Route, response: httpx.Response) -> AsyncIterator[bytes]:
+    """Yield each `data: ...` frame of a stream as it comes, without its blank line.
+
+    Returns when the engine said `[DONE]`; raises Unavailable when the stream breaks off, and
+    when the engine reports an error in it (after which vLLM says `[DONE]` all the same).
+    """
+    rest = b""
+    try:
+        async for chunk in response.aiter_raw():
+            *whole, rest = (rest + chunk).split(b"\n\n")
+            for frame in whole:
+                if frame == b"data: [DONE]":
+                    return
+                if frame.startswith(b'data: {"error"'):
+                    raise broken(route)
+                yield frame
+    except httpx.TransportError as error:
+        raise broken(route) from error
+    raise broken(route)
+
+
+async def unless_left(request: Request, work: Awaitable[Result]) -> Result:
+    """Await `work`, but cancel it at once when the client leaves (ClientLeftError)."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientLeftError
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue

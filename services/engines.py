@@ -1,0 +1,229 @@
+"""Engines and what they should serve, as rows. Each function is one step of the serve worker,
+in the worker's transaction. Knows no process and no HTTP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, Checkpoint, Deployment, Engine
+from models.base import new_id
+from models.checkpoints import WeightsKind
+from models.deployments import DeploymentStatus
+from services import checkpoints
+
+# Crashes that count together: an engine that fails this often in this time is given up.
+MAX_CRASHES = 3
+CRASH_WINDOW = timedelta(minutes=10)
+# The pause after the first crash; it doubles with each.
+FIRST_PAUSE = timedelta(seconds=2)
+
+
+class EngineStatus(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+LIVE = (EngineStatus.STARTING, EngineStatus.READY)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A deployment that should run, and the folders its weights lie in."""
+
+    deployment: Deployment
+    # What its engine loads: a base, or weights that were tuned in full.
+    weights: str
+    # The checkpoint's folder; None for a base model itself.
+    checkpoint: Path | None
+    adapter: Path | None
+
+    @property
+    def is_base(self) -> bool:
+        return self.checkpoint is None
+
+    @property
+    def is_full(self) -> bool:
+        """Tuned in full: its weights are its own, and so is its engine."""
+        return self.checkpoint is not None and self.adapter is None
+
+
+@dataclass(frozen=True)
+class Crashes:
+    """How often the engine of some weights crashed of late, and the end of the pause after it."""
+
+    count: int
+    retry_at: datetime | None
+    now: datetime
+    error: str | None
+
+    @property
+    def is_final(self) -> bool:
+        return self.count >= MAX_CRASHES
+
+    @property
+    def must_wait(self) -> bool:
+        return self.retry_at is not None and self.now < self.retry_at
+
+
+def wanted(session: Session) -> list[Wanted]:
+    """Return every deployment that should run and hasn't failed, the oldest first."""
+    rows = session.execute(
+        select(Deployment, BaseModelRecord.path, Checkpoint)
+        .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
+        .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
+        .where(Deployment.desired == "run", Deployment.status != DeploymentStatus.FAILED)
+        .order_by(Deployment.created_at)
+    )
+    return [_wanted(*row) for row in rows]
+
+
+def _wanted(deployment: Deployment, base_path: str, checkpoint: Checkpoint | None) -> Wanted:
+    if checkpoint is None:
+        return Wanted(deployment, base_path, None, None)
+    folder = checkpoints.folder(checkpoint)
+    if checkpoint.kind == WeightsKind.ADAPTER:
+        return Wanted(deployment, base_path, folder, folder / "adapter")
+    return Wanted(deployment, str(folder / "model"), folder, None)
+
+
+def unwanted(session: Session) -> list[tuple[Deployment, Engine | None]]:
+    """Return what was taken back but may still be loaded, with its engine."""
+    gone = (DeploymentStatus.STOPPED, DeploymentStatus.FAILED)
+    rows = session.execute(
+        select(Deployment, Engine)
+        .outerjoin(Engine, Engine.id == Deployment.engine_id)
+        .where(Deployment.desired == "stop", Deployment.status.not_in(gone))
+    )
+    return [(deployment, engine) for deployment, engine in rows]
+
+
+def live(session: Session) -> list[Engine]:
+    """Return the engines that are starting or ready."""
+    return list(session.scalars(select(Engine).where(Engine.status.in_(LIVE))))
+
+
+def idle_s(session: Session, engine: Engine) -> float:
+    """Return for how long nobody has wanted this engine, counted from the last one who did."""
+    last = select(func.max(Deployment.updated_at)).where(Deployment.engine_id == engine.id)
+    return _seconds_since(session, session.scalar(last) or engine.created_at)
+
+
+def age_s(session: Session, engine: Engine) -> float:
+    """Return how long ago the engine was started."""
+    return _seconds_since(session, engine.created_at)
+
+
+def silent_s(session: Session, engine: Engine) -> float:
+    """Return how long ago the engine answered last."""
+    return _seconds_since(session, engine.seen_at or engine.created_at)
+
+
+def _seconds_since(session: Session, then: datetime) -> float:
+    """By the database's clock, the only one that counts."""
+    return (session.scalars(select(func.clock_timestamp())).one() - then).total_seconds()
+
+
+def add(session: Session, wanted_here: Sequence[Wanted], **fields: Any) -> Engine:
+    """Record an engine that is about to start for `wanted_here`; they are starting, too."""
+    engine = Engine(
+        id=new_id("engine"),
+        weights=wanted_here[0].weights,
+        status=EngineStatus.STARTING,
+        **fields,
+    )
+    session.add(engine)
+    session.flush()
+    for want in wanted_here:
+        set_status(session, want.deployment.id, DeploymentStatus.STARTING, engine_id=engine.id)
+    return engine
+
+
+def set_process(session: Session, engine_id: str, pid: int, pid_started: int) -> None:
+    """Record the process of an engine, so that a later worker finds it again."""
+    engine = session.get_one(Engine, engine_id)
+    engine.pid, engine.pid_started = pid, pid_started
+
+
+def seen(session: Session, engine_id: str) -> None:
+    """Record that the engine answered just now; the first time makes it ready."""
+    engine = session.get_one(Engine, engine_id)
+    engine.seen_at = func.clock_timestamp()
+    if engine.status == EngineStatus.STARTING:
+        engine.status = EngineStatus.READY
+        engine.ready_at = func.clock_timestamp()
+
+
+def looked_at(session: Session, engine_id: str) -> None:
+    """Record that a starting engine was looked at, so that nobody is woken to look again."""
+    session.get_one(Engine, engine_id).seen_at = func.clock_timestamp()
+
+
+def end(session: Session, engine_id: str, status: EngineStatus, error: str | None = None) -> None:
+    """Record that an engine has ended; what it served waits for the next one."""
+    engine = session.get_one(Engine, engine_id)
+    engine.status = status
+    engine.error = error
+    engine.stopped_at = func.clock_timestamp()
+    session.execute(
+        update(Deployment)
+        .where(Deployment.engine_id == engine_id, Deployment.desired == "run")
+        .where(Deployment.status.in_((DeploymentStatus.STARTING, DeploymentStatus.READY)))
+        .values(status=DeploymentStatus.PENDING, engine_id=None)
+    )
+
+
+def crashes(session: Session, weights: str, since: datetime) -> Crashes:
+    """Count the crashes of the engines of `weights` after `since` and within the window."""
+    now = session.scalars(select(func.clock_timestamp())).one()
+    failed = session.scalars(
+        select(Engine)
+        .where(
+            Engine.weights == weights,
+            Engine.status == EngineStatus.FAILED,
+            Engine.stopped_at > max(since, now - CRASH_WINDOW),
+        )
+        .order_by(Engine.stopped_at.desc())
+    ).all()
+    if not failed or failed[0].stopped_at is None:
+        return Crashes(0, None, now, None)
+    pause = FIRST_PAUSE * 2 ** (len(failed) - 1)
+    return Crashes(len(failed), failed[0].stopped_at + pause, now, failed[0].error)
+
+
+def set_status(
+    session: Session, deployment_id: str, status: DeploymentStatus, **fields: Any
+) -> bool:
+    """Set the status of a deployment that is still wanted; False where it was taken back."""
+    if status == DeploymentStatus.READY:
+        fields |= {"ready_at": func.clock_timestamp(), "error": None}
+    done = session.execute(
+        update(Deployment)
+        .where(Deployment.id == deployment_id, Deployment.desired == "run")
+        .values(status=status, updated_at=func.clock_timestamp(), **fields)
+        .returning(Deployment.id)
+    )
+    return done.first() is not None
+
+
+def fail(
+    session: Session, deployment_id: str, message: str, code: str, parity: dict[str, Any] | None
+) -> None:
+    """End a deployment as failed, with a sentence that says why."""
+    error = {"message": message, "code": code, "param": None}
+    set_status(session, deployment_id, DeploymentStatus.FAILED, error=error, parity=parity)
+
+
+def mark_stopped(session: Session, deployment_id: str) -> None:
+    """Record that a deployment which was taken back is no longer loaded."""
+    deployment = session.get_one(Deployment, deployment_id)
+    deployment.status = DeploymentStatus.STOPPED
+    deployment.updated_at = func.clock_timestamp()

@@ -1,0 +1,238 @@
+"""`/v1/files` with OpenAI's own client, and what happens to files that are no good."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from models import File
+from models.jobs import JobState
+from services import files as file_service
+from services import seed
+from services.database import transaction
+from tests import records
+from workers import files as file_tasks
+
+PAIRS = [
+    {"prompt": f"Question {n}?", "chosen": "Yes.", "rejected": "I could not say."} for n in range(5)
+]
+
+
+def jsonl(rows: list[Any]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(jsonl(PAIRS))
+    return path
+
+
+def post(client: TestClient, content: bytes, name: str = "a.jsonl", **form: str) -> Any:
+    return client.post(
+        "/v1/files", files={"file": (name, content)}, data={"purpose": "fine-tune"} | form
+    )
+
+
+def stored(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "storage").rglob("*") if path.is_file()]
+
+
+def error_of(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["message"].endswith(".")
+    return error
+
+
+def test_the_loop_of_a_file_with_the_openai_client(
+    openai_client: openai.OpenAI, work: Callable[[], None], pairs: Path, tmp_path: Path
+) -> None:
+    with pairs.open("rb") as file:
+        uploaded = openai_client.files.create(file=file, purpose="fine-tune")
+    assert (uploaded.object, uploaded.status, uploaded.filename) == (
+        "file",
+        "uploaded",
+        "pairs.jsonl",
+    )
+    assert uploaded.bytes == pairs.stat().st_size
+    work()
+    done = openai_client.files.wait_for_processing(uploaded.id, poll_interval=0.01)
+    assert (done.status, done.status_details) == ("processed", None)
+    assert openai_client.files.content(uploaded.id).read() == pairs.read_bytes()
+    assert done.to_dict()["sha256"] == hashlib.sha256(pairs.read_bytes()).hexdigest()
+    assert [file.id for file in openai_client.files.list(purpose="fine-tune")] == [uploaded.id]
+    assert not list(openai_client.files.list(purpose="other"))
+    assert len(stored(tmp_path)) == 2
+
+    assert openai_client.files.delete(uploaded.id).deleted
+    work()
+    assert stored(tmp_path) == []
+    with pytest.raises(openai.NotFoundError) as caught:
+        openai_client.files.retrieve(uploaded.id)
+    assert caught.value.param == "file_id"
+
+
+def test_pages_follow_after_in_both_orders(
+    openai_client: openai.OpenAI, client: TestClient
+) -> None:
+    ids = [post(client, jsonl(PAIRS)).json()["id"] for _ in range(5)]
+    for order, expected in (("asc", ids), ("desc", ids[::-1])):
+        pages = openai_client.files.list(limit=2, order=order)  # type: ignore[arg-type]
+        assert [file.id for file in pages] == expected
+    first = client.get("/v1/files", params={"limit": 2, "order": "asc"}).json()
+    assert first["has_more"] is True
+    assert (first["first_id"], first["last_id"]) == (ids[0], ids[1])
+    # A place in the list outlives the file that marks it.
+    client.delete(f"/v1/files/{ids[1]}")
+    after = client.get("/v1/files", params={"after": ids[1], "order": "asc"}).json()
+    assert [file["id"] for file in after["data"]] == ids[2:]
+    assert error_of(client.get("/v1/files?after=file-none"), 400)["param"] == "after"
+    assert error_of(client.get("/v1/files?limit=0"), 400)["param"] == "limit"
+
+
+def test_report_and_rows(client: TestClient, work: Callable[[], None]) -> None:
+    bad = [{"prompt": "p", "chosen": "same", "rejected": "same"}, {"text": "no pair"}]
+    file_id = post(client, jsonl([*PAIRS, *bad]) + b'{"prompt": \n').json()["id"]
+    assert error_of(client.get(f"/v1/files/{file_id}/report"), 409)["code"] == "file_not_ready"
+    work()
+    report = client.get(f"/v1/files/{file_id}/report").json()
+    assert (report["rows"], report["accepted"], report["shape"]) == (8, 5, "explicit")
+    assert report["dropped"] == {"identical": 1, "not_a_pair": 1, "bad_json": 1}
+    assert [finding["line"] for finding in report["findings"]] == [6, 7, 8]
+    rows = client.get(f"/v1/files/{file_id}/rows", params={"offset": 3, "limit": 1}).json()
+    assert (rows["total"], rows["has_more"]) == (5, True)
+    assert rows["data"][0]["line"] == 4
+    assert rows["data"][0]["prompt"] == [{"role": "user", "content": "Question 3?"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "says"),
+    [
+        (b"not json\n", "a.jsonl", "Line 1"),
+        (b"\n\n", "a.jsonl", "holds no row"),
+        (b"[]", "a.json", "holds no row"),
+        (b"[" * 100_000, "a.json", "Line 1"),
+        (b'{"prompt": "\\ud800", "chosen": "a", "rejected": "b"}\n', "a.jsonl", "Line 1"),
+        (b"\xff\xfe\x00", "a.jsonl", "Line 1"),
+    ],
+)
+def test_a_file_without_a_usable_row_ends_in_error(
+    client: TestClient, work: Callable[[], None], content: bytes, name: str, says: str
+) -> None:
+    file_id = post(client, content, name).json()["id"]
+    work()
+    file = client.get(f"/v1/files/{file_id}").json()
+    assert file["status"] == "error"
+    assert says in file["status_details"]
+    assert client.get(f"/v1/files/{file_id}/report").json()["accepted"] == 0
+    assert client.get(f"/v1/files/{file_id}/rows").json()["data"] == []
+
+
+def test_a_refused_upload_names_the_field_and_leaves_nothing(
+    client: TestClient, settings_from: Callable[..., None], tmp_path: Path
+) -> None:
+    assert error_of(post(client, b""), 400)["param"] == "file"
+    assert error_of(post(client, b"x", "a.csv"), 400)["param"] == "file"
+    assert error_of(post(client, b"x", purpose="assistants"), 400)["param"] == "purpose"
+    only_purpose = client.post("/v1/files", files={"purpose": (None, "fine-tune")})
+    assert error_of(only_purpose, 400)["param"] == "file"
+    error_of(client.post("/v1/files", json={}), 400)
+    error_of(client.post("/v1/files", content=b"x" * 99, headers=multipart("b")), 400)
+    cut = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\nrow'
+    assert (
+        "broke off"
+        in error_of(client.post("/v1/files", content=cut, headers=multipart("b")), 400)["message"]
+    )
+    settings_from(max_upload_bytes=10)
+    assert error_of(post(client, b"x" * 11), 413)["param"] == "file"
+    assert error_of(post(client, b"x" * 200_000), 413)["param"] == "file"
+    assert stored(tmp_path) == []
+    assert client.get("/v1/files").json()["data"] == []
+
+
+def multipart(boundary: str) -> dict[str, str]:
+    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("../../etc/x.jsonl", "x.jsonl"), ("C:\\a\\b.jsonl", "b.jsonl"), ("a\x07b.jsonl", "ab.jsonl")],
+)
+def test_a_name_keeps_no_path_and_no_control_character(name: str, shown: str) -> None:
+    assert file_service.safe_name(name) == shown
+
+
+def test_nothing_stays_when_the_row_is_not_written(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr("api.routes.files.files.create", fail)
+    response = post(client, jsonl(PAIRS))
+    assert error_of(response, 503)["type"] == "service_unavailable"
+    assert response.headers["retry-after"] == "2"
+    assert stored(tmp_path) == []
+
+
+def test_a_file_in_use_is_not_deleted(client: TestClient, work: Callable[[], None]) -> None:
+    file_id = post(client, jsonl(PAIRS)).json()["id"]
+    with transaction() as session:
+        owner = seed.organization(session)
+        job_id = records.job(session, owner, JobState.QUEUED, training_file=file_id).id
+    response = client.delete(f"/v1/files/{file_id}")
+    error = error_of(response, 409)
+    assert job_id in error["message"]
+    assert error["param"] == "file_id"
+    assert response.headers["x-should-retry"] == "false"
+    client.post(f"/v1/fine_tuning/jobs/{job_id}/cancel").raise_for_status()
+    assert client.delete(f"/v1/files/{file_id}").json() == {
+        "id": file_id,
+        "object": "file",
+        "deleted": True,
+    }
+
+
+def test_validation_may_run_twice_late_or_without_its_bytes(
+    client: TestClient, work: Callable[[], None], tmp_path: Path
+) -> None:
+    first, second, third = (post(client, jsonl(PAIRS)).json()["id"] for _ in range(3))
+    file_tasks.validate("file-none")
+    file_tasks.validate(first)
+    file_tasks.validate(first)
+    client.delete(f"/v1/files/{second}").raise_for_status()
+    file_tasks.validate(second)
+    with transaction() as session:
+        record = session.scalars(select(File).where(File.id == third)).one()
+    (tmp_path / "storage" / record.storage_key).unlink()
+    work()
+    statuses = [client.get(f"/v1/files/{file_id}").json() for file_id in (first, third)]
+    assert [file["status"] for file in statuses] == ["processed", "error"]
+    assert "Upload it again." in statuses[1]["status_details"]
+    assert len(stored(tmp_path)) == 2
+
+
+def test_a_file_deleted_while_it_is_read_leaves_nothing(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_id = post(client, jsonl(PAIRS)).json()["id"]
+    read = file_tasks.read
+
+    def slowly(record: File, rows_key: str) -> Any:
+        found = read(record, rows_key)
+        client.delete(f"/v1/files/{file_id}").raise_for_status()
+        return found
+
+    monkeypatch.setattr(file_tasks, "read", slowly)
+    file_tasks.validate(file_id)
+    assert stored(tmp_path) == []

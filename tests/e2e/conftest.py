@@ -1,0 +1,149 @@
+"""The real stack, as `oddsmith up --detach` starts it, with leases short enough for tests."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from tests.e2e.wait import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
+SMOLLM2 = "SmolLM2-135M-Instruct"
+# Short enough to test what happens when they run out, long enough for a busy machine of 2 cores.
+TIMES = {"ODDSMITH_LEASE_S": "12", "ODDSMITH_HEARTBEAT_S": "0.5", "ODDSMITH_RETRY_DELAY_S": "0"}
+
+
+@dataclass
+class Stack:
+    """A stack on a folder of its own, and how to talk to it."""
+
+    var: Path
+
+    def oddsmith(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ODDSMITH_")}
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=ROOT,
+            env=env | TIMES | {"ODDSMITH_VAR": str(self.var)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def up(self) -> None:
+        done = self.oddsmith("up", "--detach")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def down(self) -> None:
+        done = self.oddsmith("down")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    @property
+    def running(self) -> dict[str, str]:
+        return json.loads((self.var / "stack.json").read_text())
+
+    def http(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.running["url"],
+            headers={"Authorization": f"Bearer {self.running['api_key']}"},
+            timeout=120,
+        )
+
+    def openai(self) -> OpenAI:
+        running = self.running
+        return OpenAI(base_url=f"{running['url']}/v1", api_key=running["api_key"], timeout=300)
+
+    def logs(self) -> str:
+        """The ends of all logs, for the message of a failed test."""
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}"
+            for path in sorted((self.var / "log").glob("*.log"))
+        )
+
+    def run_dir(self, job_id: str, generation: int) -> Path:
+        return self.var / "runs" / job_id / f"g{generation}"
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The demo's base model, unpacked once a checkout."""
+    folder = ROOT / "var" / "models" / SMOLLM2
+    if not (folder / "config.json").exists():
+        command = [sys.executable, "-m", "orpo.unpack_gguf", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("stack") / "var")
+    stack.up()
+    yield stack
+    stack.down()
+
+
+@pytest.fixture(scope="session")
+def tiny(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A registered base small enough that a step takes milliseconds."""
+    from tests.orpo.tiny_models import save_tiny_llama
+
+    folder = save_tiny_llama(tmp_path_factory.mktemp("tiny"))
+    return register(stack, "tiny", folder)
+
+
+@pytest.fixture(scope="session")
+def base(stack: Stack, smollm2: Path) -> str:
+    return register(stack, SMOLLM2, smollm2)
+
+
+def register(stack: Stack, name: str, folder: Path) -> str:
+    with stack.http() as http:
+        answer = http.post("/v1/models", json={"id": name, "path": str(folder)})
+    assert answer.status_code == 200, answer.text
+    return name
+
+
+@pytest.fixture
+def upload(stack: Stack) -> Callable[[Path], str]:
+    """Upload a file and wait until it was checked."""
+
+    def send(path: Path) -> str:
+        client = stack.openai()
+        with path.open("rb") as content:
+            file = client.files.create(file=content, purpose="fine-tune")
+        done = client.files.wait_for_processing(file.id, poll_interval=0.3, max_wait_seconds=120)
+        assert done.status == "processed", done
+        return done.id
+
+    return send
+
+
+@pytest.fixture
+def until(stack: Stack) -> Callable[..., dict]:
+    """Wait until a job satisfies a condition; one that ends otherwise fails the test."""
+
+    def wait(job_id: str, condition: Callable[[dict], bool], timeout_s: float = 240) -> dict:
+        def look() -> dict | None:
+            with stack.http() as http:
+                job = http.get(f"/v1/fine_tuning/jobs/{job_id}").json()
+            if condition(job):
+                return job
+            assert job["status"] not in ("succeeded", "failed", "cancelled"), (
+                f"{job['status']}: {job['error']}\n{stack.logs()}"
+            )
+            return None
+
+        return wait_for(look, timeout_s, lambda: stack.logs())
+
+    return wait

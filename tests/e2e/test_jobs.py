@@ -1,0 +1,255 @@
+"""Jobs on the real stack: several ranks, pause and resume, cancel, and what a kill costs."""
+
+import hashlib
+import signal
+import time
+
+import psutil
+import pytest
+
+from services.verbs import MARK
+from tests.e2e.conftest import EXAMPLES
+from tests.e2e.wait import wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
+
+# Steps of a tiny model take milliseconds; many of them leave time to interfere.
+LONG = {
+    "max_steps": 400,
+    "batch_size": 4,
+    "checkpoint_every": 100,
+    "eval_every": 200,
+    "n_samples": 1,
+}
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@pytest.fixture(scope="session")
+def pairs(stack):
+    client = stack.openai()
+    with (EXAMPLES / "short-answers.jsonl").open("rb") as content:
+        file = client.files.create(file=content, purpose="fine-tune")
+    return client.files.wait_for_processing(file.id, poll_interval=0.3).id
+
+
+@pytest.fixture
+def create(stack, tiny, pairs):
+    def make(seed: int = 7, **hyperparameters) -> str:
+        method = {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}}
+        client = stack.openai()
+        return client.fine_tuning.jobs.create(
+            model=tiny, training_file=pairs, method=method, seed=seed
+        ).id
+
+    return make
+
+
+def step_of(job: dict) -> int:
+    return (job["progress"] or {}).get("step", 0)
+
+
+def weights(stack, job_id: str) -> str:
+    with stack.http() as http:
+        newest = http.get(f"/v1/fine_tuning/jobs/{job_id}/checkpoints").json()["data"][0]
+    return newest["sha256"]
+
+
+def train_losses(stack, job_id: str) -> list[float]:
+    with stack.http() as http:
+        answer = http.get(
+            f"/v1/fine_tuning/jobs/{job_id}/series", params={"keys": "train:loss", "buckets": 5000}
+        ).json()
+    points = answer["data"][0]["points"]
+    assert [point["x0"] for point in points] == list(range(1, len(points) + 1))
+    return [point["last"] for point in points]
+
+
+def training_processes(job_id: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if f"/{job_id}/" in process.environ().get(MARK, ""):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stack, tiny, pairs):
+    """A job that nobody touches: what the others must be equal to."""
+    method = {"type": "orpo", "orpo": {"hyperparameters": LONG}}
+    client = stack.openai()
+    job = client.fine_tuning.jobs.create(model=tiny, training_file=pairs, method=method, seed=7)
+
+    def ended():
+        found = client.fine_tuning.jobs.retrieve(job.id)
+        return found if found.status in ENDED else None
+
+    assert wait_for(ended, 300, stack.logs).status == "succeeded", stack.logs()
+    return job.id
+
+
+def test_two_ranks(stack, create, until):
+    job_id = create(max_steps=6, batch_size=4, strategy="ddp", processes=2)
+    job = until(job_id, lambda job: job["status"] == "succeeded")
+    assert job["generation"] == 1
+    assert len(train_losses(stack, job_id)) == 6
+
+
+def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
+    job_id = create(**LONG)
+    until(job_id, lambda job: step_of(job) >= 20)
+    with stack.http() as http:
+        assert http.post(f"/v1/fine_tuning/jobs/{job_id}/pause").status_code == 200
+    paused = until(job_id, lambda job: job["status"] == "paused")
+    assert paused["attempts"] == 0
+    assert not training_processes(job_id)
+    with stack.http() as http:
+        assert http.post(f"/v1/fine_tuning/jobs/{job_id}/resume").status_code == 200
+    until(job_id, lambda job: job["status"] == "succeeded")
+    assert weights(stack, job_id) == weights(stack, undisturbed)
+    assert train_losses(stack, job_id) == train_losses(stack, undisturbed)
+
+
+def test_a_killed_rank_resumes_bit_equal(stack, create, until, undisturbed):
+    job_id = create(**LONG)
+    until(job_id, lambda job: step_of(job) >= 130)
+    for process in training_processes(job_id):
+        if "orpo.train" in process.cmdline() and "torch.distributed.run" not in process.cmdline():
+            process.send_signal(signal.SIGKILL)
+    resumed = until(job_id, lambda job: job["generation"] == 2)
+    assert resumed["attempts"] in (0, 1)
+    until(job_id, lambda job: job["status"] == "succeeded")
+    assert weights(stack, job_id) == weights(stack, undisturbed)
+    assert train_losses(stack, job_id) == train_losses(stack, undisturbed)
+
+
+def test_a_killed_worker_loses_at_most_an_interval(stack, create, until, undisturbed):
+    job_id = create(**LONG)
+    until(job_id, lambda job: step_of(job) >= 130)
+    agent = next(p for p in training_processes(job_id) if "torch.distributed.run" in p.cmdline())
+    worker = agent.parent()
+    assert "celery" in " ".join(worker.cmdline())
+    worker.send_signal(signal.SIGKILL)
+    until(job_id, lambda job: job["generation"] == 2)
+    until(job_id, lambda job: job["status"] == "succeeded")
+    assert weights(stack, job_id) == weights(stack, undisturbed)
+
+
+def test_a_killed_api_costs_a_training_nothing(stack, create, until):
+    job_id = create(**LONG)
+    until(job_id, lambda job: step_of(job) >= 20)
+    api = next(
+        process
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if "api.app:create_app" in (process.info["cmdline"] or [])
+        and (process.info["environ"] or {}).get("ODDSMITH_VAR") == str(stack.var)
+    )
+    api.send_signal(signal.SIGKILL)
+
+    def back() -> bool:
+        try:
+            with stack.http() as http:
+                return http.get("/readyz").status_code == 200
+        except Exception:
+            return False
+
+    time.sleep(0.5)
+    wait_for(back, 60, stack.logs)
+    job = until(job_id, lambda job: job["status"] == "succeeded")
+    assert job["generation"] == 1
+
+
+def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, undisturbed):
+    job_id = create(**LONG)
+    until(job_id, lambda job: step_of(job) >= 130)
+    stack.down()
+    assert not training_processes(job_id)
+    stack.up()
+    job = until(job_id, lambda job: job["status"] == "succeeded")
+    assert (job["generation"], job["attempts"]) == (2, 0)
+    assert weights(stack, job_id) == weights(stack, undisturbed)
+    assert train_losses(stack, job_id) == train_losses(stack, undisturbed)
+
+
+def test_cancel_keeps_what_was_saved(stack, create, until):
+    job_id = create(**LONG)
+    until(job_id, lambda job: step_of(job) >= 110)
+    with stack.http() as http:
+        http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel").raise_for_status()
+    until(job_id, lambda job: job["status"] == "cancelled", 60)
+    with stack.http() as http:
+        saved = http.get(f"/v1/fine_tuning/jobs/{job_id}/checkpoints").json()["data"]
+        assert saved
+        again = http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel")
+        assert again.status_code == 409
+        assert again.headers["x-should-retry"] == "false"
+    assert (stack.run_dir(job_id, 1) / "train.log").exists()
+    assert not training_processes(job_id)
+
+
+def test_what_has_no_usable_pair_fails_before_training(stack, create, until):
+    job_id = create(max_length=8)
+    with stack.http() as http:
+        job = wait_for(
+            lambda: (
+                found
+                if (found := http.get(f"/v1/fine_tuning/jobs/{job_id}").json())["status"] in ENDED
+                else None
+            ),
+            60,
+            stack.logs,
+        )
+    assert job["status"] == "failed"
+    assert job["generation"] == 0
+    assert "max_length" in job["error"]["message"]
+
+
+def test_the_stream_tells_everything_once(stack, undisturbed):
+    """All of a finished job in one read, and the rest of it from any place in between."""
+
+    def read(last_event_id: str | None = None) -> list[tuple[str, str, str]]:
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        messages, fields = [], {}
+        path = f"/v1/fine_tuning/jobs/{undisturbed}/stream"
+        with stack.http() as http, http.stream("GET", path, headers=headers) as answer:
+            for line in answer.iter_lines():
+                if line:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+                elif fields:
+                    messages.append((fields.get("event"), fields.get("id"), fields.get("data")))
+                    fields = {}
+        return messages
+
+    whole = read()
+    assert [event for event, _, _ in whole][-2:] == ["done", None]
+    metrics = [data for event, _, data in whole if event == "metrics"]
+    assert len(metrics) == len(set(metrics)) >= 400
+    middle = len(whole) // 2
+    rest = [m for m in read(whole[middle][1]) if m[0] != "state"]
+    assert rest == [m for m in whole[middle + 1 :] if m[0] != "state"]
+
+
+def test_a_training_process_holds_no_credential(stack, create, until):
+    job_id = create(**LONG)
+    until(job_id, lambda job: step_of(job) >= 1)
+    processes = training_processes(job_id)
+    assert processes
+    secrets = (stack.var / "secrets.json").read_text()
+    for process in processes:
+        for name, value in process.environ().items():
+            assert not name.startswith(("ODDSMITH_DATABASE", "ODDSMITH_REDIS", "ODDSMITH_STORAGE"))
+            assert len(value) < 8 or f'"{value}"' not in secrets
+    with stack.http() as http:
+        http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel")
+
+
+def test_the_checkpoint_on_disk_is_the_one_that_is_listed(stack, undisturbed):
+    with stack.http() as http:
+        saved = http.get(f"/v1/fine_tuning/jobs/{undisturbed}/checkpoints").json()["data"]
+    assert saved[0]["step_number"] == 400
+    folder = stack.run_dir(undisturbed, 1) / "checkpoints" / "step-000400" / "adapter"
+    content = (folder / "adapter_model.safetensors").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == saved[0]["sha256"]

@@ -1,0 +1,71 @@
+"""Storage: what was written is whole or absent, in a folder and in an object store alike."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services import storage
+from services.settings import get_settings
+
+
+@pytest.fixture(params=["folder", "memory"])
+def kept(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    url = tmp_path.as_uri() if request.param == "folder" else f"memory://{tmp_path.name}"
+    monkeypatch.setenv("ODDSMITH_STORAGE_URL", url)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+def write_and_fail(key: str) -> None:
+    with storage.writing(key) as sink:
+        sink.write(b"half")
+        raise RuntimeError
+
+
+def test_a_key_is_written_read_and_deleted(kept: None) -> None:
+    with storage.writing("files/a") as sink:
+        sink.write(b"x" * (storage.CHUNK_BYTES + 1))
+    assert [len(chunk) for chunk in storage.chunks("files/a")] == [storage.CHUNK_BYTES, 1]
+    with storage.local_copy("files/a") as path:
+        assert path.stat().st_size == storage.CHUNK_BYTES + 1
+    with storage.writing_path("files/a") as path:
+        path.write_bytes(b"new")
+    assert storage.reading("files/a").read() == b"new"
+    storage.delete("files/a")
+    storage.delete("files/a")
+    with pytest.raises(FileNotFoundError):
+        storage.reading("files/a")
+
+
+def test_a_write_that_fails_leaves_what_was_there(kept: None, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        write_and_fail("files/b")
+    with pytest.raises(FileNotFoundError):
+        storage.reading("files/b")
+    with storage.writing("files/b") as sink:
+        sink.write(b"whole")
+    with pytest.raises(RuntimeError):
+        write_and_fail("files/b")
+    assert storage.reading("files/b").read() == b"whole"
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_only_old_remains_of_crashes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODDSMITH_STORAGE_URL", tmp_path.as_uri())
+    get_settings.cache_clear()
+    old, new = tmp_path / "a.part", tmp_path / "b.part"
+    for path in (old, new):
+        path.touch()
+    long_ago = time.time() - 90_000
+    os.utime(old, (long_ago, long_ago))
+    assert storage.remove_partial() == 1
+    assert (old.exists(), new.exists()) == (False, True)
+    get_settings.cache_clear()

@@ -1,0 +1,281 @@
+"""The serve worker's task: make what is served equal to what is desired, step by step.
+
+A step looks at the rows and at the engines, does what is next for each and leaves; nothing is
+remembered between steps but the rows, so any worker can go on where another stopped.
+"""
+
+import logging
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+
+from models import Deployment, Engine
+from models.deployments import DeploymentStatus
+from services import deployments, engines
+from services.database import engine as database
+from services.database import transaction
+from services.engines import EngineStatus, Wanted
+from services.logs import bound
+from services.queue import Task
+from services.settings import get_settings
+from workers import parity, vllm
+from workers.app import app, draining
+from workers.engine_client import DownError, EngineClient, RefusedError
+
+logger = logging.getLogger(__name__)
+
+# Any number but the keeper's: two serve workers must not start engines at the same time.
+LOCK = 0x0DD6
+WORKER = socket.gethostname()
+STEP_S = 0.5
+# One message is good for this long; the keeper sends the next one while work remains.
+TURN_S = 10
+# How long an engine that nobody wants stays, and one that doesn't answer is waited for.
+IDLE_GRACE_S = 30.0
+SILENCE_S = 30.0
+
+
+@app.task(name=Task.RECONCILE)
+def reconcile() -> None:
+    """Step until everything is as desired, or for a while."""
+    try:
+        with database().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if connection.scalar(select(func.pg_try_advisory_lock(LOCK))):
+                try:
+                    _turn()
+                finally:
+                    connection.execute(select(func.pg_advisory_unlock(LOCK)))
+    except OperationalError:
+        logger.warning("the database is away; the keeper wakes this worker again")
+
+
+def _turn() -> None:
+    for _ in range(round(TURN_S / STEP_S)):
+        step()
+        with transaction() as session:
+            if not deployments.needs_reconcile(session):
+                return
+        if draining.wait(STEP_S):
+            return
+
+
+def step() -> None:
+    """Do what is next for every deployment and every engine."""
+    with transaction() as session:
+        unwanted = engines.unwanted(session)
+    for deployment, engine in unwanted:
+        _take_back(deployment, engine)
+    with transaction() as session:
+        wanted = engines.wanted(session)
+        live = engines.live(session)
+    by_weights: dict[str, list[Wanted]] = {}
+    for want in filter(_is_servable, wanted):
+        by_weights.setdefault(want.weights, []).append(want)
+    kept = [engine for engine in live if _tend(engine, by_weights.get(engine.weights, []))]
+    serving = {engine.weights: engine for engine in kept}
+    is_starting = any(engine.status == EngineStatus.STARTING for engine in kept)
+    for weights, wants in by_weights.items():
+        if weights not in serving:
+            # One at a time: two that start together charge each other's memory (vllm#55827).
+            is_starting = is_starting or _start(wants)
+        elif serving[weights].status == EngineStatus.READY:
+            _serve(serving[weights], wants)
+
+
+def _client(engine: Engine) -> EngineClient:
+    return EngineClient(f"http://{engine.host}:{engine.port}")
+
+
+def _take_back(deployment: Deployment, engine: Engine | None) -> None:
+    if engine is not None and engine.status == EngineStatus.READY:
+        try:
+            _client(engine).unload_adapter(deployment.id)
+        except (DownError, RefusedError):
+            # Never loaded, or an engine that is going down: either way it isn't served.
+            logger.debug("nothing to unload", extra={"deployment": deployment.id})
+    with transaction() as session:
+        engines.mark_stopped(session, deployment.id)
+
+
+def _tend(engine: Engine, wants: list[Wanted]) -> bool:
+    """Look at one engine; False when it is no longer there."""
+    with bound(engine=engine.id):
+        if engine.worker == WORKER and not vllm.alive(engine.pid, engine.pid_started):
+            return _crashed(engine, vllm.last_words(engine.id))
+        if engine.status == EngineStatus.STARTING:
+            return _tend_starting(engine, wants)
+        return _tend_ready(engine, wants)
+
+
+def _tend_starting(engine: Engine, wants: list[Wanted]) -> bool:
+    if not wants:
+        return _retire(engine)
+    if _client(engine).models() is not None:
+        logger.info("the engine answers")
+        with transaction() as session:
+            engines.seen(session, engine.id)
+        return True
+    with transaction() as session:
+        age_s = engines.age_s(session, engine)
+        engines.looked_at(session, engine.id)
+    limit_s = get_settings().engine_start_s
+    if age_s > limit_s:
+        return _crashed(engine, f"it did not answer within {limit_s:.0f} s of its start")
+    return True
+
+
+def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
+    with transaction() as session:
+        idle_s = 0.0 if wants else engines.idle_s(session, engine)
+        silent_s = engines.silent_s(session, engine)
+    if idle_s > IDLE_GRACE_S or _rank(wants) > engine.max_lora_rank:
+        return _retire(engine)
+    if _client(engine).models() is not None:
+        with transaction() as session:
+            engines.seen(session, engine.id)
+        return True
+    return silent_s < SILENCE_S or _crashed(engine, f"it stopped answering for {SILENCE_S:.0f} s")
+
+
+def _is_servable(want: Wanted) -> bool:
+    """Fail what no engine could serve; it would take its engine down with it."""
+    if not Path(want.weights).is_dir():
+        _fail(want, f"Its weights are no longer on disk: {want.weights} is gone.", "cannot_serve")
+        return False
+    try:
+        _rank([want])
+    except vllm.UnservableError as refusal:
+        _fail(want, str(refusal), "cannot_serve")
+        return False
+    return True
+
+
+def _rank(wants: list[Wanted]) -> int:
+    """The LoRA rank that these need of their engine; 0 without adapters."""
+    ranks = [vllm.adapter_rank(want.adapter) for want in wants if want.adapter is not None]
+    return vllm.round_up_rank(max(ranks)) if ranks else 0
+
+
+def _crashed(engine: Engine, reason: str) -> bool:
+    logger.warning("the engine has ended: %s", reason)
+    _stop_process(engine)
+    with transaction() as session:
+        engines.end(session, engine.id, EngineStatus.FAILED, reason)
+    return False
+
+
+def _retire(engine: Engine) -> bool:
+    logger.info("the engine is no longer needed as it is")
+    _stop_process(engine)
+    with transaction() as session:
+        engines.end(session, engine.id, EngineStatus.STOPPED)
+    return False
+
+
+def _stop_process(engine: Engine) -> None:
+    if engine.worker != WORKER:
+        return
+    if engine.pid is None:
+        vllm.stop_unrecorded(engine.id)
+    else:
+        vllm.stop(engine.pid, engine.pid_started)
+
+
+def _start(wants: list[Wanted]) -> bool:
+    """Start an engine for these deployments, unless it must wait or was given up."""
+    with transaction() as session:
+        newest = max(want.deployment.created_at for want in wants)
+        crashes = engines.crashes(session, wants[0].weights, newest)
+    if crashes.is_final:
+        message = f"Its engine ended {crashes.count} times, the last time with: {crashes.error}"
+        for want in wants:
+            _fail(want, message, "engine_crashed")
+        return False
+    if crashes.must_wait:
+        return False
+    _launch(wants)
+    for want in wants:
+        if want.is_base:
+            _probe_meanwhile(want)
+    return True
+
+
+def _launch(wants: list[Wanted]) -> None:
+    """Record an engine, start its process, record that too: no process without a row."""
+    first = wants[0]
+    name = first.deployment.model if first.is_full else first.deployment.base_model
+    # An engine of a base takes adapters from the start: the first one is usually on its way.
+    rank = 0 if first.is_full else max(_rank(wants), vllm.LORA_RANK_FLOOR)
+    port, device = vllm.free_port(), vllm.device()
+    with transaction() as session:
+        engine = engines.add(
+            session, wants, served_name=name, worker=WORKER, host=vllm.HOST, port=port,
+            device=device, max_lora_rank=rank,
+        )  # fmt: skip
+    plan = vllm.Plan(engine.id, engine.weights, name, port, device, rank)
+    pid, pid_started = vllm.start(plan)
+    with transaction() as session:
+        engines.set_process(session, engine.id, pid, pid_started)
+    logger.info("started an engine", extra={"engine": engine.id, "pid": pid, "port": port})
+
+
+def _probe_meanwhile(want: Wanted) -> None:
+    """Compute a base's probe while its engine starts; what fails is said by `_make_ready`."""
+    try:
+        parity.probe_of(want)
+    except parity.ParityError:
+        logger.warning("the base model could not be probed yet", extra={"model": want.weights})
+
+
+def _serve(engine: Engine, wants: list[Wanted]) -> None:
+    names = _client(engine).models()
+    for want in wants:
+        if names is None or draining.is_set():
+            return
+        name = want.deployment.id if want.adapter else engine.served_name
+        if want.deployment.status != DeploymentStatus.READY or name not in names:
+            with bound(deployment=want.deployment.id, engine=engine.id):
+                _make_ready(engine, want, name, names)
+
+
+def _make_ready(engine: Engine, want: Wanted, name: str, names: set[str]) -> None:
+    """Load what isn't loaded, certify it, and let requests in."""
+    if not _set_status(want, DeploymentStatus.STARTING, engine_id=engine.id):
+        return
+    client = _client(engine)
+    try:
+        if want.adapter is not None and name not in names:
+            client.load_adapter(name, want.adapter)
+        base = engine.served_name if want.adapter is not None else None
+        certificate = parity.certify(client, name, base, want)
+    except DownError as reason:
+        _judge_silence(engine, want, str(reason))
+    except RefusedError as refusal:
+        _fail(want, f"The engine refused it: {refusal}", "engine_refused")
+    except parity.ParityError as refusal:
+        _fail(want, str(refusal), "parity", refusal.certificate)
+    else:
+        logger.info("ready", extra={"parity": certificate})
+        _set_status(want, DeploymentStatus.READY, engine_id=engine.id, parity=certificate)
+
+
+def _judge_silence(engine: Engine, want: Wanted, reason: str) -> None:
+    """An engine that died is started again; one that lives and can't do this never will."""
+    time.sleep(1)
+    if vllm.alive(engine.pid, engine.pid_started) and _client(engine).models() is not None:
+        _fail(want, f"The engine could not serve it: {reason}", "engine_refused")
+
+
+def _set_status(want: Wanted, status: DeploymentStatus, **fields: Any) -> bool:
+    with transaction() as session:
+        return engines.set_status(session, want.deployment.id, status, **fields)
+
+
+def _fail(want: Wanted, message: str, code: str, certificate: dict[str, Any] | None = None) -> None:
+    logger.warning("the deployment failed: %s", message, extra={"deployment": want.deployment.id})
+    with transaction() as session:
+        engines.fail(session, want.deployment.id, message, code, certificate)

