@@ -127,19 +127,22 @@ async def frames(route: Route, response: httpx.Response) -> AsyncIterator[bytes]
     Returns when the engine said `[DONE]`; raises Unavailable when the stream breaks off, and
     when the engine reports an error in it (after which vLLM says `[DONE]` all the same).
     """
-    rest = b""
+    rest, is_done = b"", False
     try:
+        # To the very end, also after `[DONE]`: only a connection that was read out is used again.
         async for chunk in response.aiter_raw():
             *whole, rest = (rest + chunk).split(b"\n\n")
             for frame in whole:
-                if frame == b"data: [DONE]":
-                    return
                 if frame.startswith(b'data: {"error"'):
                     raise broken(route)
-                yield frame
+                if frame == b"data: [DONE]":
+                    is_done = True
+                else:
+                    yield frame
     except httpx.TransportError as error:
         raise broken(route) from error
-    raise broken(route)
+    if not is_done:
+        raise broken(route)
 
 
 async def unless_left(request: Request, work: Awaitable[Result]) -> Result:

@@ -6,6 +6,7 @@ Knows the examples and the API; where the stack comes from and how results look 
 import importlib.util
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -101,10 +102,16 @@ def tune(client: Client, step: Step, files: Files, seed: int) -> watch.JobView:
     }
     view = watch.JobView(client.post("/v1/fine_tuning/jobs", body)["id"])
     step.body = watch.Sparklines(view)
-    for event in watch.stream(view.job_id):
-        view.apply(event)
-        step.detail = f"step {view.step} of {view.steps}" if view.steps else view.status
-        step.at(view.step, view.steps, view.eta_s)
+    try:
+        for event in watch.stream(view.job_id):
+            view.apply(event)
+            step.detail = f"step {view.step} of {view.steps}" if view.steps else view.status
+            step.at(view.step, view.steps, view.eta_s)
+    except (CommandError, KeyboardInterrupt):
+        # Left in the queue, it would be trained before the next demo's job.
+        with suppress(CommandError):
+            client.post(f"/v1/fine_tuning/jobs/{segment(view.job_id)}/cancel")
+        raise
     if view.status != "succeeded" or not view.fine_tuned_model:
         why = (view.error or {}).get("message", "")
         raise CommandError(f"Job {view.job_id} {view.status}. {why}".rstrip())

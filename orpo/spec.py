@@ -74,7 +74,9 @@ class Hyperparameters(Strict):
     """What every method shares. The same names stand in the API, the CLI and `spec.json`."""
 
     n_epochs: float = Field(default=1, gt=0, le=1000, description="Passes over the training pairs.")
-    max_steps: int | None = Field(default=None, ge=1, description="Stop after this many steps.")
+    max_steps: int | None = Field(
+        default=None, ge=1, description="Train this many steps, whatever `n_epochs` says."
+    )
     batch_size: int = Field(default=8, ge=1, le=4096, description="Pairs in one optimizer step.")
     learning_rate: float = Field(
         default=2e-4,

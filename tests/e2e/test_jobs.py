@@ -4,6 +4,7 @@ import hashlib
 import signal
 import time
 
+import httpx
 import psutil
 import pytest
 
@@ -15,11 +16,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 
 # Steps of a tiny model take milliseconds; many of them leave time to interfere.
 LONG = {
-    "max_steps": 400,
-    "batch_size": 4,
-    "checkpoint_every": 100,
-    "eval_every": 200,
+    "max_steps": 120,
+    "batch_size": 2,
+    "checkpoint_every": 30,
+    "eval_every": 60,
     "n_samples": 1,
+    "sample_tokens": 8,
 }
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -99,7 +101,7 @@ def test_two_ranks(stack, create, until):
 
 def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 20)
+    until(job_id, lambda job: step_of(job) >= 10)
     with stack.http() as http:
         assert http.post(f"/v1/fine_tuning/jobs/{job_id}/pause").status_code == 200
     paused = until(job_id, lambda job: job["status"] == "paused")
@@ -114,7 +116,7 @@ def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
 
 def test_a_killed_rank_resumes_bit_equal(stack, create, until, undisturbed):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 130)
+    until(job_id, lambda job: step_of(job) >= 40)
     for process in training_processes(job_id):
         if "orpo.train" in process.cmdline() and "torch.distributed.run" not in process.cmdline():
             process.send_signal(signal.SIGKILL)
@@ -127,7 +129,7 @@ def test_a_killed_rank_resumes_bit_equal(stack, create, until, undisturbed):
 
 def test_a_killed_worker_loses_at_most_an_interval(stack, create, until, undisturbed):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 130)
+    until(job_id, lambda job: step_of(job) >= 40)
     agent = next(p for p in training_processes(job_id) if "torch.distributed.run" in p.cmdline())
     worker = agent.parent()
     assert "celery" in " ".join(worker.cmdline())
@@ -139,7 +141,7 @@ def test_a_killed_worker_loses_at_most_an_interval(stack, create, until, undistu
 
 def test_a_killed_api_costs_a_training_nothing(stack, create, until):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 20)
+    until(job_id, lambda job: step_of(job) >= 10)
     api = next(
         process
         for process in psutil.process_iter(["cmdline", "environ"])
@@ -152,7 +154,7 @@ def test_a_killed_api_costs_a_training_nothing(stack, create, until):
         try:
             with stack.http() as http:
                 return http.get("/readyz").status_code == 200
-        except Exception:
+        except httpx.HTTPError:
             return False
 
     time.sleep(0.5)
@@ -163,7 +165,7 @@ def test_a_killed_api_costs_a_training_nothing(stack, create, until):
 
 def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, undisturbed):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 130)
+    until(job_id, lambda job: step_of(job) >= 40)
     stack.down()
     assert not training_processes(job_id)
     stack.up()
@@ -175,7 +177,7 @@ def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, 
 
 def test_cancel_keeps_what_was_saved(stack, create, until):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 110)
+    until(job_id, lambda job: step_of(job) >= 35)
     with stack.http() as http:
         http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel").raise_for_status()
     until(job_id, lambda job: job["status"] == "cancelled", 60)
@@ -226,7 +228,7 @@ def test_the_stream_tells_everything_once(stack, undisturbed):
     whole = read()
     assert [event for event, _, _ in whole][-2:] == ["done", None]
     metrics = [data for event, _, data in whole if event == "metrics"]
-    assert len(metrics) == len(set(metrics)) >= 400
+    assert len(metrics) == len(set(metrics)) >= 120
     middle = len(whole) // 2
     rest = [m for m in read(whole[middle][1]) if m[0] != "state"]
     assert rest == [m for m in whole[middle + 1 :] if m[0] != "state"]
@@ -249,7 +251,7 @@ def test_a_training_process_holds_no_credential(stack, create, until):
 def test_the_checkpoint_on_disk_is_the_one_that_is_listed(stack, undisturbed):
     with stack.http() as http:
         saved = http.get(f"/v1/fine_tuning/jobs/{undisturbed}/checkpoints").json()["data"]
-    assert saved[0]["step_number"] == 400
-    folder = stack.run_dir(undisturbed, 1) / "checkpoints" / "step-000400" / "adapter"
+    assert saved[0]["step_number"] == 120
+    folder = stack.run_dir(undisturbed, 1) / "checkpoints" / "step-000120" / "adapter"
     content = (folder / "adapter_model.safetensors").read_bytes()
     assert hashlib.sha256(content).hexdigest() == saved[0]["sha256"]

@@ -1,0 +1,66 @@
+# Oddsmith's front door. `make` alone prints what there is.
+
+# Waiting threads sleep: on busy cores, spinning ones make torch many times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: help setup demo up down test test-fast check fmt lock \
+	bench-demo bench-chat bench-upload
+
+help:  ## Print this
+	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
+		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## Start here
+
+setup:  ## Install everything into .venv (the other targets do it by themselves)
+	@$(PYTHON) -I cli/install.py
+
+demo:  ## The whole loop: example pairs in, tuned model beside its base (ONCE=1: stop afterwards)
+	@began=$$SECONDS; $(MAKE) --no-print-directory setup \
+		&& ODDSMITH_INSTALL_S=$$((SECONDS - began)) $(BIN)/oddsmith demo
+
+up: setup  ## Start the stack on loopback; Ctrl-C stops it
+	@$(BIN)/oddsmith up
+
+down: setup  ## Stop a stack that runs in the background
+	@$(BIN)/oddsmith down
+
+## Work on it
+
+test: setup  ## Run all tests
+	@$(BIN)/python -m pytest
+
+test-fast: setup  ## Run the unit and service tests only
+	@$(BIN)/python -m pytest -m "not stack and not engine and not slow"
+
+check: setup  ## Lint, types, layers, and that the migrations match the records
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m cli.stack.scratch check
+
+fmt: setup  ## Format, and fix what can be fixed
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+## Measure
+
+bench-demo: setup  ## The demo's training on three seeds: accuracy and style, before and after
+	@$(BIN)/python -m bench.demo
+
+bench-chat: setup  ## What the chat proxy adds to the first token
+	@$(BIN)/python -m bench.chat_proxy --fake
+
+bench-upload: setup  ## An upload of 1 GB: speed, and the server's memory
+	@$(BIN)/python -m bench.upload
+
+## Keep
+
+lock: setup  ## Resolve requirements.lock anew (the pins that still fit stay)
+	@$(BIN)/python -m cli.lock

@@ -1,0 +1,168 @@
+"""What the chat proxy adds to the first token: direct and through the API, alternating.
+
+    python -m bench.chat_proxy              a running stack (var/stack.json) and its first engine
+    python -m bench.chat_proxy --fake       an engine that answers at once: the overhead alone
+
+Prints one JSON object: medians in milliseconds, and the median of the pairwise differences.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import psutil
+
+from cli.stack.scratch import alembic, scratch_postgres
+from services import seed
+from tests.api.fake_engine import FakeEngine, deploy, serving
+from workers import vllm
+
+ROOT = Path(__file__).resolve().parents[1]
+PROMPT = "Why is the sky blue? Answer in one sentence."
+WARM_UP = 5
+
+
+class Target:
+    """One way to the same model, over a connection that is kept alive."""
+
+    def __init__(self, url: str, model: str, api_key: str = "none") -> None:
+        self.model = model
+        headers = {"Authorization": f"Bearer {api_key}"}
+        self.client = httpx.AsyncClient(base_url=url, headers=headers, timeout=120)
+
+    async def first_token_ms(self, prompt: str) -> float:
+        """Ask with a stream; return the time to the first frame that holds text."""
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": 4,
+            "temperature": 0,
+            "stream": True,
+        }
+        first = None
+        started = time.perf_counter()
+        async with self.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            answer.raise_for_status()
+            async for line in answer.aiter_lines():
+                if first is None and '"content":"' in line and '"content":""' not in line:
+                    first = time.perf_counter() - started
+        assert first is not None, "the model answered without text"
+        return first * 1e3
+
+
+async def measure(direct: Target, proxy: Target, rounds: int) -> dict[str, Any]:
+    """Ask both ways in turn, the order swapped each round, so that drift hits both alike."""
+    times: dict[Target, list[float]] = {direct: [], proxy: []}
+    for number in range(WARM_UP + rounds):
+        # A prompt of its own each round; the second asker would else find it in the prefix cache.
+        for way in (direct, proxy) if number % 2 else (proxy, direct):
+            taken = await way.first_token_ms(f"{PROMPT} ({number}, {way is direct})")
+            if number >= WARM_UP:
+                times[way].append(taken)
+    added = [b - a for a, b in zip(times[direct], times[proxy], strict=True)]
+    return {
+        "rounds": rounds,
+        "direct_ms": round(statistics.median(times[direct]), 2),
+        "proxy_ms": round(statistics.median(times[proxy]), 2),
+        "added_ms": round(statistics.median(added), 2),
+        "added_p90_ms": round(statistics.quantiles(added, n=10)[-1], 2),
+    }
+
+
+def running_engine() -> tuple[str, str]:
+    """Find the address and the base's name of an engine on this machine by its command line."""
+    for process in psutil.process_iter():
+        try:
+            argv = process.cmdline()
+        except psutil.Error:
+            continue
+        if "--served-model-name" in argv and argv[0] != "/bin/sh":
+            port = argv[argv.index("--port") + 1]
+            return f"http://127.0.0.1:{port}", argv[argv.index("--served-model-name") + 1]
+    sys.exit("No engine runs: deploy a base model first (`oddsmith models deploy ID`).")
+
+
+def on_the_stack(stack_file: Path, model: str | None) -> tuple[Target, Target]:
+    stack = json.loads(stack_file.read_text())
+    url, name = running_engine()
+    return Target(url, name), Target(stack["url"], model or name, stack["api_key"])
+
+
+@contextmanager
+def on_a_fake() -> Iterator[tuple[Target, Target]]:
+    """The real API as a process of its own, on a scratch database, before an instant engine."""
+    key = "sk-odd-for-the-bench-0123456789abcdefghijklmn"
+    with (
+        TemporaryDirectory() as folder,
+        scratch_postgres(Path(folder)) as postgres,
+        serving(FakeEngine()) as engine_port,
+    ):
+        url = postgres.sqlalchemy_url()
+        assert alembic(url, "upgrade", "head") == 0
+        os.environ |= {
+            "ODDSMITH_DATABASE_URL": url,
+            "ODDSMITH_VAR": f"{folder}/var",
+            "ODDSMITH_FIRST_KEY": key,
+        }
+        subprocess.run([sys.executable, "-m", "services.seed"], cwd=ROOT, check=True)
+        deploy(seed.ORG_ID, engine_port, "steady")
+        with api_process() as api_url:
+            direct = Target(f"http://127.0.0.1:{engine_port}", "steady")
+            yield direct, Target(api_url, "acme/steady", key)
+
+
+@contextmanager
+def api_process() -> Iterator[str]:
+    port = vllm.free_port()
+    command = ["uvicorn", "--factory", "api.app:create_app", "--port", str(port)]
+    quiet = ["--no-access-log", "--log-level", "warning"]
+    with (Path(os.environ["ODDSMITH_VAR"]).parent / "api.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, *quiet], cwd=ROOT, stdout=log, stderr=log
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while not answers(url):
+            assert process.poll() is None, "the API did not start"
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fake", action="store_true", help="before an instant engine")
+    parser.add_argument("--stack", type=Path, default=Path("var/stack.json"))
+    parser.add_argument("--model", help="the base as the API names it, where that differs")
+    parser.add_argument("--rounds", type=int, default=100)
+    options = parser.parse_args()
+    if options.fake:
+        with on_a_fake() as (direct, proxy):
+            print(json.dumps(asyncio.run(measure(direct, proxy, options.rounds))))
+    else:
+        direct, proxy = on_the_stack(options.stack, options.model)
+        print(json.dumps(asyncio.run(measure(direct, proxy, options.rounds))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""`oddsmith jobs`: create, steer and watch fine-tuning jobs.
+
+What a hyperparameter may be is known by the API alone: `--set` passes names and values through.
+"""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from cli import output, watch
+from cli.client import connect, segment
+from cli.files import file_id_of
+from cli.output import CommandError, ExitCode, Json
+
+app = output.noun("Create, steer and watch fine-tuning jobs.")
+
+JobId = Annotated[str, typer.Argument(help="The job's id, ftjob-…", metavar="ID")]
+
+# How `watch` ends, by the job's last status.
+ENDS = {
+    "succeeded": ExitCode.OK,
+    "failed": ExitCode.FAILED,
+    "cancelled": ExitCode.CANCELLED,
+}
+
+
+@output.command(app, "create")
+def create(
+    model: Annotated[str, typer.Option(help="Base model; see: oddsmith models list")],
+    file: Annotated[str, typer.Option(help="Training pairs: a file's id, or a path to upload.")],
+    held_out: Annotated[
+        str | None, typer.Option(help="Held-out pairs: an id or a path. By default a tenth.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="orpo or supervised.")] = "orpo",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyperparameter, as lambda=0.2; repeat for several."),
+    ] = None,
+    suffix: Annotated[str | None, typer.Option(help="Becomes part of the model's name.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Create a job. A path is uploaded first."""
+    hyperparameters = dict(map(hyperparameter, settings or []))
+    client = connect()
+    body = {
+        "model": model,
+        "training_file": file_id_of(client, file, as_json),
+        "validation_file": held_out and file_id_of(client, held_out, as_json),
+        "method": {"type": method, method: {"hyperparameters": hyperparameters}},
+        "suffix": suffix,
+        "seed": seed,
+    }
+    job = client.post("/v1/fine_tuning/jobs", body)
+    if as_json:
+        output.emit(job)
+    else:
+        output.say(f"{job['id']}  {job['status']}")
+        output.say(f"Follow it: oddsmith jobs watch {job['id']}")
+
+
+@output.command(app, "list")
+def list_jobs(
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the jobs, newest first."""
+    jobs = connect().items("/v1/fine_tuning/jobs", limit)
+    if as_json:
+        output.emit(jobs)
+        return
+    output.table(
+        ["id", "status", "progress", "model", "created", "result"],
+        [
+            [
+                job["id"],
+                output.status(job["status"]),
+                _progress(job),
+                job["model"],
+                output.when(job["created_at"]),
+                job.get("fine_tuned_model"),
+            ]
+            for job in jobs
+        ],
+        "There are no jobs yet. Create one with: oddsmith jobs create --model M --file PATH",
+    )
+
+
+@output.command(app, "show")
+def show(job_id: JobId, as_json: Json = False) -> None:
+    """Show one job."""
+    job = connect().get(_path(job_id))
+    if as_json:
+        output.emit(job)
+        return
+    method = job.get("method") or {}
+    given = (method.get(method.get("type")) or {}).get("hyperparameters") or {}
+    output.details(
+        [
+            ("id", job["id"]),
+            ("status", output.status(job["status"])),
+            ("error", (job.get("error") or {}).get("message")),
+            ("hint", (job.get("error") or {}).get("hint")),
+            ("progress", _progress(job) or None),
+            ("model", job["model"]),
+            ("result", job.get("fine_tuned_model")),
+            ("training file", job["training_file"]),
+            ("validation file", job.get("validation_file")),
+            ("method", method.get("type")),
+            *((f"  {name}", value) for name, value in given.items()),
+            ("seed", job.get("seed")),
+            ("trained tokens", job.get("trained_tokens")),
+            ("created", output.when(job["created_at"])),
+            ("finished", output.when(job.get("finished_at")) or None),
+        ]
+    )
+
+
+@output.command(app, "watch")
+def watch_job(job_id: JobId, as_json: Json = False) -> None:
+    """Follow a job until it ends: state, progress, log-probs of chosen and rejected.
+
+    Ends with 0 if the job succeeded, 1 if it failed, 6 if it was cancelled. With --json every
+    line is one event of the job's stream.
+    """
+    job = watch.watch(job_id, as_json)
+    if job.status not in ENDS:
+        raise CommandError(f"The stream of {job_id} ended while it was {job.status}.")
+    raise typer.Exit(ENDS[job.status])
+
+
+@output.command(app, "events")
+def events(job_id: JobId, as_json: Json = False) -> None:
+    """List what happened to a job, oldest first."""
+    found = connect().items(f"{_path(job_id)}/events")[::-1]
+    if as_json:
+        output.emit(found)
+        return
+    rows = [[output.when(e["created_at"]), e["level"], e["message"]] for e in found]
+    output.table(["time", "level", "event"], rows, "Nothing has happened yet.")
+
+
+@output.command(app, "checkpoints")
+def checkpoints(job_id: JobId, as_json: Json = False) -> None:
+    """List a job's committed checkpoints, newest first."""
+    found = connect().items(f"{_path(job_id)}/checkpoints")
+    if as_json:
+        output.emit(found)
+        return
+    rows = [
+        [
+            c["step_number"],
+            watch.number("accuracy", (c.get("metrics") or {}).get("accuracy")),
+            output.when(c["created_at"]),
+            c["fine_tuned_model_checkpoint"],
+        ]
+        for c in found
+    ]
+    output.table(["step", "accuracy", "created", "model"], rows, "There are no checkpoints yet.")
+
+
+@output.command(app, "cancel")
+def cancel(job_id: JobId, as_json: Json = False) -> None:
+    """Stop a job for good; its checkpoints stay."""
+    _steer(job_id, "cancel", as_json)
+
+
+@output.command(app, "pause")
+def pause(job_id: JobId, as_json: Json = False) -> None:
+    """Stop a job at its next step, with a checkpoint from which it resumes."""
+    _steer(job_id, "pause", as_json)
+
+
+@output.command(app, "resume")
+def resume(job_id: JobId, as_json: Json = False) -> None:
+    """Put a paused job back in the queue."""
+    _steer(job_id, "resume", as_json)
+
+
+def _steer(job_id: str, verb: str, as_json: bool) -> None:
+    job = connect().post(f"{_path(job_id)}/{verb}")
+    output.emit_or_say(job, as_json, f"{job['id']}  {job['status']}  ({verb} asked for)")
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/fine_tuning/jobs/{segment(job_id)}"
+
+
+def _progress(job: dict[str, Any]) -> str:
+    progress = job.get("progress") or {}
+    return f"{progress['step']}/{progress['steps']}" if progress.get("steps") else ""
+
+
+def hyperparameter(setting: str) -> tuple[str, Any]:
+    """Read `name=value`; a value is JSON where it can be (0.2, true, null), else a word."""
+    name, equals, value = setting.partition("=")
+    if not equals or not name:
+        raise CommandError(f"--set takes name=value, not {setting!r}.", ExitCode.USAGE)
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value

@@ -1,0 +1,55 @@
+"""The `oddsmith` command: a line for each subcommand, imported when it is called."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+# Name: the module whose `app` it is, and its line in `oddsmith --help`.
+COMMANDS = {
+    "demo": ("cli.demo", "Train on the example pairs and compare the answers with the base's."),
+    "up": ("cli.up", "Start the whole stack on loopback; Ctrl-C stops it."),
+    "down": ("cli.down", "Stop a stack that runs in the background."),
+    "files": ("cli.files", "Upload preference files and read their reports."),
+    "jobs": ("cli.jobs", "Create, steer and watch fine-tuning jobs."),
+    "models": ("cli.base_models", "Register, download, deploy and delete models."),
+    "chat": ("cli.chat", "Talk with one or two deployed models, side by side."),
+    "keys": ("cli.api_keys", "Make, list and delete API keys."),
+    "train": ("cli.train", "Train from a file into a folder, with no server."),
+}
+
+
+class Commands(TyperGroup):
+    """A group that lists its commands without importing them, so that `--help` is quick."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        listed = typer.Typer()
+        listed.command(cmd_name, help=COMMANDS[cmd_name][1])(lambda: None)
+        return get_command(listed)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        if name is None:
+            return name, None, rest
+        command = get_command(import_module(COMMANDS[name][0]).app)
+        command.name = name
+        return name, command, rest
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def oddsmith() -> None:
+    """Tune language models on preference pairs with ORPO, and serve them beside their base."""
+
+
+if __name__ == "__main__":
+    app()

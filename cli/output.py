@@ -1,0 +1,244 @@
+"""What every command prints and how it ends: exit codes, errors, JSON, tables, plain text.
+
+Knows nothing of HTTP or of any noun.
+"""
+
+import functools
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from enum import IntEnum
+from itertools import pairwise
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    REFUSED = 4
+    DENIED = 5
+    CANCELLED = 6
+    INTERRUPTED = 130
+
+
+EPILOG = (
+    "Exit codes: 0 done; 1 the operation failed; 2 wrong usage; 3 the API can't be reached; "
+    "4 the API refused the request (not found, invalid, in conflict); 5 the key is missing, wrong "
+    "or lacks a scope; 6 the job was cancelled; 130 interrupted."
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+
+
+class CommandError(Exception):
+    """Ends a command: a sentence for people, an exit code and an error object for programs."""
+
+    def __init__(
+        self, message: str, code: ExitCode = ExitCode.FAILED, error: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.error = error or {"message": message, "type": code.name.lower()}
+
+
+def noun(description: str) -> typer.Typer:
+    """Make the group of one noun's commands."""
+    return typer.Typer(help=description, epilog=EPILOG, no_args_is_help=True)
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command whose errors end it with a sentence and an exit code."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        app.command(name, epilog=EPILOG)(guarded(function))
+        return function
+
+    return register
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except CommandError as error:
+            if kwargs.get("as_json"):
+                emit({"error": error.error})
+            complain(error.message)
+            raise typer.Exit(error.code) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+    return run
+
+
+def complain(sentence: str) -> None:
+    Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(
+        Text("error: ", style="bold red"), plain(sentence), sep="", end="\n"
+    )
+
+
+def screen() -> Console:
+    """Give a console for stdout that takes every string literally.
+
+    Off a terminal it is very wide, so that a line of a table stays one line.
+    """
+    width = None if sys.stdout.isatty() else 1000
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
+def say(message: str | Text) -> None:
+    """Print one line, wrapped by the terminal and not by us."""
+    text = plain(message) if isinstance(message, str) else message
+    screen().print(text, soft_wrap=True)
+
+
+def emit(value: Any) -> None:
+    """Print JSON in one line. ASCII only: no locale and no control character can spoil it."""
+    print(json.dumps(value), flush=True)
+
+
+def emit_or_say(value: Any, as_json: bool, message: str) -> None:
+    if as_json:
+        emit(value)
+    else:
+        say(message)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """Print rows under dim headings, or the sentence `empty` where there are none."""
+    lines = [[cell(value) for value in row] for row in rows]
+    if not lines:
+        say(empty)
+        return
+    grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    for column in columns:
+        # Folded, never cut: an id with its end missing is of no use.
+        grid.add_column(column, overflow="fold")
+    for line in lines:
+        grid.add_row(*line)
+    show(grid)
+
+
+def show(grid: Table) -> None:
+    console = screen()
+    if console.is_terminal:
+        console.print(grid)
+        return
+    with console.capture() as drawn:
+        console.print(grid)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+
+def details(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Print names beside their values, leaving out what is None."""
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        if value is not None:
+            grid.add_row(name, cell(value))
+    show(grid)
+
+
+def cell(value: Any) -> Text:
+    if isinstance(value, Text):
+        return value
+    if value is None:
+        return Text("")
+    return Text(plain(value if isinstance(value, str) else json.dumps(value)))
+
+
+STATUS_STYLE = {
+    "processed": "green",
+    "ready": "green",
+    "succeeded": "green",
+    "running": "cyan",
+    "starting": "cyan",
+    "paused": "yellow",
+    "cancelled": "yellow",
+    "error": "red",
+    "failed": "red",
+}
+
+
+def status(value: str) -> Text:
+    return Text(plain(value), style=STATUS_STYLE.get(value, ""))
+
+
+def when(unix_s: float | None) -> str:
+    if unix_s is None:
+        return ""
+    return datetime.fromtimestamp(unix_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(size_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """Write seconds as 8 s, 1:05 min or 2:03:00 h."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+
+
+# CSI and string sequences (OSC, DCS, SOS, PM, APC) in their 7 and 8 bit forms, then two-byte ones.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def plain(text: str) -> str:
+    """Take out whatever could steer the terminal: escapes, controls, bidi marks, surrogates."""
+    kept = _ESCAPE.sub("", text).replace("\r\n", "\n").replace("\t", "    ")
+    return "".join(c for c in kept if c == "\n" or not _steers(c))
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cs"} or character in _BIDI
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(
+    values: Sequence[float], width: int, low: float | None = None, high: float | None = None
+) -> str:
+    """Draw values in at most `width` blocks; each block is the mean of its share of them."""
+    if not values or width < 1:
+        return ""
+    low = min(values) if low is None else low
+    high = max(values) if high is None else high
+    means = _means(values, min(width, len(values)))
+    reach = (high - low) or 1
+    return "".join(_BLOCKS[min(7, max(0, int((mean - low) / reach * 8)))] for mean in means)
+
+
+def _means(values: Sequence[float], count: int) -> list[float]:
+    edges = [round(i * len(values) / count) for i in range(count + 1)]
+    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]

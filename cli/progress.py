@@ -1,0 +1,27 @@
+"""Progress on stderr: a bar with share and time left, drawn on a terminal only.
+
+Stdout stays free for results.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar until the block ends; the function given takes how much is done, and of what."""
+    console = Console(stderr=True, markup=False, highlight=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    hidden = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,1 @@
+"""The embedded stack: Postgres, Redis, API, workers and keeper under one supervisor."""

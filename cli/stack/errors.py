@@ -1,0 +1,7 @@
+"""What can keep the stack from running, told as a sentence for the terminal."""
+
+from cli.output import CommandError
+
+
+class StackError(CommandError):
+    """The message is all that the user reads; it tells what to do."""

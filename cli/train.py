@@ -1,0 +1,135 @@
+"""`oddsmith train`: a preference file and a base model in, a tuned one out, with no server.
+
+Knows the run directory, as the workers do; the training itself is `python -m orpo.train`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from cli import output
+from cli.jobs import hyperparameter
+from cli.output import CommandError, ExitCode
+from cli.progress import bar
+from cli.training import Training, intact, launch
+from orpo.formats import validate
+from orpo.spec import Orpo, RunSpec, Supervised, parse_method, write_spec
+
+app = typer.Typer()
+
+
+@output.command(app, "train")
+def train(
+    *,
+    model: Annotated[Path, typer.Option(help="Folder of the base model (safetensors).")],
+    data: Annotated[Path, typer.Option(help="Preference pairs, .jsonl or .json.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run; made if missing.")],
+    held_out: Annotated[
+        Path | None, typer.Option(help="Pairs to measure on [default: a share of --data].")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, as method.lambda=0.1; repeat for several."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="orpo or supervised.")] = "orpo",
+    seed: Annotated[int, typer.Option(help="Decides the order of pairs and the start.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
+    ] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Tune a model on this machine, in one go. Ctrl-C saves first; --resume goes on from there."""
+    chosen = read_settings(method, settings or [])
+    earlier = sorted(out.glob("g[0-9]*"), key=lambda folder: int(folder.name[1:]))
+    if earlier and not resume:
+        raise CommandError(f"{out} holds a run; add --resume, or name another.", ExitCode.USAGE)
+    if not (model / "config.json").is_file():
+        raise CommandError(f"{model} is not a model's folder: it has no config.json.")
+    out.mkdir(parents=True, exist_ok=True)
+    spec = RunSpec(
+        job_id=out.absolute().name,
+        generation=len(earlier) + 1,
+        base_model=model.absolute().name,
+        base_model_path=model.absolute(),
+        train_path=accept(data, out.absolute() / "train.jsonl"),
+        held_out_path=accept(held_out, out.absolute() / "held_out.jsonl") if held_out else None,
+        method=chosen,
+        seed=seed,
+        resume_from=last_checkpoint(earlier),
+    )
+    run_dir = out.absolute() / f"g{spec.generation}"
+    write_spec(spec, run_dir)
+    training = launch(run_dir, spec.method.processes)
+    training.follow(quiet=as_json)
+    result = summary(training)
+    output.emit_or_say(result, as_json, sentence(result))
+
+
+def read_settings(kind: str, settings: list[str]) -> Orpo | Supervised:
+    """The method with its settings; `method.` before a name may be left out."""
+    given = dict(map(hyperparameter, settings))
+    try:
+        return parse_method(kind, {k.removeprefix("method."): v for k, v in given.items()})
+    except KeyError:
+        raise CommandError(f"--method is orpo or supervised, not {kind}.", ExitCode.USAGE) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "--set"
+        raise CommandError(f"{name}: {first['msg']}.", ExitCode.USAGE) from None
+
+
+def accept(source: Path, target: Path) -> Path:
+    """Validate a file and write its accepted rows; a sentence says what was left out."""
+    try:
+        size = source.stat().st_size
+        with bar(f"Reading {source.name}") as show:
+            report = validate(source, source.name, target, lambda _, done: show(done, size))
+    except OSError as error:
+        raise CommandError(f"{source} can't be read: {error.strerror}.") from None
+    if not report.accepted:
+        first = report.findings[0] if report.findings else None
+        why = f" Line {first.line}: {first.message}" if first else " It is empty."
+        raise CommandError(f"{source} has no row to train on.{why}")
+    if report.dropped:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in report.dropped.items())
+        output.complain(f"{source.name}: {report.accepted} of {report.rows} rows; left: {reasons}.")
+    return target
+
+
+def last_checkpoint(generations: list[Path]) -> Path | None:
+    """The newest checkpoint that is whole and can be resumed from, in whichever generation."""
+    folders = [f for generation in generations for f in generation.glob("checkpoints/step-*[0-9]")]
+    by_step = sorted(folders, key=lambda folder: folder.name, reverse=True)
+    return next((folder for folder in by_step if intact(folder)), None)
+
+
+def summary(training: Training) -> dict[str, Any]:
+    """What a program wants to know of a run that ended; raises CommandError where it failed."""
+    end = training.end
+    if end is None or end["type"] == "error":
+        message = end["message"] if end else f"The training ended without a word ({training.log})."
+        hint = f" {end['data']['hint']}" if end else ""
+        raise CommandError(f"{message}{hint}", error=end["data"] if end else None)
+    checkpoint = end["data"]["checkpoint"]
+    return {
+        "state": end["type"],
+        "step": end["data"]["step"],
+        "checkpoint": str(training.run_dir / checkpoint) if checkpoint else None,
+        "held_out": {"first": training.first, "last": training.last},
+    }
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """The same for people."""
+    if result["state"] == "stopped":
+        return f"Stopped at step {result['step']}; --resume goes on from there."
+    lines = [f"Finished after {result['step']} steps: {result['checkpoint']}"]
+    first, last = result["held_out"]["first"], result["held_out"]["last"]
+    if "accuracy" in last:
+        lines.append(
+            f"Held-out accuracy {first['accuracy']:.2f} -> {last['accuracy']:.2f}, "
+            f"log odds ratio {first['log_odds_ratio']:.3f} -> {last['log_odds_ratio']:.3f}."
+        )
+    return "\n".join(lines)

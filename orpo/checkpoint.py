@@ -1,0 +1,216 @@
+"""Checkpoints: what is written at a commit, and how a run goes on from one, bit for bit.
+
+A folder holds what people want (adapter/ or model/, with the tokenizer), what only the run wants
+(state/), and the probe. Knows torch and PEFT; the commit itself is `orpo.manifest`'s.
+"""
+
+import errno
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from orpo import manifest, probe
+from orpo.manifest import Damaged, Manifest
+from orpo.parallel import Single
+from orpo.policy import Policy, causal_lm, trainable
+from orpo.spec import Precision, RunSpec
+
+FREE_SPACE_FACTOR = 1.2
+RESUMABLE_KEPT = 2  # older ones keep their weights, and let the optimizer's state go
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: all that decides its next step beside weights and optimizer.
+
+    The sampler's position is `step`: the order of an epoch follows from seed and epoch alone.
+    `evaluated` is the step of the last complete evaluation, or -1.
+    """
+
+    step: int = 0
+    evaluated: int = -1
+    trained_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A committed checkpoint."""
+
+    path: Path
+    manifest: Manifest
+
+
+def folder_of(run_dir: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return run_dir / "checkpoints" / f"step-{step:06d}"
+
+
+class Checkpoints:
+    """Writes one run's checkpoints, on the rank that leads."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        spec: RunSpec,
+        fingerprint: str,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[probe.Prompt],
+    ):
+        self.run_dir, self.spec, self.fingerprint = run_dir, spec, fingerprint
+        self.tokenizer, self.prompts = tokenizer, prompts
+        for left_over in run_dir.glob("checkpoints/*.tmp"):
+            shutil.rmtree(left_over)
+
+    def save(
+        self,
+        policy: Policy,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        random_states_R: Sequence[Tensor],
+    ) -> Saved:
+        """Write beside, hash, rename. Whatever goes wrong, the folder before it stays whole.
+
+        Raises OSError(ENOSPC) before writing when the disk holds less than 1.2 times the need.
+        """
+        final = folder_of(self.run_dir, progress.step)
+        temporary = final.with_name(f"{final.name}.tmp")
+        temporary.mkdir(parents=True)
+        try:
+            _check_space(temporary, policy)
+            self._write(temporary, policy, optimizer, progress, random_states_R)
+            written = self._manifest(temporary, policy, progress)
+            manifest.commit(temporary, written, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        prune(self.run_dir)
+        return Saved(final, written)
+
+    def _write(
+        self,
+        folder: Path,
+        policy: Policy,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        random_states_R: Sequence[Tensor],
+    ) -> None:
+        weights = folder / weights_folder(policy)
+        save_weights(policy, weights, self.spec.method.precision)
+        self.tokenizer.save_pretrained(weights)
+        state = folder / "state"
+        state.mkdir()
+        save_file(_tensors(policy, optimizer), state / "training.safetensors")
+        save_file({str(r): s for r, s in enumerate(random_states_R)}, state / "random.safetensors")
+        (state / "progress.json").write_text(json.dumps(asdict(progress)))
+
+    def _manifest(self, folder: Path, policy: Policy, progress: Progress) -> Manifest:
+        files = manifest.inventory(folder)
+        weights_sha256 = manifest.weights_digest(files, weights_folder(policy))
+        precision = self.spec.method.precision
+        content = probe.report(policy, self.prompts, precision, weights_sha256)
+        (folder / probe.NAME).write_text(json.dumps(content))
+        return Manifest(
+            step=progress.step,
+            generation=self.spec.generation,
+            spec_sha256=self.fingerprint,
+            weights_sha256=weights_sha256,
+            resumable=True,
+            files=files | manifest.inventory(folder, only=probe.NAME),
+        )
+
+
+def resume(
+    folder: Path,
+    fingerprint: str,
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    parallel: Single,
+) -> Progress:
+    """Verify a checkpoint and continue from it: weights, optimizer, random state, position.
+
+    Raises Damaged when it is not intact, was let go for its weights only, or belongs to a run
+    with other data or settings. On another number of ranks a rank without a saved random state
+    keeps its own.
+    """
+    found = manifest.verify(folder)
+    if not found.resumable:
+        raise Damaged(f"{folder.name} keeps only its weights; resume from a later checkpoint.")
+    if found.spec_sha256 != fingerprint:
+        raise Damaged(f"{folder.name} belongs to a run with other data or settings.")
+    state = folder / "state"
+    _restore(load_file(state / "training.safetensors"), policy, optimizer)
+    random_states = load_file(state / "random.safetensors")
+    if str(parallel.rank) in random_states:
+        torch.set_rng_state(random_states[str(parallel.rank)])
+    return Progress(**json.loads((state / "progress.json").read_text()))
+
+
+def prune(run_dir: Path) -> None:
+    """Let the optimizer's state of all but the newest two checkpoints go; weights stay.
+
+    The manifest changes first: between the two, files lie there that it does not name.
+    """
+    for folder in sorted(run_dir.glob("checkpoints/step-*[0-9]"))[:-RESUMABLE_KEPT]:
+        found = manifest.read(folder)
+        if found.resumable:
+            kept = {name: f for name, f in found.files.items() if not name.startswith("state/")}
+            manifest.write(folder, replace(found, resumable=False, files=kept))
+            shutil.rmtree(folder / "state")
+
+
+def weights_folder(policy: Policy) -> str:
+    """`adapter` or `model`."""
+    return "adapter" if isinstance(policy, PeftModel) else "model"
+
+
+def save_weights(policy: Policy, folder: Path, precision: Precision) -> None:
+    """Safetensors as PEFT or transformers load them; a whole model in its compute precision."""
+    if isinstance(policy, PeftModel):
+        policy.save_pretrained(str(folder), save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing filled in
+        return
+    lm = causal_lm(policy)
+    dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+    cast: dict[int, Tensor] = {}  # by address: tied weights stay one tensor
+    weights = {
+        name: cast.setdefault(value.data_ptr(), value.to(dtype))
+        for name, value in lm.state_dict().items()
+    }
+    lm.save_pretrained(folder, state_dict=weights)
+    config = json.loads((folder / "config.json").read_text())
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Trained weights in fp32 and their moments, by name."""
+    tensors = {}
+    for name, parameter in trainable(policy).items():
+        tensors[f"weight/{name}"] = parameter.detach().contiguous()
+        for moment in MOMENTS:
+            tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].contiguous()
+    return tensors
+
+
+def _restore(tensors: dict[str, Tensor], policy: Policy, optimizer: torch.optim.Optimizer) -> None:
+    for name, parameter in trainable(policy).items():
+        parameter.data.copy_(tensors[f"weight/{name}"])
+        optimizer.state[parameter] = {
+            moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS
+        }
+
+
+def _check_space(folder: Path, policy: Policy) -> None:
+    trained = sum(p.numel() * p.element_size() for p in trainable(policy).values())
+    needed = int(FREE_SPACE_FACTOR * 4 * trained)  # the weights twice, and two moments
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{free} bytes are free, a checkpoint needs {needed}")

@@ -1,0 +1,65 @@
+"""AdamW and the learning rate as a function of the step.
+
+The rate depends on nothing but the step, so a resumed run needs no scheduler state.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from orpo.spec import Hyperparameters, Schedule
+
+
+def adamw(
+    named_parameters: Iterable[tuple[str, torch.nn.Parameter]], method: Hyperparameters
+) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters (arXiv 1711.05101), its states in their fp32.
+
+    Weight decay acts on matrices only, as usual: not on biases and norms. Raises TypeError where
+    a parameter is not fp32: a bf16 weight rounds most small updates away.
+    """
+    trained = [(name, p) for name, p in named_parameters if p.requires_grad]
+    for name, parameter in trained:
+        if parameter.dtype != torch.float32:
+            raise TypeError(f"{name} is trained in {parameter.dtype}; trained weights are fp32")
+    groups = [
+        {"params": [p for _, p in trained if p.ndim >= 2], "weight_decay": method.weight_decay},
+        {"params": [p for _, p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=peak_rate(method), fused=True)
+
+
+def peak_rate(method: Hyperparameters) -> float:
+    """The highest learning rate of the run."""
+    return method.learning_rate * method.learning_rate_multiplier
+
+
+def rate(step: int, steps: int, method: Hyperparameters) -> float:
+    """The learning rate of `step` (the first is 1) in a run of `steps` steps.
+
+    It rises linearly over the warm-up, reaches its peak, and falls towards zero behind the last
+    step, so that no step is spent at zero.
+    """
+    warmup = math.ceil(method.warmup_ratio * steps)
+    if step <= warmup:
+        return peak_rate(method) * step / warmup
+    progress = (step - 1 - warmup) / max(1, steps - warmup)
+    return peak_rate(method) * _shape(method.schedule, progress)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every parameter group the learning rate `value`."""
+    for group in optimizer.param_groups:
+        group["lr"] = value
+
+
+def _shape(schedule: Schedule, progress: float) -> float:
+    match schedule:
+        case Schedule.COSINE:
+            return (1 + math.cos(math.pi * progress)) / 2
+        case Schedule.LINEAR:
+            return 1 - progress
+        case Schedule.CONSTANT:
+            return 1.0

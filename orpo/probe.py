@@ -1,0 +1,123 @@
+"""A few log-probs by which an engine shows that it serves what was trained.
+
+The trainer writes them into each checkpoint as `probe.json`. `python -m orpo.probe DIR` prints
+that file, or computes it where DIR is a base model. Knows the policy; knows no engine.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from orpo.formats import Message, Pair
+from orpo.manifest import sha256, weights_digest
+from orpo.pack import collate
+from orpo.policy import Policy, load_base, token_logps
+from orpo.spec import Precision
+from orpo.tokenize import Example, load_tokenizer, render
+from orpo.verbs import answer
+
+NAME = "probe.json"
+PROMPTS = 2
+COMPLETION_TOKENS = 16
+# What a base model is asked about where there is no run to take prompts from.
+FIXED = [
+    ("What is the capital of France?", "The capital of France is Paris, a city on the Seine."),
+    ("Name three primary colours.", "Red, yellow and blue are the three primary colours."),
+]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation and the tokens that are scored after it; log-probs are nats a token."""
+
+    messages: list[Message]
+    prompt_token_ids: list[int]
+    completion_token_ids: list[int]
+    base_logprobs: list[float]
+
+    def example(self) -> Example:
+        """The prompt as the trainer sees a row."""
+        n = len(self.completion_token_ids)
+        return Example(
+            line=0,
+            prefix=self.prompt_token_ids,
+            chosen=self.completion_token_ids,
+            rejected=None,
+            prefix_mask=[False] * len(self.prompt_token_ids),
+            chosen_mask=[True] * n,
+            rejected_mask=[],
+            truncated=False,
+        )
+
+
+def choose(
+    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[Prompt]:
+    """The first prompts that fit, each with the beginning of its chosen answer."""
+    prompts = []
+    for pair in pairs:
+        prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
+        answer = tokenizer(pair.chosen[0]["content"], add_special_tokens=False)["input_ids"]
+        room = min(COMPLETION_TOKENS, max_length - len(prompt))
+        if room > 0 and answer:
+            prompts.append(Prompt(pair.prompt, prompt, answer[:room], []))
+        if len(prompts) == PROMPTS:
+            break
+    return prompts
+
+
+def with_base(policy: Policy, prompts: Sequence[Prompt], precision: Precision) -> list[Prompt]:
+    """The prompts with the base's log-probs: before the first step, while the policy is it."""
+    return [replace(p, base_logprobs=score(policy, p, precision)) for p in prompts]
+
+
+@torch.no_grad()
+def score(policy: Policy, prompt: Prompt, precision: Precision) -> list[float]:
+    """Log-prob of each completion token under the policy, computed as in training."""
+    batch = collate([prompt.example()], prefix_sharing=True, rejected=False).to(policy.device)
+    return token_logps(policy, batch, precision).tolist()
+
+
+def report(
+    policy: Policy, prompts: Sequence[Prompt], precision: Precision, weights_sha256: str
+) -> dict[str, Any]:
+    """The content of `probe.json` for the policy as it stands."""
+    scored = [{**vars(p), "logprobs": score(policy, p, precision)} for p in prompts]
+    return {"prompts": scored, "weights_sha256": weights_sha256}
+
+
+def read(folder: Path) -> list[Prompt]:
+    """The prompts of a checkpoint with their base log-probs."""
+    prompts = json.loads((folder / NAME).read_text())["prompts"]
+    return [Prompt(**{k: v for k, v in p.items() if k != "logprobs"}) for p in prompts]
+
+
+def of_base(folder: Path) -> dict[str, Any]:
+    """The probe of a base model folder, computed here, in bf16."""
+    tokenizer = load_tokenizer(folder)
+    policy = load_base(folder, Precision.BF16)
+    pairs = [
+        Pair(0, [Message(role="user", content=q)], [Message(role="assistant", content=a)], None)
+        for q, a in FIXED
+    ]
+    prompts = with_base(policy, choose(pairs, tokenizer, 2**31), Precision.BF16)
+    files = {
+        path.name: {"sha256": sha256(path)} for path in sorted(folder.glob("model*.safetensors"))
+    }
+    return report(policy, prompts, Precision.BF16, weights_digest(files, ""))
+
+
+def main(folder: Path) -> int:
+    """Print the probe of a checkpoint or of a base model as JSON."""
+    written = folder / NAME
+    return answer(lambda: json.loads(written.read_text()) if written.is_file() else of_base(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,218 @@
+"""Rows out of an uploaded file, one at a time in flat memory, or a finding where that fails.
+
+Knows JSON, lines and columns; what a row means is for formats.py.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
+
+import orjson
+
+MAX_ROW_BYTES = 16 * 2**20
+CHUNK_BYTES = 2**20
+
+TOO_LONG = ("line_too_long", f"This row is longer than {MAX_ROW_BYTES >> 20} MB; shorten it.")
+TOO_DEEP = ("too_deep", "This row nests too deeply to be read; a pair needs four levels.")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong with a file, at a `line` and, where known, a `column`, both from 1."""
+
+    line: int
+    column: int | None
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as read: its `value`, or the `finding` that made it unreadable.
+
+    `offset_bytes` is how much of the file has been read so far, for progress.
+    """
+
+    line: int
+    value: Any
+    finding: Finding | None
+    offset_bytes: int
+
+
+def read_rows(path: Path, filename: str) -> Iterator[Row]:
+    """Yield the rows of a .jsonl file (one JSON value a line) or of a .json file (one array).
+
+    `filename` is the uploaded name: its ending tells the container. At most one row (16 MB) and
+    one chunk are held in memory. A byte-order mark and blank lines are skipped. An unreadable row
+    comes as a Row with a finding; in an array nothing can be read after it.
+    """
+    suffix = PurePath(filename).suffix.lower()
+    with path.open("rb") as file:
+        if suffix in (".jsonl", ".ndjson", ""):
+            yield from _lines(file)
+        elif suffix == ".json":
+            yield from _array(file)
+        else:
+            message = (
+                f"Files ending in {suffix} are not read; upload .jsonl, or .json with an array."
+            )
+            yield _unread(0, 1, None, "unknown_container", message)
+
+
+def _unread(offset_bytes: int, line: int, column: int | None, code: str, message: str) -> Row:
+    return Row(line, None, Finding(line, column, code, message), offset_bytes)
+
+
+def _lines(file: BinaryIO) -> Iterator[Row]:
+    offset_bytes, line = 0, 0
+    while raw := file.readline(MAX_ROW_BYTES + 1):
+        line += 1
+        offset_bytes += len(raw)
+        if len(raw) > MAX_ROW_BYTES:
+            offset_bytes += _skip_line(file, raw)
+            yield _unread(offset_bytes, line, None, *TOO_LONG)
+            continue
+        if line == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        if raw and not raw.isspace():
+            yield _decode(raw, line, offset_bytes)
+
+
+def _skip_line(file: BinaryIO, raw: bytes) -> int:
+    skipped = 0
+    while raw and not raw.endswith(b"\n"):
+        raw = file.readline(CHUNK_BYTES)
+        skipped += len(raw)
+    return skipped
+
+
+def _decode(raw: bytes, line: int, offset_bytes: int) -> Row:
+    try:
+        return Row(line, orjson.loads(raw), None, offset_bytes)
+    except orjson.JSONDecodeError:
+        pass  # orjson is quick, but its errors name no column that an editor would show
+    try:
+        return Row(line, _DECODER.decode(raw.decode("utf-8").rstrip("\r\n")), None, offset_bytes)
+    except UnicodeDecodeError as error:
+        message = f"Byte {error.start + 1} of this line is not UTF-8; save the file as UTF-8."
+        return _unread(offset_bytes, line, error.start + 1, "bad_utf8", message)
+    except json.JSONDecodeError as error:
+        return _unread(offset_bytes, line, error.colno, "bad_json", f"Not JSON: {error.msg}.")
+    except RecursionError:
+        return _unread(offset_bytes, line, None, *TOO_DEEP)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise json.JSONDecodeError(f"{name} is no JSON value", name, 0)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _array(file: BinaryIO) -> Iterator[Row]:
+    text = _Window(file)
+    try:
+        text.expect("[", "a .json file holds one array of rows (name one row a line .jsonl)")
+        while text.peek() != "]" or text.rows:
+            text.peek()
+            line = text.line
+            yield Row(line, text.value(), None, text.offset_bytes)
+            if text.peek() == "]":
+                break
+            text.expect(",", "',' or ']' must follow a row")
+    except UnicodeDecodeError:
+        message = "The file is not UTF-8 from here on; save it as UTF-8. Reading stopped here."
+        yield _unread(text.offset_bytes, text.line, None, "bad_utf8", message)
+    except json.JSONDecodeError as error:
+        text.take(error.pos)
+        message = f"Not JSON: {error.msg}. Reading stopped here."
+        yield _unread(text.offset_bytes, text.line, text.column, "bad_json", message)
+    except RecursionError:
+        yield _unread(text.offset_bytes, text.line, None, *TOO_DEEP)
+    except _RowTooLong:
+        yield _unread(text.offset_bytes, text.line, None, *TOO_LONG)
+
+
+class _RowTooLong(Exception):
+    pass
+
+
+class _Window:
+    """A sliding window of decoded text over a file, with the line and column of its position."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.decode = codecs.getincrementaldecoder("utf-8-sig")().decode
+        self.text, self.at, self.ended = "", 0, False
+        self.undecodable: UnicodeDecodeError | None = None
+        self.line, self.line_start = 1, 0
+        self.rows, self.offset_bytes = 0, 0
+
+    @property
+    def column(self) -> int:
+        return self.at - self.line_start + 1
+
+    def more(self) -> bool:
+        """Read another chunk; False at the end of the file. What precedes a bad byte is kept."""
+        if self.undecodable:
+            raise self.undecodable
+        if len(self.text) - self.at > MAX_ROW_BYTES:
+            raise _RowTooLong
+        raw = self.file.read(CHUNK_BYTES)
+        self.offset_bytes += len(raw)
+        self.ended = not raw
+        try:
+            text = self.decode(raw, final=self.ended)
+        except UnicodeDecodeError as error:
+            self.undecodable = error
+            text = error.object[: error.start].decode("utf-8-sig")
+        self.text = self.text[self.at :] + text
+        self.line_start -= self.at
+        self.at = 0
+        return not self.ended
+
+    def take(self, end: int) -> None:
+        """Move to the position `end` of the window."""
+        lines = self.text.count("\n", self.at, end)
+        if lines:
+            self.line += lines
+            self.line_start = self.text.rfind("\n", self.at, end) + 1
+        self.at = end
+
+    def peek(self) -> str:
+        """The next character that is not space, or "" at the end of the file."""
+        while True:
+            self.take(_end_of_space(self.text, self.at))
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.more():
+                return ""
+
+    def expect(self, char: str, message: str) -> None:
+        if self.peek() != char:
+            raise json.JSONDecodeError(message, self.text, self.at)
+        self.take(self.at + 1)
+
+    def value(self) -> Any:
+        """Decode the value at this position, reading on while the window may have cut it."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+                if end < len(self.text) or not self.more():
+                    self.take(end)
+                    self.rows += 1
+                    return value
+            except json.JSONDecodeError:
+                if self.ended or not self.more():
+                    raise
+
+
+def _end_of_space(text: str, start: int) -> int:
+    match = _SPACE.match(text, start)
+    return match.end() if match else start

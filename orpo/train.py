@@ -1,0 +1,244 @@
+"""`python -m orpo.train RUN_DIR`: the training of one policy, from its spec to its last checkpoint.
+
+Runs alone or as a rank under torchrun. Writes only into its run directory (see docs) and knows no
+job queue and no database. Its exit status is one of `failures.EXIT_STATUS`, or 0, or 75.
+
+Shapes: P pairs of a step, H held-out pairs, K columns of `series.COLUMNS`, R ranks.
+"""
+
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orpo import data, gradients, optimizer, parallel, policy, probe, series, speed, watchdog
+from orpo.checkpoint import Checkpoints, Progress, resume
+from orpo.evaluate import evaluate, pair_records
+from orpo.failures import explain, refuse_nan
+from orpo.formats import Pair
+from orpo.metrics import Journal
+from orpo.pack import plan
+from orpo.samples import samples
+from orpo.spec import RunSpec, read_spec
+from orpo.stopping import Stopping
+from orpo.tokenize import Example
+
+STOPPED = 75  # EX_TEMPFAIL: asked to stop, everything is saved, start again when you like
+EVALUATIONS = 5  # of a run whose spec names no interval; checkpoints likewise
+
+
+def main(run_dir: Path) -> int:
+    """Train, and put whatever happens into the run's events; returns the exit status."""
+    watchdog.start()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        watchdog.die_with_parent()
+    stopping = Stopping().listen()
+    with Journal(run_dir, leads=os.environ.get("RANK", "0") == "0") as journal:
+        try:
+            spec = read_spec(run_dir)
+            group = parallel.start(spec.method)
+            status = Run(spec, run_dir, group, journal, stopping).train()
+            group.close()
+        except Exception as error:  # noqa: BLE001  the one place where a run's end is explained
+            traceback.print_exc()
+            failure = explain(error)
+            status = failure.exit_status
+            journal.failure(failure)
+    return status
+
+
+class Run:
+    """One run in memory: what it trains, on what, and how far it has come."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        run_dir: Path,
+        group: parallel.Single,
+        journal: Journal,
+        stopping: Stopping,
+    ):
+        self.spec, self.method = spec, spec.method
+        self.group, self.journal, self.stopping = group, journal, stopping
+        make_deterministic(spec, group)
+        self.policy, self.tokenizer = policy.load(spec)
+        torch.nn.Module.to(self.policy, group.device)
+        self.data = data.load(spec, self.tokenizer)
+        self.trained = list(policy.trainable(self.policy).values())
+        self.optimizer = optimizer.adamw(self.policy.named_parameters(), spec.method)
+        self.steps, self.steps_per_epoch = data.steps(len(self.data.train.examples), spec.method)
+        fingerprint = data.fingerprint(spec)
+        self.progress, prompts = self._begin(fingerprint)
+        self.saved_at = self.progress.step
+        self.latest: dict[str, Any] = {}
+        self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
+        parallel.check_equal(group, self.trained)
+        gradients.zero(self.trained)
+
+    def _begin(self, fingerprint: str) -> tuple[Progress, list[probe.Prompt]]:
+        """Where the run starts, and its probe: at step 0 the policy still is its base."""
+        folder = self.spec.resume_from
+        if folder is None:
+            pairs = list((self.data.held_out if self.held_out else self.data.train).pairs.values())
+            prompts = probe.choose(pairs, self.tokenizer, self.data.max_length)
+            return Progress(), probe.with_base(self.policy, prompts, self.method.precision)
+        progress = resume(folder, fingerprint, self.policy, self.optimizer, self.group)
+        return progress, probe.read(folder)
+
+    @property
+    def held_out(self) -> Sequence[Example]:
+        """The held-out examples."""
+        return self.data.held_out.examples
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    def train(self) -> int:
+        """Evaluate, save and step until the last step, or until asked to stop."""
+        self._announce()
+        while True:
+            stop = self.group.any(self.stopping.requested)
+            if not stop and self._due(self.method.eval_every, self.progress.evaluated):
+                stop = not self._evaluate()
+            if stop or self._due(self.method.checkpoint_every, self.saved_at):
+                self._save()
+            if stop:
+                return self._end("stopped", "Asked to stop; the run can go on.", STOPPED)
+            if self.progress.step == self.steps:
+                return self._end("finished", "Training has finished.", 0)
+            self._step()
+
+    def _due(self, every: int | None, last: int) -> bool:
+        """Whether something done at intervals, and last at step `last`, is to be done now."""
+        step = self.progress.step
+        every = every or math.ceil(self.steps / EVALUATIONS)
+        return step != last and (step % every == 0 or step == self.steps)
+
+    def _step(self) -> None:
+        """One optimizer step over one batch of pairs, of which this rank computes its share."""
+        started = time.perf_counter()
+        step = self.progress.step + 1
+        examples = self._examples(step)
+        rows_PK = gradients.accumulate(self.policy, examples, self.method, self.group)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.method.max_grad_norm))
+        values = series.summarise(rows_PK, self.method)
+        refuse_nan(step, values["loss"], norm)  # before a weight has changed
+        learning_rate = optimizer.rate(step, self.steps, self.method)
+        optimizer.set_rate(self.optimizer, learning_rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=False)  # a weight no token reached keeps its zero
+        self._count(step, examples)
+        values |= {"grad_norm": norm, "lr": learning_rate, "epoch": step / self.steps_per_epoch}
+        values |= series.lengths(examples) | {"trained_tokens": self.progress.trained_tokens}
+        step_s = time.perf_counter() - started
+        values |= speed.series(examples, step_s, self.policy, self.group.world)
+        self.journal.metrics(step, "train", values)
+        self.latest = {"train": values}
+
+    def _examples(self, step: int) -> list[Example]:
+        """The examples of a step: the order of an epoch follows from seed and epoch alone."""
+        epoch, at = divmod(step - 1, self.steps_per_epoch)
+        examples = self.data.train.examples
+        indices = plan(len(examples), self.method.batch_size, self.spec.seed, epoch)[at]
+        return [examples[index] for index in indices]
+
+    def _count(self, step: int, examples: Sequence[Example]) -> None:
+        tokens = self.progress.trained_tokens + sum(example.n_tokens for example in examples)
+        self.progress = replace(self.progress, step=step, trained_tokens=tokens)
+
+    # --- between steps ----------------------------------------------------------------------------
+
+    def _evaluate(self) -> bool:
+        """Measure the held-out pairs and write samples; False when interrupted by a stop."""
+        step = self.progress.step
+        if self.held_out:
+            rows_HK = evaluate(self.policy, self.held_out, self.method, self.group, self.stopping)
+            if rows_HK is None:
+                return False
+            values = series.summarise(rows_HK, self.method)
+            self.latest["held_out"] = values
+            self.journal.metrics(step, "held_out", values)
+            for record in pair_records(step, self.held_out, rows_HK):
+                self.journal.pair(record)
+            self._sample(step)
+            self.journal.event("evaluated", f"Evaluated at step {step}.", step=step, metrics=values)
+        self.progress = replace(self.progress, evaluated=step)
+        return True
+
+    def _sample(self, step: int) -> None:
+        if self.group.leads:
+            lines = [example.line for example in self.held_out[: self.method.n_samples]]
+            pairs: list[Pair] = [self.data.held_out.pairs[line] for line in lines]
+            answers = samples(self.policy, self.tokenizer, pairs, self.method, self.stopping)
+            for answer in answers:
+                self.journal.sample({"step": step, **answer})
+
+    def _save(self) -> None:
+        """Commit a checkpoint, unless this very step has one."""
+        if self.progress.step == self.saved_at:
+            return
+        random_states_R = self.group.gather(torch.get_rng_state())
+        self.journal.sync()
+        if self.group.leads:
+            saved = self.checkpoints.save(
+                self.policy, self.optimizer, self.progress, random_states_R
+            )
+            self.journal.event(
+                "checkpoint",
+                f"Saved {saved.path.name}.",
+                step=self.progress.step,
+                path=f"checkpoints/{saved.path.name}",
+                sha256=saved.manifest.weights_sha256,
+                size_bytes=saved.manifest.size_bytes,
+                metrics=self.latest,
+            )
+        self.group.barrier()
+        self.saved_at = self.progress.step
+
+    def _announce(self) -> None:
+        start = "started" if self.spec.resume_from is None else "resumed"
+        trained = sum(parameter.numel() for parameter in self.trained)
+        self.journal.event(
+            start,
+            f"{start.capitalize()} at step {self.progress.step} of {self.steps}.",
+            steps=self.steps,
+            steps_per_epoch=self.steps_per_epoch,
+            pairs=len(self.data.train.examples),
+            held_out_pairs=len(self.held_out),
+            parameters=sum(p.numel() for p in self.policy.parameters()),
+            trainable_parameters=trained,
+            first_step=self.progress.step + 1,
+            max_length=self.data.max_length,
+            dropped=dict(self.data.train.dropped),
+            processes=self.group.world,
+            threads=torch.get_num_threads(),
+        )
+
+    def _end(self, type_: str, message: str, status: int) -> int:
+        step = self.progress.step
+        name = f"checkpoints/step-{step:06d}" if step else None
+        reason = {"reason": "sigterm"} if status else {}
+        self.journal.event(type_, message, step=step, checkpoint=name, exit_code=status, **reason)
+        self.journal.sync()
+        return status
+
+
+def make_deterministic(spec: RunSpec, group: parallel.Single) -> None:
+    """Fix threads, seeds and kernels: the same run then ends in the same bits."""
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(spec.threads or max(1, cores // group.world))
+    torch.manual_seed(spec.seed + group.rank)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Costs time and changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  a property of the module
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

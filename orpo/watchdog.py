@@ -1,0 +1,53 @@
+"""Ends the training process when the worker that started it is gone or has been replaced.
+
+`ODDSMITH_DEADLINE_FILE` names a file holding a CLOCK_MONOTONIC time in seconds, which the worker
+pushes ahead at each heartbeat. Knows nothing of leases, databases or training.
+"""
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+EXIT_CODE = 70
+POLL_S = 0.2
+_PR_SET_PDEATHSIG = 1
+
+
+def start(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> threading.Thread | None:
+    """Watch the deadline file, if the environment names one; `os._exit(70)` when it has passed."""
+    name = environ.get("ODDSMITH_DEADLINE_FILE")
+    if not name:
+        return None
+    thread = threading.Thread(target=_watch, args=(Path(name),), name="watchdog", daemon=True)
+    thread.start()
+    return thread
+
+
+def die_with_parent() -> None:
+    """Ask the kernel (Linux) to SIGKILL this process when its parent ends, however it ends.
+
+    torchrun gives each rank a session of its own: killing the agent's group leaves them running.
+    """
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel knew what we wanted
+        os._exit(EXIT_CODE)
+
+
+def _watch(path: Path) -> None:
+    deadline_s = read_deadline(path)
+    while deadline_s is None or time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+        deadline_s = read_deadline(path) or deadline_s
+    os._exit(EXIT_CODE)
+
+
+def read_deadline(path: Path) -> float | None:
+    """The deadline, or None while the file is missing or half-written (the last one holds on)."""
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,31 @@
+"""`oddsmith keys` against a fake API."""
+
+from tests.cli.conftest import Oddsmith
+from tests.cli.fake_api import FakeApi, listed
+
+KEY = {
+    "id": "key-1",
+    "name": "ci",
+    "hint": "sk-…abcd",
+    "scopes": ["read"],
+    "created_at": 1764000000,
+}
+
+
+def test_create_prints_the_key_on_a_line_of_its_own(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("POST /v1/api_keys", {**KEY, "key": "sk-oddsmith-secret"})
+    result = oddsmith("keys", "create", "ci", "--scope", "read")
+    assert result.stdout.splitlines()[0] == "sk-oddsmith-secret"
+    assert api.requests[0].json == {"name": "ci", "scopes": ["read"]}
+
+
+def test_an_unknown_scope_is_wrong_usage(api: FakeApi, oddsmith: Oddsmith) -> None:
+    assert oddsmith("keys", "create", "ci", "--scope", "root").exit_code == 2
+    assert not api.requests
+
+
+def test_list_and_delete(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("GET /v1/api_keys", listed(KEY))
+    api.on("DELETE /v1/api_keys/key-1", {"id": "key-1", "deleted": True})
+    assert "sk-…abcd" in oddsmith("keys", "list").stdout
+    assert oddsmith("keys", "delete", "key-1").stdout == "Deleted key-1.\n"

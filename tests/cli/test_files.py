@@ -1,0 +1,66 @@
+"""`oddsmith files` against a fake API."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Oddsmith
+from tests.cli.fake_api import FILE, REPORT, FakeApi, listed
+
+
+def test_upload_sends_the_file_and_waits_for_its_validation(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "a"}\n')
+    statuses = iter(["uploaded", "processed"])
+    api.on("POST /v1/files", {**FILE, "status": "uploaded"})
+    api.on("GET /v1/files/file-1", lambda _: {**FILE, "status": next(statuses)})
+    result = oddsmith("files", "upload", str(path), "--wait", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (0, "processed")
+    (request,) = api.sent("POST", "/v1/files")
+    assert b'{"prompt": "a"}\n' in request.body
+    assert b"fine-tune" in request.body
+    assert "content-length" in request.headers
+
+
+def test_a_file_that_fails_validation_ends_with_1_and_its_reason(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("{}")
+    api.on("POST /v1/files", {**FILE, "status": "uploaded"})
+    broken = {**FILE, "status": "error", "status_details": "No row was accepted."}
+    api.on("GET /v1/files/file-1", broken)
+    result = oddsmith("files", "upload", str(path), "--wait")
+    assert result.exit_code == 1
+    assert "No row was accepted. See: oddsmith files report file-1" in result.stderr
+
+
+def test_a_missing_path_is_refused_before_anything_is_sent(
+    api: FakeApi, oddsmith: Oddsmith
+) -> None:
+    result = oddsmith("files", "upload", "nowhere.jsonl")
+    assert (result.exit_code, result.stderr) == (4, "error: There is no file nowhere.jsonl.\n")
+    assert not api.requests
+
+
+def test_report_shows_counts_and_findings_by_line(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("GET /v1/files/file-1/report", REPORT)
+    shown = oddsmith("files", "report", "file-1").stdout
+    assert "accepted             172" in shown
+    assert "dropped: bad_json    1" in shown
+    assert "9      17       bad_json    A comma is missing." in shown
+    assert json.loads(oddsmith("files", "report", "file-1", "--json").stdout) == REPORT
+
+
+def test_list_shows_names_as_plain_text(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("GET /v1/files", listed({**FILE, "filename": "[red]x\x1b[2J\u202e.jsonl"}))
+    shown = oddsmith("files", "list").stdout
+    assert "[red]x.jsonl" in shown
+    assert "\x1b" not in shown
+    assert json.loads(oddsmith("files", "list", "--json").stdout)[0]["id"] == "file-1"
+
+
+def test_delete_says_what_is_gone(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("DELETE /v1/files/file-1", {"id": "file-1", "deleted": True})
+    assert oddsmith("files", "delete", "file-1").stdout == "Deleted file-1.\n"

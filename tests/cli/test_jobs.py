@@ -1,0 +1,146 @@
+"""`oddsmith jobs` against a fake API."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.jobs import hyperparameter
+from cli.output import CommandError, ExitCode
+from cli.sse import ServerEvent
+from cli.watch import JobView, progress_line
+from tests.cli.conftest import Oddsmith
+from tests.cli.fake_api import (
+    FILE,
+    JOB,
+    TUNED,
+    FakeApi,
+    Stream,
+    frame,
+    job_frames,
+    listed,
+    numbers,
+    state,
+)
+
+JOBS = "/v1/fine_tuning/jobs"
+
+
+def test_create_uploads_a_path_and_passes_hyperparameters_through(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("{}")
+    api.on("POST /v1/files", {**FILE, "status": "uploaded"})
+    api.on("GET /v1/files/file-1", FILE)
+    api.on(f"POST {JOBS}", JOB)
+    result = oddsmith(
+        *("jobs", "create", "--model", "org/base", "--file", str(path), "--held-out", "file-2"),
+        *("--set", "lambda=0.2", "--set", "schedule=linear", "--suffix", "s", "--seed", "3"),
+        "--json",
+    )
+    assert (result.exit_code, json.loads(result.stdout)) == (0, JOB)
+    (request,) = api.sent("POST", JOBS)
+    assert request.json == {
+        "model": "org/base",
+        "training_file": "file-1",
+        "validation_file": "file-2",
+        "method": {
+            "type": "orpo",
+            "orpo": {"hyperparameters": {"lambda": 0.2, "schedule": "linear"}},
+        },
+        "suffix": "s",
+        "seed": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("a=1", 1), ("a=2e-4", 2e-4), ("a=true", True), ("a=null", None), ("a=cosine", "cosine")],
+)
+def test_a_setting_is_json_or_a_word(setting: str, value: Any) -> None:
+    assert hyperparameter(setting) == ("a", value)
+
+
+def test_a_setting_without_a_value_is_wrong_usage() -> None:
+    with pytest.raises(CommandError) as caught:
+        hyperparameter("lambda")
+    assert caught.value.code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("last", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 6), ("running", 1)]
+)
+def test_watch_ends_as_the_job_ends(api: FakeApi, oddsmith: Oddsmith, last: str, code: int) -> None:
+    error = {"message": "The loss was NaN.", "hint": "Lower the rate."} if code == 1 else None
+    frames = job_frames(5, 0, state(last, 5, 5, fine_tuned_model=None, error=error))
+    api.on(f"GET {JOBS}/ftjob-1/stream", Stream(frames))
+    result = oddsmith("jobs", "watch", "ftjob-1")
+    assert result.exit_code == code
+    assert f"ftjob-1  {last}" in result.stdout
+    assert ("The loss was NaN. Lower the rate." in result.stdout) == (code == 1)
+    assert "Training has finished." in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_watch_with_json_prints_one_event_a_line(api: FakeApi, oddsmith: Oddsmith) -> None:
+    last = state("succeeded", 2, 2, fine_tuned_model=TUNED)
+    api.on(f"GET {JOBS}/ftjob-1/stream", Stream(job_frames(2, 0, last)))
+    events = [
+        json.loads(x)
+        for x in oddsmith("jobs", "watch", "ftjob-1", "--json").stdout.split("\n")
+        if x
+    ]
+    assert [e["event"] for e in events][-3:] == ["state", "event", "done"]
+    assert {e["event"] for e in events} == {"state", "metrics", "event", "done"}
+
+
+def test_a_step_that_is_trained_again_replaces_itself() -> None:
+    view = JobView("ftjob-1")
+    for step, values in [(1, {"loss": 2.0}), (2, {"loss": 1.0}), (1, {"loss": 3.0, "lr": None})]:
+        data = json.dumps({"step": step, "split": "train", "values": values})
+        view.apply(ServerEvent("metrics", data))
+    assert view.series("train", "loss") == [3.0, 1.0]
+    assert view.series("train", "lr") == []
+
+
+def test_events_are_read_oldest_first(api: FakeApi, oddsmith: Oddsmith) -> None:
+    newest_first = [
+        {"id": f"e{i}", "created_at": 1764000000 + i, "level": "info", "message": f"event {i}"}
+        for i in (2, 1)
+    ]
+    api.on(f"GET {JOBS}/ftjob-1/events", listed(*newest_first))
+    shown = oddsmith("jobs", "events", "ftjob-1").stdout
+    assert shown.index("event 1") < shown.index("event 2")
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+def test_steering_posts_the_verb(api: FakeApi, oddsmith: Oddsmith, verb: str) -> None:
+    api.on(f"POST {JOBS}/ftjob-1/{verb}", {**JOB, "status": "paused"})
+    assert oddsmith("jobs", verb, "ftjob-1").stdout == f"ftjob-1  paused  ({verb} asked for)\n"
+
+
+def test_show_list_and_checkpoints(api: FakeApi, oddsmith: Oddsmith) -> None:
+    job = {**JOB, "status": "running", "progress": {"step": 3, "steps": 9}}
+    api.on(f"GET {JOBS}/ftjob-1", job)
+    api.on(f"GET {JOBS}", listed(job))
+    checkpoint = {
+        "step_number": 9,
+        "metrics": {"accuracy": 0.925},
+        "created_at": 1764000000,
+        "fine_tuned_model_checkpoint": f"{TUNED}:ckpt-step-9",
+    }
+    api.on(f"GET {JOBS}/ftjob-1/checkpoints", listed(checkpoint))
+    assert "  lambda        0.2" in oddsmith("jobs", "show", "ftjob-1").stdout
+    assert "3/9" in oddsmith("jobs", "list").stdout
+    shown = oddsmith("jobs", "checkpoints", "ftjob-1").stdout
+    assert "92%" in shown
+    assert f"{TUNED}:ckpt-step-9" in shown
+
+
+def test_a_progress_line_names_what_it_knows() -> None:
+    view = JobView("ftjob-1")
+    for name, data in [("state", state("running", 3, 9)), ("metrics", numbers(3, "train"))]:
+        view.apply(ServerEvent(name, frame(data).decode().removeprefix("data: ").strip()))
+    assert progress_line(view).startswith("step 3/9  7 s left  log-prob chosen -2.")

@@ -1,0 +1,102 @@
+"""`oddsmith train`: what it refuses at once, and a run, stopped runs and resumed ones for real."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.train import last_checkpoint, read_settings
+from tests.cli.conftest import Oddsmith
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    rows = [
+        {"prompt": f"Say {n}.", "chosen": f"{n}, gladly.", "rejected": f"Why {n}?"}
+        for n in range(12)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_settings_may_be_spelled_with_the_method(base: Path) -> None:
+    method = read_settings("orpo", ["method.lambda=0.2", "n_epochs=3", "tuning=full"])
+    assert (method.model_dump()["lambda"], method.n_epochs, method.tuning) == (0.2, 3, "full")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--set", "method.lambda=-1"], "lambda: Input should be greater than or equal to 0"),
+        (["--set", "lamda=1"], "lamda"),
+        (["--set", "lambda"], "takes name=value"),
+        (["--method", "dpo"], "orpo or supervised"),
+    ],
+)
+def test_wrong_settings_are_wrong_usage(
+    base: Path, pairs: Path, tmp_path: Path, oddsmith: Oddsmith, arguments: list[str], expected: str
+) -> None:
+    where = ["--model", str(base), "--data", str(pairs), "--out", str(tmp_path / "out")]
+    done = oddsmith("train", *where, *arguments)
+    assert done.exit_code == 2
+    assert expected in done.output
+
+
+def test_rows_and_folders_are_looked_at_first(
+    base: Path, pairs: Path, tmp_path: Path, oddsmith: Oddsmith
+) -> None:
+    out = tmp_path / "out"
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"prompt": "a", "chosen": "b", "rejected": "b"}\n')
+    done = oddsmith("train", "--model", str(base), "--data", str(bad), "--out", str(out))
+    assert done.exit_code == 1
+    assert "no row to train on. Line 1:" in done.output
+    done = oddsmith("train", "--model", str(tmp_path), "--data", str(pairs), "--out", str(out))
+    assert "no config.json" in done.output
+    (out / "g1").mkdir(parents=True)
+    done = oddsmith("train", "--model", str(base), "--data", str(pairs), "--out", str(out))
+    assert done.exit_code == 2
+    assert "--resume" in done.output
+
+
+def test_the_newest_whole_checkpoint_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("g1/checkpoints/step-000002", "g2/checkpoints/step-000004"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "g2/checkpoints/step-000006.tmp").mkdir()
+    generations = [tmp_path / "g1", tmp_path / "g2"]
+    assert last_checkpoint(generations) is None  # neither has a manifest
+    monkeypatch.setattr("cli.train.intact", lambda folder: "g1" in folder.parts)
+    assert last_checkpoint(generations) == tmp_path / "g1/checkpoints/step-000002"
+
+
+@pytest.mark.slow
+def test_a_run_and_its_resume(tmp_path: Path, pairs: Path, oddsmith: Oddsmith) -> None:
+    tiny_run = pytest.importorskip("tests.orpo.tiny_run")
+    base = tiny_run.write_base(tmp_path / "tiny")
+    out = tmp_path / "out"
+    where = ["--model", str(base), "--data", str(pairs), "--out", str(out), "--json"]
+    settings = "max_steps=3 checkpoint_every=1 batch_size=2 n_samples=0 held_out_fraction=0.2"
+    where += [part for setting in settings.split() for part in ("--set", setting)]
+    done = oddsmith("train", *where)
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["state"], result["step"]) == ("finished", 3)
+    assert Path(result["checkpoint"]) == out / "g1/checkpoints/step-000003"
+    assert result["held_out"]["last"]["accuracy"] >= 0
+    content = out / "g1/checkpoints/step-000003/state/progress.json"
+    content.write_text("{}")  # damaged: the one before it is taken
+    done = oddsmith("train", *where, "--resume")
+    assert done.exit_code == 0, done.output
+    events = (out / "g2/events.jsonl").read_text().splitlines()
+    assert json.loads(events[0])["data"]["first_step"] == 3

@@ -1,0 +1,29 @@
+"""Fixtures of the core's tests."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.orpo.tiny_run import Bench, write_base, write_pairs
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random base model, once a session."""
+    return write_base(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, tiny_base: Path) -> Bench:
+    """A folder for runs on 20 made-up pairs, of which 4 are held out."""
+    return Bench(tmp_path, tiny_base, write_pairs(tmp_path / "pairs.jsonl", 20))
+
+
+@pytest.fixture(autouse=True)
+def _sigterm() -> Iterator[None]:
+    """A run in this process handles SIGTERM; give it back to pytest afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,145 @@
+"""What a committed checkpoint promises: whole, verifiable, loadable, and never half there."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from orpo import manifest, train
+from orpo.manifest import Damaged, verify
+from tests.orpo.tiny_run import Bench, checkpoint, fork_single, join, records, state
+
+
+@pytest.fixture
+def saved(bench: Bench) -> Path:
+    return checkpoint(bench.run("run", max_steps=2), 2)
+
+
+def test_a_committed_checkpoint_verifies(saved: Path) -> None:
+    found = verify(saved)
+    assert (found.step, found.generation, found.resumable) == (2, 1, True)
+    event = next(e for e in records(saved.parents[1], "events") if e["type"] == "checkpoint")
+    weights = saved / "adapter" / "adapter_model.safetensors"
+    assert event["data"]["sha256"] == found.weights_sha256 == manifest.sha256(weights)
+    listed = {p for p in saved.rglob("*") if p.is_file() and p.name != "manifest.json"}
+    assert {saved / name for name in found.files} == listed
+    assert event["data"]["size_bytes"] == sum(path.stat().st_size for path in listed)
+    assert manifest.main(saved) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["adapter/adapter_model.safetensors", "state/training.safetensors"]
+)
+def test_one_flipped_bit_is_found(saved: Path, name: str, bench: Bench) -> None:
+    content = bytearray((saved / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (saved / name).write_bytes(content)
+    with pytest.raises(Damaged, match=f"{name} does not match its sha256"):
+        verify(saved)
+    again = bench.spec("again", max_steps=4, resume_from=saved)
+    assert train.main(again) == 6
+    assert records(again, "events")[-1]["data"]["code"] == "bad_checkpoint"
+    assert manifest.main(saved) == 6
+
+
+def test_a_missing_file_a_cut_file_and_no_manifest_are_found(saved: Path) -> None:
+    progress = saved / "state" / "progress.json"
+    progress.write_text(progress.read_text()[:-2])
+    with pytest.raises(Damaged, match=r"progress\.json does not have"):
+        verify(saved)
+    progress.unlink()
+    with pytest.raises(Damaged, match=r"state/progress\.json is missing"):
+        verify(saved)
+    (saved / "manifest.json").unlink()
+    with pytest.raises(Damaged, match="was never committed"):
+        verify(saved)
+
+
+def test_only_the_last_two_keep_what_a_resume_needs(bench: Bench) -> None:
+    run = bench.run("run", max_steps=4, checkpoint_every=1)
+    found = [verify(checkpoint(run, step)) for step in range(1, 5)]
+    assert [m.resumable for m in found] == [False, False, True, True]
+    assert not (checkpoint(run, 2) / "state").exists()
+    assert (checkpoint(run, 1) / "adapter" / "adapter_model.safetensors").exists()
+    again = bench.spec("again", max_steps=4, checkpoint_every=1, resume_from=checkpoint(run, 2))
+    assert train.main(again) == 6
+    assert "keeps only its weights" in records(again, "events")[-1]["message"]
+
+
+def test_a_saver_killed_anywhere_leaves_only_whole_checkpoints(bench: Bench) -> None:
+    """Whatever was renamed verifies; what was not is cleared by the next run of the folder."""
+    run = bench.spec("run", max_steps=500, checkpoint_every=1, eval_every=500, n_samples=0)
+    for delay_s in (0.0, 0.003, 0.007, 0.013, 0.02):
+        child = fork_single(run)
+        while not list(run.glob("checkpoints/*")) and child.is_alive():
+            time.sleep(0.001)
+        time.sleep(delay_s)
+        os.kill(child.pid, signal.SIGKILL)
+        join([child])
+        for folder in run.glob("checkpoints/step-*[0-9]"):
+            assert verify(folder).step == int(folder.name[-6:])
+        for folder in run.glob("checkpoints/step-*[0-9]"):
+            shutil.rmtree(folder)
+    (run / "checkpoints" / "step-000099.tmp").mkdir(parents=True, exist_ok=True)
+    spec = json.loads((run / "spec.json").read_text())
+    spec["method"]["max_steps"] = 1
+    (run / "spec.json").write_text(json.dumps(spec))
+    assert train.main(run) == 0
+    assert not list(run.glob("checkpoints/*.tmp"))
+
+
+def test_the_adapter_loads_in_peft_and_says_what_the_probe_says(saved: Path, bench: Bench) -> None:
+    """A plain transformers + PEFT forward agrees with the trainer's own log-probs."""
+    probe = json.loads((saved / "probe.json").read_text())
+    assert len(probe["prompts"]) == 2
+    assert probe["weights_sha256"] == verify(saved).weights_sha256
+    base = AutoModelForCausalLM.from_pretrained(bench.base)
+    tokenizer = AutoTokenizer.from_pretrained(saved / "adapter")
+    policy = PeftModel.from_pretrained(base, str(saved / "adapter"))
+    for prompt in probe["prompts"]:
+        ids = tokenizer.apply_chat_template(
+            prompt["messages"], add_generation_prompt=True, return_dict=False
+        )
+        assert ids == prompt["prompt_token_ids"]
+        completion = prompt["completion_token_ids"]
+        row = torch.tensor([ids + completion])
+        for disable, key in ((False, "logprobs"), (True, "base_logprobs")):
+            with torch.no_grad():
+                if disable:
+                    with policy.disable_adapter():
+                        logits = policy(input_ids=row).logits
+                else:
+                    logits = policy(input_ids=row).logits
+            logps = logits[0, len(ids) - 1 : -1].log_softmax(-1)
+            own = logps.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()
+            assert own == pytest.approx(prompt[key], abs=1e-4)
+        assert prompt["logprobs"] != prompt["base_logprobs"]
+
+
+def test_the_probe_keeps_the_base_over_a_resume(bench: Bench) -> None:
+    first = bench.run("first", tuning="full", max_steps=4)
+    again = bench.run("again", tuning="full", max_steps=4, resume_from=checkpoint(first, 2))
+    probes = [json.loads((checkpoint(r, 4) / "probe.json").read_text()) for r in (first, again)]
+    assert probes[0] == probes[1]
+
+
+def test_a_full_model_loads_and_equals_what_was_trained(bench: Bench) -> None:
+    saved = checkpoint(bench.run("full", tuning="full", precision="bf16", max_steps=2), 2)
+    config = json.loads((saved / "model" / "config.json").read_text())
+    assert config["dtype"] == "bfloat16"
+    model = AutoModelForCausalLM.from_pretrained(saved / "model")
+    assert model.dtype == torch.bfloat16
+    weights = load_file(saved / "model" / "model.safetensors")
+    assert "lm_head.weight" not in weights  # tied: written once
+    masters = state(saved)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, masters[f"weight/{name}"].bfloat16()), name
+    assert AutoTokenizer.from_pretrained(saved / "model").chat_template

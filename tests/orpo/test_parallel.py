@@ -1,0 +1,152 @@
+"""Many ranks give one process's result (gate 2), and what was asked for is what runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from orpo import parallel, train
+from orpo.failures import explain
+from orpo.metrics import Journal
+from orpo.parallel import spread
+from orpo.spec import parse_method
+from tests.orpo.tiny_run import (
+    Bench,
+    checkpoint,
+    fork_ranks,
+    join,
+    numbers,
+    records,
+    state,
+    write_base,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def assert_close(one: Path, many: Path, step: int) -> None:
+    left, right = state(checkpoint(one, step)), state(checkpoint(many, step))
+    for name, tensor in left.items():
+        assert torch.allclose(tensor, right[name], rtol=1e-5, atol=1e-5), name
+    expected = numbers(one)
+    assert expected.keys() == numbers(many).keys()
+    for key, values in numbers(many).items():
+        assert values == pytest.approx(expected[key], rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_two_ranks_equal_one(bench: Bench, tuning: str) -> None:
+    one = bench.run("one", tuning=tuning, learning_rate=1e-3)
+    two = bench.spec("two", tuning=tuning, learning_rate=1e-3, strategy="ddp", processes=2)
+    assert join(fork_ranks(two, 2)) == [0, 0]
+    assert_close(one, two, 6)
+
+
+def test_more_ranks_than_pairs(bench: Bench) -> None:
+    """A rank without a pair takes part in every sum; two held-out pairs leave one without, too."""
+    settings = {"batch_size": 2, "max_held_out": 2, "max_steps": 3, "learning_rate": 1e-3}
+    one = bench.run("one", **settings)
+    three = bench.spec("three", strategy="ddp", processes=3, **settings)
+    assert join(fork_ranks(three, 3)) == [0, 0, 0]
+    assert_close(one, three, 3)
+
+
+def test_a_run_goes_on_with_another_number_of_ranks(bench: Bench) -> None:
+    one = bench.run("one", learning_rate=1e-3)
+    two = bench.spec(
+        "two", learning_rate=1e-3, strategy="ddp", processes=2, resume_from=checkpoint(one, 4)
+    )
+    assert join(fork_ranks(two, 2)) == [0, 0]
+    left, right = state(checkpoint(one, 6)), state(checkpoint(two, 6))
+    assert all(torch.allclose(left[n], right[n], rtol=1e-5, atol=1e-5) for n in left)
+
+
+def test_sigterm_at_one_rank_stops_both_at_the_same_step(bench: Bench) -> None:
+    run = bench.spec("stop", strategy="ddp", processes=2, max_steps=200, eval_every=200)
+    children = fork_ranks(run, 2)
+    while len(records(run, "metrics")) < 4:
+        assert children[0].is_alive()
+    os.kill(children[1].pid, signal.SIGTERM)
+    assert join(children) == [75, 75]
+    assert [e["type"] for e in records(run, "events")][-2:] == ["checkpoint", "stopped"]
+
+
+def test_one_rank_tells_what_all_find_and_each_what_it_alone_finds(
+    bench: Bench, tmp_path: Path
+) -> None:
+    base = write_base(tmp_path / "poisoned", poison=True)
+    run = bench.spec("nan", base=base, n_samples=0, strategy="ddp", processes=2)
+    assert join(fork_ranks(run, 2)) == [3, 3]
+    assert [e["data"]["code"] for e in records(run, "events") if e["type"] == "error"] == ["nan"]
+    lead, other = Journal(tmp_path), Journal(tmp_path, leads=False)
+    other.failure(explain(MemoryError()))
+    lead.failure(explain(RuntimeError("connection closed by peer")))
+    assert [e["data"]["code"] for e in records(tmp_path, "events")] == ["out_of_memory"]
+
+
+def test_work_is_dealt_by_cost_and_completely() -> None:
+    assert spread([5, 9, 1, 1, 4], 2) == [[1, 2], [0, 3, 4]]
+    assert spread([3], 3) == [[0], [], []]
+
+
+def test_a_launch_that_does_not_match_the_spec_is_refused(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench
+) -> None:
+    with pytest.raises(parallel.WrongWorld, match="torchrun --nproc-per-node 2"):
+        parallel.start(parse_method("orpo", {"strategy": "ddp", "processes": 2}))
+    torch.distributed.destroy_process_group()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(parallel.WrongWorld, match="`single` runs one process"):
+        parallel.start(parse_method("orpo", {}))
+    run = bench.spec("wrong")
+    assert train.main(run) == 2
+    assert records(run, "events")[-1]["data"]["code"] == "bad_spec"
+
+
+def test_ddp_over_one_process_is_ddp() -> None:
+    group = parallel.start(parse_method("orpo", {"strategy": "ddp"}))
+    assert isinstance(group, parallel.Ddp)
+    weight = torch.nn.Parameter(torch.ones(3))
+    group.sum_gradients([weight])
+    assert weight.grad is not None
+    group.close()
+
+
+@pytest.mark.slow
+def test_under_torchrun(bench: Bench) -> None:
+    """The real launcher: two ranks finish; killing the agent alone leaves no rank behind."""
+    run = bench.spec("run", strategy="ddp", processes=2, max_steps=2)
+    assert torchrun(run).wait(120) == 0
+    assert records(run, "events")[-1]["type"] == "finished"
+    endless = bench.spec("endless", strategy="ddp", processes=2, max_steps=10**6, n_epochs=1000)
+    agent = torchrun(endless)
+    while not records(endless, "metrics"):
+        assert agent.poll() is None
+    ranks = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    assert len(ranks) == 2
+    agent.kill()
+    agent.wait(10)
+    assert not any(Path(f"/proc/{pid}").exists() and running(pid) for pid in ranks)
+
+
+def running(pid: str) -> bool:
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        try:
+            if "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return False
+        except OSError:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def torchrun(run_dir: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node=2", "-m", "orpo.train", str(run_dir)]
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True)

@@ -1,0 +1,156 @@
+"""Killed at any step and resumed, a run is the same run, bit for bit (gate 3)."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orpo import evaluate, train
+from tests.orpo.tiny_run import (
+    Bench,
+    assert_same,
+    checkpoint,
+    fork_ranks,
+    fork_single,
+    join,
+    numbers,
+    records,
+)
+
+STEPS = 6
+
+
+def wait_for_step(run_dir: Path, step: int, child: Any) -> None:
+    """Return as soon as the step is in the metrics; the child is wherever it is by then."""
+    until = time.monotonic() + 60
+    while not any(r["step"] >= step and r["split"] == "train" for r in metrics_so_far(run_dir)):
+        assert time.monotonic() < until, f"step {step} never came"
+        assert child.is_alive() or child.exitcode == 0, records(run_dir, "events")
+        time.sleep(0.002)
+
+
+def metrics_so_far(run_dir: Path) -> list[dict[str, Any]]:
+    try:
+        return records(run_dir, "metrics")
+    except ValueError:  # the last line is being written
+        return []
+
+
+def last_committed(run_dir: Path) -> Path | None:
+    folders = sorted(run_dir.glob("checkpoints/step-*[0-9]"))
+    return folders[-1] if folders else None
+
+
+@pytest.mark.parametrize(
+    ("settings", "killed_at"),
+    [
+        ({}, 1),
+        ({}, 3),
+        ({}, 5),
+        ({"precision": "bf16"}, 3),
+        ({"tuning": "full", "precision": "bf16"}, 5),
+    ],
+)
+def test_killed_and_resumed_is_bit_equal(
+    bench: Bench, settings: dict[str, Any], killed_at: int
+) -> None:
+    whole = bench.run("whole", **settings)
+    killed = bench.spec("killed", **settings)
+    child = fork_single(killed)
+    wait_for_step(killed, killed_at, child)
+    os.kill(child.pid, signal.SIGKILL)
+    join([child])
+    folder = last_committed(killed)
+    assert folder is not None or killed_at == 1
+    resumed = bench.run("resumed", resume_from=folder, **settings)
+    assert_same(checkpoint(whole, STEPS), checkpoint(resumed, STEPS))
+    assert numbers(resumed) == numbers(whole, after=int(folder.name[-6:]) if folder else -1)
+    if folder:
+        event = records(resumed, "events")[0]
+        assert event["type"] == "resumed"
+        assert event["data"]["first_step"] == int(folder.name[-6:]) + 1
+
+
+def test_sigterm_saves_at_the_step_boundary_and_the_run_goes_on(bench: Bench) -> None:
+    settings: dict[str, Any] = {"max_steps": 40, "checkpoint_every": 100, "eval_every": 20}
+    whole = bench.run("whole", **settings)
+    run = bench.spec("stopped", **settings)
+    child = fork_single(run)
+    wait_for_step(run, 2, child)
+    os.kill(child.pid, signal.SIGTERM)
+    assert join([child]) == [75]
+    event = records(run, "events")[-1]
+    assert (event["type"], event["data"]["reason"]) == ("stopped", "sigterm")
+    folder = run / event["data"]["checkpoint"]
+    step = event["data"]["step"]
+    assert folder == last_committed(run)
+    assert step == records(run, "metrics")[-1]["step"] < 40
+    resumed = bench.run("resumed", resume_from=folder, **settings)
+    assert_same(checkpoint(whole, 40), checkpoint(resumed, 40))
+    assert numbers(run) | numbers(resumed) == numbers(whole)
+
+
+def test_a_stop_before_the_first_step_saves_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orpo.stopping.Stopping.requested", True)
+    run = bench.spec("early")
+    assert train.main(run) == 75
+    event = records(run, "events")[-1]
+    assert (event["type"], event["data"]["checkpoint"]) == ("stopped", None)
+    assert not list(run.glob("checkpoints/*"))
+
+
+def test_an_evaluation_cut_short_by_a_stop_is_made_up_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = bench.run("whole")
+    deal = evaluate.deal
+    stopping: list[Any] = []
+    listen = train.Stopping.listen
+    monkeypatch.setattr(
+        "orpo.stopping.Stopping.listen", lambda self: stopping.append(self) or listen(self)
+    )
+
+    def ask_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        for work in deal(*args, **kwargs):
+            stopping[-1].requested = len(records(run, "metrics")) == 4  # 0, 1, 2, 3: step 3's
+            yield work
+
+    run = bench.spec("cut", token_budget=60)
+    monkeypatch.setattr(evaluate, "deal", ask_meanwhile)
+    assert train.main(run) == 75
+    assert (3, "held_out") not in numbers(run)
+    monkeypatch.setattr(evaluate, "deal", deal)
+    resumed = bench.run("resumed", resume_from=checkpoint(run, 3))
+    assert [k for k in numbers(resumed) if k[0] == 3] == [(3, "held_out")]
+    assert numbers(run).keys() | numbers(resumed).keys() == numbers(whole).keys()
+
+
+def test_a_checkpoint_of_other_settings_is_refused(bench: Bench) -> None:
+    folder = checkpoint(bench.run("first", max_steps=2), 2)
+    run = bench.spec("second", max_steps=2, resume_from=folder, learning_rate=1e-4)
+    assert train.main(run) == 6
+    event = records(run, "events")[-1]
+    assert event["data"]["code"] == "bad_checkpoint"
+    assert "other data or settings" in event["message"]
+
+
+def test_two_ranks_killed_and_resumed_are_bit_equal(bench: Bench) -> None:
+    settings: dict[str, Any] = {"strategy": "ddp", "processes": 2}
+    whole, killed = bench.spec("whole", **settings), bench.spec("killed", **settings)
+    assert join(fork_ranks(whole, 2)) == [0, 0]
+    children = fork_ranks(killed, 2)
+    wait_for_step(killed, 4, children[0])
+    for child in children:
+        os.kill(child.pid, signal.SIGKILL)
+    join(children)
+    folder = last_committed(killed)
+    assert folder is not None
+    resumed = bench.spec("resumed", resume_from=folder, **settings)
+    assert join(fork_ranks(resumed, 2)) == [0, 0]
+    assert_same(checkpoint(whole, STEPS), checkpoint(resumed, STEPS))
+    assert numbers(resumed) == numbers(whole, after=int(folder.name[-6:]))

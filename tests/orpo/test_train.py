@@ -1,0 +1,176 @@
+"""Whole runs of a tiny model: what they log, how they end, what they refuse."""
+
+import json
+import math
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from orpo import data, optimizer, series, train
+from orpo.formats import validate
+from orpo.spec import parse_method, read_spec
+from tests.orpo.tiny_run import (
+    Bench,
+    checkpoint,
+    numbers,
+    records,
+    state,
+    write_base,
+    write_pairs,
+)
+
+SERIES = {
+    "loss", "loss/nll", "loss/or", "logps/chosen", "logps/rejected", "log_odds_ratio", "accuracy",
+    "accuracy/low", "accuracy/high", "margin/p05", "margin/p25", "margin/p50", "margin/p75",
+    "margin/p95", "or_share",
+}  # fmt: skip
+STEP_SERIES = {
+    "grad_norm", "lr", "epoch", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "step_s",
+    "lengths/prompt", "lengths/chosen", "lengths/rejected", "truncated_share", "trained_tokens",
+}  # fmt: skip
+
+
+def shared(name: str) -> Path:
+    folder = Path(os.environ.get("ODDSMITH_SHARED", Path(__file__).parents[2].parent / "shared"))
+    path = folder / "data" / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent: real pairs are not part of the project")
+    return path
+
+
+def test_a_run_logs_every_series_and_learns(bench: Bench) -> None:
+    run = bench.run("a", max_steps=20, eval_every=10, tuning="full", **{"lambda": 0.5})
+    metrics = records(run, "metrics")
+    assert [r["step"] for r in metrics if r["split"] == "train"] == list(range(1, 21))
+    assert [r["step"] for r in metrics if r["split"] == "held_out"] == [0, 10, 20]
+    for record in metrics:
+        assert set(record["values"]) == (
+            SERIES | STEP_SERIES if record["split"] == "train" else SERIES
+        )
+        assert all(v is not None and math.isfinite(v) for v in record["values"].values())
+    values = numbers(run)
+    assert values[20, "train"]["loss"] < 0.8 * values[1, "train"]["loss"]
+    assert values[20, "train"]["log_odds_ratio"] > values[1, "train"]["log_odds_ratio"]
+    assert values[20, "train"]["loss"] == pytest.approx(
+        values[20, "train"]["loss/nll"] + 0.5 * values[20, "train"]["loss/or"], rel=1e-6
+    )
+    assert [s["step"] for s in records(run, "samples")] == [0, 10, 20]
+    assert len(records(run, "pairs")) == 3 * 4
+    events = records(run, "events")
+    assert [e["type"] for e in events[:2]] == ["started", "evaluated"]
+    assert events[-1]["type"] == "finished"
+    assert events[-1]["data"]["checkpoint"] == "checkpoints/step-000020"
+    saved = [e["data"] for e in events if e["type"] == "checkpoint"]
+    assert [s["step"] for s in saved] == list(range(2, 21, 2))
+    assert saved[-1]["metrics"]["held_out"]["accuracy"] == values[20, "held_out"]["accuracy"]
+
+
+@pytest.mark.parametrize("settings", [{"n_samples": 0, "eval_every": 100}, {"token_budget": 2048}])
+def test_what_only_watches_or_packs_changes_no_weight(bench: Bench, settings: dict) -> None:
+    """Evaluation and sampling leave no trace; micro-batches change the last digits at most."""
+    plain, other = bench.run("plain"), bench.run("other", **settings)
+    exact = "token_budget" not in settings
+    for key, values in numbers(plain).items():
+        if key[1] == "train":
+            expected = values if exact else pytest.approx(values, rel=1e-5, abs=1e-7)
+            assert numbers(other)[key] == expected
+
+
+def test_nan_ends_the_run_before_a_weight_changes(bench: Bench, tmp_path: Path) -> None:
+    run = bench.spec("nan", base=write_base(tmp_path / "poisoned", poison=True), n_samples=0)
+    assert train.main(run) == 3
+    event = records(run, "events")[-1]
+    assert (event["type"], event["data"]["code"]) == ("error", "nan")
+    assert event["data"]["hint"]
+    assert "no weight was changed" in event["message"]
+    assert not list(run.glob("checkpoints/*"))
+    assert records(run, "metrics")[0]["values"]["loss"] is None  # the evaluation before it
+
+
+def test_a_bad_spec_names_the_field(bench: Bench) -> None:
+    run = bench.spec("bad")
+    spec = json.loads((run / "spec.json").read_text())
+    spec["method"]["lambda"] = -1
+    (run / "spec.json").write_text(json.dumps(spec))
+    assert train.main(run) == 2
+    event = records(run, "events")[-1]
+    assert (event["data"]["code"], event["data"]["param"]) == ("bad_spec", "method.orpo.lambda")
+
+
+def test_a_full_disk_leaves_no_half_checkpoint(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = bench.spec("full")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    assert train.main(run) == 5
+    assert records(run, "events")[-1]["data"]["code"] == "disk_full"
+    assert not list(run.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+@pytest.mark.parametrize("kind", ["orpo", "supervised"])
+def test_every_kind_of_run_finishes_in_bf16(bench: Bench, kind: str, tuning: str) -> None:
+    run = bench.run("run", type=kind, tuning=tuning, precision="bf16", max_steps=2)
+    last = numbers(run)[2, "held_out"]
+    assert ("or_share" in last) is (kind == "orpo")
+    assert "accuracy" in last  # the rejected side is measured under both
+    assert (checkpoint(run, 2) / ("adapter" if tuning == "lora" else "model")).is_dir()
+
+
+def test_supervised_rows_need_no_rejected_side(bench: Bench) -> None:
+    rows = [json.loads(line) for line in bench.train_path.read_text().splitlines()]
+    for row in rows[::2]:
+        row["rejected"] = None
+    bench.train_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    last = numbers(bench.run("mixed", type="supervised", max_steps=3))[3, "held_out"]
+    assert last["loss"] == last["loss/nll"] > 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last"),
+    [("cosine", (1 + math.cos(math.pi * 8 / 9)) / 2), ("linear", 1 / 9), ("constant", 1.0)],
+)
+def test_rates_rise_peak_and_fall(schedule: str, last: float) -> None:
+    rising = {"learning_rate": 0.5, "learning_rate_multiplier": 2, "warmup_ratio": 0.1}
+    method = parse_method("orpo", {**rising, "schedule": schedule})
+    rates = [optimizer.rate(step, 11, method) for step in range(1, 12)]
+    assert rates[:2] == [0.5, 1.0]
+    assert rates[2] == 1.0
+    assert rates[-1] == pytest.approx(last)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+
+
+def test_wilson_interval() -> None:
+    assert series.wilson(8, 10) == pytest.approx((0.4901625, 0.9433178))
+    assert series.wilson(0, 5)[0] == 0.0
+    assert series.wilson(5, 5)[1] == 1.0
+
+
+def test_real_long_pairs_train_without_nan(bench: Bench, tmp_path: Path) -> None:
+    """The prompts of this file that leave no room for an answer make TRL's trainer NaN."""
+    source = shared("dpo_en_demo.jsonl")
+    rows = tmp_path / "rows.jsonl"
+    validate(source, source.name, rows)
+    rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:40]))
+    run = bench.run(
+        "long", train_path=rows, max_length=1024, max_steps=2, max_held_out=1, n_samples=0
+    )
+    assert records(run, "events")[0]["data"]["dropped"]["prompt_too_long"] > 0
+    losses = [values["loss"] for values in numbers(run).values()]
+    assert all(math.isfinite(loss) for loss in losses)
+    assert all(torch.isfinite(t).all() for t in state(checkpoint(run, 2)).values())
+
+
+def test_prompts_shared_by_two_pairs_stay_on_one_side(bench: Bench, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in write_pairs(tmp_path / "p", 30).read_text().splitlines()]
+    prompts = [row["prompt"] for row in rows]
+    for at, row in enumerate(rows):
+        row["prompt"] = prompts[at // 3]
+    bench.train_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train_side, held_out = data.split(read_spec(bench.spec("split", held_out_fraction=0.2)))
+    sides = [{json.dumps(p.prompt) for p in side} for side in (train_side, held_out)]
+    assert len(held_out) == 6
+    assert not sides[0] & sides[1]

@@ -1,0 +1,118 @@
+"""Tiny random models of three families, a tokenizer trained on the spot, and random examples."""
+
+import random
+from functools import cache
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from orpo.tokenize import Example
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+VOCAB = 97
+
+torch.set_num_threads(1)  # on tensors this small a second thread only waits
+
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
+GROUPED: dict[str, Any] = {**SIZES, "num_key_value_heads": 2, "intermediate_size": 48}
+
+
+def llama(**settings: Any) -> PreTrainedModel:
+    """Grouped queries and untied embeddings, unless told otherwise."""
+    return _made(LlamaForCausalLM, LlamaConfig(**{**GROUPED, **settings}))
+
+
+def gpt2() -> PreTrainedModel:
+    """Absolute positions, biases, tied embeddings, transposed linear layers."""
+    config = GPT2Config(vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=256)
+    return _made(GPT2LMHeadModel, config)
+
+
+def mixtral() -> PreTrainedModel:
+    """A mixture of experts without an auxiliary loss."""
+    config = MixtralConfig(
+        **GROUPED, num_local_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.0
+    )
+    return _made(MixtralForCausalLM, config)
+
+
+def _made(kind: Any, config: Any) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config._attn_implementation = "eager"
+    model = kind(config)
+    with torch.no_grad():  # as initialised, logits are nearly flat and most gradients tiny
+        for name, weight in model.named_parameters():
+            noise = torch.randn_like(weight) * (0.3 if weight.ndim > 1 else 0.1)
+            weight.copy_(weight + noise if "norm" in name or "ln_" in name else noise)
+    return model.eval()
+
+
+@cache
+def tokenizer(
+    template: str | None = CHATML, eos: str | None = "<|im_end|>", bos: str | None = None
+) -> Any:
+    """Byte-level BPE with merges (so that borders can merge), trained on a few sentences."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    special = ["<|im_start|>", "<|im_end|>", "<s>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    text = [
+        "user assistant system what is the answer to this question\n\n\n\n the answer is yes"
+    ] * 9
+    backend.train_from_iterator(text, trainer)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token=eos, pad_token=eos, bos_token=bos
+    )
+    made.chat_template = template
+    return made
+
+
+def example(rng: random.Random, line: int = 0, longest: int = 12) -> Example:
+    """A random pair of random lengths, with an assistant turn inside its prompt."""
+
+    def ids(least: int) -> list[int]:
+        return [rng.randrange(VOCAB) for _ in range(rng.randint(least, longest))]
+
+    prefix, chosen, rejected = ids(3), ids(1), ids(1)
+    return Example(
+        line=line,
+        prefix=prefix,
+        chosen=chosen,
+        rejected=rejected,
+        prefix_mask=[False, True] + [False] * (len(prefix) - 2),
+        chosen_mask=[True] * len(chosen),
+        rejected_mask=[True] * len(rejected),
+        truncated=False,
+    )
+
+
+def examples(seed: int, n: int, longest: int = 12) -> list[Example]:
+    """`n` random pairs."""
+    rng = random.Random(seed)
+    return [example(rng, line, longest) for line in range(n)]

@@ -1,0 +1,203 @@
+"""Runs small enough for tests: a random Llama of 30,000 weights, pairs made up, processes forked.
+
+A forked child already has torch loaded, which saves the 5 to 12 s of a fresh interpreter.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import socket
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from orpo import train
+from orpo.spec import RunSpec, parse_method, write_spec
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+WORDS = ["salt", "river", "lamp", "quiet", "seven", "oak", "bridge", "paper", "noon", "copper"]
+END = 257  # <|im_end|>: behind 256 bytes and <|im_start|>
+# What differs between two equal runs.
+CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"}
+FORK = multiprocessing.get_context("fork")
+
+
+def write_base(folder: Path, *, template: str | None = TEMPLATE, poison: bool = False) -> Path:
+    """A model folder with a byte-level tokenizer; `poison` puts a NaN into one weight."""
+    tokenizer = _tokenizer(template)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        eos_token_id=END,
+        bos_token_id=END,
+    )
+    model = LlamaForCausalLM(config)
+    if poison:
+        model.get_parameter("model.layers.1.mlp.down_proj.weight").data[0, 0] = float("nan")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(template: str | None) -> PreTrainedTokenizerFast:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|im_end|>"
+    )
+    if template:
+        tokenizer.chat_template = template
+    return tokenizer
+
+
+def write_pairs(path: Path, n: int, seed: int = 0) -> Path:
+    """`n` accepted rows in their normal form, of different lengths."""
+    rng = random.Random(seed)
+
+    def words(most: int) -> str:
+        return " ".join(rng.choices(WORDS, k=rng.randint(1, most)))
+
+    with path.open("w") as file:
+        for line in range(1, n + 1):
+            row = {
+                "line": line,
+                "prompt": [{"role": "user", "content": words(6)}],
+                "chosen": [{"role": "assistant", "content": words(8) + "."}],
+                "rejected": [{"role": "assistant", "content": words(12) + "!"}],
+            }
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with a base and rows, in which runs are made."""
+
+    folder: Path
+    base: Path
+    train_path: Path
+
+    def spec(self, name: str, *, resume_from: Path | None = None, seed: int = 0, **method: Any):
+        """Write the spec of a run of few short steps; returns its run directory."""
+        settings = {
+            "n_epochs": 50, "max_steps": 6, "batch_size": 4, "learning_rate": 1e-2,
+            "precision": "fp32", "lora_rank": 2, "max_length": 256, "token_budget": 300,
+            "held_out_fraction": 0.2, "n_samples": 1, "sample_tokens": 4, "eval_every": 3,
+            "checkpoint_every": 2,
+        }  # fmt: skip
+        kind = method.pop("type", "orpo")
+        base, train_path = method.pop("base", self.base), method.pop("train_path", self.train_path)
+        spec = RunSpec(
+            job_id=name,
+            base_model="tiny",
+            base_model_path=base,
+            train_path=train_path,
+            method=parse_method(kind, settings | method),
+            seed=seed,
+            resume_from=resume_from,
+            threads=1,
+        )
+        run_dir = self.folder / name
+        write_spec(spec, run_dir)
+        return run_dir
+
+    def run(self, name: str, **settings: Any) -> Path:
+        """Train in this process and expect it to finish; returns the run directory."""
+        run_dir = self.spec(name, **settings)
+        status = train.main(run_dir)
+        assert status == 0, records(run_dir, "events")[-1]
+        return run_dir
+
+
+def fork_ranks(run_dir: Path, ranks: int) -> list[Any]:
+    """Start a run as `ranks` forked processes, with the environment that torchrun gives them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {"WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    children = [
+        FORK.Process(target=_child, args=(run_dir, {**env, "RANK": rank, "LOCAL_RANK": rank}))
+        for rank in range(ranks)
+    ]
+    for child in children:
+        child.start()
+    return children
+
+
+def fork_single(run_dir: Path) -> Any:
+    """Start a run as one forked process."""
+    child = FORK.Process(target=_child, args=(run_dir, {}))
+    child.start()
+    return child
+
+
+def _child(run_dir: Path, env: dict[str, Any]) -> None:
+    os.environ.update({name: str(value) for name, value in env.items()})
+    torch.set_num_threads(1)
+    try:
+        os._exit(train.main(run_dir))
+    except BaseException:  # noqa: BLE001  a forked child must never return into pytest
+        traceback.print_exc()
+        os._exit(99)
+
+
+def join(children: list[Any], timeout_s: float = 60) -> list[int | None]:
+    """Wait for forked ranks; returns their exit statuses (negative: the signal)."""
+    for child in children:
+        child.join(timeout_s)
+    return [child.exitcode for child in children]
+
+
+def records(run_dir: Path, name: str) -> list[dict[str, Any]]:
+    """The lines of one of the run's journals."""
+    path = run_dir / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def numbers(run_dir: Path, after: int = -1) -> dict[tuple[int, str], dict[str, float]]:
+    """The metrics of steps beyond `after` by (step, split), without what clocks measured."""
+    found = {}
+    for record in records(run_dir, "metrics"):
+        key = (record["step"], record["split"])
+        assert key not in found, f"{key} was logged twice"
+        if record["step"] > after:
+            found[key] = {k: v for k, v in record["values"].items() if k not in CLOCKS}
+    return found
+
+
+def checkpoint(run_dir: Path, step: int) -> Path:
+    """Where a run's checkpoint lies."""
+    return run_dir / "checkpoints" / f"step-{step:06d}"
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights and moments of a checkpoint."""
+    return load_file(folder / "state" / "training.safetensors")
+
+
+def assert_same(left: Path, right: Path) -> None:
+    """Two checkpoints hold the same bits: weights, moments and step."""
+    a, b = state(left), state(right)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name

@@ -1,0 +1,194 @@
+"""A product whose engines are `fake_vllm.py`: its processes are real, its answers are not."""
+
+import json
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from models import Checkpoint, Deployment, Engine, Job
+from models.base import new_id
+from models.deployments import DeploymentStatus
+from orpo import manifest
+from services import database, deployments, engines, seed
+from services.callers import Caller
+from services.database import transaction
+from services.settings import get_settings
+from tests import records
+from tests.serving import fake_vllm
+from workers import deployments as worker
+from workers import parity, vllm
+
+CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
+BASE = fake_vllm.BASE_LOGPROB
+MESSAGES = [{"role": "user", "content": "?"}]
+
+
+def probe(logprob: float, **changes: Any) -> dict[str, Any]:
+    prompt = {
+        "messages": MESSAGES,
+        "prompt_token_ids": fake_vllm.TOKENS,
+        "completion_token_ids": [8, 9],
+        "logprobs": [logprob, logprob],
+        "base_logprobs": [BASE] * 2,
+    }
+    return {"prompts": [prompt | changes], "weights_sha256": "of-the-base"}
+
+
+@dataclass
+class Serving:
+    """The serve worker and the folders it serves from."""
+
+    folder: Path
+
+    def base(self, name: str = "base", **behaviour: Any) -> str:
+        weights = self.folder / name
+        weights.mkdir()
+        (weights / "behaviour.json").write_text(json.dumps(behaviour))
+        with transaction() as session:
+            return records.base_model(session, CALLER, id=name, path=str(weights)).id
+
+    def tuned(self, base: str, logprob: float = -0.5, rank: int = 16, **probed: Any) -> str:
+        """A checkpoint of a failed job (the shortest way to one), served at `logprob`."""
+        with transaction() as session:
+            job = records.job(session, CALLER, base_model=base)
+            job.state = "failed"
+            path = f"{job.id}/g1/checkpoints/step-000002"
+            self._write_checkpoint(self.folder / "runs" / path, logprob, rank, probed)
+            return add_checkpoint(session, job, path, "adapter")
+
+    def full(self, base: str, **behaviour: Any) -> str:
+        """A checkpoint that was tuned in full, with weights of its own."""
+        with transaction() as session:
+            job = records.job(session, CALLER, base_model=base)
+            job.state = "failed"
+            path = f"{job.id}/g1/checkpoints/step-000002"
+            folder = self.folder / "runs" / path
+            self._write_checkpoint(folder, BASE, 1, {})
+            (folder / "model").mkdir()
+            (folder / "model" / "behaviour.json").write_text(json.dumps(behaviour))
+            return add_checkpoint(session, job, path, "full")
+
+    def _write_checkpoint(
+        self, folder: Path, logprob: float, rank: int, probed: dict[str, Any]
+    ) -> None:
+        partial = folder.with_suffix(".tmp")
+        (partial / "adapter").mkdir(parents=True)
+        (partial / "adapter" / "adapter_model.safetensors").write_text(str(logprob))
+        (partial / "adapter" / "adapter_config.json").write_text(json.dumps({"r": rank}))
+        (partial / "probe.json").write_text(json.dumps(probe(logprob, **probed)))
+        files = manifest.inventory(partial)
+        digest = manifest.weights_digest(files, "adapter/")
+        manifest.commit(partial, manifest.Manifest(2, 1, "", digest, True, files), folder)
+
+    def deploy(self, *models: str) -> list[str]:
+        with transaction() as session:
+            return [deployments.create(session, CALLER, model).id for model in models]
+
+    def until(self, condition: Callable[[], Any], timeout_s: float = 30) -> Any:
+        """Step until `condition` holds."""
+        until = time.monotonic() + timeout_s
+        while not (held := condition()):
+            assert time.monotonic() < until, self.describe()
+            worker.step()
+            time.sleep(0.05)
+        return held
+
+    def settle(self, *ids: str, timeout_s: float = 30) -> list[Deployment]:
+        """Step until none of these is on its way any more."""
+        self.until(lambda: all(self.deployment(i).status not in UNSETTLED for i in ids), timeout_s)
+        return [self.deployment(i) for i in ids]
+
+    def deployment(self, deployment_id: str) -> Deployment:
+        with transaction() as session:
+            return session.get_one(Deployment, deployment_id)
+
+    def engines(self) -> list[Engine]:
+        with transaction() as session:
+            return list(session.scalars(select(Engine).order_by(Engine.created_at)))
+
+    def live(self) -> list[Engine]:
+        return [engine for engine in self.engines() if engine.status in engines.LIVE]
+
+    def describe(self) -> str:
+        with transaction() as session:
+            rows = list(session.scalars(select(Deployment)))
+        lines = [f"{row.model} {row.status} {row.error}" for row in rows]
+        lines += [f"{e.id} {e.status} {e.error} {vllm.last_words(e.id)}" for e in self.engines()]
+        return "\n".join(lines)
+
+
+UNSETTLED = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
+
+
+def add_checkpoint(session: Any, job: Job, path: str, kind: str) -> str:
+    model = f"ft:{job.base_model}:default::{job.id[6:18]}:ckpt-step-2"
+    session.add(
+        Checkpoint(
+            id=new_id("ftckpt"), job_id=job.id, generation=1, step=2, path=path, kind=kind,
+            sha256="", size_bytes=1, metrics={}, model=model,
+        )
+    )  # fmt: skip
+    return model
+
+
+@pytest.fixture
+def settings_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Set settings for the rest of the test: `settings_from(engine_start_s=1)`."""
+
+    def change(**values: Any) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"ODDSMITH_{name.upper()}", str(value))
+        get_settings.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def product(
+    settings_from: Callable[..., None], database_url: str, tmp_path: Path
+) -> Iterator[None]:
+    """The product's own settings and connection, with an organisation to ask for things."""
+    settings_from(database_url=database_url, var=tmp_path)
+    database.engine.cache_clear()
+    database._sessions.cache_clear()
+    with transaction() as session:
+        seed.organization(session)
+    yield
+    database.engine().dispose()
+    database.engine.cache_clear()
+    database._sessions.cache_clear()
+
+
+@pytest.fixture
+def serving(
+    product: None,
+    settings_from: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Serving]:
+    program = tmp_path / "python-with-vllm"
+    source = Path(fake_vllm.__file__).read_text()
+    program.write_text(f"#!{sys.executable} -IS\n{source}")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    settings_from(vllm_python=program)
+    monkeypatch.setattr(engines, "FIRST_PAUSE", engines.FIRST_PAUSE / 20)
+    run_verb = parity.run_verb
+
+    def run(verb: str, *arguments: str, **options: Any) -> dict[str, Any]:
+        is_probe = verb == "probe"
+        return probe(BASE) if is_probe else run_verb(verb, *arguments, **options)
+
+    monkeypatch.setattr(parity, "run_verb", run)
+    serving = Serving(tmp_path)
+    yield serving
+    for engine in serving.live():
+        vllm.stop(engine.pid, engine.pid_started)

@@ -1,0 +1,86 @@
+"""A program that starts and answers like vLLM, in a tenth of a second and without a model.
+
+`behaviour.json` in the weights' folder says how it misbehaves. Standard library only.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+TOKENS = [1, 2, 3]
+BASE_LOGPROB = -1.0
+
+
+def option(name: str, default: str = "") -> str:
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
+
+
+WEIGHTS = Path(option("--model"))
+NAME = option("--served-model-name")
+BEHAVIOUR: dict = {}
+adapters: dict[str, str] = {}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.answer({"data": [{"id": name} for name in (NAME, *adapters)]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path.endswith("/load_lora_adapter"):
+            self.load(body)
+        elif self.path.endswith("/unload_lora_adapter"):
+            adapters.pop(body["lora_name"])
+            self.answer("Success")
+        elif self.path == "/tokenize":
+            self.answer({"tokens": BEHAVIOUR.get("tokens", TOKENS)})
+        elif self.path.endswith("/chat/completions"):
+            self.answer({"usage": {"completion_tokens": 1}})
+        else:
+            self.answer(scored(body))
+
+    def load(self, body: dict) -> None:
+        if BEHAVIOUR.get("refuses_adapters"):
+            self.answer({"error": {"message": "rank 64 is greater than 16"}}, 400)
+            return
+        adapters[body["lora_name"]] = body["lora_path"]
+        self.answer("Success")
+
+    def answer(self, body: object, status: int = 200) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base's name)
+        """Stay silent, as the engine does without its access log."""
+
+
+def scored(body: dict) -> dict:
+    logprob = BASE_LOGPROB
+    if body["model"] in adapters and not BEHAVIOUR.get("ignores_adapters"):
+        weights = Path(adapters[body["model"]]) / "adapter_model.safetensors"
+        logprob = float(weights.read_text())
+    positions = [None, *({str(token): {"logprob": logprob}} for token in body["prompt"][1:])]
+    return {"choices": [{"prompt_logprobs": positions}]}
+
+
+if __name__ == "__main__":
+    BEHAVIOUR |= json.loads((WEIGHTS / "behaviour.json").read_text())
+    (WEIGHTS / "environment.json").write_text(json.dumps(dict(os.environ)))
+    (WEIGHTS / "arguments.json").write_text(json.dumps(sys.argv[1:]))
+    # EngineCore: a process of the same session that outlives its parent.
+    subprocess.Popen(["/bin/sleep", "600"], stdin=subprocess.DEVNULL)
+    time.sleep(BEHAVIOUR.get("start_s", 0))
+    if BEHAVIOUR.get("crashes"):
+        cause = "(EngineCore pid=7) ERROR 11-23 01:56:11 [core.py:9] ValueError: No KV cache fits."
+        sys.stderr.write(f"{cause}\n")
+        sys.exit("RuntimeError: Engine core initialization failed. See root cause above.")
+    server = ThreadingHTTPServer((option("--host"), int(option("--port"))), Handler)
+    server.serve_forever()

