@@ -37,18 +37,19 @@ class Layout:
         self.calls = 0
         self.masks: dict[tuple[int, int, int | None], Tensor | None] = {}
 
-    def mask_QK(self, n_queries: int, n_keys: int, window: int | None) -> Tensor | None:
+    def mask_QK(self, query: Tensor, key: Tensor, window: int | None) -> Tensor | None:
         """Causal mask whose last query sees all keys; None where `is_causal` says the same."""
+        n_queries, n_keys = query.shape[2], key.shape[2]
         if window is not None and window >= n_keys:
             window = None
         if n_queries == n_keys and window is None:
             return None
-        key = (n_queries, n_keys, window)
-        if key not in self.masks:
-            place_Q1 = torch.arange(n_keys - n_queries, n_keys).unsqueeze(1)
-            distance_QK = place_Q1 - torch.arange(n_keys)
-            self.masks[key] = (distance_QK >= 0) & (distance_QK < (window or n_keys))
-        return self.masks[key]
+        size = (n_queries, n_keys, window)
+        if size not in self.masks:
+            place_K = torch.arange(n_keys, device=query.device)
+            distance_QK = place_K[-n_queries:, None] - place_K
+            self.masks[size] = (distance_QK >= 0) & (distance_QK < (window or n_keys))
+        return self.masks[size]
 
 
 _current: Layout | None = None
@@ -82,6 +83,8 @@ def attend(  # noqa: PLR0917  the order is transformers'
     Each prefix attends itself causally, each tail its prefix and itself. Raises
     NotImplementedError for inputs that it does not know.
     """
+    # Under autocast rotary embeddings return fp32 queries and keys beside bf16 values.
+    query_1HTD, key_1GTD = query_1HTD.to(value_1GTD.dtype), key_1GTD.to(value_1GTD.dtype)
     if _current is None:
         return _plain(
             module, query_1HTD, key_1GTD, value_1GTD, attention_mask, scaling, softcap, **kwargs
@@ -90,13 +93,11 @@ def attend(  # noqa: PLR0917  the order is transformers'
         if kwargs.get(name) is not None:
             raise NotImplementedError(f"This model's attention takes {name}, which is not known.")
     _current.calls += 1
-    # Under autocast rotary embeddings return fp32 queries and keys beside bf16 values.
-    query_1HTD, key_1GTD = query_1HTD.to(value_1GTD.dtype), key_1GTD.to(value_1GTD.dtype)
     outputs = []
     for block, *qkv in _blocks(_current.segments, query_1HTD, key_1GTD, value_1GTD):
         for segment in block:
             query, key, value = _visible(segment, *qkv)
-            mask_QK = _current.mask_QK(query.shape[2], key.shape[2], sliding_window)
+            mask_QK = _current.mask_QK(query, key, sliding_window)
             # Autocast would take the softmax in fp32; kernels accumulate in fp32 as they are.
             with torch.autocast(value.device.type, enabled=False):
                 outputs.append(_attention(query, key, value, mask_QK, scaling, softcap))

@@ -132,6 +132,7 @@ def test_a_killed_worker_loses_at_most_an_interval(stack, create, until, undistu
     until(job_id, lambda job: step_of(job) >= 40)
     agent = next(p for p in training_processes(job_id) if "torch.distributed.run" in p.cmdline())
     worker = agent.parent()
+    assert worker is not None
     assert "celery" in " ".join(worker.cmdline())
     worker.send_signal(signal.SIGKILL)
     until(job_id, lambda job: job["generation"] == 2)

@@ -13,6 +13,12 @@ from services.settings import get_settings
 from tests import records
 
 
+def claim(session, worker="w") -> Job:
+    job = claims.claim_next(session, worker)
+    assert job is not None
+    return job
+
+
 def expire(session, job):
     session.execute(
         text("UPDATE jobs SET lease_until = clock_timestamp() - interval '1 s' WHERE id = :i"),
@@ -25,13 +31,13 @@ def test_many_workers_claim_each_job_once(sessions, session, caller):
     made = {records.job(session, caller, JobState.QUEUED).id for _ in range(10)}
     session.commit()
 
-    def claim(n):
+    def claim_once(n):
         with sessions.begin() as own:
             job = claims.claim_next(own, f"w{n}")
             return job.id if job else None
 
     with ThreadPoolExecutor(8) as pool:
-        claimed = [job_id for job_id in pool.map(claim, range(30)) if job_id]
+        claimed = [job_id for job_id in pool.map(claim_once, range(30)) if job_id]
     # A worker that meets only locked rows goes without; a later wake-up finds them.
     while True:
         with sessions.begin() as own:
@@ -48,7 +54,7 @@ def test_priority_then_fairness_then_age(session, caller):
     second = records.job(session, caller, JobState.QUEUED)
     of_other = records.job(session, other, JobState.QUEUED)
     urgent = records.job(session, caller, JobState.QUEUED, priority=5)
-    order = [claims.claim_next(session, "w").id for _ in range(4)]
+    order = [claim(session).id for _ in range(4)]
     assert order == [urgent.id, of_other.id, old.id, second.id]
 
 
@@ -61,7 +67,7 @@ def test_only_the_holder_writes(session, caller):
     with pytest.raises(Fenced):
         claims.heartbeat(session, job.id, 1)
     assert claims.reap(session) == [job.id]
-    assert claims.claim_next(session, "v").generation == 2
+    assert claim(session, "v").generation == 2
     for write in (claims.heartbeat, claims.start, claims.finalize, claims.release):
         with pytest.raises(Fenced):
             write(session, job.id, 1)
@@ -85,6 +91,7 @@ def test_too_many_losses_end_the_job_with_a_reason(session, caller):
         claims.claim_next(session, "w")
         claims.lose(session, job.id, generation, "The process was killed.")
     assert job.state == JobState.FAILED
+    assert job.error is not None
     assert "The process was killed." in job.error["message"]
     last = session.scalars(select(JobEvent).where(JobEvent.terminal)).one()
     assert last.level == "error"
@@ -101,7 +108,9 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
     assert saved.model.endswith(":ckpt-step-5")
     assert saved.metrics["accuracy"] == 0.5
     assert saved.metrics["train_loss"] == 1.0
-    assert checkpoints.latest(session, job.id).id == saved.id
+    newest = checkpoints.latest(session, job.id)
+    assert newest is not None
+    assert newest.id == saved.id
     again = checkpoints.register(session, job.id, 2, checkpoint(step=5, sha256="other"))
     session.refresh(again)
     assert (again.id, again.sha256) == (saved.id, "other")

@@ -1,6 +1,7 @@
 """Creating jobs and changing what is wanted of them."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -23,7 +24,8 @@ def request_for(session, caller):
     pairs = records.file(session, caller)
 
     def build(**fields):
-        return NewJob(**({"model": base.id, "training_file": pairs.id} | fields))
+        values: dict[str, Any] = {"model": base.id, "training_file": pairs.id}
+        return NewJob(**(values | fields))
 
     return build
 
@@ -167,13 +169,15 @@ def test_what_waits_is_cancelled_at_once(session, caller):
 
 def test_what_runs_is_asked_and_a_paused_job_goes_on(session, caller):
     job = records.job(session, caller, JobState.QUEUED)
-    assert claims.claim_next(session, "w").id == job.id
+    assert (claimed := claims.claim_next(session, "w"))
+    assert claimed.id == job.id
     assert jobs.pause(session, caller, job.id).state == JobState.CLAIMED
     assert claims.heartbeat(session, job.id, 1) == DesiredState.PAUSE
     assert claims.release(session, job.id, 1) == JobState.PAUSED
     assert claims.claim_next(session, "w") is None
     assert jobs.resume(session, caller, job.id).state == JobState.QUEUED
-    assert claims.claim_next(session, "w").generation == 2
+    assert (again := claims.claim_next(session, "w"))
+    assert again.generation == 2
 
 
 def test_neither_cancel_nor_pause_reaches_a_job_being_registered(session, caller):
