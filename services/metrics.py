@@ -156,7 +156,7 @@ def after_step(
         query = (
             select(Metric.step, Metric.name, Metric.value)
             .where(Metric.job_id == job_id, Metric.split == split, Metric.step > cursor)
-            .order_by(Metric.step)
+            .order_by(Metric.step, Metric.name)
             .limit(limit)
         )
         rows = session.execute(query).all()

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from orpo import policy
-from orpo.loss import counts, objective
+from orpo.loss import counts, mean_logps, objective
 from orpo.pack import collate, micro_batches
 from orpo.policy import Policy, causal_lm, head, prepare, token_logps, trainable, with_lora
 from orpo.spec import NllTokens, Orpo, Precision, Turns, parse_method
@@ -187,10 +187,13 @@ def test_hostile_rows_stay_finite():
     one = replace(base, chosen=[5], chosen_mask=[True], rejected=[6], rejected_mask=[True])
     n = 150
     long = replace(one, prefix=[7] * n, prefix_mask=[False] * n)
-    sure = replace(one, chosen=[3] * 40, chosen_mask=[True] * 40)
     model = prepare(tiny_models.llama())
-    head(model).weight.data.mul_(200)  # saturates the softmax
-    for examples in ([one], [long], [sure], [one, long, sure]):
+    head(model).weight.data.mul_(200)  # saturates the softmax: the likeliest token has p = 1
+    top = int(model(input_ids=torch.tensor([one.prefix])).logits[0, -1].argmax())
+    sure, wrong = replace(one, chosen=[top]), replace(one, rejected=[top])
+    batch = collate([sure], prefix_sharing=True)
+    assert mean_logps(token_logps(model, batch, Precision.FP32), batch)[0] == 0
+    for examples in ([one], [long], [sure], [wrong], [one, long, sure, wrong]):
         loss, gradients = ours(model, examples, FULL)
         assert torch.tensor(loss).isfinite()
         assert all(g.isfinite().all() for g in gradients.values())

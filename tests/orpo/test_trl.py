@@ -1,4 +1,4 @@
-"""The reference equals TRL's own ORPO loss in `full` mode; TRL is no dependency, so often skipped."""
+"""The reference equals TRL's own ORPO loss in `full` mode. TRL is no dependency: often skipped."""
 
 from types import SimpleNamespace
 from typing import Any
