@@ -32,11 +32,11 @@ down: setup  ## Stop a stack that runs in the background
 
 ## Work on it
 
-test: setup  ## Run all tests
-	@$(BIN)/python -m pytest
+test: test-fast  ## Run all tests
+	@$(BIN)/python -m pytest -m "stack or engine or slow"
 
 test-fast: setup  ## Run the unit and service tests only
-	@$(BIN)/python -m pytest -m "not stack and not engine and not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow"
 
 check: setup  ## Lint, types, layers, and that the migrations match the records
 	@$(BIN)/ruff check
