@@ -27,8 +27,6 @@ from services.settings import get_settings
 from services.verbs import VerbError, environment, run_verb
 
 POLL_S = 0.2
-# Threads that wait asleep: spinning ones made a shared machine's training 5 to 10 times slower.
-WAIT = "PASSIVE"
 ENDS = ("finished", "stopped", "error")
 
 
@@ -130,7 +128,7 @@ def launch(run_dir: Path, processes: int) -> Training:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment(str(run_dir), {"OMP_WAIT_POLICY": WAIT}),
+            env=environment(str(run_dir)),
             start_new_session=True,
         )
     return Training(run_dir, process)

@@ -66,10 +66,11 @@ def train(claim: Claim) -> None:
     process = launch_training(claim.run_dir, claim.spec.method.processes, deadline_file)
     tail = RunTail(claim.run_dir, claim.job_id, claim.generation)
     try:
-        Supervision(claim, process, tail, deadline_file).follow()
+        supervision = Supervision(claim, process, tail, deadline_file)
+        supervision.follow()
         process.kill()
         _with_patience(tail.drain)
-        _with_patience(lambda: _conclude(claim, tail, process.poll()))
+        _with_patience(lambda: _conclude(claim, supervision))
     except Fenced as fenced:
         logger.warning("%s The training is stopped.", fenced)
     finally:
@@ -147,10 +148,12 @@ class Supervision:
         return {**progress, "eta_s": round(step_s * (progress["steps"] - step), 1)}
 
 
-def _conclude(claim: Claim, tail: RunTail, returncode: int | None) -> None:
+def _conclude(claim: Claim, supervision: Supervision) -> None:
     """Write the end of this claim as the run's own last event tells it."""
     job = (claim.job_id, claim.generation)
-    ended = tail.outcome or {"type": "lost", "data": {}}
+    # A run that was told to stop before it could listen leaves no event.
+    unsaid = "lost" if supervision.stop_asked_at is None else "stopped"
+    ended = supervision.tail.outcome or {"type": unsaid, "data": {}}
     if ended["type"] == "finished":
         _finish(claim)
         return
@@ -160,11 +163,12 @@ def _conclude(claim: Claim, tail: RunTail, returncode: int | None) -> None:
         elif (ended.get("data") or {}).get("code") in FINAL_ERRORS:
             claims.fail(session, *job, _error(ended))
         else:
-            if (ended.get("data") or {}).get(
-                "code"
-            ) == "damaged_checkpoint" and claim.checkpoint_id:
+            if (ended.get("data") or {}).get("code") == "bad_checkpoint" and claim.checkpoint_id:
                 checkpoints.mark_damaged(session, claim.checkpoint_id)
-            reason = ended.get("message") or f"The training process ended with code {returncode}."
+            reason = (
+                ended.get("message")
+                or f"The training process ended with code {supervision.process.poll()}."
+            )
             state = claims.lose(session, *job, reason)
             logger.warning("the training was lost: %s The job is %s now.", reason, state)
 
