@@ -157,13 +157,14 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
     if ended["type"] == "finished":
         _finish(claim)
         return
+    code = (ended.get("data") or {}).get("code")
     with transaction() as session:
         if ended["type"] == "stopped":
             claims.release(session, *job)
-        elif (ended.get("data") or {}).get("code") in FINAL_ERRORS:
+        elif code in FINAL_ERRORS:
             claims.fail(session, *job, _error(ended))
         else:
-            if (ended.get("data") or {}).get("code") == "bad_checkpoint" and claim.checkpoint_id:
+            if code == "bad_checkpoint" and claim.checkpoint_id:
                 checkpoints.mark_damaged(session, claim.checkpoint_id)
             reason = (
                 ended.get("message")
