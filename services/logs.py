@@ -17,7 +17,9 @@ _bound: ContextVar[dict[str, Any] | None] = ContextVar("bound", default=None)
 # What every LogRecord has: anything else came with `extra` and belongs in the line.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # These log each request or statement at INFO, which drowns what matters.
-CHATTY = ("httpx", "fsspec", "alembic", "uvicorn.access")
+CHATTY = (
+    "httpx", "fsspec", "alembic", "uvicorn.access", "celery.worker.strategy", "celery.app.trace",
+)  # fmt: skip
 
 
 @contextmanager

@@ -11,7 +11,14 @@ from tests.e2e.wait import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 
-HYPERPARAMETERS = {"lambda": 0.1, "max_steps": 4, "batch_size": 4, "checkpoint_every": 2}
+HYPERPARAMETERS = {
+    "lambda": 0.1,
+    "max_steps": 4,
+    "batch_size": 4,
+    "checkpoint_every": 2,
+    "eval_every": 4,
+    "n_samples": 1,
+}
 QUESTION = [{"role": "user", "content": "Should I store bread in the fridge?"}]
 
 
