@@ -8,12 +8,15 @@ import multiprocessing
 import os
 import random
 import socket
+import threading
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import tqdm.auto
+import tqdm.std
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -30,6 +33,9 @@ END = 257  # <|im_end|>: behind 256 bytes and <|im_start|>
 # What differs between two equal runs.
 CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"}
 FORK = multiprocessing.get_context("fork")
+# tqdm's own lock is shared with forked children: one killed while holding it would hang us all.
+for bar in (tqdm.std.tqdm, tqdm.auto.tqdm):
+    bar.set_lock(threading.RLock())
 
 
 def write_base(folder: Path, *, template: str | None = TEMPLATE, poison: bool = False) -> Path:
