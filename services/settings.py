@@ -49,9 +49,9 @@ class Settings(BaseSettings):
         default=4096, ge=16, description="Longest context an engine serves."
     )
     logprob_tolerance: float = Field(
-        default=0.15,
+        default=0.35,
         gt=0,
-        description="Largest mean difference of a token's log-prob, trainer to engine.",
+        description="Largest difference of a token's log-prob, trainer to engine.",
     )
 
     @property

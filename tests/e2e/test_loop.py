@@ -100,7 +100,7 @@ def test_the_loop_on_the_example_pairs(stack, base, tmp_path):
         deployments = http.get("/v1/deployments").json()["data"]
         (deployment,) = (d for d in deployments if d["model"] == tuned)
         assert deployment["parity"]["token_ids_equal"] is True
-        assert deployment["parity"]["mean_logprob_diff"] < 0.15
+        assert deployment["parity"]["max_logprob_diff"] < 0.35
         assert len(deployment["parity"]["weights_sha256"]) == 64
         again = http.post("/v1/deployments", json={"model": tuned}).json()
         assert again["id"] == deployment["id"]

@@ -83,7 +83,7 @@ def test_a_real_engine(real: Serving, smollm2: Path):
     for parity in (of_base.parity, of_tuned.parity):
         assert parity
         assert parity["token_ids_equal"] is True
-        assert parity["mean_logprob_diff"] < 0.15
+        assert parity["max_logprob_diff"] < 0.35
         assert len(parity["weights_sha256"]) == 64
         assert parity["equal_to_base"] is False
     answers = {model: answer(model) for model in (base, adapted)}
