@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from orpo import manifest, probe
 from orpo.manifest import Damaged, Manifest
 from orpo.parallel import Single
-from orpo.policy import Policy, causal_lm, trainable
+from orpo.policy import DTYPES, Policy, causal_lm, trainable
 from orpo.spec import Precision, RunSpec
 
 FREE_SPACE_FACTOR = 1.2
@@ -178,7 +178,7 @@ def save_weights(policy: Policy, folder: Path, precision: Precision) -> None:
         (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing filled in
         return
     lm = causal_lm(policy)
-    dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+    dtype = DTYPES[precision]
     cast: dict[int, Tensor] = {}  # by address: tied weights stay one tensor
     weights = {
         name: cast.setdefault(value.data_ptr(), value.to(dtype))

@@ -26,6 +26,7 @@ from orpo.tokenize import load_tokenizer
 TILE_BYTES = 256 * 2**20
 
 Policy = PreTrainedModel | PeftModel
+DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP32: torch.float32}
 
 
 def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
@@ -41,14 +42,15 @@ def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
     return policy, load_tokenizer(spec.base_model_path)
 
 
-def load_base(path: Path, precision: Precision) -> PreTrainedModel:
+def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
     """A causal language model from a local safetensors folder; its own code is never run.
 
-    Dropout is off for good: with it, two ways of packing a batch would differ.
+    Its weights are held in `precision`, or as they are stored where that is None. Dropout is off
+    for good: with it, two ways of packing a batch would differ.
     """
     model = AutoModelForCausalLM.from_pretrained(
         path,
-        dtype=torch.bfloat16 if precision is Precision.BF16 else torch.float32,
+        dtype="auto" if precision is None else DTYPES[precision],
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,

@@ -1,17 +1,23 @@
 """A few log-probs by which an engine shows that it serves what was trained.
 
 The trainer writes them into each checkpoint as `probe.json`. `python -m orpo.probe DIR` prints
-that file, or computes it where DIR is a base model. Knows the policy; knows no engine.
+that file, or computes it where DIR is a base model. They are computed in fp32 from the weights as
+they are saved, whatever the run computes in: so the engine's rounding is the only one in the
+comparison, and there is none where the engine computes in fp32 too. Knows the policy; knows no
+engine.
 """
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from orpo.formats import Message, Pair
@@ -79,9 +85,43 @@ def with_base(policy: Policy, prompts: Sequence[Prompt], precision: Precision) -
 
 @torch.no_grad()
 def score(policy: Policy, prompt: Prompt, precision: Precision) -> list[float]:
-    """Log-prob of each completion token under the policy, computed as in training."""
+    """Log-prob of each completion token under the weights that `precision` saves, in fp32."""
     batch = collate([prompt.example()], prefix_sharing=True, rejected=False).to(policy.device)
-    return token_logps(policy, batch, precision).tolist()
+    with _widened(policy, precision):
+        return token_logps(policy, batch, Precision.FP32).tolist()
+
+
+@contextlib.contextmanager
+def _widened(policy: Policy, precision: Precision) -> Iterator[None]:
+    """Let each module hold its saved weights in fp32 while it computes, one module at a time.
+
+    A whole copy in fp32 may not fit. An adapter is saved as it is; all weights are saved in the
+    run's precision.
+    """
+    rounds = precision is Precision.BF16 and not isinstance(policy, PeftModel)
+    own: dict[nn.Parameter, Tensor] = {}
+
+    def widen(module: nn.Module, _inputs: object) -> None:
+        for parameter in module.parameters(recurse=False):
+            if parameter.is_floating_point() and parameter not in own:
+                own[parameter] = parameter.data
+                parameter.data = (parameter.bfloat16() if rounds else parameter).data.float()
+
+    def restore(module: nn.Module, _inputs: object, _output: object) -> None:
+        for parameter in module.parameters(recurse=False):
+            if parameter in own:
+                parameter.data = own.pop(parameter)
+
+    modules = list(policy.modules())
+    hooks = [m.register_forward_pre_hook(widen) for m in modules]
+    hooks += [m.register_forward_hook(restore) for m in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for parameter, data in own.items():
+            parameter.data = data
 
 
 def report(
@@ -99,18 +139,18 @@ def read(folder: Path) -> list[Prompt]:
 
 
 def of_base(folder: Path) -> dict[str, Any]:
-    """The probe of a base model folder, computed here, in bf16."""
+    """The probe of a base model folder, computed here."""
     tokenizer = load_tokenizer(folder)
-    policy = load_base(folder, Precision.BF16)
+    policy = load_base(folder, None)
     pairs = [
         Pair(0, [Message(role="user", content=q)], [Message(role="assistant", content=a)], None)
         for q, a in FIXED
     ]
-    prompts = with_base(policy, choose(pairs, tokenizer, 2**31), Precision.BF16)
+    prompts = with_base(policy, choose(pairs, tokenizer, 2**31), Precision.FP32)
     files = {
         path.name: {"sha256": sha256(path)} for path in sorted(folder.glob("model*.safetensors"))
     }
-    return report(policy, prompts, Precision.BF16, weights_digest(files, ""))
+    return report(policy, prompts, Precision.FP32, weights_digest(files, ""))
 
 
 def main(folder: Path) -> int:

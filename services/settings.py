@@ -3,6 +3,7 @@
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,6 +42,10 @@ class Settings(BaseSettings):
     engine_memory_gib: float = Field(default=2, gt=0, description="KV cache of a CPU engine.")
     engine_memory_share: float = Field(
         default=0.45, gt=0, le=1, description="Share of a GPU an engine takes."
+    )
+    engine_dtype: Literal["float32", "bfloat16"] | None = Field(
+        default=None,
+        description="What an engine computes in; by default float32 on a CPU, bfloat16 on a GPU.",
     )
     engine_start_s: float = Field(
         default=600, gt=0, description="How long an engine may take to start."

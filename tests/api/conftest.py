@@ -13,7 +13,6 @@ from cli.stack.postgres import Postgres
 from models import Base
 from services import api_keys, database, queue, seed
 from services.database import transaction
-from services.settings import get_settings
 from tests.conftest import create_database
 from workers import files as file_tasks
 
@@ -22,20 +21,6 @@ TASKS: dict[str, Callable[..., None]] = {
     queue.Task.VALIDATE_FILE: file_tasks.validate,
     queue.Task.DOWNLOAD_BASE: file_tasks.download_base,
 }
-
-
-@pytest.fixture
-def settings_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Set settings for the rest of the test: `settings_from(max_upload_bytes=10)`."""
-
-    def change(**values: Any) -> None:
-        for name, value in values.items():
-            monkeypatch.setenv(f"ODDSMITH_{name.upper()}", str(value))
-        get_settings.cache_clear()
-
-    yield change
-    monkeypatch.undo()
-    get_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

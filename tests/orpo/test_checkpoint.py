@@ -131,6 +131,24 @@ def test_the_probe_keeps_the_base_over_a_resume(bench: Bench) -> None:
     assert probes[0] == probes[1]
 
 
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_the_probe_of_a_bf16_run_is_of_its_saved_weights_in_fp32(bench: Bench, tuning: str) -> None:
+    saved = checkpoint(bench.run("run", tuning=tuning, precision="bf16", max_steps=2), 2)
+    if tuning == "full":
+        policy = AutoModelForCausalLM.from_pretrained(saved / "model")
+    else:
+        base = AutoModelForCausalLM.from_pretrained(bench.base, dtype=torch.bfloat16)
+        policy = PeftModel.from_pretrained(base, str(saved / "adapter"))
+    policy = policy.float()
+    for prompt in json.loads((saved / "probe.json").read_text())["prompts"]:
+        ids, completion = prompt["prompt_token_ids"], prompt["completion_token_ids"]
+        with torch.no_grad():
+            logits = policy(input_ids=torch.tensor([ids + completion])).logits
+        logps = logits[0, len(ids) - 1 : -1].log_softmax(-1)
+        own = logps.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()
+        assert own == pytest.approx(prompt["logprobs"], abs=1e-4)
+
+
 def test_a_full_model_loads_and_equals_what_was_trained(bench: Bench) -> None:
     saved = checkpoint(bench.run("full", tuning="full", precision="bf16", max_steps=2), 2)
     config = json.loads((saved / "model" / "config.json").read_text())

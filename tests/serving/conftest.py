@@ -19,7 +19,6 @@ from orpo import manifest
 from services import database, deployments, engines, seed
 from services.callers import Caller
 from services.database import transaction
-from services.settings import get_settings
 from tests import records
 from tests.serving import fake_vllm
 from workers import deployments as worker
@@ -136,20 +135,6 @@ def add_checkpoint(session: Any, job: Job, path: str, kind: str) -> str:
         )
     )  # fmt: skip
     return model
-
-
-@pytest.fixture
-def settings_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Set settings for the rest of the test: `settings_from(engine_start_s=1)`."""
-
-    def change(**values: Any) -> None:
-        for name, value in values.items():
-            monkeypatch.setenv(f"ODDSMITH_{name.upper()}", str(value))
-        get_settings.cache_clear()
-
-    yield change
-    monkeypatch.undo()
-    get_settings.cache_clear()
 
 
 @pytest.fixture

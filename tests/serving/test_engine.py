@@ -83,7 +83,8 @@ def test_a_real_engine(real: Serving, smollm2: Path):
     for parity in (of_base.parity, of_tuned.parity):
         assert parity
         assert parity["token_ids_equal"] is True
-        assert parity["max_logprob_diff"] < 0.35
+        # On a CPU both compute in fp32, so that another adapter or a wrong scale would show.
+        assert parity["max_logprob_diff"] < 0.01
         assert len(parity["weights_sha256"]) == 64
         assert parity["equal_to_base"] is False
     answers = {model: answer(model) for model in (base, adapted)}
