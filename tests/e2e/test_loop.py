@@ -1,10 +1,16 @@
 """The whole loop with the unmodified `openai` client: a file goes in, a tuned model answers."""
 
+import json
+import tarfile
 import time
 from itertools import islice
 from pathlib import Path
 
 import pytest
+import torch
+from openai.types.fine_tuning import FineTuningJob
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from tests.e2e.conftest import EXAMPLES, SHARED
 from tests.e2e.wait import wait_for
@@ -28,8 +34,9 @@ def first_lines(source: Path, n: int, to: Path) -> Path:
     return to
 
 
-def loop(stack, base: str, path: Path) -> str:
-    """Everything a person does with the client; returns the tuned model's id."""
+def loop(stack, base: str, path: Path, **hyperparameters: object) -> FineTuningJob:
+    """Everything a person does with the client; returns the finished job."""
+    settings = HYPERPARAMETERS | hyperparameters
     client = stack.openai()
     with path.open("rb") as content:
         file = client.files.create(file=content, purpose="fine-tune")
@@ -39,7 +46,7 @@ def loop(stack, base: str, path: Path) -> str:
     job = client.fine_tuning.jobs.create(
         model=base,
         training_file=file.id,
-        method={"type": "orpo", "orpo": {"hyperparameters": HYPERPARAMETERS}},
+        method={"type": "orpo", "orpo": {"hyperparameters": settings}},
         suffix="loop",
         metadata={"test": "loop"},
     )
@@ -59,7 +66,8 @@ def loop(stack, base: str, path: Path) -> str:
         (event.created_at for event in events), reverse=True
     )
     checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
-    assert [checkpoint.step_number for checkpoint in checkpoints] == [4, 2]
+    steps = [checkpoint.step_number for checkpoint in checkpoints]
+    assert steps == [settings["max_steps"], settings["checkpoint_every"]]
     assert 0 <= checkpoints[0].metrics.accuracy <= 1
     table = client.files.content(job.result_files[0]).text
     assert table.startswith("step,split,")
@@ -77,7 +85,7 @@ def loop(stack, base: str, path: Path) -> str:
         )
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
         assert text.strip()
-    return job.fine_tuned_model
+    return job
 
 
 def deploy(stack, model: str) -> dict:
@@ -93,17 +101,72 @@ def deploy(stack, model: str) -> dict:
         return wait_for(ready, 300, stack.logs)
 
 
-def test_the_loop_on_the_example_pairs(stack, base, tmp_path):
-    path = first_lines(EXAMPLES / "short-answers.jsonl", 24, tmp_path / "pairs.jsonl")
-    tuned = loop(stack, base, path)
+def deployment_of(stack, job: FineTuningJob) -> dict:
     with stack.http() as http:
         deployments = http.get("/v1/deployments").json()["data"]
-        (deployment,) = (d for d in deployments if d["model"] == tuned)
-        assert deployment["parity"]["token_ids_equal"] is True
-        assert deployment["parity"]["max_logprob_diff"] < 0.35
-        assert len(deployment["parity"]["weights_sha256"]) == 64
-        again = http.post("/v1/deployments", json={"model": tuned}).json()
-        assert again["id"] == deployment["id"]
+    (deployment,) = (d for d in deployments if d["model"] == job.fine_tuned_model)
+    return deployment
+
+
+def download(stack, job: FineTuningJob, to: Path, *options: str) -> Path:
+    """The folder of a model's weights, as a person gets it with the command line."""
+    done = stack.oddsmith(
+        "models", "download", job.fine_tuned_model, str(to.with_suffix(".tar")), *options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with tarfile.open(to.with_suffix(".tar")) as tar:
+        tar.extractall(to, filter="data")
+    (config,) = [*to.rglob("adapter_config.json"), *to.rglob("config.json")]
+    return config.parent
+
+
+def differences(policy: torch.nn.Module, stack, job: FineTuningJob) -> list[float]:
+    """How far each log-prob of a model lies from what the last checkpoint's probe says."""
+    checkpoint = max(stack.run_dir(job.id, 1).glob("checkpoints/step-*"))
+    found = []
+    for prompt in json.loads((checkpoint / "probe.json").read_text())["prompts"]:
+        ids, completion = prompt["prompt_token_ids"], prompt["completion_token_ids"]
+        with torch.no_grad():
+            logits = policy(input_ids=torch.tensor([ids + completion])).logits
+        logps = logits[0, len(ids) - 1 : -1].log_softmax(-1)
+        own = logps.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()
+        found += [abs(a - b) for a, b in zip(own, prompt["logprobs"], strict=True)]
+    return found
+
+
+def whole(folder: Path) -> torch.nn.Module:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def test_the_loop_on_the_example_pairs(stack, base, smollm2, tmp_path):
+    path = first_lines(EXAMPLES / "short-answers.jsonl", 24, tmp_path / "pairs.jsonl")
+    job = loop(stack, base, path)
+    deployment = deployment_of(stack, job)
+    assert deployment["parity"]["token_ids_equal"] is True
+    assert deployment["parity"]["max_logprob_diff"] < 0.01  # engine and probe are fp32 on a CPU
+    assert len(deployment["parity"]["weights_sha256"]) == 64
+    with stack.http() as http:
+        again = http.post("/v1/deployments", json={"model": job.fine_tuned_model}).json()
+    assert again["id"] == deployment["id"]
+
+    adapter = download(stack, job, tmp_path / "adapter")
+    with_adapter = PeftModel.from_pretrained(whole(smollm2), str(adapter))
+    assert max(differences(with_adapter, stack, job)) < 0.001
+    merged = whole(download(stack, job, tmp_path / "merged", "--merged"))
+    assert max(differences(merged, stack, job)) < 0.2  # its weights are rounded to bf16
+    layer = "model.layers.0.self_attn.q_proj.weight"
+    assert not torch.equal(merged.get_parameter(layer), whole(smollm2).get_parameter(layer))
+
+
+def test_all_weights_are_tuned_served_and_downloaded(stack, base, tmp_path):
+    path = first_lines(EXAMPLES / "short-answers.jsonl", 8, tmp_path / "pairs.jsonl")
+    short = {"max_steps": 2, "batch_size": 2, "checkpoint_every": 1, "eval_every": 2}
+    job = loop(stack, base, path, tuning="full", **short)
+    deployment = deployment_of(stack, job)
+    assert deployment["engine"]["adapter"] is None
+    assert deployment["parity"]["max_logprob_diff"] < 0.01
+    folder = download(stack, job, tmp_path / "whole", "--merged")
+    assert max(differences(whole(folder), stack, job)) < 0.001
 
 
 def test_the_loop_on_human_ranked_pairs(stack, base, tmp_path):

@@ -1,6 +1,7 @@
 """`python -m orpo.<verb>`: its JSON, its exit status, and that others can use what it writes."""
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -119,6 +120,21 @@ def test_merged_weights_load_and_answer_as_the_adapter_does(
     assert merge.main(saved, tmp_path / "again") == 6
     assert last_json(capsys)["error"]["code"] == "bad_checkpoint"
     assert not (tmp_path / "again").exists()
+
+
+def test_rounding_to_bf16_keeps_what_is_smaller_than_its_spacing() -> None:
+    """bf16 is 2^-7 apart above 1: all of these would be rounded to 1."""
+    chance = torch.Generator().manual_seed(0)
+    for added in (2**-14, 2**-10, 2**-8.5):
+        for sign in (1, -1):
+            rounded = merge.to_bf16(sign * torch.full((1000, 1000), 1 + added), chance)
+            assert rounded.dtype == torch.bfloat16
+            spread = math.sqrt(added * 2**-7 / rounded.numel())
+            mean = rounded.double().mean().item()
+            assert mean == pytest.approx(sign * (1 + added), abs=6 * spread)
+            assert rounded.abs().unique().tolist() == [1, 1 + 2**-7]
+    exact = torch.randn(1000).bfloat16()
+    assert torch.equal(merge.to_bf16(exact.float(), chance), exact)
 
 
 def test_a_base_without_a_template_gets_the_default_in_all_that_is_saved(
