@@ -49,7 +49,7 @@ def create_app() -> FastAPI:
         },
     )
     errors.install(app)
-    for noun in (files, jobs, base_models, deployments, chat, comparisons, api_keys, health):
+    for noun in NOUNS:
         app.include_router(noun.router)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

@@ -23,7 +23,8 @@ from orpo.verbs import answer, folder_facts
 def merge(checkpoint: Path, out: Path) -> None:
     """Verify the checkpoint and write the merged model to `out`, all or nothing.
 
-    The sum is formed in fp32 and rounded to bf16 once, up or down by chance. Raises Damaged when a file has changed.
+    The sum is formed in fp32 and rounded to bf16 once, up or down by chance. Raises Damaged when
+    a file has changed.
     """
     verify(checkpoint)
     temporary = out.with_name(f"{out.name}.tmp")

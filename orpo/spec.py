@@ -133,7 +133,9 @@ class Hyperparameters(Strict):
         default=64, ge=0, le=10_000, description="At most this many held-out pairs."
     )
     eval_every: int | None = Field(
-        default=None, ge=1, description="Steps between evaluations; by default a fifth of the run."
+        default=None,
+        ge=1,
+        description="Steps between evaluations; by default a fifth of the run, at least 10.",
     )
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="Steps between checkpoints; by default a fifth of the run."

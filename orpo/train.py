@@ -32,6 +32,7 @@ from orpo.tokenize import Example
 
 STOPPED = 75  # EX_TEMPFAIL: asked to stop, everything is saved, start again when you like
 EVALUATIONS = 5  # of a run whose spec names no interval; checkpoints likewise
+EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
 
 
 def main(run_dir: Path) -> int:
@@ -102,11 +103,14 @@ class Run:
     def train(self) -> int:
         """Evaluate, save and step until the last step, or until asked to stop."""
         self._announce()
+        share = math.ceil(self.steps / EVALUATIONS)
+        save_every = self.method.checkpoint_every or share
+        evaluate_every = self.method.eval_every or max(EVALUATE_EVERY_AT_LEAST, share)
         while True:
             stop = self.group.any(self.stopping.requested)
-            if not stop and self._due(self.method.eval_every, self.progress.evaluated):
+            if not stop and self._due(evaluate_every, self.progress.evaluated):
                 stop = not self._evaluate()
-            if stop or self._due(self.method.checkpoint_every, self.saved_at):
+            if stop or self._due(save_every, self.saved_at):
                 self._save()
             if stop:
                 return self._end("stopped", "Asked to stop; the run can go on.", STOPPED)
@@ -114,10 +118,9 @@ class Run:
                 return self._end("finished", "Training has finished.", 0)
             self._step()
 
-    def _due(self, every: int | None, last: int) -> bool:
+    def _due(self, every: int, last: int) -> bool:
         """Whether something done at intervals, and last at step `last`, is to be done now."""
         step = self.progress.step
-        every = every or math.ceil(self.steps / EVALUATIONS)
         return step != last and (step % every == 0 or step == self.steps)
 
     def _step(self) -> None:
