@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import errors
+from api import errors, web
 from api.limits import BodyLimit
 from api.requests import Requests
 from api.routes import (
@@ -17,6 +17,8 @@ from api.routes import (
     files,
     health,
     jobs,
+    methods,
+    session,
 )
 from api.schemas.errors import ErrorBody
 from services import logs
@@ -24,7 +26,9 @@ from services import logs
 DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, models tuned with ORPO
 out, served beside their base. Where OpenAI has a path and an object, these are the same."""
 
-NOUNS = (files, jobs, base_models, deployments, chat, comparisons, api_keys, health)
+NOUNS = (
+    files, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session, health,
+)  # fmt: skip
 
 
 @asynccontextmanager
@@ -51,6 +55,7 @@ def create_app() -> FastAPI:
     errors.install(app)
     for noun in NOUNS:
         app.include_router(noun.router)
+    web.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
     app.add_middleware(Requests)

@@ -2,16 +2,20 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from services import api_keys, jobs
+from services import api_keys, jobs, sign_ins
 from services.callers import Caller, Scope
 from services.database import transaction
-from services.errors import Unauthenticated
+from services.errors import Denied, Unauthenticated
+
+COOKIE = "oddsmith_session"
+HARMLESS = {"GET", "HEAD", "OPTIONS"}
 
 bearer = HTTPBearer(auto_error=False, description="An API key, `sk-odd-...`.")
 
@@ -27,8 +31,13 @@ SessionDep = Annotated[Session, Depends(open_session, scope="function")]
 
 
 async def authenticate(
+    request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
 ) -> Caller:
+    """Who asks: by the key in the header, or by the cookie of a browser that is signed in."""
+    if credentials is None and COOKIE in request.cookies:
+        same_origin(request)
+        return await run_in_threadpool(look_up_browser, request.cookies[COOKIE])
     if credentials is None:
         raise Unauthenticated(
             "No API key was sent. Add the header `Authorization: Bearer sk-odd-...`.",
@@ -41,6 +50,27 @@ async def authenticate(
 def look_up(key: str) -> Caller:
     with transaction() as session:
         return api_keys.authenticate(session, key)
+
+
+def look_up_browser(token: str) -> Caller:
+    with transaction() as session:
+        return sign_ins.authenticate(session, token)
+
+
+def same_origin(request: Request) -> None:
+    """Raise Denied where another site's page makes a browser send what changes something.
+
+    SameSite=Strict keeps the cookie from other sites, but a site is more than an origin: it spans
+    the ports of this machine. Browsers send Origin with each request that isn't harmless.
+    """
+    origin = request.headers.get("origin")
+    if request.method in HARMLESS or (origin and urlsplit(origin).netloc == request.url.netloc):
+        return
+    raise Denied(
+        "A browser's session works from this server's own pages only. Programs send "
+        "`Authorization: Bearer sk-odd-...` instead.",
+        code="wrong_origin",
+    )
 
 
 def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:

@@ -7,17 +7,20 @@ from models.api_keys import ApiKey, Organization
 from models.base import Base
 from models.base_models import BaseModelRecord
 from models.checkpoints import Checkpoint
+from models.comparisons import Comparison
 from models.deployments import Deployment, Engine
 from models.files import File
 from models.jobs import Job, JobEvent
 from models.metrics import Metric, PairScore, Sample
 from models.outbox import IdempotencyKey, OutboxMessage
+from models.sign_ins import SignIn
 
 __all__ = [
     "ApiKey",
     "Base",
     "BaseModelRecord",
     "Checkpoint",
+    "Comparison",
     "Deployment",
     "Engine",
     "File",
@@ -29,4 +32,5 @@ __all__ = [
     "OutboxMessage",
     "PairScore",
     "Sample",
+    "SignIn",
 ]

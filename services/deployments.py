@@ -50,6 +50,7 @@ class Route:
     """Where a ready model answers: its engine's address, and the name it has there."""
 
     model: str
+    deployment_id: str
     upstream_url: str
     upstream_model: str
 
@@ -229,6 +230,7 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
     is_adapter = kind == WeightsKind.ADAPTER
     return Route(
         model=model,
+        deployment_id=deployment.id,
         upstream_url=f"http://{engine.host}:{engine.port}",
         upstream_model=deployment.id if is_adapter else engine.served_name,
     )

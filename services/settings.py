@@ -22,6 +22,10 @@ class Settings(BaseSettings):
         default=None, description="Run directories; shared by train and serve."
     )
 
+    web_dist: Path = Field(
+        default=Path(__file__).parents[1] / "web" / "dist", description="The built page."
+    )
+
     train_python: str = Field(default=sys.executable, description="Interpreter that has torch.")
     vllm_python: str = Field(default=sys.executable, description="Interpreter that has vLLM.")
 

@@ -1,127 +1,74 @@
-"""`/v1/comparisons`: several models answer one prompt in one stream, each at its own pace."""
+"""`/v1/comparisons`: several models answer side by side, and somebody says which did better."""
 
-import asyncio
-import json
-import time
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
-import httpx
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from api import sse, upstream
-from api.deps import CallerDep
-from api.errors import body_of
-from api.schemas.comparisons import CompareRequest
+from api.comparison_stream import Side, together
+from api.deps import CallerDep, SessionDep, Writer
+from api.pages import ListPage, page
+from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
+from services import comparisons
+from services.callers import Caller
+from services.database import transaction
 from services.deployments import Route
-from services.errors import OddsmithError, Unavailable
+from services.pages import Order
 
 router = APIRouter(tags=["chat"])
-
-Said = dict[str, Any]
 
 
 @router.post("/v1/comparisons", summary="Let two to four deployed models answer side by side")
 async def compare(caller: CallerDep, body: CompareRequest) -> StreamingResponse:
+    asked = body.asked()
     routes = [
-        await upstream.find_route(caller, model, f"models.{side}")
-        for side, model in enumerate(body.models)
+        await upstream.find_route(caller, request.model, f"models.{side}")
+        for side, request in enumerate(asked)
     ]
+    begun = await run_in_threadpool(_begin, caller, body, routes)
     sides = [
-        Side(number, route, body.upstream(route.upstream_model))
-        for number, route in enumerate(routes)
+        Side(number, route, request.upstream(route.upstream_model))
+        for number, (route, request) in enumerate(zip(routes, asked, strict=True))
     ]
-    return sse.respond(together(sides))
+    return sse.respond(together(begun, sides))
 
 
-@dataclass
-class Side:
-    """One model's answer on its way, and how fast it came."""
-
-    number: int
-    route: Route
-    body: dict[str, Any]
-    started: float = field(default_factory=time.perf_counter)
-    first_token: float | None = None
-    last_token: float | None = None
-    usage: dict[str, Any] | None = None
-    finish_reason: str | None = None
-
-    def heard(self, chunk: dict[str, Any]) -> str:
-        """Take note of a chunk of the stream; return the text that it adds."""
-        self.usage = chunk.get("usage") or self.usage
-        choice = (chunk.get("choices") or [{}])[0]
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        text = choice.get("delta", {}).get("content") or ""
-        if text:
-            self.last_token = time.perf_counter()
-            self.first_token = self.first_token or self.last_token
-        return text
-
-    def end(self) -> Said:
-        return {
-            "side": self.number,
-            "model": self.route.model,
-            "done": True,
-            "finish_reason": self.finish_reason,
-            "usage": self.usage,
-            "first_token_s": _rounded(self.first_token, self.started),
-            "tokens_per_s": self.tokens_per_s(),
-        }
-
-    def tokens_per_s(self) -> float | None:
-        """The pace after the first token; None where there was no second."""
-        tokens = (self.usage or {}).get("completion_tokens", 0)
-        span_s = _rounded(self.last_token, self.first_token)
-        return round((tokens - 1) / span_s, 2) if span_s and tokens > 1 else None
+def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> ComparisonObject:
+    asked = [request.model_dump(exclude_none=True, exclude={"model"}) for request in body.asked()]
+    held_out = body.held_out.model_dump() if body.held_out else None
+    with transaction() as session:
+        begun = comparisons.begin(session, caller, routes, asked, held_out)
+        return ComparisonObject.from_record(begun)
 
 
-def _rounded(later: float | None, earlier: float | None) -> float | None:
-    return round(later - earlier, 4) if later is not None and earlier is not None else None
+@router.get("/v1/comparisons/{comparison_id}", summary="One comparison")
+def retrieve(session: SessionDep, caller: CallerDep, comparison_id: str) -> ComparisonObject:
+    return ComparisonObject.from_record(comparisons.get(session, caller, comparison_id))
 
 
-async def together(sides: list[Side]) -> AsyncGenerator[Said, None]:
-    """Yield what any side says as soon as it says it, until each has ended, well or not."""
-    said: asyncio.Queue[Said] = asyncio.Queue()
-    tasks = [asyncio.create_task(speak(side, said)) for side in sides]
-    try:
-        unfinished = len(sides)
-        while unfinished:
-            event = await said.get()
-            yield event
-            unfinished -= "done" in event or "error" in event
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+@router.post("/v1/comparisons/{comparison_id}/stop", summary="End one side's answer here")
+def stop(
+    session: SessionDep, caller: CallerDep, comparison_id: str, body: StopSide
+) -> ComparisonObject:
+    return ComparisonObject.from_record(comparisons.stop(session, caller, comparison_id, body.side))
 
 
-async def speak(side: Side, said: asyncio.Queue[Said]) -> None:
-    """Put one side's events into `said`; the last one holds `done` or `error`."""
-    try:
-        response = await upstream.ask(side.route, side.body)
-        try:
-            await _listen(side, response, said)
-        finally:
-            await response.aclose()
-        said.put_nowait(side.end())
-    except OddsmithError as error:
-        said.put_nowait(_failed(side, error))
-    except Exception:
-        said.put_nowait(_failed(side, Unavailable("This side broke off on our side.")))
-        raise
+@router.post("/v1/comparisons/{comparison_id}/vote", summary="Say which answer was better")
+def vote(session: SessionDep, caller: Writer, comparison_id: str, body: Vote) -> ComparisonObject:
+    return ComparisonObject.from_record(
+        comparisons.vote(session, caller, comparison_id, body.choice)
+    )
 
 
-async def _listen(side: Side, response: httpx.Response, said: asyncio.Queue[Said]) -> None:
-    async for frame in upstream.frames(side.route, response):
-        if not frame.startswith(b"data: "):
-            continue
-        text = side.heard(json.loads(frame.removeprefix(b"data: ")))
-        if text:
-            said.put_nowait({"side": side.number, "model": side.route.model, "delta": text})
-
-
-def _failed(side: Side, error: OddsmithError) -> Said:
-    return {"side": side.number, "model": side.route.model, "error": body_of(error)["error"]}
+@router.get("/v1/votes", summary="Comparisons that were voted on")
+def list_votes(
+    session: SessionDep,
+    caller: CallerDep,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    order: Order = Order.DESC,
+) -> ListPage[ComparisonObject]:
+    found = comparisons.list_votes(session, caller, after=after, limit=limit, order=order)
+    return page([ComparisonObject.from_record(item) for item in found.items], found.has_more)

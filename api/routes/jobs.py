@@ -9,7 +9,13 @@ from starlette.responses import StreamingResponse
 from api import job_stream, sse
 from api.deps import CallerDep, SessionDep, Writer, look_up_job
 from api.pages import ListPage, page
-from api.schemas.jobs import CheckpointObject, CreateJob, JobEventObject, JobObject
+from api.schemas.jobs import (
+    CheckpointObject,
+    CreateJob,
+    JobEventObject,
+    JobLogs,
+    JobObject,
+)
 from api.schemas.series import (
     PairList,
     PairObject,
@@ -18,7 +24,7 @@ from api.schemas.series import (
     Series,
     SeriesList,
 )
-from services import checkpoints, job_events, jobs, metrics
+from services import checkpoints, job_events, jobs, metrics, runs
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -132,9 +138,15 @@ def series(
 
 @router.get("/{job_id}/pairs", summary="Each held-out pair before and after")
 def list_pairs(session: SessionDep, caller: CallerDep, job_id: str) -> PairList:
-    jobs.get(session, caller, job_id)
-    found = metrics.pairs_before_after(session, job_id)
-    return PairList(data=[PairObject.model_validate(pair) for pair in found])
+    job = jobs.get(session, caller, job_id)
+    texts = runs.held_out_texts(job)
+    absent = {"prompt": None, "chosen": None, "rejected": None}
+    return PairList(
+        data=[
+            PairObject.model_validate(pair | texts.get(pair["line"], absent))
+            for pair in metrics.pairs_before_after(session, job_id)
+        ]
+    )
 
 
 @router.get("/{job_id}/samples", summary="Answers to held-out prompts during training")
@@ -144,6 +156,17 @@ def list_samples(session: SessionDep, caller: CallerDep, job_id: str) -> SampleL
     return SampleList(
         data=[SampleObject.model_validate(sample, from_attributes=True) for sample in found]
     )
+
+
+@router.get("/{job_id}/logs", summary="The end of the training processes' log")
+def retrieve_logs(
+    session: SessionDep,
+    caller: CallerDep,
+    job_id: str,
+    tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = runs.LOG_TAIL_BYTES,
+) -> JobLogs:
+    text, truncated = runs.log_tail(jobs.get(session, caller, job_id), tail_bytes)
+    return JobLogs(text=text, truncated=truncated)
 
 
 @router.get("/{job_id}/stream", summary="Follow a job as server-sent events")

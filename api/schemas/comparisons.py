@@ -1,19 +1,119 @@
-"""Comparisons: several models answer the same messages."""
+"""Comparisons on the wire: several models answer, side by side, and one is found better."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from api.schemas.chat import Messages, Sampling, upstream_body
+from api.schemas.chat import Message, Messages, Sampling, upstream_body
+from models import Comparison
+from models.comparisons import Choice
 
 ModelId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class CompareRequest(Sampling):
-    models: list[ModelId] = Field(min_length=2, max_length=4)
+class SideRequest(Sampling):
+    """What one side is asked: a conversation of its own, drawn in its own way."""
+
+    model: ModelId
     messages: Messages
 
     def upstream(self, model: str) -> dict[str, Any]:
-        """The body for one side's engine: a stream that ends with its usage."""
+        """The body for the side's engine: a stream that ends with its usage."""
         body = upstream_body(self, model, self.messages)
         return body | {"stream": True, "stream_options": {"include_usage": True}}
+
+
+class HeldOut(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    job_id: str = Field(min_length=1, max_length=512)
+    line: int = Field(ge=1)
+
+
+class CompareRequest(Sampling):
+    """Either `models` that are all asked the same, or `sides` that are each asked their own."""
+
+    models: list[ModelId] | None = Field(None, min_length=2, max_length=4)
+    messages: Messages | None = None
+    sides: list[SideRequest] | None = Field(None, min_length=2, max_length=4)
+    held_out: HeldOut | None = Field(None, description="The held-out pair that the prompt is of.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "CompareRequest":
+        shared = self.model_dump(exclude_none=True, exclude={"sides", "held_out"})
+        if self.sides is None and (self.models is None or self.messages is None):
+            raise PydanticCustomError("missing", "send `models` and `messages`, or `sides`")
+        if self.sides is not None and shared:
+            raise PydanticCustomError(
+                "one_of",
+                "with `sides`, `{name}` belongs into each of them",
+                {"name": min(shared)},
+            )
+        return self
+
+    def asked(self) -> list[SideRequest]:
+        """What each side is asked."""
+        if self.sides is not None:
+            return self.sides
+        shared = self.model_dump(exclude={"models", "messages", "sides", "held_out"})
+        messages: list[Message] = self.messages or []
+        return [
+            SideRequest.model_construct(model=model, messages=messages, **shared)
+            for model in self.models or []
+        ]
+
+
+class StopSide(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    side: int = Field(ge=0, le=3)
+
+
+class Vote(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    choice: Choice
+
+
+class ComparisonSide(BaseModel):
+    """A side as the server attests it. `text` and what follows are there once it has ended."""
+
+    side: int
+    model: str
+    base_model: str
+    deployment_id: str
+    adapter: bool
+    checkpoint_step: int | None
+    weights_sha256: str | None
+    device: str | None
+    asked: dict[str, Any]
+    text: str | None = None
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    first_token_s: float | None = None
+    tokens_per_s: float | None = None
+    error: dict[str, Any] | None = None
+
+
+class ComparisonObject(BaseModel):
+    id: str
+    object: Literal["comparison"] = "comparison"
+    created_at: int
+    ended: bool
+    sides: list[ComparisonSide]
+    held_out: HeldOut | None
+    choice: Choice | None
+    voted_at: int | None
+
+    @classmethod
+    def from_record(cls, record: Comparison) -> "ComparisonObject":
+        return cls(
+            id=record.id,
+            created_at=int(record.created_at.timestamp()),
+            ended=record.ended_at is not None,
+            sides=[ComparisonSide.model_validate(side) for side in record.sides],
+            held_out=HeldOut.model_validate(record.held_out) if record.held_out else None,
+            choice=Choice(record.choice) if record.choice else None,
+            voted_at=int(record.voted_at.timestamp()) if record.voted_at else None,
+        )

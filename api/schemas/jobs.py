@@ -170,6 +170,12 @@ class JobEventObject(BaseModel):
         )
 
 
+class JobLogs(BaseModel):
+    object: Literal["fine_tuning.job.logs"] = "fine_tuning.job.logs"
+    text: str
+    truncated: bool = Field(description="There is more before it.")
+
+
 class CheckpointObject(BaseModel):
     id: str
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"

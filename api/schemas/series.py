@@ -27,7 +27,12 @@ class SeriesList(BaseModel):
 
 
 class PairObject(BaseModel):
+    """A held-out pair; its texts are null where the run directory is gone."""
+
     line: int
+    prompt: list[dict[str, Any]] | None
+    chosen: str | None
+    rejected: str | None
     before: dict[str, Any]
     after: dict[str, Any]
 

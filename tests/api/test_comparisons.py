@@ -27,7 +27,9 @@ def compare(http: httpx.Client, *names: str, **fields: Any) -> list[tuple[float,
             if line.startswith("data: ")
         )
     assert heard.pop()[1] == "[DONE]"
-    return [(at, json.loads(data)) for at, data in heard]
+    first, *events = [(at, json.loads(data)) for at, data in heard]
+    assert [side["model"] for side in first[1]["comparison"]["sides"]] == body["models"]
+    return events
 
 
 def test_a_slow_side_never_delays_the_other(http):
@@ -60,7 +62,9 @@ def test_a_side_that_dies_ends_with_an_error_of_its_own(http):
 def test_all_sides_stop_when_the_client_leaves(http, fake_engine):
     body = {"models": ["acme/silent", "acme/slow"], "messages": ASKED}
     with http.stream("POST", "/v1/comparisons", json=body) as answer:
-        next(answer.iter_raw())
+        chunks = answer.iter_raw()  # dropped, it would close the connection
+        next(chunks)
+        assert wait_until(lambda: fake_engine.open == 2)
     assert wait_until(lambda: fake_engine.aborted == 2)
     assert fake_engine.open == 0
 
@@ -90,3 +94,99 @@ def test_two_to_four_deployed_models(http, models, status, param):
     answer = http.post("/v1/comparisons", json={"models": models, "messages": ASKED})
     assert answer.status_code == status
     assert answer.json()["error"]["param"] == param
+
+
+def sides_of(http: httpx.Client, sides: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """Ask each side its own; return the comparison as it is stored when all is told."""
+    with http.stream("POST", "/v1/comparisons", json={"sides": sides, **fields}) as answer:
+        assert answer.status_code == 200, answer.read()
+        lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+    comparison_id = json.loads(lines[0])["comparison"]["id"]
+    return http.get(f"/v1/comparisons/{comparison_id}").json()
+
+
+def side(name: str, said: str = "Does it work?", **sampling: Any) -> dict[str, Any]:
+    return {"model": f"acme/{name}", "messages": [{"role": "user", "content": said}], **sampling}
+
+
+def test_each_side_may_be_asked_its_own_and_all_of_it_is_kept(http, fake_engine):
+    stored = sides_of(http, [side("steady", "One?", temperature=0), side("slow", "Two?", seed=3)])
+    first, second = stored["sides"]
+    assert first["text"] == second["text"] == "".join(WORDS)
+    assert first["asked"] == {"messages": side("", "One?")["messages"], "temperature": 0.0}
+    assert second["asked"]["seed"] == 3
+    assert {"temperature", "seed"} & set(fake_engine.bodies[0]) != {"temperature", "seed"}
+    assert first["deployment_id"].startswith("deploy-")
+    assert stored["ended"] is True
+    assert stored["choice"] is None
+
+
+def test_one_side_is_stopped_and_the_other_goes_on(http, fake_engine):
+    body = {"sides": [side("silent"), side("slow")]}
+    events = []
+    with http.stream("POST", "/v1/comparisons", json=body) as answer:
+        lines = (line for line in answer.iter_lines() if line.startswith("data: {"))
+        begun = json.loads(next(lines).removeprefix("data: "))["comparison"]
+        stopped = http.post(f"/v1/comparisons/{begun['id']}/stop", json={"side": 0})
+        assert stopped.status_code == 200
+        events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    ends = {event["side"]: event["finish_reason"] for event in events if event.get("done")}
+    assert ends == {0: "stopped", 1: "stop"}
+    assert wait_until(lambda: fake_engine.open == 0)
+    unknown = http.post(f"/v1/comparisons/{begun['id']}/stop", json={"side": 3})
+    assert unknown.status_code == 404
+
+
+def test_what_was_said_is_kept_when_the_client_leaves(http):
+    with http.stream("POST", "/v1/comparisons", json={"sides": [side("slow")] * 2}) as answer:
+        lines = (line for line in answer.iter_lines() if line.startswith("data: {"))
+        begun = json.loads(next(lines).removeprefix("data: "))["comparison"]
+        next(lines)
+    path = f"/v1/comparisons/{begun['id']}"
+    assert wait_until(lambda: http.get(path).json()["ended"], timeout_s=5)
+    sides = http.get(path).json()["sides"]
+    assert any(s["text"] for s in sides)
+    assert all(s["finish_reason"] is None for s in sides)
+
+
+def test_a_vote_counts_once_and_may_change(http):
+    stored = sides_of(http, [side("steady"), side("slow")])
+    path = f"/v1/comparisons/{stored['id']}/vote"
+    for choice in ("a", "a", "both_bad"):
+        assert http.post(path, json={"choice": choice}).json()["choice"] == choice
+    (vote,) = http.get("/v1/votes").json()["data"]
+    assert (vote["id"], vote["choice"]) == (stored["id"], "both_bad")
+    assert [s["text"] for s in vote["sides"]] == ["".join(WORDS)] * 2
+
+
+def test_votes_that_make_no_sense(http):
+    three = sides_of(http, [side("steady")] * 3)
+    answer = http.post(f"/v1/comparisons/{three['id']}/vote", json={"choice": "a"})
+    assert answer.status_code == 409
+    mute = sides_of(http, [side("steady"), side("refuses")])
+    answer = http.post(f"/v1/comparisons/{mute['id']}/vote", json={"choice": "a"})
+    assert answer.status_code == 409
+    assert http.post("/v1/comparisons/cmp-no/vote", json={"choice": "a"}).status_code == 404
+    answer = http.post(f"/v1/comparisons/{three['id']}/vote", json={"choice": "c"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "choice"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"models": ["acme/steady"] * 2}, None),
+        ({"sides": [side("steady")] * 2, "temperature": 1}, None),
+        ({"sides": [side("steady"), side("steady", temperature=9)]}, "sides.1.temperature"),
+        ({"sides": [side("steady")] * 2, "held_out": {"job_id": "x", "line": 0}}, "held_out.line"),
+    ],
+)
+def test_a_comparison_that_is_refused(http, body, param):
+    answer = http.post("/v1/comparisons", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+def test_a_held_out_pair_of_an_unknown_job(http):
+    body = {"sides": [side("steady")] * 2, "held_out": {"job_id": "ftjob-no", "line": 1}}
+    assert http.post("/v1/comparisons", json=body).status_code == 404

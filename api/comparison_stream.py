@@ -1,0 +1,156 @@
+"""Several answers in one stream, each at its own pace: no side waits for another or ends it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from starlette.concurrency import run_in_threadpool
+
+from api import upstream
+from api.errors import body_of
+from api.schemas.comparisons import ComparisonObject
+from services import comparisons
+from services.database import transaction
+from services.deployments import Route
+from services.errors import OddsmithError, Unavailable
+
+Said = dict[str, Any]
+
+LOOK_FOR_STOPS_S = 0.3
+
+
+@dataclass
+class Side:
+    """One model's answer on its way, and how fast it came."""
+
+    number: int
+    route: Route
+    body: dict[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+    first_token: float | None = None
+    last_token: float | None = None
+    usage: dict[str, Any] | None = None
+    finish_reason: str | None = None
+    error: dict[str, Any] | None = None
+    texts: list[str] = field(default_factory=list)
+
+    def heard(self, chunk: dict[str, Any]) -> str:
+        """Take note of a chunk of the stream; return the text that it adds."""
+        self.usage = chunk.get("usage") or self.usage
+        choice = (chunk.get("choices") or [{}])[0]
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        text = choice.get("delta", {}).get("content") or ""
+        if text:
+            self.last_token = time.perf_counter()
+            self.first_token = self.first_token or self.last_token
+            self.texts.append(text)
+        return text
+
+    def end(self) -> Said:
+        """What is told of a side that has ended."""
+        return {"side": self.number, "model": self.route.model, "done": True, **self.measured()}
+
+    def fail(self, error: OddsmithError) -> Said:
+        """What is told of a side that could not end well."""
+        self.error = body_of(error)["error"]
+        return {"side": self.number, "model": self.route.model, "error": self.error}
+
+    def answer(self) -> Said:
+        """What is stored of the side. Without a reason to finish, the client left before it."""
+        return {"text": "".join(self.texts), "error": self.error, **self.measured()}
+
+    def measured(self) -> Said:
+        return {
+            "finish_reason": self.finish_reason,
+            "usage": self.usage,
+            "first_token_s": _rounded(self.first_token, self.started),
+            "tokens_per_s": self.tokens_per_s(),
+        }
+
+    def tokens_per_s(self) -> float | None:
+        """The pace after the first token; None where there was no second."""
+        tokens = (self.usage or {}).get("completion_tokens", 0)
+        span_s = _rounded(self.last_token, self.first_token)
+        return round((tokens - 1) / span_s, 2) if span_s and tokens > 1 else None
+
+
+def _rounded(later: float | None, earlier: float | None) -> float | None:
+    return round(later - earlier, 4) if later is not None and earlier is not None else None
+
+
+async def together(begun: ComparisonObject, sides: list[Side]) -> AsyncGenerator[Said, None]:
+    """Yield what answers, then what any side says as it says it, until each has ended.
+
+    What was answered is stored before the end is told, and also when the client leaves.
+    """
+    yield {"comparison": begun.model_dump(mode="json")}
+    said: asyncio.Queue[Said] = asyncio.Queue()
+    tasks = [asyncio.create_task(speak(side, said)) for side in sides]
+    heeding = asyncio.create_task(heed_stops(begun.id, sides, tasks, said))
+    try:
+        unfinished = len(sides)
+        while unfinished:
+            event = await said.get()
+            yield event
+            unfinished -= "done" in event or "error" in event
+    finally:
+        for task in (heeding, *tasks):
+            task.cancel()
+        await asyncio.gather(heeding, *tasks, return_exceptions=True)
+        await run_in_threadpool(_finish, begun.id, {side.number: side.answer() for side in sides})
+
+
+def _finish(comparison_id: str, answers: dict[int, Said]) -> None:
+    with transaction() as session:
+        comparisons.finish(session, comparison_id, answers)
+
+
+async def heed_stops(
+    comparison_id: str,
+    sides: list[Side],
+    tasks: list[asyncio.Task[None]],
+    said: asyncio.Queue[Said],
+) -> None:
+    """End the sides that somebody asks to stop; the request may come to another process."""
+    while True:
+        await asyncio.sleep(LOOK_FOR_STOPS_S)
+        for number in await run_in_threadpool(_stopping, comparison_id):
+            if not tasks[number].done():
+                tasks[number].cancel()
+                await asyncio.gather(tasks[number], return_exceptions=True)
+                sides[number].finish_reason = "stopped"
+                said.put_nowait(sides[number].end())
+
+
+def _stopping(comparison_id: str) -> set[int]:
+    with transaction() as session:
+        return comparisons.stopping(session, comparison_id)
+
+
+async def speak(side: Side, said: asyncio.Queue[Said]) -> None:
+    """Put one side's events into `said`; the last one holds `done` or `error`."""
+    try:
+        response = await upstream.ask(side.route, side.body)
+        try:
+            await _listen(side, response, said)
+        finally:
+            await response.aclose()
+        said.put_nowait(side.end())
+    except OddsmithError as error:
+        said.put_nowait(side.fail(error))
+    except Exception:
+        said.put_nowait(side.fail(Unavailable("This side broke off on our side.")))
+        raise
+
+
+async def _listen(side: Side, response: httpx.Response, said: asyncio.Queue[Said]) -> None:
+    async for frame in upstream.frames(side.route, response):
+        if not frame.startswith(b"data: "):
+            continue
+        text = side.heard(json.loads(frame.removeprefix(b"data: ")))
+        if text:
+            said.put_nowait({"side": side.number, "model": side.route.model, "delta": text})

@@ -1,0 +1,24 @@
+"""`/v1/fine_tuning/methods`: what a job can be asked to do, with the defaults of this version."""
+
+from fastapi import APIRouter
+
+from api.deps import CallerDep
+from api.pages import ListPage, page
+from api.schemas.methods import MethodObject
+from orpo.spec import METHODS
+
+router = APIRouter(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
+
+
+@router.get("", summary="Ways to train and their hyperparameters")
+def list_methods(_: CallerDep) -> ListPage[MethodObject]:
+    return page(
+        [
+            MethodObject(
+                id=name,
+                description=method.__doc__ or "",
+                hyperparameters=method.model_json_schema(by_alias=True),
+            )
+            for name, method in METHODS.items()
+        ]
+    )

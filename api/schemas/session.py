@@ -1,0 +1,50 @@
+"""The signed-in browser on the wire."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from models import ApiKey, SignIn
+from services.callers import Scope
+
+
+class SignInRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    api_key: str | None = Field(None, min_length=1, max_length=512)
+    token: str | None = Field(None, min_length=1, max_length=512, description="Of a link.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "SignInRequest":
+        if (self.api_key is None) == (self.token is None):
+            raise PydanticCustomError("one_of", "send either `api_key` or `token`")
+        return self
+
+
+class SessionObject(BaseModel):
+    object: Literal["session"] = "session"
+    key_id: str
+    name: str
+    scopes: list[Scope]
+    expires_at: int
+
+    @classmethod
+    def from_records(cls, sign_in: SignIn, key: ApiKey) -> "SessionObject":
+        return cls(
+            key_id=key.id,
+            name=key.name,
+            scopes=[Scope(scope) for scope in key.scopes],
+            expires_at=int(sign_in.expires_at.timestamp()),
+        )
+
+
+class LinkObject(BaseModel):
+    object: Literal["session.link"] = "session.link"
+    path: str = Field(description="Put the server's address before it and open it in a browser.")
+    expires_at: int
+
+
+class SignedOut(BaseModel):
+    object: Literal["session"] = "session"
+    deleted: Literal[True] = True

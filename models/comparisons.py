@@ -1,0 +1,33 @@
+"""Comparisons: what was asked of which models, what each answered, and which answer was better."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Owned
+
+
+class Choice(StrEnum):
+    A = "a"
+    B = "b"
+    TIE = "tie"
+    BOTH_BAD = "both_bad"
+
+
+class Comparison(Owned, Base):
+    __tablename__ = "comparisons"
+    __table_args__ = (Index("ix_comparisons_org_id_created_at", "org_id", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    # For each side: what was asked, what served it as we attest, and, once ended, the answer.
+    sides: Mapped[list[Any]]
+    # {"job_id", "line"} where the prompt is that of a held-out pair.
+    held_out: Mapped[dict[str, Any] | None]
+    # Numbers of the sides that somebody asked to end; the process that streams them reads it.
+    stopping: Mapped[list[Any]] = mapped_column(default=list)
+    ended_at: Mapped[datetime | None]
+    choice: Mapped[str | None]
+    voted_at: Mapped[datetime | None]

@@ -1,0 +1,111 @@
+"""Signing a browser in: with an API key, or with a link that works once.
+
+The browser gets a random token; the row holds its hash, and the key that it speaks for. A sign-in
+ends when its key is revoked. What an HTTP cookie is, `api/routes/session.py` knows.
+"""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from models import ApiKey, SignIn
+from services import api_keys
+from services.callers import Caller
+from services.errors import Invalid, Unauthenticated
+
+SIGNED_IN = timedelta(days=30)
+LINK = timedelta(minutes=30)
+
+
+def with_key(session: Session, key: str) -> tuple[str, SignIn]:
+    """Sign a browser in for an API key's text. Raises Unauthenticated for an unknown one."""
+    caller = api_keys.authenticate(session, key)
+    return _issue(session, _key_id(caller), is_link=False)
+
+
+def make_link(session: Session, caller: Caller) -> tuple[str, SignIn]:
+    """Return the token of a link that signs one browser in for the caller's key."""
+    return _issue(session, _key_id(caller), is_link=True)
+
+
+def with_link(session: Session, token: str) -> tuple[str, SignIn]:
+    """Sign a browser in and use the link up; of two that come at once, one gets in."""
+    used = session.scalar(
+        delete(SignIn)
+        .where(
+            SignIn.sha256 == _digest(token),
+            SignIn.is_link,
+            SignIn.expires_at > datetime.now(UTC),
+        )
+        .returning(SignIn.api_key_id)
+    )
+    if used is None:
+        raise Unauthenticated(
+            "This link was used before, or it is too old. Paste an API key, or make a new link "
+            "with `oddsmith open`.",
+            code="link_used",
+            param="token",
+        )
+    return _issue(session, used, is_link=False)
+
+
+def authenticate(session: Session, token: str) -> Caller:
+    """Return whom a browser speaks for. Raises Unauthenticated when its sign-in has ended."""
+    return _caller(current(session, token)[1])
+
+
+def current(session: Session, token: str) -> tuple[SignIn, ApiKey]:
+    """Return a browser's sign-in and its key, or raise Unauthenticated."""
+    found = session.execute(
+        select(SignIn, ApiKey)
+        .join(ApiKey, ApiKey.id == SignIn.api_key_id)
+        .where(
+            SignIn.sha256 == _digest(token),
+            SignIn.is_link.is_(False),
+            SignIn.expires_at > datetime.now(UTC),
+            ApiKey.revoked_at.is_(None),
+        )
+    ).first()
+    if found is None:
+        raise Unauthenticated("You are signed out. Sign in again.", code="signed_out")
+    return found[0], found[1]
+
+
+def end(session: Session, token: str) -> None:
+    """Sign a browser out; one that is signed out already stays so."""
+    session.execute(delete(SignIn).where(SignIn.sha256 == _digest(token)))
+
+
+def forget_expired(session: Session) -> None:
+    """Delete what no longer lets anybody in."""
+    session.execute(delete(SignIn).where(SignIn.expires_at <= datetime.now(UTC)))
+
+
+def _issue(session: Session, api_key_id: str, *, is_link: bool) -> tuple[str, SignIn]:
+    token = secrets.token_urlsafe(32)
+    record = SignIn(
+        sha256=_digest(token),
+        api_key_id=api_key_id,
+        is_link=is_link,
+        expires_at=datetime.now(UTC) + (LINK if is_link else SIGNED_IN),
+    )
+    session.add(record)
+    session.flush()
+    return token, record
+
+
+def _key_id(caller: Caller) -> str:
+    if caller.api_key_id is None:
+        raise Invalid("Only an API key can sign a browser in.", param="api_key")
+    return caller.api_key_id
+
+
+def _caller(key: ApiKey) -> Caller:
+    return Caller(key.org_id, key.id, frozenset(key.scopes))
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
