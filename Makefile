@@ -18,7 +18,7 @@ help:  ## Print this
 ## Start here
 
 setup:  ## Install everything into .venv (the other targets do it by themselves)
-	@$(PYTHON) -I cli/install.py
+	@$(PYTHON) -I cli/install.py && $(BIN)/python -m cli.build_page
 
 demo:  ## The whole loop: example pairs in, tuned model beside its base (ONCE=1: stop afterwards)
 	@began=$$SECONDS; $(MAKE) --no-print-directory setup \

@@ -18,6 +18,7 @@ import typer
 from cli import background, output, trial
 from cli.checklist import Checklist
 from cli.client import Client, connect
+from cli.open import link
 from cli.output import CommandError, Json
 from cli.result import Result, show_answers, show_summary
 from cli.stack.folder import Folder, Running
@@ -169,12 +170,19 @@ def show_ways_on(folder: Folder, running: Running, result: Result, is_ours: bool
     output.say("")
     output.details(
         [
+            ("the page", link(connect()) if has_page() else None),
             ("API", f"{running.url}/v1  (its key is in {folder.path / 'stack.json'})"),
             ("talk to both", f"{oddsmith} chat {trial.BASE_MODEL} {result.model}"),
             ("the job", f"{oddsmith} jobs show {result.job_id}"),
             ("stop", "Ctrl-C; `make up` brings it back with this job in it" if is_ours else None),
         ]
     )
+
+
+def has_page() -> bool:
+    from services.settings import get_settings  # noqa: PLC0415  # as above
+
+    return (get_settings().web_dist / "index.html").exists()
 
 
 def stay_up(folder: Folder) -> None:

