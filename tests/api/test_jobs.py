@@ -1,0 +1,81 @@
+"""What the page asks of a job beside OpenAI's objects: pairs with their texts, logs, methods."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from models.jobs import JobState
+from services import claims, metrics, seed
+from services.callers import Caller
+from services.database import transaction
+from services.settings import get_settings
+from tests import records
+
+CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
+
+
+def score(step: int, line: int, log_odds_ratio: float) -> dict[str, Any]:
+    numbers = {"logps_chosen": -1.0, "logps_rejected": -2.0, "nll": 1.0}
+    return {"step": step, "line": line, "log_odds_ratio": log_odds_ratio, **numbers}
+
+
+@pytest.fixture
+def job_id(product: None) -> str:
+    """A job that a worker holds, with two held-out pairs measured before and after."""
+    with transaction() as session:
+        job = records.job(session, CALLER, JobState.QUEUED)
+        claims.claim_next(session, "w")
+        scores = [score(0, 3, 0.5), score(0, 8, 0.5), score(9, 3, 1.5), score(9, 8, -1.0)]
+        metrics.write_pairs(session, job.id, 1, scores)
+        return job.id
+
+
+def run_dir(job_id: str) -> Path:
+    return get_settings().runs_dir / job_id
+
+
+def test_pairs_come_with_their_texts(client: TestClient, job_id: str):
+    row = {
+        "line": 8,
+        "prompt": [{"role": "user", "content": "Why?"}],
+        "chosen": [{"role": "assistant", "content": "Because."}],
+        "rejected": [{"role": "assistant", "content": "A great question!"}],
+    }
+    path = run_dir(job_id) / "data" / "held_out.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(row) + "\n")
+    unread, read = client.get(f"/v1/fine_tuning/jobs/{job_id}/pairs").json()["data"]
+    assert (unread["line"], unread["prompt"], unread["chosen"]) == (3, None, None)
+    assert read["prompt"] == row["prompt"]
+    assert (read["chosen"], read["rejected"]) == ("Because.", "A great question!")
+    assert (read["before"]["log_odds_ratio"], read["after"]["log_odds_ratio"]) == (0.5, -1.0)
+
+
+def test_the_end_of_the_log_of_the_newest_attempt(client: TestClient, job_id: str):
+    path = f"/v1/fine_tuning/jobs/{job_id}/logs"
+    assert client.get(path).json()["text"] == ""
+    log = run_dir(job_id) / "g1" / "train.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"first\n\xff last\n")
+    assert client.get(path).json()["text"] == "first\n\N{REPLACEMENT CHARACTER} last\n"
+    tail = client.get(path, params={"tail_bytes": 5}).json()
+    assert (tail["text"], tail["truncated"]) == ("last\n", True)
+    assert client.get(path, params={"tail_bytes": 0}).status_code == 400
+
+
+@pytest.mark.parametrize("what", ["pairs", "logs"])
+def test_of_a_job_that_is_not_there(client: TestClient, what: str):
+    assert client.get(f"/v1/fine_tuning/jobs/ftjob-no/{what}").status_code == 404
+
+
+def test_methods_say_each_setting_with_its_default_and_a_sentence(client: TestClient):
+    methods = {m["id"]: m for m in client.get("/v1/fine_tuning/methods").json()["data"]}
+    assert set(methods) == {"orpo", "supervised"}
+    settings = methods["orpo"]["hyperparameters"]["properties"]
+    assert settings["lambda"]["default"] == 0.1
+    for name, setting in settings.items():
+        assert name == "type" or setting["description"].endswith("."), name
+    assert "lambda" not in methods["supervised"]["hyperparameters"]["properties"]
