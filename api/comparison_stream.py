@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from api import upstream
@@ -17,6 +19,8 @@ from services import comparisons
 from services.database import transaction
 from services.deployments import Route
 from services.errors import OddsmithError, Unavailable
+
+logger = logging.getLogger("oddsmith.api")
 
 Said = dict[str, Any]
 
@@ -61,7 +65,9 @@ class Side:
 
     def answer(self) -> Said:
         """What is stored of the side. Without a reason to finish, the client left before it."""
-        return {"text": "".join(self.texts), "error": self.error, **self.measured()}
+        # Postgres stores no NUL, and a model may write one.
+        text = "".join(self.texts).replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return {"text": text, "error": self.error, **self.measured()}
 
     def measured(self) -> Said:
         return {
@@ -118,7 +124,12 @@ async def heed_stops(
     """End the sides that somebody asks to stop; the request may come to another process."""
     while True:
         await asyncio.sleep(LOOK_FOR_STOPS_S)
-        for number in await run_in_threadpool(_stopping, comparison_id):
+        try:
+            asked = await run_in_threadpool(_stopping, comparison_id)
+        except OperationalError as error:
+            logger.warning("could not look for stops of %s: %s", comparison_id, error)
+            continue
+        for number in asked:
             if not tasks[number].done():
                 tasks[number].cancel()
                 await asyncio.gather(tasks[number], return_exceptions=True)

@@ -31,10 +31,10 @@ class Failed(Exception):
 def sources_digest() -> str:
     """A hash of all that the page is built from."""
     digest = hashlib.sha256()
-    for path in sorted(WEB.rglob("*")):
-        inside = path.relative_to(WEB)
-        if path.is_file() and inside.parts[0] not in OURS:
-            digest.update(f"{inside}\0".encode() + path.read_bytes())
+    roots = (root for root in WEB.iterdir() if root.name not in OURS)
+    paths = (path for root in roots for path in (root, *root.rglob("*")) if path.is_file())
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(WEB)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

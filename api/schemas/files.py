@@ -17,6 +17,9 @@ class FileObject(BaseModel):
     status: Literal["uploaded", "processed", "error"]
     status_details: str | None
     sha256: str
+    # Of the report; null until there is one.
+    rows: int | None
+    accepted: int | None
 
     @classmethod
     def from_record(cls, record: File) -> "FileObject":
@@ -30,6 +33,8 @@ class FileObject(BaseModel):
                 "status": record.status,
                 "status_details": record.status_details,
                 "sha256": record.sha256,
+                "rows": (record.report or {}).get("rows"),
+                "accepted": (record.report or {}).get("accepted"),
             }
         )
 

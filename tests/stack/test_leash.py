@@ -15,6 +15,9 @@ from tests.stack.toy import MARK, WILD, marked, nothing_left
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 
+# Not `sleep 1000 & wait`: a signal that comes just before `wait` leaves some shells waiting.
+WAITING = "while :; do sleep 0.1; done"
+
 
 class Leashed:
     def __init__(self, script: str, *options: str) -> None:
@@ -65,14 +68,14 @@ def test_what_a_program_leaves_behind_is_killed_when_it_ends(leashed) -> None:
 
 
 def test_a_stop_becomes_the_programs_own_signal(leashed) -> None:
-    tree = leashed("trap 'exit 7' INT; sleep 1000 & wait", "--stop", str(int(signal.SIGINT)))
+    tree = leashed("trap 'exit 7' INT; " + WAITING, "--stop", str(int(signal.SIGINT)))
     assert tree.has(3)
     tree.leash.terminate()
     assert tree.leash.wait(5) == 7
 
 
 def test_an_orphan_gets_its_own_signal_first(leashed) -> None:
-    tree = leashed("trap 'exit 5' QUIT; sleep 1000 & wait", "--orphan", str(int(signal.SIGQUIT)))
+    tree = leashed("trap 'exit 5' QUIT; " + WAITING, "--orphan", str(int(signal.SIGQUIT)))
     assert tree.has(3)
     tree.let_go()
     assert tree.leash.wait(5) == 5

@@ -1,0 +1,179 @@
+"""Journeys of a person through the page, in a real Chromium against the real stack."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.e2e import chromium
+from tests.e2e.conftest import EXAMPLES, Stack
+from tests.e2e.wait import wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
+
+TRAIN_MS = 400_000
+DEPLOY_MS = 300_000
+SETTINGS = {"max_steps": 4, "batch_size": 2, "eval_every": 2, "checkpoint_every": 2, "n_samples": 1}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    folder = chromium.install()
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(
+            executable_path=folder / "chromium",
+            args=chromium.QUIET,
+            env=chromium.environment(folder),
+        )
+
+
+def is_wrong(said: ConsoleMessage) -> bool:
+    """The browser logs each answer above 399 as well, which the page may well expect."""
+    return said.type == "error" and not said.text.startswith("Failed to load resource")
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A signed-in page; what went wrong in it fails the test, whatever was looked at."""
+    # Without one, this build of Chromium calls its language something that `Intl` refuses.
+    context = browser.new_context(base_url=stack.running["url"], locale="en-GB")
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if is_wrong(said) else None)
+    with stack.http() as http:
+        page.goto(http.post("/v1/session/links").json()["path"])
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def upload(page: Page, path: Path) -> None:
+    page.get_by_role("link", name="Files").click()
+    page.locator("input[type=file]").set_input_files(path)
+    page.get_by_role("link", name=path.name).first.click()
+    expect(page.get_by_text(re.compile(r"accepted|usable|can be used"))).to_be_visible()
+    page.get_by_role("link", name="Train on this file").click()
+
+
+def start(page: Page, base: str, settings: dict[str, int]) -> str:
+    """Fill the form and start; return the job's id."""
+    page.get_by_label("Base model").select_option(base)
+    for name, value in settings.items():
+        field = page.get_by_label(name, exact=True)
+        field.evaluate("node => { const d = node.closest('details'); if (d) d.open = true }")
+        field.fill(str(value))
+    page.get_by_role("button", name="Start the run").click()
+    expect(page).to_have_url(re.compile("/jobs/ftjob-"), timeout=30_000)
+    return page.url.rpartition("/")[2].partition("?")[0]
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong by WCAG A and AA on the page as it is drawn."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(chromium.axe_source())
+    found = page.evaluate(
+        "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+    )
+    return [f"{page.url}: {item['id']}: {item['nodes'][0]['html']}" for item in found["violations"]]
+
+
+@pytest.mark.engine
+def test_from_a_file_to_a_vote(page: Page, stack: Stack, base: str, tmp_path: Path):
+    path = tmp_path / "page-pairs.jsonl"
+    path.write_text("".join((EXAMPLES / "short-answers.jsonl").open().readlines()[:16]))
+    upload(page, path)
+    job_id = start(page, base, SETTINGS)
+
+    # The curve is there before the run has ended.
+    divergence = page.get_by_role("figure", name=re.compile("chosen and rejected", re.IGNORECASE))
+    expect(divergence.first).to_be_visible(timeout=TRAIN_MS)
+    with stack.http() as http:
+        assert http.get(f"/v1/fine_tuning/jobs/{job_id}").json()["status"] == "running"
+    expect(page.get_by_role("link", name="Talk to both models")).to_be_visible(timeout=TRAIN_MS)
+    page.reload()
+    expect(divergence.first).to_be_visible()
+
+    page.get_by_role("link", name="Talk to both models").click()
+    for _ in range(2):
+        deploy = page.get_by_role("button", name="Deploy", exact=False)
+        if deploy.count():
+            deploy.first.click()
+    both_ready = page.get_by_text("Ready. What answers is shown")
+    expect(both_ready).to_have_count(2, timeout=DEPLOY_MS)
+    page.get_by_label("Message to both models").fill("Name one colour.")
+    page.keyboard.press("Enter")
+    better = page.get_by_role("button", name="A is better")
+    expect(better).to_be_enabled(timeout=120_000)
+    for side in "AB":
+        assert page.get_by_role("article", name=f"Answer of {side}").inner_text().strip()
+    expect(page.get_by_text("Attested")).to_have_count(2)
+    better.click()
+    expect(page.get_by_text("Your vote is stored")).to_be_visible()
+    with stack.http() as http:
+        vote = http.get("/v1/votes").json()["data"][0]
+    assert vote["choice"] == "a"
+    assert vote["sides"][0]["model"] == base
+    assert all(side["text"] for side in vote["sides"])
+
+
+def test_a_run_is_cancelled_from_its_page_and_a_reload_keeps_the_view(
+    page: Page, stack: Stack, tiny: str, tmp_path: Path
+):
+    upload(page, EXAMPLES / "short-answers.jsonl")
+    job_id = start(page, tiny, {"max_steps": 100_000, "n_samples": 0})
+    page.get_by_role("link", name="config", exact=True).click()
+    expect(page).to_have_url(re.compile("tab=config"))
+    page.reload()
+    expect(page.get_by_text("learning_rate").first).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the run").click()
+
+    def cancelled() -> bool:
+        with stack.http() as http:
+            return http.get(f"/v1/fine_tuning/jobs/{job_id}").json()["status"] == "cancelled"
+
+    wait_for(cancelled, 60, stack.logs)
+    expect(page.get_by_text("cancelled").first).to_be_visible(timeout=10_000)
+
+
+def test_a_session_that_ended_comes_back_to_the_same_view(page: Page, stack: Stack):
+    page.goto("/files?limit=1")
+    page.context.clear_cookies()
+    page.goto("/deployments")
+    expect(page.get_by_role("heading", name="Sign in to Oddsmith")).to_be_visible()
+    page.get_by_label("API key").fill(stack.running["api_key"])
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/deployments$"))
+    expect(page.get_by_role("heading", name="Deployments")).to_be_visible()
+
+
+def test_no_room_has_a_barrier(page: Page, stack: Stack, tiny: str):
+    """axe, in both themes, on a desk and on a phone."""
+    with stack.http() as http:
+        job_ids = [job["id"] for job in http.get("/v1/fine_tuning/jobs").json()["data"]]
+        file_ids = [file["id"] for file in http.get("/v1/files").json()["data"]]
+    rooms = ["/jobs", "/jobs/new", "/files", "/playground", "/deployments", "/keys", "/nowhere"]
+    rooms += [f"/files/{file_id}" for file_id in file_ids[:1]]
+    rooms += [f"/jobs/compare?ids={','.join(job_ids[:2])}"] if len(job_ids) > 1 else []
+    tabs = ("curves", "pairs", "samples", "checkpoints", "events", "config")
+    rooms += [f"/jobs/{job_id}?tab={tab}" for job_id in job_ids[:1] for tab in tabs]
+    found = []
+    for theme in ("light", "dark"):
+        page.evaluate(f"localStorage.setItem('theme', {json.dumps(theme)})")
+        for width, height in ((1280, 900), (390, 844)):
+            page.set_viewport_size({"width": width, "height": height})
+            for room in rooms:
+                page.goto(room)
+                page.wait_for_load_state(
+                    "networkidle", timeout=5_000
+                ) if "job" not in room else None
+                page.get_by_role("heading", level=1).wait_for()
+                found += violations(page)
+                over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                found += [f"{room} is {over} px too wide at {width}"] if over > 0 else []
+    assert found == []

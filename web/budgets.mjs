@@ -1,0 +1,53 @@
+// What each room of the page weighs, gzipped, against its budget: `npm run budgets`, after a build.
+// A room is its own code and what only it needs; the shell is what every page loads first.
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+
+const KB = 1000;
+const BUDGETS = { shell: 115, charts: 30, jobs: 40, playground: 65, css: 10 };
+
+const dist = new URL("./dist/", import.meta.url);
+const manifest = JSON.parse(readFileSync(new URL(".vite/manifest.json", dist), "utf8"));
+const weigh = (file) => gzipSync(readFileSync(new URL(file, dist)), { level: 9 }).length;
+
+/** The chunks that load with one, itself included. */
+function closure(key, found = new Set()) {
+  if (found.has(key)) return found;
+  found.add(key);
+  for (const child of manifest[key].imports ?? []) closure(child, found);
+  return found;
+}
+
+const keysOf = (folder) =>
+  Object.keys(manifest).filter((key) => key.startsWith(`src/features/${folder}/`));
+const shell = closure("index.html");
+const holds = (key, text) => readFileSync(new URL(manifest[key].file, dist), "utf8").includes(text);
+const charts = new Set(Object.keys(manifest).filter((key) => holds(key, "u-over")));
+
+/** What one page of a room adds to the shell, at most; charts count apart. */
+function room(folder) {
+  const pages = keysOf(folder).map((key) =>
+    [...closure(key)]
+      .filter((chunk) => !shell.has(chunk) && !charts.has(chunk))
+      .reduce((sum, chunk) => sum + weigh(manifest[chunk].file), 0),
+  );
+  return Math.max(...pages);
+}
+
+const sum = (files) => [...files].reduce((total, file) => total + weigh(file), 0);
+const found = {
+  shell: sum([...shell].map((key) => manifest[key].file)),
+  charts: sum([...charts].map((key) => manifest[key].file)),
+  jobs: room("jobs"),
+  playground: room("playground"),
+  css: sum(new Set(Object.values(manifest).flatMap((chunk) => chunk.css ?? []))),
+};
+
+let missed = 0;
+for (const [name, budget] of Object.entries(BUDGETS)) {
+  const size = found[name] / KB;
+  const fits = size <= budget;
+  missed += fits ? 0 : 1;
+  console.log(`${fits ? "✓" : "✗"} ${name.padEnd(10)} ${size.toFixed(1).padStart(6)} of ${budget} kB`);
+}
+process.exitCode = missed ? 1 : 0;

@@ -1,0 +1,12 @@
+import { Link } from "@tanstack/react-router";
+import { Page } from "@/components/page";
+
+export function NotFound() {
+  return (
+    <Page title="No such page">
+      <p>
+        Nothing is at this address. <Link to="/jobs">Go to the runs</Link>.
+      </p>
+    </Page>
+  );
+}

@@ -1,0 +1,127 @@
+/** Every view is a permalink: what a page shows stands in its path and search. Pages load lazily. */
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+} from "@tanstack/react-router";
+import { NotFound } from "@/app/not-found";
+import { Shell } from "@/app/shell";
+import { ErrorPanel } from "@/components/error-panel";
+import { parseSearch, stringifySearch, strings } from "@/lib/search";
+
+const root = createRootRoute({
+  notFoundComponent: NotFound,
+  errorComponent: ({ error, reset }) => <ErrorPanel error={error} retry={reset} />,
+});
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: strings("next", "token"),
+  component: lazyRouteComponent(() => import("@/features/session/sign-in-page"), "SignInPage"),
+});
+
+const shell = createRoute({ getParentRoute: () => root, id: "shell", component: Shell });
+
+const home = createRoute({
+  getParentRoute: () => shell,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/jobs" });
+  },
+});
+
+const files = createRoute({
+  getParentRoute: () => shell,
+  path: "/files",
+  component: lazyRouteComponent(() => import("@/features/files/files-page"), "FilesPage"),
+});
+const file = createRoute({
+  getParentRoute: () => shell,
+  path: "/files/$fileId",
+  validateSearch: strings("offset", "code"),
+  component: lazyRouteComponent(() => import("@/features/files/file-page"), "FilePage"),
+});
+
+const jobs = createRoute({
+  getParentRoute: () => shell,
+  path: "/jobs",
+  validateSearch: strings("q", "sort", "select"),
+  component: lazyRouteComponent(() => import("@/features/jobs/jobs-page"), "JobsPage"),
+});
+const newJob = createRoute({
+  getParentRoute: () => shell,
+  path: "/jobs/new",
+  validateSearch: strings("file", "model", "from"),
+  component: lazyRouteComponent(() => import("@/features/jobs/new-job-page"), "NewJobPage"),
+});
+const compareJobs = createRoute({
+  getParentRoute: () => shell,
+  path: "/jobs/compare",
+  validateSearch: strings("ids", "x"),
+  component: lazyRouteComponent(() => import("@/features/jobs/compare-page"), "ComparePage"),
+});
+const job = createRoute({
+  getParentRoute: () => shell,
+  path: "/jobs/$jobId",
+  validateSearch: strings("tab", "x0", "x1", "line", "step"),
+  component: lazyRouteComponent(() => import("@/features/jobs/job-page"), "JobPage"),
+});
+
+const playground = createRoute({
+  getParentRoute: () => shell,
+  path: "/playground",
+  validateSearch: strings("a", "b", "job", "line"),
+  component: lazyRouteComponent(
+    () => import("@/features/playground/playground-page"),
+    "PlaygroundPage",
+  ),
+});
+
+const deployments = createRoute({
+  getParentRoute: () => shell,
+  path: "/deployments",
+  component: lazyRouteComponent(
+    () => import("@/features/deployments/deployments-page"),
+    "DeploymentsPage",
+  ),
+});
+const keys = createRoute({
+  getParentRoute: () => shell,
+  path: "/keys",
+  component: lazyRouteComponent(() => import("@/features/api-keys/api-keys-page"), "ApiKeysPage"),
+});
+
+const routeTree = root.addChildren([
+  signIn,
+  shell.addChildren([
+    home,
+    files,
+    file,
+    jobs,
+    newJob,
+    compareJobs,
+    job,
+    playground,
+    deployments,
+    keys,
+  ]),
+]);
+
+export function createAppRouter() {
+  return createRouter({
+    routeTree,
+    defaultPreload: "intent",
+    scrollRestoration: true,
+    parseSearch,
+    stringifySearch,
+  });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createAppRouter>;
+  }
+}

@@ -1,0 +1,71 @@
+import { Link, Outlet } from "@tanstack/react-router";
+import { FileText, KeyRound, LineChart, MessagesSquare, Moon, Server, Sun } from "lucide-react";
+import { useState } from "react";
+import { Button } from "@/components/ui/button";
+import { SessionMenu } from "@/features/session/session-menu";
+
+const ROOMS = [
+  { to: "/jobs", name: "Runs", Icon: LineChart },
+  { to: "/files", name: "Files", Icon: FileText },
+  { to: "/playground", name: "Playground", Icon: MessagesSquare },
+  { to: "/deployments", name: "Deployments", Icon: Server },
+  { to: "/keys", name: "Keys", Icon: KeyRound },
+] as const;
+
+/** The frame around every page: a rail on a desk, a bar at the bottom of a phone. */
+export function Shell() {
+  return (
+    <div className="flex min-h-dvh flex-col md:flex-row">
+      <a
+        href="#content"
+        className="sr-only focus:not-sr-only focus:absolute focus:z-10 focus:bg-surface focus:p-2"
+      >
+        Skip to content
+      </a>
+      <div className="flex items-center gap-4 border-b border-line bg-surface px-4 py-2 md:sticky md:top-0 md:h-dvh md:w-52 md:shrink-0 md:flex-col md:items-stretch md:border-r md:border-b-0 md:p-4">
+        <Link to="/jobs" className="flex items-center gap-2 font-semibold">
+          <img src="/favicon.svg" alt="" width={20} height={20} />
+          Oddsmith
+        </Link>
+        <nav
+          aria-label="Rooms"
+          className="fixed inset-x-0 bottom-0 z-10 flex border-t border-line bg-surface md:static md:flex-col md:gap-1 md:border-t-0"
+        >
+          {ROOMS.map(({ to, name, Icon }) => (
+            <Link
+              key={to}
+              to={to}
+              className="flex min-h-12 flex-1 flex-col items-center justify-center gap-0.5 text-xs text-muted hover:text-ink data-[status=active]:text-accent md:min-h-9 md:flex-none md:flex-row md:justify-start md:gap-3 md:rounded-md md:px-2 md:text-base md:data-[status=active]:bg-bg md:data-[status=active]:font-medium"
+            >
+              <Icon aria-hidden="true" size={16} />
+              {name}
+            </Link>
+          ))}
+        </nav>
+        <div className="ml-auto flex items-center gap-1 md:mt-auto md:ml-0 md:flex-col md:items-stretch">
+          <SessionMenu />
+          <ThemeSwitch />
+        </div>
+      </div>
+      <main id="content" tabIndex={-1} className="min-w-0 flex-1 pb-16 md:pb-0">
+        <Outlet />
+      </main>
+    </div>
+  );
+}
+
+function ThemeSwitch() {
+  const [theme, setTheme] = useState(document.documentElement.dataset.theme);
+  const other = theme === "dark" ? "light" : "dark";
+  const change = () => {
+    document.documentElement.dataset.theme = other;
+    localStorage.setItem("theme", other);
+    setTheme(other);
+  };
+  return (
+    <Button look="quiet" small onClick={change} aria-label={`Use the ${other} theme`}>
+      {theme === "dark" ? <Sun size={16} /> : <Moon size={16} />}
+      <span className="hidden md:inline">{other === "dark" ? "Dark" : "Light"} theme</span>
+    </Button>
+  );
+}

@@ -1,0 +1,44 @@
+import { type ReactNode, useEffect } from "react";
+
+/** A page: its title as heading and in the tab, its actions, its content. */
+export function Page(props: {
+  title: string;
+  heading?: ReactNode;
+  lead?: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+}) {
+  useEffect(() => {
+    document.title = `${props.title} · Oddsmith`;
+  }, [props.title]);
+  return (
+    <div className="mx-auto flex w-full max-w-[1400px] flex-col gap-4 p-4 md:p-6">
+      <header className="flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
+        <div className="min-w-0">
+          <h1 className="text-title font-semibold break-words">{props.heading ?? props.title}</h1>
+          {props.lead && <div className="mt-1 text-muted">{props.lead}</div>}
+        </div>
+        {props.actions && <div className="flex flex-wrap gap-2">{props.actions}</div>}
+      </header>
+      {props.children}
+    </div>
+  );
+}
+
+/** Where nothing is yet: what it would be, and the one thing to do. */
+export function Empty({ children }: { children: ReactNode }) {
+  return (
+    <div className="rounded-lg border border-dashed border-line p-8 text-center text-muted">
+      {children}
+    </div>
+  );
+}
+
+/** While something loads: said to a screen reader, quiet to the eye. */
+export function Loading({ what = "Loading" }: { what?: string }) {
+  return (
+    <p role="status" className="p-4 text-muted">
+      {what} …
+    </p>
+  );
+}

@@ -1,0 +1,131 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useEffect, useId, useRef, useState } from "react";
+import { CopyButton } from "@/components/copy-button";
+import { ErrorPanel } from "@/components/error-panel";
+import { Button } from "@/components/ui/button";
+import { Card } from "@/components/ui/card";
+import { Field, inputClass } from "@/components/ui/field";
+import { createKey, keysQuery } from "@/features/api-keys/api";
+import { ApiError, type Schema } from "@/lib/api";
+
+type Scope = Schema<"Scope">;
+
+// A wider scope brings the narrower ones with it, so there is one choice and not three.
+const SCOPES: { scope: Scope; name: string; what: string }[] = [
+  { scope: "read", name: "Read", what: "look at files, runs, models and deployments, and chat" },
+  { scope: "write", name: "Write", what: "also upload, train, deploy and delete" },
+  { scope: "admin", name: "Admin", what: "also register models and manage keys" },
+];
+
+export function CreateKey() {
+  const queries = useQueryClient();
+  const [name, setName] = useState("");
+  const [scope, setScope] = useState<Scope>("write");
+  const create = useMutation({
+    mutationFn: () => createKey({ name: name.trim(), scopes: [scope] }),
+    onSuccess: () => {
+      setName("");
+      return queries.invalidateQueries(keysQuery);
+    },
+    // The answer holds the key's text, which is to be nowhere once this page is left.
+    gcTime: 0,
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    create.mutate();
+  };
+  const { error } = create;
+  const isAboutName = error instanceof ApiError && error.param === "name";
+  return (
+    <Card title="New key">
+      <form className="flex flex-col gap-4" onSubmit={submit}>
+        <Field
+          label="Name"
+          hint="Who or what will use it, such as “nightly eval”."
+          error={isAboutName ? error.message : null}
+        >
+          {(control) => (
+            <input
+              {...control}
+              required
+              maxLength={100}
+              autoComplete="off"
+              className={inputClass}
+              value={name}
+              onChange={(event) => setName(event.target.value)}
+            />
+          )}
+        </Field>
+        <fieldset className="flex flex-col gap-2">
+          <legend className="mb-1 font-medium">It may</legend>
+          {SCOPES.map((each) => (
+            <ScopeChoice
+              key={each.scope}
+              {...each}
+              isChosen={scope === each.scope}
+              onChoose={() => setScope(each.scope)}
+            />
+          ))}
+        </fieldset>
+        {error && !isAboutName && <ErrorPanel error={error} />}
+        <Button type="submit" look="primary" className="self-start" disabled={create.isPending}>
+          {create.isPending ? "Creating …" : "Create the key"}
+        </Button>
+      </form>
+      {create.data && <Created created={create.data} onSaved={create.reset} />}
+    </Card>
+  );
+}
+
+function ScopeChoice(props: {
+  scope: Scope;
+  name: string;
+  what: string;
+  isChosen: boolean;
+  onChoose: () => void;
+}) {
+  const id = useId();
+  return (
+    <div className="flex items-start gap-2">
+      <input
+        type="radio"
+        id={id}
+        name="scope"
+        value={props.scope}
+        className="mt-0.5 size-4 accent-accent"
+        checked={props.isChosen}
+        onChange={props.onChoose}
+      />
+      <label htmlFor={id}>
+        <span className="font-medium">{props.name}</span>
+        <span className="text-muted">: {props.what}</span>
+      </label>
+    </div>
+  );
+}
+
+function Created(props: { created: Schema<"CreatedApiKey">; onSaved: () => void }) {
+  const { key, name } = props.created;
+  const panel = useRef<HTMLDivElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each new key is shown and read out.
+  useEffect(() => panel.current?.focus(), [key]);
+  return (
+    <section
+      ref={panel}
+      tabIndex={-1}
+      aria-label={`The new key ${name}`}
+      className="mt-4 rounded-lg border border-accent p-3"
+    >
+      <p>
+        This is the key <strong>{name}</strong>. It is shown this once: copy it now.
+      </p>
+      <p className="my-2 flex items-center gap-2">
+        <code className="min-w-0 rounded-md bg-bg px-2 py-1 font-mono break-all">{key}</code>
+        <CopyButton text={key} what="the key" />
+      </p>
+      <Button small onClick={props.onSaved}>
+        I have saved it
+      </Button>
+    </section>
+  );
+}

@@ -1,0 +1,44 @@
+import { TriangleAlert } from "lucide-react";
+import { CopyButton } from "@/components/copy-button";
+import type { Schema } from "@/lib/api";
+import { number } from "@/lib/format";
+
+type Parity = Schema<"Parity">;
+
+/** The proof that the engine serves what was trained, in words. */
+export function Certificate({ parity }: { parity: Parity }) {
+  return (
+    <div className="flex flex-col gap-1">
+      <ul className="flex flex-col gap-1">
+        <li>
+          {parity.token_ids_equal
+            ? "The engine and the trainer read the same token ids."
+            : "The engine and the trainer read different token ids."}
+        </li>
+        <li>
+          Largest log-prob difference of a token: {nats(parity.max_logprob_diff)}; on average{" "}
+          {nats(parity.mean_logprob_diff)}.
+        </li>
+        <li className="flex flex-wrap items-center gap-x-1">
+          Weights sha256{" "}
+          <code className="font-mono" title={parity.weights_sha256}>
+            {parity.weights_sha256.slice(0, 12)}…
+          </code>
+          <CopyButton text={parity.weights_sha256} what="the sha256 of the weights" />
+        </li>
+      </ul>
+      {parity.equal_to_base && (
+        <p className="flex items-start gap-2 font-medium">
+          <TriangleAlert aria-hidden="true" size={16} className="mt-0.5 shrink-0 text-rejected" />
+          It answers exactly as its base does: the training changed nothing that shows.
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** Differences are often far below a hundredth, where rounding would say that there is none. */
+function nats(value: number): string {
+  if (value === 0) return "none";
+  return value < 0.0001 ? "under 0.0001 nats" : `${number(value, 4)} nats`;
+}

@@ -1,0 +1,30 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Button } from "@/components/ui/button";
+import { deploy } from "@/features/deployments/api";
+import { deploymentsQuery } from "@/lib/queries";
+
+/** Asks for a model to be served, and says beside the button why it can't be. */
+export function DeployButton({ model, children }: { model: string; children: string }) {
+  const queries = useQueryClient();
+  const asking = useMutation({
+    mutationFn: () => deploy(model),
+    onSuccess: () => queries.invalidateQueries(deploymentsQuery),
+  });
+  return (
+    <>
+      <Button
+        small
+        aria-label={children.includes(model) ? undefined : `${children} ${model}`}
+        disabled={asking.isPending}
+        onClick={() => asking.mutate()}
+      >
+        {children}
+      </Button>
+      {asking.error && (
+        <p role="alert" className="basis-full text-sm text-rejected">
+          {asking.error.message}
+        </p>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,72 @@
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import * as z from "zod/mini";
+import { ApiError, client, errorOf, take } from "@/lib/api";
+
+export const PURPOSE = "fine-tune";
+export const PAIRS_A_PAGE = 10;
+
+const Messages = z.array(z.object({ role: z.string(), content: z.string() }));
+const PairRow = z.object({
+  line: z.number(),
+  prompt: Messages,
+  chosen: Messages,
+  /** Rows with a single answer have none. */
+  rejected: z.nullable(Messages),
+});
+export type Message = z.infer<typeof Messages>[number];
+export type PairRow = z.infer<typeof PairRow>;
+
+export const fileQuery = (fileId: string) =>
+  queryOptions({
+    queryKey: ["files", "one", fileId],
+    queryFn: ({ signal }) =>
+      take(client.GET("/v1/files/{file_id}", { params: { path: { file_id: fileId } }, signal })),
+    refetchInterval: ({ state }) => (state.data?.status === "uploaded" ? 1_000 : false),
+  });
+
+export const pairsQuery = (fileId: string, offset: number) =>
+  queryOptions({
+    queryKey: ["files", "rows", fileId, offset],
+    queryFn: async ({ signal }) => {
+      const answer = await take(
+        client.GET("/v1/files/{file_id}/rows", {
+          params: { path: { file_id: fileId }, query: { offset, limit: PAIRS_A_PAGE } },
+          signal,
+        }),
+      );
+      return { pairs: z.array(PairRow).parse(answer.data), total: answer.total };
+    },
+    placeholderData: keepPreviousData,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export const deleteFile = (fileId: string) =>
+  take(client.DELETE("/v1/files/{file_id}", { params: { path: { file_id: fileId } } }));
+
+/** Send a file. `fetch` tells nothing of how much of a body is sent, so this is the older way. */
+export function sendFile(
+  file: File,
+  signal: AbortSignal,
+  onSent: (share: number) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.upload.onprogress = ({ loaded, total }) => onSent(total > 0 ? loaded / total : 0);
+    request.upload.onload = () => onSent(1);
+    request.onload = async () => {
+      const { status, responseText } = request;
+      if (status >= 200 && status < 300) return resolve();
+      const headers = { "x-request-id": request.getResponseHeader("x-request-id") ?? "" };
+      reject(await errorOf(new Response(responseText, { status, headers })));
+    };
+    request.onerror = () =>
+      reject(new ApiError(0, "The connection broke off before the whole file had arrived."));
+    request.onabort = () => reject(new ApiError(0, "The upload was stopped."));
+    signal.addEventListener("abort", () => request.abort());
+    const form = new FormData();
+    form.append("purpose", PURPOSE);
+    form.append("file", file);
+    request.open("POST", "/v1/files");
+    request.send(form);
+  });
+}

@@ -1,0 +1,88 @@
+import { type ReactNode, useState } from "react";
+import { Button } from "@/components/ui/button";
+import { WordDiff } from "@/components/word-diff";
+import type { Message, PairRow } from "@/features/files/api";
+import { cx } from "@/lib/cx";
+import { number } from "@/lib/format";
+import { visible } from "@/lib/visible-text";
+
+// A row may hold megabytes; drawing ten of them at once would freeze the page.
+const CUT = 2_000;
+
+/** A prompt with its two answers side by side, each with the words that only it has marked. */
+export function PairView({ pair, isMarked }: { pair: PairRow; isMarked: boolean }) {
+  const [isWhole, setWhole] = useState(false);
+  const prompt = textOf(pair.prompt, "user");
+  const chosen = textOf(pair.chosen, "assistant");
+  const rejected = pair.rejected && textOf(pair.rejected, "assistant");
+  const longest = Math.max(prompt.length, chosen.length, rejected?.length ?? 0);
+  const cut = (text: string) =>
+    visible(isWhole || text.length <= CUT ? text : `${text.slice(0, CUT)} …`);
+  const side = (text: string, show: "from" | "to") =>
+    isMarked && rejected !== null ? (
+      <WordDiff from={cut(rejected)} to={cut(chosen)} show={show} />
+    ) : (
+      cut(text)
+    );
+  return (
+    <article
+      aria-label={`Pair of line ${pair.line}`}
+      className="flex flex-col gap-3 rounded-lg border border-line bg-bg p-3"
+    >
+      <div>
+        <p className="mb-1 flex justify-between gap-2 text-sm text-muted">
+          <span className="font-medium">Prompt</span>
+          <span>line {number(pair.line)}</span>
+        </p>
+        <p className="break-words whitespace-pre-wrap">{cut(prompt)}</p>
+      </div>
+      <div className={cx("grid gap-3", rejected !== null && "md:grid-cols-2")}>
+        <Answer name={rejected === null ? "Answer" : "Chosen"} text={chosen}>
+          {side(chosen, "to")}
+        </Answer>
+        {rejected !== null && (
+          <Answer name="Rejected" text={rejected}>
+            {side(rejected, "from")}
+          </Answer>
+        )}
+      </div>
+      {longest > CUT && (
+        <Button small className="self-start" onClick={() => setWhole(!isWhole)}>
+          {isWhole ? "Show less" : `Show all, up to ${number(longest)} characters`}
+        </Button>
+      )}
+    </article>
+  );
+}
+
+function Answer(props: { name: string; text: string; children: ReactNode }) {
+  const isRejected = props.name === "Rejected";
+  return (
+    <div
+      className={cx(
+        "min-w-0 rounded-md border border-line border-l-2 bg-surface p-3",
+        isRejected ? "border-l-rejected [border-left-style:dashed]" : "border-l-chosen",
+      )}
+    >
+      <p className="mb-1 flex justify-between gap-2 text-sm">
+        <span className={cx("font-medium", isRejected ? "text-rejected" : "text-chosen")}>
+          {props.name}
+        </span>
+        <span className="text-muted">{words(props.text)}</span>
+      </p>
+      <p className="break-words whitespace-pre-wrap">{props.children}</p>
+    </div>
+  );
+}
+
+function words(text: string): string {
+  const count = text.match(/\S+/g)?.length ?? 0;
+  return count === 1 ? "1 word" : `${number(count)} words`;
+}
+
+/** One message said by whom one expects is its text; else each is named. */
+function textOf(messages: Message[], expected: string): string {
+  const [first] = messages;
+  if (messages.length === 1 && first?.role === expected) return first.content;
+  return messages.map(({ role, content }) => `[${role}]\n${content}`).join("\n\n");
+}

@@ -1,0 +1,135 @@
+import { getRouteApi } from "@tanstack/react-router";
+import { Button } from "@/components/ui/button";
+import { Card } from "@/components/ui/card";
+import { Cell, Row, Table } from "@/components/ui/table";
+import { reasonInWords, shapeInWords } from "@/features/files/words";
+import type { Schema } from "@/lib/api";
+import { number } from "@/lib/format";
+
+const route = getRouteApi("/shell/files/$fileId");
+
+type FileReport = Schema<"FileReport">;
+
+/** What the check of a file found, in sentences, and each row that it left out. */
+export function Report({ report }: { report: FileReport }) {
+  return (
+    <Card title="Report">
+      <div className="flex flex-col gap-4">
+        <div className="flex flex-col gap-1">
+          <p>{verdict(report)}</p>
+          <Shapes report={report} />
+        </div>
+        {report.findings.length > 0 && <Findings report={report} />}
+      </div>
+    </Card>
+  );
+}
+
+export function verdict({ rows, accepted }: Pick<FileReport, "rows" | "accepted">): string {
+  if (rows === 0) return "The file holds no row.";
+  if (accepted === 0) return `None of its ${number(rows)} rows can be used.`;
+  if (accepted === rows)
+    return rows === 1 ? "Its one row can be used." : `All ${number(rows)} rows can be used.`;
+  const dropped = rows - accepted;
+  const were = dropped === 1 ? "1 was" : `${number(dropped)} were`;
+  return `${number(accepted)} of ${number(rows)} rows can be used; ${were} dropped.`;
+}
+
+function Shapes({ report: { shape, shapes } }: { report: FileReport }) {
+  if (shape === null) return null;
+  const found = Object.entries(shapes).sort((a, b) => b[1] - a[1]);
+  return (
+    <>
+      {found.length === 1 ? (
+        <p>
+          Detected shape: {shapeInWords(shape)} (<code className="font-mono">{shape}</code>).
+        </p>
+      ) : (
+        <>
+          <p>Several shapes were detected:</p>
+          <ul className="list-disc pl-6">
+            {found.map(([name, count]) => (
+              <li key={name}>
+                {number(count)} × {shapeInWords(name)} (<code className="font-mono">{name}</code>)
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      {"messages" in shapes && (
+        <p>
+          {found.length === 1
+            ? "They have no rejected answer, so they suit supervised tuning and not ORPO."
+            : "Those with one answer have no rejected one: ORPO leaves them out."}
+        </p>
+      )}
+    </>
+  );
+}
+
+function Findings({ report }: { report: FileReport }) {
+  const { code = null } = route.useSearch();
+  const navigate = route.useNavigate();
+  const setCode = (code: string | null) =>
+    navigate({ search: (search) => ({ ...search, code: code ?? undefined }), resetScroll: false });
+  const reasons = Object.entries(report.dropped).sort((a, b) => b[1] - a[1]);
+  const total = report.rows - report.accepted;
+  const shown = report.findings.filter((finding) => code === null || finding.code === code);
+  const isCut = report.findings.length < total;
+  return (
+    <>
+      <fieldset className="flex flex-wrap gap-2">
+        <legend className="mb-2 font-medium">Dropped rows, by reason</legend>
+        <Filter name="All" count={total} isOn={code === null} onChoose={() => setCode(null)} />
+        {reasons.map(([reason, count]) => (
+          <Filter
+            key={reason}
+            name={reasonInWords(reason)}
+            count={count}
+            isOn={code === reason}
+            onChoose={() => setCode(reason)}
+          />
+        ))}
+      </fieldset>
+      {isCut && (
+        <p className="text-muted">
+          The first {number(report.findings.length)} are listed
+          {shown.length === 0 ? "; none of them has this reason." : "."}
+        </p>
+      )}
+      {shown.length > 0 && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: without it a keyboard can't scroll here.
+        <section tabIndex={0} aria-label="Findings" className="max-h-96 overflow-y-auto">
+          <Table caption="Findings by line" columns={["Line", "Reason", "What was found"]}>
+            {shown.map((finding) => (
+              <Row key={`${finding.line}:${finding.column}:${finding.code}`}>
+                <Cell label="Line" className="md:whitespace-nowrap">
+                  {number(finding.line)}
+                  {finding.column !== null && (
+                    <span className="text-muted">, column {number(finding.column)}</span>
+                  )}
+                </Cell>
+                <Cell label="Reason">{reasonInWords(finding.code)}</Cell>
+                <Cell label="Found">{finding.message}</Cell>
+              </Row>
+            ))}
+          </Table>
+        </section>
+      )}
+    </>
+  );
+}
+
+function Filter(props: { name: string; count: number; isOn: boolean; onChoose: () => void }) {
+  return (
+    <Button
+      small
+      aria-pressed={props.isOn}
+      className="aria-pressed:border-accent aria-pressed:text-accent"
+      onClick={props.onChoose}
+    >
+      {props.isOn && <span aria-hidden="true">✓</span>}
+      {props.name} {number(props.count)}
+    </Button>
+  );
+}

@@ -1,0 +1,108 @@
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { Download } from "lucide-react";
+import type { ReactNode } from "react";
+import { CopyButton } from "@/components/copy-button";
+import { ErrorPanel } from "@/components/error-panel";
+import { Loading, Page } from "@/components/page";
+import { buttonClass } from "@/components/ui/button";
+import { fileQuery, PURPOSE } from "@/features/files/api";
+import { DeleteFile } from "@/features/files/components/delete-file";
+import { FileState } from "@/features/files/components/file-state";
+import { Pairs } from "@/features/files/components/pairs";
+import { Report } from "@/features/files/components/report";
+import type { Schema } from "@/lib/api";
+import { ago, bytes, moment } from "@/lib/format";
+import { fileReportQuery } from "@/lib/queries";
+
+const route = getRouteApi("/shell/files/$fileId");
+
+export function FilePage() {
+  const { fileId } = route.useParams();
+  const file = useQuery(fileQuery(fileId));
+  if (!file.data)
+    return (
+      <Page title="File">
+        {file.error ? (
+          <ErrorPanel error={file.error} retry={() => file.refetch()} />
+        ) : (
+          <Loading what="Loading the file" />
+        )}
+      </Page>
+    );
+  return (
+    <Page
+      title={file.data.filename}
+      lead={<Facts file={file.data} />}
+      actions={<Actions file={file.data} />}
+    >
+      {file.error && <ErrorPanel error={file.error} retry={() => file.refetch()} />}
+      <Content file={file.data} />
+    </Page>
+  );
+}
+
+function Facts({ file }: { file: Schema<"FileObject"> }) {
+  return (
+    <div className="flex flex-wrap items-center gap-x-4 gap-y-1">
+      <FileState status={file.status} />
+      <span>{bytes(file.bytes)}</span>
+      <span title={moment(file.created_at)}>{ago(file.created_at)}</span>
+      <span className="flex min-w-0 items-center font-mono text-sm break-all">
+        {file.id}
+        <CopyButton text={file.id} what="the file's id" />
+      </span>
+    </div>
+  );
+}
+
+function Actions({ file }: { file: Schema<"FileObject"> }) {
+  const navigate = route.useNavigate();
+  return (
+    <>
+      {file.status === "processed" && file.purpose === PURPOSE && (
+        <Link to="/jobs/new" search={{ file: file.id }} className={buttonClass("primary")}>
+          Train on this file
+        </Link>
+      )}
+      <a
+        href={`/v1/files/${encodeURIComponent(file.id)}/content`}
+        download={file.filename}
+        className={buttonClass()}
+      >
+        <Download aria-hidden="true" size={16} />
+        Download
+      </a>
+      <DeleteFile
+        fileId={file.id}
+        filename={file.filename}
+        onDeleted={() => navigate({ to: "/files" })}
+      />
+    </>
+  );
+}
+
+/** A file that broke the check has no report, and the reason stands on the file. */
+function NoReport(props: { file: Schema<"FileObject">; error: Error; retry: () => void }) {
+  const reason = props.file.status_details;
+  return reason ? <ErrorPanel error={reason} /> : <ErrorPanel {...props} />;
+}
+
+function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
+  const offset = Math.max(0, Number.parseInt(route.useSearch().offset ?? "", 10) || 0);
+  const isInput = file.purpose === PURPOSE;
+  const report = useQuery({
+    ...fileReportQuery(file.id),
+    enabled: isInput && file.status !== "uploaded",
+  });
+  if (!isInput) return <p>A job left this table of its results. Download it to read it.</p>;
+  if (file.status === "uploaded") return <Loading what="Checking the rows" />;
+  return (
+    <>
+      {report.isPending && <Loading what="Loading the report" />}
+      {report.error && <NoReport file={file} error={report.error} retry={report.refetch} />}
+      {report.data && <Report report={report.data} />}
+      {report.data && report.data.accepted > 0 && <Pairs fileId={file.id} offset={offset} />}
+    </>
+  );
+}

@@ -1,0 +1,38 @@
+/** One upload from the moment it was chosen until the server has it. */
+export type Upload = {
+  id: number;
+  name: string;
+  size: number;
+  /** `storing`: every byte has left, and the server writes them down. */
+  phase: "waiting" | "sending" | "storing" | "failed";
+  /** How much has left, from 0 to 1. */
+  share: number;
+  error: string | null;
+};
+
+export type UploadStep =
+  | { type: "start" }
+  | { type: "sent"; share: number }
+  | { type: "fail"; message: string };
+
+export function advance(upload: Upload, step: UploadStep): Upload {
+  if (upload.phase === "failed") return upload;
+  switch (step.type) {
+    case "start":
+      return { ...upload, phase: "sending", share: 0 };
+    case "sent": {
+      const share = Math.min(1, Math.max(upload.share, step.share));
+      return { ...upload, share, phase: share === 1 ? "storing" : "sending" };
+    }
+    case "fail":
+      return { ...upload, phase: "failed", error: step.message };
+  }
+}
+
+/** Why a file would be refused, said before gigabytes of it are sent. */
+export function refusal({ name, size }: { name: string; size: number }): string | null {
+  if (!/\.jsonl?$/i.test(name))
+    return "Only .jsonl (one JSON object a line) and .json (one array of objects) can be read.";
+  if (size === 0) return "It is empty.";
+  return null;
+}

@@ -1,0 +1,26 @@
+/** What the report's shapes and codes mean, in words. */
+const SHAPES: Record<string, string> = {
+  explicit: "prompt, chosen and rejected",
+  openai: "OpenAI's preference format",
+  implicit: "chosen and rejected conversations that share their beginning",
+  hh_rlhf: "HH-RLHF transcripts",
+  sharegpt: "ShareGPT conversations",
+  ranked: "ranked responses, the best against the worst",
+  messages: "conversations with one answer",
+};
+
+const REASONS: Record<string, string> = {
+  not_a_pair: "not a pair",
+  empty: "empty text",
+  identical: "chosen equals rejected",
+  bad_text: "text with broken characters",
+  bad_json: "not JSON",
+  bad_utf8: "not UTF-8",
+  line_too_long: "row too long",
+  too_deep: "nested too deeply",
+  unknown_container: "unknown kind of file",
+};
+
+export const shapeInWords = (shape: string) => SHAPES[shape] ?? shape.replaceAll("_", " ");
+
+export const reasonInWords = (code: string) => REASONS[code] ?? code.replaceAll("_", " ");

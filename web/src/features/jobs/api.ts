@@ -1,0 +1,85 @@
+/** Fine-tuning jobs over the API: what to ask for, and how long an answer holds. */
+import { type QueryClient, queryOptions } from "@tanstack/react-query";
+import { z } from "zod/mini";
+import { client, errorOf, type Schema, take } from "@/lib/api";
+
+export type Job = Schema<"JobObject">;
+export type JobEvent = Schema<"JobEventObject">;
+export type Checkpoint = Schema<"CheckpointObject">;
+
+const ENDED = new Set(["succeeded", "failed", "cancelled"]);
+
+export const hasEnded = (job: Pick<Job, "status">) => ENDED.has(job.status);
+/** Alive: something will change without a person. */
+export const isAlive = (job: Pick<Job, "status">) => !hasEnded(job) && job.status !== "paused";
+
+const path = (job_id: string) => ({ params: { path: { job_id } } });
+
+export const keys = {
+  list: ["jobs", "list"] as const,
+  job: (id: string) => ["jobs", "one", id] as const,
+  /** All that is measured of a job; invalidating it reloads every chart and table. */
+  results: (id: string) => ["jobs", "results", id] as const,
+};
+
+export const getJob = (id: string) => take(client.GET("/v1/fine_tuning/jobs/{job_id}", path(id)));
+
+export const jobQuery = (id: string) =>
+  queryOptions({ queryKey: keys.job(id), queryFn: () => getJob(id) });
+
+export const checkpointsQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.results(id), "checkpoints"],
+    queryFn: async () => {
+      const query = { limit: 1000 };
+      const page = await take(
+        client.GET("/v1/fine_tuning/jobs/{job_id}/checkpoints", {
+          params: { path: { job_id: id }, query },
+        }),
+      );
+      return page.data;
+    },
+  });
+
+export const listEvents = (id: string, after?: string) =>
+  take(
+    client.GET("/v1/fine_tuning/jobs/{job_id}/events", {
+      params: { path: { job_id: id }, query: { limit: 200, after } },
+    }),
+  );
+
+const Logs = z.object({ text: z.string(), truncated: z.boolean() });
+
+export const logsQuery = (id: string, alive: boolean) =>
+  queryOptions({
+    queryKey: [...keys.results(id), "logs"],
+    queryFn: () => getJson(`/v1/fine_tuning/jobs/${id}/logs?tail_bytes=65536`, Logs),
+    refetchInterval: alive ? 5_000 : false,
+  });
+
+/** Change a job's course and let every view of it know. */
+export async function steer(queries: QueryClient, id: string, verb: "cancel" | "pause" | "resume") {
+  const job = await take(client.POST(`/v1/fine_tuning/jobs/{job_id}/${verb}`, path(id)));
+  queries.setQueryData(keys.job(id), job);
+  queries.invalidateQueries({ queryKey: keys.list });
+}
+
+export const createJob = (body: Schema<"CreateJob">, idempotencyKey: string) =>
+  take(
+    client.POST("/v1/fine_tuning/jobs", {
+      body,
+      params: { header: { "idempotency-key": idempotencyKey } },
+    }),
+  );
+
+export const deploy = (model: string) => take(client.POST("/v1/deployments", { body: { model } }));
+
+/** An answer whose shape the API's document leaves open. */
+export async function getJson<Shape extends z.ZodMiniType>(
+  url: string,
+  shape: Shape,
+): Promise<z.infer<Shape>> {
+  const response = await fetch(url, { credentials: "same-origin" });
+  if (!response.ok) throw await errorOf(response);
+  return shape.parse(await response.json());
+}

@@ -1,0 +1,162 @@
+/** The pictures of an ORPO run: which series each shows, and how. */
+import type { ChartSpec } from "@/components/chart/chart";
+import type { Line, Point } from "@/components/chart/lines";
+import type { Series } from "@/features/jobs/series";
+import { number } from "@/lib/format";
+
+const DASH = [6, 4];
+
+export function chartsOf(series: Series, settings: Record<string, unknown>): ChartSpec[] {
+  const get = (key: string) => series[key] ?? [];
+  const lambda = typeof settings.lambda === "number" ? settings.lambda : null;
+  return [
+    divergence(get),
+    logOdds(get),
+    anatomy(get, lambda),
+    accuracy(get),
+    margins(get),
+    gradients(get, settings.max_grad_norm),
+    speed(get),
+  ].filter((chart) => chart.lines.some((line) => line.points.length > 0));
+}
+
+type Get = (key: string) => Point[];
+type Look = Pick<Line, "colour"> & Partial<Line>;
+
+const trace = (key: string, label: string, points: Point[], look: Look): Line => ({
+  key,
+  label,
+  points,
+  kind: "trace",
+  ...look,
+});
+const dots = (key: string, label: string, points: Point[], look: Look): Line => ({
+  ...trace(key, label, points, look),
+  kind: "dots",
+});
+
+function divergence(get: Get): ChartSpec {
+  return {
+    id: "divergence",
+    title: "Divergence",
+    about: "Mean log-prob a token of each answer. ORPO pushes the two apart; the gap is shaded.",
+    lines: [
+      trace("chosen", "chosen", get("train:logps/chosen"), { colour: "--chosen" }),
+      trace("rejected", "rejected", get("train:logps/rejected"), {
+        colour: "--rejected",
+        dash: DASH,
+      }),
+      dots("held-chosen", "held-out chosen", get("held_out:logps/chosen"), { colour: "--chosen" }),
+      dots("held-rejected", "held-out rejected", get("held_out:logps/rejected"), {
+        colour: "--rejected",
+        dash: DASH,
+      }),
+    ],
+    ribbons: [{ from: "chosen", to: "rejected", colour: "--accent" }],
+  };
+}
+
+function logOdds(get: Get): ChartSpec {
+  return {
+    id: "log-odds",
+    title: "Log odds ratio",
+    about: "log odds(chosen) − log odds(rejected). Above 0 the model prefers the chosen answer.",
+    lines: [
+      trace("train", "training", get("train:log_odds_ratio"), { colour: "--series-3" }),
+      dots("held", "held-out", get("held_out:log_odds_ratio"), {
+        colour: "--series-4",
+        dash: DASH,
+      }),
+    ],
+    levels: [{ y: 0, label: "no preference" }],
+  };
+}
+
+function anatomy(get: Get, lambda: number | null): ChartSpec {
+  const scaled = get("train:loss/or").map((point) => scale(point, lambda ?? 0));
+  const odds = lambda === null ? [] : scaled;
+  return {
+    id: "anatomy",
+    title: "Loss anatomy",
+    about:
+      lambda === null
+        ? "The likelihood loss of the answers, in nats a token."
+        : `Loss = NLL + λ · L_OR, with λ = ${number(lambda, 4)}. What each term adds.`,
+    lines: [
+      trace("nll", "NLL", get("train:loss/nll"), { colour: "--series-3", fill: true }),
+      trace("odds", "λ · L_OR", odds, { colour: "--series-4", dash: DASH, fill: true }),
+      dots("held", "held-out loss", get("held_out:loss"), { colour: "--series-5", dash: [2, 3] }),
+    ],
+  };
+}
+
+const scale = ({ x, y, low, high }: Point, by: number): Point => ({
+  x,
+  y: y === null ? null : y * by,
+  low: low === null ? null : low * by,
+  high: high === null ? null : high * by,
+});
+
+/** Points with another pair of series as their interval. */
+export function within(points: Point[], low: Point[], high: Point[]): Point[] {
+  const at = (edge: Point[], x: number) => edge.find((point) => point.x === x)?.y ?? null;
+  return points.map(({ x, y }) => ({ x, y, low: at(low, x), high: at(high, x) }));
+}
+
+function accuracy(get: Get): ChartSpec {
+  const points = get("held_out:accuracy");
+  const interval = within(points, get("held_out:accuracy/low"), get("held_out:accuracy/high"));
+  return {
+    id: "accuracy",
+    title: "Held-out accuracy",
+    about: "Share of held-out pairs whose chosen answer is preferred, with its 95% interval.",
+    lines: [
+      dots("accuracy", "held-out", points, { colour: "--chosen" }),
+      { ...dots("interval", "95% interval", interval, { colour: "--chosen" }), kind: "band" },
+    ],
+    levels: [{ y: 0.5, label: "a coin" }],
+    isShare: true,
+  };
+}
+
+function margins(get: Get): ChartSpec {
+  const quantile = (name: string) => get(`held_out:margin/${name}`);
+  const band = (low: string, high: string) =>
+    within(quantile("p50"), quantile(low), quantile(high));
+  const look = { colour: "--series-4" };
+  return {
+    id: "margins",
+    title: "Margins of held-out pairs",
+    about: "How the log odds ratio spreads over the pairs: the median, the middle half, and 90%.",
+    lines: [
+      dots("median", "median", quantile("p50"), look),
+      { ...dots("half", "middle half", band("p25", "p75"), look), kind: "band" },
+      { ...dots("most", "90%", band("p05", "p95"), look), kind: "band" },
+    ],
+    levels: [{ y: 0, label: "no preference" }],
+  };
+}
+
+function gradients(get: Get, clip: unknown): ChartSpec {
+  const points = get("train:grad_norm");
+  // The level helps only where it is near the values; far away it would flatten them.
+  const top = Math.max(...points.map((point) => point.high ?? 0), 0);
+  const near = typeof clip === "number" && clip < top * 2;
+  return {
+    id: "gradients",
+    title: "Gradient norm",
+    about: "Before clipping. A steady climb warns that the run is about to diverge.",
+    lines: [trace("norm", "norm", points, { colour: "--series-5" })],
+    levels: near ? [{ y: clip as number, label: "clipped above" }] : [],
+  };
+}
+
+function speed(get: Get): ChartSpec {
+  return {
+    id: "speed",
+    title: "Speed",
+    about: "Tokens a second, over all processes.",
+    lines: [trace("tokens", "tokens/s", get("train:tokens_per_s"), { colour: "--accent" })],
+    read: (value) => number(value, 0),
+  };
+}

@@ -1,0 +1,153 @@
+/** Several runs beside each other: the same pictures, and only the settings that differ. */
+import type { ChartSpec } from "@/components/chart/chart";
+import type { Line } from "@/components/chart/lines";
+import type { Job } from "@/features/jobs/api";
+import { methodOf, namesOf } from "@/features/jobs/job";
+import type { Series } from "@/features/jobs/series";
+import { duration, number, percent, signed } from "@/lib/format";
+
+export type Compared = { job: Job; series: Series };
+
+const COLOURS = ["--chosen", "--rejected", "--series-3", "--series-4", "--series-5"];
+const DASHES = [undefined, [7, 4], [2, 3]];
+
+/** Fifteen looks that differ from their neighbours in hue and in dash. */
+export const lookOf = (place: number) => ({
+  colour: COLOURS[place % COLOURS.length] as string,
+  dash: DASHES[place % DASHES.length],
+});
+
+const CHARTS: (Omit<ChartSpec, "lines"> & { key: string })[] = [
+  {
+    id: "log-odds",
+    title: "Held-out log odds ratio",
+    about: "How strongly the chosen answers are preferred.",
+    key: "held_out:log_odds_ratio",
+    levels: [{ y: 0, label: "no preference" }],
+  },
+  {
+    id: "accuracy",
+    title: "Held-out accuracy",
+    about: "Share of held-out pairs whose chosen answer is preferred.",
+    key: "held_out:accuracy",
+    levels: [{ y: 0.5, label: "a coin" }],
+    isShare: true,
+  },
+  {
+    id: "held-loss",
+    title: "Held-out NLL",
+    about:
+      "Likelihood loss of the chosen answers. Unlike the loss it can be compared across lambdas.",
+    key: "held_out:loss/nll",
+  },
+  {
+    id: "margin",
+    title: "Training log odds ratio",
+    about: "On the pairs that are trained.",
+    key: "train:log_odds_ratio",
+    levels: [{ y: 0, label: "no preference" }],
+  },
+  {
+    id: "chosen",
+    title: "Log-prob of chosen answers",
+    about: "Mean a token, in training. It should not sink.",
+    key: "train:logps/chosen",
+  },
+  {
+    id: "rejected",
+    title: "Log-prob of rejected answers",
+    about: "Mean a token, in training.",
+    key: "train:logps/rejected",
+  },
+  {
+    id: "gradients",
+    title: "Gradient norm",
+    about: "Before clipping.",
+    key: "train:grad_norm",
+  },
+  {
+    id: "speed",
+    title: "Speed",
+    about: "Tokens a second, over all processes.",
+    key: "train:tokens_per_s",
+    read: (value) => number(value, 0),
+  },
+];
+
+export const COMPARED_KEYS = [
+  ...CHARTS.map((chart) => chart.key),
+  "held_out:accuracy/low",
+  "held_out:accuracy/high",
+].join(",");
+
+export function chartsOf(runs: readonly Compared[]): ChartSpec[] {
+  const names = namesOf(runs.map(({ job }) => job));
+  return CHARTS.map(({ key, ...chart }) => ({
+    ...chart,
+    lines: runs.map(
+      ({ job, series }, place): Line => ({
+        key: job.id,
+        label: names[place] as string,
+        kind: key.startsWith("held_out") ? "dots" : "trace",
+        isQuiet: runs.length > 1,
+        points: series[key] ?? [],
+        ...lookOf(place),
+      }),
+    ),
+  })).filter((chart) => chart.lines.some((line) => line.points.length > 0));
+}
+
+export type Row = { name: string; values: string[]; best?: number };
+
+/** The settings in which the runs are not all alike. */
+export function differences(jobs: readonly Job[]): Row[] {
+  const flat = jobs.map(
+    (job): Record<string, unknown> => ({
+      model: job.model,
+      method: methodOf(job),
+      training_file: job.training_file,
+      validation_file: job.validation_file,
+      seed: job.seed,
+      ...job.hyperparameters,
+    }),
+  );
+  const names = [...new Set(flat.flatMap(Object.keys))];
+  return names
+    .map((name) => ({ name, values: flat.map((settings) => String(settings[name] ?? "–")) }))
+    .filter(({ values }) => new Set(values).size > 1);
+}
+
+/** Where each run ended. Accuracy, log odds ratio and NLL are those of held-out pairs. */
+export function finals(runs: readonly Compared[]): Row[] {
+  const last = (key: string) => runs.map(({ series }) => series[key]?.at(-1)?.y ?? null);
+  const [low, high] = [last("held_out:accuracy/low"), last("held_out:accuracy/high")];
+  const accuracy = last("held_out:accuracy");
+  const margin = last("held_out:log_odds_ratio");
+  const nll = last("held_out:loss/nll");
+  return [
+    { name: "State", values: runs.map(({ job }) => job.status) },
+    {
+      name: "Accuracy",
+      values: accuracy.map((value, i) =>
+        value === null ? "–" : `${percent(value)} (${percent(low[i])} to ${percent(high[i])})`,
+      ),
+      best: bestOf(accuracy),
+    },
+    { name: "Log odds ratio", values: margin.map((value) => signed(value)), best: bestOf(margin) },
+    { name: "NLL", values: nll.map((value) => number(value, 3)), best: bestOf(nll, -1) },
+    {
+      name: "Time",
+      values: runs.map(({ job }) =>
+        duration(job.started_at && job.finished_at ? job.finished_at - job.started_at : null),
+      ),
+    },
+  ];
+}
+
+/** The place of the one best value; none where two share it. */
+function bestOf(values: readonly (number | null)[], sign = 1): number | undefined {
+  const known = values.flatMap((value) => (value === null ? [] : [sign * value]));
+  const best = Math.max(...known);
+  if (known.length < 2 || known.filter((value) => value === best).length > 1) return undefined;
+  return values.findIndex((value) => value !== null && sign * value === best);
+}

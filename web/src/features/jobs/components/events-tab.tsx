@@ -1,0 +1,93 @@
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { ErrorPanel } from "@/components/error-panel";
+import { Loading } from "@/components/page";
+import { Button } from "@/components/ui/button";
+import { Card } from "@/components/ui/card";
+import { isAlive, type Job, type JobEvent, keys, listEvents, logsQuery } from "@/features/jobs/api";
+import { cx } from "@/lib/cx";
+import { ago, moment } from "@/lib/format";
+import { visible } from "@/lib/visible-text";
+
+/** What happened, newest first, and the log of the training process. */
+export function EventsTab({ job, streamed }: { job: Job; streamed: JobEvent[] }) {
+  return (
+    <div className="grid min-w-0 grid-cols-1 items-start gap-4 xl:grid-cols-2">
+      <Events job={job} streamed={streamed} />
+      <Logs job={job} />
+    </div>
+  );
+}
+
+function Events({ job, streamed }: { job: Job; streamed: JobEvent[] }) {
+  const pages = useInfiniteQuery({
+    queryKey: [...keys.results(job.id), "events"],
+    queryFn: ({ pageParam }) => listEvents(job.id, pageParam),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => (page.has_more ? page.data.at(-1)?.id : undefined),
+  });
+  const events = useMemo(() => {
+    const known = pages.data?.pages.flatMap((page) => page.data) ?? [];
+    const ids = new Set(known.map((event) => event.id));
+    return [...streamed.filter((event) => !ids.has(event.id)).reverse(), ...known];
+  }, [pages.data, streamed]);
+  return (
+    <Card title="Events" className="min-w-0">
+      {pages.error && <ErrorPanel error={pages.error} retry={pages.refetch} />}
+      {pages.isPending && <Loading what="Loading the events" />}
+      <ol className="flex flex-col">
+        {events.map((event) => (
+          <li key={event.id} className="flex gap-3 border-t border-line py-2 first:border-t-0">
+            <time
+              dateTime={new Date(event.created_at * 1000).toISOString()}
+              title={moment(event.created_at)}
+              className="w-24 shrink-0 text-sm text-muted"
+            >
+              {ago(event.created_at)}
+            </time>
+            <p className={cx("min-w-0 break-words", event.level === "error" && "text-rejected")}>
+              {event.level !== "info" && (
+                <strong className="font-semibold">
+                  {event.level === "error" ? "Error: " : "Warning: "}
+                </strong>
+              )}
+              {event.message}
+            </p>
+          </li>
+        ))}
+      </ol>
+      {pages.hasNextPage && (
+        <Button small disabled={pages.isFetchingNextPage} onClick={() => pages.fetchNextPage()}>
+          Show earlier events
+        </Button>
+      )}
+    </Card>
+  );
+}
+
+function Logs({ job }: { job: Job }) {
+  const { data, error, refetch } = useQuery(logsQuery(job.id, isAlive(job)));
+  return (
+    <Card title="Log" className="min-w-0">
+      {error && <ErrorPanel error={error} retry={refetch} />}
+      {data?.truncated && <p className="mb-2 text-sm text-muted">The last 64 kB of it.</p>}
+      {data && (
+        <pre
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable.
+          tabIndex={0}
+          className="max-h-[32rem] overflow-auto font-mono text-xs leading-5"
+        >
+          {visible(settled(data.text)) || "The training process has printed nothing."}
+        </pre>
+      )}
+    </Card>
+  );
+}
+
+/** What a terminal would show in the end: a line that was drawn over is its last drawing. */
+const settled = (text: string) =>
+  text
+    .split("\n")
+    .map((line) => line.trimEnd().split("\r").at(-1))
+    .join("\n")
+    .trim();

@@ -1,0 +1,71 @@
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useCallback, useMemo, useState } from "react";
+import { ErrorPanel } from "@/components/error-panel";
+import { Empty, Loading } from "@/components/page";
+import { hasEnded, type Job } from "@/features/jobs/api";
+import { PairDetail } from "@/features/jobs/components/pair-detail";
+import { PairsScatter } from "@/features/jobs/components/pairs-scatter";
+import { PairsTable } from "@/features/jobs/components/pairs-table";
+import { gotWorse, type Judged, judge, pairsQuery } from "@/features/jobs/pairs";
+
+/** Every held-out pair before and after: a dot, a row, and its texts when opened. */
+export function PairsTab({ job }: { job: Job }) {
+  const search = useSearch({ from: "/shell/jobs/$jobId" });
+  const navigate = useNavigate({ from: "/jobs/$jobId" });
+  const { data, error, isPending, refetch } = useQuery(pairsQuery(job.id));
+  const [worseOnly, setWorseOnly] = useState(false);
+  const pairs = useMemo(() => judge(data ?? []), [data]);
+  const shown = useMemo(() => (worseOnly ? pairs.filter(gotWorse) : pairs), [pairs, worseOnly]);
+  const opened = pairs.find((pair) => String(pair.line) === search.line);
+  const open = useCallback(
+    (pair: Judged | null) =>
+      navigate({
+        search: (before) => ({ ...before, line: pair ? String(pair.line) : undefined }),
+        replace: true,
+        resetScroll: false,
+      }),
+    [navigate],
+  );
+  if (error) return <ErrorPanel error={error} retry={refetch} />;
+  if (isPending) return <Loading what="Loading the held-out pairs" />;
+  if (pairs.length === 0) return <Empty>{nothing(job, data.length)}</Empty>;
+  const worse = pairs.filter(gotWorse).length;
+  return (
+    <div className="grid min-w-0 grid-cols-1 items-start gap-4 xl:grid-cols-[minmax(0,26rem)_minmax(0,1fr)]">
+      <PairsScatter pairs={shown} all={pairs} opened={opened ?? null} open={open} />
+      <div className="flex min-w-0 flex-col gap-4">
+        {opened && <PairDetail job={job} pair={opened} close={() => open(null)} />}
+        <section
+          aria-label="Held-out pairs"
+          className="min-w-0 rounded-lg border border-line bg-surface"
+        >
+          <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2 border-b border-line p-3">
+            <p>
+              {pairs.length} held-out pairs, steps {pairs[0]?.before.step} and{" "}
+              {pairs[0]?.after.step}
+            </p>
+            <label className="flex min-h-7 items-center gap-2">
+              <input
+                type="checkbox"
+                checked={worseOnly}
+                onChange={(event) => setWorseOnly(event.target.checked)}
+              />
+              Got worse only ({worse})
+            </label>
+          </div>
+          <PairsTable pairs={shown} opened={opened ?? null} open={open} />
+        </section>
+      </div>
+    </div>
+  );
+}
+
+function nothing(job: Job, measured: number): string {
+  if (measured > 0 && !hasEnded(job))
+    return "The pairs were measured once. How they move is known after the next evaluation.";
+  if (measured > 0) return "These pairs have no rejected answer or were measured once only.";
+  return hasEnded(job)
+    ? "This run measured no held-out pair."
+    : "Held-out pairs are measured before the first step and at each evaluation.";
+}

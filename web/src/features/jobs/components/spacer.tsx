@@ -1,0 +1,9 @@
+/** Stands in a table for the rows out of sight. */
+export function Spacer({ height }: { height: number }) {
+  if (height <= 0) return null;
+  return (
+    <tbody aria-hidden="true">
+      <tr style={{ height }} />
+    </tbody>
+  );
+}

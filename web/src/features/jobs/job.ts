@@ -1,0 +1,68 @@
+/** What the page reads out of a job: its name, its settings, how far it is. */
+import { z } from "zod/mini";
+import type { Job } from "@/features/jobs/api";
+import { duration } from "@/lib/format";
+
+const Progress = z.object({
+  step: z.number(),
+  steps: z.nullish(z.number()),
+  epoch: z.nullish(z.number()),
+  eta_s: z.nullish(z.number()),
+});
+
+export const shortId = (id: string) => id.replace(/^ftjob-/, "").slice(0, 8);
+
+/** The name that a person gave, else the start of its id. */
+export const nameOf = (job: Pick<Job, "id" | "suffix">) => job.suffix || shortId(job.id);
+
+/** Names that tell runs apart: where two share one, the start of the id follows. */
+export function namesOf(jobs: readonly Pick<Job, "id" | "suffix">[]): string[] {
+  const names = jobs.map(nameOf);
+  return jobs.map((job, i) => {
+    const name = names[i] as string;
+    return names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} ${shortId(job.id)}`;
+  });
+}
+
+export const methodOf = (job: Pick<Job, "method">) => String(job.method.type ?? "orpo");
+
+export function lambdaOf(job: Pick<Job, "hyperparameters">): number | null {
+  const value = job.hyperparameters.lambda;
+  return typeof value === "number" ? value : null;
+}
+
+export type Advance = {
+  step: number;
+  steps: number | null;
+  share: number | null;
+  eta: number | null;
+};
+
+export function advance(job: Pick<Job, "progress" | "status">): Advance | null {
+  const found = Progress.safeParse(job.progress);
+  if (!found.success) return null;
+  const { step, steps = null, eta_s = null } = found.data;
+  const share = steps ? Math.min(1, step / steps) : null;
+  return { step, steps, share, eta: job.status === "running" ? eta_s : null };
+}
+
+/** Where a job that has not ended stands, in a few words. */
+export function standing(job: Pick<Job, "progress" | "status" | "desired_status">): string {
+  if (job.status === "validating_files") return "Reading the files";
+  if (job.status === "queued") return "Waiting for a free worker";
+  if (job.desired_status === "cancel" && job.status === "running") return "Stopping";
+  if (job.desired_status === "pause" && job.status === "running")
+    return "Saving a checkpoint before the pause";
+  const at = advance(job);
+  if (!at) return job.status === "running" ? "Loading the model" : "Not started";
+  const of = at.steps ? ` of ${at.steps}` : "";
+  if (job.status === "paused") return `Paused at step ${at.step}${of}`;
+  if (at.steps && at.step >= at.steps && job.status === "running") return "Registering the result";
+  const left = at.eta === null ? "" : `, ${duration(at.eta)} left`;
+  return `Step ${at.step}${of}${left}`;
+}
+
+/** How long a job ran, in seconds. */
+export function ran(job: Pick<Job, "started_at" | "finished_at">): number | null {
+  return job.started_at && job.finished_at ? job.finished_at - job.started_at : null;
+}

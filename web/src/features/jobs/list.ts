@@ -1,0 +1,50 @@
+/** The runs: all pages once, then only what may have changed. */
+import { queryOptions } from "@tanstack/react-query";
+import { getJob, isAlive, type Job, keys } from "@/features/jobs/api";
+import { client, take } from "@/lib/api";
+
+const POLL_MS = 2_000;
+const QUIET_MS = 15_000;
+const PAGE = 200;
+const NEWEST = 20;
+// More old jobs on the move than this are cheaper to read by the page.
+const SINGLY = 5;
+
+const listPage = (limit: number, after?: string) =>
+  take(client.GET("/v1/fine_tuning/jobs", { params: { query: { limit, after } } }));
+
+async function listAll(): Promise<Job[]> {
+  const found: Job[] = [];
+  let after: string | undefined;
+  do {
+    const page = await listPage(PAGE, after);
+    found.push(...page.data);
+    after = page.has_more ? page.data.at(-1)?.id : undefined;
+  } while (after);
+  return found;
+}
+
+/** The newest jobs and the older ones that still move; all of them where the two don't meet. */
+async function refresh(known: readonly Job[]): Promise<Job[]> {
+  const { data: newest, has_more } = await listPage(NEWEST);
+  const ids = new Set(newest.map((job) => job.id));
+  const meets = !has_more || known.some((job) => ids.has(job.id));
+  const moving = known.filter((job) => !ids.has(job.id) && isAlive(job));
+  if (!meets || moving.length > SINGLY) return listAll();
+  return merge(known, [...newest, ...(await Promise.all(moving.map((job) => getJob(job.id))))]);
+}
+
+/** Newest first; a fresh copy replaces the known one. */
+export function merge(known: readonly Job[], fresh: readonly Job[]): Job[] {
+  const byId = new Map([...known, ...fresh].map((job) => [job.id, job]));
+  return [...byId.values()].sort((a, b) => b.created_at - a.created_at);
+}
+
+export const jobsQuery = queryOptions({
+  queryKey: keys.list,
+  queryFn: ({ client: queries }) => {
+    const known = queries.getQueryData<Job[]>(keys.list);
+    return known ? refresh(known) : listAll();
+  },
+  refetchInterval: ({ state }) => (state.data?.some(isAlive) ? POLL_MS : QUIET_MS),
+});

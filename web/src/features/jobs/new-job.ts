@@ -1,0 +1,86 @@
+/** The form of a new run as data: what it holds, what it sends, where an error belongs. */
+import type { Job } from "@/features/jobs/api";
+import { methodOf } from "@/features/jobs/job";
+import type { Method, Setting } from "@/features/jobs/methods";
+import type { Schema } from "@/lib/api";
+
+export type Form = {
+  type: string;
+  model: string;
+  training_file: string;
+  validation_file: string;
+  suffix: string;
+  seed: string;
+  /** Settings as typed; what is empty is left to its default. */
+  values: Record<string, string>;
+};
+
+export const blank: Form = {
+  type: "orpo",
+  model: "",
+  training_file: "",
+  validation_file: "",
+  suffix: "",
+  seed: "",
+  values: {},
+};
+
+/** The form that would create this job again: only what differs from the defaults is typed. */
+export function formOf(job: Job, methods: readonly Method[]): Form {
+  const type = methodOf(job);
+  const settings = methods.find((method) => method.type === type)?.settings ?? [];
+  const changed = settings.filter(
+    ({ name, initial }) => (job.hyperparameters[name] ?? null) !== initial,
+  );
+  return {
+    type,
+    model: job.model,
+    training_file: job.training_file,
+    validation_file: job.validation_file ?? "",
+    suffix: job.suffix ?? "",
+    seed: String(job.seed),
+    values: Object.fromEntries(
+      changed.map(({ name }) => [name, String(job.hyperparameters[name] ?? "")]),
+    ),
+  };
+}
+
+export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"CreateJob"> {
+  const hyperparameters: Record<string, unknown> = {};
+  for (const setting of settings) {
+    const text = form.values[setting.name]?.trim() ?? "";
+    if (text !== "") hyperparameters[setting.name] = typedValue(setting, text);
+  }
+  return {
+    model: form.model,
+    training_file: form.training_file,
+    validation_file: form.validation_file || null,
+    method: { type: form.type, [form.type]: { hyperparameters } },
+    suffix: form.suffix.trim() || null,
+    seed: form.seed.trim() === "" ? null : (numberOf(form.seed) as number),
+  };
+}
+
+function typedValue({ kind }: Setting, text: string): unknown {
+  if (kind === "flag") return text === "true";
+  return kind === "choice" ? text : numberOf(text);
+}
+
+/** What is no number goes as it is: the API says best what is wrong with it. */
+function numberOf(text: string): unknown {
+  const value = Number(text);
+  return Number.isNaN(value) ? text : value;
+}
+
+/** The field that an error of the API speaks of: a setting's bare name, or a field's. */
+export function fieldOf(param: string | null): string | null {
+  const [, setting] = /^method\.[^.]+\.hyperparameters\.([^.]+)/.exec(param ?? "") ?? [];
+  if (setting) return setting;
+  return param?.startsWith("method") ? "method" : param;
+}
+
+/** One key for all attempts of one form. Plain HTTP has no `crypto.randomUUID`. */
+export function newKey(): string {
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,74 @@
+/** The held-out pairs of a run, before and after: parsing, judging, ordering. */
+import { queryOptions } from "@tanstack/react-query";
+import { z } from "zod/mini";
+import { getJson, keys } from "@/features/jobs/api";
+
+const Numbers = z.object({
+  step: z.number(),
+  log_odds_ratio: z.nullable(z.number()),
+  logps_chosen: z.nullable(z.number()),
+  logps_rejected: z.nullable(z.number()),
+  nll: z.nullable(z.number()),
+});
+const Message = z.object({ role: z.string(), content: z.string() });
+export type Message = z.infer<typeof Message>;
+
+const Pair = z.object({
+  line: z.number(),
+  prompt: z.nullish(z.array(Message)),
+  chosen: z.nullish(z.string()),
+  rejected: z.nullish(z.string()),
+  before: Numbers,
+  after: Numbers,
+});
+export type Pair = z.infer<typeof Pair>;
+
+/** A pair whose margin is known on both ends, with how it moved. */
+export type Judged = Pair & { was: number; is: number; change: number; fate: Fate };
+
+/** worse: a smaller margin; lost, won: the preferred side changed. */
+export type Fate = "better" | "worse" | "lost" | "won";
+
+export const pairsQuery = (jobId: string) =>
+  queryOptions({
+    queryKey: [...keys.results(jobId), "pairs"],
+    queryFn: async () => {
+      const shape = z.object({ data: z.array(Pair) });
+      return (await getJson(`/v1/fine_tuning/jobs/${jobId}/pairs`, shape)).data;
+    },
+  });
+
+export function judge(pairs: readonly Pair[]): Judged[] {
+  return pairs.flatMap((pair) => {
+    const was = pair.before.log_odds_ratio;
+    const is = pair.after.log_odds_ratio;
+    if (was === null || is === null || pair.before.step === pair.after.step) return [];
+    return [{ ...pair, was, is, change: is - was, fate: fateOf(was, is) }];
+  });
+}
+
+function fateOf(was: number, is: number): Fate {
+  if (was > 0 && is <= 0) return "lost";
+  if (was <= 0 && is > 0) return "won";
+  return is < was ? "worse" : "better";
+}
+
+export const gotWorse = (pair: Pick<Judged, "change">) => pair.change < 0;
+
+export const FATES: Record<Fate, string> = {
+  better: "margin grew",
+  worse: "margin shrank",
+  lost: "now prefers the rejected answer",
+  won: "now prefers the chosen answer",
+};
+
+/** What a person asked, in one line: the last message of the prompt. */
+export const questionOf = (pair: Pick<Pair, "prompt" | "line">) =>
+  pair.prompt?.at(-1)?.content ?? `Line ${pair.line}`;
+
+export type PairOrder = "change" | "was" | "is" | "line";
+
+export function sorted(pairs: readonly Judged[], order: PairOrder, descending: boolean): Judged[] {
+  const sign = descending ? -1 : 1;
+  return [...pairs].sort((a, b) => sign * (a[order] - b[order]) || a.line - b.line);
+}

@@ -1,0 +1,50 @@
+/** Answers to held-out prompts as they changed during a run. */
+import { queryOptions } from "@tanstack/react-query";
+import { z } from "zod/mini";
+import { keys } from "@/features/jobs/api";
+import { client, take } from "@/lib/api";
+
+const Prompt = z.array(z.object({ role: z.string(), content: z.string() }));
+
+export type Sample = {
+  line: number;
+  prompt: z.infer<typeof Prompt>;
+  chosen: string;
+  rejected: string | null;
+  /** By step. */
+  answers: Map<number, string>;
+};
+
+export const samplesQuery = (jobId: string) =>
+  queryOptions({
+    queryKey: [...keys.results(jobId), "samples"],
+    queryFn: async () => {
+      const params = { path: { job_id: jobId } };
+      return byLine(
+        (await take(client.GET("/v1/fine_tuning/jobs/{job_id}/samples", { params }))).data,
+      );
+    },
+  });
+
+type Row = {
+  step: number;
+  line: number;
+  prompt: unknown;
+  answer: string;
+  chosen: string;
+  rejected: string | null;
+};
+
+export function byLine(rows: readonly Row[]): { steps: number[]; samples: Sample[] } {
+  const samples = new Map<number, Sample>();
+  for (const { step, line, prompt, answer, chosen, rejected } of rows) {
+    const known = samples.get(line);
+    if (known) known.answers.set(step, answer);
+    else {
+      const answers = new Map([[step, answer]]);
+      samples.set(line, { line, prompt: Prompt.parse(prompt), chosen, rejected, answers });
+    }
+  }
+  const steps = [...new Set(rows.map((row) => row.step))].sort((a, b) => a - b);
+  return { steps, samples: [...samples.values()] };
+}

@@ -1,0 +1,72 @@
+/** What a job's stream tells, folded into one state. Pure: the same messages give the same state. */
+import { z } from "zod/mini";
+import type { Job, JobEvent } from "@/features/jobs/api";
+import type { Series } from "@/features/jobs/series";
+
+export type Message = { id?: string; event?: string; data: string };
+
+export type Streamed = {
+  /** The place to go on from after a break: `Last-Event-ID`. */
+  lastId: string;
+  job: Partial<Job>;
+  series: Series;
+  /** Oldest first. */
+  events: JobEvent[];
+  ended: boolean;
+};
+
+const Metrics = z.object({
+  step: z.number(),
+  split: z.string(),
+  values: z.record(z.string(), z.nullable(z.number())),
+});
+const ErrorFrame = z.object({ error: z.object({ message: z.string() }) });
+
+/** The id that the API reads as: events after this one, steps after these. */
+export const placeOf = (event: number, train: number, heldOut: number) =>
+  `${event}.${train}.${heldOut}`;
+
+export const start = (lastId: string): Streamed => ({
+  lastId,
+  job: {},
+  series: {},
+  events: [],
+  ended: false,
+});
+
+/** Throws when the stream says that it failed, so that the caller reconnects. */
+export function reduce(state: Streamed, message: Message): Streamed {
+  const data = JSON.parse(message.data);
+  const failed = ErrorFrame.safeParse(data);
+  if (!message.event && failed.success) throw new Error(failed.data.error.message);
+  const next = message.id ? { ...state, lastId: message.id } : state;
+  switch (message.event) {
+    case "state":
+      return { ...next, job: { ...state.job, ...data } };
+    case "metrics":
+      return { ...next, series: append(state.series, Metrics.parse(data)) };
+    case "event":
+      if (state.events.some((event) => event.id === data.id)) return next;
+      return { ...next, events: [...state.events, data] };
+    case "done":
+      return { ...next, ended: true };
+    default:
+      return next;
+  }
+}
+
+function append(series: Series, { step, split, values }: z.infer<typeof Metrics>): Series {
+  const grown = { ...series };
+  for (const [name, y] of Object.entries(values)) {
+    const key = `${split}:${name}`;
+    const known = series[key] ?? [];
+    const last = known.at(-1);
+    // A step that was told before a break may be told again.
+    if (last === undefined || last.x < step)
+      grown[key] = [...known, { x: step, y, low: y, high: y }];
+  }
+  return grown;
+}
+
+/** How long to wait before the n-th attempt to reconnect, in ms: doubling up to half a minute. */
+export const backoff = (attempt: number) => Math.min(30_000, 500 * 2 ** attempt);

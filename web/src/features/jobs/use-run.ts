@@ -1,0 +1,69 @@
+/** A run's numbers as the page shows them: loaded once, then only what streams in. */
+import { useQuery } from "@tanstack/react-query";
+import { useSearch } from "@tanstack/react-router";
+import { useMemo } from "react";
+import { hasEnded, type Job, type JobEvent, listEvents } from "@/features/jobs/api";
+import { BUCKETS, join, lastStep, type Series, seriesQuery } from "@/features/jobs/series";
+import { placeOf } from "@/features/jobs/stream";
+import { useJobStream } from "@/features/jobs/use-job-stream";
+
+export type Run = {
+  /** The whole run, for the verdict. */
+  all: Series;
+  /** What the charts show: the zoomed range, else the whole run. */
+  shown: Series;
+  range: [number, number] | null;
+  events: JobEvent[];
+  broken: boolean;
+  loading: boolean;
+  error: Error | null;
+};
+
+export function useRun(job: Job): Run {
+  const search = useSearch({ from: "/shell/jobs/$jobId" });
+  const range = useMemo(() => rangeOf(search.x0, search.x1), [search.x0, search.x1]);
+  const history = useQuery(seriesQuery(job.id, null, BUCKETS));
+  const zoomed = useQuery({ ...seriesQuery(job.id, range, BUCKETS), enabled: range !== null });
+  const newest = useQuery({
+    queryKey: ["jobs", "place", job.id],
+    queryFn: async () => seqOf((await listEvents(job.id)).data[0]?.id),
+    enabled: !hasEnded(job),
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });
+  const ready = history.data && newest.data !== undefined && !hasEnded(job);
+  const place = ready
+    ? placeOf(newest.data, lastStep(history.data, "train"), lastStep(history.data, "held_out"))
+    : null;
+  const live = useJobStream(job.id, place);
+
+  const all = useMemo(
+    () => join(history.data ?? {}, live.series, null),
+    [history.data, live.series],
+  );
+  const shown = useMemo(
+    () => (range && zoomed.data ? closer(join(zoomed.data, live.series, range), all) : all),
+    [range, zoomed.data, live.series, all],
+  );
+  const { events, broken } = live;
+  const { isPending: loading, error } = history;
+  return useMemo(
+    () => ({ all, shown, range, events, broken, loading, error }),
+    [all, shown, range, events, broken, loading, error],
+  );
+}
+
+/** Evaluations are few: those outside the range stay, so that their lines do not end in the air. */
+function closer(zoomed: Series, all: Series): Series {
+  const few = Object.entries(all).filter(
+    ([key, points]) => key.startsWith("held_out:") && points.length < BUCKETS / 2,
+  );
+  return { ...zoomed, ...Object.fromEntries(few) };
+}
+
+const seqOf = (id: string | undefined) => Number(id?.replace("ftevent-", "") ?? 0);
+
+export function rangeOf(x0: string | undefined, x1: string | undefined): [number, number] | null {
+  const [low, high] = [Number(x0), Number(x1)];
+  return x0 && x1 && Number.isFinite(low) && high > low ? [low, high] : null;
+}

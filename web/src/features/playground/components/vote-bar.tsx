@@ -1,0 +1,73 @@
+import { useMutation } from "@tanstack/react-query";
+import { Check } from "lucide-react";
+import { buttonClass } from "@/components/ui/button";
+import type { Choice } from "@/features/playground/api/comparison-events";
+import { vote } from "@/features/playground/api/comparisons";
+import { type Comparison, voteNeeds } from "@/features/playground/comparison";
+import { Key } from "@/features/playground/components/key";
+import { cx } from "@/lib/cx";
+import { useKeys } from "@/lib/use-keys";
+
+const CHOICES: { choice: Choice; key: string; label: string }[] = [
+  { choice: "a", key: "1", label: "A is better" },
+  { choice: "b", key: "2", label: "B is better" },
+  { choice: "tie", key: "3", label: "Tie" },
+  { choice: "both_bad", key: "4", label: "Both bad" },
+];
+
+/** Which answer was better. Stored by the server, and changed by choosing again. */
+export function VoteBar(props: {
+  comparison: Comparison;
+  /** The newest turn has the keys. */
+  hasKeys: boolean;
+  onVoted: (choice: Choice | null) => void;
+}) {
+  const { comparison, hasKeys } = props;
+  const needs = voteNeeds(comparison);
+  const voting = useMutation({
+    mutationFn: (choice: Choice) => vote(comparison.id ?? "", choice),
+    onSuccess: props.onVoted,
+  });
+  const canVote = needs === null && !voting.isPending;
+  const keys = CHOICES.map(({ key, choice }) => [key, () => voting.mutate(choice)] as const);
+  useKeys(canVote && hasKeys ? Object.fromEntries(keys) : {});
+  return (
+    <fieldset className="flex min-w-0 flex-col gap-2">
+      <legend className="sr-only">Which answer is better?</legend>
+      <div className="grid grid-cols-2 gap-2 sm:flex sm:flex-wrap sm:justify-center">
+        {CHOICES.map(({ choice, key, label }) => {
+          const isChosen = comparison.choice === choice;
+          return (
+            <button
+              key={choice}
+              type="button"
+              aria-pressed={isChosen}
+              disabled={!canVote}
+              onClick={() => voting.mutate(choice)}
+              className={cx(buttonClass(), "aria-pressed:border-accent aria-pressed:text-accent")}
+            >
+              {isChosen && <Check aria-hidden="true" size={14} />}
+              {label}
+              {hasKeys && <Key name={key} />}
+            </button>
+          );
+        })}
+      </div>
+      {needs === "answers" && (
+        <p className="text-center text-sm text-muted">
+          One side gave no answer, so there is nothing to choose from.
+        </p>
+      )}
+      {comparison.choice && (
+        <p role="status" className="text-center text-sm text-muted">
+          Your vote is stored. Choose again to change it.
+        </p>
+      )}
+      {voting.error && (
+        <p role="alert" className="text-center text-sm text-rejected">
+          {voting.error.message}
+        </p>
+      )}
+    </fieldset>
+  );
+}

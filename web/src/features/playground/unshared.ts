@@ -1,0 +1,20 @@
+/** The words of two answers that only one of them has. */
+import { diffWordsWithSpace } from "diff";
+
+export type Piece = { text: string; isOnlyHere: boolean };
+
+const LONGEST = 60_000;
+// Two answers that share next to nothing would be compared for minutes.
+const LIMIT = { maxEditLength: 4_000, timeout: 300 };
+
+/** Both answers in pieces, or null where they are too long or too different to tell. */
+export function unshared(a: string, b: string): [Piece[], Piece[]] | null {
+  if (a.length + b.length > LONGEST) return null;
+  const changes = diffWordsWithSpace(a, b, LIMIT);
+  if (!changes) return null;
+  const of = (isOther: "added" | "removed", isOnly: "added" | "removed") =>
+    changes
+      .filter((change) => !change[isOther])
+      .map((change) => ({ text: change.value, isOnlyHere: Boolean(change[isOnly]) }));
+  return [of("added", "removed"), of("removed", "added")];
+}

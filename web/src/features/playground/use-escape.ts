@@ -1,0 +1,13 @@
+import { useEffect, useEffectEvent } from "react";
+
+/** Escape works from within a text field too, where a page's other keys are off. */
+export function useEscape(act: () => void) {
+  const onKey = useEffectEvent((event: KeyboardEvent) => {
+    if (event.key === "Escape" && !event.defaultPrevented) act();
+  });
+  useEffect(() => {
+    const listen = (event: KeyboardEvent) => onKey(event);
+    document.addEventListener("keydown", listen);
+    return () => document.removeEventListener("keydown", listen);
+  }, []);
+}

@@ -1,0 +1,15 @@
+import { useSyncExternalStore } from "react";
+
+const query = () => window.matchMedia("(min-width: 48rem)");
+
+/** Whether two panes fit beside each other. */
+export function useWide(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      const media = query();
+      media.addEventListener("change", changed);
+      return () => media.removeEventListener("change", changed);
+    },
+    () => query().matches,
+  );
+}

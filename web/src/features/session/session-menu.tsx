@@ -1,0 +1,48 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { LogOut } from "lucide-react";
+import { Button } from "@/components/ui/button";
+import { signOut } from "@/features/session/api";
+import { sessionQuery } from "@/lib/queries";
+
+/** Which key this browser speaks for, and the way out. */
+export function SessionMenu() {
+  const session = useQuery(sessionQuery);
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const leaving = useMutation({
+    mutationFn: signOut,
+    onSuccess: async () => {
+      await navigate({ to: "/sign-in" });
+      queries.removeQueries();
+    },
+  });
+  if (!session.data) return null;
+  const { name, scopes } = session.data;
+  return (
+    <>
+      <p
+        title={`Signed in with the key “${name}” (${scopes.join(", ")})`}
+        className="max-w-32 truncate px-2 text-sm text-muted md:max-w-full"
+      >
+        <span className="sr-only">Signed in with the key </span>
+        {name}
+      </p>
+      <Button
+        look="quiet"
+        small
+        aria-label="Sign out"
+        disabled={leaving.isPending}
+        onClick={() => leaving.mutate()}
+      >
+        <LogOut aria-hidden="true" size={16} />
+        <span className="hidden md:inline">Sign out</span>
+      </Button>
+      {leaving.error && (
+        <p role="alert" className="px-2 text-sm text-rejected">
+          {leaving.error.message}
+        </p>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,53 @@
+/** What several rooms read, under one key each: an answer that one room fetched serves the others. */
+import { queryOptions } from "@tanstack/react-query";
+import { client, take } from "@/lib/api";
+
+/** Uploaded preference files, the newest first; read again each second while one is checked. */
+export const filesQuery = (limit = 100) =>
+  queryOptions({
+    queryKey: ["files", "list", limit],
+    queryFn: ({ signal }) =>
+      take(client.GET("/v1/files", { params: { query: { purpose: "fine-tune", limit } }, signal })),
+    refetchInterval: ({ state }) =>
+      state.data?.data.some((file) => file.status === "uploaded") ? 1_000 : false,
+  });
+
+/** A file's report. It is written once, so it is read once. */
+export const fileReportQuery = (fileId: string) =>
+  queryOptions({
+    queryKey: ["files", "report", fileId],
+    queryFn: ({ signal }) =>
+      take(
+        client.GET("/v1/files/{file_id}/report", {
+          params: { path: { file_id: fileId } },
+          signal,
+        }),
+      ),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+/** Bases and tuned models; read again while a base is downloading. */
+export const modelsQuery = queryOptions({
+  queryKey: ["models"],
+  queryFn: ({ signal }) => take(client.GET("/v1/models", { signal })),
+  refetchInterval: ({ state }) =>
+    state.data?.data.some((model) => model.status === "downloading") ? 2_000 : false,
+});
+
+/** What is served or on its way: each second while something starts, else every five. */
+export const deploymentsQuery = queryOptions({
+  queryKey: ["deployments"],
+  queryFn: ({ signal }) =>
+    take(client.GET("/v1/deployments", { params: { query: { limit: 1000 } }, signal })),
+  refetchInterval: ({ state }) =>
+    state.data?.data.some(({ status }) => status === "pending" || status === "starting")
+      ? 1_000
+      : 5_000,
+});
+
+/** Whom this browser speaks for. */
+export const sessionQuery = queryOptions({
+  queryKey: ["session"],
+  queryFn: ({ signal }) => take(client.GET("/v1/session", { signal })),
+  staleTime: 60_000,
+});
