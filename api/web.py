@@ -6,8 +6,8 @@ Where the page isn't built there is none, and the API is all that is served.
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from services.settings import get_settings
 
@@ -23,22 +23,35 @@ NOT_PAGES = ("v1", "healthz", "readyz", "openapi.json")
 
 
 def install(app: FastAPI) -> None:
-    """Serve the built page, if there is one; the last route, since it takes every path."""
+    """Answer with the built page, if there is one, where no route of the API matches."""
     folder = get_settings().web_dist.absolute()
     if not (folder / "index.html").is_file():
         return
+    not_found = app.router.default
 
-    @app.get("/{path:path}", include_in_schema=False)
-    def page(path: str) -> Response:
-        if path.split("/", 1)[0] in NOT_PAGES:
-            raise HTTPException(404)
-        asset = asset_of(folder, path)
-        if asset is None and path.startswith("assets/"):
-            raise HTTPException(404)  # of an older build: an HTML page would fail as a script
-        found = asset or folder / "index.html"
-        is_hashed = asset is not None and path.startswith("assets/")
-        headers = {"Cache-Control": FOREVER if is_hashed else "no-cache"}
-        return FileResponse(found, headers=headers | {"Content-Security-Policy": POLICY})
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        found = answer(folder, scope) if scope["type"] == "http" else None
+        await (found or not_found)(scope, receive, send)
+
+    app.router.default = page
+
+
+def answer(folder: Path, scope: Scope) -> FileResponse | None:
+    """Return a file of the build, or index.html for a path of the page's own; None for neither."""
+    path = scope["path"].lstrip("/")
+    if scope["method"] not in ("GET", "HEAD") or path.split("/", 1)[0] in NOT_PAGES:
+        return None
+    asset = asset_of(folder, path)
+    is_hashed = path.startswith("assets/")
+    if asset is None and is_hashed:
+        return None  # of an older build: an HTML page would fail as a script
+    return FileResponse(
+        asset or folder / "index.html",
+        headers={
+            "Cache-Control": FOREVER if is_hashed else "no-cache",
+            "Content-Security-Policy": POLICY,
+        },
+    )
 
 
 def asset_of(folder: Path, path: str) -> Path | None:

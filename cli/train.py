@@ -3,6 +3,7 @@
 Knows the run directory, as the workers do; the training itself is `python -m orpo.train`.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,8 +102,8 @@ def accept(source: Path, target: Path) -> Path:
 def last_checkpoint(generations: list[Path]) -> Path | None:
     """The newest checkpoint that is whole and can be resumed from, in whichever generation."""
     folders = [f for generation in generations for f in generation.glob("checkpoints/step-*[0-9]")]
-    by_step = sorted(folders, key=lambda folder: folder.name, reverse=True)
-    return next((folder for folder in by_step if intact(folder)), None)
+    folders.sort(key=lambda folder: int(folder.name.removeprefix("step-")), reverse=True)
+    return next((folder for folder in folders if intact(folder)), None)
 
 
 def summary(training: Training) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def summary(training: Training) -> dict[str, Any]:
     return {
         "state": end["type"],
         "step": end["data"]["step"],
-        "checkpoint": str(training.run_dir / checkpoint) if checkpoint else None,
+        "checkpoint": os.path.normpath(training.run_dir / checkpoint) if checkpoint else None,
         "held_out": {"first": training.first, "last": training.last},
     }
 

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -54,6 +55,7 @@ class Training:
 
     run_dir: Path
     process: subprocess.Popen[bytes]
+    torchrun: bool = False
     end: dict[str, Any] | None = None
     first: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
@@ -99,13 +101,24 @@ class Training:
             ):  # an error ends the command, and is said there
                 progress.console.print(event["message"])
 
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the ranks, which save a checkpoint and leave.
+
+        Not to torchrun above them, which would cut their grace short; to it only while it has none.
+        """
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            launched = psutil.Process(self.process.pid)
+            ranks = launched.children() if self.torchrun else []
+            for process in ranks or [launched]:
+                process.terminate()
+
     @contextmanager
     def _interruptible(self, progress: Progress) -> Iterator[None]:
         def interrupt(*_: object) -> None:
             self.interrupts += 1
             if self.interrupts == 1:
                 progress.console.print("Saving a checkpoint; Ctrl-C again ends at once.")
-                self.process.terminate()
+                self.ask_to_stop()
             else:
                 self.process.kill()
 
@@ -119,7 +132,8 @@ class Training:
 def launch(run_dir: Path, processes: int) -> Training:
     """Start the training of a run directory, under torchrun where it takes several processes."""
     command = [get_settings().train_python, "-m"]
-    if processes > 1:
+    torchrun = processes > 1
+    if torchrun:
         command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     command += ["orpo.train", str(run_dir)]
     with (run_dir / "train.log").open("ab") as log:
@@ -131,7 +145,7 @@ def launch(run_dir: Path, processes: int) -> Training:
             env=environment(str(run_dir)),
             start_new_session=True,
         )
-    return Training(run_dir, process)
+    return Training(run_dir, process, torchrun)
 
 
 def intact(checkpoint: Path) -> bool:
@@ -145,8 +159,8 @@ def intact(checkpoint: Path) -> bool:
 def line(values: dict[str, float | None]) -> str:
     """A step's numbers in a few words."""
     shown = {"logps/chosen": "chosen", "logps/rejected": "rejected", "accuracy": "accuracy"}
-    parts = (f"{word} {values[name]:.3f}" for name, word in shown.items() if values.get(name))
-    return "  ".join(parts)
+    given = ((word, values.get(name)) for name, word in shown.items())
+    return "  ".join(f"{word} {value:.3f}" for word, value in given if value is not None)
 
 
 def _progress(quiet: bool) -> Progress:

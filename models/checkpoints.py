@@ -31,5 +31,5 @@ class Checkpoint(Created, Base):
     metrics: Mapped[dict[str, Any]]
     # `ft:<base>:<org>:<suffix>:<id>:ckpt-step-<n>`, by which it can be served.
     model: Mapped[str] = mapped_column(unique=True)
-    # Set when resume state was pruned or the files were found damaged.
+    # Set when the files were found damaged: neither resumed from nor deployed since.
     damaged_at: Mapped[datetime | None]

@@ -18,7 +18,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from orpo import manifest, probe
-from orpo.manifest import Damaged, Manifest
+from orpo.failures import Failure
+from orpo.manifest import Manifest
 from orpo.parallel import Single
 from orpo.policy import DTYPES, Policy, causal_lm, trainable
 from orpo.spec import Precision, RunSpec
@@ -52,6 +53,12 @@ class Saved:
 def folder_of(run_dir: Path, step: int) -> Path:
     """Where the checkpoint of a step lies."""
     return run_dir / "checkpoints" / f"step-{step:06d}"
+
+
+def committed(run_dir: Path) -> list[Path]:
+    """A run's committed checkpoints, the earliest first."""
+    folders = run_dir.glob("checkpoints/step-*[0-9]")
+    return sorted(folders, key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
 class Checkpoints:
@@ -136,15 +143,25 @@ def resume(
 ) -> Progress:
     """Verify a checkpoint and continue from it: weights, optimizer, random state, position.
 
-    Raises Damaged when it is not intact, was let go for its weights only, or belongs to a run
-    with other data or settings. On another number of ranks a rank without a saved random state
-    keeps its own.
+    Raises Damaged when it is not intact, and Failure(`not_resumable`) when it is, but keeps only
+    its weights or belongs to a run with other data or settings. On another number of ranks a rank
+    without a saved random state keeps its own.
     """
     found = manifest.verify(folder)
     if not found.resumable:
-        raise Damaged(f"{folder.name} keeps only its weights; resume from a later checkpoint.")
+        raise Failure(
+            "not_resumable",
+            f"{folder.name} keeps only its weights.",
+            "Resume from a later checkpoint.",
+            "resume_from",
+        )
     if found.spec_sha256 != fingerprint:
-        raise Damaged(f"{folder.name} belongs to a run with other data or settings.")
+        raise Failure(
+            "not_resumable",
+            f"{folder.name} belongs to a run with other data or settings.",
+            "Resume with those it was made with, or start a run of its own.",
+            "resume_from",
+        )
     state = folder / "state"
     _restore(load_file(state / "training.safetensors"), policy, optimizer)
     random_states = load_file(state / "random.safetensors")
@@ -158,7 +175,7 @@ def prune(run_dir: Path) -> None:
 
     The manifest changes first: between the two, files lie there that it does not name.
     """
-    for folder in sorted(run_dir.glob("checkpoints/step-*[0-9]"))[:-RESUMABLE_KEPT]:
+    for folder in committed(run_dir)[:-RESUMABLE_KEPT]:
         found = manifest.read(folder)
         if found.resumable:
             kept = {name: f for name, f in found.files.items() if not name.startswith("state/")}

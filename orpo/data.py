@@ -5,7 +5,7 @@ Knows the spec and the tokenizer; knows no model weights and no steps.
 
 import hashlib
 import json
-import random
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +15,8 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from orpo.failures import Failure
 from orpo.formats import Pair
-from orpo.pack import plan
 from orpo.spec import Hyperparameters, RunSpec
+from orpo.split import hold_out
 from orpo.tokenize import Example, tokenize_pairs
 
 
@@ -63,35 +63,16 @@ def part(pairs: list[Pair], tokenizer: PreTrainedTokenizerBase, method: Hyperpar
 
 
 def split(spec: RunSpec) -> tuple[list[Pair], list[Pair]]:
-    """Training and held-out pairs: those of two files, or of one by `held_out_fraction`.
-
-    Pairs with one prompt stay on one side, or the held-out figures would be flattered.
-    """
+    """Training and held-out pairs: those of two files, or of one by `held_out_fraction`."""
     pairs, method = read_pairs(spec.train_path), spec.method
     if spec.held_out_path is not None:
         return pairs, read_pairs(spec.held_out_path)[: method.max_held_out]
-    wanted = min(method.max_held_out, round(method.held_out_fraction * len(pairs)))
-    held_out = _choose_prompts(pairs, wanted, spec.seed)
+    prompts = [pair.prompt for pair in pairs]
+    held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
     sides = ([], [])
-    for pair in pairs:
-        sides[_prompt_key(pair) in held_out].append(pair)
+    for place, pair in enumerate(pairs):
+        sides[place in held_out].append(pair)
     return sides
-
-
-def _choose_prompts(pairs: list[Pair], wanted: int, seed: int) -> set[str]:
-    sizes = Counter(map(_prompt_key, pairs))
-    prompts = sorted(sizes)
-    random.Random(f"{seed}/held-out").shuffle(prompts)  # noqa: S311  a split, not a secret
-    chosen: set[str] = set()
-    for prompt in prompts:
-        if sizes[prompt] <= wanted:
-            chosen.add(prompt)
-            wanted -= sizes[prompt]
-    return chosen
-
-
-def _prompt_key(pair: Pair) -> str:
-    return json.dumps(pair.prompt, sort_keys=True)
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -113,7 +94,7 @@ def context_length(model_path: Path) -> int:
 
 def steps(n_examples: int, method: Hyperparameters) -> tuple[int, int]:
     """Optimizer steps of the whole run, and of one pass over the pairs."""
-    per_epoch = len(plan(n_examples, method.batch_size, 0, 0))
+    per_epoch = math.ceil(n_examples / method.batch_size)
     return method.max_steps or max(1, round(method.n_epochs * per_epoch)), per_epoch
 
 

@@ -17,10 +17,11 @@ EXIT_STATUS = {
     "out_of_memory": 4,
     "disk_full": 5,
     "bad_checkpoint": 6,
+    "not_resumable": 7,
     "internal": 1,
 }
 # Every rank finds these by itself, at the same moment; one of them need tell.
-FOUND_BY_ALL = ("bad_spec", "bad_data", "bad_checkpoint", "nan")
+FOUND_BY_ALL = ("bad_spec", "bad_data", "bad_checkpoint", "not_resumable", "nan")
 
 
 class Failure(Exception):

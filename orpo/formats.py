@@ -14,6 +14,7 @@ import orjson
 
 from orpo.rows import Finding, Row, read_rows
 from orpo.shapes import Message, Pair, Reject, Shape, detect, parse, why_no_shape
+from orpo.split import hold_out
 
 __all__ = [
     "Finding",
@@ -24,6 +25,7 @@ __all__ = [
     "Row",
     "Shape",
     "detect",
+    "hold_out",
     "parse",
     "read_rows",
     "validate",

@@ -66,7 +66,11 @@ LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4}
 
 class Strict(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
     )
 
 
@@ -166,8 +170,9 @@ class Hyperparameters(Strict):
     @classmethod
     def _rate_for_tuning(cls, data: Any) -> Any:
         if isinstance(data, dict) and "learning_rate" not in data:
-            rate = LEARNING_RATES.get(data.get("tuning", Tuning.LORA))
-            return data if rate is None else {**data, "learning_rate": rate}
+            tuning = data.get("tuning", Tuning.LORA)
+            if isinstance(tuning, str) and tuning in LEARNING_RATES:
+                return {**data, "learning_rate": LEARNING_RATES[Tuning(tuning)]}
         return data
 
     @model_validator(mode="after")

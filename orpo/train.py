@@ -13,13 +13,14 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from orpo import data, gradients, optimizer, parallel, policy, probe, series, speed, watchdog
-from orpo.checkpoint import Checkpoints, Progress, resume
+from orpo.checkpoint import Checkpoints, Progress, folder_of, resume
 from orpo.evaluate import evaluate, pair_records
 from orpo.failures import explain, refuse_nan
 from orpo.formats import Pair
@@ -66,7 +67,7 @@ class Run:
         journal: Journal,
         stopping: Stopping,
     ):
-        self.spec, self.method = spec, spec.method
+        self.spec, self.method, self.run_dir = spec, spec.method, run_dir
         self.group, self.journal, self.stopping = group, journal, stopping
         make_deterministic(spec, group)
         self.policy, self.tokenizer = policy.load(spec)
@@ -74,10 +75,13 @@ class Run:
         self.data = data.load(spec, self.tokenizer)
         self.trained = list(policy.trainable(self.policy).values())
         self.optimizer = optimizer.adamw(self.policy.named_parameters(), spec.method)
-        self.steps, self.steps_per_epoch = data.steps(len(self.data.train.examples), spec.method)
+        n_examples = len(self.data.train.examples)
+        self.steps, self.steps_per_epoch = data.steps(n_examples, spec.method)
+        planned = partial(plan, n_examples, spec.method.batch_size, spec.seed)
+        self.plan = lru_cache(maxsize=1)(planned)  # of the current epoch
         fingerprint = data.fingerprint(spec)
         self.progress, prompts = self._begin(fingerprint)
-        self.saved_at = self.progress.step
+        self.saved_at, self.saved = self.progress.step, spec.resume_from
         self.latest: dict[str, Any] = {}
         self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
         parallel.check_equal(group, self.trained)
@@ -147,9 +151,7 @@ class Run:
     def _examples(self, step: int) -> list[Example]:
         """The examples of a step: the order of an epoch follows from seed and epoch alone."""
         epoch, at = divmod(step - 1, self.steps_per_epoch)
-        examples = self.data.train.examples
-        indices = plan(len(examples), self.method.batch_size, self.spec.seed, epoch)[at]
-        return [examples[index] for index in indices]
+        return [self.data.train.examples[index] for index in self.plan(epoch)[at]]
 
     def _count(self, step: int, examples: Sequence[Example]) -> None:
         tokens = self.progress.trained_tokens + sum(example.n_tokens for example in examples)
@@ -203,6 +205,7 @@ class Run:
             )
         self.group.barrier()
         self.saved_at = self.progress.step
+        self.saved = folder_of(self.run_dir, self.saved_at)
 
     def _announce(self) -> None:
         start = "started" if self.spec.resume_from is None else "resumed"
@@ -225,7 +228,7 @@ class Run:
 
     def _end(self, type_: str, message: str, status: int) -> int:
         step = self.progress.step
-        name = f"checkpoints/step-{step:06d}" if step else None
+        name = os.path.relpath(self.saved, self.run_dir) if self.saved else None
         reason = {"reason": "sigterm"} if status else {}
         self.journal.event(type_, message, step=step, checkpoint=name, exit_code=status, **reason)
         self.journal.sync()

@@ -1,7 +1,6 @@
 """API keys: made, listed, revoked, recognised. A key's text is shown once and never stored."""
 
 import hashlib
-import hmac
 import secrets
 import time
 from collections.abc import Iterable
@@ -40,11 +39,13 @@ def cached(key: str) -> Caller | None:
 
 def authenticate(session: Session, key: str) -> Caller:
     """Return whom the key speaks for, or raise Unauthenticated."""
+    # Looked up by its hash, which nobody can steer byte by byte: the time that the search takes
+    # tells nothing of a key, so no comparison in constant time has to follow.
     sha256 = digest(key)
     record = session.scalar(
         select(ApiKey).where(ApiKey.sha256 == sha256, ApiKey.revoked_at.is_(None))
     )
-    if record is None or not hmac.compare_digest(record.sha256, sha256):
+    if record is None:
         raise Unauthenticated(
             "This API key is not known here, or it was revoked. Check the key and the base URL."
         )

@@ -92,6 +92,10 @@ def finalize(session: Session, job_id: str, generation: int) -> bool:
     job = held(session, job_id, generation)
     if job.desired_state == DesiredState.CANCEL:
         return False
+    if job.state == JobState.CLAIMED:
+        # A run that ended between two heartbeats was never seen running.
+        start(session, job_id, generation)
+        session.flush()
     job.state = JobState.FINALIZING
     return True
 
@@ -159,12 +163,16 @@ def _lost(session: Session, job: Job, reason: str) -> None:
 
 
 def _let_go(session: Session, job: Job) -> None:
-    if job.desired_state == DesiredState.CANCEL and job.state != JobState.FINALIZING:
+    if job.state == JobState.FINALIZING:
+        # From there the table leads to a pause only by way of the queue.
+        job.state = JobState.QUEUED
+        session.flush()
+    if job.desired_state == DesiredState.CANCEL:
         _end(job, JobState.CANCELLED)
         return
     job.worker = None
     job.lease_until = None
-    if job.desired_state == DesiredState.PAUSE and job.state != JobState.FINALIZING:
+    if job.desired_state == DesiredState.PAUSE:
         job.state = JobState.PAUSED
     else:
         job.state = JobState.QUEUED

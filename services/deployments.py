@@ -151,9 +151,9 @@ def _unfinished(job: Job) -> Conflict:
     )
 
 
-def get(session: Session, caller: Caller, deployment_id: str) -> Deployment:
-    """Return the caller's deployment, or raise NotFound."""
-    deployment = session.get(Deployment, deployment_id)
+def get(session: Session, caller: Caller, deployment_id: str, *, lock: bool = False) -> Deployment:
+    """Return the caller's deployment; with `lock`, hold its row. Raises NotFound."""
+    deployment = session.get(Deployment, deployment_id, with_for_update=lock)
     if deployment is None or deployment.org_id != caller.org_id:
         raise NotFound(
             f"There is no deployment '{deployment_id}': GET /v1/deployments lists those there are."
@@ -195,7 +195,8 @@ def _shown(deployment: Deployment, device: str | None, kind: str | None) -> Show
 
 def stop(session: Session, caller: Caller, deployment_id: str) -> Deployment:
     """Take a deployment back: chat with it ends now, the engine follows."""
-    deployment = get(session, caller, deployment_id)
+    # The worker must not give it an engine between this look and the write.
+    deployment = get(session, caller, deployment_id, lock=True)
     deployment.desired = "stop"
     deployment.updated_at = func.clock_timestamp()
     if deployment.status == DeploymentStatus.FAILED or deployment.engine_id is None:

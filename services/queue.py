@@ -4,13 +4,18 @@ A message is a hint, never an assignment; losing or doubling one changes nothing
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from models import OutboxMessage
+from models import IdempotencyKey, OutboxMessage
+
+MESSAGES_KEPT = timedelta(hours=24)
+# Nobody repeats a create after this long.
+KEYS_KEPT = timedelta(days=7)
 
 
 class Task(StrEnum):
@@ -49,9 +54,8 @@ def dispatch(
     return len(waiting)
 
 
-def prune(session: Session, keep_hours: int = 24) -> None:
-    """Forget messages that were published long ago."""
-    age = text(f"interval '{int(keep_hours)} hours'")
-    session.execute(
-        delete(OutboxMessage).where(OutboxMessage.published_at < func.clock_timestamp() - age)
-    )
+def prune(session: Session) -> None:
+    """Forget messages that were published, and keys of creates that were made, long ago."""
+    now = func.clock_timestamp()
+    session.execute(delete(OutboxMessage).where(OutboxMessage.published_at < now - MESSAGES_KEPT))
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEYS_KEPT))

@@ -1,11 +1,16 @@
-"""Settings, read once from the environment (`ODDSMITH_*`). Knows no defaults of other parts."""
+"""Settings, read once: from the environment (`ODDSMITH_*`), else from secret files.
 
+A secret file bears the setting's whole name, `oddsmith_database_url`, and lies in /run/secrets or
+the folder that ODDSMITH_SECRETS names. Knows no defaults of other parts.
+"""
+
+import os
 import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -43,6 +48,11 @@ class Settings(BaseSettings):
         default=50, gt=0, description="How long a stopping training may take to save."
     )
 
+    engine_host: str = Field(
+        default="127.0.0.1",
+        description="What an engine listens on and where the API reaches it; another address "
+        "only in a private network, since engines ask for no key.",
+    )
     engine_memory_gib: float = Field(default=2, gt=0, description="KV cache of a CPU engine.")
     engine_memory_share: float = Field(
         default=0.45, gt=0, le=1, description="Share of a GPU an engine takes."
@@ -63,6 +73,13 @@ class Settings(BaseSettings):
         description="Largest difference of a token's log-prob, trainer to engine.",
     )
 
+    @field_validator("engine_host")
+    @classmethod
+    def _one_address(cls, host: str) -> str:
+        if host in ("", "*", "0.0.0.0", "::"):  # noqa: S104 - to refuse it
+            raise ValueError("name one address of a private network: the API connects to it, too")
+        return host
+
     @property
     def runs_dir(self) -> Path:
         return (self.runs or self.var / "runs").absolute()
@@ -74,4 +91,7 @@ class Settings(BaseSettings):
 
 @lru_cache
 def get_settings() -> Settings:
-    return Settings()
+    folder = Path(os.environ.get("ODDSMITH_SECRETS") or "/run/secrets")
+    # pydantic-settings warns about a folder that is not there, and outside a container none is.
+    readable = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    return Settings(_secrets_dir=folder if readable else None)  # pyright: ignore[reportCallIssue]

@@ -22,15 +22,17 @@ PARTIAL = ".part"
 CHUNK_BYTES = 2**20
 
 
-def _place(key: str) -> tuple[Any, str]:
-    filesystem, root = fsspec.core.url_to_fs(get_settings().storage_root)
+def _place(key: str, **options: Any) -> tuple[Any, str]:
+    filesystem, root = fsspec.core.url_to_fs(get_settings().storage_root, **options)
     return filesystem, f"{root.rstrip('/')}/{key}"
 
 
 @contextmanager
 def writing(key: str) -> Iterator[IO[bytes]]:
     """Open `key` for writing. It exists, synced to disk, once the block has ended without error."""
-    filesystem, path = _place(key)
+    # fsspec shares an instance within a thread, and an instance has one transaction: two uploads
+    # that take turns on a thread would lose the first. So each write has an instance of its own.
+    filesystem, path = _place(key, skip_instance_cache=True)
     if isinstance(filesystem, LocalFileSystem):
         with _committed(Path(path)) as partial, partial.open("wb") as file:
             yield file

@@ -1,7 +1,6 @@
 """The folders that a tuned model's weights lie in: its adapter, or whole weights, merged once."""
 
 import fcntl
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -44,14 +43,11 @@ def merged(checkpoint: Checkpoint) -> Path:
 
 
 def _merge(source: Path, target: Path) -> None:
-    partial = target.with_suffix(".part")
-    shutil.rmtree(partial, ignore_errors=True)
+    """The verb writes beside the target and renames: what is there is whole."""
     try:
-        run_verb("merge", str(source), str(partial))
+        run_verb("merge", str(source), str(target))
     except VerbError as failure:
-        shutil.rmtree(partial, ignore_errors=True)
         raise Unavailable(f"The weights could not be merged: {failure}") from None
-    partial.rename(target)
 
 
 @contextmanager

@@ -48,6 +48,8 @@ for (const [name, budget] of Object.entries(BUDGETS)) {
   const size = found[name] / KB;
   const fits = size <= budget;
   missed += fits ? 0 : 1;
-  console.log(`${fits ? "✓" : "✗"} ${name.padEnd(10)} ${size.toFixed(1).padStart(6)} of ${budget} kB`);
+  console.log(
+    `${fits ? "✓" : "✗"} ${name.padEnd(10)} ${size.toFixed(1).padStart(6)} of ${budget} kB`,
+  );
 }
 process.exitCode = missed ? 1 : 0;

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from models import Deployment, Engine
+from models import Engine
 from models.deployments import DeploymentStatus
 from services import deployments, engines
 from services.database import engine as database
@@ -66,10 +66,8 @@ def _turn() -> None:
 def step() -> None:
     """Do what is next for every deployment and every engine."""
     with transaction() as session:
-        unwanted = engines.unwanted(session)
-    for deployment, engine in unwanted:
-        _take_back(deployment, engine)
-    with transaction() as session:
+        for deployment, _ in engines.unwanted(session):
+            engines.mark_stopped(session, deployment.id)
         wanted = engines.wanted(session)
         live = engines.live(session)
     by_weights: dict[str, list[Wanted]] = {}
@@ -88,17 +86,6 @@ def step() -> None:
 
 def _client(engine: Engine) -> EngineClient:
     return EngineClient(f"http://{engine.host}:{engine.port}")
-
-
-def _take_back(deployment: Deployment, engine: Engine | None) -> None:
-    if engine is not None and engine.status == EngineStatus.READY:
-        try:
-            _client(engine).unload_adapter(deployment.id)
-        except (DownError, RefusedError):
-            # Never loaded, or an engine that is going down: either way it isn't served.
-            logger.debug("nothing to unload", extra={"deployment": deployment.id})
-    with transaction() as session:
-        engines.mark_stopped(session, deployment.id)
 
 
 def _tend(engine: Engine, wants: list[Wanted]) -> bool:
@@ -134,11 +121,22 @@ def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
         silent_s = engines.silent_s(session, engine)
     if idle_s > IDLE_GRACE_S or _rank(wants) > engine.max_lora_rank:
         return _retire(engine)
-    if _client(engine).models() is not None:
+    names = _client(engine).models()
+    if names is not None:
         with transaction() as session:
             engines.seen(session, engine.id)
+        _unload(engine, names - {engine.served_name} - {want.deployment.id for want in wants})
         return True
     return silent_s < SILENCE_S or _crashed(engine, f"it stopped answering for {SILENCE_S:.0f} s")
+
+
+def _unload(engine: Engine, unwanted: set[str]) -> None:
+    """Take out what was taken back or has failed; what stays in is met again at the next step."""
+    for name in unwanted:
+        try:
+            _client(engine).unload_adapter(name)
+        except (DownError, RefusedError) as reason:
+            logger.warning("not unloaded yet: %s", reason, extra={"deployment": name})
 
 
 def _is_servable(want: Wanted) -> bool:
@@ -213,8 +211,8 @@ def _launch(wants: list[Wanted]) -> None:
     port, device = vllm.free_port(), vllm.device()
     with transaction() as session:
         engine = engines.add(
-            session, wants, served_name=name, worker=WORKER, host=vllm.HOST, port=port,
-            device=device, max_lora_rank=rank,
+            session, wants, served_name=name, worker=WORKER, host=get_settings().engine_host,
+            port=port, device=device, max_lora_rank=rank,
         )  # fmt: skip
     plan = vllm.Plan(engine.id, engine.weights, name, port, device, rank)
     pid, pid_started = vllm.start(plan)
@@ -256,6 +254,8 @@ def _make_ready(engine: Engine, want: Wanted, name: str, names: set[str]) -> Non
         _judge_silence(engine, want, str(reason))
     except RefusedError as refusal:
         _fail(want, f"The engine refused it: {refusal}", "engine_refused")
+    except parity.UndecidedError as reason:
+        logger.warning("not certified yet: %s", reason)
     except parity.ParityError as refusal:
         _fail(want, str(refusal), "parity", refusal.certificate)
     else:

@@ -6,6 +6,7 @@ import socket
 
 from sqlalchemy.exc import OperationalError
 
+from models import Job
 from services import claims
 from services.database import transaction
 from services.logs import bound
@@ -33,13 +34,14 @@ def prepare_job(job_id: str) -> None:
 def train() -> None:
     """Train claimed jobs one after another until none is left, or the worker is to stop."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
-    while not draining.is_set() and (claim := claim_next(worker)) is not None:
-        with bound(job=claim.job_id, generation=claim.generation):
+    while not draining.is_set() and (job := claim_next(worker)) is not None:
+        with bound(job=job.id, generation=job.generation):
             logger.info("claimed")
-            training.train(claim)
+            # After the claim's commit: a job that can't be described must not be the next again.
+            if (claim := training.describe(job)) is not None:
+                training.train(claim)
 
 
-def claim_next(worker: str) -> training.Claim | None:
+def claim_next(worker: str) -> Job | None:
     with transaction() as session:
-        job = claims.claim_next(session, worker)
-        return training.describe(session, job) if job is not None else None
+        return claims.claim_next(session, worker)

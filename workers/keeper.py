@@ -80,7 +80,9 @@ def _rewake_files(session: Session) -> None:
     for job_id in session.scalars(unprepared):
         queue.send(session, Task.PREPARE_JOB, job_id=job_id)
     missing = select(BaseModelRecord.id).where(
-        BaseModelRecord.status == BaseModelStatus.DOWNLOADING, BaseModelRecord.created_at < old
+        BaseModelRecord.status == BaseModelStatus.DOWNLOADING,
+        BaseModelRecord.deleted_at.is_(None),
+        BaseModelRecord.created_at < old,
     )
     for base_id in session.scalars(missing):
         queue.send(session, Task.DOWNLOAD_BASE, base_model=base_id)

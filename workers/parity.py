@@ -15,9 +15,11 @@ from services.engines import Wanted
 from services.settings import get_settings
 from services.verbs import VerbError, run_verb
 from workers.engine_client import EngineClient
+from workers.process import time_for
 
 # A trained policy that moved less than this from its base may well be served as the base.
 MOVED_NATS = 0.05
+# The least time that a check of files gets.
 PROBE_S = 300
 
 
@@ -27,6 +29,10 @@ class ParityError(Exception):
     def __init__(self, message: str, certificate: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.certificate = certificate
+
+
+class UndecidedError(ParityError):
+    """A check took too long to say anything. It may be tried again."""
 
 
 @dataclass(frozen=True)
@@ -136,18 +142,19 @@ def verify_weights(want: Wanted) -> str:
     if want.checkpoint is None:
         return probe_of(want)["weights_sha256"]
     try:
-        return run_verb("manifest", str(want.checkpoint), timeout_s=PROBE_S)["weights_sha256"]
+        return _ask("manifest", want.checkpoint)["weights_sha256"]
     except VerbError as failure:
-        raise ParityError(f"{_reason(failure)} Deploy another step of the job.") from None
+        raise ParityError(f"{failure} Deploy another step of the job.") from None
 
 
-def _reason(failure: VerbError) -> str:
-    """The verb's own sentence, which it prints as JSON before it ends with a code."""
-    said = str(failure)
+def _ask(verb: str, folder: Path) -> dict[str, Any]:
+    """Run a verb that reads all of `folder`; raise UndecidedError where that took too long."""
     try:
-        return json.loads(said)["error"]
-    except (ValueError, KeyError, TypeError):
-        return said
+        return run_verb(verb, str(folder), timeout_s=time_for(folder, PROBE_S))
+    except VerbError as failure:
+        if failure.error.get("code") == "timeout":
+            raise UndecidedError(str(failure)) from None
+        raise
 
 
 def probe_of(want: Wanted) -> dict[str, Any]:
@@ -164,9 +171,9 @@ def probe_of(want: Wanted) -> dict[str, Any]:
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".part")
         try:
-            partial.write_text(json.dumps(run_verb("probe", want.weights, timeout_s=PROBE_S)))
+            partial.write_text(json.dumps(_ask("probe", Path(want.weights))))
         except VerbError as failure:
-            raise ParityError(f"The base model could not be probed: {_reason(failure)}") from None
+            raise ParityError(f"The base model could not be probed: {failure}") from None
         partial.rename(kept)
     return json.loads(kept.read_text())
 

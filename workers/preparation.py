@@ -10,20 +10,26 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, File, Job
 from models.jobs import DesiredState, JobState
+from orpo.formats import hold_out
 from orpo.spec import Method, RunSpec, write_spec
 from services import files, job_events
 from services.database import transaction
 from services.queue import Task, send
 from services.settings import get_settings
 from services.verbs import VerbError, run_verb
+from workers.process import time_for
 
 logger = logging.getLogger(__name__)
+
+# The least time that tokenising gets.
+PREPARE_S = 600
 
 
 def prepare(job_id: str) -> None:
@@ -37,45 +43,47 @@ def prepare(job_id: str) -> None:
         validation = session.get(File, job.validation_file) if job.validation_file else None
     folder = get_settings().runs_dir / job_id / "data"
     method = TypeAdapter[Any](Method).validate_python(job.method)
-    held_out_rows = _write_rows(folder, training, validation, method, job.seed)
+    write_rows(folder, training, validation, method, job.seed)
     spec = RunSpec(
         job_id=job_id,
         base_model=job.base_model,
         base_model_path=Path(base.path),
         train_path=folder / "train.jsonl",
-        held_out_path=folder / "held_out.jsonl" if held_out_rows else None,
+        held_out_path=folder / "held_out.jsonl",
         method=method,
         seed=job.seed,
     )
     write_spec(spec, folder)
     try:
-        prepared, error = run_verb("prepare", str(folder)), None
+        patience_s = time_for(folder, PREPARE_S)
+        prepared, error = run_verb("prepare", str(folder), timeout_s=patience_s), None
     except VerbError as failure:
+        if failure.error.get("code") == "timeout":
+            raise  # the machine's fault, not the data's: it is charged and tried again
         prepared, error = None, failure.error
     with transaction() as session:
         _move_on(session, job_id, prepared, error)
 
 
-def _write_rows(
+def write_rows(
     folder: Path, training: File, validation: File | None, method: Any, seed: int
-) -> int:
-    """Write `train.jsonl` and `held_out.jsonl`; return how many rows were held out.
+) -> None:
+    """Write `train.jsonl` and `held_out.jsonl`.
 
     Rows are drawn from the validation file, or from the training file, which then lacks them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    source = validation or training
-    rows = range((source.report or {})["accepted"])
-    # A set of one row is trained on, not measured.
-    wanted = (
-        len(rows) if validation else min(round(len(rows) * method.held_out_fraction), len(rows) - 1)
-    )
-    wanted = min(wanted, method.max_held_out)
-    # Repeatable from the job's seed; nothing secret depends on it.
-    held_out = set(random.Random(seed).sample(rows, wanted))  # noqa: S311
-    _copy(source, folder / "held_out.jsonl", held_out)
+    rows = range(((validation or training).report or {})["accepted"])
+    if validation:
+        wanted = min(len(rows), method.max_held_out)
+        # Repeatable from the job's seed; nothing secret depends on it.
+        held_out = set(random.Random(seed).sample(rows, wanted))  # noqa: S311
+    else:
+        with files.open_rows(training) as lines:
+            prompts = (orjson.loads(line)["prompt"] for line in lines)
+            held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, seed)
+    _copy(validation or training, folder / "held_out.jsonl", held_out)
     _copy(training, folder / "train.jsonl", None if validation else set(rows) - held_out)
-    return wanted
 
 
 def _copy(file: File, to: Path, keep: set[int] | None) -> None:

@@ -15,6 +15,8 @@ import psutil
 from services.settings import get_settings
 from services.verbs import MARK, environment
 
+SLOW_BYTES_A_S = 5_000_000
+
 
 @dataclass
 class TrainingProcess:
@@ -26,14 +28,15 @@ class TrainingProcess:
     def poll(self) -> int | None:
         return self.popen.poll()
 
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM to the ranks, which save a checkpoint and leave.
+    def ask_to_stop(self) -> bool:
+        """Send SIGTERM to the ranks, which save a checkpoint and leave. False if there is none yet.
 
         Not to torchrun itself: it would kill the ranks after a grace time of its own.
         """
-        for process in tree(self.mark):
-            if process.pid != self.popen.pid:
-                _signal(process, signal.SIGTERM)
+        ranks = [process for process in tree(self.mark) if _is_rank(process)]
+        for rank in ranks:
+            _signal(rank, signal.SIGTERM)
+        return bool(ranks)
 
     def kill(self) -> None:
         kill_tree(self.mark)
@@ -57,6 +60,12 @@ def launch_training(run_dir: Path, processes: int, deadline_file: Path) -> Train
             start_new_session=True,
         )
     return TrainingProcess(popen, mark)
+
+
+def time_for(folder: Path, at_least_s: float) -> float:
+    """Return how long a verb that reads the whole of `folder` may take, from a slow disk too."""
+    size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return at_least_s + size_bytes / SLOW_BYTES_A_S
 
 
 def extend_deadline(deadline_file: Path, lease_s: float) -> None:
@@ -88,6 +97,14 @@ def kill_tree(mark: str, patience_s: float = 5) -> None:
         for process in left:
             _signal(process, signal.SIGKILL)
         psutil.wait_procs(left, timeout=1)
+
+
+def _is_rank(process: psutil.Process) -> bool:
+    """Say whether torchrun started it as a rank; its own helpers come and go before."""
+    try:
+        return "LOCAL_RANK" in process.environ()
+    except psutil.Error:
+        return False
 
 
 def _signal(process: psutil.Process, number: int) -> None:

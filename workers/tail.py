@@ -5,6 +5,8 @@ An offset moves on only after its lines were stored, so that a database that was
 
 import json
 import logging
+import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,18 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 # One transaction's worth of lines: some MB at the most, whatever has piled up.
 LINES_A_BATCH = 2000
+BYTES_A_BATCH = 2_000_000
+# A model may say these, but Postgres stores none: NUL, and half of a surrogate pair.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records of one file, the offset behind them, and whether the file had more at that time."""
+
+    records: list[Record]
+    offset: int
+    has_more: bool = False
 
 
 @dataclass
@@ -25,19 +39,23 @@ class Lines:
 
     path: Path
     offset: int = 0
-    dropped: int = 0
 
-    def read(self) -> tuple[list[Record], int]:
-        """Return new records and the offset behind them; `offset` itself stays."""
+    def read(self) -> Batch:
+        """Return what is new, up to a batch; `offset` itself stays."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
-                raw = file.readlines(LINES_A_BATCH * 1000)
+                raw = file.readlines(BYTES_A_BATCH)
+                is_cut = file.tell() < os.fstat(file.fileno()).st_size
         except FileNotFoundError:
-            return [], self.offset
+            return self.nothing()
         whole = [line for line in raw[:LINES_A_BATCH] if line.endswith(b"\n")]
         records = [record for line in whole if (record := self._parse(line)) is not None]
-        return records, self.offset + sum(map(len, whole))
+        has_more = is_cut or len(raw) > LINES_A_BATCH
+        return Batch(records, self.offset + sum(map(len, whole)), has_more)
+
+    def nothing(self) -> Batch:
+        return Batch([], self.offset)
 
     def _parse(self, line: bytes) -> Record | None:
         try:
@@ -45,10 +63,21 @@ class Lines:
         except ValueError:
             record = None
         if isinstance(record, dict):
-            return record
-        self.dropped += 1
+            return _storable(record)
         logger.warning("dropped an unreadable line of %s: %r", self.path.name, line[:200])
         return None
+
+
+def _storable(value: Any) -> Any:
+    """Return the value with every text in it as Postgres can hold it."""
+    match value:
+        case str():
+            return UNSTORABLE.sub("\ufffd", value)
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
 
 
 @dataclass
@@ -75,25 +104,23 @@ class RunTail:
         Events are read first and stored last: when a checkpoint is registered, every number that
         the run wrote before it is stored too, and a resumed run leaves no gap.
         """
-        events = self._events.read()
-        numbers = self._metrics.read()
-        # Lines beyond the batch stay for the next round, and the events wait for them.
-        behind = len(numbers[0]) >= LINES_A_BATCH
-        pairs, samples = self._pairs.read(), self._samples.read()
-        if behind:
-            events = ([], self._events.offset)
-        if not any(records for records, _ in (events, numbers, pairs, samples)):
+        files = (self._events, self._metrics, self._pairs, self._samples)
+        events, numbers, pairs, samples = (lines.read() for lines in files)
+        # Lines beyond a batch stay for the next round, and the events wait for them.
+        if numbers.has_more or pairs.has_more or samples.has_more:
+            events = self._events.nothing()
+        read = list(zip(files, (events, numbers, pairs, samples), strict=True))
+        if all(batch.offset == lines.offset for lines, batch in read):
             return False
         with transaction() as session:
-            metrics.write(session, self.job_id, self.generation, numbers[0])
-            metrics.write_pairs(session, self.job_id, self.generation, pairs[0])
-            metrics.write_samples(session, self.job_id, self.generation, samples[0])
-            for event in events[0]:
+            metrics.write(session, self.job_id, self.generation, numbers.records)
+            metrics.write_pairs(session, self.job_id, self.generation, pairs.records)
+            metrics.write_samples(session, self.job_id, self.generation, samples.records)
+            for event in events.records:
                 self._store(session, event)
-        files = (self._events, self._metrics, self._pairs, self._samples)
-        for lines, (_, offset) in zip(files, (events, numbers, pairs, samples), strict=True):
-            lines.offset = offset
-        self._learn(events[0], numbers[0])
+        for lines, batch in read:
+            lines.offset = batch.offset
+        self._learn(events.records, numbers.records)
         return True
 
     def drain(self) -> None:

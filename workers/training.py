@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from models import Job
 from models.jobs import DesiredState, JobState
 from orpo.spec import RunSpec, write_spec
 from services import checkpoints, claims, results
@@ -26,7 +28,15 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.2
 # Ends that another attempt would only repeat.
-FINAL_ERRORS = frozenset({"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data"})
+FINAL_ERRORS = frozenset(
+    {"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data", "not_resumable"}
+)
+UNREADABLE = {
+    "code": "bad_spec",
+    "message": "The prepared data of this job is missing, or another version of Oddsmith wrote it: "
+    "create the job again.",
+    "param": None,
+}
 
 
 @dataclass
@@ -40,8 +50,23 @@ class Claim:
     run_dir: Path
 
 
-def describe(session: Any, job: Any) -> Claim:
-    """Resolve the claimed job into a spec that reads from nowhere else."""
+def describe(job: Job) -> Claim | None:
+    """Resolve the claimed job into a spec that reads from nowhere else.
+
+    None where its prepared data can't be read: the job has failed then, since each further claim
+    would end the same way.
+    """
+    try:
+        with transaction() as session:
+            return _resolve(session, job)
+    except (OSError, ValueError) as reason:
+        logger.warning("the prepared data can't be read: %s", reason)
+        with transaction() as session:
+            claims.fail(session, job.id, job.generation, UNREADABLE)
+        return None
+
+
+def _resolve(session: Session, job: Job) -> Claim:
     root = get_settings().runs_dir / job.id
     newest = checkpoints.latest(session, job.id)
     held_out = root / "data" / "held_out.jsonl"
@@ -87,6 +112,7 @@ class Supervision:
     deadline_file: Path
     running: bool = False
     stop_asked_at: float | None = None
+    stop_heard: bool = False
     renewed_at: float = field(default_factory=time.monotonic)
     first_seen: tuple[int, float] | None = None
 
@@ -123,11 +149,12 @@ class Supervision:
 
     def _ask_to_stop(self) -> None:
         if self.stop_asked_at is None:
-            self.process.ask_to_stop()
             self.stop_asked_at = time.monotonic()
+        # Until torchrun has started its ranks nobody hears it.
+        self.stop_heard = self.stop_heard or self.process.ask_to_stop()
 
     def _enforce_stop(self, now: float) -> None:
-        if draining.is_set():
+        if draining.is_set() or self.stop_asked_at is not None:
             self._ask_to_stop()
         if self.stop_asked_at is not None and now - self.stop_asked_at > get_settings().drain_s:
             logger.warning("the training did not stop within %s s", get_settings().drain_s)

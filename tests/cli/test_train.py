@@ -1,11 +1,14 @@
 """`oddsmith train`: what it refuses at once, and a run, stopped runs and resumed ones for real."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cli.train import last_checkpoint, read_settings
+from cli.training import Training, line
 from tests.cli.conftest import Oddsmith
 
 
@@ -78,6 +81,50 @@ def test_the_newest_whole_checkpoint_is_taken(
     assert last_checkpoint(generations) is None  # neither has a manifest
     monkeypatch.setattr("cli.train.intact", lambda folder: "g1" in folder.parts)
     assert last_checkpoint(generations) == tmp_path / "g1/checkpoints/step-000002"
+
+
+def test_steps_beyond_a_million_are_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in ("step-999999", "step-1000000"):
+        (tmp_path / "g1/checkpoints" / step).mkdir(parents=True)
+    monkeypatch.setattr("cli.train.intact", lambda _: True)
+    assert last_checkpoint([tmp_path / "g1"]) == tmp_path / "g1/checkpoints/step-1000000"
+
+
+def test_a_zero_is_shown_and_a_missing_number_is_not() -> None:
+    values = {"accuracy": 0.0, "logps/chosen": -1.5, "logps/rejected": None}
+    assert line(values) == "chosen -1.500  accuracy 0.000"
+
+
+# Stands for torchrun: notes that it was told to stop, and ends with its ranks.
+AGENT = """
+import signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: print("agent", flush=True))
+ranks = [subprocess.Popen([sys.executable, "-c", sys.argv[1], str(n)]) for n in range(2)]
+[rank.wait() for rank in ranks]
+"""
+RANK = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: print("rank", flush=True) or sys.exit())
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def test_a_stop_reaches_the_ranks_and_not_torchrun(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AGENT, RANK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == [b"ready\n"] * 2
+        Training(tmp_path, process, torchrun=True).ask_to_stop()
+        assert process.stdout.read().split() == [b"rank"] * 2
+
+
+def test_a_stop_reaches_a_process_without_torchrun(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        Training(tmp_path, process).ask_to_stop()
+        assert process.stdout.read() == b"rank\n"
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orpo import manifest, train
-from orpo.manifest import Damaged, verify
+from orpo.checkpoint import committed, prune
+from orpo.manifest import Damaged, Manifest, verify
 from tests.orpo.tiny_run import Bench, checkpoint, fork_single, join, records, state
 
 
@@ -70,8 +71,22 @@ def test_only_the_last_two_keep_what_a_resume_needs(bench: Bench) -> None:
     assert not (checkpoint(run, 2) / "state").exists()
     assert (checkpoint(run, 1) / "adapter" / "adapter_model.safetensors").exists()
     again = bench.spec("again", max_steps=4, checkpoint_every=1, resume_from=checkpoint(run, 2))
-    assert train.main(again) == 6
-    assert "keeps only its weights" in records(again, "events")[-1]["message"]
+    assert train.main(again) == 7
+    event = records(again, "events")[-1]
+    assert event["data"]["code"] == "not_resumable"
+    assert "keeps only its weights" in event["message"]
+
+
+def test_the_newest_are_kept_beyond_a_million_steps(tmp_path: Path) -> None:
+    steps = (999_998, 999_999, 1_000_000, 1_000_001)
+    for step in steps:
+        (checkpoint(tmp_path, step) / "state").mkdir(parents=True)
+        found = Manifest(step, 1, "", "", resumable=True, files={})
+        manifest.write(checkpoint(tmp_path, step), found)
+    prune(tmp_path)
+    assert [folder for folder in committed(tmp_path) if verify(folder).resumable] == [
+        checkpoint(tmp_path, step) for step in steps[2:]
+    ]
 
 
 def test_a_saver_killed_anywhere_leaves_only_whole_checkpoints(bench: Bench) -> None:

@@ -104,6 +104,21 @@ def test_a_stop_before_the_first_step_saves_nothing(
     assert not list(run.glob("checkpoints/*"))
 
 
+def test_an_end_names_a_checkpoint_that_is_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bench.run("first")
+    folder = checkpoint(first, STEPS)
+    again = bench.run("again", resume_from=folder)  # nothing is left to do, nothing is saved
+    ends = [run / records(run, "events")[-1]["data"]["checkpoint"] for run in (first, again)]
+    assert [end.resolve() for end in ends] == [folder, folder]
+    monkeypatch.setattr("orpo.stopping.Stopping.requested", True)
+    stopped = bench.spec("stopped", resume_from=checkpoint(first, 4))
+    assert train.main(stopped) == 75
+    end = stopped / records(stopped, "events")[-1]["data"]["checkpoint"]
+    assert end.resolve() == checkpoint(first, 4)
+
+
 def test_an_evaluation_cut_short_by_a_stop_is_made_up_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,9 +148,9 @@ def test_an_evaluation_cut_short_by_a_stop_is_made_up_for(
 def test_a_checkpoint_of_other_settings_is_refused(bench: Bench) -> None:
     folder = checkpoint(bench.run("first", max_steps=2), 2)
     run = bench.spec("second", max_steps=2, resume_from=folder, learning_rate=1e-4)
-    assert train.main(run) == 6
+    assert train.main(run) == 7
     event = records(run, "events")[-1]
-    assert event["data"]["code"] == "bad_checkpoint"
+    assert event["data"]["code"] == "not_resumable"
     assert "other data or settings" in event["message"]
 
 

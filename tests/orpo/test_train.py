@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from orpo import data, optimizer, series, train
+from orpo import data, optimizer, pack, series, train
 from orpo.formats import validate
 from orpo.spec import parse_method, read_spec
 from tests.orpo.tiny_run import (
@@ -174,3 +174,15 @@ def test_prompts_shared_by_two_pairs_stay_on_one_side(bench: Bench, tmp_path: Pa
     sides = [{json.dumps(p.prompt) for p in side} for side in (train_side, held_out)]
     assert len(held_out) == 6
     assert not sides[0] & sides[1]
+
+
+def test_an_epoch_is_shuffled_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs: list[int] = []
+
+    def plan(n_examples: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+        epochs.append(epoch)
+        return pack.plan(n_examples, batch_size, seed, epoch)
+
+    monkeypatch.setattr("orpo.train.plan", plan)
+    bench.run("run", max_steps=6)  # of 4 an epoch
+    assert epochs == [0, 1]

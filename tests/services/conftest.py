@@ -1,11 +1,13 @@
 """Fixtures for services: a session on a database of the test's own, and somebody who asks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from services import database
 from services.callers import Caller
 from tests import records
 
@@ -27,3 +29,20 @@ def session(sessions: sessionmaker[Session]) -> Iterator[Session]:
 @pytest.fixture
 def caller(session: Session) -> Caller:
     return records.caller(session)
+
+
+@pytest.fixture
+def product(
+    settings_from: Callable[..., None], database_url: str, tmp_path: Path
+) -> Iterator[None]:
+    """The same database as what workers use when called, and a folder for what they write."""
+    settings_from(database_url=database_url, var=tmp_path, storage_url="", redis_url="")
+    forget_connections()
+    yield
+    database.engine().dispose()
+    forget_connections()
+
+
+def forget_connections() -> None:
+    database.engine.cache_clear()
+    database._sessions.cache_clear()

@@ -132,6 +132,28 @@ def test_a_cancel_accepted_before_the_end_wins(session, caller):
     assert claims.release(session, job.id, 1) == JobState.CANCELLED
 
 
+def test_a_run_that_ended_between_two_heartbeats_is_finalized(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    assert claims.finalize(session, job.id, 1)
+    session.flush()
+    assert job.state == JobState.FINALIZING
+    assert job.started_at is not None
+
+
+def test_a_pause_outlives_a_claim_that_is_lost_while_finalizing(session, caller):
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    claims.start(session, job.id, 1)
+    jobs.pause(session, caller, job.id)
+    assert claims.finalize(session, job.id, 1)
+    expire(session, job)
+    claims.reap(session)
+    assert (job.state, job.worker, job.lease_until) == (JobState.PAUSED, None, None)
+    jobs.resume(session, caller, job.id)
+    assert job.state == JobState.QUEUED
+
+
 def test_a_cancelled_job_whose_worker_died_is_reaped_as_cancelled(session, caller):
     job = records.job(session, caller, JobState.QUEUED)
     claims.claim_next(session, "w")

@@ -56,6 +56,14 @@ def test_a_write_that_fails_leaves_what_was_there(kept: None, tmp_path: Path) ->
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_two_writes_that_take_turns_on_a_thread_both_arrive(kept: None) -> None:
+    with storage.writing("files/first") as first, storage.writing("files/second") as second:
+        first.write(b"1")
+        second.write(b"2")
+    assert storage.reading("files/first").read() == b"1"
+    assert storage.reading("files/second").read() == b"2"
+
+
 def test_only_old_remains_of_crashes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,17 +4,20 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from models import Engine
 from models.deployments import DeploymentStatus
 from services import deployments, engines
 from services.database import transaction
 from services.errors import NotFound
+from services.verbs import VerbError
 from tests.serving.conftest import CALLER
 from workers import deployments as worker
-from workers import vllm
-from workers.engine_client import EngineClient
+from workers import parity, vllm
+from workers.engine_client import DownError, EngineClient
 
 READY, FAILED, PENDING = (
     DeploymentStatus.READY,
@@ -258,3 +261,76 @@ def test_an_engine_that_takes_too_long_is_ended(serving, settings_from):
     assert deployment.status == FAILED
     assert "did not answer within" in deployment.error["message"]
     assert all(gone_within(engine.pid, 0) for engine in serving.engines())
+
+
+def test_what_failed_its_check_is_unloaded(serving):
+    base = serving.base()
+    of_base, failed = serving.deploy(base, serving.tuned(base, logprobs=[-0.5, -1.2]))
+    serving.settle(of_base, failed)
+    assert serving.deployment(failed).status == FAILED
+    (engine,) = serving.live()
+    serving.until(lambda: client_of(engine).models() == {base})
+
+
+def test_what_could_not_be_unloaded_in_time_is_unloaded_later(serving, monkeypatch):
+    base = serving.base()
+    of_base, of_tuned = serving.deploy(base, serving.tuned(base))
+    serving.settle(of_base, of_tuned)
+    (engine,) = serving.live()
+    with transaction() as session:
+        deployments.stop(session, CALLER, of_tuned)
+
+    def time_out(*_):
+        raise DownError("timed out")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EngineClient, "unload_adapter", time_out)
+        worker.step()
+    assert client_of(engine).models() == {base, of_tuned}
+    worker.step()
+    assert client_of(engine).models() == {base}
+    assert serving.deployment(of_tuned).status == DeploymentStatus.STOPPED
+    assert serving.deployment(of_base).status == READY
+
+
+def test_a_check_that_took_too_long_is_tried_again(serving, monkeypatch):
+    run_verb, limits = parity.run_verb, []
+
+    def too_slow_at_first(verb, *arguments, timeout_s):
+        limits.append(timeout_s)
+        if len(limits) == 1:
+            raise VerbError({"code": "timeout", "message": "It did not end."})
+        return run_verb(verb, *arguments, timeout_s=timeout_s)
+
+    monkeypatch.setattr(parity, "run_verb", too_slow_at_first)
+    (deployment,) = serving.settle(*serving.deploy(serving.tuned(serving.base())))
+    assert deployment.status == READY, serving.describe()
+    assert len(limits) == 2
+    assert min(limits) > parity.PROBE_S
+
+
+def test_a_stop_waits_for_the_engine_that_is_just_being_given(serving):
+    (deployment_id,) = serving.deploy(serving.base())
+    engine = {"weights": "w", "status": "ready", "served_name": "b", "worker": "w"}
+    place = {"host": "127.0.0.1", "port": 1, "device": "cpu"}
+
+    def stop():
+        with transaction() as session:
+            deployments.stop(session, CALLER, deployment_id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as session:
+            session.add(Engine(id="engine-1", **engine, **place))
+            session.flush()
+            status = DeploymentStatus.STARTING
+            engines.set_status(session, deployment_id, status, engine_id="engine-1")
+            stopping = pool.submit(stop)
+            time.sleep(0.3)
+            assert not stopping.done()
+        stopping.result(timeout=10)
+    deployment = serving.deployment(deployment_id)
+    assert (deployment.desired, deployment.status) == ("stop", DeploymentStatus.STARTING)
+    with transaction() as session:
+        assert [row.id for row, _ in engines.unwanted(session)] == [deployment_id]
+        # There is no process behind it.
+        engines.end(session, "engine-1", engines.EngineStatus.STOPPED)

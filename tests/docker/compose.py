@@ -1,0 +1,45 @@
+"""docker-compose.yml as Docker Compose itself reads it: validated, merged, all values filled in."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from cli.stack.parts import ROOT
+
+PROGRAM = Path(sys.executable).with_name("docker-compose")
+UID = 10001
+
+
+def config(*overlays: str, **env: str) -> dict[str, Any]:
+    """Return the configuration; a name that this machine happens to set must not get in."""
+    ours = ("ODDSMITH_", "AWS_", "HF_", "COMPOSE_", "FLASH_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    files = [argument for name in ("docker-compose.yml", *overlays) for argument in ("-f", name)]
+    # Not the `.env` of whoever runs this.
+    options = ["--env-file", os.devnull, "--profile", "*", *files, "config", "--format", "json"]
+    done = subprocess.run(
+        [PROGRAM, *options], cwd=ROOT, env=clean | env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    # What it prints can be read as a Compose file again, so a dollar sign is written twice.
+    return json.loads(done.stdout.replace("$$", "$"))
+
+
+def services() -> dict[str, dict[str, Any]]:
+    return config()["services"]
+
+
+def seconds(duration: str) -> float:
+    """`1m15s` as a number."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    total, digits = 0.0, ""
+    for character in duration:
+        if character in units:
+            total, digits = total + float(digits) * units[character], ""
+        else:
+            digits += character
+    return total

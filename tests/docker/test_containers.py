@@ -1,0 +1,241 @@
+"""Each container's command, run without Docker until its own healthcheck is content.
+
+Commands, environments, healthchecks and grace periods are read from docker-compose.yml. Only paths
+and the API's port are replaced. As root, each process gets what its container would get: the
+image's uid, no capabilities, and a file system that is read-only but for its folders.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.stack.parts import ROOT
+from cli.stack.ports import Ports
+from cli.stack.postgres import Postgres
+from cli.stack.process import wait_until
+from docker.healthy import KEEPER_LOCK
+from tests.conftest import create_database
+from tests.docker.compose import UID, seconds, services
+from workers import keeper
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+KEY = "sk-odd-of-the-test"
+_numbers = count()
+LONG_RUNNING = ("api", "files-worker", "serve-worker", "keeper", "train-worker")
+FOLDERS = ("storage", "runs", "models", "merged", "cache", "log", "secrets")
+
+# $1: the folder that may be written; $2: where Python is installed, which may lie below a home
+# that nobody else may enter; $3: a home to be hidden, or nothing.
+CONFINE = f"""
+set -e
+mount --bind "$1" "$1"
+mount --bind "$2" "$1/python"
+mount -o remount,bind,ro /
+if [ "$3" ]; then
+    mount -t tmpfs -o mode=755 tmpfs "$3"
+    mkdir -p "$2"
+    mount --bind "$1/python" "$2"
+fi
+shift 3
+exec setpriv --reuid {UID} --regid {UID} --clear-groups --no-new-privs \
+    --bounding-set=-all --inh-caps=-all "$@"
+"""
+
+
+@dataclass
+class Containers:
+    """The services of docker-compose.yml as plain processes on one folder."""
+
+    folder: Path
+    port: int
+    confined: bool
+
+    def __post_init__(self) -> None:
+        self.services = services()
+
+    def argv(self, words: list[str]) -> list[str]:
+        words = [str(self.port) if word == "8000" else self._moved(word) for word in words]
+        return self.confine(words) if self.confined else words
+
+    def confine(self, words: list[str]) -> list[str]:
+        home = "/root" if sys.base_prefix.startswith("/root/") else ""
+        unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", CONFINE, "confine"]
+        return [*unshare, str(self.folder), sys.base_prefix, home, *words]
+
+    def env(self, name: str) -> dict[str, str]:
+        given = self.services[name]["environment"].items()
+        # /tmp is a tmpfs in each container; here it belongs to everybody.
+        own = {key: self._moved(value) for key, value in given if value is not None}
+        own = {key: str(self.folder / "cache") if value == "/tmp" else value
+               for key, value in own.items()}  # fmt: skip
+        python = Path(sys.executable).parent
+        return own | {
+            "PATH": f"{python}:/usr/bin:/bin",
+            "ODDSMITH_SECRETS": str(self.folder / "secrets"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def _moved(self, text: str) -> str:
+        text = text.replace("/run/secrets", str(self.folder / "secrets"))
+        return text.replace("/var/lib/oddsmith", str(self.folder))
+
+    def run(self, name: str) -> subprocess.CompletedProcess[str]:
+        return self._once(name, self.services[name]["command"])
+
+    def check(self, name: str) -> subprocess.CompletedProcess[str]:
+        kind, *words = self.services[name]["healthcheck"]["test"]
+        assert kind == "CMD"
+        return self._once(name, words)
+
+    def _once(self, name: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(words), cwd=ROOT, env=self.env(name), timeout=60,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        with (self.folder / f"{name}.out").open("wb") as output:
+            process = subprocess.Popen(
+                self.argv(self.services[name]["command"]), cwd=ROOT, env=self.env(name),
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def output(self, name: str) -> str:
+        return (self.folder / f"{name}.out").read_text(errors="replace")
+
+    def until(self, name: str, is_healthy: bool, timeout_s: float) -> float:
+        """Wait until the healthcheck says so, and return how long that took."""
+        started = time.monotonic()
+        found: Any = None
+        while time.monotonic() - started < timeout_s:
+            found = self.check(name)
+            if (found.returncode == 0) == is_healthy:
+                return time.monotonic() - started
+            time.sleep(1)
+        raise AssertionError(f"{name}: {found.stdout}{found.stderr}\n{self.output(name)}")
+
+
+@pytest.fixture
+def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containers]:
+    """An empty database, and the folders and secrets that the containers would find."""
+    database = f"containers_{next(_numbers)}"
+    create_database(postgres, database)
+    # Not pytest's own folder: only the user who runs the tests may enter that.
+    folder = Path(tempfile.mkdtemp(prefix="oddsmith-containers-"))
+    secrets = {
+        "oddsmith_database_url": postgres.sqlalchemy_url(database),
+        "oddsmith_redis_url": redis_url,
+        "oddsmith_first_key": KEY,
+        "hf_token": "",
+        "aws_credentials": "",
+    }
+    for name in (*FOLDERS, "python"):
+        (folder / name).mkdir()
+    for name, text in secrets.items():
+        (folder / "secrets" / name).write_text(text)
+        (folder / "secrets" / name).chmod(0o600)
+    folder.chmod(0o755)
+    with Ports() as ports:
+        found = Containers(folder, ports.choose(), confined=False)
+    if os.geteuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, UID, UID)
+        found.confined = can_confine(found)
+    yield found
+    shutil.rmtree(folder)
+
+
+def can_confine(containers: Containers) -> bool:
+    words = containers.confine(["python3", "-c", "import celery, orpo.spec"])
+    env = containers.env("keeper")
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        warnings.warn(f"run without the containers' limits: {done.stderr}", stacklevel=2)
+    return done.returncode == 0
+
+
+def test_each_container_becomes_healthy_and_stops_in_time(containers):
+    for name in ("migrate", "seed", "migrate", "seed"):
+        done = containers.run(name)
+        assert done.returncode == 0, done.stdout + done.stderr
+    with ExitStack() as stack:
+        started = {name: stack.enter_context(containers.running(name)) for name in LONG_RUNNING}
+        for name in LONG_RUNNING:
+            containers.until(name, is_healthy=True, timeout_s=90)
+
+        answer = httpx.get(
+            f"http://127.0.0.1:{containers.port}/v1/models",
+            headers={"Authorization": f"Bearer {KEY}"}, trust_env=False,
+        )  # fmt: skip
+        assert answer.status_code == 200, answer.text
+
+        for process in started.values():
+            process.terminate()
+        for name, process in started.items():
+            grace_s = seconds(containers.services[name]["stop_grace_period"])
+            # uvicorn ends by the signal that it was sent, once it has done all else.
+            assert process.wait(grace_s) in (0, -signal.SIGTERM), containers.output(name)
+            assert containers.check(name).returncode == 1, name
+    if containers.confined:
+        strangers = [path for path in containers.folder.rglob("*") if path.stat().st_uid != UID]
+        assert [path.suffix for path in strangers] == [".out"] * len(LONG_RUNNING)
+
+
+def test_a_worker_that_hangs_or_lost_its_broker_is_not_healthy(containers):
+    assert containers.run("migrate").returncode == 0
+    with containers.running("serve-worker") as process:
+        containers.until("serve-worker", is_healthy=True, timeout_s=90)
+
+        url = containers.folder / "secrets" / "oddsmith_redis_url"
+        right = url.read_text()
+        url.write_text("redis://:wrong@127.0.0.1:9/0")
+        assert "Redis does not answer" in containers.check("serve-worker").stdout
+        url.write_text(right)
+        assert containers.check("serve-worker").returncode == 0
+
+        process.send_signal(signal.SIGSTOP)
+        containers.until("serve-worker", is_healthy=False, timeout_s=60)
+        process.send_signal(signal.SIGCONT)
+        containers.until("serve-worker", is_healthy=True, timeout_s=60)
+
+
+def test_a_worker_at_work_is_healthy_though_it_asks_for_nothing(containers, tmp_path):
+    """A process that bears a worker's arguments, and computes; then one that sleeps."""
+    check: Callable[[], int] = lambda: containers.check("files-worker").returncode  # noqa: E731
+    loop = "import sys\nwhile True: pass"
+    words = containers.argv(["python3", "-c", loop, "files@%h"])
+    env = containers.env("files-worker")
+    with subprocess.Popen(words, cwd=ROOT, env=env, start_new_session=True) as busy:
+        try:
+            assert wait_until(lambda: check() == 0, timeout_s=30)
+            busy.send_signal(signal.SIGSTOP)
+            check()
+            assert check() == 1
+        finally:
+            busy.kill()
+
+
+def test_the_keeper_s_lock_is_the_one_that_is_looked_for():
+    assert KEEPER_LOCK == keeper.LOCK

