@@ -38,12 +38,13 @@ test: test-fast  ## Run all tests
 test-fast: setup  ## Run the unit and service tests only
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow"
 
-check: setup  ## Lint, types, layers, and that the migrations match the records
+check: setup  ## Lint, types, layers, migrations against records, and the page
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m cli.stack.scratch check
+	@$(BIN)/python -m cli.build_page check
 
 fmt: setup  ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix-only

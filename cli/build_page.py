@@ -1,7 +1,8 @@
 """Builds the browser's page into `web/dist`, when its sources have changed: part of `make setup`.
 
 Node comes from the machine where it has a recent one, else from a wheel. Without the npm registry
-there is no page, and the API works all the same. Standard library only.
+there is no page, and the API works all the same. With the argument `check` it is the page's part of
+`make check`. Standard library only.
 """
 
 import hashlib
@@ -85,15 +86,25 @@ def build() -> None:
     """Install what the lock file names and build; the stamp is written when all is there."""
     LOG.unlink(missing_ok=True)
     command, node_folder = npm()
-    path = f"{node_folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    env = os.environ | {"PATH": f"{node_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
     digest = sources_digest()
     # Not `npm ci`: it refuses a lock file that was made on another platform.
-    run([*command, "install", "--no-audit", "--no-fund"], os.environ | {"PATH": path})
-    run([*command, "run", "build"], os.environ | {"PATH": path})
+    run([*command, "install", "--no-audit", "--no-fund"], env)
+    run([*command, "run", "build"], env)
     STAMP.write_text(digest)
 
 
+def check() -> int:
+    """Lint, types, drift from the API, unit tests, weights: what `make check` asks of the page."""
+    command, node_folder = npm()
+    env = os.environ | {"PATH": f"{node_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+    argv = [*command, "run", "--silent", "check"]
+    return subprocess.run(argv, cwd=WEB, env=env, check=False).returncode
+
+
 def main() -> int:
+    if "check" in sys.argv[1:]:
+        return check()
     if is_built() or not (WEB / "package.json").exists():
         return 0
     print("  … page", end="\r" if sys.stdout.isatty() else "\n", flush=True)
