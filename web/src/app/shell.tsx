@@ -63,7 +63,13 @@ function ThemeSwitch() {
     setTheme(other);
   };
   return (
-    <Button look="quiet" small onClick={change} aria-label={`Use the ${other} theme`}>
+    <Button
+      look="quiet"
+      small
+      className="md:justify-start"
+      onClick={change}
+      aria-label={`Use the ${other} theme`}
+    >
       {theme === "dark" ? <Sun size={16} /> : <Moon size={16} />}
       <span className="hidden md:inline">{other === "dark" ? "Dark" : "Light"} theme</span>
     </Button>

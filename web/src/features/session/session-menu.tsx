@@ -31,6 +31,7 @@ export function SessionMenu() {
       <Button
         look="quiet"
         small
+        className="md:justify-start"
         aria-label="Sign out"
         disabled={leaving.isPending}
         onClick={() => leaving.mutate()}
