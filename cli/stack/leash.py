@@ -20,6 +20,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 GRACE_S = 3  # from the orphan signal to SIGKILL
+# A shell starts what it puts into the background with INT and QUIT ignored.
+INHERITABLE = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 SWEEP_S = 6  # a process that sits in the kernel this long can't be killed by anyone
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -110,7 +112,7 @@ class Leash:
         os.set_blocking(wake_end, False)
         signal.set_wakeup_fd(wake_end)
         # Handlers that do nothing, since the program would inherit an "ignore".
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in INHERITABLE:
             signal.signal(number, lambda *_: None)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         # Held, because a Popen that is collected would reap the program before we do.

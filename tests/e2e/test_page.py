@@ -99,12 +99,13 @@ def test_from_a_file_to_a_vote(page: Page, stack: Stack, base: str, tmp_path: Pa
     expect(divergence).to_be_visible()
 
     page.get_by_role("link", name="Talk to both models").click()
-    for _ in range(2):
-        deploy = page.get_by_role("button", name="Deploy", exact=False)
-        if deploy.count():
-            deploy.first.click()
-    both_ready = page.get_by_text("Ready. What answers is shown")
-    expect(both_ready).to_have_count(2, timeout=DEPLOY_MS)
+    for side in "AB":
+        pane = page.get_by_role("region", name=f"Model {side}")
+        known = pane.get_by_text(re.compile("^(Ready|Not deployed)"))
+        expect(known).to_be_visible()
+        if known.inner_text().startswith("Not"):
+            pane.get_by_role("button", name="Deploy").click()
+        expect(pane.get_by_text(re.compile("^Ready"))).to_be_visible(timeout=DEPLOY_MS)
     page.get_by_label("Message to both models").fill("Name one colour.")
     page.keyboard.press("Enter")
     better = page.get_by_role("button", name="A is better")

@@ -15,7 +15,6 @@ from tests.stack.toy import MARK, WILD, marked, nothing_left
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 
-# Not `sleep 1000 & wait`: a signal that comes just before `wait` leaves some shells waiting.
 WAITING = "while :; do sleep 0.1; done"
 
 
