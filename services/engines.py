@@ -95,15 +95,11 @@ def _wanted(deployment: Deployment, base_path: str, checkpoint: Checkpoint | Non
     return Wanted(deployment, str(folder / "model"), folder, None)
 
 
-def unwanted(session: Session) -> list[tuple[Deployment, Engine | None]]:
-    """Return what was taken back but may still be loaded, with its engine."""
+def unwanted(session: Session) -> list[Deployment]:
+    """Return what was taken back and is not marked as stopped yet."""
     gone = (DeploymentStatus.STOPPED, DeploymentStatus.FAILED)
-    rows = session.execute(
-        select(Deployment, Engine)
-        .outerjoin(Engine, Engine.id == Deployment.engine_id)
-        .where(Deployment.desired == "stop", Deployment.status.not_in(gone))
-    )
-    return [(deployment, engine) for deployment, engine in rows]
+    query = select(Deployment).where(Deployment.desired == "stop", Deployment.status.not_in(gone))
+    return list(session.scalars(query))
 
 
 def live(session: Session) -> list[Engine]:

@@ -4,15 +4,15 @@ The browser gets a random token; the row holds its hash, and the key that it spe
 ends when its key is revoked. What an HTTP cookie is, `api/routes/session.py` knows.
 """
 
-import hashlib
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from models import ApiKey, SignIn
 from services import api_keys
+from services.api_keys import digest
 from services.callers import Caller
 from services.errors import Invalid, Unauthenticated
 
@@ -36,9 +36,9 @@ def with_link(session: Session, token: str) -> tuple[str, SignIn]:
     used = session.scalar(
         delete(SignIn)
         .where(
-            SignIn.sha256 == _digest(token),
+            SignIn.sha256 == digest(token),
             SignIn.is_link,
-            SignIn.expires_at > datetime.now(UTC),
+            SignIn.expires_at > func.clock_timestamp(),
         )
         .returning(SignIn.api_key_id)
     )
@@ -54,7 +54,7 @@ def with_link(session: Session, token: str) -> tuple[str, SignIn]:
 
 def authenticate(session: Session, token: str) -> Caller:
     """Return whom a browser speaks for. Raises Unauthenticated when its sign-in has ended."""
-    return _caller(current(session, token)[1])
+    return api_keys.caller_of(current(session, token)[1])
 
 
 def current(session: Session, token: str) -> tuple[SignIn, ApiKey]:
@@ -63,9 +63,9 @@ def current(session: Session, token: str) -> tuple[SignIn, ApiKey]:
         select(SignIn, ApiKey)
         .join(ApiKey, ApiKey.id == SignIn.api_key_id)
         .where(
-            SignIn.sha256 == _digest(token),
+            SignIn.sha256 == digest(token),
             SignIn.is_link.is_(False),
-            SignIn.expires_at > datetime.now(UTC),
+            SignIn.expires_at > func.clock_timestamp(),
             ApiKey.revoked_at.is_(None),
         )
     ).first()
@@ -76,21 +76,21 @@ def current(session: Session, token: str) -> tuple[SignIn, ApiKey]:
 
 def end(session: Session, token: str) -> None:
     """Sign a browser out; one that is signed out already stays so."""
-    session.execute(delete(SignIn).where(SignIn.sha256 == _digest(token)))
+    session.execute(delete(SignIn).where(SignIn.sha256 == digest(token)))
 
 
 def forget_expired(session: Session) -> None:
     """Delete what no longer lets anybody in."""
-    session.execute(delete(SignIn).where(SignIn.expires_at <= datetime.now(UTC)))
+    session.execute(delete(SignIn).where(SignIn.expires_at <= func.clock_timestamp()))
 
 
 def _issue(session: Session, api_key_id: str, *, is_link: bool) -> tuple[str, SignIn]:
     token = secrets.token_urlsafe(32)
     record = SignIn(
-        sha256=_digest(token),
+        sha256=digest(token),
         api_key_id=api_key_id,
         is_link=is_link,
-        expires_at=datetime.now(UTC) + (LINK if is_link else SIGNED_IN),
+        expires_at=func.clock_timestamp() + (LINK if is_link else SIGNED_IN),
     )
     session.add(record)
     session.flush()
@@ -101,11 +101,3 @@ def _key_id(caller: Caller) -> str:
     if caller.api_key_id is None:
         raise Invalid("Only an API key can sign a browser in.", param="api_key")
     return caller.api_key_id
-
-
-def _caller(key: ApiKey) -> Caller:
-    return Caller(key.org_id, key.id, frozenset(key.scopes))
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()

@@ -15,6 +15,7 @@ from cli.stack.parts import ROOT
 from cli.stack.postgres import NAME, Postgres
 from cli.stack.redis import Redis
 from cli.stack.scratch import scratch_postgres, scratch_redis
+from services import api_keys, database
 from services.settings import get_settings
 
 TEMPLATE = "migrated"
@@ -33,6 +34,13 @@ def settings_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Non
     yield change
     monkeypatch.undo()
     get_settings.cache_clear()
+
+
+def forget_connections() -> None:
+    """Let the product connect anew, with the settings of this test, and know no key."""
+    database.engine.cache_clear()
+    database._sessions.cache_clear()
+    api_keys._known.clear()
 
 
 @pytest.fixture(scope="session")

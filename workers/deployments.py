@@ -66,7 +66,7 @@ def _turn() -> None:
 def step() -> None:
     """Do what is next for every deployment and every engine."""
     with transaction() as session:
-        for deployment, _ in engines.unwanted(session):
+        for deployment in engines.unwanted(session):
             engines.mark_stopped(session, deployment.id)
         wanted = engines.wanted(session)
         live = engines.live(session)

@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from cli.stack.postgres import Postgres
 from models import Base
-from services import api_keys, database, queue, seed
+from services import database, queue, seed
 from services.database import transaction
-from tests.conftest import create_database
+from tests.conftest import create_database, forget_connections
 from workers import files as file_tasks
 
 KEY = "sk-odd-for-tests-0123456789abcdefghijklmnopq"
@@ -45,12 +45,6 @@ def product(
     yield
     database.engine().dispose()
     forget_connections()
-
-
-def forget_connections() -> None:
-    database.engine.cache_clear()
-    database._sessions.cache_clear()
-    api_keys._known.clear()
 
 
 @pytest.fixture

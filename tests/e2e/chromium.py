@@ -20,11 +20,10 @@ def install() -> Path:
     """Return the folder of a browser that starts; npm and unpacking take some 15 s, once."""
     folder = ROOT / "var" / "browser"
     if not (folder / "complete").exists():
-        command, node_folder = npm()
-        env = os.environ | {"PATH": f"{node_folder}{os.pathsep}{os.environ['PATH']}"}
+        command, env = npm()
         for argv in (
             [*command, "install", "--no-audit", "--no-fund"],
-            [str(node_folder / "node"), "unpack.mjs", str(folder)],
+            ["node", "unpack.mjs", str(folder)],
         ):
             subprocess.run(argv, cwd=HERE, env=env, check=True, stdout=subprocess.DEVNULL)
         for name in ("libraries", "fonts"):

@@ -1,6 +1,5 @@
 """The whole loop with the unmodified `openai` client: a file goes in, a tuned model answers."""
 
-import json
 import tarfile
 import time
 from itertools import islice
@@ -12,6 +11,7 @@ from openai.types.fine_tuning import FineTuningJob
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from tests import probes
 from tests.e2e.conftest import EXAMPLES, SHARED
 from tests.e2e.wait import wait_for
 
@@ -123,15 +123,11 @@ def download(stack, job: FineTuningJob, to: Path, *options: str) -> Path:
 def differences(policy: torch.nn.Module, stack, job: FineTuningJob) -> list[float]:
     """How far each log-prob of a model lies from what the last checkpoint's probe says."""
     checkpoint = max(stack.run_dir(job.id, 1).glob("checkpoints/step-*"))
-    found = []
-    for prompt in json.loads((checkpoint / "probe.json").read_text())["prompts"]:
-        ids, completion = prompt["prompt_token_ids"], prompt["completion_token_ids"]
-        with torch.no_grad():
-            logits = policy(input_ids=torch.tensor([ids + completion])).logits
-        logps = logits[0, len(ids) - 1 : -1].log_softmax(-1)
-        own = logps.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()
-        found += [abs(a - b) for a, b in zip(own, prompt["logprobs"], strict=True)]
-    return found
+    return [
+        abs(own - probed)
+        for prompt in probes.read(checkpoint)
+        for own, probed in zip(probes.logprobs(policy, prompt), prompt["logprobs"], strict=True)
+    ]
 
 
 def whole(folder: Path) -> torch.nn.Module:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from orpo import manifest, train
 from orpo.checkpoint import committed, prune
 from orpo.manifest import Damaged, Manifest, verify
+from tests import probes
 from tests.orpo.tiny_run import Bench, checkpoint, fork_single, join, records, state
 
 
@@ -124,18 +125,10 @@ def test_the_adapter_loads_in_peft_and_says_what_the_probe_says(saved: Path, ben
             prompt["messages"], add_generation_prompt=True, return_dict=False
         )
         assert ids == prompt["prompt_token_ids"]
-        completion = prompt["completion_token_ids"]
-        row = torch.tensor([ids + completion])
-        for disable, key in ((False, "logprobs"), (True, "base_logprobs")):
-            with torch.no_grad():
-                if disable:
-                    with policy.disable_adapter():
-                        logits = policy(input_ids=row).logits
-                else:
-                    logits = policy(input_ids=row).logits
-            logps = logits[0, len(ids) - 1 : -1].log_softmax(-1)
-            own = logps.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()
-            assert own == pytest.approx(prompt[key], abs=1e-4)
+        assert probes.logprobs(policy, prompt) == pytest.approx(prompt["logprobs"], abs=1e-4)
+        with policy.disable_adapter():
+            own = probes.logprobs(policy, prompt)
+        assert own == pytest.approx(prompt["base_logprobs"], abs=1e-4)
         assert prompt["logprobs"] != prompt["base_logprobs"]
 
 
@@ -155,13 +148,8 @@ def test_the_probe_of_a_bf16_run_is_of_its_saved_weights_in_fp32(bench: Bench, t
         base = AutoModelForCausalLM.from_pretrained(bench.base, dtype=torch.bfloat16)
         policy = PeftModel.from_pretrained(base, str(saved / "adapter"))
     policy = policy.float()
-    for prompt in json.loads((saved / "probe.json").read_text())["prompts"]:
-        ids, completion = prompt["prompt_token_ids"], prompt["completion_token_ids"]
-        with torch.no_grad():
-            logits = policy(input_ids=torch.tensor([ids + completion])).logits
-        logps = logits[0, len(ids) - 1 : -1].log_softmax(-1)
-        own = logps.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()
-        assert own == pytest.approx(prompt["logprobs"], abs=1e-4)
+    for prompt in probes.read(saved):
+        assert probes.logprobs(policy, prompt) == pytest.approx(prompt["logprobs"], abs=1e-4)
 
 
 def test_a_full_model_loads_and_equals_what_was_trained(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from services import database
 from services.callers import Caller
 from tests import records
+from tests.conftest import forget_connections
 
 
 @pytest.fixture
@@ -41,8 +42,3 @@ def product(
     yield
     database.engine().dispose()
     forget_connections()
-
-
-def forget_connections() -> None:
-    database.engine.cache_clear()
-    database._sessions.cache_clear()

@@ -20,6 +20,7 @@ from services import database, deployments, engines, seed
 from services.callers import Caller
 from services.database import transaction
 from tests import records
+from tests.conftest import forget_connections
 from tests.serving import fake_vllm
 from workers import deployments as worker
 from workers import parity, vllm
@@ -143,14 +144,12 @@ def product(
 ) -> Iterator[None]:
     """The product's own settings and connection, with an organisation to ask for things."""
     settings_from(database_url=database_url, var=tmp_path)
-    database.engine.cache_clear()
-    database._sessions.cache_clear()
+    forget_connections()
     with transaction() as session:
         seed.organization(session)
     yield
     database.engine().dispose()
-    database.engine.cache_clear()
-    database._sessions.cache_clear()
+    forget_connections()
 
 
 @pytest.fixture

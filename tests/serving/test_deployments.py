@@ -331,6 +331,6 @@ def test_a_stop_waits_for_the_engine_that_is_just_being_given(serving):
     deployment = serving.deployment(deployment_id)
     assert (deployment.desired, deployment.status) == ("stop", DeploymentStatus.STARTING)
     with transaction() as session:
-        assert [row.id for row, _ in engines.unwanted(session)] == [deployment_id]
+        assert [row.id for row in engines.unwanted(session)] == [deployment_id]
         # There is no process behind it.
         engines.end(session, "engine-1", engines.EngineStatus.STOPPED)
