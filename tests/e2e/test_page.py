@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
 from tests.e2e import chromium
 from tests.e2e.conftest import EXAMPLES, Stack
@@ -120,6 +120,24 @@ def test_from_a_file_to_a_vote(page: Page, stack: Stack, base: str, tmp_path: Pa
     assert vote["choice"] == "a"
     assert vote["sides"][0]["model"] == base
     assert all(side["text"] for side in vote["sides"])
+
+
+def test_nothing_is_said_of_deployments_before_they_are_known(page: Page, tiny: str):
+    """A person who reads "Not deployed" would deploy what already answers."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/deployments*", hold)
+    with page.expect_request("**/v1/deployments*"):
+        page.goto(f"/playground?a={tiny}")
+    pane = page.get_by_role("region", name="Model A")
+    expect(pane.get_by_role("combobox")).to_have_value(tiny)
+    assert pane.get_by_role("button", name="Deploy").count() == 0
+    for route in held:
+        route.continue_()
+    expect(pane.get_by_text("Not deployed.")).to_be_visible()
 
 
 def test_a_run_is_cancelled_from_its_page_and_a_reload_keeps_the_view(

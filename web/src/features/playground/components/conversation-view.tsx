@@ -44,8 +44,9 @@ export function ConversationView(props: {
   const follow = useFollow(last);
   const isWide = useWide();
 
+  /** `null` where none exists, `undefined` while the list isn't here yet. */
   const deploymentOf = (model: string | undefined) =>
-    deployments.data?.data.find((deployment) => deployment.model === model);
+    deployments.data && (deployments.data.data.find((each) => each.model === model) ?? null);
   const drawn = BOTH.map((side) => samplingOf(samplings[side] ?? samplings[0]));
   const missing = whatIsMissing(models, (model) => deploymentOf(model)?.status === "ready", drawn);
 

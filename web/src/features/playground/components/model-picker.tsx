@@ -30,7 +30,10 @@ export function ModelPicker(props: {
       >
         {!props.model && <option value="">Choose a model</option>}
         <Group name="Ready" ids={[...ready]} />
-        <Group name="Not deployed" ids={[...others].filter((id) => !ready.has(id))} />
+        <Group
+          name={deployments.data ? "Not deployed" : "Models"}
+          ids={[...others].filter((id) => !ready.has(id))}
+        />
       </select>
       {error && (
         <p role="alert" className="mt-1 text-sm text-rejected">

@@ -12,7 +12,7 @@ import { visible } from "@/lib/visible-text";
 export function PaneHeader(props: {
   side: SideIndex;
   model: string | undefined;
-  deployment: Schema<"DeploymentObject"> | undefined;
+  deployment: Schema<"DeploymentObject"> | null | undefined;
   attested: Attested | null;
   onPick: (model: string) => void;
 }) {
@@ -31,7 +31,7 @@ export function PaneHeader(props: {
         </span>
         <ModelPicker side={side} model={model} onPick={props.onPick} />
       </div>
-      {model && deployment?.status !== "ready" && (
+      {model && deployment !== undefined && deployment?.status !== "ready" && (
         <Undeployed model={model} deployment={deployment} />
       )}
       {attested ? (
@@ -45,7 +45,7 @@ export function PaneHeader(props: {
   );
 }
 
-function Undeployed(props: { model: string; deployment: Schema<"DeploymentObject"> | undefined }) {
+function Undeployed(props: { model: string; deployment: Schema<"DeploymentObject"> | null }) {
   const { model, deployment } = props;
   const isStarting = deployment?.status === "pending" || deployment?.status === "starting";
   return (
