@@ -95,17 +95,18 @@ def test_a_zero_is_shown_and_a_missing_number_is_not() -> None:
     assert line(values) == "chosen -1.500  accuracy 0.000"
 
 
-# Stands for torchrun: notes that it was told to stop, and ends with its ranks.
+# Stands for torchrun: notes that it was told to stop, and ends with its ranks. Both write without
+# a buffer, which a handler must not enter twice.
 AGENT = """
-import signal, subprocess, sys
-signal.signal(signal.SIGTERM, lambda *_: print("agent", flush=True))
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"agent\\n"))
 ranks = [subprocess.Popen([sys.executable, "-c", sys.argv[1], str(n)]) for n in range(2)]
 [rank.wait() for rank in ranks]
 """
 RANK = """
-import signal, sys
-signal.signal(signal.SIGTERM, lambda *_: print("rank", flush=True) or sys.exit())
-print("ready", flush=True)
+import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"rank\\n") and sys.exit())
+os.write(1, b"ready\\n")
 signal.pause()
 """
 
