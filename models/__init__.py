@@ -11,7 +11,7 @@ from models.comparisons import Comparison
 from models.deployments import Deployment, Engine
 from models.files import File
 from models.jobs import Job, JobEvent
-from models.metrics import Metric, PairScore, Sample
+from models.metrics import Metric, MetricBucket, PairScore, Sample
 from models.outbox import IdempotencyKey, OutboxMessage
 from models.sign_ins import SignIn
 
@@ -28,6 +28,7 @@ __all__ = [
     "Job",
     "JobEvent",
     "Metric",
+    "MetricBucket",
     "Organization",
     "OutboxMessage",
     "PairScore",

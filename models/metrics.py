@@ -6,7 +6,7 @@ A higher generation replaces a lower one's rows at the same key.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Double, ForeignKey
+from sqlalchemy import Double, ForeignKey, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -23,6 +23,28 @@ class Metric(Base):
     # NULL where the run wrote a number that is not finite: shown as a gap, not as zero.
     value: Mapped[float | None] = mapped_column(Double)
     t: Mapped[datetime]
+
+
+class MetricBucket(Base):
+    """What `width` steps of a series come to, so that a long curve is read in few rows."""
+
+    __tablename__ = "metric_buckets"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    width: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    split: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    # A multiple of `width`; x0 and x1 are the first and last step that has a row.
+    start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    x0: Mapped[int]
+    x1: Mapped[int]
+    min: Mapped[float | None] = mapped_column(Double)
+    max: Mapped[float | None] = mapped_column(Double)
+    # Of the finite values, which `finite` counts; `count` counts all.
+    sum: Mapped[float | None] = mapped_column(Double)
+    finite: Mapped[int] = mapped_column(Integer)
+    count: Mapped[int] = mapped_column(Integer)
+    last: Mapped[float | None] = mapped_column(Double)
 
 
 class PairScore(Base):

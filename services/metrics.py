@@ -1,6 +1,7 @@
-"""Series of numbers of a run, its held-out pairs and its sampled answers: writing and reading.
+"""Numbers of a run by step, its held-out pairs and its sampled answers: writing and reading.
 
 Rows are keyed by step; a higher generation replaces a lower one's, never the other way round.
+Curves over many steps are read by `services.series`.
 """
 
 from collections import defaultdict
@@ -8,12 +9,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select, text, tuple_
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from models import Metric, PairScore, Sample
-from services import claims
+from services import claims, series
 
 # Postgres accepts 65,535 parameters in one statement; the widest row here has eight.
 ROWS_A_STATEMENT = 4000
@@ -37,6 +38,9 @@ def write(
                 "t": t,
             }
     _upsert(session, Metric, job_id, generation, list(rows.values()))
+    for split in sorted({split for split, _, _ in rows}):
+        steps = [step for owner, step, _ in rows if owner == split]
+        series.roll_up(session, job_id, split, min(steps), max(steps))
 
 
 def write_pairs(
@@ -86,67 +90,6 @@ def _upsert(
         )
 
 
-def keys_of(session: Session, job_id: str) -> list[str]:
-    """Return the series that the job has, as `split:name`."""
-    query = select(Metric.split, Metric.name).where(Metric.job_id == job_id).distinct()
-    return sorted(f"{split}:{name}" for split, name in session.execute(query))
-
-
-def series(
-    session: Session,
-    job_id: str,
-    keys: list[str],
-    *,
-    x0: int = 0,
-    x1: int | None = None,
-    buckets: int = 500,
-) -> dict[str, list[dict[str, Any]]]:
-    """Return each series cut into at most `buckets` equal ranges of steps within [x0, x1].
-
-    A point is {x0, x1, min, max, mean, last, count}: spikes survive, whatever the width.
-    """
-    wanted = [tuple(key.split(":", 1)) for key in keys if ":" in key]
-    if not wanted:
-        return {}
-    scope = [Metric.job_id == job_id, tuple_(Metric.split, Metric.name).in_(wanted)]
-    top = session.scalar(select(func.max(Metric.step)).where(*scope))
-    x1 = min(x1, top) if x1 is not None and top is not None else top
-    if x1 is None or x1 < x0:
-        return {key: [] for key in keys}
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in session.execute(_buckets(scope, x0, x1, buckets)):
-        point = row._asdict()
-        found[f"{point.pop('split')}:{point.pop('name')}"].append(point)
-    return {key: found.get(key, []) for key in keys}
-
-
-def _buckets(scope: list[Any], x0: int, x1: int, buckets: int) -> Select[Any]:
-    width = max(1, -(-(x1 - x0 + 1) // buckets))
-    bucket = ((Metric.step - literal(x0)) / literal(width)).label("bucket")
-    last = func.array_agg(text("value ORDER BY step DESC")).label("last_values")
-    inner = (
-        select(
-            Metric.split,
-            Metric.name,
-            func.floor(bucket).label("bucket"),
-            func.min(Metric.step).label("x0"),
-            func.max(Metric.step).label("x1"),
-            func.min(Metric.value).label("min"),
-            func.max(Metric.value).label("max"),
-            func.avg(Metric.value).label("mean"),
-            last,
-            func.count().label("count"),
-        )
-        .where(*scope, Metric.step.between(x0, x1))
-        .group_by(Metric.split, Metric.name, text("bucket"))
-        .subquery()
-    )
-    columns = [inner.c[n] for n in ("split", "name", "x0", "x1", "min", "max", "mean")]
-    return select(*columns, inner.c.last_values[1].label("last"), inner.c["count"]).order_by(
-        inner.c.split, inner.c.name, inner.c.x0
-    )
-
-
 def after_step(
     session: Session, job_id: str, cursors: dict[str, int], limit: int = 5000
 ) -> list[dict[str, Any]]:
@@ -169,17 +112,6 @@ def after_step(
         {"step": step, "split": split, "values": values}
         for (step, split), values in sorted(grouped.items())
     ]
-
-
-def last_values(session: Session, job_id: str, split: str) -> dict[str, float | None]:
-    """Return the newest value of every series of `split`."""
-    query = (
-        select(Metric.name, Metric.value)
-        .where(Metric.job_id == job_id, Metric.split == split)
-        .distinct(Metric.name)
-        .order_by(Metric.name, Metric.step.desc())
-    )
-    return dict(session.execute(query).tuples().all())
 
 
 def pairs_before_after(session: Session, job_id: str) -> list[dict[str, Any]]:

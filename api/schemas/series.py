@@ -6,6 +6,8 @@ from pydantic import BaseModel
 
 
 class SeriesPoint(BaseModel):
+    """A range of steps. Where `finite` is below `count`, a value was not a number."""
+
     x0: int
     x1: int
     min: float | None
@@ -13,6 +15,7 @@ class SeriesPoint(BaseModel):
     mean: float | None
     last: float | None
     count: int
+    finite: int
 
 
 class Series(BaseModel):

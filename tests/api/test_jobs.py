@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from api.schemas.series import SeriesList
 from models.jobs import JobState
 from services import claims, metrics, seed
 from services.callers import Caller
@@ -52,6 +53,26 @@ def test_pairs_come_with_their_texts(client: TestClient, job_id: str):
     assert read["prompt"] == row["prompt"]
     assert (read["chosen"], read["rejected"]) == ("Because.", "A great question!")
     assert (read["before"]["log_odds_ratio"], read["after"]["log_odds_ratio"]) == (0.5, -1.0)
+
+
+def test_series_have_the_shape_that_the_document_promises(client: TestClient, job_id: str):
+    with transaction() as session:
+        lines = [
+            {"step": step, "t": 0.0, "split": "train", "values": {"loss": value, "lr": 0.1}}
+            for step, value in enumerate([3.0, None, 1.0, 0.5])
+        ]
+        metrics.write(session, job_id, 1, lines)
+    path = f"/v1/fine_tuning/jobs/{job_id}/series"
+    found = client.get(path, params={"keys": "train:loss,train:no", "x1": 2, "buckets": 1}).json()
+    assert SeriesList.model_validate(found).model_dump() == found
+    assert found["keys"] == ["train:loss", "train:lr"]
+    point = {"x0": 0, "x1": 2, "min": 1.0, "max": 3.0, "mean": 2.0, "last": 1.0}
+    assert found["data"] == [
+        {"key": "train:loss", "points": [{**point, "count": 3, "finite": 2}]},
+        {"key": "train:no", "points": []},
+    ]
+    later = client.get(path, params={"keys": "train:loss", "since": 2}).json()["data"][0]["points"]
+    assert [(point["x1"], point["last"]) for point in later] == [(3, 0.5)]
 
 
 def test_the_end_of_the_log_of_the_newest_attempt(client: TestClient, job_id: str):

@@ -1,9 +1,11 @@
 """Numbers of a run: fenced writing, replacing by generation, reading in buckets and deltas."""
 
+import random
+
 import pytest
 
 from models.jobs import JobState
-from services import claims, metrics
+from services import claims, metrics, series
 from services.errors import Fenced
 from tests import records
 
@@ -23,7 +25,7 @@ def test_a_bucket_keeps_the_spike(session, job):
     values = [0.0] * 1000
     values[617] = 9.0
     metrics.write(session, job.id, 1, [line(i + 1, loss=v) for i, v in enumerate(values)])
-    points = metrics.series(session, job.id, ["train:loss"], buckets=10)["train:loss"]
+    points = series.read(session, job.id, ["train:loss"], buckets=10)["train:loss"]
     assert len(points) == 10
     assert max(point["max"] for point in points) == 9.0
     assert sum(point["count"] for point in points) == 1000
@@ -33,7 +35,7 @@ def test_a_bucket_keeps_the_spike(session, job):
 
 def test_the_last_value_of_a_bucket_is_that_of_its_last_step(session, job):
     metrics.write(session, job.id, 1, [line(i, loss=float(i)) for i in (3, 1, 2)])
-    (point,) = metrics.series(session, job.id, ["train:loss"], buckets=1)["train:loss"]
+    (point,) = series.read(session, job.id, ["train:loss"], buckets=1)["train:loss"]
     assert (point["last"], point["min"], point["mean"]) == (3.0, 1.0, 2.0)
 
 
@@ -44,14 +46,66 @@ def test_a_newer_generation_replaces_and_an_older_one_is_refused(session, job):
     metrics.write(session, job.id, 2, [line(2, loss=5.0)])
     with pytest.raises(Fenced):
         metrics.write(session, job.id, 1, [line(2, loss=7.0)])
-    points = metrics.series(session, job.id, ["train:loss"])["train:loss"]
+    points = series.read(session, job.id, ["train:loss"])["train:loss"]
     assert [point["last"] for point in points] == [1.0, 5.0]
 
 
 def test_what_is_not_a_number_is_a_gap(session, job):
     metrics.write(session, job.id, 1, [line(1, loss=None), line(2, loss=2.0)])
-    points = metrics.series(session, job.id, ["train:loss"])["train:loss"]
+    points = series.read(session, job.id, ["train:loss"])["train:loss"]
     assert [point["last"] for point in points] == [None, 2.0]
+
+
+def test_a_bucket_tells_how_many_of_its_values_are_numbers(session, job):
+    values = [None if step == 70 else 1.0 for step in range(100)]
+    metrics.write(session, job.id, 1, [line(i, loss=v) for i, v in enumerate(values)])
+    points = series.read(session, job.id, ["train:loss"], buckets=2)["train:loss"]
+    assert sum(point["count"] for point in points) == 100
+    assert [point["count"] - point["finite"] for point in points] == [0, 1]
+    assert [point["mean"] for point in points] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_buckets_say_what_the_steps_say(session, job, seed):
+    """Written in any order and in any pieces, rewritten in part, read in any range."""
+    dice = random.Random(seed)
+    known = {}
+    for _ in range(40):
+        first = dice.randrange(9000)
+        steps = range(first, first + dice.randrange(1, 400), dice.randrange(1, 4))
+        batch = {s: dice.choice([None, dice.uniform(-5, 5), dice.uniform(-5, 5)]) for s in steps}
+        metrics.write(session, job.id, 1, [line(s, loss=v) for s, v in batch.items()])
+        known |= batch
+    assert series.keys_of(session, job.id) == ["train:loss"]
+    for _ in range(40):
+        x0 = dice.randrange(9000)
+        x1 = x0 + dice.randrange(1, 9000)
+        buckets = dice.choice([1, 2, 7, 40, 800])
+        points = series.read(session, job.id, ["train:loss"], x0=x0, x1=x1, buckets=buckets)
+        points = points["train:loss"]
+        assert len(points) <= buckets
+        steps = sorted(known)
+        if not points:
+            assert not [step for step in steps if x0 <= step <= x1]
+            continue
+        width = -(-(min(x1, steps[-1]) - x0 + 1) // buckets)
+        slack = width if width >= 16 else 0
+        assert x0 - slack <= points[0]["x0"]
+        assert points[-1]["x1"] <= x1 + slack
+        assert not [step for step in steps if x0 <= step < points[0]["x0"]]
+        assert not [step for step in steps if points[-1]["x1"] < step <= x1]
+        for point in points:
+            inside = [step for step in steps if point["x0"] <= step <= point["x1"]]
+            values = [known[step] for step in inside if known[step] is not None]
+            assert (point["x0"], point["x1"]) == (inside[0], inside[-1])
+            assert (point["count"], point["finite"]) == (len(inside), len(values))
+            assert point["last"] == known[inside[-1]]
+            assert point["min"] == min(values, default=None)
+            assert point["max"] == max(values, default=None)
+            assert point["mean"] == (pytest.approx(sum(values) / len(values)) if values else None)
+        assert sum(point["count"] for point in points) == len(
+            [step for step in steps if points[0]["x0"] <= step <= points[-1]["x1"]]
+        )
 
 
 def test_deltas_come_in_whole_steps(session, job):
@@ -74,5 +128,5 @@ def test_pairs_are_shown_before_and_after(session, job):
 
 
 def test_an_unknown_series_is_empty(session, job):
-    assert metrics.series(session, job.id, ["train:nothing"]) == {"train:nothing": []}
-    assert metrics.series(session, job.id, ["nonsense"]) == {}
+    assert series.read(session, job.id, ["train:nothing"]) == {"train:nothing": []}
+    assert series.read(session, job.id, ["nonsense"]) == {}

@@ -460,7 +460,7 @@ export interface paths {
             cookie?: never;
         };
         /** Numbers by step, cut into buckets */
-        get: operations["series_v1_fine_tuning_jobs__job_id__series_get"];
+        get: operations["read_series_v1_fine_tuning_jobs__job_id__series_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1571,10 +1571,15 @@ export interface components {
              */
             object: "series";
         };
-        /** SeriesPoint */
+        /**
+         * SeriesPoint
+         * @description A range of steps. Where `finite` is below `count`, a value was not a number.
+         */
         SeriesPoint: {
             /** Count */
             count: number;
+            /** Finite */
+            finite: number;
             /** Last */
             last: number | null;
             /** Max */
@@ -3008,7 +3013,7 @@ export interface operations {
             };
         };
     };
-    series_v1_fine_tuning_jobs__job_id__series_get: {
+    read_series_v1_fine_tuning_jobs__job_id__series_get: {
         parameters: {
             query?: {
                 /** @description `split:name`, separated by commas; empty: all */

@@ -1,13 +1,13 @@
 /** The pictures of an ORPO run: which series each shows, and how. */
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Line, Point } from "@/components/chart/lines";
-import type { Series } from "@/features/jobs/series";
+import type { Key, Series } from "@/features/jobs/series";
 import { number } from "@/lib/format";
 
 const DASH = [6, 4];
 
 export function chartsOf(series: Series, settings: Record<string, unknown>): ChartSpec[] {
-  const get = (key: string) => series[key] ?? [];
+  const get = (key: Key) => series[key] ?? [];
   const lambda = typeof settings.lambda === "number" ? settings.lambda : null;
   return [
     divergence(get),
@@ -20,7 +20,7 @@ export function chartsOf(series: Series, settings: Record<string, unknown>): Cha
   ].filter((chart) => chart.lines.some((line) => line.points.length > 0));
 }
 
-type Get = (key: string) => Point[];
+type Get = (key: Key) => Point[];
 type Look = Pick<Line, "colour"> & Partial<Line>;
 
 const trace = (key: string, label: string, points: Point[], look: Look): Line => ({
@@ -99,8 +99,13 @@ const scale = ({ x, y, low, high }: Point, by: number): Point => ({
 
 /** Points with another pair of series as their interval. */
 export function within(points: Point[], low: Point[], high: Point[]): Point[] {
-  const at = (edge: Point[], x: number) => edge.find((point) => point.x === x)?.y ?? null;
-  return points.map(({ x, y }) => ({ x, y, low: at(low, x), high: at(high, x) }));
+  const [lows, highs] = [low, high].map((edge) => new Map(edge.map(({ x, y }) => [x, y])));
+  return points.map(({ x, y }) => ({
+    x,
+    y,
+    low: lows?.get(x) ?? null,
+    high: highs?.get(x) ?? null,
+  }));
 }
 
 function accuracy(get: Get): ChartSpec {
@@ -120,8 +125,9 @@ function accuracy(get: Get): ChartSpec {
 }
 
 function margins(get: Get): ChartSpec {
-  const quantile = (name: string) => get(`held_out:margin/${name}`);
-  const band = (low: string, high: string) =>
+  type Quantile = "p05" | "p25" | "p50" | "p75" | "p95";
+  const quantile = (name: Quantile) => get(`held_out:margin/${name}`);
+  const band = (low: Quantile, high: Quantile) =>
     within(quantile("p50"), quantile(low), quantile(high));
   const look = { colour: "--series-4" };
   return {

@@ -16,12 +16,11 @@ import {
   finals,
 } from "@/features/jobs/compare";
 import { CompareTable } from "@/features/jobs/components/compare-table";
-import { fetchSeries } from "@/features/jobs/series";
+import { buckets, fetchSeries } from "@/features/jobs/series";
 import { rangeOf } from "@/features/jobs/use-run";
 import { number } from "@/lib/format";
 
 const MOST = 10;
-const WIDTH = 600;
 
 /** Up to ten runs on the same charts, their differing settings and where they ended. */
 export function ComparePage() {
@@ -46,7 +45,7 @@ export function ComparePage() {
       queryFn: () =>
         fetchSeries(id, {
           keys: COMPARED_KEYS,
-          buckets: WIDTH,
+          buckets: buckets() / 2,
           ...(range && { x0: range[0], x1: range[1] }),
         }),
       refetchInterval: jobs[place]?.data && isAlive(jobs[place].data) ? 5_000 : (false as const),

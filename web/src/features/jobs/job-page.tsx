@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { usePrefetchQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { type ReactNode, useMemo } from "react";
 import { ErrorPanel } from "@/components/error-panel";
@@ -14,12 +14,15 @@ import { PairsTab } from "@/features/jobs/components/pairs-tab";
 import { SamplesTab } from "@/features/jobs/components/samples-tab";
 import { Why } from "@/features/jobs/components/why";
 import { nameOf, shortId } from "@/features/jobs/job";
+import { seriesQuery } from "@/features/jobs/series";
 import { useRun } from "@/features/jobs/use-run";
 import { ago, moment } from "@/lib/format";
 
 export function JobPage() {
   const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
   const { data: job, error, refetch } = useQuery(jobQuery(jobId));
+  // Beside the run itself, not after it: the curves are what takes longest.
+  usePrefetchQuery(seriesQuery(jobId, null));
   if (job) return <JobView key={job.id} job={job} />;
   return (
     <Page title="Run">

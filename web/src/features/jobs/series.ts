@@ -4,10 +4,26 @@ import type { Point } from "@/components/chart/lines";
 import { keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
 
+const BOTH = ["loss", "logps/chosen", "logps/rejected", "log_odds_ratio"] as const;
+const TRAINED = ["loss/nll", "loss/or", "grad_norm", "tokens_per_s"] as const;
+const INTERVAL = ["accuracy", "accuracy/low", "accuracy/high"] as const;
+const MARGINS = ["margin/p05", "margin/p25", "margin/p50", "margin/p75", "margin/p95"] as const;
+
+/** The series that the pictures and the verdict of a run read; no others are asked for. */
+export type Key =
+  | `train:${(typeof BOTH | typeof TRAINED)[number]}`
+  | `held_out:${(typeof BOTH | typeof INTERVAL | typeof MARGINS)[number]}`;
+
+const READ: Key[] = [
+  ...[...BOTH, ...TRAINED].map((name) => `train:${name}` as const),
+  ...[...BOTH, ...INTERVAL, ...MARGINS].map((name) => `held_out:${name}` as const),
+];
+
 /** Points by `split:name`, such as `held_out:accuracy`. */
 export type Series = Readonly<Record<string, Point[]>>;
 
-export const BUCKETS = 800;
+/** Points for the widest chart of a page: the window without rail and margins, by the hundred. */
+export const buckets = () => Math.min(2000, Math.ceil((innerWidth * 0.75) / 100) * 100);
 
 export async function fetchSeries(
   id: string,
@@ -23,7 +39,8 @@ export async function fetchSeries(
       key,
       points.map((point) => ({
         x: point.x1,
-        y: point.mean,
+        // One value that was not a number must not hide behind the mean of the others.
+        y: point.finite < point.count ? null : point.mean,
         low: point.min,
         high: point.max,
       })),
@@ -31,14 +48,21 @@ export async function fetchSeries(
   );
 }
 
-/** The whole run, or a range of its steps, in as many buckets as the charts are wide. */
-export const seriesQuery = (id: string, range: [number, number] | null, buckets: number) =>
+/** The whole run, or a range of its steps, in as many points as the charts are wide. */
+export const seriesQuery = (id: string, range: [number, number] | null) =>
   queryOptions({
-    queryKey: [...keys.results(id), "series", range, buckets],
-    queryFn: () => fetchSeries(id, range ? { x0: range[0], x1: range[1], buckets } : { buckets }),
+    queryKey: [...seriesKey(id), range],
+    queryFn: () =>
+      fetchSeries(id, {
+        keys: READ.join(","),
+        buckets: buckets(),
+        ...(range && { x0: range[0], x1: range[1] }),
+      }),
     placeholderData: keepPreviousData,
     staleTime: Number.POSITIVE_INFINITY,
   });
+
+export const seriesKey = (id: string) => [...keys.results(id), "series"] as const;
 
 /** History, then the streamed points that lie beyond it and within the range: none comes twice. */
 export function join(history: Series, streamed: Series, range: [number, number] | null): Series {
@@ -50,6 +74,16 @@ export function join(history: Series, streamed: Series, range: [number, number] 
     if (news.length > 0) joined[key] = [...known, ...news];
   }
   return joined;
+}
+
+/** What streamed in and isn't in the history yet. */
+export function beyond(history: Series, streamed: Series): Series {
+  return Object.fromEntries(
+    Object.entries(streamed).map(([key, points]) => {
+      const last = history[key]?.at(-1)?.x ?? -1;
+      return [key, (points[0]?.x ?? 0) > last ? points : points.filter(({ x }) => x > last)];
+    }),
+  );
 }
 
 const inside = ([x0, x1]: [number, number], x: number) => x >= x0 && x <= x1;

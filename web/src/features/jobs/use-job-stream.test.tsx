@@ -2,6 +2,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { renderHook, waitFor } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { afterEach, expect, test, vi } from "vitest";
+import { seriesKey } from "@/features/jobs/series";
 import { useJobStream } from "@/features/jobs/use-job-stream";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -11,6 +12,11 @@ const frame = (step: number) =>
 
 const answer = (...frames: string[]) =>
   new Response(frames.join(""), { headers: { "Content-Type": "text/event-stream" } });
+
+const queries = new QueryClient();
+const wrapper = ({ children }: { children: ReactNode }) => (
+  <QueryClientProvider client={queries}>{children}</QueryClientProvider>
+);
 
 test("after a break it asks for what follows the last message, and draws no point twice", async () => {
   const asked: (string | null)[] = [];
@@ -22,14 +28,36 @@ test("after a break it asks for what follows the last message, and draws no poin
     asked.push(new Headers(init.headers).get("Last-Event-ID"));
     return answers.shift();
   });
-  const queries = new QueryClient();
-  const wrapper = ({ children }: { children: ReactNode }) => (
-    <QueryClientProvider client={queries}>{children}</QueryClientProvider>
-  );
   const { result } = renderHook(() => useJobStream("ftjob-1", "7.0.0"), { wrapper });
   await waitFor(() => expect(result.current.series["train:loss"]).toHaveLength(3), {
     timeout: 4000,
   });
   expect(result.current.series["train:loss"]?.map((point) => point.x)).toEqual([1, 2, 3]);
   expect(asked).toEqual(["7.0.0", "7.2.0"]);
+});
+
+test("a long stream is handed over to the history, which comes in buckets", async () => {
+  const steps = Array.from({ length: 1001 }, (_, index) => frame(index + 1));
+  let say = (_: string) => {};
+  const stream = new ReadableStream({
+    start(out) {
+      say = (text) => out.enqueue(new TextEncoder().encode(text));
+      say(steps.join(""));
+    },
+  });
+  vi.stubGlobal("fetch", async () => new Response(stream));
+  const invalidated = vi.spyOn(queries, "invalidateQueries");
+  const history = (x: number) => ({ "train:loss": [{ x, y: 1, low: 1, high: 1 }] });
+  const { result, rerender } = renderHook((known) => useJobStream("ftjob-1", "7.0.0", known), {
+    wrapper,
+    initialProps: history(0),
+  });
+  await waitFor(() => expect(invalidated).toHaveBeenCalledTimes(1), { timeout: 4000 });
+  expect(invalidated.mock.calls[0]?.[0]?.queryKey).toEqual(seriesKey("ftjob-1"));
+  rerender(history(1000));
+  say(`${frame(1002)}event: done\ndata: {}\n\ndata: [DONE]\n\n`);
+  await waitFor(() => expect(result.current.series["train:loss"]).toHaveLength(2), {
+    timeout: 4000,
+  });
+  expect(result.current.series["train:loss"]?.map((point) => point.x)).toEqual([1001, 1002]);
 });

@@ -2,21 +2,26 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { type Job, keys } from "@/features/jobs/api";
+import { beyond, type Series, seriesKey } from "@/features/jobs/series";
 import { backoff, reduce, type Streamed, start } from "@/features/jobs/stream";
 import { events } from "@/lib/sse";
 
 const REDRAW_MS = 250;
+/** Beyond this many steps the history is asked for anew, in buckets, and takes their place. */
+const MOST_STEPS = 1000;
 
 export type Live = Pick<Streamed, "series" | "events"> & { broken: boolean };
 
 /** Follow the job from `place` on; null: wait until that is known, or nothing is to come. */
-export function useJobStream(jobId: string, place: string | null): Live {
+export function useJobStream(jobId: string, place: string | null, history: Series = {}): Live {
   const queries = useQueryClient();
   const [state, setState] = useState<Streamed>(() => start(""));
   const [broken, setBroken] = useState(false);
   const from = useRef(place);
   from.current ??= place;
   const ready = place !== null;
+  const known = useRef(history);
+  known.current = history;
 
   useEffect(() => {
     if (!ready) return;
@@ -26,8 +31,13 @@ export function useJobStream(jobId: string, place: string | null): Live {
     let timer: ReturnType<typeof setTimeout> | undefined;
 
     let told = 0;
+    let asked = false;
     const show = () => {
       timer = undefined;
+      current = { ...current, series: beyond(known.current, current.series) };
+      const isLong = Object.values(current.series).some(({ length }) => length > MOST_STEPS);
+      if (isLong && !asked) queries.invalidateQueries({ queryKey: seriesKey(jobId) });
+      asked = isLong;
       setState(current);
       // Pairs, samples and checkpoints change only with an event.
       if (current.events.length > told)

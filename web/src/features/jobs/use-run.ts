@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { hasEnded, type Job, type JobEvent, listEvents } from "@/features/jobs/api";
-import { BUCKETS, join, lastStep, type Series, seriesQuery } from "@/features/jobs/series";
+import { buckets, join, lastStep, type Series, seriesQuery } from "@/features/jobs/series";
 import { placeOf } from "@/features/jobs/stream";
 import { useJobStream } from "@/features/jobs/use-job-stream";
 
@@ -22,8 +22,8 @@ export type Run = {
 export function useRun(job: Job): Run {
   const search = useSearch({ from: "/shell/jobs/$jobId" });
   const range = useMemo(() => rangeOf(search.x0, search.x1), [search.x0, search.x1]);
-  const history = useQuery(seriesQuery(job.id, null, BUCKETS));
-  const zoomed = useQuery({ ...seriesQuery(job.id, range, BUCKETS), enabled: range !== null });
+  const history = useQuery(seriesQuery(job.id, null));
+  const zoomed = useQuery({ ...seriesQuery(job.id, range), enabled: range !== null });
   const newest = useQuery({
     queryKey: ["jobs", "place", job.id],
     queryFn: async () => seqOf((await listEvents(job.id)).data[0]?.id),
@@ -35,7 +35,7 @@ export function useRun(job: Job): Run {
   const place = ready
     ? placeOf(newest.data, lastStep(history.data, "train"), lastStep(history.data, "held_out"))
     : null;
-  const live = useJobStream(job.id, place);
+  const live = useJobStream(job.id, place, history.data);
 
   const all = useMemo(
     () => join(history.data ?? {}, live.series, null),
@@ -56,7 +56,7 @@ export function useRun(job: Job): Run {
 /** Evaluations are few: those outside the range stay, so that their lines do not end in the air. */
 function closer(zoomed: Series, all: Series): Series {
   const few = Object.entries(all).filter(
-    ([key, points]) => key.startsWith("held_out:") && points.length < BUCKETS / 2,
+    ([key, points]) => key.startsWith("held_out:") && points.length < buckets() / 2,
   );
   return { ...zoomed, ...Object.fromEntries(few) };
 }

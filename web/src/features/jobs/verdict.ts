@@ -41,10 +41,12 @@ export function verdictOf(series: Series, pairs: readonly Judged[]): Verdict {
 function notANumber(series: Series): Finding | null {
   for (const key of ["train:loss", "train:grad_norm", "held_out:loss"]) {
     const bad = series[key]?.find((point) => point.y === null);
+    // A point of several steps has extremes where some of them are numbers.
+    const where = bad?.low === null ? "at" : "at or shortly before";
     if (bad)
       return {
         code: "nan",
-        title: `The ${key === "train:grad_norm" ? "gradient" : "loss"} is not a number at step ${bad.x}.`,
+        title: `The ${key === "train:grad_norm" ? "gradient" : "loss"} is not a number ${where} step ${bad.x}.`,
         advice: "Lower the learning rate, or compute in fp32.",
       };
   }

@@ -1,0 +1,129 @@
+"""Curves of a run at any zoom, read in about as many rows as are drawn.
+
+Each write of metrics also renews the buckets of 16, 256 and 4,096 steps that it touched, each
+width from the one below. A curve is then summed up from the widest buckets that still fit into
+its points: of a million steps in 800 points 62,500 rows a series are read, not a million.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import Subquery, case, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.orm import Session
+
+from models import Metric, MetricBucket
+
+WIDTHS = (16, 256, 4096)
+FACTS = ("x0", "x1", "min", "max", "sum", "finite", "count", "last")
+
+
+def roll_up(session: Session, job_id: str, split: str, first: int, last: int) -> None:
+    """Renew the buckets that hold steps `first` to `last` of a split, after their rows changed."""
+    keys = [column.name for column in MetricBucket.__table__.primary_key]
+    for below, width in pairwise((1, *WIDTHS)):
+        rows = _rows(below)
+        start = (rows.c.start // width * width).label("start")
+        steps = rows.c.start.between(first // width * width, last // width * width + width - 1)
+        query = (
+            select(literal(job_id), literal(width), rows.c.split, rows.c.name, start, *_sum(rows))
+            .where(rows.c.job_id == job_id, rows.c.split == split, steps)
+            .group_by(rows.c.split, rows.c.name, start)
+        )
+        statement = insert(MetricBucket).from_select([*keys, *FACTS], query)
+        renewed = {fact: statement.excluded[fact] for fact in FACTS}
+        session.execute(statement.on_conflict_do_update(index_elements=keys, set_=renewed))
+
+
+def keys_of(session: Session, job_id: str) -> list[str]:
+    """Return the series that the job has, as `split:name`."""
+    query = (
+        select(MetricBucket.split, MetricBucket.name)
+        .where(MetricBucket.job_id == job_id, MetricBucket.width == WIDTHS[-1])
+        .distinct()
+    )
+    return sorted(f"{split}:{name}" for split, name in session.execute(query))
+
+
+def read(
+    session: Session,
+    job_id: str,
+    keys: Iterable[str],
+    *,
+    x0: int = 0,
+    x1: int | None = None,
+    buckets: int = 500,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return each series cut into at most `buckets` equal ranges of steps within [x0, x1].
+
+    A point is {x0, x1, min, max, mean, last, count, finite}: spikes survive, whatever the width,
+    and so does the one value that was not a number. Where points are wider than 16 steps, the
+    first may begin and the last may end less than a point's width beyond the range.
+    """
+    wanted = [tuple(key.split(":", 1)) for key in keys if ":" in key]
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    last = _last_step(session, job_id, wanted)
+    x1 = last if x1 is None or last is None else min(x1, last)
+    if x1 is None or x1 < x0:
+        return {f"{split}:{name}": [] for split, name in wanted}
+    width = -(-(x1 - x0 + 1) // buckets)
+    finest = max(each for each in (1, *WIDTHS) if each <= width)
+    rows = _rows(finest)
+    place = func.greatest(0, (rows.c.start - x0) // width).label("place")
+    query = (
+        select(rows.c.split, rows.c.name, *_sum(rows))
+        .where(
+            rows.c.job_id == job_id,
+            tuple_(rows.c.split, rows.c.name).in_(wanted),
+            rows.c.start.between(x0 // finest * finest, x1),
+        )
+        .group_by(rows.c.split, rows.c.name, place)
+        .order_by(rows.c.split, rows.c.name, place)
+    )
+    for row in session.execute(query):
+        point = row._asdict()
+        total = point.pop("sum")
+        point["mean"] = total / point["finite"] if point["finite"] else None
+        found[f"{point.pop('split')}:{point.pop('name')}"].append(point)
+    return {f"{split}:{name}": found[f"{split}:{name}"] for split, name in wanted}
+
+
+def _last_step(session: Session, job_id: str, wanted: list[tuple[str, ...]]) -> int | None:
+    return session.scalar(
+        select(func.max(MetricBucket.x1)).where(
+            MetricBucket.job_id == job_id,
+            MetricBucket.width == WIDTHS[-1],
+            tuple_(MetricBucket.split, MetricBucket.name).in_(wanted),
+        )
+    )
+
+
+def _rows(width: int) -> Subquery:
+    """Buckets of a width; a single step is a bucket of one."""
+    if width > 1:
+        return select(MetricBucket).where(MetricBucket.width == width).subquery()
+    step, value = Metric.step, Metric.value
+    of_one = [column.label(name) for name, column in zip(
+        ("start", "x0", "x1", "min", "max", "sum", "last"), [step] * 3 + [value] * 4, strict=True
+    )]  # fmt: skip
+    finite = case((value.is_(None), 0), else_=1).label("finite")
+    count = literal(1).label("count")
+    return select(Metric.job_id, Metric.split, Metric.name, *of_one, finite, count).subquery()
+
+
+def _sum(rows: Subquery) -> list[Any]:
+    """What a group of buckets comes to as one, fact by fact."""
+    newest = func.array_agg(aggregate_order_by(rows.c.last, rows.c.x1.desc()))
+    sums = {
+        "x0": func.min(rows.c.x0),
+        "x1": func.max(rows.c.x1),
+        "min": func.min(rows.c.min),
+        "max": func.max(rows.c.max),
+        "sum": func.sum(rows.c.sum),
+        "finite": func.sum(rows.c.finite),
+        "count": func.sum(rows.c.count),
+        "last": newest[1],
+    }
+    return [sums[fact].label(fact) for fact in FACTS]
