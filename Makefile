@@ -9,7 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast check fmt lock \
-	bench-demo bench-chat bench-upload
+	bench-demo bench-chat bench-upload bench-web
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -49,6 +49,7 @@ check: setup  ## Lint, types, layers, migrations against records, and the page
 fmt: setup  ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
+	@$(BIN)/python -m cli.build_page format
 
 ## Measure
 
@@ -60,6 +61,9 @@ bench-chat: setup  ## What the chat proxy adds to the first token
 
 bench-upload: setup  ## An upload of 1 GB: speed, and the server's memory
 	@$(BIN)/python -m bench.upload
+
+bench-web: setup  ## A run of a million steps in a browser: the first chart, and zooming
+	@$(BIN)/python -m bench.web
 
 ## Keep
 

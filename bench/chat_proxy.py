@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -23,10 +22,9 @@ from typing import Any
 import httpx
 import psutil
 
-from cli.stack.scratch import alembic, scratch_postgres
+from cli.stack.scratch import scratch_api
 from services import seed
 from tests.api.fake_engine import FakeEngine, deploy, serving
-from workers import vllm
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = "Why is the sky blue? Answer in one sentence."
@@ -102,51 +100,15 @@ def on_the_stack(stack_file: Path, model: str | None) -> tuple[Target, Target]:
 @contextmanager
 def on_a_fake() -> Iterator[tuple[Target, Target]]:
     """The real API as a process of its own, on a scratch database, before an instant engine."""
-    key = "sk-odd-for-the-bench-0123456789abcdefghijklmn"
     with (
         TemporaryDirectory() as folder,
-        scratch_postgres(Path(folder)) as postgres,
+        scratch_api(Path(folder)) as api,
         serving(FakeEngine()) as engine_port,
     ):
-        url = postgres.sqlalchemy_url()
-        assert alembic(url, "upgrade", "head") == 0
-        os.environ |= {
-            "ODDSMITH_DATABASE_URL": url,
-            "ODDSMITH_VAR": f"{folder}/var",
-            "ODDSMITH_FIRST_KEY": key,
-        }
-        subprocess.run([sys.executable, "-m", "services.seed"], cwd=ROOT, check=True)
+        os.environ |= api.environment()
         deploy(seed.ORG_ID, engine_port, "steady")
-        with api_process() as api_url:
-            direct = Target(f"http://127.0.0.1:{engine_port}", "steady")
-            yield direct, Target(api_url, "acme/steady", key)
-
-
-@contextmanager
-def api_process() -> Iterator[str]:
-    port = vllm.free_port()
-    command = ["uvicorn", "--factory", "api.app:create_app", "--port", str(port)]
-    quiet = ["--no-access-log", "--log-level", "warning"]
-    with (Path(os.environ["ODDSMITH_VAR"]).parent / "api.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command, *quiet], cwd=ROOT, stdout=log, stderr=log
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while not answers(url):
-            assert process.poll() is None, "the API did not start"
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").is_success
-    except httpx.TransportError:
-        return False
+        direct = Target(f"http://127.0.0.1:{engine_port}", "steady")
+        yield direct, Target(api.url, "acme/steady", api.key)
 
 
 def main() -> None:

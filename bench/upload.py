@@ -5,23 +5,17 @@ Starts the API on a scratch Postgres; the rows are generated while they are sent
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 
-from cli.stack import ports
-from cli.stack.scratch import scratch_postgres
+from cli.stack.scratch import ScratchApi, scratch_api
 
-KEY = "sk-odd-for-the-benchmark"
 BOUNDARY = "oddsmith-bench"
 ROW = json.dumps({"prompt": "Why?", "chosen": "Because. " * 60, "rejected": "Who knows. " * 50})
 BLOCK = (ROW + "\n").encode() * 400
@@ -36,48 +30,18 @@ def body(size_bytes: int) -> Iterator[bytes]:
     yield f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def upload(url: str, size_bytes: int) -> dict[str, object]:
+def upload(api: ScratchApi, size_bytes: int) -> dict[str, object]:
     response = httpx.post(
-        f"{url}/v1/files",
+        f"{api.url}/v1/files",
         content=body(size_bytes),
         headers={
-            "Authorization": f"Bearer {KEY}",
+            "Authorization": f"Bearer {api.key}",
             "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
         },
         timeout=600,
         trust_env=False,
     )
     return response.raise_for_status().json()
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    with scratch_postgres(folder / "postgres") as postgres:
-        port = ports.any_free()
-        url = postgres.sqlalchemy_url()
-        settings = {"DATABASE_URL": url, "VAR": str(folder), "FIRST_KEY": KEY}
-        env = os.environ | {f"ODDSMITH_{name}": value for name, value in settings.items()}
-        for command in (["-m", "alembic", "upgrade", "head"], ["-m", "services.seed"]):
-            subprocess.run([sys.executable, *command], env=env, check=True, capture_output=True)
-        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"]
-        server = subprocess.Popen([*command, "--port", str(port), "--no-access-log"], env=env)
-        try:
-            wait_for(f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}", psutil.Process(server.pid)
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def wait_for(url: str) -> None:
-    for _ in range(300):
-        try:
-            httpx.get(f"{url}/healthz", trust_env=False).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("The API did not start within 30 s.")
 
 
 class Peak(threading.Thread):
@@ -96,13 +60,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--gib", type=float, default=1.0)
     size_bytes = int(arguments.parse_args().gib * 2**30)
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as (url, process):
-        upload(url, 1)  # The first request imports and connects; that is not the upload's cost.
+    with tempfile.TemporaryDirectory() as folder, scratch_api(Path(folder)) as api:
+        process = psutil.Process(api.process.pid)
+        upload(api, 1)  # The first request imports and connects; that is not the upload's cost.
         before_bytes = process.memory_info().rss
         peak = Peak(process)
         peak.start()
         started_s = time.perf_counter()
-        file = upload(url, size_bytes)
+        file = upload(api, size_bytes)
         took_s = time.perf_counter() - started_s
         peak.done.set()
     sent_mb = int(str(file["bytes"])) / 1e6

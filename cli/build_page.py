@@ -98,16 +98,16 @@ def build() -> None:
     STAMP.write_text(digest)
 
 
-def check() -> int:
-    """Lint, types, drift from the API, unit tests, weights: what `make check` asks of the page."""
+def script(name: str) -> int:
+    """Run a script of `web/package.json`; `check` is what `make check` asks of the page."""
     command, env = npm()
-    argv = [*command, "run", "--silent", "check"]
+    argv = [*command, "run", "--silent", name]
     return subprocess.run(argv, cwd=WEB, env=env, check=False).returncode
 
 
 def main() -> int:
-    if "check" in sys.argv[1:]:
-        return check()
+    if sys.argv[1:]:
+        return script(sys.argv[1])
     if is_built() or not (WEB / "package.json").exists():
         return 0
     print("  … page", end="\r" if sys.stdout.isatty() else "\n", flush=True)

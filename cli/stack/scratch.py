@@ -1,16 +1,20 @@
-"""Throw-away stores, for tests and for `python -m cli.stack.scratch check`.
+"""Throw-away servers, for tests, benchmarks and `python -m cli.stack.scratch check`.
 
-Real servers in a temporary folder, on free ports, gone when the block ends or its process dies.
+Real ones in a temporary folder, on free ports, gone when the block ends or its process dies.
 """
 
 import os
+import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cli.stack import parts
 from cli.stack.binaries import binaries
 from cli.stack.parts import ROOT
 from cli.stack.ports import Ports
@@ -39,6 +43,56 @@ def scratch_redis(folder: Path) -> Iterator[Redis]:
         redis.prepare()
         with running(redis.part(), folder):
             yield redis
+
+
+@dataclass
+class ScratchApi:
+    """The API as a process of its own. It may be killed, and started again where it was."""
+
+    url: str
+    key: str
+    database_url: str
+    folder: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        """Start, and return when it answers. Raises RuntimeError where it doesn't in 30 s."""
+        port = self.url.rpartition(":")[2]
+        command = ("-m", "uvicorn", "--factory", "api.app:create_app", "--port", port)
+        with (self.folder / "api.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *command, "--no-access-log"],
+                cwd=ROOT, env=self.environment(), stdout=log, stderr=log,
+            )  # fmt: skip
+        until = time.monotonic() + 30
+        while time.monotonic() < until and self.process.poll() is None:
+            if parts.answers(f"{self.url}/healthz"):
+                return
+            time.sleep(0.05)
+        raise RuntimeError((self.folder / "api.log").read_text())
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to share its database and folder."""
+        settings = {"DATABASE_URL": self.database_url, "VAR": self.folder, "FIRST_KEY": self.key}
+        return os.environ | {f"ODDSMITH_{name}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def scratch_api(folder: Path) -> Iterator[ScratchApi]:
+    """Yield the API on a seeded Postgres of its own, without workers; its key may do all."""
+    with scratch_postgres(folder / "stores") as postgres, Ports() as ports:
+        key = f"sk-odd-{secrets.token_urlsafe(32)}"
+        url = f"http://127.0.0.1:{ports.choose()}"
+        api = ScratchApi(url, key, postgres.sqlalchemy_url(), folder)
+        alembic(api.database_url, "upgrade", "head")
+        seed = [sys.executable, "-m", "services.seed"]
+        subprocess.run(seed, cwd=ROOT, env=api.environment(), check=True)
+        api.start()
+        try:
+            yield api
+        finally:
+            api.process.terminate()
+            api.process.wait()
 
 
 def alembic(url: str, *arguments: str) -> int:

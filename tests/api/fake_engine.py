@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,12 +18,20 @@ from services.database import transaction
 NAMES = ("steady", "slow", "dies", "stops", "lies", "silent", "refuses")
 WORDS = ["Yes", ": ", "it ", "does", "."]
 SLOW_S = 0.4
+PIECE = 4000
 
 
 class FakeEngine:
-    """An ASGI app; remembers the bodies that it was sent and how its streams ended."""
+    """An ASGI app; remembers the bodies that it was sent and how its streams ended.
 
-    def __init__(self) -> None:
+    A model named in `texts` streams that text, in large pieces.
+    """
+
+    def __init__(self, texts: Mapping[str, str] | None = None) -> None:
+        self.words = {
+            name: [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+            for name, text in (texts or {}).items()
+        }
         self.bodies: list[dict[str, Any]] = []
         self.open = 0
         self.aborted = 0
@@ -64,7 +72,8 @@ class FakeEngine:
     async def stream(self, body: dict[str, Any], send: Any) -> None:
         model = body["model"]
         await asyncio.sleep(60 if model == "silent" else 0)
-        for number, word in enumerate(WORDS):
+        words = self.words.get(model, WORDS)
+        for number, word in enumerate(words):
             if number == 2 and model == "dies":
                 raise ConnectionAbortedError  # the server closes the connection, mid-answer
             if number == 2 and model == "lies":
@@ -75,7 +84,7 @@ class FakeEngine:
                 return
             await asyncio.sleep(SLOW_S if model == "slow" else 0)
             await _send(send, _frame(model, {"content": word}))
-        usage = {"prompt_tokens": 3, "completion_tokens": len(WORDS), "total_tokens": 8}
+        usage = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 8}
         await _send(send, _frame(model, {}, finish_reason="stop", usage=usage))
         await _send(send, b"data: [DONE]\n\n", more=False)
 

@@ -3,7 +3,11 @@
 import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from cli.build_page import npm
 
@@ -39,6 +43,42 @@ def environment(folder: Path) -> dict[str, str | float | bool]:
     path = os.pathsep.join([*filter(None, libraries), str(folder / "lib")])
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "LD_LIBRARY_PATH": path, "FONTCONFIG_PATH": str(folder / "fonts")}
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    folder = install()
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(
+            executable_path=folder / "chromium", args=QUIET, env=environment(folder)
+        )
+
+
+def context(browser: Browser, url: str, api_key: str) -> BrowserContext:
+    """A browser of somebody's own, with nothing in its cache, signed in."""
+    # Without a locale, this build calls its language something that `Intl` refuses.
+    made = browser.new_context(base_url=url, locale="en-GB")
+    answer = made.request.post("/v1/session", data={"api_key": api_key}, headers={"Origin": url})
+    assert answer.ok, answer.text()
+    return made
+
+
+@contextmanager
+def signed_in(browser: Browser, url: str, api_key: str) -> Iterator[Page]:
+    """A page that fails the test for whatever went wrong in it, looked at or not."""
+    made = context(browser, url, api_key)
+    page = made.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if is_wrong(said) else None)
+    yield page
+    made.close()
+    assert wrong == []
+
+
+def is_wrong(said: ConsoleMessage) -> bool:
+    """The browser logs each answer above 399 as well, which the page may well expect."""
+    return said.type == "error" and not said.text.startswith("Failed to load resource")
 
 
 def axe_source() -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from openai import OpenAI
+from playwright.sync_api import Browser
 
+from tests.e2e import chromium
 from tests.e2e.wait import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +93,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack.up()
     yield stack
     stack.down()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium.launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

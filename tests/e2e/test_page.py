@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e import chromium
 from tests.e2e.conftest import EXAMPLES, Stack
@@ -19,40 +19,14 @@ DEPLOY_MS = 180_000
 SETTINGS = {"max_steps": 8, "batch_size": 2, "eval_every": 2, "checkpoint_every": 2, "n_samples": 1}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    folder = chromium.install()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(
-            executable_path=folder / "chromium",
-            args=chromium.QUIET,
-            env=chromium.environment(folder),
-        )
-
-
-def is_wrong(said: ConsoleMessage) -> bool:
-    """The browser logs each answer above 399 as well, which the page may well expect."""
-    return said.type == "error" and not said.text.startswith("Failed to load resource")
-
-
 @pytest.fixture
 def page(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """A signed-in page; what went wrong in it fails the test, whatever was looked at."""
-    # Without one, this build of Chromium calls its language something that `Intl` refuses.
-    context = browser.new_context(base_url=stack.running["url"], locale="en-GB")
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if is_wrong(said) else None)
-    with stack.http() as http:
-        page.goto(http.post("/v1/session/links").json()["path"])
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
-    yield page
-    context.close()
-    assert wrong == []
+    with chromium.signed_in(browser, stack.running["url"], stack.running["api_key"]) as page:
+        yield page
 
 
 def upload(page: Page, path: Path) -> None:
+    page.goto("/jobs")
     page.get_by_role("link", name="Files").click()
     page.locator("input[type=file]").set_input_files(path)
     page.get_by_role("link", name=path.name).first.click()
@@ -83,17 +57,22 @@ def violations(page: Page) -> list[str]:
 
 
 @pytest.mark.engine
-def test_from_a_file_to_a_vote(page: Page, stack: Stack, base: str, tmp_path: Path):
+def test_from_a_file_to_a_vote(
+    page: Page, stack: Stack, base: str, tmp_path: Path, until: Callable[..., dict]
+):
     path = tmp_path / "page-pairs.jsonl"
     path.write_text("".join((EXAMPLES / "short-answers.jsonl").open().readlines()[:16]))
     upload(page, path)
     job_id = start(page, base, SETTINGS)
 
-    # The curve is there before the run has ended.
+    # The curve is there before the run has ended, and the run goes on without the tab.
     divergence = page.get_by_role("figure", name="Divergence")
     expect(divergence).to_be_visible(timeout=TRAIN_MS)
     with stack.http() as http:
         assert http.get(f"/v1/fine_tuning/jobs/{job_id}").json()["status"] == "running"
+    page.goto("about:blank")
+    until(job_id, lambda job: job["progress"]["step"] > 2)
+    page.go_back()
     expect(page.get_by_role("link", name="Talk to both models")).to_be_visible(timeout=TRAIN_MS)
     page.reload()
     expect(divergence).to_be_visible()
@@ -158,6 +137,17 @@ def test_a_run_is_cancelled_from_its_page_and_a_reload_keeps_the_view(
 
     wait_for(cancelled, 60, stack.logs)
     expect(page.get_by_text("cancelled").first).to_be_visible(timeout=10_000)
+
+
+def test_a_link_signs_in_once(browser: Browser, stack: Stack):
+    with stack.http() as http:
+        link = http.post("/v1/session/links").json()["path"]
+    for said in ("Runs", "Sign in to Oddsmith"):
+        context = browser.new_context(base_url=stack.running["url"], locale="en-GB")
+        page = context.new_page()
+        page.goto(link)
+        expect(page.get_by_role("heading", name=said)).to_be_visible()
+        context.close()
 
 
 def test_a_session_that_ended_comes_back_to_the_same_view(page: Page, stack: Stack):
