@@ -9,7 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast check fmt lock \
-	bench-demo bench-chat bench-upload bench-web
+	bench bench-demo bench-chat bench-upload bench-web
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -52,6 +52,9 @@ fmt: setup  ## Format, and fix what can be fixed
 	@$(BIN)/python -m cli.build_page format
 
 ## Measure
+
+bench: setup  ## Training speed and memory against TRL, alternating (about 50 minutes)
+	@$(BIN)/python -m bench.train
 
 bench-demo: setup  ## The demo's training on three seeds: accuracy and style, before and after
 	@$(BIN)/python -m bench.demo

@@ -16,7 +16,8 @@ from cli.output import CommandError, ExitCode
 from cli.progress import bar
 from cli.training import Training, intact, launch
 from orpo.formats import validate
-from orpo.spec import Orpo, RunSpec, Supervised, parse_method, write_spec
+from orpo.methods import METHODS, Method, parse_method
+from orpo.spec import RunSpec, write_spec
 
 app = typer.Typer()
 
@@ -34,7 +35,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="A setting, as method.lambda=0.1; repeat for several."),
     ] = None,
-    method: Annotated[str, typer.Option(help="orpo or supervised.")] = "orpo",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "orpo",
     seed: Annotated[int, typer.Option(help="Decides the order of pairs and the start.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
@@ -68,13 +69,14 @@ def train(
     output.emit_or_say(result, as_json, sentence(result))
 
 
-def read_settings(kind: str, settings: list[str]) -> Orpo | Supervised:
+def read_settings(kind: str, settings: list[str]) -> Method:
     """The method with its settings; `method.` before a name may be left out."""
     given = dict(map(hyperparameter, settings))
     try:
         return parse_method(kind, {k.removeprefix("method."): v for k, v in given.items()})
     except KeyError:
-        raise CommandError(f"--method is orpo or supervised, not {kind}.", ExitCode.USAGE) from None
+        known = ", ".join(METHODS)
+        raise CommandError(f"--method is one of {known}, not {kind}.", ExitCode.USAGE) from None
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "--set"

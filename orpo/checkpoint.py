@@ -19,10 +19,11 @@ from transformers import PreTrainedTokenizerBase
 
 from orpo import manifest, probe
 from orpo.failures import Failure
+from orpo.hyperparameters import Precision
 from orpo.manifest import Manifest
 from orpo.parallel import Single
 from orpo.policy import DTYPES, Policy, causal_lm, trainable
-from orpo.spec import Precision, RunSpec
+from orpo.spec import RunSpec
 
 FREE_SPACE_FACTOR = 1.2
 RESUMABLE_KEPT = 2  # older ones keep their weights, and let the optimizer's state go

@@ -7,7 +7,8 @@ import hashlib
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from orpo.failures import Failure
 from orpo.formats import Pair
-from orpo.spec import Hyperparameters, RunSpec
+from orpo.hyperparameters import Hyperparameters
+from orpo.spec import RunSpec
 from orpo.split import hold_out
 from orpo.tokenize import Example, tokenize_pairs
 
@@ -37,6 +39,10 @@ class Data:
     train: Part
     held_out: Part
     max_length: int
+
+    def map(self, change: Callable[[Part], Part]) -> "Data":
+        """The same with both parts changed."""
+        return replace(self, train=change(self.train), held_out=change(self.held_out))
 
 
 def load(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> Data:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from orpo.loss import pair_numbers
+from orpo.methods import Method
 from orpo.parallel import Single
 from orpo.policy import Policy, token_logps
 from orpo.series import COLUMNS, rows
-from orpo.spec import Hyperparameters
 from orpo.stopping import Stopping
 from orpo.tokenize import Example
 from orpo.work import deal
@@ -24,7 +24,7 @@ from orpo.work import deal
 def evaluate(
     policy: Policy,
     examples: Sequence[Example],
-    method: Hyperparameters,
+    method: Method,
     parallel: Single,
     stopping: Stopping,
 ) -> Tensor | None:
@@ -39,7 +39,7 @@ def evaluate(
             break
         batch = work.batch.to(parallel.device)
         logps_L = token_logps(policy, batch, method.precision)
-        rows_HK[work.places] = rows(pair_numbers(logps_L, batch)).cpu()
+        rows_HK[work.places] = rows(pair_numbers(logps_L, batch, method)).cpu()
     stopped = parallel.any(stopping.requested)
     rows_HK = parallel.sum(rows_HK)
     return None if stopped else rows_HK

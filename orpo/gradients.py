@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from orpo.loss import Counts, counts, objective
+from orpo.methods import Method, Preference
 from orpo.parallel import Single
 from orpo.policy import Policy, token_logps, trainable
 from orpo.series import COLUMNS, rows
-from orpo.spec import Hyperparameters, Orpo
 from orpo.tokenize import Example
 from orpo.work import Work, deal
 
 
 def accumulate(
-    policy: Policy, examples: Sequence[Example], method: Hyperparameters, group: Single
+    policy: Policy, examples: Sequence[Example], method: Method, group: Single
 ) -> Tensor:
     """Add the step's gradients to the policy's, on every rank the sum over all ranks.
 
@@ -28,7 +28,7 @@ def accumulate(
     of its gradients is the gradient of one undivided batch. Returns every pair's numbers, fp64
     [P, K], the same on every rank.
     """
-    contrast = isinstance(method, Orpo)  # the supervised method never computes the rejected side
+    contrast = isinstance(method, Preference)  # else the rejected side is never computed
     works = list(deal(examples, method, group, rejected=contrast))
     denominators = count(works, method, group)
     rows_PK = torch.zeros(len(examples), len(COLUMNS), dtype=torch.float64)
@@ -42,7 +42,7 @@ def accumulate(
     return group.sum(rows_PK)
 
 
-def count(works: Sequence[Work], method: Hyperparameters, group: Single) -> Counts:
+def count(works: Sequence[Work], method: Method, group: Single) -> Counts:
     """The two denominators of the step, summed over ranks: likelihood tokens and pairs."""
     mine = counts((work.batch for work in works), method)
     nll, pairs = group.sum(torch.tensor([mine.nll, mine.pairs], dtype=torch.float64))

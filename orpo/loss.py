@@ -1,4 +1,4 @@
-"""The objective of arXiv 2403.07691 as pure functions over per-token log-probabilities.
+"""From per-token log-probabilities to what is known of each pair, and to the loss of a batch.
 
 Knows no model and no layout beyond who owns a token. Numerators are sums; the two denominators
 (likelihood tokens, pairs) are counted over the whole optimizer step and all ranks and passed in,
@@ -9,14 +9,15 @@ Shapes: L labelled tokens, B pairs, S = 2B sequences (chosen of pair b at 2b, re
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from orpo.hyperparameters import Hyperparameters, NllReduction
+from orpo.methods import Method, Preference
 from orpo.pack import Batch
-from orpo.spec import Hyperparameters, NllReduction, Orpo
 
 # p(y|x) is held below 1 - 1e-7, fp32's resolution there: beyond it the odds have no finite value.
 MAX_LOGP = -1e-7
@@ -70,12 +71,15 @@ def sum_by(values_L: Tensor, owner_L: Tensor, size: int) -> Tensor:
     return values_L.new_zeros(size, dtype=torch.float64).index_add(0, owner_L, values_L.double())
 
 
+def sum_logps(logps_L: Tensor, batch: Batch) -> Tensor:
+    """log P(y|x) over response tokens, [S]."""
+    return sum_by(logps_L * batch.in_answer_L, batch.sequence_L, 2 * batch.n_pairs)
+
+
 def mean_logps(logps_L: Tensor, batch: Batch) -> Tensor:
     """Length-averaged log P(y|x) over response tokens, [S] (paper, section 4.1)."""
-    answer_L = batch.in_answer_L
-    total_S = sum_by(logps_L * answer_L, batch.sequence_L, 2 * batch.n_pairs)
-    n_S = sum_by(answer_L, batch.sequence_L, 2 * batch.n_pairs)
-    return total_S / n_S.clamp(min=1)
+    n_S = sum_by(batch.in_answer_L, batch.sequence_L, 2 * batch.n_pairs)
+    return sum_logps(logps_L, batch) / n_S.clamp(min=1)
 
 
 def log_odds_ratio(logps_chosen_B: Tensor, logps_rejected_B: Tensor) -> Tensor:
@@ -95,29 +99,42 @@ def nll_by_pair(logps_L: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class PairNumbers:
-    """What is known of each pair of a batch, [B] each; the last three are None without rejected.
+    """What is known of each pair of a batch, [B] each, fp64.
 
-    `nll_sum` in nats over `nll_tokens` tokens; log-probs are length-averaged.
+    `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` summed over
+    the answer and less the reference's. Without rejected sides, or a reference, NaN stands for
+    what they would tell; `preference` is the method's own term.
     """
 
     nll_sum: Tensor
     nll_tokens: Tensor
     logps_chosen: Tensor
-    logps_rejected: Tensor | None = None
-    log_odds_ratio: Tensor | None = None
-    loss_or: Tensor | None = None
+    logps_rejected: Tensor
+    log_odds_ratio: Tensor
+    loss_or: Tensor
+    gain_chosen: Tensor
+    gain_rejected: Tensor
+    preference: Tensor
 
 
-def pair_numbers(logps_L: Tensor, batch: Batch) -> PairNumbers:
+def pair_numbers(logps_L: Tensor, batch: Batch, method: Method) -> PairNumbers:
     """Every per-pair quantity of the objective, with gradients where `logps_L` has them."""
     nll_sum_B, nll_tokens_B = nll_by_pair(logps_L, batch)
     logps_S = mean_logps(logps_L, batch)
     chosen_B, rejected_B = logps_S[0::2], logps_S[1::2]
+    absent_B = torch.full_like(chosen_B, math.nan, requires_grad=False)
+    known = PairNumbers(nll_sum_B, nll_tokens_B, chosen_B, *[absent_B] * 6)
     if not batch.has_rejected:
-        return PairNumbers(nll_sum_B, nll_tokens_B, chosen_B)
-    log_or_B = log_odds_ratio(chosen_B, rejected_B)
-    loss_or_B = -F.logsigmoid(log_or_B)
-    return PairNumbers(nll_sum_B, nll_tokens_B, chosen_B, rejected_B, log_or_B, loss_or_B)
+        return known
+    ratio_B = log_odds_ratio(chosen_B, rejected_B)
+    loss_or_B = -F.logsigmoid(ratio_B)
+    known = replace(known, logps_rejected=rejected_B, log_odds_ratio=ratio_B, loss_or=loss_or_B)
+    if batch.reference_S is not None:
+        gain_S = sum_logps(logps_L, batch) - batch.reference_S
+        known = replace(known, gain_chosen=gain_S[0::2], gain_rejected=gain_S[1::2])
+    if isinstance(method, Preference):
+        known = replace(known, preference=method.preference(known))
+    return known
 
 
 @dataclass(frozen=True)
@@ -128,25 +145,24 @@ class Outcome:
     numbers: PairNumbers
 
 
-def objective(
-    logps_L: Tensor, batch: Batch, method: Hyperparameters, denominators: Counts
-) -> Outcome:
-    """L = NLL(chosen) + lambda * mean(-log sigmoid(log OR)), this batch's share of it.
+def objective(logps_L: Tensor, batch: Batch, method: Method, denominators: Counts) -> Outcome:
+    """nll_weight * NLL(chosen) + mean preference term, this batch's share of it.
 
-    `denominators` are those of the whole step (see `counts`). The supervised method is the first
-    term alone. Source: arXiv 2403.07691, equations 6 and 7.
+    `denominators` are those of the whole step (see `counts`). Raises ValueError where the method
+    contrasts answers and the batch has no rejected ones. For ORPO these are equations 6 and 7 of
+    arXiv 2403.07691.
     """
-    numbers = pair_numbers(logps_L, batch)
+    numbers = pair_numbers(logps_L, batch, method)
     nll_B = numbers.nll_sum
     if method.nll_reduction is NllReduction.SEQUENCE:
         nll_B = nll_B / numbers.nll_tokens.clamp(min=1)
-    loss = nll_B.sum() / denominators.nll
-    if isinstance(method, Orpo):
-        if numbers.loss_or is None:
-            raise ValueError("ORPO needs a rejected side in every pair.")
-        loss = loss + method.lambda_ * numbers.loss_or.sum() / denominators.pairs
+    loss = method.nll_weight * nll_B.sum() / denominators.nll
+    if isinstance(method, Preference):
+        if not batch.has_rejected:
+            raise ValueError(f"{method.type} needs a rejected side in every pair.")
+        loss = loss + numbers.preference.sum() / denominators.pairs
     return Outcome(loss, _detached(numbers))
 
 
 def _detached(numbers: PairNumbers) -> PairNumbers:
-    return PairNumbers(**{name: v.detach() for name, v in vars(numbers).items() if v is not None})
+    return PairNumbers(**{name: value.detach() for name, value in vars(numbers).items()})

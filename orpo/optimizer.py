@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import torch
 
-from orpo.spec import Hyperparameters, Schedule
+from orpo.hyperparameters import Hyperparameters, Schedule
 
 
 def adamw(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from orpo.spec import NllTokens
+from orpo.hyperparameters import NllTokens
 from orpo.tokenize import Example
 
 
@@ -39,6 +39,7 @@ class Segment:
 class Batch:
     """A micro-batch as packed tensors; see the module's legend for the shapes.
 
+    `reference_S` holds each answer's summed log-prob under the reference, where there is one.
     `predictor_L` is where in T the hidden state lies that predicts `target_L`: indices, never a
     shift, because a shared prefix's last token predicts two targets. `sequence_L` is the owner in
     S. `in_answer_L` marks tokens of the length-averaged log-prob (the odds), `in_nll_L` tokens of
@@ -56,6 +57,7 @@ class Batch:
     sequence_L: Tensor
     in_answer_L: Tensor
     in_nll_L: Tensor
+    reference_S: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tensors on `device`."""
@@ -143,7 +145,16 @@ def collate(
         sequence_L=torch.tensor(columns[2]),
         in_answer_L=torch.tensor(columns[3]),
         in_nll_L=torch.tensor(columns[4]),
+        reference_S=_references(examples) if rejected else None,
     )
+
+
+def _references(examples: Sequence[Example]) -> Tensor | None:
+    """The reference's log-probs of both sides, [S]; None unless every example has them."""
+    known = [example.reference for example in examples if example.reference is not None]
+    if len(known) < len(examples):
+        return None
+    return torch.tensor(known, dtype=torch.float64).reshape(-1)
 
 
 class _Label(NamedTuple):

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from orpo.failures import Failure
-from orpo.spec import Hyperparameters, Strategy
+from orpo.hyperparameters import Hyperparameters, Strategy
 
 BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
 TIMEOUT = timedelta(minutes=30)  # the others wait while the lead rank generates and saves

@@ -18,8 +18,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from orpo import attention
+from orpo.hyperparameters import Hyperparameters, Precision, Tuning
 from orpo.pack import Batch
-from orpo.spec import Hyperparameters, Precision, RunSpec, Tuning
+from orpo.spec import RunSpec
 from orpo.tokenize import load_tokenizer
 
 # fp32 logits of one tile of the head; beyond it tiles are recomputed in the backward pass.

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from orpo.formats import Message, Pair
+from orpo.hyperparameters import Precision
 from orpo.manifest import sha256, weights_digest
 from orpo.pack import collate
 from orpo.policy import Policy, load_base, token_logps
-from orpo.spec import Precision
 from orpo.tokenize import Example, load_tokenizer, render
 from orpo.verbs import answer
 

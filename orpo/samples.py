@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from orpo.formats import Pair
+from orpo.hyperparameters import Hyperparameters
 from orpo.policy import Policy, autocast, causal_lm
-from orpo.spec import Hyperparameters
 from orpo.stopping import Stopping
 from orpo.tokenize import render
 

@@ -12,12 +12,14 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from orpo.hyperparameters import NllReduction
 from orpo.loss import PairNumbers
-from orpo.spec import Hyperparameters, NllReduction, Orpo
+from orpo.methods import Method, Orpo, Preference
 from orpo.tokenize import Example
 
 COLUMNS = (
     "nll_sum", "nll_tokens", "logps_chosen", "logps_rejected", "log_odds_ratio", "loss_or",
+    "gain_chosen", "gain_rejected", "preference",
 )  # fmt: skip
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Z_95 = 1.959963984540054
@@ -25,28 +27,37 @@ Z_95 = 1.959963984540054
 
 def rows(numbers: PairNumbers) -> Tensor:
     """A batch's numbers as fp64 rows, [B, K]; NaN stands where there is no rejected side."""
-    absent_B = torch.full_like(numbers.nll_sum, math.nan, dtype=torch.float64)
-    columns = [getattr(numbers, name) for name in COLUMNS]
-    return torch.stack([absent_B if c is None else c.detach().double() for c in columns], dim=1)
+    return torch.stack([getattr(numbers, name).detach().double() for name in COLUMNS], dim=1)
 
 
-def summarise(rows_PK: Tensor, method: Hyperparameters) -> dict[str, float]:
+def summarise(rows_PK: Tensor, method: Method) -> dict[str, float]:
     """The series of one step or evaluation, under the names of the charts.
 
     The loss is computed anew from the pairs' numbers, in fp64 and in their order, so it does not
     depend on how they were batched. Series that need a rejected side are left out where none has.
     """
-    nll_P, tokens_P, chosen_P = rows_PK[:, 0], rows_PK[:, 1], rows_PK[:, 2]
-    nll = nll_P.sum() / tokens_P.sum()
+    column = dict(zip(COLUMNS, rows_PK.unbind(1), strict=True))
+    nll = column["nll_sum"].sum() / column["nll_tokens"].sum()
     if method.nll_reduction is NllReduction.SEQUENCE:
-        nll = (nll_P / tokens_P.clamp(min=1)).mean()
-    values = {"loss": float(nll), "loss/nll": float(nll), "logps/chosen": float(chosen_P.mean())}
-    paired_PK = rows_PK[~rows_PK[:, 3].isnan()]
-    if isinstance(method, Orpo):  # its every row has a rejected side: a NaN here is a NaN
+        nll = (column["nll_sum"] / column["nll_tokens"].clamp(min=1)).mean()
+    values = {
+        "loss": method.nll_weight * float(nll),
+        "loss/nll": float(nll),
+        "logps/chosen": float(column["logps_chosen"].mean()),
+    }
+    paired_PK = rows_PK[~column["logps_rejected"].isnan()]
+    if isinstance(method, Preference):  # its every row has a rejected side: a NaN here is a NaN
         paired_PK = rows_PK
-        odds = method.lambda_ * float(rows_PK[:, 5].mean())
-        values["loss"] += odds
-        values["or_share"] = odds / values["loss"] if values["loss"] else 0.0
+        preference = float(column["preference"].mean())
+        values["loss"] += preference
+        values["loss/preference"] = preference
+        if isinstance(method, Orpo):
+            values["or_share"] = preference / values["loss"] if values["loss"] else 0.0
+        if method.needs_reference:
+            gains_P = column["gain_chosen"] - column["gain_rejected"]
+            values["gain/chosen"] = float(column["gain_chosen"].mean())
+            values["gain/rejected"] = float(column["gain_rejected"].mean())
+            values["gain/accuracy"] = float((gains_P > 0).double().mean())
     return values | (_contrast(paired_PK) if len(paired_PK) else {})
 
 

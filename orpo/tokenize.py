@@ -17,7 +17,8 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from orpo.formats import Message, Pair, Reject
-from orpo.spec import Hyperparameters, Orpo, Overlong, Turns
+from orpo.hyperparameters import Hyperparameters, Overlong, Turns
+from orpo.methods import Preference
 
 PAIRS_PER_CHUNK = 256
 STAND_IN = "(here stands the answer)"
@@ -49,6 +50,8 @@ class Example:
     chosen_mask: list[bool]
     rejected_mask: list[bool]
     truncated: bool
+    reference: tuple[float, float] | None = None
+    """Summed log-probs of both answers under the untrained policy, where a method wants them."""
 
     @property
     def n_tokens(self) -> int:
@@ -209,7 +212,7 @@ def _drafts(
 ) -> Iterator[_Draft]:
     end_of_turn = _end_of_turn(tokenizer)
     for pair in pairs:
-        if pair.rejected is None and isinstance(method, Orpo):
+        if pair.rejected is None and isinstance(method, Preference):
             dropped["no_rejected"] += 1
             continue
         try:

@@ -19,12 +19,14 @@ from typing import Any
 
 import torch
 
-from orpo import data, gradients, optimizer, parallel, policy, probe, series, speed, watchdog
+from orpo import data, gradients, parallel, policy, probe, reference, series, speed, watchdog
 from orpo.checkpoint import Checkpoints, Progress, folder_of, resume
+from orpo.deterministic import make_deterministic
 from orpo.evaluate import evaluate, pair_records
 from orpo.failures import explain, refuse_nan
 from orpo.formats import Pair
 from orpo.metrics import Journal
+from orpo.optimizer import adamw, rate, set_rate
 from orpo.pack import plan
 from orpo.samples import samples
 from orpo.spec import RunSpec, read_spec
@@ -69,12 +71,14 @@ class Run:
     ):
         self.spec, self.method, self.run_dir = spec, spec.method, run_dir
         self.group, self.journal, self.stopping = group, journal, stopping
-        make_deterministic(spec, group)
+        make_deterministic(spec.seed, spec.threads, group)
         self.policy, self.tokenizer = policy.load(spec)
         torch.nn.Module.to(self.policy, group.device)
         self.data = data.load(spec, self.tokenizer)
+        if spec.method.needs_reference:
+            self.data = reference.measure(self.policy, self.data, spec.method, group, stopping)
         self.trained = list(policy.trainable(self.policy).values())
-        self.optimizer = optimizer.adamw(self.policy.named_parameters(), spec.method)
+        self.optimizer = adamw(self.policy.named_parameters(), spec.method)
         n_examples = len(self.data.train.examples)
         self.steps, self.steps_per_epoch = data.steps(n_examples, spec.method)
         planned = partial(plan, n_examples, spec.method.batch_size, spec.seed)
@@ -120,14 +124,14 @@ class Run:
                 return self._end("stopped", "Asked to stop; the run can go on.", STOPPED)
             if self.progress.step == self.steps:
                 return self._end("finished", "Training has finished.", 0)
-            self._step()
+            self.step()
 
     def _due(self, every: int, last: int) -> bool:
         """Whether something done at intervals, and last at step `last`, is to be done now."""
         step = self.progress.step
         return step != last and (step % every == 0 or step == self.steps)
 
-    def _step(self) -> None:
+    def step(self) -> None:
         """One optimizer step over one batch of pairs, of which this rank computes its share."""
         started = time.perf_counter()
         step = self.progress.step + 1
@@ -136,8 +140,8 @@ class Run:
         norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.method.max_grad_norm))
         values = series.summarise(rows_PK, self.method)
         refuse_nan(step, values["loss"], norm)  # before a weight has changed
-        learning_rate = optimizer.rate(step, self.steps, self.method)
-        optimizer.set_rate(self.optimizer, learning_rate)
+        learning_rate = rate(step, self.steps, self.method)
+        set_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=False)  # a weight no token reached keeps its zero
         self._count(step, examples)
@@ -233,17 +237,6 @@ class Run:
         self.journal.event(type_, message, step=step, checkpoint=name, exit_code=status, **reason)
         self.journal.sync()
         return status
-
-
-def make_deterministic(spec: RunSpec, group: parallel.Single) -> None:
-    """Fix threads, seeds and kernels: the same run then ends in the same bits."""
-    cores = len(os.sched_getaffinity(0))
-    torch.set_num_threads(spec.threads or max(1, cores // group.world))
-    torch.manual_seed(spec.seed + group.rank)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Costs time and changes no result.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  a property of the module
 
 
 if __name__ == "__main__":

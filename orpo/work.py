@@ -6,9 +6,9 @@ Knows how examples are dealt and packed; knows nothing of models or of the objec
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from orpo.hyperparameters import Hyperparameters
 from orpo.pack import Batch, collate, micro_batches
 from orpo.parallel import Single
-from orpo.spec import Hyperparameters
 from orpo.tokenize import Example
 
 

@@ -21,7 +21,7 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
-from orpo.spec import METHODS, Orpo, Supervised, parse_method
+from orpo.methods import METHODS, Method, Preference, parse_method
 from services.callers import Caller
 from services.errors import Conflict, Invalid, Mismatch, NotFound
 from services.pages import Page, paginate
@@ -151,7 +151,7 @@ def _recent_twin(session: Session, caller: Caller, sha256: str) -> Job | None:
     )
 
 
-def _method(request: NewJob) -> Orpo | Supervised:
+def _method(request: NewJob) -> Method:
     if request.method not in METHODS:
         raise Invalid(
             f"There is no method '{request.method}': use one of {', '.join(METHODS)}.",
@@ -195,9 +195,7 @@ def _check_base(session: Session, caller: Caller, model: str) -> None:
         )
 
 
-def _check_file(
-    session: Session, caller: Caller, file_id: str, param: str, method: Orpo | Supervised
-) -> None:
+def _check_file(session: Session, caller: Caller, file_id: str, param: str, method: Method) -> None:
     file = session.get(File, file_id, with_for_update={"read": True})
     if file is None or file.org_id != caller.org_id or file.deleted_at is not None:
         raise Invalid(
@@ -219,7 +217,7 @@ def _check_file(
             code="file_unusable",
         )
     shapes = (file.report or {}).get("shapes", {})
-    if isinstance(method, Orpo) and set(shapes) == {"messages"}:
+    if isinstance(method, Preference) and set(shapes) == {"messages"}:
         raise Invalid(
             f"The file '{file_id}' holds conversations without a rejected answer: use the method "
             "'supervised', or a file of preference pairs.",

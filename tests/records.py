@@ -8,7 +8,7 @@ from models import ApiKey, BaseModelRecord, File, Job, Organization
 from models.base import new_id
 from models.files import FileStatus
 from models.jobs import JobState
-from orpo.spec import parse_method
+from orpo.methods import parse_method
 from services.callers import Caller
 
 SCOPES = frozenset({"read", "write", "admin"})

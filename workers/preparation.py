@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from models import BaseModelRecord, File, Job
 from models.jobs import DesiredState, JobState
 from orpo.formats import hold_out
-from orpo.spec import Method, RunSpec, write_spec
+from orpo.methods import Method
+from orpo.spec import RunSpec, write_spec
 from services import files, job_events
 from services.database import transaction
 from services.queue import Task, send

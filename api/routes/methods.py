@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.deps import CallerDep
 from api.pages import ListPage, page
 from api.schemas.methods import MethodObject
-from orpo.spec import METHODS
+from orpo.methods import METHODS
 
 router = APIRouter(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
 

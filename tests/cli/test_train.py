@@ -42,7 +42,7 @@ def test_settings_may_be_spelled_with_the_method(base: Path) -> None:
         (["--set", "method.lambda=-1"], "lambda: Input should be greater than or equal to 0"),
         (["--set", "lamda=1"], "lamda"),
         (["--set", "lambda"], "takes name=value"),
-        (["--method", "dpo"], "orpo or supervised"),
+        (["--method", "ppo"], "orpo, supervised, dpo"),
     ],
 )
 def test_wrong_settings_are_wrong_usage(

@@ -1,10 +1,10 @@
-"""The objective of arXiv 2403.07691 by the book, in fp64: two forwards a pair, full logits, no
+"""The objectives by the book, in fp64: two forwards a pair, full logits, no
 packing, no shared prefix, no tiles. Slow on purpose; imports nothing of the code that it judges.
 """
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ class Row(NamedTuple):
     nll: list[bool]
     rejected: list[int]
     rejected_answer: list[bool]
+    reference: tuple[float, float] = (0.0, 0.0)
 
 
 def logps(model: nn.Module, ids: list[int]) -> Tensor:
@@ -32,27 +33,48 @@ def log_odds(logp: Tensor) -> Tensor:
     return logp - torch.log(1 - torch.exp(logp))
 
 
-def loss(
-    model: nn.Module,
-    rows: Sequence[Row],
-    lambda_: float | None,
-    reduction: str,
-) -> Tensor:
-    """NLL + lambda * L_OR over all rows; `lambda_` None leaves the odds ratio out."""
-    nll, tokens, odds = [], 0, []
+def sigmoid_loss(x: Tensor) -> Tensor:
+    """-log sigmoid(x), as it is written."""
+    return -torch.log(1 / (1 + torch.exp(-x)))
+
+
+def preference(method: dict[str, Any], row: Row, chosen: Tensor, rejected: Tensor) -> Tensor:
+    """The term of each method, from the log-probs of both answers' tokens."""
+    match method["type"]:
+        case "orpo":
+            return method["lambda"] * sigmoid_loss(
+                log_odds(chosen.mean()) - log_odds(rejected.mean())
+            )
+        case "probability_ratio":
+            return method["lambda"] * sigmoid_loss(chosen.mean() - rejected.mean())
+        case "simpo":
+            margin = method["beta"] * (chosen.mean() - rejected.mean()) - method["gamma"]
+            return sigmoid_loss(margin)
+        case "dpo":
+            of_chosen, of_rejected = row.reference
+            gain = (chosen.sum() - of_chosen) - (rejected.sum() - of_rejected)
+            return sigmoid_loss(method["beta"] * gain)
+    raise ValueError(method["type"])
+
+
+def loss(model: nn.Module, rows: Sequence[Row], method: dict[str, Any]) -> Tensor:
+    """NLL and the method's term over all rows; `method` is its settings by name."""
+    nll, tokens, terms = [], 0, []
+    by_sequence = method["nll_reduction"] == "sequence"
     for row in rows:
         chosen = logps(model, row.chosen)
         of_nll = torch.tensor(row.nll)
-        nll.append(-chosen[of_nll].mean() if reduction == "sequence" else -chosen[of_nll].sum())
+        nll.append(-chosen[of_nll].mean() if by_sequence else -chosen[of_nll].sum())
         tokens += int(of_nll.sum())
-        if lambda_ is not None:
+        if method["type"] != "supervised":
             rejected = logps(model, row.rejected)
-            ratio = log_odds(chosen[torch.tensor(row.chosen_answer)].mean()) - log_odds(
-                rejected[torch.tensor(row.rejected_answer)].mean()
+            answers = (
+                chosen[torch.tensor(row.chosen_answer)],
+                rejected[torch.tensor(row.rejected_answer)],
             )
-            odds.append(-torch.log(1 / (1 + torch.exp(-ratio))))
-    total = torch.stack(nll).sum() / (len(rows) if reduction == "sequence" else tokens)
-    return total + lambda_ * torch.stack(odds).mean() if lambda_ is not None else total
+            terms.append(preference(method, row, *answers))
+    total = torch.stack(nll).sum() / (len(rows) if by_sequence else tokens)
+    return method.get("nll_weight", 1) * total + (torch.stack(terms).mean() if terms else 0)
 
 
 def worst_gradient_error(

@@ -23,9 +23,9 @@ from transformers import (
 )
 
 from orpo import attention
+from orpo.hyperparameters import Precision
 from orpo.pack import collate
 from orpo.policy import prepare, token_logps
-from orpo.spec import Precision
 from tests.orpo import reference, tiny_models
 from tests.orpo.tiny_models import GROUPED, SIZES
 

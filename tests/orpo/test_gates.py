@@ -5,7 +5,6 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -15,14 +14,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from orpo import policy
+from orpo.hyperparameters import NllTokens, Precision, Turns
 from orpo.loss import counts, mean_logps, objective
+from orpo.methods import METHODS, Method, Preference, parse_method
 from orpo.pack import collate, micro_batches
 from orpo.policy import Policy, causal_lm, head, prepare, token_logps, trainable, with_lora
-from orpo.spec import NllTokens, Orpo, Precision, Turns, parse_method
 from orpo.tokenize import Example
 from tests.orpo import reference, tiny_models
-
-Method = Any  # Orpo or Supervised
 
 
 def ours(
@@ -30,7 +28,7 @@ def ours(
 ) -> tuple[float, dict[str, Tensor]]:
     """Loss and gradients of one step, as the trainer takes it."""
     examples = [examples[at] for at in order] if order else list(examples)
-    contrast = isinstance(method, Orpo)
+    contrast = isinstance(method, Preference)
     batches = [
         collate([examples[at] for at in group], method.prefix_sharing, method.nll_tokens, contrast)
         for group in micro_batches(examples, method.token_budget, method.prefix_sharing, contrast)
@@ -63,8 +61,7 @@ def by_the_book(
     causal_lm(model).set_experts_implementation("eager")  # the grouped kernel knows no fp64
     model.zero_grad()
     rows = [_row(example, method) for example in examples]
-    lambda_ = method.lambda_ if isinstance(method, Orpo) else None
-    loss = reference.loss(model, rows, lambda_, method.nll_reduction)
+    loss = reference.loss(model, rows, method.model_dump(mode="json"))
     loss.backward()
     return loss.item(), _gradients(model)
 
@@ -80,6 +77,7 @@ def _row(example: Example, method: Method) -> reference.Row:
         nll=full if method.nll_tokens is NllTokens.FULL else response,
         rejected=example.prefix + (example.rejected or []),
         rejected_answer=no_prefix + example.rejected_mask,
+        reference=example.reference or (0.0, 0.0),
     )
 
 
@@ -122,6 +120,19 @@ def test_llama_in_every_mode(kind: str, tokens: str, reduction: str, turns: str,
     examples = tiny_models.examples(seed=3, n=5)
     if method.turns is Turns.LAST:
         examples = [replace(e, prefix_mask=[False] * len(e.prefix)) for e in examples]
+    assert_equal(adapted(tiny_models.llama(), method), examples, method)
+
+
+@pytest.mark.parametrize("kind", sorted(METHODS.keys() - {"supervised"}))
+@pytest.mark.parametrize("reduction", ["token", "sequence"])
+def test_every_method(kind: str, reduction: str):
+    settings = {"nll_reduction": reduction, "tuning": "full", "token_budget": 70}
+    weight = {"nll_weight": 0.3} if "nll_weight" in METHODS[kind].model_fields else {"lambda": 0.7}
+    method = parse_method(kind, {**settings, **weight})
+    examples = [
+        replace(example, reference=(-3.0 * len(example.chosen), -2.5 * len(example.rejected or [])))
+        for example in tiny_models.examples(seed=8, n=5)
+    ]
     assert_equal(adapted(tiny_models.llama(), method), examples, method)
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orpo.hyperparameters import NllTokens
 from orpo.pack import Batch, collate, micro_batches, plan
-from orpo.spec import NllTokens
 from orpo.tokenize import Example
 from tests.orpo import tiny_models
 

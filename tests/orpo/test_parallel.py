@@ -12,9 +12,9 @@ import torch
 
 from orpo import parallel, train
 from orpo.failures import explain
+from orpo.methods import parse_method
 from orpo.metrics import Journal
 from orpo.parallel import spread
-from orpo.spec import parse_method
 from tests.orpo.tiny_run import (
     Bench,
     checkpoint,

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from orpo import attention, policy
+from orpo.hyperparameters import Precision
 from orpo.loss import Counts, objective
+from orpo.methods import parse_method
 from orpo.pack import collate
 from orpo.policy import causal_lm, load, prepare, token_logps, trainable, with_lora
-from orpo.spec import Precision, RunSpec, parse_method
+from orpo.spec import RunSpec
 from tests.orpo import tiny_models
 
 

@@ -52,6 +52,7 @@ def last_committed(run_dir: Path) -> Path | None:
         ({}, 5),
         ({"precision": "bf16"}, 3),
         ({"tuning": "full", "precision": "bf16"}, 5),
+        ({"type": "dpo", "tuning": "full"}, 3),
     ],
 )
 def test_killed_and_resumed_is_bit_equal(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orpo.spec import parse_method
+from orpo.methods import parse_method
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import torch
 
 from orpo import data, optimizer, pack, series, train
 from orpo.formats import validate
-from orpo.spec import parse_method, read_spec
+from orpo.methods import METHODS, parse_method
+from orpo.spec import read_spec
 from tests.orpo.tiny_run import (
     Bench,
     checkpoint,
@@ -23,7 +24,7 @@ from tests.orpo.tiny_run import (
 )
 
 SERIES = {
-    "loss", "loss/nll", "loss/or", "logps/chosen", "logps/rejected", "log_odds_ratio", "accuracy",
+    "loss", "loss/nll", "loss/or", "loss/preference", "logps/chosen", "logps/rejected", "log_odds_ratio", "accuracy",
     "accuracy/low", "accuracy/high", "margin/p05", "margin/p25", "margin/p50", "margin/p75",
     "margin/p95", "or_share",
 }  # fmt: skip
@@ -111,13 +112,24 @@ def test_a_full_disk_leaves_no_half_checkpoint(
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-@pytest.mark.parametrize("kind", ["orpo", "supervised"])
+@pytest.mark.parametrize("kind", METHODS)
 def test_every_kind_of_run_finishes_in_bf16(bench: Bench, kind: str, tuning: str) -> None:
     run = bench.run("run", type=kind, tuning=tuning, precision="bf16", max_steps=2)
     last = numbers(run)[2, "held_out"]
     assert ("or_share" in last) is (kind == "orpo")
     assert "accuracy" in last  # the rejected side is measured under both
     assert (checkpoint(run, 2) / ("adapter" if tuning == "lora" else "model")).is_dir()
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_dpo_compares_with_the_untrained_policy(bench: Bench, tuning: str) -> None:
+    run = bench.run("run", type="dpo", tuning=tuning, max_steps=4, learning_rate=2e-3)
+    first = numbers(run)[1, "train"]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert first["gain/chosen"] == pytest.approx(0, abs=1e-4)
+    last = numbers(run)[4, "train"]
+    assert last["gain/chosen"] > last["gain/rejected"]
+    assert last["loss"] < first["loss"]
 
 
 def test_supervised_rows_need_no_rejected_side(bench: Bench) -> None:

@@ -53,6 +53,8 @@ def test_the_reference_equals_trl():
                 rejected_answer=prefix + example.rejected_mask,
             )
         )
-    ours = reference.loss(model.double(), rows, 0.3, "token")
+    ours = reference.loss(
+        model.double(), rows, {"type": "orpo", "lambda": 0.3, "nll_reduction": "token"}
+    )
     assert theirs.item() == pytest.approx(ours.item(), rel=1e-5)
     assert metrics["nll_loss"] < theirs.item(), "the odds-ratio term took part"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from models import File
-from orpo.spec import RunSpec, parse_method
+from orpo.methods import parse_method
+from orpo.spec import RunSpec
 from workers import preparation
 
 

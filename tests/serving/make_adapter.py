@@ -12,8 +12,8 @@ from peft import LoraConfig, get_peft_model
 
 from orpo import manifest, probe
 from orpo.formats import Message, Pair
+from orpo.hyperparameters import Precision
 from orpo.policy import load_base
-from orpo.spec import Precision
 from orpo.tokenize import load_tokenizer
 
 # Enough to move a log-prob by a few tenths of a nat, little enough to keep sense in the answers.

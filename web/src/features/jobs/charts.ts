@@ -6,13 +6,16 @@ import { number } from "@/lib/format";
 
 const DASH = [6, 4];
 
-export function chartsOf(series: Series, settings: Record<string, unknown>): ChartSpec[] {
+export function chartsOf(
+  series: Series,
+  method: string,
+  settings: Record<string, unknown>,
+): ChartSpec[] {
   const get = (key: Key) => series[key] ?? [];
-  const lambda = typeof settings.lambda === "number" ? settings.lambda : null;
   return [
     divergence(get),
     logOdds(get),
-    anatomy(get, lambda),
+    anatomy(get, method, settings),
     accuracy(get),
     margins(get),
     gradients(get, settings.max_grad_norm),
@@ -72,19 +75,34 @@ function logOdds(get: Get): ChartSpec {
   };
 }
 
-function anatomy(get: Get, lambda: number | null): ChartSpec {
-  const scaled = get("train:loss/or").map((point) => scale(point, lambda ?? 0));
-  const odds = lambda === null ? [] : scaled;
+const TERMS: Record<string, string> = {
+  orpo: "λ · L_OR",
+  probability_ratio: "λ · L_PR",
+  dpo: "L_DPO",
+  simpo: "L_SimPO",
+};
+
+function anatomy(get: Get, method: string, settings: Record<string, unknown>): ChartSpec {
+  const term = TERMS[method];
+  const weight = typeof settings.nll_weight === "number" ? settings.nll_weight : 1;
+  const nll = weight === 1 ? "NLL" : `${weight} · NLL`;
+  const where = settings.lambda === undefined ? "" : `, with λ = ${settings.lambda}`;
   return {
     id: "anatomy",
     title: "Loss anatomy",
-    about:
-      lambda === null
-        ? "The likelihood loss of the answers, in nats a token."
-        : `Loss = NLL + λ · L_OR, with λ = ${number(lambda, 4)}. What each term adds.`,
+    about: term
+      ? `Loss = ${weight === 0 ? "" : `${nll} + `}${term}${where}. What each term adds.`
+      : "The likelihood loss of the answers, in nats a token.",
     lines: [
-      trace("nll", "NLL", get("train:loss/nll"), { colour: "--series-3", fill: true }),
-      trace("odds", "λ · L_OR", odds, { colour: "--series-4", dash: DASH, fill: true }),
+      trace("nll", nll, weight === 0 ? [] : get("train:loss/nll").map((at) => scale(at, weight)), {
+        colour: "--series-3",
+        fill: true,
+      }),
+      trace("term", term ?? "", term ? get("train:loss/preference") : [], {
+        colour: "--series-4",
+        dash: DASH,
+        fill: true,
+      }),
       dots("held", "held-out loss", get("held_out:loss"), { colour: "--series-5", dash: [2, 3] }),
     ],
   };

@@ -65,7 +65,16 @@ function kindOf(types: (string | undefined)[], choices: string[]): Setting["kind
   return types.includes("integer") ? "integer" : "number";
 }
 
-const FIRST = ["lambda", "n_epochs", "learning_rate", "batch_size", "tuning"];
+const FIRST = [
+  "lambda",
+  "beta",
+  "gamma",
+  "nll_weight",
+  "n_epochs",
+  "learning_rate",
+  "batch_size",
+  "tuning",
+];
 const GROUPS: [string, string[]][] = [
   ["Settings", FIRST],
   [

@@ -5,7 +5,7 @@ import { keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
 
 const BOTH = ["loss", "logps/chosen", "logps/rejected", "log_odds_ratio"] as const;
-const TRAINED = ["loss/nll", "loss/or", "grad_norm", "tokens_per_s"] as const;
+const TRAINED = ["loss/nll", "loss/preference", "grad_norm", "tokens_per_s"] as const;
 const INTERVAL = ["accuracy", "accuracy/low", "accuracy/high"] as const;
 const MARGINS = ["margin/p05", "margin/p25", "margin/p50", "margin/p75", "margin/p95"] as const;
 

@@ -9,7 +9,7 @@ import { Button } from "@/components/ui/button";
 import { hasEnded, type Job } from "@/features/jobs/api";
 import { chartsOf } from "@/features/jobs/charts";
 import { VerdictCard } from "@/features/jobs/components/verdict-card";
-import { standing } from "@/features/jobs/job";
+import { methodOf, standing } from "@/features/jobs/job";
 import type { Run } from "@/features/jobs/use-run";
 import { number } from "@/lib/format";
 
@@ -18,8 +18,8 @@ export function CurvesTab({ job, run }: { job: Job; run: Run }) {
   const navigate = useNavigate({ from: "/jobs/$jobId" });
   const [cursor] = useState(createCursor);
   const charts = useMemo(
-    () => chartsOf(run.shown, job.hyperparameters),
-    [run.shown, job.hyperparameters],
+    () => chartsOf(run.shown, methodOf(job), job.hyperparameters),
+    [run.shown, job],
   );
   const extent = useMemo(() => extentOf(charts), [charts]);
   const zoom = (range: [number, number] | null) =>

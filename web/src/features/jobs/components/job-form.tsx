@@ -21,6 +21,9 @@ type Props = {
 const METHODS: Record<string, string> = {
   orpo: "ORPO, on pairs of a chosen and a rejected answer",
   supervised: "Supervised, on the chosen answers alone",
+  dpo: "DPO, against the base model",
+  simpo: "SimPO, with a target margin",
+  probability_ratio: "Probability ratio, to compare with ORPO",
 };
 
 export function JobForm({ methods, models, files, initial }: Props) {

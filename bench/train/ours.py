@@ -1,0 +1,70 @@
+"""Train a `Work` with this engine: `python -m bench.train.ours WORK.json`, one JSON line out.
+
+The run itself is the product's, from its spec to its steps; only the order of the pairs is fixed.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.train.work import Work
+from orpo import parallel
+from orpo.methods import parse_method
+from orpo.metrics import Journal
+from orpo.spec import RunSpec
+from orpo.stopping import Stopping
+from orpo.train import Run
+
+
+def main(path: Path) -> None:
+    work = Work.read(path)
+    method = parse_method(
+        "orpo",
+        {
+            "lambda": work.lambda_, "tuning": work.tuning, "lora_rank": work.rank,
+            "lora_alpha": work.alpha, "learning_rate": work.learning_rate, "warmup_ratio": 0,
+            "schedule": "constant", "batch_size": work.pairs_a_step, "max_steps": work.steps,
+            "max_length": work.max_length, "nll_tokens": "full", "held_out_fraction": 0,
+            "n_samples": 0,
+        },
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder)
+        data = run_dir / "train.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in work.rows()))
+        spec = RunSpec(
+            job_id="bench",
+            base_model="bench",
+            base_model_path=Path(work.model),
+            train_path=data,
+            method=method,
+        )
+        with Journal(run_dir) as journal:
+            run = Run(spec, run_dir, parallel.start(method), journal, Stopping())
+            every = range(work.steps * work.pairs_a_step)
+            assert len(run.data.train.examples) == len(every), "a pair does not fit"
+            steps = [list(every[at : at + work.pairs_a_step]) for at in every[:: work.pairs_a_step]]
+            run.plan = lambda _: steps  # pyright: ignore[reportAttributeAccessIssue]  cached or not
+            while run.progress.step < run.steps:
+                run.step()
+            lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    values = [json.loads(line)["values"] for line in lines]
+    examples = run.data.train.examples[work.pairs_a_step :]
+    print(
+        json.dumps(
+            {
+                "seconds": [value["step_s"] for value in values[1:]],
+                "loss": [value["loss"] for value in values],
+                "nll": [value["loss/nll"] for value in values],
+                "peak_bytes": values[-1]["mem_peak_bytes"],
+                "tokens": sum(example.n_tokens for example in examples),
+                "parameters": sum(p.numel() for p in run.policy.parameters()),
+                "trained": sum(p.numel() for p in run.trained),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

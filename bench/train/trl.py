@@ -1,0 +1,119 @@
+"""Train a `Work` with TRL's ORPOTrainer: `python -m bench.train.trl WORK.json tuned|default`.
+
+`default` is what its configuration does by itself on this device; `tuned` is bf16, no gradient
+checkpointing, a fused optimizer, and two pairs a forward. One JSON line out.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1"}
+
+import torch
+from datasets import Dataset  # pyright: ignore[reportMissingImports]
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl.experimental.orpo import (  # pyright: ignore[reportMissingImports]
+    ORPOConfig,
+    ORPOTrainer,
+)
+
+from bench.train.work import Work
+
+
+class Clock(TrainerCallback):
+    """Seconds and loss of every optimizer step."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.logs: list[dict[str, float]] = []
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self.started)
+
+    def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+        self.logs.append(logs)
+
+
+class InOrder(ORPOTrainer):
+    """The pairs as they stand in the file."""
+
+    def _get_train_sampler(self, *_: Any, **__: Any) -> torch.utils.data.Sampler:
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+
+def options(work: Work, kind: str) -> dict[str, Any]:
+    cpu = not torch.cuda.is_available()
+    if kind == "default":  # on a CPU its own default, bf16, is refused or slower: fp32
+        each = {"per_device_train_batch_size": work.pairs_a_step}
+        return {**each, "use_cpu": cpu, "bf16": not cpu}
+    return {
+        "per_device_train_batch_size": 2,
+        "gradient_accumulation_steps": work.pairs_a_step // 2,
+        "use_cpu": cpu,
+        "bf16": True,
+        "gradient_checkpointing": False,
+        "optim": "adamw_torch_fused",
+    }
+
+
+def main(path: Path, kind: str) -> None:
+    work = Work.read(path)
+    tokenizer = AutoTokenizer.from_pretrained(work.model)
+    attention = "sdpa"
+    model = AutoModelForCausalLM.from_pretrained(
+        work.model, dtype=torch.float32, attn_implementation=attention
+    )
+    lora = LoraConfig(
+        task_type="CAUSAL_LM", r=work.rank, lora_alpha=work.alpha, target_modules="all-linear"
+    )
+    rows = [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in work.rows()]
+    with tempfile.TemporaryDirectory() as folder:
+        config = ORPOConfig(
+            output_dir=folder,
+            beta=work.lambda_,
+            learning_rate=work.learning_rate,
+            lr_scheduler_type="constant",
+            max_steps=work.steps,
+            max_length=work.max_length,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            **options(work, kind),
+        )
+        clock = Clock()
+        trainer = InOrder(
+            model=model,
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=lora if work.tuning == "lora" else None,
+            callbacks=[clock],
+        )
+        trainer.train()
+    peak = (
+        torch.cuda.max_memory_allocated()
+        if torch.cuda.is_available()
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    losses = [float(log["loss"]) for log in clock.logs if "loss" in log]
+    nll = [float(log["nll_loss"]) for log in clock.logs if "nll_loss" in log]
+    print(
+        json.dumps({"seconds": clock.seconds[1:], "loss": losses, "nll": nll, "peak_bytes": peak})
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,183 @@
+"""The hyperparameters that every method shares, with their defaults and bounds.
+
+Importable without torch: the API validates with them, the core reads them.
+"""
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Tuning(StrEnum):
+    LORA = "lora"
+    FULL = "full"
+
+
+class NllTokens(StrEnum):
+    """Which tokens the likelihood term covers (TRL trains `full`, LLaMA-Factory `response`)."""
+
+    RESPONSE = "response"
+    FULL = "full"
+
+
+class NllReduction(StrEnum):
+    """`token`: sum over tokens / global tokens; `sequence`: mean of per-sequence means."""
+
+    TOKEN = "token"  # noqa: S105 - a way of averaging, not a secret
+    SEQUENCE = "sequence"
+
+
+class Turns(StrEnum):
+    """Which assistant turns are trained: the answer alone, or those in the prompt too."""
+
+    LAST = "last"
+    ALL = "all"
+
+
+class Overlong(StrEnum):
+    """What happens to a pair whose prompt leaves no room for an answer within `max_length`."""
+
+    DROP = "drop"
+    TRUNCATE_PROMPT = "truncate_prompt"
+
+
+class Schedule(StrEnum):
+    COSINE = "cosine"
+    LINEAR = "linear"
+    CONSTANT = "constant"
+
+
+class Precision(StrEnum):
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+class Strategy(StrEnum):
+    SINGLE = "single"
+    DDP = "ddp"
+
+
+# The paper's rate suits all weights; an adapter that starts at zero needs a larger one.
+LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4}
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+    )
+
+
+class Hyperparameters(Strict):
+    """What every method shares. The same names stand in the API, the CLI and `spec.json`."""
+
+    n_epochs: float = Field(default=1, gt=0, le=1000, description="Passes over the training pairs.")
+    max_steps: int | None = Field(
+        default=None, ge=1, description="Train this many steps, whatever `n_epochs` says."
+    )
+    batch_size: int = Field(default=8, ge=1, le=4096, description="Pairs in one optimizer step.")
+    learning_rate: float = Field(
+        default=2e-4,
+        gt=0,
+        le=1,
+        description="Peak rate; 2e-4 for an adapter, 8e-6 for all weights.",
+    )
+    learning_rate_multiplier: float = Field(
+        default=1, gt=0, le=1000, description="Scales `learning_rate`, as OpenAI's API spells it."
+    )
+    schedule: Schedule = Field(
+        default=Schedule.COSINE, description="Shape of the rate after warm-up."
+    )
+    warmup_ratio: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the steps that warm up."
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=1, description="AdamW's decoupled weight decay."
+    )
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="Gradients are clipped to this norm."
+    )
+
+    tuning: Tuning = Field(
+        default=Tuning.LORA, description="Train an adapter (lora) or all weights."
+    )
+    lora_rank: int = Field(default=16, ge=1, le=512, description="Rank of the adapter's matrices.")
+    lora_alpha: float = Field(
+        default=32, gt=0, description="Scale of the adapter; alpha / rank is applied."
+    )
+    precision: Precision = Field(default=Precision.BF16, description="Compute in bf16 or fp32.")
+
+    max_length: int = Field(
+        default=2048, ge=8, le=1_048_576, description="Longest sequence, in tokens."
+    )
+    overlong: Overlong = Field(
+        default=Overlong.DROP,
+        description="Drop a pair whose prompt is too long, or cut it from the left.",
+    )
+    turns: Turns = Field(
+        default=Turns.LAST, description="Train the last assistant turn, or all of them."
+    )
+    nll_reduction: NllReduction = Field(
+        default=NllReduction.TOKEN, description="How the likelihood term is averaged."
+    )
+    nll_tokens: NllTokens = Field(
+        default=NllTokens.RESPONSE, description="Tokens the likelihood term covers."
+    )
+
+    held_out_fraction: float = Field(
+        default=0.1, ge=0, le=0.5, description="Share held out when no validation file is given."
+    )
+    max_held_out: int = Field(
+        default=64, ge=0, le=10_000, description="At most this many held-out pairs."
+    )
+    eval_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="Steps between evaluations; by default a fifth of the run, at least 10.",
+    )
+    checkpoint_every: int | None = Field(
+        default=None, ge=1, description="Steps between checkpoints; by default a fifth of the run."
+    )
+    n_samples: int = Field(
+        default=3, ge=0, le=32, description="Held-out prompts answered at evaluations."
+    )
+    sample_tokens: int = Field(
+        default=64, ge=1, le=2048, description="Longest such answer, in tokens."
+    )
+
+    token_budget: int = Field(
+        2048,
+        ge=8,
+        le=1_048_576,
+        description="Tokens in one forward pass; changes speed, not results.",
+    )
+    prefix_sharing: bool = Field(
+        default=True,
+        description="Compute a pair's prompt once for both answers; changes speed only.",
+    )
+    strategy: Strategy = Field(
+        default=Strategy.SINGLE, description="How work is spread over processes."
+    )
+    processes: int = Field(default=1, ge=1, le=64, description="Training processes (ranks).")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_for_tuning(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "learning_rate" not in data:
+            tuning = data.get("tuning", Tuning.LORA)
+            if isinstance(tuning, str) and tuning in LEARNING_RATES:
+                return {**data, "learning_rate": LEARNING_RATES[Tuning(tuning)]}
+        return data
+
+    @model_validator(mode="after")
+    def _processes_need_a_strategy(self) -> Self:
+        if self.processes > 1 and self.strategy is Strategy.SINGLE:
+            raise ValueError(
+                f"processes = {self.processes} needs a strategy that spreads work: "
+                "set strategy to 'ddp', or processes to 1."
+            )
+        return self

@@ -1,0 +1,126 @@
+"""What a run optimises: each method is its own hyperparameters and the loss of a pair.
+
+loss = nll_weight * NLL(chosen) + mean over pairs of `preference`. To add a method, write its class
+here and name it in `Method`. Importable without torch: the API validates with these classes, and
+the losses use nothing but the methods of the tensors that they are given.
+
+Shapes: B pairs of a batch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from orpo.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orpo.loss import PairNumbers
+
+
+class Supervised(Hyperparameters):
+    """Plain fine-tuning on the chosen side, or on `messages` rows."""
+
+    type: Literal["supervised"] = "supervised"
+    nll_weight: ClassVar[float] = 1.0
+    needs_reference: ClassVar[bool] = False
+
+
+class Preference(Hyperparameters):
+    """A method that sets the two answers of a pair against each other."""
+
+    needs_reference: ClassVar[bool] = False
+    """Whether the loss looks at the log-probs of the policy as it was before training."""
+
+    @abstractmethod
+    def preference(self, pairs: PairNumbers) -> Tensor:
+        """The term that contrasts the answers, of each pair, [B]; its mean joins the loss."""
+
+
+class Orpo(Preference):
+    """L = NLL(chosen) + lambda * -log sigmoid(log OR), arXiv 2403.07691 section 4."""
+
+    type: Literal["orpo"] = "orpo"
+    lambda_: float = Field(
+        default=0.1, ge=0, le=100, alias="lambda", description="Weight of the odds-ratio term."
+    )
+    nll_weight: ClassVar[float] = 1.0
+
+    def preference(self, pairs: PairNumbers) -> Tensor:
+        """lambda * L_OR (equation 6)."""
+        return self.lambda_ * softplus(-pairs.log_odds_ratio)
+
+
+class ProbabilityRatio(Preference):
+    """ORPO's loss with the probability ratio in place of the odds ratio, for comparison.
+
+    The paper argues against it (section 7.1): it pushes the rejected answer down too hard.
+    """
+
+    type: Literal["probability_ratio"] = "probability_ratio"
+    lambda_: float = Field(
+        default=0.1, ge=0, le=100, alias="lambda", description="Weight of the ratio's term."
+    )
+    nll_weight: ClassVar[float] = 1.0
+
+    def preference(self, pairs: PairNumbers) -> Tensor:
+        """lambda * -log sigmoid(log p(chosen) - log p(rejected)), both length-averaged."""
+        return self.lambda_ * softplus(pairs.logps_rejected - pairs.logps_chosen)
+
+
+class Dpo(Preference):
+    """Direct preference optimisation against the untrained policy, arXiv 2305.18290."""
+
+    type: Literal["dpo"] = "dpo"
+    beta: float = Field(
+        default=0.1, gt=0, le=100, description="How closely the policy is held to its start."
+    )
+    nll_weight: float = Field(
+        default=0.0, ge=0, le=100, description="Weight of the chosen side's likelihood beside it."
+    )
+    needs_reference: ClassVar[bool] = True
+
+    def preference(self, pairs: PairNumbers) -> Tensor:
+        """-log sigmoid(beta * (gain of the chosen answer - gain of the rejected)), equation 7."""
+        return softplus(-self.beta * (pairs.gain_chosen - pairs.gain_rejected))
+
+
+class Simpo(Preference):
+    """Length-averaged log-probs as the reward, with a target margin, arXiv 2405.14734."""
+
+    type: Literal["simpo"] = "simpo"
+    beta: float = Field(default=2.0, gt=0, le=100, description="Scale of the reward.")
+    gamma: float = Field(
+        default=1.0, ge=0, le=100, description="Margin that the chosen answer's reward should have."
+    )
+    nll_weight: float = Field(
+        default=0.0, ge=0, le=100, description="Weight of the chosen side's likelihood beside it."
+    )
+
+    def preference(self, pairs: PairNumbers) -> Tensor:
+        """-log sigmoid(beta * (log p(chosen) - log p(rejected)) - gamma), equation 6."""
+        return softplus(self.gamma - self.beta * (pairs.logps_chosen - pairs.logps_rejected))
+
+
+Method = Annotated[Orpo | Supervised | Dpo | Simpo | ProbabilityRatio, Field(discriminator="type")]
+METHODS: dict[str, type[Method]] = {
+    method.model_fields["type"].default: method for method in get_args(get_args(Method)[0])
+}
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)) = -log sigmoid(-x), without overflow."""
+    return x.new_zeros(()).logaddexp(x)
+
+
+def parse_method(kind: str, hyperparameters: dict[str, Any]) -> Method:
+    """Build a method from its name and its flat hyperparameters ("auto" means the default).
+
+    Raises KeyError for an unknown method and pydantic's ValidationError for a bad value.
+    """
+    given = {name: value for name, value in hyperparameters.items() if value != "auto"}
+    return METHODS[kind].model_validate(given)
