@@ -21,8 +21,9 @@ from orpo import manifest, probe
 from orpo.failures import Failure
 from orpo.hyperparameters import Precision
 from orpo.manifest import Manifest
+from orpo.masters import Masters
 from orpo.parallel import Single
-from orpo.policy import DTYPES, Policy, causal_lm, trainable
+from orpo.policy import DTYPES, Policy, causal_lm
 from orpo.spec import RunSpec
 
 FREE_SPACE_FACTOR = 1.2
@@ -81,6 +82,7 @@ class Checkpoints:
     def save(
         self,
         policy: Policy,
+        masters: Masters,
         optimizer: torch.optim.Optimizer,
         progress: Progress,
         random_states_R: Sequence[Tensor],
@@ -93,8 +95,8 @@ class Checkpoints:
         temporary = final.with_name(f"{final.name}.tmp")
         temporary.mkdir(parents=True)
         try:
-            _check_space(temporary, policy)
-            self._write(temporary, policy, optimizer, progress, random_states_R)
+            _check_space(temporary, masters)
+            self._write(temporary, policy, masters, optimizer, progress, random_states_R)
             written = self._manifest(temporary, policy, progress)
             manifest.commit(temporary, written, final)
         finally:
@@ -106,6 +108,7 @@ class Checkpoints:
         self,
         folder: Path,
         policy: Policy,
+        masters: Masters,
         optimizer: torch.optim.Optimizer,
         progress: Progress,
         random_states_R: Sequence[Tensor],
@@ -115,7 +118,7 @@ class Checkpoints:
         self.tokenizer.save_pretrained(weights)
         state = folder / "state"
         state.mkdir()
-        save_file(_tensors(policy, optimizer), state / "training.safetensors")
+        save_file(_tensors(masters, optimizer), state / "training.safetensors")
         save_file({str(r): s for r, s in enumerate(random_states_R)}, state / "random.safetensors")
         (state / "progress.json").write_text(json.dumps(asdict(progress)))
 
@@ -138,7 +141,7 @@ class Checkpoints:
 def resume(
     folder: Path,
     fingerprint: str,
-    policy: Policy,
+    masters: Masters,
     optimizer: torch.optim.Optimizer,
     parallel: Single,
 ) -> Progress:
@@ -164,7 +167,7 @@ def resume(
             "resume_from",
         )
     state = folder / "state"
-    _restore(load_file(state / "training.safetensors"), policy, optimizer)
+    _restore(load_file(state / "training.safetensors"), masters, optimizer)
     random_states = load_file(state / "random.safetensors")
     if str(parallel.rank) in random_states:
         torch.set_rng_state(random_states[str(parallel.rank)])
@@ -208,26 +211,29 @@ def save_weights(policy: Policy, folder: Path, precision: Precision) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _tensors(masters: Masters, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Trained weights in fp32 and their moments, by name."""
     tensors = {}
-    for name, parameter in trainable(policy).items():
+    for name, parameter in masters.by_name.items():
         tensors[f"weight/{name}"] = parameter.detach().contiguous()
         for moment in MOMENTS:
             tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].contiguous()
     return tensors
 
 
-def _restore(tensors: dict[str, Tensor], policy: Policy, optimizer: torch.optim.Optimizer) -> None:
-    for name, parameter in trainable(policy).items():
+def _restore(
+    tensors: dict[str, Tensor], masters: Masters, optimizer: torch.optim.Optimizer
+) -> None:
+    for name, parameter in masters.by_name.items():
         parameter.data.copy_(tensors[f"weight/{name}"])
         optimizer.state[parameter] = {
             moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS
         }
+    masters.publish()
 
 
-def _check_space(folder: Path, policy: Policy) -> None:
-    trained = sum(p.numel() * p.element_size() for p in trainable(policy).values())
+def _check_space(folder: Path, masters: Masters) -> None:
+    trained = sum(p.numel() * p.element_size() for p in masters)
     needed = int(FREE_SPACE_FACTOR * 4 * trained)  # the weights twice, and two moments
     free = shutil.disk_usage(folder).free
     if free < needed:

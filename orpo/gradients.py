@@ -5,24 +5,25 @@ Knows the policy and the objective; knows nothing of optimizers, files or which 
 Shapes: P pairs of the step, K columns of `series.COLUMNS`, L labelled tokens.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from orpo.loss import Counts, counts, objective
+from orpo.masters import Masters
 from orpo.methods import Method, Preference
 from orpo.parallel import Single
-from orpo.policy import Policy, token_logps, trainable
+from orpo.policy import Policy, token_logps
 from orpo.series import COLUMNS, rows
 from orpo.tokenize import Example
 from orpo.work import Work, deal
 
 
 def accumulate(
-    policy: Policy, examples: Sequence[Example], method: Method, group: Single
+    policy: Policy, masters: Masters, examples: Sequence[Example], method: Method, group: Single
 ) -> Tensor:
-    """Add the step's gradients to the policy's, on every rank the sum over all ranks.
+    """Add the step's gradients to the masters', on every rank the sum over all ranks.
 
     The loss of each micro-batch is divided by the denominators of the whole step, so that the sum
     of its gradients is the gradient of one undivided batch. Returns every pair's numbers, fp64
@@ -38,7 +39,7 @@ def accumulate(
         outcome = objective(logps_L, batch, method, denominators)
         outcome.loss.backward()
         rows_PK[work.places] = rows(outcome.numbers).cpu()
-    group.sum_gradients(trainable(policy).values())
+    group.sum_gradients(masters)
     return group.sum(rows_PK)
 
 
@@ -47,13 +48,3 @@ def count(works: Sequence[Work], method: Method, group: Single) -> Counts:
     mine = counts((work.batch for work in works), method)
     nll, pairs = group.sum(torch.tensor([mine.nll, mine.pairs], dtype=torch.float64))
     return Counts(float(nll), float(pairs))
-
-
-def zero(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Give every parameter a gradient of zeros.
-
-    AdamW passes over parameters without one; with zeros, a weight that no token reached is treated
-    alike on one rank and on many.
-    """
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)

@@ -4,28 +4,21 @@ The rate depends on nothing but the step, so a resumed run needs no scheduler st
 """
 
 import math
-from collections.abc import Iterable
 
 import torch
 
 from orpo.hyperparameters import Hyperparameters, Schedule
+from orpo.masters import Masters
 
 
-def adamw(
-    named_parameters: Iterable[tuple[str, torch.nn.Parameter]], method: Hyperparameters
-) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters (arXiv 1711.05101), its states in their fp32.
+def adamw(masters: Masters, method: Hyperparameters) -> torch.optim.AdamW:
+    """AdamW over the masters (arXiv 1711.05101), its states in their fp32.
 
-    Weight decay acts on matrices only, as usual: not on biases and norms. Raises TypeError where
-    a parameter is not fp32: a bf16 weight rounds most small updates away.
+    Weight decay acts on matrices only, as usual: not on biases and norms.
     """
-    trained = [(name, p) for name, p in named_parameters if p.requires_grad]
-    for name, parameter in trained:
-        if parameter.dtype != torch.float32:
-            raise TypeError(f"{name} is trained in {parameter.dtype}; trained weights are fp32")
     groups = [
-        {"params": [p for _, p in trained if p.ndim >= 2], "weight_decay": method.weight_decay},
-        {"params": [p for _, p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in masters if p.ndim >= 2], "weight_decay": method.weight_decay},
+        {"params": [p for p in masters if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=peak_rate(method), fused=True)

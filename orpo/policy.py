@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from orpo import attention
+from orpo import attention, kernels
 from orpo.hyperparameters import Hyperparameters, Precision, Tuning
+from orpo.masters import Masters
 from orpo.pack import Batch
 from orpo.spec import RunSpec
 from orpo.tokenize import load_tokenizer
@@ -26,15 +27,17 @@ from orpo.tokenize import load_tokenizer
 # fp32 logits of one tile of the head; beyond it tiles are recomputed in the backward pass.
 TILE_BYTES = 256 * 2**20
 
+# What a configuration may name, and the head then does to its logits.
+SCALED = ("logit_scale", "logits_scaling", "final_logit_softcapping")
+
 Policy = PreTrainedModel | PeftModel
 DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP32: torch.float32}
 
 
 def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
-    """The untrained policy of a run, ready to train, and its tokenizer.
+    """The untrained policy of a run, and its tokenizer; what is trained is fp32 (see `masters`).
 
-    LoRA keeps the base in the compute precision and its adapter in fp32; full tuning keeps fp32
-    master weights and computes under autocast. Raises OSError where the folder can't be loaded.
+    LoRA keeps the base in the compute precision. Raises OSError where the folder can't be loaded.
     """
     full = spec.method.tuning is Tuning.FULL
     precision = Precision.FP32 if full else spec.method.precision
@@ -68,6 +71,7 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0  # pyright: ignore[reportArgumentType]
     attention.install(model)
+    kernels.install(model)
     return model
 
 
@@ -87,6 +91,14 @@ def with_lora(model: PreTrainedModel, method: Hyperparameters, seed: int) -> Pef
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False  # autocast casts once, to bf16
     return policy.eval()
+
+
+def masters(model: Policy, precision: Precision) -> Masters:
+    """The trained weights' masters. From now on all weights compute in `precision`, but an
+    adapter, which autocast rounds where it is used.
+    """
+    compute = None if isinstance(model, PeftModel) else DTYPES[precision]
+    return Masters(trainable(model).items(), compute)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -173,6 +185,9 @@ def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tens
 
 def _tile_logps(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
     config = lm.config.get_text_config()
+    plain = type(head(lm)) is nn.Linear and head(lm).bias is None
+    if torch.is_grad_enabled() and plain and not any(getattr(config, name, None) for name in SCALED):
+        return kernels.head_logps(head(lm), hidden_ND, target_N)
     logits = head(lm)(hidden_ND).float()
     if scale := getattr(config, "logit_scale", None):  # Cohere
         logits = logits * scale

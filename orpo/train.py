@@ -77,8 +77,8 @@ class Run:
         self.data = data.load(spec, self.tokenizer)
         if spec.method.needs_reference:
             self.data = reference.measure(self.policy, self.data, spec.method, group, stopping)
-        self.trained = list(policy.trainable(self.policy).values())
-        self.optimizer = adamw(self.policy.named_parameters(), spec.method)
+        self.masters = policy.masters(self.policy, spec.method.precision)
+        self.optimizer = adamw(self.masters, spec.method)
         n_examples = len(self.data.train.examples)
         self.steps, self.steps_per_epoch = data.steps(n_examples, spec.method)
         planned = partial(plan, n_examples, spec.method.batch_size, spec.seed)
@@ -88,8 +88,7 @@ class Run:
         self.saved_at, self.saved = self.progress.step, spec.resume_from
         self.latest: dict[str, Any] = {}
         self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
-        parallel.check_equal(group, self.trained)
-        gradients.zero(self.trained)
+        parallel.check_equal(group, self.masters)
 
     def _begin(self, fingerprint: str) -> tuple[Progress, list[probe.Prompt]]:
         """Where the run starts, and its probe: at step 0 the policy still is its base."""
@@ -98,7 +97,7 @@ class Run:
             pairs = list((self.data.held_out if self.held_out else self.data.train).pairs.values())
             prompts = probe.choose(pairs, self.tokenizer, self.data.max_length)
             return Progress(), probe.with_base(self.policy, prompts, self.method.precision)
-        progress = resume(folder, fingerprint, self.policy, self.optimizer, self.group)
+        progress = resume(folder, fingerprint, self.masters, self.optimizer, self.group)
         return progress, probe.read(folder)
 
     @property
@@ -136,13 +135,14 @@ class Run:
         started = time.perf_counter()
         step = self.progress.step + 1
         examples = self._examples(step)
-        rows_PK = gradients.accumulate(self.policy, examples, self.method, self.group)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.method.max_grad_norm))
+        rows_PK = gradients.accumulate(self.policy, self.masters, examples, self.method, self.group)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, self.method.max_grad_norm))
         values = series.summarise(rows_PK, self.method)
         refuse_nan(step, values["loss"], norm)  # before a weight has changed
         learning_rate = rate(step, self.steps, self.method)
         set_rate(self.optimizer, learning_rate)
         self.optimizer.step()
+        self.masters.publish()
         self.optimizer.zero_grad(set_to_none=False)  # a weight no token reached keeps its zero
         self._count(step, examples)
         values |= {"grad_norm": norm, "lr": learning_rate, "epoch": step / self.steps_per_epoch}
@@ -196,7 +196,7 @@ class Run:
         self.journal.sync()
         if self.group.leads:
             saved = self.checkpoints.save(
-                self.policy, self.optimizer, self.progress, random_states_R
+                self.policy, self.masters, self.optimizer, self.progress, random_states_R
             )
             self.journal.event(
                 "checkpoint",
@@ -213,7 +213,7 @@ class Run:
 
     def _announce(self) -> None:
         start = "started" if self.spec.resume_from is None else "resumed"
-        trained = sum(parameter.numel() for parameter in self.trained)
+        trained = sum(parameter.numel() for parameter in self.masters)
         self.journal.event(
             start,
             f"{start.capitalize()} at step {self.progress.step} of {self.steps}.",

@@ -60,7 +60,7 @@ def main(path: Path) -> None:
                 "peak_bytes": values[-1]["mem_peak_bytes"],
                 "tokens": sum(example.n_tokens for example in examples),
                 "parameters": sum(p.numel() for p in run.policy.parameters()),
-                "trained": sum(p.numel() for p in run.trained),
+                "trained": sum(p.numel() for p in run.masters),
             }
         )
     )

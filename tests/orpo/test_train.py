@@ -24,9 +24,9 @@ from tests.orpo.tiny_run import (
 )
 
 SERIES = {
-    "loss", "loss/nll", "loss/or", "loss/preference", "logps/chosen", "logps/rejected", "log_odds_ratio", "accuracy",
-    "accuracy/low", "accuracy/high", "margin/p05", "margin/p25", "margin/p50", "margin/p75",
-    "margin/p95", "or_share",
+    "loss", "loss/nll", "loss/or", "loss/preference", "logps/chosen", "logps/rejected",
+    "log_odds_ratio", "accuracy", "accuracy/low", "accuracy/high", "margin/p05", "margin/p25",
+    "margin/p50", "margin/p75", "margin/p95", "or_share",
 }  # fmt: skip
 STEP_SERIES = {
     "grad_norm", "lr", "epoch", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "step_s",

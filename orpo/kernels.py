@@ -1,0 +1,186 @@
+"""Functions that pass over memory fewer times, and keep less for the backward pass, than what they
+stand in for: RMS norms, gated feed-forwards, and the head's log-probs.
+
+On a CPU they work in slices that stay in its cache. A module is replaced only where its own output
+on random numbers says that it is what its name says. Knows layers, not models.
+
+Shapes: N tokens, D hidden size, F feed-forward size, V vocabulary.
+"""
+
+from types import MethodType
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+SLICE_BYTES = 512 * 2**10  # of fp32: fits a core's second-level cache
+
+
+def slices(tensor_ND: Tensor) -> list[slice]:
+    """Ranges of rows to work on one after another: small on a CPU, all at once elsewhere."""
+    n, size = tensor_ND.shape
+    rows = max(1, SLICE_BYTES // (4 * size)) if tensor_ND.device.type == "cpu" else max(1, n)
+    return [slice(at, at + rows) for at in range(0, n, rows)]
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """In fp32, or fp64 where it is that: a copy where it was narrower."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+class RmsNorm(torch.autograd.Function):
+    """x / rms(x) * weight; keeps x and one number a token. `offset` is added to the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float, offset: float) -> Tensor:
+        x_ND = x.reshape(-1, x.shape[-1])
+        scale_D = wide(weight_D) + offset
+        out_ND = torch.empty_like(x_ND)
+        rate_N1 = torch.empty(len(x_ND), 1, dtype=scale_D.dtype, device=x.device)
+        for rows in slices(x_ND):
+            part = wide(x_ND[rows])
+            rate = torch.rsqrt(part.square().mean(-1, keepdim=True) + eps)
+            rate_N1[rows] = rate
+            out_ND[rows] = part * rate * scale_D
+        ctx.save_for_backward(x_ND, weight_D, rate_N1)
+        ctx.offset = offset
+        return out_ND.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x_ND, weight_D, rate_N1 = ctx.saved_tensors
+        grad_ND = grad.reshape(x_ND.shape)
+        scale_D = wide(weight_D) + ctx.offset
+        out_ND, sum_D = torch.empty_like(x_ND), torch.zeros_like(scale_D)
+        for rows in slices(x_ND):
+            unit, part = wide(x_ND[rows]) * rate_N1[rows], wide(grad_ND[rows])
+            if ctx.needs_input_grad[1]:
+                sum_D += (part * unit).sum(0)
+            part = part * scale_D
+            along = (part * unit).mean(-1, keepdim=True)
+            out_ND[rows] = (part - unit * along) * rate_N1[rows]
+        of_weight = sum_D.to(weight_D.dtype) if ctx.needs_input_grad[1] else None
+        return out_ND.view_as(grad), of_weight, None, None
+
+
+class SwiGlu(torch.autograd.Function):
+    """silu(gate) * up; keeps its two inputs and nothing between."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        gate_NF, up_NF = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
+        out_NF = torch.empty_like(gate_NF)
+        for rows in slices(gate_NF):
+            out_NF[rows] = F.silu(wide(gate_NF[rows])) * up_NF[rows]
+        ctx.save_for_backward(gate_NF, up_NF)
+        return out_NF.view_as(gate)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        gate_NF, up_NF = ctx.saved_tensors
+        grad_NF = grad.reshape(gate_NF.shape)
+        of_gate_NF, of_up_NF = torch.empty_like(gate_NF), torch.empty_like(up_NF)
+        for rows in slices(gate_NF):
+            gate, part = wide(gate_NF[rows]), wide(grad_NF[rows])
+            share = gate.sigmoid()
+            of_up_NF[rows] = part * gate * share
+            of_gate_NF[rows] = part * up_NF[rows] * share * (1 + gate * (1 - share))
+        return of_gate_NF.view_as(grad), of_up_NF.view_as(grad)
+
+
+class HeadLogps(torch.autograd.Function):
+    """log softmax(hidden @ weight.T) at the targets, [N], fp32.
+
+    Keeps the logits as they were computed, once; the backward pass turns them into their own
+    gradient in place. The softmax is taken in fp32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor) -> Tensor:
+        logits_NV = hidden_ND @ weight_VD.T
+        whole_N = torch.empty(
+            len(target_N), dtype=wide(logits_NV[:0]).dtype, device=target_N.device
+        )
+        for rows in slices(logits_NV):
+            whole_N[rows] = wide(logits_NV[rows]).logsumexp(-1)
+        ctx.save_for_backward(hidden_ND, weight_VD, target_N, whole_N)
+        ctx.logits_NV = logits_NV
+        return wide(logits_NV.gather(1, target_N[:, None])[:, 0]) - whole_N
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        hidden_ND, weight_VD, target_N, whole_N = ctx.saved_tensors
+        logits_NV, ctx.logits_NV = ctx.logits_NV, None
+        for rows in slices(logits_NV):
+            share = (wide(logits_NV[rows]) - whole_N[rows, None]).exp_()
+            share.mul_(-grad_N[rows, None])
+            share.scatter_add_(1, target_N[rows, None], grad_N[rows, None])
+            logits_NV[rows] = share
+        of_hidden = logits_NV @ weight_VD if ctx.needs_input_grad[0] else None
+        of_weight = logits_NV.T @ hidden_ND if ctx.needs_input_grad[1] else None
+        return of_hidden, of_weight, None
+
+
+def head_logps(head: nn.Linear, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
+    """log P(target) through a plain linear head, in the precision of the open autocast."""
+    device = hidden_ND.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden_ND, weight_VD = hidden_ND.to(dtype), head.weight.to(dtype)
+        with torch.autocast(device, enabled=False):
+            return cast(Tensor, HeadLogps.apply(hidden_ND, weight_VD, target_N))
+    return cast(Tensor, HeadLogps.apply(hidden_ND, head.weight, target_N))
+
+
+def install(model: nn.Module) -> None:
+    """Replace what can be replaced in `model`; undone by deleting the modules' own `forward`."""
+    with torch.no_grad():
+        for module in model.modules():
+            _replace_norm(module)
+            _replace_gated(module)
+
+
+def _replace_norm(module: nn.Module) -> None:
+    weight = getattr(module, "weight", None)
+    eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    if not type(module).__name__.endswith("RMSNorm") or weight is None or weight.ndim != 1:
+        return
+    if not isinstance(eps, float):
+        return
+    for offset in (0.0, 1.0):
+
+        def forward(self: nn.Module, x: Tensor, offset: float = offset) -> Tensor:
+            return cast(Tensor, RmsNorm.apply(x, self.weight, eps, offset))
+
+        _replace(module, forward, len(weight))
+
+
+def _replace_gated(module: nn.Module) -> None:
+    parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+    activation = getattr(module, "act_fn", None)
+    if not all(isinstance(part, nn.Linear) for part in parts):
+        return
+    if not type(activation).__name__.startswith("SiLU"):
+        return
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        return self.down_proj(SwiGlu.apply(self.gate_proj(x), self.up_proj(x)))
+
+    _replace(module, forward, cast(nn.Linear, parts[0]).in_features)
+
+
+def _replace(module: nn.Module, forward: Any, size: int) -> None:
+    """Let `module` compute by `forward`, if that gives what its own gives."""
+    if "forward" in vars(module):
+        return
+    weight = next(module.parameters())
+    random = torch.Generator(device="cpu").manual_seed(0)
+    x = torch.randn(3, size, generator=random).to(weight)
+    own, ours = module(x).float(), forward(module, x).float()
+    if (own - ours).norm() <= 1e-2 * own.norm() * (weight.element_size() < 4) + 1e-5 * own.norm():
+        module.forward = MethodType(forward, module)

@@ -1,0 +1,51 @@
+"""fp32 masters of weights that compute in less: what the optimizer moves, and what it is told.
+
+A bf16 weight would round most small updates away. The gradient that a backward pass leaves on it
+is added to the master's in fp32 at once and let go, so micro-batches add up as they should.
+Weights that compute in fp32 are their own masters. Knows no model and no optimizer.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Masters:
+    """The trained weights in fp32, by name; their gradients are never None."""
+
+    def __init__(
+        self, weights: Iterable[tuple[str, nn.Parameter]], compute: torch.dtype | None = None
+    ) -> None:
+        """Take over the fp32 storage of `weights`, which from now on hold it in `compute`."""
+        self.by_name: dict[str, nn.Parameter] = {}
+        self._narrow: list[tuple[nn.Parameter, nn.Parameter]] = []
+        for name, weight in weights:
+            if weight.dtype != torch.float32:
+                raise TypeError(f"{name} is trained in {weight.dtype}; trained weights are fp32.")
+            master = weight
+            if compute not in (None, torch.float32):
+                master = nn.Parameter(weight.data)
+                weight.data = master.data.to(compute)
+                weight.register_post_accumulate_grad_hook(partial(_hand_over, master))
+                self._narrow.append((weight, master))
+            # AdamW passes over weights without a gradient; with zeros, one that no token reached
+            # is treated alike on one rank and on many.
+            master.grad = torch.zeros_like(master)
+            self.by_name[name] = master
+
+    def __iter__(self) -> Iterator[nn.Parameter]:
+        return iter(self.by_name.values())
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Round the masters into the weights that compute: after a step, and after a restore."""
+        for weight, master in self._narrow:
+            weight.copy_(master)
+
+
+def _hand_over(master: nn.Parameter, weight: nn.Parameter) -> None:
+    cast(Tensor, master.grad).add_(cast(Tensor, weight.grad))
+    weight.grad = None

@@ -1,0 +1,100 @@
+"""The memory-saving functions: exact gradients, and no module replaced that isn't what it seems."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import gradcheck
+from torch.nn import functional
+
+from orpo import kernels
+from orpo.kernels import HeadLogps, RmsNorm, SwiGlu
+from tests.orpo import tiny_models
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, requires_grad=True)
+
+
+@pytest.fixture(autouse=True)
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several slices and a remainder, as large inputs have them."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(kernels, "SLICE_BYTES", 4 * 5 * 3)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_rms_norm(offset: float):
+    x, weight = random(2, 7, 5), random(5)
+    assert gradcheck(lambda *given: RmsNorm.apply(*given, 1e-6, offset), (x, weight))
+    expected = functional.rms_norm(x, (5,), weight + offset, 1e-6)
+    assert torch.allclose(RmsNorm.apply(x, weight, 1e-6, offset), expected)
+
+
+def test_gated_feed_forward():
+    gate, up = random(2, 7, 5), random(2, 7, 5)
+    assert gradcheck(SwiGlu.apply, (gate, up))
+    assert torch.allclose(SwiGlu.apply(gate, up), functional.silu(gate) * up)
+
+
+def test_log_probs_of_the_head():
+    """Its backward pass eats what the forward pass kept, so gradcheck can't run it twice."""
+    hidden, weight, target = random(7, 3), random(5, 3), torch.tensor([0, 4, 2, 2, 1, 0, 3])
+    parts = torch.randn(7, dtype=torch.float64)
+    plain = -functional.cross_entropy(hidden @ weight.T, target, reduction="none")
+    expected = torch.autograd.grad(plain, (hidden, weight), parts)
+    ours = HeadLogps.apply(hidden, weight, target)
+    assert torch.allclose(ours, plain)
+    for found, right in zip(
+        torch.autograd.grad(ours, (hidden, weight), parts), expected, strict=True
+    ):
+        assert torch.allclose(found, right)
+
+
+def test_a_sure_or_hopeless_token_has_a_finite_gradient():
+    hidden = torch.tensor([[400.0, 0.0]], requires_grad=True)
+    weight, target = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1])
+    logp = HeadLogps.apply(hidden, weight, target)
+    assert logp.item() == -800
+    logp.sum().backward()
+    assert hidden.grad is not None
+    assert hidden.grad.tolist() == [[-2.0, 0.0]]
+
+
+def test_half_precision_rounds_once():
+    gate, up = (random(64, 16, dtype=torch.bfloat16) for _ in range(2))
+    exact = functional.silu(gate.double()) * up.double()
+    assert torch.equal(SwiGlu.apply(gate, up), exact.bfloat16())
+
+
+def replaced(model: nn.Module) -> list[str]:
+    return [name for name, module in model.named_modules() if "forward" in vars(module)]
+
+
+def test_what_is_replaced_and_undone():
+    model = tiny_models.llama()
+    kernels.install(model)
+    layers = model.config.num_hidden_layers
+    assert len(replaced(model)) == 3 * layers + 1  # two norms and a feed-forward each, and the last
+    twin = copy.deepcopy(model)
+    twin.model.norm.weight.data.zero_()
+    assert twin.model.norm(torch.ones(1, model.config.hidden_size)).sum() == 0
+    assert model.model.norm(torch.ones(1, model.config.hidden_size)).sum() != 0
+
+
+class CenteredRMSNorm(nn.Module):
+    """Named like one, and something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(5)), 1e-6
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, (5,), self.weight, eps=self.eps)
+
+
+def test_what_only_looks_like_it_stays():
+    model = nn.Sequential(CenteredRMSNorm())
+    kernels.install(model)
+    assert replaced(model) == []
