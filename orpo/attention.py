@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -19,13 +20,15 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from orpo.causal import Causal
 from orpo.pack import Segment
+from orpo.widen import widened
 
 NAME = "oddsmith"
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 # Further inputs of exotic attentions: silently leaving one out would be wrong.
 UNKNOWN_INPUTS = ("s_aux", "position_bias", "cache")
-SHORT = 512  # keys; beyond it the scores cost too much memory
+TOLERANCE = 1e-4  # of hidden states on a shared prefix, in fp32
 PROBE_PREFIX, PROBE_CHOSEN, PROBE_REJECTED = [1, 2, 3], [4, 5], [6, 7, 8]
 
 
@@ -53,6 +56,7 @@ class Layout:
 
 
 _current: Layout | None = None
+_refused: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
 @contextlib.contextmanager
@@ -97,10 +101,15 @@ def attend(  # noqa: PLR0917  the order is transformers'
     for block, *qkv in _blocks(_current.segments, query_1HTD, key_1GTD, value_1GTD):
         for segment in block:
             query, key, value = _visible(segment, *qkv)
-            mask_QK = _current.mask_QK(query, key, sliding_window)
             # Autocast would take the softmax in fp32; kernels accumulate in fp32 as they are.
             with torch.autocast(value.device.type, enabled=False):
-                outputs.append(_attention(query, key, value, mask_QK, scaling, softcap))
+                if value.device.type == "cpu" and softcap is None:
+                    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+                    output = Causal.apply(query, key, value, scale, sliding_window)
+                else:
+                    mask_QK = _current.mask_QK(query, key, sliding_window)
+                    output = _attention(query, key, value, mask_QK, scaling, softcap)
+            outputs.append(output)
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
@@ -158,13 +167,8 @@ def _attention(
     scaling: float | None,
     softcap: float | None,
 ) -> Tensor:
-    """One segment's attention, causal where no mask is given.
-
-    Short bf16 segments on a CPU go by plain matrix products: SDPA's backward pass takes 2.4 times
-    as long there (10.6 against 4.3 ms at 180 tokens, 9 heads of 64, one thread).
-    """
-    short = value.dtype == torch.bfloat16 and key.shape[2] <= SHORT and value.device.type == "cpu"
-    if short or softcap is not None:
+    """One segment's attention off the CPU, or with capped scores; causal where no mask is given."""
+    if softcap is not None:
         return _dense(query, key, value, mask_QK, scaling, softcap)
     return F.scaled_dot_product_attention(
         query,
@@ -218,21 +222,28 @@ def packs(model: PreTrainedModel) -> bool:
     return model.config._attn_implementation == NAME  # noqa: SLF001  there is no public name
 
 
-def install(model: PreTrainedModel) -> str | None:
-    """Make `model` attend through this module; returns why it can't, leaving it as it was.
+def why_not(model: PreTrainedModel) -> str | None:
+    """What kept `install` from replacing the model's attention, or None."""
+    return _refused.get(model)
 
-    A model that can't is trained all the same, one sequence at a time (see `packs`).
+
+def install(model: PreTrainedModel) -> None:
+    """Make `model` attend through this module; one that can't is left as it was (see `why_not`).
+
+    It is trained all the same, one sequence at a time. The check is made in fp32: bf16's noise is
+    as large as an error.
     """
     before = model.config._attn_implementation or "eager"  # noqa: SLF001
     if not model._can_set_attn_implementation():  # noqa: SLF001
-        return f"{type(model).__name__} does not let its attention be replaced"
-    with torch.no_grad():
+        _refused[model] = f"{type(model).__name__} does not let its attention be replaced"
+        return
+    with torch.no_grad(), widened(model):
         own_TD = _hidden(model, PROBE_PREFIX + PROBE_REJECTED, [0, 1, 2, 3, 4, 5])
         model.set_attn_implementation(NAME)
         problem = check_calls(model, own_TD)
     if problem:
         model.set_attn_implementation(before)
-    return problem
+        _refused[model] = problem
 
 
 def check_calls(model: PreTrainedModel, own_TD: Tensor) -> str | None:
@@ -255,8 +266,7 @@ def check_calls(model: PreTrainedModel, own_TD: Tensor) -> str | None:
     if current.calls != config.num_hidden_layers:
         return f"{current.calls} of {config.num_hidden_layers} layers called the attention"
     error = (packed_TD[5:] - own_TD[3:]).norm() / own_TD[3:].norm()
-    tolerance = 1e-4 if own_TD.dtype == torch.float32 else 5e-2
-    return None if error < tolerance else f"a shared prefix moves hidden states by {error:.1e}"
+    return None if error < TOLERANCE else f"a shared prefix moves hidden states by {error:.1e}"
 
 
 def _hidden(model: PreTrainedModel, ids: list[int], positions: list[int]) -> Tensor:

@@ -11,9 +11,10 @@ from types import MethodType
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
+from peft.tuners import lora
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 SLICE_BYTES = 512 * 2**10  # of fp32: fits a core's second-level cache
 
@@ -74,7 +75,7 @@ class SwiGlu(torch.autograd.Function):
         gate_NF, up_NF = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
         out_NF = torch.empty_like(gate_NF)
         for rows in slices(gate_NF):
-            out_NF[rows] = F.silu(wide(gate_NF[rows])) * up_NF[rows]
+            out_NF[rows] = functional.silu(wide(gate_NF[rows])) * up_NF[rows]
         ctx.save_for_backward(gate_NF, up_NF)
         return out_NF.view_as(gate)
 
@@ -126,6 +127,44 @@ class HeadLogps(torch.autograd.Function):
         return of_hidden, of_weight, None
 
 
+class LoraLinear(torch.autograd.Function):
+    """x @ weight.T + bias + scaling * (x @ a.T) @ b.T, the last term added in place.
+
+    The frozen weight and bias get no gradient; `a` and `b` theirs in fp32. Shapes: x [N, I],
+    weight [O, I], a [R, I], b [O, R].
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_NI: Tensor,
+        weight_OI: Tensor,
+        bias_O: Tensor | None,
+        a_RI: Tensor,
+        b_OR: Tensor,
+        scaling: float,
+    ) -> Tensor:
+        small_RI, large_OR = a_RI.to(x_NI.dtype), (b_OR * scaling).to(x_NI.dtype)
+        inner_NR = x_NI @ small_RI.T
+        out_NO = functional.linear(x_NI, weight_OI, bias_O).addmm_(inner_NR, large_OR.T)
+        ctx.save_for_backward(x_NI, weight_OI, small_RI, large_OR, inner_NR)
+        ctx.scaling, ctx.dtype = scaling, a_RI.dtype
+        return out_NO
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_NO: Tensor
+    ) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
+        x_NI, weight_OI, small_RI, large_OR, inner_NR = ctx.saved_tensors
+        through_NR = grad_NO @ large_OR
+        of_a, of_b = through_NR.T @ x_NI, grad_NO.T @ inner_NR
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (grad_NO @ weight_OI).addmm_(through_NR, small_RI)
+        return of_x, None, None, of_a.to(ctx.dtype), of_b.to(ctx.dtype) * ctx.scaling, None
+
+
 def head_logps(head: nn.Linear, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
     """log P(target) through a plain linear head, in the precision of the open autocast."""
     device = hidden_ND.device.type
@@ -172,6 +211,38 @@ def _replace_gated(module: nn.Module) -> None:
         return self.down_proj(SwiGlu.apply(self.gate_proj(x), self.up_proj(x)))
 
     _replace(module, forward, cast(nn.Linear, parts[0]).in_features)
+
+
+def install_lora(policy: nn.Module) -> None:
+    """Let the plain adapter layers of `policy` compute by `LoraLinear` where gradients are kept."""
+    for module in policy.modules():
+        if type(module) is lora.Linear and _is_plain(module):
+            module.forward = MethodType(_lora_forward, module)
+
+
+def _is_plain(layer: lora.Linear) -> bool:
+    """One adapter, of two matrices and nothing else, on a linear layer that is one."""
+    return (
+        type(layer.base_layer) is nn.Linear
+        and list(layer.lora_A) == layer.active_adapters
+        and not layer.lora_variant
+        and not any(b.bias is not None for b in layer.lora_B.children())
+    )
+
+
+def _lora_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if layer.disable_adapters or layer.merged or not torch.is_grad_enabled():
+        return type(layer).forward(layer, x, *args, **kwargs)
+    device, (name,) = x.device.type, layer.active_adapters
+    base, a, b = layer.base_layer, layer.lora_A[name].weight, layer.lora_B[name].weight
+    if torch.is_autocast_enabled(device):
+        x = x.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):
+        weight, bias = (
+            part if part is None else part.to(x.dtype) for part in (base.weight, base.bias)
+        )
+        out = LoraLinear.apply(x.reshape(-1, x.shape[-1]), weight, bias, a, b, layer.scaling[name])
+    return cast(Tensor, out).view(*x.shape[:-1], -1)
 
 
 def _replace(module: nn.Module, forward: Any, size: int) -> None:

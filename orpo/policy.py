@@ -90,6 +90,7 @@ def with_lora(model: PreTrainedModel, method: Hyperparameters, seed: int) -> Pef
     for module in policy.modules():
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False  # autocast casts once, to bf16
+    kernels.install_lora(policy)
     return policy.eval()
 
 
@@ -109,6 +110,11 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 def causal_lm(model: Policy) -> PreTrainedModel:
     """The transformers model inside a policy."""
     return cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
+
+
+def why_unpacked(model: Policy) -> str | None:
+    """Why sequences go through the model one by one, or None where they are packed."""
+    return attention.why_not(causal_lm(model))
 
 
 def head(lm: PreTrainedModel) -> nn.Linear:
@@ -186,7 +192,11 @@ def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tens
 def _tile_logps(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
     config = lm.config.get_text_config()
     plain = type(head(lm)) is nn.Linear and head(lm).bias is None
-    if torch.is_grad_enabled() and plain and not any(getattr(config, name, None) for name in SCALED):
+    if (
+        torch.is_grad_enabled()
+        and plain
+        and not any(getattr(config, name, None) for name in SCALED)
+    ):
         return kernels.head_logps(head(lm), hidden_ND, target_N)
     logits = head(lm)(hidden_ND).float()
     if scale := getattr(config, "logit_scale", None):  # Cohere

@@ -7,17 +7,15 @@ comparison, and there is none where the engine computes in fp32 too. Knows the p
 engine.
 """
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from orpo.formats import Message, Pair
@@ -27,6 +25,7 @@ from orpo.pack import collate
 from orpo.policy import Policy, load_base, token_logps
 from orpo.tokenize import Example, load_tokenizer, render
 from orpo.verbs import answer
+from orpo.widen import widened
 
 NAME = "probe.json"
 PROMPTS = 2
@@ -87,41 +86,9 @@ def with_base(policy: Policy, prompts: Sequence[Prompt], precision: Precision) -
 def score(policy: Policy, prompt: Prompt, precision: Precision) -> list[float]:
     """Log-prob of each completion token under the weights that `precision` saves, in fp32."""
     batch = collate([prompt.example()], prefix_sharing=True, rejected=False).to(policy.device)
-    with _widened(policy, precision):
-        return token_logps(policy, batch, Precision.FP32).tolist()
-
-
-@contextlib.contextmanager
-def _widened(policy: Policy, precision: Precision) -> Iterator[None]:
-    """Let each module hold its saved weights in fp32 while it computes, one module at a time.
-
-    A whole copy in fp32 may not fit. An adapter is saved as it is; all weights are saved in the
-    run's precision.
-    """
     rounds = precision is Precision.BF16 and not isinstance(policy, PeftModel)
-    own: dict[nn.Parameter, Tensor] = {}
-
-    def widen(module: nn.Module, _inputs: object) -> None:
-        for parameter in module.parameters(recurse=False):
-            if parameter.is_floating_point() and parameter not in own:
-                own[parameter] = parameter.data
-                parameter.data = (parameter.bfloat16() if rounds else parameter).data.float()
-
-    def restore(module: nn.Module, _inputs: object, _output: object) -> None:
-        for parameter in module.parameters(recurse=False):
-            if parameter in own:
-                parameter.data = own.pop(parameter)
-
-    modules = list(policy.modules())
-    hooks = [m.register_forward_pre_hook(widen) for m in modules]
-    hooks += [m.register_forward_hook(restore) for m in modules]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for parameter, data in own.items():
-            parameter.data = data
+    with widened(policy, torch.bfloat16 if rounds else None):
+        return token_logps(policy, batch, Precision.FP32).tolist()
 
 
 def report(

@@ -229,6 +229,9 @@ class Run:
             processes=self.group.world,
             threads=torch.get_num_threads(),
         )
+        if problem := policy.why_unpacked(self.policy):
+            message = f"Each sequence is computed alone, which takes longer: {problem}."
+            self.journal.event("unshared", message, level="warning")
 
     def _end(self, type_: str, message: str, status: int) -> int:
         step = self.progress.step

@@ -90,14 +90,28 @@ def test_log_probs_equal_the_models_own(make: Callable[[], PreTrainedModel], sha
 def test_architectures_that_never_call_say_so(make: Callable[[], PreTrainedModel]):
     model = make()
     before = model.config._attn_implementation
-    assert attention.install(model)
+    attention.install(model)
+    assert attention.why_not(model)
     assert model.config._attn_implementation == before
 
 
 def test_layers_that_see_across_sequences_are_refused():
     model = tiny_models.llama()
     model.config.layer_types = ["full_attention", "linear_attention"]
-    assert "linear_attention" in (attention.install(model) or "")
+    attention.install(model)
+    assert "linear_attention" in (attention.why_not(model) or "")
+
+
+@pytest.mark.parametrize("make", PACKED)
+def test_noise_of_bf16_is_no_reason(make: Callable[[], PreTrainedModel]):
+    """Large weights make rounding as large as an error would be."""
+    torch.manual_seed(0)
+    model = make().eval()
+    for weight in model.parameters():
+        weight.data.add_(torch.randn_like(weight))
+    model = prepare(model.bfloat16())
+    assert attention.packs(model)
+    assert attention.why_not(model) is None
 
 
 def test_unknown_inputs_are_refused_not_dropped():

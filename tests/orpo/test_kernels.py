@@ -9,7 +9,11 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from orpo import kernels
-from orpo.kernels import HeadLogps, RmsNorm, SwiGlu
+from orpo.hyperparameters import Precision
+from orpo.kernels import HeadLogps, LoraLinear, RmsNorm, SwiGlu
+from orpo.methods import parse_method
+from orpo.pack import collate
+from orpo.policy import prepare, token_logps, trainable, with_lora
 from tests.orpo import tiny_models
 
 
@@ -50,6 +54,40 @@ def test_log_probs_of_the_head():
         torch.autograd.grad(ours, (hidden, weight), parts), expected, strict=True
     ):
         assert torch.allclose(found, right)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_adapted_layer(bias: bool):
+    x, weight, a, b = random(7, 3), torch.randn(5, 3).double(), random(2, 3), random(5, 2)
+    of_bias = torch.randn(5).double() if bias else None
+
+    def ours(*given: Tensor) -> Tensor:
+        x, a, b = given
+        return LoraLinear.apply(x, weight, of_bias, a, b, 0.7)
+
+    assert gradcheck(ours, (x, a, b))
+    expected = functional.linear(x, weight, of_bias) + 0.7 * (x @ a.T) @ b.T
+    assert torch.allclose(ours(x, a, b), expected)
+
+
+def test_an_adapted_model_is_pefts_own(monkeypatch: pytest.MonkeyPatch):
+    """Log-probs and gradients as PEFT's layers have them."""
+    examples = tiny_models.examples(seed=5, n=3)
+    method = parse_method("orpo", {"lora_rank": 4})
+    found = []
+    for install in (kernels.install_lora, lambda _: None):
+        monkeypatch.setattr(kernels, "install_lora", install)
+        model = prepare(tiny_models.llama())
+        policy = with_lora(model, method, seed=0)
+        torch.manual_seed(1)
+        weights = trainable(policy)
+        for weight in weights.values():
+            weight.data.normal_(std=0.1)
+        logps = token_logps(policy, collate(examples, prefix_sharing=True), Precision.FP32)
+        found.append((logps.detach(), torch.autograd.grad(logps.sum(), list(weights.values()))))
+    (ours, our_gradients), (theirs, their_gradients) = found
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(our_gradients, their_gradients)
 
 
 def test_a_sure_or_hopeless_token_has_a_finite_gradient():
