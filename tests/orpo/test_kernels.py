@@ -87,7 +87,7 @@ def test_an_adapted_model_is_pefts_own(monkeypatch: pytest.MonkeyPatch):
         found.append((logps.detach(), torch.autograd.grad(logps.sum(), list(weights.values()))))
     (ours, our_gradients), (theirs, their_gradients) = found
     torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(our_gradients, their_gradients)
+    torch.testing.assert_close(our_gradients, their_gradients, rtol=1e-4, atol=1e-4)
 
 
 def test_a_sure_or_hopeless_token_has_a_finite_gradient():
