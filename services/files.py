@@ -4,6 +4,7 @@ Knows rows of the database and keys of the storage; how a row of JSON is judged 
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
@@ -89,20 +90,24 @@ def create(session: Session, caller: Caller, upload: Upload) -> File:
     return record
 
 
-def store_result(session: Session, job: Job, filename: str, data: bytes) -> File:
+def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
     """Store a table that a job leaves behind, under an id that repeats when the job's end does."""
     file_id = f"file-{job.id.removeprefix('ftjob-')}"
     key = f"results/{file_id}"
+    size_bytes, digest = 0, hashlib.sha256()
     with storage.writing(key) as sink:
-        sink.write(data)
+        for part in parts:
+            sink.write(part)
+            size_bytes += len(part)
+            digest.update(part)
     record = File(
         id=file_id,
         org_id=job.org_id,
         api_key_id=job.api_key_id,
         filename=filename,
         purpose=RESULTS_PURPOSE,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=size_bytes,
+        sha256=digest.hexdigest(),
         storage_key=key,
         status=FileStatus.PROCESSED,
     )

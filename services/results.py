@@ -2,12 +2,17 @@
 
 import csv
 import io
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import Job, Metric
-from services import checkpoints, claims, files
+from services import checkpoints, claims, files, series
+
+BATCH = 10_000
 
 
 def register(session: Session, job_id: str, generation: int) -> None:
@@ -19,20 +24,26 @@ def register(session: Session, job_id: str, generation: int) -> None:
     claims.succeed(session, job_id, generation, model=model, result_files=[file.id])
 
 
-def metrics_csv(session: Session, job: Job) -> bytes:
-    """Return all numbers of the job as CSV: a row a step and split, a column a name."""
+def metrics_csv(session: Session, job: Job) -> Iterator[bytes]:
+    """Yield all numbers of the job as CSV: a row a step and split, a column a name.
+
+    Memory is flat, however long the run was.
+    """
+    names = sorted({key.split(":", 1)[1] for key in series.keys_of(session, job.id)})
     query = (
         select(Metric.step, Metric.split, Metric.name, Metric.value)
         .where(Metric.job_id == job.id)
         .order_by(Metric.step, Metric.split.desc())
+        .execution_options(yield_per=BATCH)
     )
-    rows: dict[tuple[int, str], dict[str, float | None]] = {}
-    for step, split, name, value in session.execute(query):
-        rows.setdefault((step, split), {})[name] = value
-    names = sorted({name for values in rows.values() for name in values})
+    yield _line(["step", "split", *names])
+    found = session.execute(query)
+    for (step, split), cells in groupby(found, key=lambda cell: (cell.step, cell.split)):
+        values = {cell.name: cell.value for cell in cells}
+        yield _line([step, split, *(values.get(name) for name in names)])
+
+
+def _line(cells: list[Any]) -> bytes:
     out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["step", "split", *names])
-    for (step, split), values in rows.items():
-        writer.writerow([step, split, *(values.get(name) for name in names)])
+    csv.writer(out).writerow(cells)
     return out.getvalue().encode()
