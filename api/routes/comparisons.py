@@ -23,8 +23,9 @@ router = APIRouter(tags=["chat"])
 @router.post("/v1/comparisons", summary="Let two to four deployed models answer side by side")
 async def compare(caller: CallerDep, body: CompareRequest) -> StreamingResponse:
     asked = body.asked()
+    field = "sides.{}.model" if body.sides else "models.{}"
     routes = [
-        await upstream.find_route(caller, request.model, f"models.{side}")
+        await upstream.find_route(caller, request.model, field.format(side))
         for side, request in enumerate(asked)
     ]
     begun = await run_in_threadpool(_begin, caller, body, routes)

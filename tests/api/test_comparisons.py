@@ -96,6 +96,12 @@ def test_two_to_four_deployed_models(http, models, status, param):
     assert answer.json()["error"]["param"] == param
 
 
+def test_an_unknown_model_of_a_side_is_named_there(http):
+    sides = [side("steady"), side("unknown")]
+    answer = http.post("/v1/comparisons", json={"sides": sides})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "sides.1.model")
+
+
 def sides_of(http: httpx.Client, sides: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     """Ask each side its own; return the comparison as it is stored when all is told."""
     with http.stream("POST", "/v1/comparisons", json={"sides": sides, **fields}) as answer:
