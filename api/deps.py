@@ -63,14 +63,21 @@ def same_origin(request: Request) -> None:
     SameSite=Strict keeps the cookie from other sites, but a site is more than an origin: it spans
     the ports of this machine. Browsers send Origin with each request that isn't harmless.
     """
-    origin = request.headers.get("origin")
-    if request.method in HARMLESS or (origin and urlsplit(origin).netloc == request.url.netloc):
+    if request.method in HARMLESS or _origin(request) == request.url.netloc:
         return
     raise Denied(
         "A browser's session works from this server's own pages only. Programs send "
         "`Authorization: Bearer sk-odd-...` instead.",
         code="wrong_origin",
     )
+
+
+def _origin(request: Request) -> str | None:
+    """Host and port that the browser names as the request's origin, if they can be read."""
+    try:
+        return urlsplit(request.headers.get("origin", "")).netloc or None
+    except ValueError:
+        return None
 
 
 def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:

@@ -18,6 +18,7 @@ from services.callers import Caller
 from services.database import transaction
 
 POLL_S = 0.5
+MAX_INT64 = 2**63 - 1
 STATE_FIELDS = {
     "status", "desired_status", "progress", "trained_tokens", "fine_tuned_model", "error",
     "estimated_finish", "prepared",
@@ -34,8 +35,10 @@ class Place:
 
     @classmethod
     def parse(cls, text: str | None) -> "Place":
+        """Read a place back from what a client sent; one that never was is the beginning."""
         try:
-            return cls(*(int(part) for part in (text or "").split(".")))
+            parts = [int(part) for part in (text or "").split(".")]
+            return cls(*parts) if max(map(abs, parts)) <= MAX_INT64 else cls()
         except (ValueError, TypeError):
             return cls()
 

@@ -22,6 +22,7 @@ from services.settings import get_settings
 BLOCK_BYTES = 2**20
 # Boundaries, headers and the other fields, beside the file itself.
 MAX_FORM_BYTES = 2**16
+MAX_BOUNDARY_BYTES = 70
 
 
 async def receive(request: Request) -> Upload:
@@ -40,7 +41,13 @@ def boundary_of(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise Invalid("Send the file as multipart/form-data, with the fields `file` and `purpose`.")
-    return options[b"boundary"]
+    boundary = options[b"boundary"]
+    if not 1 <= len(boundary) <= MAX_BOUNDARY_BYTES:
+        raise Invalid(
+            f"The boundary of the form has {len(boundary)} characters; send 1 to "
+            f"{MAX_BOUNDARY_BYTES} (RFC 2046)."
+        )
+    return boundary
 
 
 async def blocks(request: Request) -> AsyncIterator[bytes]:

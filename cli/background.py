@@ -69,6 +69,8 @@ def stopped_at_end(folder: Folder) -> Iterator[None]:
     finally:
         if folder.holder() is not None:
             output.say("Stopping the stack")
-            subprocess.run(
+            down = subprocess.run(
                 [*ODDSMITH, "down"], check=False, stdout=subprocess.DEVNULL, start_new_session=True
             )
+            if down.returncode == 0:
+                output.say("Stopped. `make up` brings it back with everything in it.")

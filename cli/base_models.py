@@ -61,6 +61,11 @@ def register(
     folder = Path(source).expanduser()
     if folder.is_dir():
         body = {"id": name, "path": str(folder.resolve())}
+    elif source.startswith(("/", ".", "~")) or source.count("/") > 1:
+        raise CommandError(
+            f"There is no folder {source}. Name a folder, or a hub id such as owner/name.",
+            ExitCode.USAGE,
+        )
     else:
         body = {"id": name or source, "hub_id": source, "revision": revision}
     model = client.post("/v1/models", body)

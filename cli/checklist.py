@@ -28,6 +28,7 @@ class Step:
         self.title, self.expected_s, self.is_drawn = title, expected_s, is_drawn
         self.started = time.monotonic()
         self.share: float | None = None
+        self.shown = 0.0
         self.ends_at: float | None = None
         self.detail = ""
         self.body: RenderableType | None = None
@@ -47,29 +48,39 @@ class Step:
 
     def tick(self) -> None:
         """Where nothing is drawn, print now and then how far the step is."""
-        if not self.is_drawn and time.monotonic() - self.told_at > PLAIN_LINE_EVERY_S:
+        if (
+            not self.is_drawn
+            and self.share != 1
+            and time.monotonic() - self.told_at > PLAIN_LINE_EVERY_S
+        ):
             self.told_at = time.monotonic()
             output.say(f"  {self.line()}")
 
     def estimate(self) -> tuple[float, float]:
-        """Give the share done and the seconds left."""
+        """Give the share done, which never goes back, and the seconds left."""
         if self.share is not None and self.ends_at is not None:
-            return self.share, max(0, self.ends_at - time.monotonic())
-        # A step that takes longer than expected slows down and never reads 100 %.
-        share = self.seconds / (self.seconds + self.expected_s / 2)
-        return share, max(1, self.expected_s - self.seconds, self.seconds * (1 - share))
+            share, left_s = self.share, max(0, self.ends_at - time.monotonic())
+        else:
+            # A step that takes longer than expected slows down and never reads 100 %.
+            share = self.seconds / (self.seconds + self.expected_s / 2)
+            left_s = max(1, self.expected_s - self.seconds, self.seconds * (1 - share))
+        self.shown = max(self.shown, share)
+        return self.shown, left_s
+
+    def said(self) -> str:
+        share, left_s = self.estimate()
+        left = "nearly done" if share == 1 else f"about {output.duration(left_s)} left"
+        return f"{share:4.0%}  {left}"
 
     def line(self) -> str:
-        share, left_s = self.estimate()
-        return f"{share:4.0%}  about {output.duration(left_s)} left  {self.detail}".rstrip()
+        return f"{self.said()}  {self.detail}".rstrip()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        share, left_s = self.estimate()
+        said = self.said()
         yield Text.assemble(("● ", "cyan"), (self.title, "bold"), no_wrap=True, overflow="ellipsis")
         line = Table.grid(padding=(0, 2, 0, 0))
-        said = f"{share:4.0%}  about {output.duration(left_s)} left"
         line.add_row(
-            ProgressBar(total=1, completed=share, width=BAR_WIDTH),
+            ProgressBar(total=1, completed=self.shown, width=BAR_WIDTH),
             Text(said),
             Text(self.detail, style="dim", no_wrap=True, overflow="ellipsis"),
         )

@@ -106,6 +106,8 @@ def tune(client: Client, step: Step, files: Files, seed: int) -> watch.JobView:
         for event in watch.stream(view.job_id):
             view.apply(event)
             step.detail = f"step {view.step} of {view.steps}" if view.steps else view.status
+            if view.step and view.step == view.steps:
+                step.detail = "the last evaluation, and saving"
             step.at(view.step, view.steps, view.eta_s)
     except (CommandError, KeyboardInterrupt):
         # Left in the queue, it would be trained before the next demo's job.

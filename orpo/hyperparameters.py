@@ -77,7 +77,10 @@ class Hyperparameters(Strict):
 
     n_epochs: float = Field(default=1, gt=0, le=1000, description="Passes over the training pairs.")
     max_steps: int | None = Field(
-        default=None, ge=1, description="Train this many steps, whatever `n_epochs` says."
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="Train this many steps, whatever `n_epochs` says.",
     )
     batch_size: int = Field(default=8, ge=1, le=4096, description="Pairs in one optimizer step.")
     learning_rate: float = Field(

@@ -15,6 +15,8 @@ import orjson
 
 MAX_ROW_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
+# What int() reads unless told otherwise (sys.set_int_max_str_digits).
+MAX_INT_DIGITS = 4300
 
 TOO_LONG = ("line_too_long", f"This row is longer than {MAX_ROW_BYTES >> 20} MB; shorten it.")
 TOO_DEEP = ("too_deep", "This row nests too deeply to be read; a pair needs four levels.")
@@ -110,7 +112,12 @@ def _refuse_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is no JSON value", name, 0)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _integer(digits: str) -> int | float:
+    """A number that Python won't read as an int, for fear of its length, is read as a float."""
+    return int(digits) if len(digits) <= MAX_INT_DIGITS else float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 

@@ -24,6 +24,7 @@ from services.jobs import ENDED
 from services.pages import Page, paginate
 from services.queue import Task
 from services.settings import get_settings
+from services.storable import storable
 
 PURPOSE = "fine-tune"
 RESULTS_PURPOSE = "fine-tune-results"
@@ -218,6 +219,8 @@ def finish_validation(
     record = session.get(File, file_id, with_for_update=True)
     if record is None or record.deleted_at is not None or record.status != FileStatus.UPLOADED:
         return False
-    record.report, record.rows_key, record.status_details = report, rows_key, failure
+    # Findings quote the rows, and those hold whatever someone wrote.
+    record.report, record.status_details = storable(report), storable(failure)
+    record.rows_key = rows_key
     record.status = FileStatus.ERROR if failure else FileStatus.PROCESSED
     return True

@@ -6,13 +6,13 @@ An offset moves on only after its lines were stored, so that a database that was
 import json
 import logging
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from services import checkpoints, job_events, metrics
 from services.database import transaction
+from services.storable import storable
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,6 @@ Record = dict[str, Any]
 # One transaction's worth of lines: some MB at the most, whatever has piled up.
 LINES_A_BATCH = 2000
 BYTES_A_BATCH = 2_000_000
-# A model may say these, but Postgres stores none: NUL, and half of a surrogate pair.
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -63,21 +61,9 @@ class Lines:
         except ValueError:
             record = None
         if isinstance(record, dict):
-            return _storable(record)
+            return storable(record)
         logger.warning("dropped an unreadable line of %s: %r", self.path.name, line[:200])
         return None
-
-
-def _storable(value: Any) -> Any:
-    """Return the value with every text in it as Postgres can hold it."""
-    match value:
-        case str():
-            return UNSTORABLE.sub("\ufffd", value)
-        case list():
-            return [_storable(item) for item in value]
-        case dict():
-            return {_storable(name): _storable(item) for name, item in value.items()}
-    return value
 
 
 @dataclass

@@ -95,6 +95,7 @@ def train(claim: Claim) -> None:
         supervision.follow()
         process.kill()
         _with_patience(tail.drain)
+        _with_patience(supervision.renew)
         _with_patience(lambda: _conclude(claim, supervision))
     except Fenced as fenced:
         logger.warning("%s The training is stopped.", fenced)
@@ -134,7 +135,8 @@ class Supervision:
             self._enforce_stop(now)
             time.sleep(TICK_S)
 
-    def _beat(self) -> None:
+    def renew(self) -> DesiredState:
+        """Renew the lease, store how far the run is, and return what a person wants of it."""
         with transaction() as session:
             if not self.running and self.tail.steps is not None:
                 claims.start(session, self.claim.job_id, self.claim.generation)
@@ -143,6 +145,10 @@ class Supervision:
             )
         self.running = self.tail.steps is not None
         self.renewed_at = time.monotonic()
+        return desired
+
+    def _beat(self) -> None:
+        desired = self.renew()
         extend_deadline(self.deadline_file, get_settings().lease_s)
         if desired != DesiredState.RUN:
             self._ask_to_stop()

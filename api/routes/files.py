@@ -95,7 +95,7 @@ def rows(
     session: SessionDep,
     caller: CallerDep,
     file_id: str,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> FileRows:
     data, total = files.rows(session, caller, file_id, offset=offset, limit=limit)

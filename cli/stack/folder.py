@@ -75,7 +75,7 @@ class Folder:
     def lock(self) -> Iterator[None]:
         with (self.path / "stack.lock").open("a+") as file:
             if not wait_until(lambda: try_lock(file), timeout_s=LOOK_S):
-                raise StackError(self._is_taken())
+                raise StackError(self.why_taken())
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
@@ -84,7 +84,8 @@ class Folder:
             finally:
                 file.truncate(0)
 
-    def _is_taken(self) -> str:
+    def why_taken(self) -> str:
+        """A sentence on the stack that holds the folder, and what to do about it."""
         running = self.running()
         where = f" at {running.url}" if running else " and is still starting or stopping"
         return (

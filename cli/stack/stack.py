@@ -134,6 +134,8 @@ def stopping_on_signals(supervisor: Supervisor) -> Iterator[None]:
 def detach(folder: Folder, options: Options, show: Callable[[str], None]) -> Running:
     """Start a stack of its own session and return when it answers; show its lines meanwhile."""
     folder.make()
+    if folder.holder() is not None:
+        raise StackError(folder.why_taken())
     log = folder.logs / "up.log"
     command = [sys.executable, "-m", "cli.main", "up", "--host", options.host]
     if options.port is not None:

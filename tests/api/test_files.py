@@ -109,6 +109,8 @@ def test_report_and_rows(client: TestClient, work: Callable[[], None]) -> None:
     assert (report["rows"], report["accepted"], report["shape"]) == (8, 5, "explicit")
     assert report["dropped"] == {"identical": 1, "not_a_pair": 1, "bad_json": 1}
     assert [finding["line"] for finding in report["findings"]] == [6, 7, 8]
+    far = client.get(f"/v1/files/{file_id}/rows", params={"offset": 2**63 - 1})
+    assert error_of(far, 400)["param"] == "offset"
     rows = client.get(f"/v1/files/{file_id}/rows", params={"offset": 3, "limit": 1}).json()
     assert (rows["total"], rows["has_more"]) == (5, True)
     assert rows["data"][0]["line"] == 4
@@ -124,6 +126,7 @@ def test_report_and_rows(client: TestClient, work: Callable[[], None]) -> None:
         (b"[" * 100_000, "a.json", "Line 1"),
         (b'{"prompt": "\\ud800", "chosen": "a", "rejected": "b"}\n', "a.jsonl", "Line 1"),
         (b"\xff\xfe\x00", "a.jsonl", "Line 1"),
+        (b'{"a\\ud800b\\u0000": 1}', "a.jsonl", "Keys seen: a\ufffdb\ufffd."),
     ],
 )
 def test_a_file_without_a_usable_row_ends_in_error(
@@ -148,6 +151,8 @@ def test_a_refused_upload_names_the_field_and_leaves_nothing(
     assert error_of(only_purpose, 400)["param"] == "file"
     error_of(client.post("/v1/files", json={}), 400)
     error_of(client.post("/v1/files", content=b"x" * 99, headers=multipart("b")), 400)
+    long = client.post("/v1/files", content=b"x", headers=multipart("b" * 300))
+    assert "300 characters" in error_of(long, 400)["message"]
     cut = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\nrow'
     assert (
         "broke off"

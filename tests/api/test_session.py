@@ -44,7 +44,9 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(browser):
     assert KEY not in cookie
 
 
-@pytest.mark.parametrize("origin", [None, "http://evil.example", "http://testserver:81", "null"])
+@pytest.mark.parametrize(
+    "origin", [None, "http://evil.example", "http://testserver:81", "http://[::1", "null"]
+)
 def test_what_changes_something_must_come_from_our_own_page(signed_in, origin):
     headers = {"Origin": origin} if origin else {}
     answer = signed_in.post("/v1/api_keys", json={"name": "x"}, headers=headers)

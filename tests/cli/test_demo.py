@@ -54,11 +54,13 @@ def started(api: FakeApi, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> li
         locked.__enter__()
         return Running(api.url, KEY, os.getpid())
 
-    def down(argv: list[str], **_: object) -> None:
+    def down(argv: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
         called.append(argv[-1])
         locked.__exit__(None, None, None)
+        return subprocess.CompletedProcess(argv, 0)
 
     monkeypatch.setattr(background, "start", up)
+
     monkeypatch.setattr(subprocess, "run", down)
     return called
 

@@ -233,6 +233,17 @@ def test_the_stream_tells_everything_once(stack, undisturbed):
     middle = len(whole) // 2
     rest = [m for m in read(whole[middle][1]) if m[0] != "state"]
     assert rest == [m for m in whole[middle + 1 :] if m[0] != "state"]
+    assert read(f"{2**63}.0.0") == whole  # no such place: from the beginning
+
+
+def test_the_progress_of_a_job_that_has_ended_is_its_last_step(stack, undisturbed):
+    with stack.http() as http:
+        job = http.get(f"/v1/fine_tuning/jobs/{undisturbed}").json()
+        answer = http.get(
+            f"/v1/fine_tuning/jobs/{undisturbed}/series", params={"keys": "train:trained_tokens"}
+        )
+    assert (job["progress"]["step"], job["progress"]["steps"]) == (120, 120)
+    assert job["trained_tokens"] == answer.json()["data"][0]["points"][-1]["last"]
 
 
 def test_a_training_process_holds_no_credential(stack, create, until):

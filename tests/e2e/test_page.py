@@ -71,7 +71,7 @@ def test_from_a_file_to_a_vote(
     with stack.http() as http:
         assert http.get(f"/v1/fine_tuning/jobs/{job_id}").json()["status"] == "running"
     page.goto("about:blank")
-    until(job_id, lambda job: job["progress"]["step"] > 2)
+    until(job_id, lambda job: (job["progress"] or {"step": 0})["step"] > 2)
     page.go_back()
     expect(page.get_by_role("link", name="Talk to both models")).to_be_visible(timeout=TRAIN_MS)
     page.reload()
@@ -172,6 +172,7 @@ def test_no_room_has_a_barrier(page: Page, stack: Stack, tiny: str):
     tabs = ("curves", "pairs", "samples", "checkpoints", "events", "config")
     rooms += [f"/jobs/{job_id}?tab={tab}" for job_id in job_ids[:1] for tab in tabs]
     found = []
+    page.goto("/jobs")
     for theme in ("light", "dark"):
         page.evaluate(f"localStorage.setItem('theme', {json.dumps(theme)})")
         for width, height in ((1280, 900), (390, 844)):

@@ -208,6 +208,12 @@ def test_a_byte_order_mark_is_allowed(tmp_path: Path):
     assert checked(tmp_path, b"\xef\xbb\xbf" + ROW.encode()).accepted == 1
 
 
+def test_a_number_that_python_would_not_read_is_no_reason_to_stop(tmp_path: Path):
+    long = f'{ROW[:-1]}, "id": {"9" * 5000}}}'
+    assert checked(tmp_path, f"{ROW}\n{long}\n{ROW}").accepted == 3
+    assert checked(tmp_path, f"[{ROW},{long},{ROW}]", "a.json").accepted == 3
+
+
 def test_a_row_longer_than_the_limit_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rows, "MAX_ROW_BYTES", 200)
     monkeypatch.setattr(rows, "CHUNK_BYTES", 64)
