@@ -159,7 +159,7 @@ def deploy(org_id: str, port: int, *names: str) -> None:
             )  # fmt: skip
 
 
-def wait_until(condition: Any, timeout_s: float = 1.0) -> bool:
+def wait_until(condition: Any, timeout_s: float = 10) -> bool:
     until = time.monotonic() + timeout_s
     while not (held := condition()) and time.monotonic() < until:
         time.sleep(0.01)

@@ -1,5 +1,6 @@
 """The chat proxy against an engine that misbehaves: what passes, what is refused, what breaks."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -80,9 +81,15 @@ def test_the_engine_stops_when_a_streaming_client_leaves(http, fake_engine, name
 
 
 def test_the_engine_stops_when_a_waiting_client_leaves(http, fake_engine):
-    body = {"model": "acme/silent", "messages": ASKED}
-    with pytest.raises(httpx.ReadTimeout):
-        http.post("/v1/chat/completions", json=body, timeout=0.5)
+    async def ask_and_leave() -> None:
+        body = {"model": "acme/silent", "messages": ASKED}
+        async with httpx.AsyncClient(base_url=http.base_url, headers=http.headers) as client:
+            asked = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+            assert await asyncio.to_thread(wait_until, lambda: fake_engine.open == 1)
+            asked.cancel()
+            await asyncio.wait([asked])
+
+    asyncio.run(ask_and_leave())
     assert wait_until(lambda: fake_engine.aborted == 1)
     assert ask(http, "steady").status_code == 200
 
