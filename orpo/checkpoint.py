@@ -21,14 +21,12 @@ from orpo import manifest, probe
 from orpo.failures import Failure
 from orpo.hyperparameters import Precision
 from orpo.manifest import Manifest
-from orpo.masters import Masters
-from orpo.parallel import Single
 from orpo.policy import DTYPES, Policy, causal_lm
 from orpo.spec import RunSpec
+from orpo.strategy import Replicated
 
 FREE_SPACE_FACTOR = 1.2
 RESUMABLE_KEPT = 2  # older ones keep their weights, and let the optimizer's state go
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,8 @@ class Checkpoints:
 
     def save(
         self,
-        policy: Policy,
-        masters: Masters,
-        optimizer: torch.optim.Optimizer,
+        strategy: Replicated,
+        tensors: dict[str, Tensor],
         progress: Progress,
         random_states_R: Sequence[Tensor],
     ) -> Saved:
@@ -95,9 +92,9 @@ class Checkpoints:
         temporary = final.with_name(f"{final.name}.tmp")
         temporary.mkdir(parents=True)
         try:
-            _check_space(temporary, masters)
-            self._write(temporary, policy, masters, optimizer, progress, random_states_R)
-            written = self._manifest(temporary, policy, progress)
+            _check_space(temporary, tensors)
+            self._write(temporary, strategy.policy, tensors, progress, random_states_R)
+            written = self._manifest(temporary, strategy, progress)
             manifest.commit(temporary, written, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -108,25 +105,24 @@ class Checkpoints:
         self,
         folder: Path,
         policy: Policy,
-        masters: Masters,
-        optimizer: torch.optim.Optimizer,
+        tensors: dict[str, Tensor],
         progress: Progress,
         random_states_R: Sequence[Tensor],
     ) -> None:
         weights = folder / weights_folder(policy)
-        save_weights(policy, weights, self.spec.method.precision)
+        save_weights(policy, weights, self.spec.method.precision, tensors)
         self.tokenizer.save_pretrained(weights)
         state = folder / "state"
         state.mkdir()
-        save_file(_tensors(masters, optimizer), state / "training.safetensors")
+        save_file(tensors, state / "training.safetensors")
         save_file({str(r): s for r, s in enumerate(random_states_R)}, state / "random.safetensors")
         (state / "progress.json").write_text(json.dumps(asdict(progress)))
 
-    def _manifest(self, folder: Path, policy: Policy, progress: Progress) -> Manifest:
+    def _manifest(self, folder: Path, strategy: Replicated, progress: Progress) -> Manifest:
         files = manifest.inventory(folder)
-        weights_sha256 = manifest.weights_digest(files, weights_folder(policy))
+        weights_sha256 = manifest.weights_digest(files, weights_folder(strategy.policy))
         precision = self.spec.method.precision
-        content = probe.report(policy, self.prompts, precision, weights_sha256)
+        content = probe.report(strategy.whole(folder), self.prompts, precision, weights_sha256)
         (folder / probe.NAME).write_text(json.dumps(content))
         return Manifest(
             step=progress.step,
@@ -141,9 +137,7 @@ class Checkpoints:
 def resume(
     folder: Path,
     fingerprint: str,
-    masters: Masters,
-    optimizer: torch.optim.Optimizer,
-    parallel: Single,
+    strategy: Replicated,
 ) -> Progress:
     """Verify a checkpoint and continue from it: weights, optimizer, random state, position.
 
@@ -167,10 +161,10 @@ def resume(
             "resume_from",
         )
     state = folder / "state"
-    _restore(load_file(state / "training.safetensors"), masters, optimizer)
+    strategy.restore(load_file(state / "training.safetensors"))
     random_states = load_file(state / "random.safetensors")
-    if str(parallel.rank) in random_states:
-        torch.set_rng_state(random_states[str(parallel.rank)])
+    if str(strategy.group.rank) in random_states:
+        torch.set_rng_state(random_states[str(strategy.group.rank)])
     return Progress(**json.loads((state / "progress.json").read_text()))
 
 
@@ -192,18 +186,30 @@ def weights_folder(policy: Policy) -> str:
     return "adapter" if isinstance(policy, PeftModel) else "model"
 
 
-def save_weights(policy: Policy, folder: Path, precision: Precision) -> None:
-    """Safetensors as PEFT or transformers load them; a whole model in its compute precision."""
+def save_weights(
+    policy: Policy, folder: Path, precision: Precision, tensors: dict[str, Tensor]
+) -> None:
+    """Safetensors as PEFT or transformers load them; a whole model in its compute precision.
+
+    What is trained comes from `tensors` (`weight/NAME`, fp32), whatever of it this rank holds.
+    """
+    trained = {
+        name.removeprefix("weight/"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("weight/")
+    }
     if isinstance(policy, PeftModel):
-        policy.save_pretrained(str(folder), save_embedding_layers=False)
+        policy.save_pretrained(str(folder), state_dict=trained, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing filled in
         return
     lm = causal_lm(policy)
     dtype = DTYPES[precision]
-    cast: dict[int, Tensor] = {}  # by address: tied weights stay one tensor
+    held: dict[str, Tensor] = lm.state_dict(keep_vars=True)
+    by_parameter = {id(p): trained[name] for name, p in lm.named_parameters() if name in trained}
+    cast: dict[int, Tensor] = {}  # by parameter: tied weights stay one tensor
     weights = {
-        name: cast.setdefault(value.data_ptr(), value.to(dtype))
-        for name, value in lm.state_dict().items()
+        name: cast.setdefault(id(value), by_parameter.get(id(value), value.detach()).to(dtype))
+        for name, value in held.items()
     }
     lm.save_pretrained(folder, state_dict=weights)
     config = json.loads((folder / "config.json").read_text())
@@ -211,29 +217,8 @@ def save_weights(policy: Policy, folder: Path, precision: Precision) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _tensors(masters: Masters, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Trained weights in fp32 and their moments, by name."""
-    tensors = {}
-    for name, parameter in masters.by_name.items():
-        tensors[f"weight/{name}"] = parameter.detach().contiguous()
-        for moment in MOMENTS:
-            tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].contiguous()
-    return tensors
-
-
-def _restore(
-    tensors: dict[str, Tensor], masters: Masters, optimizer: torch.optim.Optimizer
-) -> None:
-    for name, parameter in masters.by_name.items():
-        parameter.data.copy_(tensors[f"weight/{name}"])
-        optimizer.state[parameter] = {
-            moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS
-        }
-    masters.publish()
-
-
-def _check_space(folder: Path, masters: Masters) -> None:
-    trained = sum(p.numel() * p.element_size() for p in masters)
+def _check_space(folder: Path, tensors: dict[str, Tensor]) -> None:
+    trained = sum(t.nbytes for name, t in tensors.items() if name.startswith("weight/"))
     needed = int(FREE_SPACE_FACTOR * 4 * trained)  # the weights twice, and two moments
     free = shutil.disk_usage(folder).free
     if free < needed:

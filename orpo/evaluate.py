@@ -12,21 +12,17 @@ from torch import Tensor
 
 from orpo.loss import pair_numbers
 from orpo.methods import Method
-from orpo.parallel import Single
-from orpo.policy import Policy, token_logps
+from orpo.policy import token_logps
 from orpo.series import COLUMNS, rows
 from orpo.stopping import Stopping
+from orpo.strategy import Replicated
 from orpo.tokenize import Example
 from orpo.work import deal
 
 
 @torch.no_grad()
 def evaluate(
-    policy: Policy,
-    examples: Sequence[Example],
-    method: Method,
-    parallel: Single,
-    stopping: Stopping,
+    strategy: Replicated, examples: Sequence[Example], method: Method, stopping: Stopping
 ) -> Tensor | None:
     """Every held-out pair's numbers, fp64 [H, K], the same on every rank.
 
@@ -34,14 +30,16 @@ def evaluate(
     method too. Returns None when a rank was asked to stop: the evaluation is then incomplete.
     """
     rows_HK = torch.zeros(len(examples), len(COLUMNS), dtype=torch.float64)
-    for work in deal(examples, method, parallel, rejected=True):
-        if stopping.requested:
+    group = strategy.group
+    for work in deal(examples, method, group, rejected=True, lockstep=strategy.lockstep):
+        if strategy.agree(stopping.requested):
             break
-        batch = work.batch.to(parallel.device)
-        logps_L = token_logps(policy, batch, method.precision)
-        rows_HK[work.places] = rows(pair_numbers(logps_L, batch, method)).cpu()
-    stopped = parallel.any(stopping.requested)
-    rows_HK = parallel.sum(rows_HK)
+        batch = work.batch.to(group.device)
+        logps_L = strategy(token_logps, batch, method.precision)
+        if work.counts:
+            rows_HK[work.places] = rows(pair_numbers(logps_L, batch, method)).cpu()
+    stopped = group.any(stopping.requested)
+    rows_HK = group.sum(rows_HK)
     return None if stopped else rows_HK
 
 

@@ -47,7 +47,7 @@ def refuse_nan(step: int, loss: float, norm: float) -> None:
         raise Failure(
             "nan",
             f"At step {step} the loss is {loss} and the gradient's norm {norm}; "
-            "no weight was changed by it.",
+            "nothing of it is kept.",
             "Lower the learning rate, or train in fp32. The last checkpoint is intact.",
             "learning_rate",
         )

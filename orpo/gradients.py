@@ -11,40 +11,46 @@ import torch
 from torch import Tensor
 
 from orpo.loss import Counts, counts, objective
-from orpo.masters import Masters
 from orpo.methods import Method, Preference
 from orpo.parallel import Single
-from orpo.policy import Policy, token_logps
+from orpo.policy import token_logps
 from orpo.series import COLUMNS, rows
+from orpo.speed import Clock
+from orpo.strategy import Replicated
 from orpo.tokenize import Example
 from orpo.work import Work, deal
 
 
 def accumulate(
-    policy: Policy, masters: Masters, examples: Sequence[Example], method: Method, group: Single
+    strategy: Replicated, examples: Sequence[Example], method: Method, clock: Clock
 ) -> Tensor:
-    """Add the step's gradients to the masters', on every rank the sum over all ranks.
+    """Add this rank's part of the step's gradients to what `strategy` holds.
 
     The loss of each micro-batch is divided by the denominators of the whole step, so that the sum
-    of its gradients is the gradient of one undivided batch. Returns every pair's numbers, fp64
-    [P, K], the same on every rank.
+    of its gradients over micro-batches and ranks is the gradient of one undivided batch. Returns
+    every pair's numbers, fp64 [P, K], the same on every rank.
     """
+    group = strategy.group
     contrast = isinstance(method, Preference)  # else the rejected side is never computed
-    works = list(deal(examples, method, group, rejected=contrast))
-    denominators = count(works, method, group)
+    with clock.phase("data"):
+        works = list(deal(examples, method, group, rejected=contrast, lockstep=strategy.lockstep))
+        denominators = count(works, method, group)
     rows_PK = torch.zeros(len(examples), len(COLUMNS), dtype=torch.float64)
-    for work in works:
-        batch = work.batch.to(group.device)
-        logps_L = token_logps(policy, batch, method.precision)
-        outcome = objective(logps_L, batch, method, denominators)
-        outcome.loss.backward()
-        rows_PK[work.places] = rows(outcome.numbers).cpu()
-    group.sum_gradients(masters)
+    for at, work in enumerate(works):
+        with clock.phase("forward"):
+            batch = work.batch.to(group.device)
+            logps_L = strategy(token_logps, batch, method.precision)
+            outcome = objective(logps_L, batch, method, denominators)
+            loss = outcome.loss if work.counts else 0 * outcome.loss
+        with clock.phase("backward"):
+            strategy.backward(loss, last=at == len(works) - 1)
+        if work.counts:
+            rows_PK[work.places] = rows(outcome.numbers).cpu()
     return group.sum(rows_PK)
 
 
 def count(works: Sequence[Work], method: Method, group: Single) -> Counts:
     """The two denominators of the step, summed over ranks: likelihood tokens and pairs."""
-    mine = counts((work.batch for work in works), method)
+    mine = counts((work.batch for work in works if work.counts), method)
     nll, pairs = group.sum(torch.tensor([mine.nll, mine.pairs], dtype=torch.float64))
     return Counts(float(nll), float(pairs))

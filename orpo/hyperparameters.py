@@ -54,8 +54,13 @@ class Precision(StrEnum):
 
 
 class Strategy(StrEnum):
+    """One process; whole copies; or weights, gradients and moments cut over the processes."""
+
     SINGLE = "single"
     DDP = "ddp"
+    FSDP2 = "fsdp2"
+    ZERO2 = "zero2"
+    ZERO3 = "zero3"
 
 
 # The paper's rate suits all weights; an adapter that starts at zero needs a larger one.
@@ -181,6 +186,6 @@ class Hyperparameters(Strict):
         if self.processes > 1 and self.strategy is Strategy.SINGLE:
             raise ValueError(
                 f"processes = {self.processes} needs a strategy that spreads work: "
-                "set strategy to 'ddp', or processes to 1."
+                "set strategy to 'ddp' (or 'fsdp2', 'zero2', 'zero3'), or processes to 1."
             )
         return self

@@ -4,24 +4,29 @@ The rate depends on nothing but the step, so a resumed run needs no scheduler st
 """
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 
 from orpo.hyperparameters import Hyperparameters, Schedule
-from orpo.masters import Masters
 
 
-def adamw(masters: Masters, method: Hyperparameters) -> torch.optim.AdamW:
-    """AdamW over the masters (arXiv 1711.05101), its states in their fp32.
+def adamw(masters: Iterable[torch.nn.Parameter], method: Hyperparameters) -> torch.optim.AdamW:
+    """AdamW over the masters (arXiv 1711.05101), its states in their fp32."""
+    return torch.optim.AdamW(parameter_groups(masters, method), lr=peak_rate(method), fused=True)
 
-    Weight decay acts on matrices only, as usual: not on biases and norms.
-    """
+
+def parameter_groups(
+    masters: Iterable[torch.nn.Parameter], method: Hyperparameters
+) -> list[dict[str, Any]]:
+    """Weight decay acts on matrices only, as usual: not on biases and norms."""
+    masters = list(masters)
     groups = [
         {"params": [p for p in masters if p.ndim >= 2], "weight_decay": method.weight_decay},
         {"params": [p for p in masters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=peak_rate(method), fused=True)
+    return [group for group in groups if group["params"]]
 
 
 def peak_rate(method: Hyperparameters) -> float:

@@ -1,9 +1,8 @@
-"""How one step's work is spread over processes: `single`, or `ddp` with gradients summed.
+"""The processes of a run and what they say to each other; how work is dealt to them.
 
-Gradients are summed, not averaged: the loss divides by the whole step's denominators, so the sum
-over ranks is the gradient of one process. Knows no model and no data.
+Knows no model and no data; what lies where is `strategy.py`'s.
 
-Shapes: N trained values, `_R` one entry a rank.
+Shapes: N trained weights, `_R` one entry a rank.
 """
 
 import os
@@ -16,7 +15,6 @@ import torch.distributed as dist
 from orpo.failures import Failure
 from orpo.hyperparameters import Hyperparameters, Strategy
 
-BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
 TIMEOUT = timedelta(minutes=30)  # the others wait while the lead rank generates and saves
 
 
@@ -58,24 +56,17 @@ class Single:
         """Every rank's tensor (one shape and dtype for all), in the order of ranks."""
         return [tensor]
 
-    def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace each gradient by its sum over ranks; a rank without one adds zeros."""
-
     def barrier(self) -> None:
         """Wait until every rank has come here."""
 
     def close(self) -> None:
         """Leave the group. Call it once, at the end."""
 
-    def share(self, costs: Sequence[int]) -> list[int]:
-        """Indices of the work that is this rank's, in ascending order (see `spread`)."""
-        return spread(costs, self.world)[self.rank]
 
+class Ranks(Single):
+    """Processes that torchrun started, over gloo (CPU) or NCCL."""
 
-class Ddp(Single):
-    """Data-parallel ranks with whole copies of the weights, over gloo (CPU) or NCCL."""
-
-    def __init__(self, processes: int) -> None:
+    def __init__(self, strategy: Strategy, processes: int) -> None:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         if "WORLD_SIZE" in os.environ:
             dist.init_process_group(backend, timeout=TIMEOUT)
@@ -84,7 +75,7 @@ class Ddp(Single):
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.world != processes:
             raise WrongWorld(
-                f"ddp over {processes} processes was asked for, but {self.world} run: "
+                f"{strategy} over {processes} processes was asked for, but {self.world} run: "
                 f"start with torchrun --nproc-per-node {processes}."
             )
 
@@ -97,15 +88,6 @@ class Ddp(Single):
         dist.all_gather(out_R, tensor.contiguous())
         return out_R
 
-    def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        for bucket in _buckets(parameters):
-            grads = [_gradient(parameter) for parameter in bucket]
-            flat_N = torch.cat([grad.reshape(-1) for grad in grads])
-            dist.all_reduce(flat_N)
-            pieces = flat_N.split([grad.numel() for grad in grads])
-            for grad, piece in zip(grads, pieces, strict=True):
-                grad.copy_(piece.view_as(grad))
-
     def barrier(self) -> None:
         dist.barrier()
 
@@ -114,14 +96,14 @@ class Ddp(Single):
 
 
 def start(method: Hyperparameters) -> Single:
-    """The strategy that the spec asks for, or WrongWorld where the launch does not match it."""
+    """The processes that the spec asks for, or WrongWorld where the launch does not match it."""
     running = int(os.environ.get("WORLD_SIZE", "1"))
-    if method.strategy is Strategy.DDP:
-        return Ddp(method.processes)
+    if method.strategy is not Strategy.SINGLE:
+        return Ranks(method.strategy, method.processes)
     if method.processes != 1 or running != 1:
         raise WrongWorld(
             f"strategy `single` runs one process, but the spec names {method.processes} and "
-            f"{running} run: set strategy to ddp for more than one."
+            f"{running} run: choose another strategy for more than one."
         )
     return Single()
 
@@ -146,23 +128,3 @@ def check_equal(parallel: Single, parameters: Iterable[torch.nn.Parameter]) -> N
     for rank, other_N in enumerate(parallel.gather(sums_N)):
         if not torch.equal(other_N, sums_N):
             raise WrongWorld(f"Ranks {rank} and {parallel.rank} loaded different weights.")
-
-
-def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterable[list[torch.nn.Parameter]]:
-    bucket: list[torch.nn.Parameter] = []
-    room = BUCKET_VALUES
-    for parameter in parameters:
-        if bucket and parameter.numel() > room:
-            yield bucket
-            bucket, room = [], BUCKET_VALUES
-        bucket.append(parameter)
-        room -= parameter.numel()
-    if bucket:
-        yield bucket
-
-
-def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
-    """The gradient, made of zeros where this rank computed none."""
-    if parameter.grad is None:
-        parameter.grad = torch.zeros_like(parameter)
-    return parameter.grad

@@ -107,6 +107,21 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
+def load_saved(spec: RunSpec, folder: Path) -> Policy:
+    """The policy of a checkpoint's folder as it was saved, on the CPU."""
+    if (folder / "model").is_dir():
+        return load_base(folder / "model", None)
+    base = load_base(spec.base_model_path, spec.method.precision)
+    return PeftModel.from_pretrained(base, str(folder / "adapter")).eval()
+
+
+def layers(model: Policy) -> list[nn.Module]:
+    """The decoder layers, as transformers names what must stay on one device."""
+    lm = causal_lm(model)
+    names = set(lm._no_split_modules or ())  # noqa: SLF001  where transformers keeps it
+    return [module for module in lm.modules() if type(module).__name__ in names]
+
+
 def causal_lm(model: Policy) -> PreTrainedModel:
     """The transformers model inside a policy."""
     return cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model

@@ -3,6 +3,7 @@
 Knows generation; changes no weight and, being greedy, no random state.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,38 +19,40 @@ from orpo.formats import Pair
 from orpo.hyperparameters import Hyperparameters
 from orpo.policy import Policy, autocast, causal_lm
 from orpo.stopping import Stopping
+from orpo.strategy import Replicated
 from orpo.tokenize import render
 
 SECONDS_A_PROMPT = 30.0
 
 
-class _Asked(StoppingCriteria):
-    """Ends a generation when the run was asked to stop."""
+class _Enough(StoppingCriteria):
+    """Ends a generation when the run was asked to stop, or after half a minute."""
 
-    def __init__(self, stopping: Stopping):
-        self.stopping = stopping
+    def __init__(self, strategy: Replicated, stopping: Stopping):
+        self.strategy, self.stopping = strategy, stopping
+        self.until = time.monotonic() + SECONDS_A_PROMPT
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002  the interface's names
-        return torch.full((len(input_ids),), self.stopping.requested, device=input_ids.device)
+        enough = self.stopping.requested or time.monotonic() > self.until
+        return torch.full((len(input_ids),), self.strategy.agree(enough), device=input_ids.device)
 
 
 @torch.no_grad()
 def samples(
-    policy: Policy,
+    strategy: Replicated,
     tokenizer: PreTrainedTokenizerBase,
     pairs: Sequence[Pair],
-    method: Hyperparameters,
     stopping: Stopping,
 ) -> Iterator[dict[str, Any]]:
     """Answers of at most `sample_tokens` tokens, each beside the pair's own two.
 
     An answer that takes longer than half a minute is cut there; none follows a request to stop.
     """
-    settings = _settings(policy, tokenizer, method)
+    settings = _settings(strategy.policy, tokenizer, strategy.method)
     for pair in pairs:
         prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
-        answer = _generate(policy, prompt, settings, stopping, method)
-        if stopping.requested:
+        answer = strategy(_generate, prompt, settings, _Enough(strategy, stopping), strategy.method)
+        if strategy.agree(stopping.requested):
             return
         yield {
             "line": pair.line,
@@ -64,7 +67,7 @@ def _generate(
     policy: Policy,
     prompt: list[int],
     settings: GenerationConfig,
-    stopping: Stopping,
+    enough: StoppingCriteria,
     method: Hyperparameters,
 ) -> list[int]:
     ids_1T = torch.tensor([prompt], device=policy.device)
@@ -74,7 +77,7 @@ def _generate(
             input_ids=ids_1T,
             attention_mask=torch.ones_like(ids_1T),
             generation_config=settings,
-            stopping_criteria=StoppingCriteriaList([_Asked(stopping)]),
+            stopping_criteria=StoppingCriteriaList([enough]),
         )
     return output_1T[0, len(prompt) :].tolist()
 
@@ -89,7 +92,6 @@ def _settings(
     return GenerationConfig(
         do_sample=False,
         max_new_tokens=method.sample_tokens,
-        max_time=SECONDS_A_PROMPT,
         eos_token_id=sorted(ends) or None,
         pad_token_id=tokenizer.eos_token_id,
     )

@@ -4,7 +4,11 @@ Knows devices and clocks; knows nothing of what was computed.
 """
 
 import resource
-from collections.abc import Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
@@ -14,8 +18,57 @@ from orpo.tokenize import Example
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
 
 
+# What a run does with its time.
+PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "checkpoint")
+
+
+class Clock:
+    """Where the time goes, from one reading to the next."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+
+    def read(self) -> dict[str, float]:
+        """The share of each phase in the time since the last reading; then all begin at zero."""
+        now = time.perf_counter()
+        shares = {f"share/{name}": self._spent[name] / (now - self._since) for name in PHASES}
+        self._since, self._spent = now, defaultdict(float)
+        return shares
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count what happens inside; a GPU is waited for, so that its work is counted where it was
+        asked for.
+        """
+        _wait()
+        began = time.perf_counter()
+        yield
+        _wait()
+        self._spent[name] += time.perf_counter() - began
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How many values a policy has, and how many of them are trained."""
+
+    total: int
+    trained: int
+
+    @classmethod
+    def of(cls, policy: torch.nn.Module) -> "Weights":
+        """Count them; ask before they are cut up over ranks."""
+        sizes = [(p.numel(), p.requires_grad) for p in policy.parameters()]
+        return cls(sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
+
+
 def series(
-    examples: Sequence[Example], step_s: float, policy: torch.nn.Module, world: int
+    examples: Sequence[Example], step_s: float, weights: Weights, world: int
 ) -> dict[str, float]:
     """Speed over all ranks, and this rank's peak memory in bytes (of its GPU where it has one)."""
     tokens = sum(example.n_tokens for example in examples)
@@ -27,17 +80,15 @@ def series(
     }
     peak = peak_flops()
     if peak is not None:
-        values["mfu"] = flops(policy, tokens) / (step_s * peak * world)
+        values["mfu"] = flops(weights, tokens) / (step_s * peak * world)
     return values
 
 
-def flops(policy: torch.nn.Module, tokens: int) -> float:
+def flops(weights: Weights, tokens: int) -> float:
     """FLOP of a step's products: 2 forward and 2 for the inputs' gradients per weight and token,
     and 2 more per trained weight (arXiv 2001.08361, section 2.1); attention is not counted.
     """
-    weights = sum(p.numel() for p in policy.parameters())
-    trained = sum(p.numel() for p in policy.parameters() if p.requires_grad)
-    return (4.0 * weights + 2.0 * trained) * tokens
+    return (4.0 * weights.total + 2.0 * weights.trained) * tokens
 
 
 def peak_bytes() -> int:

@@ -26,11 +26,12 @@ from orpo.evaluate import evaluate, pair_records
 from orpo.failures import explain, refuse_nan
 from orpo.formats import Pair
 from orpo.metrics import Journal
-from orpo.optimizer import adamw, rate, set_rate
+from orpo.optimizer import rate
 from orpo.pack import plan
 from orpo.samples import samples
 from orpo.spec import RunSpec, read_spec
 from orpo.stopping import Stopping
+from orpo.strategy import adopt
 from orpo.tokenize import Example
 
 STOPPED = 75  # EX_TEMPFAIL: asked to stop, everything is saved, start again when you like
@@ -75,30 +76,32 @@ class Run:
         self.policy, self.tokenizer = policy.load(spec)
         torch.nn.Module.to(self.policy, group.device)
         self.data = data.load(spec, self.tokenizer)
+        # Until a step is made or a checkpoint read, the policy still is its base.
         if spec.method.needs_reference:
             self.data = reference.measure(self.policy, self.data, spec.method, group, stopping)
-        self.masters = policy.masters(self.policy, spec.method.precision)
-        self.optimizer = adamw(self.masters, spec.method)
+        self.weights = speed.Weights.of(self.policy)
+        prompts = self._probe()
+        self.strategy = adopt(self.policy, spec, group)
         n_examples = len(self.data.train.examples)
         self.steps, self.steps_per_epoch = data.steps(n_examples, spec.method)
         planned = partial(plan, n_examples, spec.method.batch_size, spec.seed)
         self.plan = lru_cache(maxsize=1)(planned)  # of the current epoch
         fingerprint = data.fingerprint(spec)
-        self.progress, prompts = self._begin(fingerprint)
+        self.progress = Progress()
+        if spec.resume_from:
+            self.progress = resume(spec.resume_from, fingerprint, self.strategy)
         self.saved_at, self.saved = self.progress.step, spec.resume_from
         self.latest: dict[str, Any] = {}
+        self.clock = speed.Clock()
         self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
-        parallel.check_equal(group, self.masters)
 
-    def _begin(self, fingerprint: str) -> tuple[Progress, list[probe.Prompt]]:
-        """Where the run starts, and its probe: at step 0 the policy still is its base."""
-        folder = self.spec.resume_from
-        if folder is None:
-            pairs = list((self.data.held_out if self.held_out else self.data.train).pairs.values())
-            prompts = probe.choose(pairs, self.tokenizer, self.data.max_length)
-            return Progress(), probe.with_base(self.policy, prompts, self.method.precision)
-        progress = resume(folder, fingerprint, self.masters, self.optimizer, self.group)
-        return progress, probe.read(folder)
+    def _probe(self) -> list[probe.Prompt]:
+        """The prompts by which an engine shows that it serves this run, with the base's answers."""
+        if self.spec.resume_from:
+            return probe.read(self.spec.resume_from)
+        pairs = list((self.data.held_out if self.held_out else self.data.train).pairs.values())
+        prompts = probe.choose(pairs, self.tokenizer, self.data.max_length)
+        return probe.with_base(self.policy, prompts, self.method.precision)
 
     @property
     def held_out(self) -> Sequence[Example]:
@@ -116,9 +119,11 @@ class Run:
         while True:
             stop = self.group.any(self.stopping.requested)
             if not stop and self._due(evaluate_every, self.progress.evaluated):
-                stop = not self._evaluate()
+                with self.clock.phase("evaluation"):
+                    stop = not self._evaluate()
             if stop or self._due(save_every, self.saved_at):
-                self._save()
+                with self.clock.phase("checkpoint"):
+                    self._save()
             if stop:
                 return self._end("stopped", "Asked to stop; the run can go on.", STOPPED)
             if self.progress.step == self.steps:
@@ -135,20 +140,18 @@ class Run:
         started = time.perf_counter()
         step = self.progress.step + 1
         examples = self._examples(step)
-        rows_PK = gradients.accumulate(self.policy, self.masters, examples, self.method, self.group)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, self.method.max_grad_norm))
+        rows_PK = gradients.accumulate(self.strategy, examples, self.method, self.clock)
         values = series.summarise(rows_PK, self.method)
-        refuse_nan(step, values["loss"], norm)  # before a weight has changed
         learning_rate = rate(step, self.steps, self.method)
-        set_rate(self.optimizer, learning_rate)
-        self.optimizer.step()
-        self.masters.publish()
-        self.optimizer.zero_grad(set_to_none=False)  # a weight no token reached keeps its zero
+        with self.clock.phase("optimizer"):
+            norm = self.strategy.step(learning_rate)
+        refuse_nan(step, values["loss"], norm)  # before anything is saved
         self._count(step, examples)
         values |= {"grad_norm": norm, "lr": learning_rate, "epoch": step / self.steps_per_epoch}
         values |= series.lengths(examples) | {"trained_tokens": self.progress.trained_tokens}
         step_s = time.perf_counter() - started
-        values |= speed.series(examples, step_s, self.policy, self.group.world)
+        values |= speed.series(examples, step_s, self.weights, self.group.world)
+        values |= self.clock.read()
         self.journal.metrics(step, "train", values)
         self.latest = {"train": values}
 
@@ -167,7 +170,7 @@ class Run:
         """Measure the held-out pairs and write samples; False when interrupted by a stop."""
         step = self.progress.step
         if self.held_out:
-            rows_HK = evaluate(self.policy, self.held_out, self.method, self.group, self.stopping)
+            rows_HK = evaluate(self.strategy, self.held_out, self.method, self.stopping)
             if rows_HK is None:
                 return False
             values = series.summarise(rows_HK, self.method)
@@ -181,10 +184,10 @@ class Run:
         return True
 
     def _sample(self, step: int) -> None:
-        if self.group.leads:
+        if self.group.leads or self.strategy.lockstep:
             lines = [example.line for example in self.held_out[: self.method.n_samples]]
             pairs: list[Pair] = [self.data.held_out.pairs[line] for line in lines]
-            answers = samples(self.policy, self.tokenizer, pairs, self.method, self.stopping)
+            answers = samples(self.strategy, self.tokenizer, pairs, self.stopping)
             for answer in answers:
                 self.journal.sample({"step": step, **answer})
 
@@ -193,11 +196,10 @@ class Run:
         if self.progress.step == self.saved_at:
             return
         random_states_R = self.group.gather(torch.get_rng_state())
+        tensors = self.strategy.tensors()
         self.journal.sync()
         if self.group.leads:
-            saved = self.checkpoints.save(
-                self.policy, self.masters, self.optimizer, self.progress, random_states_R
-            )
+            saved = self.checkpoints.save(self.strategy, tensors, self.progress, random_states_R)
             self.journal.event(
                 "checkpoint",
                 f"Saved {saved.path.name}.",
@@ -213,7 +215,6 @@ class Run:
 
     def _announce(self) -> None:
         start = "started" if self.spec.resume_from is None else "resumed"
-        trained = sum(parameter.numel() for parameter in self.masters)
         self.journal.event(
             start,
             f"{start.capitalize()} at step {self.progress.step} of {self.steps}.",
@@ -221,8 +222,9 @@ class Run:
             steps_per_epoch=self.steps_per_epoch,
             pairs=len(self.data.train.examples),
             held_out_pairs=len(self.held_out),
-            parameters=sum(p.numel() for p in self.policy.parameters()),
-            trainable_parameters=trained,
+            parameters=self.weights.total,
+            trainable_parameters=self.weights.trained,
+            strategy=self.method.strategy,
             first_step=self.progress.step + 1,
             max_length=self.data.max_length,
             dropped=dict(self.data.train.dropped),

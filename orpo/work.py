@@ -4,43 +4,68 @@ Knows how examples are dealt and packed; knows nothing of models or of the objec
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orpo.hyperparameters import Hyperparameters
 from orpo.pack import Batch, collate, micro_batches
-from orpo.parallel import Single
+from orpo.parallel import Single, spread
 from orpo.tokenize import Example
 
 
 @dataclass(frozen=True)
 class Work:
-    """A micro-batch, and where its examples stand among those that were dealt."""
+    """A micro-batch, and where its examples stand among those that were dealt.
+
+    One that does not count is computed for the other ranks' sake, and its result thrown away.
+    """
 
     places: list[int]
     batch: Batch
+    counts: bool = True
 
 
 def deal(
-    examples: Sequence[Example], method: Hyperparameters, parallel: Single, *, rejected: bool
+    examples: Sequence[Example],
+    method: Hyperparameters,
+    parallel: Single,
+    *,
+    rejected: bool,
+    lockstep: bool = False,
 ) -> Iterator[Work]:
     """This rank's micro-batches of `examples`; there are none where there are more ranks.
 
     `rejected=False` leaves the rejected sides out; otherwise rows with and without one are
-    batched apart.
+    batched apart. In `lockstep` all ranks get as many as the one with most.
     """
-    share = parallel.share([example.n_tokens for example in examples])
+    shares = spread([example.n_tokens for example in examples], parallel.world)
+    for places in _packed(examples, shares[parallel.rank], method, rejected=rejected):
+        yield _work(examples, places, method, rejected=rejected)
+    if lockstep and examples:
+        sizes = [len(_packed(examples, share, method, rejected=rejected)) for share in shares]
+        shortest = min(range(len(examples)), key=lambda at: examples[at].n_tokens)
+        for _ in range(max(sizes) - sizes[parallel.rank]):
+            yield replace(_work(examples, [shortest], method, rejected=rejected), counts=False)
+
+
+def _packed(
+    examples: Sequence[Example], share: list[int], method: Hyperparameters, *, rejected: bool
+) -> list[list[int]]:
+    """The places of each micro-batch of a share."""
+    packed: list[list[int]] = []
     for kind in (True, False):
         places = [at for at in share if (examples[at].rejected is not None) is kind]
-        yield from _pack(examples, places, method, rejected=rejected and kind)
-
-
-def _pack(
-    examples: Sequence[Example], places: list[int], method: Hyperparameters, *, rejected: bool
-) -> Iterator[Work]:
-    mine = [examples[at] for at in places]
-    groups = micro_batches(mine, method.token_budget, method.prefix_sharing, rejected)
-    for group in groups:
-        batch = collate(
-            [mine[at] for at in group], method.prefix_sharing, method.nll_tokens, rejected
+        groups = micro_batches(
+            [examples[at] for at in places],
+            method.token_budget,
+            method.prefix_sharing,
+            rejected and kind,
         )
-        yield Work([places[at] for at in group], batch)
+        packed += [[places[at] for at in group] for group in groups]
+    return packed
+
+
+def _work(
+    examples: Sequence[Example], places: list[int], method: Hyperparameters, *, rejected: bool
+) -> Work:
+    mine = [examples[at] for at in places]
+    return Work(places, collate(mine, method.prefix_sharing, method.nll_tokens, rejected))

@@ -59,8 +59,8 @@ def main(path: Path) -> None:
                 "nll": [value["loss/nll"] for value in values],
                 "peak_bytes": values[-1]["mem_peak_bytes"],
                 "tokens": sum(example.n_tokens for example in examples),
-                "parameters": sum(p.numel() for p in run.policy.parameters()),
-                "trained": sum(p.numel() for p in run.masters),
+                "parameters": run.weights.total,
+                "trained": run.weights.trained,
             }
         )
     )

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from orpo import parallel, train
+from orpo import parallel, strategy, train
 from orpo.failures import explain
 from orpo.methods import parse_method
 from orpo.metrics import Journal
@@ -39,35 +40,47 @@ def assert_close(one: Path, many: Path, step: int) -> None:
         assert values == pytest.approx(expected[key], rel=1e-5, abs=1e-6)
 
 
+STRATEGIES = ["ddp", "fsdp2", "zero2", "zero3"]
+
+
+def spread_over(strategy: str, processes: int = 2) -> dict[str, Any]:
+    if strategy.startswith("zero"):
+        pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
+    return {"strategy": strategy, "processes": processes}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_two_ranks_equal_one(bench: Bench, tuning: str) -> None:
+def test_two_ranks_equal_one(bench: Bench, tuning: str, strategy: str) -> None:
     one = bench.run("one", tuning=tuning, learning_rate=1e-3)
-    two = bench.spec("two", tuning=tuning, learning_rate=1e-3, strategy="ddp", processes=2)
+    two = bench.spec("two", tuning=tuning, learning_rate=1e-3, **spread_over(strategy))
     assert join(fork_ranks(two, 2)) == [0, 0]
     assert_close(one, two, 6)
 
 
-def test_more_ranks_than_pairs(bench: Bench) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero3"])
+def test_more_ranks_than_pairs(bench: Bench, strategy: str) -> None:
     """A rank without a pair takes part in every sum; two held-out pairs leave one without, too."""
     settings = {"batch_size": 2, "max_held_out": 2, "max_steps": 3, "learning_rate": 1e-3}
     one = bench.run("one", **settings)
-    three = bench.spec("three", strategy="ddp", processes=3, **settings)
+    three = bench.spec("three", **spread_over(strategy, 3), **settings)
     assert join(fork_ranks(three, 3)) == [0, 0, 0]
     assert_close(one, three, 3)
 
 
-def test_a_run_goes_on_with_another_number_of_ranks(bench: Bench) -> None:
-    one = bench.run("one", learning_rate=1e-3)
-    two = bench.spec(
-        "two", learning_rate=1e-3, strategy="ddp", processes=2, resume_from=checkpoint(one, 4)
-    )
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_goes_on_under_another_strategy(bench: Bench, strategy: str) -> None:
+    settings = {"learning_rate": 1e-3, "tuning": "full"}
+    one = bench.run("one", **settings)
+    two = bench.spec("two", **settings, **spread_over(strategy), resume_from=checkpoint(one, 4))
     assert join(fork_ranks(two, 2)) == [0, 0]
     left, right = state(checkpoint(one, 6)), state(checkpoint(two, 6))
     assert all(torch.allclose(left[n], right[n], rtol=1e-5, atol=1e-5) for n in left)
 
 
-def test_sigterm_at_one_rank_stops_both_at_the_same_step(bench: Bench) -> None:
-    run = bench.spec("stop", strategy="ddp", processes=2, max_steps=200, eval_every=200)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_sigterm_at_one_rank_stops_both_at_the_same_step(bench: Bench, strategy: str) -> None:
+    run = bench.spec("stop", **spread_over(strategy), max_steps=200, eval_every=200)
     children = fork_ranks(run, 2)
     while len(records(run, "metrics")) < 4:
         assert children[0].is_alive()
@@ -110,11 +123,23 @@ def test_a_launch_that_does_not_match_the_spec_is_refused(
 
 def test_ddp_over_one_process_is_ddp() -> None:
     group = parallel.start(parse_method("orpo", {"strategy": "ddp"}))
-    assert isinstance(group, parallel.Ddp)
-    weight = torch.nn.Parameter(torch.ones(3))
-    group.sum_gradients([weight])
-    assert weight.grad is not None
+    assert isinstance(group, parallel.Ranks)
     group.close()
+
+
+def test_what_can_not_be_cut_up_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strategy, "why_unpacked", lambda _: "it is a Mamba")
+    run = bench.spec("mamba", strategy="fsdp2")
+    assert train.main(run) == 2
+    torch.distributed.destroy_process_group()
+    error = records(run, "events")[-1]
+    assert (error["data"]["code"], error["data"]["param"]) == ("bad_spec", "method.strategy")
+    monkeypatch.setattr(strategy, "why_unpacked", lambda _: None)
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    run = bench.spec("none", strategy="zero2")
+    assert train.main(run) == 2
+    torch.distributed.destroy_process_group()
+    assert "DeepSpeed, which is not installed" in records(run, "events")[-1]["message"]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from orpo.formats import validate
 from orpo.methods import METHODS, parse_method
 from orpo.spec import read_spec
 from tests.orpo.tiny_run import (
+    CLOCKS,
     Bench,
     checkpoint,
     numbers,
@@ -31,7 +32,8 @@ SERIES = {
 STEP_SERIES = {
     "grad_norm", "lr", "epoch", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "step_s",
     "lengths/prompt", "lengths/chosen", "lengths/rejected", "truncated_share", "trained_tokens",
-}  # fmt: skip
+    *CLOCKS,
+} - {"mfu"}  # fmt: skip
 
 
 def shared(name: str) -> Path:
@@ -80,13 +82,12 @@ def test_what_only_watches_or_packs_changes_no_weight(bench: Bench, settings: di
             assert numbers(other)[key] == expected
 
 
-def test_nan_ends_the_run_before_a_weight_changes(bench: Bench, tmp_path: Path) -> None:
+def test_nan_ends_the_run_and_nothing_of_it_is_kept(bench: Bench, tmp_path: Path) -> None:
     run = bench.spec("nan", base=write_base(tmp_path / "poisoned", poison=True), n_samples=0)
     assert train.main(run) == 3
     event = records(run, "events")[-1]
     assert (event["type"], event["data"]["code"]) == ("error", "nan")
     assert event["data"]["hint"]
-    assert "no weight was changed" in event["message"]
     assert not list(run.glob("checkpoints/*"))
     assert records(run, "metrics")[0]["values"]["loss"] is None  # the evaluation before it
 

@@ -24,6 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from orpo import train
 from orpo.methods import parse_method
 from orpo.spec import RunSpec, write_spec
+from orpo.speed import PHASES
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -32,7 +33,9 @@ TEMPLATE = (
 WORDS = ["salt", "river", "lamp", "quiet", "seven", "oak", "bridge", "paper", "noon", "copper"]
 END = 257  # <|im_end|>: behind 256 bytes and <|im_start|>
 # What differs between two equal runs.
-CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"}
+CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"} | {
+    f"share/{phase}" for phase in PHASES
+}
 FORK = multiprocessing.get_context("fork")
 # tqdm's own lock is shared with forked children: one killed while holding it would hang us all.
 for bar in (tqdm.std.tqdm, tqdm.auto.tqdm):
@@ -143,7 +146,11 @@ def fork_ranks(run_dir: Path, ranks: int) -> list[Any]:
         port = probe.getsockname()[1]
     env = {"WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     children = [
-        FORK.Process(target=_child, args=(run_dir, {**env, "RANK": rank, "LOCAL_RANK": rank}))
+        FORK.Process(
+            target=_child,
+            args=(run_dir, {**env, "RANK": rank, "LOCAL_RANK": rank}),
+            daemon=True,  # ranks that wait for each other must not keep the tests from ending
+        )
         for rank in range(ranks)
     ]
     for child in children:

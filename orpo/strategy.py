@@ -1,0 +1,188 @@
+"""The trained weights, their gradients and their optimizer, however they lie over the ranks.
+
+`Replicated` is `single` and `ddp`: each rank holds everything. `Fsdp2` (`fsdp2.py`) and `Zero`
+(`zero.py`) cut it up; then all ranks must pass through the model together (`lockstep`). Gradients
+are summed over ranks and never averaged: the loss divides by the whole step's denominators, so the
+sum is the gradient of one process. Knows optimizers; knows no objective, no data and no files.
+
+Shapes: N trained values of a bucket.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from orpo.failures import Failure
+from orpo.hyperparameters import Hyperparameters, Strategy
+from orpo.optimizer import adamw, set_rate
+from orpo.parallel import Single, check_equal
+from orpo.policy import Policy, load_saved, masters, trainable, why_unpacked
+from orpo.spec import RunSpec
+
+BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Replicated:
+    """Each rank holds all weights; gradients are summed where there is more than one."""
+
+    lockstep = False
+
+    def __init__(self, policy: Policy, spec: RunSpec, group: Single) -> None:
+        self.policy, self.spec, self.group = policy, spec, group
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Make masters and optimizer."""
+        self.masters = masters(self.policy, self.method.precision)
+        self.optimizer = adamw(self.masters, self.method)
+
+    @property
+    def method(self) -> Hyperparameters:
+        """The run's settings."""
+        return self.spec.method
+
+    def __call__(
+        self, compute: Callable[Concatenate[Policy, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`compute(policy, ...)` while its weights can be used. In lockstep every rank calls it."""
+        return compute(self.policy, *args, **kwargs)
+
+    def agree(self, flag: bool) -> bool:
+        """Whether to leave a loop over work now: in lockstep as soon as any rank wants to."""
+        return self.group.any(flag) if self.lockstep else flag
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Add the gradients of a micro-batch, the step's `last` or not."""
+        del last  # only some engines want to know
+        loss.backward()
+
+    def step(self, rate: float) -> float:
+        """Sum the gradients over ranks, clip, update, begin anew. Returns their norm as it was.
+
+        Where that norm is no number the weights are spoiled: see `failures.refuse_nan`.
+        """
+        self._sum_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.masters, self.method.max_grad_norm)
+        set_rate(self.optimizer, rate)
+        self.optimizer.step()
+        self.masters.publish()
+        self.optimizer.zero_grad(set_to_none=False)  # a weight no token reached keeps its zero
+        return float(_whole(norm))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Trained weights in fp32 (`weight/NAME`) and their moments, whole, as a checkpoint holds
+        them whatever the strategy. Every rank calls it; only the one that leads gets them.
+        """
+        found = {}
+        for name, parameter in self.masters.by_name.items():
+            state = self.optimizer.state[parameter]
+            for kind, tensor in (("weight", parameter.detach()), *((m, state[m]) for m in MOMENTS)):
+                whole = _whole(tensor)
+                if self.group.leads:
+                    found[f"{kind}/{name}"] = whole.contiguous()
+        return found
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors` gave, of this strategy or of another."""
+        with torch.no_grad():
+            for name, parameter in self.masters.by_name.items():
+                parameter.copy_(_like(tensors[f"weight/{name}"], parameter))
+                self.optimizer.state[parameter] = {
+                    "step": tensors[f"step/{name}"].clone(),
+                    **{m: _like(tensors[f"{m}/{name}"], parameter) for m in MOMENTS[:2]},
+                }
+        self.masters.publish()
+
+    def whole(self, saved: Path) -> Policy:
+        """The policy as it stands, for the rank that leads; `saved` is its newest checkpoint."""
+        del saved  # where nothing is cut up, nothing needs to be read
+        return self.policy
+
+    def _sum_gradients(self) -> None:
+        if self.group.world == 1:
+            return
+        for bucket in _buckets(self.masters):
+            grads = [cast(Tensor, parameter.grad) for parameter in bucket]
+            flat_N = self.group.sum(torch.cat([grad.reshape(-1) for grad in grads]))
+            pieces = flat_N.split([grad.numel() for grad in grads])
+            for grad, piece in zip(grads, pieces, strict=True):
+                grad.copy_(piece.view_as(grad))
+
+
+class Sharded(Replicated):
+    """What strategies that cut the weights up have in common."""
+
+    lockstep = True
+
+    def whole(self, saved: Path) -> Policy:
+        """Read back from the checkpoint: no rank holds it."""
+        return load_saved(self.spec, saved)
+
+
+def adopt(policy: Policy, spec: RunSpec, group: Single) -> Replicated:
+    """Bring the policy under the spec's strategy. Raises Failure where the two don't fit."""
+    check_equal(group, trainable(policy).values())
+    strategy = spec.method.strategy
+    if strategy in (Strategy.SINGLE, Strategy.DDP):
+        return Replicated(policy, spec, group)
+    if problem := why_unpacked(policy):
+        raise Failure(
+            "bad_spec",
+            f"{strategy} needs a model whose sequences can be packed: {problem}.",
+            "Choose ddp or single.",
+            "method.strategy",
+        )
+    if strategy is Strategy.FSDP2:
+        from orpo.fsdp2 import Fsdp2  # noqa: PLC0415  # 1 s of torch.distributed that others save
+
+        return Fsdp2(policy, spec, group)
+    from orpo.zero import Zero  # noqa: PLC0415  # DeepSpeed need not be installed
+
+    return Zero(policy, spec, group)
+
+
+class Root(torch.nn.Module):
+    """A policy whose every use is a forward pass: what FSDP2 and DeepSpeed hook into."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, compute: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return compute(self.policy, *args, **kwargs)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """A copy, placed and cut up as the parameter is."""
+    tensor = tensor.to(parameter.device)
+    if isinstance(parameter, DTensor):
+        # Every rank has read the same file: nothing need be sent.
+        return distribute_tensor(
+            tensor, parameter.device_mesh, parameter.placements, src_data_rank=None
+        )
+    return tensor.clone()
+
+
+def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
+    bucket: list[torch.nn.Parameter] = []
+    room = BUCKET_VALUES
+    for parameter in parameters:
+        if bucket and parameter.numel() > room:
+            yield bucket
+            bucket, room = [], BUCKET_VALUES
+        bucket.append(parameter)
+        room -= parameter.numel()
+    if bucket:
+        yield bucket
