@@ -70,6 +70,25 @@ def layout(segments: Sequence[Segment]) -> Iterator[Layout]:
         _current = before
 
 
+def twice() -> tuple[
+    contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]
+]:
+    """For a layer that the backward pass computes again, when the layout is no longer open: what
+    to hold open then, as the second of the two.
+    """
+    return contextlib.nullcontext(), _again(_current)
+
+
+@contextlib.contextmanager
+def _again(held: Layout | None) -> Iterator[None]:
+    global _current  # noqa: PLW0603  as above
+    before, _current = _current, held
+    try:
+        yield
+    finally:
+        _current = before
+
+
 def attend(  # noqa: PLR0917  the order is transformers'
     module: nn.Module,
     query_1HTD: Tensor,

@@ -109,7 +109,9 @@ def fingerprint(spec: RunSpec) -> str:
 
     A checkpoint goes on only under the fingerprint that it was made with.
     """
-    speed = {"strategy", "processes", "token_budget", "prefix_sharing"}
+    speed = {
+        "strategy", "processes", "token_budget", "prefix_sharing", "gradient_checkpointing",
+    }  # fmt: skip
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for path in (spec.train_path, spec.held_out_path):

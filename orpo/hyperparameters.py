@@ -117,6 +117,10 @@ class Hyperparameters(Strict):
     lora_alpha: float = Field(
         default=32, gt=0, description="Scale of the adapter; alpha / rank is applied."
     )
+    use_rslora: bool = Field(
+        default=False,
+        description="Apply alpha / sqrt(rank) instead, so that large ranks learn as small ones do.",
+    )
     precision: Precision = Field(default=Precision.BF16, description="Compute in bf16 or fp32.")
 
     max_length: int = Field(
@@ -166,6 +170,10 @@ class Hyperparameters(Strict):
     prefix_sharing: bool = Field(
         default=True,
         description="Compute a pair's prompt once for both answers; changes speed only.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Compute each layer twice and keep less: slower, the same numbers.",
     )
     strategy: Strategy = Field(
         default=Strategy.SINGLE, description="How work is spread over processes."

@@ -6,8 +6,10 @@ Shapes: T packed tokens, L labelled tokens, N rows of a tile, D hidden size.
 """
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +45,8 @@ def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
     precision = Precision.FP32 if full else spec.method.precision
     model = load_base(spec.base_model_path, precision)
     policy = model if full else with_lora(model, spec.method, spec.seed)
+    if spec.method.gradient_checkpointing:
+        recompute_layers(policy)
     return policy, load_tokenizer(spec.base_model_path)
 
 
@@ -81,6 +85,7 @@ def with_lora(model: PreTrainedModel, method: Hyperparameters, seed: int) -> Pef
         task_type="CAUSAL_LM",
         r=method.lora_rank,
         lora_alpha=method.lora_alpha,  # pyright: ignore[reportArgumentType]  PEFT takes floats
+        use_rslora=method.use_rslora,  # arXiv 2312.03732
         lora_dropout=0.0,
         target_modules="all-linear",
     )
@@ -92,6 +97,20 @@ def with_lora(model: PreTrainedModel, method: Hyperparameters, seed: int) -> Pef
             module.cast_input_dtype_enabled = False  # autocast casts once, to bf16
     kernels.install_lora(policy)
     return policy.eval()
+
+
+def recompute_layers(model: Policy) -> None:
+    """Let the backward pass compute each decoder layer again, so that only their inputs are kept
+    (arXiv 1604.06174).
+    """
+    for layer in layers(model):
+        layer.forward = partial(_recomputed, layer.forward)
+
+
+def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, context_fn=attention.twice, **kwargs)
 
 
 def masters(model: Policy, precision: Precision) -> Masters:

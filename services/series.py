@@ -1,8 +1,8 @@
 """Curves of a run at any zoom, read in about as many rows as are drawn.
 
-Each write of metrics also renews the buckets of 16, 256 and 4,096 steps that it touched, each
+Each write of metrics also renews the buckets of 16, 64, 512 and 4,096 steps that it touched, each
 width from the one below. A curve is then summed up from the widest buckets that still fit into
-its points: of a million steps in 800 points 62,500 rows a series are read, not a million.
+its points: of a million steps in 500 points 1,953 rows a series are read, not a million.
 """
 
 from collections import defaultdict
@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Subquery, case, func, literal, select, tuple_
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy import DOUBLE_PRECISION, Subquery, case, cast, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session
 
 from models import Metric, MetricBucket
 
-WIDTHS = (16, 256, 4096)
+WIDTHS = (16, 64, 512, 4096)
 FACTS = ("x0", "x1", "min", "max", "sum", "finite", "count", "last")
 
 
@@ -83,10 +83,11 @@ def read(
         .order_by(rows.c.split, rows.c.name, place)
     )
     for row in session.execute(query):
-        point = row._asdict()
+        split, name, *facts = row
+        point: dict[str, Any] = dict(zip(FACTS, facts, strict=True))
         total = point.pop("sum")
         point["mean"] = total / point["finite"] if point["finite"] else None
-        found[f"{point.pop('split')}:{point.pop('name')}"].append(point)
+        found[f"{split}:{name}"].append(point)
     return {f"{split}:{name}": found[f"{split}:{name}"] for split, name in wanted}
 
 
@@ -115,7 +116,8 @@ def _rows(width: int) -> Subquery:
 
 def _sum(rows: Subquery) -> list[Any]:
     """What a group of buckets comes to as one, fact by fact."""
-    newest = func.array_agg(aggregate_order_by(rows.c.last, rows.c.x1.desc()))
+    # The value at the greatest x1, without sorting each group as an ordered aggregate would.
+    newest = func.max(array([cast(rows.c.x1, DOUBLE_PRECISION), rows.c.last]))
     sums = {
         "x0": func.min(rows.c.x0),
         "x1": func.max(rows.c.x1),
@@ -124,6 +126,6 @@ def _sum(rows: Subquery) -> list[Any]:
         "sum": func.sum(rows.c.sum),
         "finite": func.sum(rows.c.finite),
         "count": func.sum(rows.c.count),
-        "last": newest[1],
+        "last": newest[2],
     }
     return [sums[fact].label(fact) for fact in FACTS]

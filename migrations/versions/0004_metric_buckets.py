@@ -47,8 +47,8 @@ def upgrade() -> None:
         ),
     )
     op.execute(FROM_STEPS)
-    op.execute(FROM_BUCKETS.format(below=16, width=256))
-    op.execute(FROM_BUCKETS.format(below=256, width=4096))
+    for below, width in ((16, 64), (64, 512), (512, 4096)):
+        op.execute(FROM_BUCKETS.format(below=below, width=width))
 
 
 def downgrade() -> None:

@@ -92,8 +92,9 @@ def undisturbed(stack, tiny, pairs):
     return job.id
 
 
-def test_two_ranks(stack, create, until):
-    job_id = create(max_steps=6, batch_size=4, strategy="ddp", processes=2)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks(stack, create, until, strategy):
+    job_id = create(max_steps=6, batch_size=4, strategy=strategy, processes=2)
     job = until(job_id, lambda job: job["status"] == "succeeded")
     assert job["generation"] == 1
     assert len(train_losses(stack, job_id)) == 6

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from orpo import attention, policy
@@ -67,6 +68,12 @@ def test_an_adapter_is_seeded_and_leaves_the_head_alone(folder: Path):
     torch.manual_seed(5)
     with_lora(model, parse_method("orpo", {}), seed=0)
     assert torch.equal(torch.rand(1), expected), "making an adapter moved the global generator"
+
+
+def test_a_scale_by_the_root_of_the_rank(folder: Path):
+    policy = load(spec(folder, use_rslora=True, lora_rank=16, lora_alpha=8))[0]
+    scales = {m.scaling["default"] for m in policy.modules() if isinstance(m, LoraLayer)}
+    assert scales == {2.0}
 
 
 def test_dropout_stays_off_even_in_training_mode():

@@ -5,17 +5,19 @@ import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from orpo import data, optimizer, pack, series, train
+from orpo import attention, data, optimizer, pack, series, train
 from orpo.formats import validate
 from orpo.methods import METHODS, parse_method
 from orpo.spec import read_spec
 from tests.orpo.tiny_run import (
     CLOCKS,
     Bench,
+    assert_same,
     checkpoint,
     numbers,
     records,
@@ -69,6 +71,27 @@ def test_a_run_logs_every_series_and_learns(bench: Bench) -> None:
     saved = [e["data"] for e in events if e["type"] == "checkpoint"]
     assert [s["step"] for s in saved] == list(range(2, 21, 2))
     assert saved[-1]["metrics"]["held_out"]["accuracy"] == values[20, "held_out"]["accuracy"]
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_layers_that_are_computed_again_give_the_same_bits(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tuning: str
+) -> None:
+    calls: list[int] = []
+    leave = attention.Layout.__init__
+
+    def count(layout: attention.Layout, *args: Any) -> None:
+        leave(layout, *args)
+        layouts.append(layout)
+
+    layouts: list[attention.Layout] = []
+    monkeypatch.setattr(attention.Layout, "__init__", count)
+    for name, again in (("kept", False), ("again", True)):
+        layouts.clear()
+        bench.run(name, tuning=tuning, gradient_checkpointing=again, n_samples=0, eval_every=100)
+        calls.append(max(layout.calls for layout in layouts))
+    assert calls == [2, 4]  # two layers, and in the backward pass both again
+    assert_same(checkpoint(bench.folder / "kept", 6), checkpoint(bench.folder / "again", 6))
 
 
 @pytest.mark.parametrize("settings", [{"n_samples": 0, "eval_every": 100}, {"token_budget": 2048}])

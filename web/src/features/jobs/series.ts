@@ -22,8 +22,8 @@ const READ: Key[] = [
 /** Points by `split:name`, such as `held_out:accuracy`. */
 export type Series = Readonly<Record<string, Point[]>>;
 
-/** Points for the widest chart of a page: the window without rail and margins, by the hundred. */
-export const buckets = () => Math.min(2000, Math.ceil((innerWidth * 0.75) / 100) * 100);
+/** A point for every pixel of most charts, every second of the widest; each draws what it spans. */
+export const buckets = () => Math.min(1000, Math.ceil((innerWidth * 0.375) / 100) * 100);
 
 export async function fetchSeries(
   id: string,
