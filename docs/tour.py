@@ -43,12 +43,14 @@ class Run:
 
 
 def find(http: httpx.Client) -> Run:
-    """The newest job that succeeded, and the held-out pair that it changed most."""
+    """The newest job whose model can be asked, and the held-out pair that it changed most."""
     jobs = http.get("/v1/fine_tuning/jobs", params={"limit": 100}).json()["data"]
+    models = http.get("/v1/models", params={"limit": 100}).json()["data"]
+    deployed = {model["id"] for model in models if model["deployed"]}
     ended = [job for job in jobs if job["status"] == "succeeded"]
-    if not ended:
-        sys.exit("No job has succeeded on this stack: run `make demo` first.")
-    job = ended[0]
+    job = next((job for job in ended if job["fine_tuned_model"] in deployed), None)
+    if job is None:
+        sys.exit("No job's model is deployed on this stack: run `make demo` first.")
     pairs = http.get(f"/v1/fine_tuning/jobs/{job['id']}/pairs").json()["data"]
     moved = max(pairs, key=lambda p: p["after"]["log_odds_ratio"] - p["before"]["log_odds_ratio"])
     return Run(job, [each["id"] for each in ended[:3]], job["training_file"], moved["line"])
@@ -78,7 +80,8 @@ def look(page: Page, name: str, path: str) -> None:
     page.get_by_role("heading", level=1).wait_for()
     if name == "playground":
         ask(page)
-    expect(page.get_by_text(re.compile("^Loading"))).to_have_count(0)
+    loading = page.get_by_role("status").filter(has_text=re.compile("^Loading"))
+    expect(loading).to_have_count(0)
     page.evaluate("document.fonts.ready")
     page.wait_for_timeout(600)
 

@@ -1,33 +1,71 @@
 """A run's rows: read from their normal form, split into training and held-out pairs, tokenised.
 
-Knows the spec and the tokenizer; knows no model weights and no steps.
+Tokens are made once and kept beside the rows, under a hash of all that decides them: a run that is
+prepared, started and resumed tokenises once, and memory stays flat. Knows the spec and the
+tokenizer; knows no model weights and no steps.
 """
 
 import hashlib
 import json
 import math
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
+from orpo import examples
+from orpo.examples import Examples, Tokenised
 from orpo.failures import Failure
 from orpo.formats import Pair
 from orpo.hyperparameters import Hyperparameters
+from orpo.methods import Preference
 from orpo.spec import RunSpec
 from orpo.split import hold_out
-from orpo.tokenize import Example, tokenize_pairs
+from orpo.tokenize import tokenize_pairs
+
+PAIRS_A_PART = 1024
+# How the files end that say how a model reads text.
+TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a file in their normal form, read anew each time: all, or those at `places`."""
+
+    path: Path
+    places: frozenset[int] | None = None
+    at_most: int | None = None
+
+    def __iter__(self) -> Iterator[Pair]:
+        return islice(self._all(), self.at_most)
+
+    def _all(self) -> Iterator[Pair]:
+        """Raises Failure(`bad_data`) where the file is not what it should be."""
+        try:
+            with self.path.open(encoding="utf-8") as lines:
+                for place, line in enumerate(lines):
+                    if self.places is None or place in self.places:
+                        yield Pair.from_json(json.loads(line))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Failure(
+                "bad_data",
+                f"{self.path.name} can't be read as accepted rows: {error}",
+                "Validate it again.",
+            ) from error
 
 
 @dataclass(frozen=True)
 class Part:
-    """The pairs of one side of the split that can be trained on, in tokens."""
+    """The pairs of one side of the split that can be trained on, in tokens, and their rows."""
 
-    examples: list[Example]
-    pairs: dict[int, Pair]
+    examples: Examples
+    rows: Rows
     dropped: Counter[str] = field(default_factory=Counter)
     stats: dict[str, Any] = field(default_factory=dict)
 
@@ -45,51 +83,118 @@ class Data:
         return replace(self, train=change(self.train), held_out=change(self.held_out))
 
 
-def load(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> Data:
-    """Read, split and tokenise; raises Failure(`bad_data`) when nothing is left to train."""
-    train, held_out = split(spec)
+def load(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, processes: int = 1) -> Data:
+    """Read, split and tokenise, over `processes` where nothing is kept yet.
+
+    Raises Failure(`bad_data`) when nothing is left to train.
+    """
     max_length = min(spec.method.max_length, context_length(spec.base_model_path))
     method = spec.method.model_copy(update={"max_length": max_length})
-    data = Data(part(train, tokenizer, method), part(held_out, tokenizer, method), max_length)
-    if not data.train.examples:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in data.train.dropped.items())
+    kept = spec.train_path.parent / f"tokens-{_key(spec, method)}"
+    train, held_out = (
+        _part(kept / side, rows, tokenizer, method, processes)
+        for side, rows in zip(("train", "held_out"), split(spec), strict=True)
+    )
+    if not train.examples:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in train.dropped.items())
         raise Failure(
             "bad_data",
-            f"None of {len(train)} pairs can be trained on ({reasons or 'the file is empty'}).",
+            f"None of {sum(train.dropped.values())} pairs can be trained on "
+            f"({reasons or 'the file is empty'}).",
             "Raise max_length, set overlong to truncate_prompt, or bring other pairs.",
-            "max_length" if "prompt_too_long" in data.train.dropped else "training_file",
+            "max_length" if "prompt_too_long" in train.dropped else "training_file",
         )
-    return data
+    return Data(train, held_out, max_length)
 
 
-def part(pairs: list[Pair], tokenizer: PreTrainedTokenizerBase, method: Hyperparameters) -> Part:
-    """Tokenise one side of the split."""
-    examples, dropped, stats = tokenize_pairs(pairs, tokenizer, method)
-    return Part(examples, {pair.line: pair for pair in pairs}, dropped, stats)
+def _part(
+    folder: Path,
+    rows: Rows,
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    processes: int,
+) -> Part:
+    if not folder.is_dir():
+        examples.write(folder, _tokenised(_chunks(rows), tokenizer, method, processes))
+    return Part(Examples.read(folder), rows, *examples.about(folder))
 
 
-def split(spec: RunSpec) -> tuple[list[Pair], list[Pair]]:
-    """Training and held-out pairs: those of two files, or of one by `held_out_fraction`."""
-    pairs, method = read_pairs(spec.train_path), spec.method
+def _chunks(rows: Rows) -> Iterator[list[Pair]]:
+    """Rows in lists; one at least, and be it empty, so that there are statistics of nothing."""
+    iterator = iter(rows)
+    chunk = list(islice(iterator, PAIRS_A_PART))
+    yield chunk
+    while chunk := list(islice(iterator, PAIRS_A_PART)):
+        yield chunk
+
+
+def _tokenised(
+    chunks: Iterable[list[Pair]],
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    processes: int,
+) -> Iterator[Tokenised]:
+    """The chunks in tokens, in their order; a few of them are under way at a time."""
+    if processes == 1:
+        for chunk in chunks:
+            yield tokenize_pairs(chunk, tokenizer, method)
+        return
+    fork = get_context("fork")  # the children then have the tokenizer already
+    with ProcessPoolExecutor(processes, fork, _take, (tokenizer, method)) as pool:
+        waiting: deque[Future[Tokenised]] = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(_tokenise, chunk))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+# A child's own: sending a tokenizer along with each chunk would take longer than the work.
+_mine: list[tuple[PreTrainedTokenizerBase, Hyperparameters]] = []
+
+
+def _take(tokenizer: PreTrainedTokenizerBase, method: Hyperparameters) -> None:
+    _mine[:] = [(tokenizer, method)]
+
+
+def _tokenise(chunk: list[Pair]) -> Tokenised:
+    tokenizer, method = _mine[0]
+    return tokenize_pairs(chunk, tokenizer, method)
+
+
+def _key(spec: RunSpec, method: Hyperparameters) -> str:
+    """Of all that decides which tokens a run trains on: settings, rows, and the model's own files
+    but its weights.
+    """
+    settings = method.model_dump(
+        mode="json",
+        include={"max_length", "overlong", "turns", "held_out_fraction", "max_held_out"},
+    )
+    decisive = [settings, spec.seed, isinstance(method, Preference)]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    of_model = (path for path in spec.base_model_path.iterdir() if path.suffix in TOLD_IN)
+    for path in (spec.train_path, spec.held_out_path, *sorted(of_model)):
+        digest.update(_sha256(path))
+    return digest.hexdigest()[:16]
+
+
+def _sha256(path: Path | None) -> bytes:
+    if path is None or not path.exists():  # what is missing is told when it is read
+        return b""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def split(spec: RunSpec) -> tuple[Rows, Rows]:
+    """Training and held-out rows: those of two files, or of one by `held_out_fraction`."""
+    train, method = Rows(spec.train_path), spec.method
     if spec.held_out_path is not None:
-        return pairs, read_pairs(spec.held_out_path)[: method.max_held_out]
-    prompts = [pair.prompt for pair in pairs]
+        return train, Rows(spec.held_out_path, at_most=method.max_held_out)
+    prompts = [pair.prompt for pair in train]
     held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
-    sides = ([], [])
-    for place, pair in enumerate(pairs):
-        sides[place in held_out].append(pair)
-    return sides
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """Rows in their normal form; raises Failure(`bad_data`) where the file is not that."""
-    try:
-        with path.open(encoding="utf-8") as lines:
-            return [Pair.from_json(json.loads(line)) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failure(
-            "bad_data", f"{path.name} can't be read as accepted rows: {error}", "Validate it again."
-        ) from error
+    rest = frozenset(range(len(prompts))) - held_out
+    return replace(train, places=rest), replace(train, places=frozenset(held_out))
 
 
 def context_length(model_path: Path) -> int:
@@ -115,5 +220,5 @@ def fingerprint(spec: RunSpec) -> str:
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for path in (spec.train_path, spec.held_out_path):
-        digest.update(path.read_bytes() if path else b"")
+        digest.update(_sha256(path))
     return digest.hexdigest()

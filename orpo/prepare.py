@@ -5,6 +5,7 @@ Tokenises under the spec, writes `prepared.json` beside it and prints the same. 
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from orpo.spec import RunSpec, read_spec
 from orpo.tokenize import load_tokenizer
 from orpo.verbs import answer
 
+LARGE_BYTES = 4_000_000  # below it, one process is done before others have started
+
 
 def prepare(spec: RunSpec) -> dict[str, Any]:
     """Counts, lengths in tokens and steps; raises Failure when nothing is left to train."""
-    loaded = data.load(spec, load_tokenizer(spec.base_model_path))
+    large = spec.train_path.exists() and spec.train_path.stat().st_size > LARGE_BYTES
+    processes = len(os.sched_getaffinity(0)) if large else 1
+    loaded = data.load(spec, load_tokenizer(spec.base_model_path), processes)
     steps, per_epoch = data.steps(len(loaded.train.examples), spec.method)
     return {
         "train": describe(loaded.train),
@@ -34,9 +39,7 @@ def describe(part: data.Part) -> dict[str, Any]:
     `tokens` counts a prompt once for both answers, `tokens_unshared` twice; `length` is that of a
     row's longer sequence.
     """
-    lengths = sorted(
-        len(e.prefix) + max(len(e.chosen), len(e.rejected or ())) for e in part.examples
-    )
+    lengths = sorted(part.examples.longest_E().tolist())
     return {
         "pairs": len(part.examples),
         "dropped": dict(part.dropped),

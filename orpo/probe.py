@@ -9,7 +9,7 @@ engine.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Prompt:
 
 
 def choose(
-    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, max_length: int
+    pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> list[Prompt]:
     """The first prompts that fit, each with the beginning of its chosen answer."""
     prompts = []

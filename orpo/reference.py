@@ -40,6 +40,5 @@ def _measured(
         logps_S = sum_logps(token_logps(policy, batch, method.precision), batch)
         if batch.has_rejected:
             sums_E2[work.places] = logps_S.view(-1, 2).cpu()
-    sums = parallel.sum(sums_E2).tolist()
-    pairs = zip(part.examples, sums, strict=True)
-    return replace(part, examples=[replace(example, reference=(c, r)) for example, (c, r) in pairs])
+    sums_E2 = parallel.sum(sums_E2)
+    return replace(part, examples=part.examples.with_references(sums_E2.numpy()))

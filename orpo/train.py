@@ -24,7 +24,6 @@ from orpo.checkpoint import Checkpoints, Progress, folder_of, resume
 from orpo.deterministic import make_deterministic
 from orpo.evaluate import evaluate, pair_records
 from orpo.failures import explain, refuse_nan
-from orpo.formats import Pair
 from orpo.metrics import Journal
 from orpo.optimizer import rate
 from orpo.pack import plan
@@ -99,8 +98,8 @@ class Run:
         """The prompts by which an engine shows that it serves this run, with the base's answers."""
         if self.spec.resume_from:
             return probe.read(self.spec.resume_from)
-        pairs = list((self.data.held_out if self.held_out else self.data.train).pairs.values())
-        prompts = probe.choose(pairs, self.tokenizer, self.data.max_length)
+        rows = (self.data.held_out if self.held_out else self.data.train).rows
+        prompts = probe.choose(rows, self.tokenizer, self.data.max_length)
         return probe.with_base(self.policy, prompts, self.method.precision)
 
     @property
@@ -186,8 +185,9 @@ class Run:
     def _sample(self, step: int) -> None:
         if self.group.leads or self.strategy.lockstep:
             lines = [example.line for example in self.held_out[: self.method.n_samples]]
-            pairs: list[Pair] = [self.data.held_out.pairs[line] for line in lines]
-            answers = samples(self.strategy, self.tokenizer, pairs, self.stopping)
+            pairs = {pair.line: pair for pair in self.data.held_out.rows if pair.line in lines}
+            asked = [pairs[line] for line in lines]
+            answers = samples(self.strategy, self.tokenizer, asked, self.stopping)
             for answer in answers:
                 self.journal.sample({"step": step, **answer})
 

@@ -25,6 +25,7 @@ FIXED = {
     "HF_HUB_OFFLINE": "1",
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",  # bars are for terminals; in a log each frame is a line
 }
 # The mark by which each process of a tree is found again, whoever its parent has become.
 MARK = "ODDSMITH_TREE"

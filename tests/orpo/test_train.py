@@ -208,7 +208,7 @@ def test_prompts_shared_by_two_pairs_stay_on_one_side(bench: Bench, tmp_path: Pa
     bench.train_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     train_side, held_out = data.split(read_spec(bench.spec("split", held_out_fraction=0.2)))
     sides = [{json.dumps(p.prompt) for p in side} for side in (train_side, held_out)]
-    assert len(held_out) == 6
+    assert len(list(held_out)) == 6
     assert not sides[0] & sides[1]
 
 

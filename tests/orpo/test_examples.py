@@ -1,0 +1,84 @@
+"""Tokens on disk: what is written is what is read, made once, the same over any processes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orpo import data, examples
+from orpo.examples import Examples
+from orpo.spec import read_spec
+from orpo.tokenize import load_tokenizer, tokenize_pairs
+from tests.orpo import tiny_models
+from tests.orpo.tiny_run import Bench, write_pairs
+
+
+def load(bench: Bench, processes: int = 1, **settings: Any) -> data.Data:
+    spec = read_spec(bench.spec("run", **settings))
+    return data.load(spec, load_tokenizer(spec.base_model_path), processes)
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    some = tiny_models.examples(seed=1, n=5)
+    stats = {"template": "model", "tokens": 3}
+    examples.write(tmp_path / "kept", [(some[:2], {"a": 1}, stats), (some[2:], {"a": 2}, stats)])
+    found = Examples.read(tmp_path / "kept")
+    assert list(found) == found[:] == some
+    assert found[-1] == some[-1]
+    assert examples.about(tmp_path / "kept") == ({"a": 3}, {"template": "model", "tokens": 6})
+    longest = [len(e.prefix) + max(len(e.chosen), len(e.rejected or ())) for e in some]
+    assert found.longest_E().tolist() == longest
+    sums = np.arange(10, dtype=np.float64).reshape(5, 2)
+    assert [e.reference for e in found.with_references(sums)] == [tuple(row) for row in sums]
+    with pytest.raises(IndexError):
+        found[5]
+
+
+def test_nothing_is_kept_too(bench: Bench) -> None:
+    loaded = load(bench, held_out_fraction=0)
+    assert list(loaded.held_out.examples) == []
+    assert loaded.held_out.stats["tokens"] == 0
+
+
+def test_tokens_are_made_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(bench)
+    made: list[int] = []
+
+    def count(pairs: list[Any], *rest: Any) -> Any:
+        made.append(len(pairs))
+        return tokenize_pairs(pairs, *rest)
+
+    monkeypatch.setattr(data, "tokenize_pairs", count)
+    again = load(bench, learning_rate=1e-5, strategy="ddp")
+    assert list(again.train.examples) == list(first.train.examples)
+    assert (again.train.dropped, again.train.stats) == (first.train.dropped, first.train.stats)
+    assert made == []
+    load(bench, max_length=64)
+    assert sum(made) > 0
+    made.clear()
+    write_pairs(bench.train_path, 9, seed=5)
+    assert len(load(bench).train.examples) + len(load(bench).held_out.examples) == 9
+    assert sum(made) == 9
+
+
+def test_processes_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "PAIRS_A_PART", 3)
+    one = load(bench)
+    (kept,) = bench.folder.glob("tokens-*")
+    kept.rename(bench.folder / "one")
+    two = load(bench, processes=2)
+    assert list(two.train.examples) == list(one.train.examples)
+    assert two.train.stats == one.train.stats
+
+
+def test_what_broke_off_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(data, "tokenize_pairs", stop)
+        with pytest.raises(KeyboardInterrupt):
+            load(bench)
+    assert not list(bench.folder.glob("tokens-*/*"))
+    assert load(bench).train.examples
