@@ -12,11 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 os.environ |= {"TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1"}
 
 import torch
 from datasets import Dataset  # pyright: ignore[reportMissingImports]
+from datasets.fingerprint import Hasher  # pyright: ignore[reportMissingImports]
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl.experimental.orpo import (  # pyright: ignore[reportMissingImports]
@@ -25,6 +27,10 @@ from trl.experimental.orpo import (  # pyright: ignore[reportMissingImports]
 )
 
 from bench.train.work import Work
+
+# Datasets names what it caches by a hash of pickled tables, which this Arrow refuses to pickle.
+# Nothing is cached here: any name will do.
+Hasher.hash = staticmethod(lambda _: uuid4().hex)
 
 
 class Clock(TrainerCallback):

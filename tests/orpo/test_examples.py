@@ -1,5 +1,6 @@
 """Tokens on disk: what is written is what is read, made once, the same over any processes."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def load(bench: Bench, processes: int = 1, **settings: Any) -> data.Data:
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     some = tiny_models.examples(seed=1, n=5)
     stats = {"template": "model", "tokens": 3}
-    examples.write(tmp_path / "kept", [(some[:2], {"a": 1}, stats), (some[2:], {"a": 2}, stats)])
+    parts = [(some[:2], Counter(a=1), stats), (some[2:], Counter(a=2), stats)]
+    examples.write(tmp_path / "kept", parts)
     found = Examples.read(tmp_path / "kept")
     assert list(found) == found[:] == some
     assert found[-1] == some[-1]

@@ -29,9 +29,10 @@ def ours(
     """Loss and gradients of one step, as the trainer takes it."""
     examples = [examples[at] for at in order] if order else list(examples)
     contrast = isinstance(method, Preference)
+    budget = method.token_budget or 2048
     batches = [
         collate([examples[at] for at in group], method.prefix_sharing, method.nll_tokens, contrast)
-        for group in micro_batches(examples, method.token_budget, method.prefix_sharing, contrast)
+        for group in micro_batches(examples, budget, method.prefix_sharing, contrast)
     ]
     denominators = counts(batches, method)
     model.zero_grad()

@@ -41,8 +41,8 @@ def test_the_rows_of_a_prompt_stay_on_one_side(training: File, tmp_path: Path) -
         method=method,
         seed=3,
     )
-    train, held_out = data.split(spec)
-    assert data.read_pairs(folder / "train.jsonl") == train
-    assert data.read_pairs(folder / "held_out.jsonl") == held_out
+    train, held_out = map(list, data.split(spec))
+    assert list(data.Rows(folder / "train.jsonl")) == train
+    assert list(data.Rows(folder / "held_out.jsonl")) == held_out
     assert (len(train), len(held_out)) == (51, 9)
     assert not {p.prompt[0]["content"] for p in train} & {p.prompt[0]["content"] for p in held_out}
