@@ -1,17 +1,19 @@
 """A run's rows: read from their normal form, split into training and held-out pairs, tokenised.
 
 Tokens are made once and kept beside the rows, under a hash of all that decides them: a run that is
-prepared, started and resumed tokenises once, and memory stays flat. Knows the spec and the
-tokenizer; knows no model weights and no steps.
+prepared, started and resumed tokenises once, and holds none of its tokens in memory. Knows the spec
+and the tokenizer; knows no model weights and no steps.
 """
 
 import hashlib
 import json
 import math
+import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from orpo import examples
+from orpo import examples, watchdog
 from orpo.examples import Examples, Tokenised
 from orpo.failures import Failure
 from orpo.formats import Pair
@@ -29,6 +31,8 @@ from orpo.spec import RunSpec
 from orpo.split import hold_out
 from orpo.tokenize import tokenize_pairs
 
+# Raised when other tokens come of the same rows, or they are written otherwise.
+FORMAT = 1
 PAIRS_A_PART = 1024
 # How the files end that say how a model reads text.
 TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
@@ -114,7 +118,8 @@ def _part(
     method: Hyperparameters,
     processes: int,
 ) -> Part:
-    if not folder.is_dir():
+    if not examples.is_whole(folder):
+        shutil.rmtree(folder, ignore_errors=True)
         examples.write(folder, _tokenised(_chunks(rows), tokenizer, method, processes))
     return Part(Examples.read(folder), rows, *examples.about(folder))
 
@@ -155,6 +160,7 @@ _mine: list[tuple[PreTrainedTokenizerBase, Hyperparameters]] = []
 
 
 def _take(tokenizer: PreTrainedTokenizerBase, method: Hyperparameters) -> None:
+    watchdog.die_with_parent()
     _mine[:] = [(tokenizer, method)]
 
 
@@ -164,14 +170,15 @@ def _tokenise(chunk: list[Pair]) -> Tokenised:
 
 
 def _key(spec: RunSpec, method: Hyperparameters) -> str:
-    """Of all that decides which tokens a run trains on: settings, rows, and the model's own files
-    but its weights.
+    """Of all that decides which tokens a run trains on: settings, rows, the model's own files but
+    its weights, and the code.
     """
     settings = method.model_dump(
         mode="json",
         include={"max_length", "overlong", "turns", "held_out_fraction", "max_held_out"},
     )
-    decisive = [settings, spec.seed, isinstance(method, Preference)]
+    code = [FORMAT, *(version(name) for name in ("transformers", "tokenizers"))]
+    decisive = [settings, spec.seed, isinstance(method, Preference), code]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     of_model = (path for path in spec.base_model_path.iterdir() if path.suffix in TOLD_IN)
     for path in (spec.train_path, spec.held_out_path, *sorted(of_model)):

@@ -9,6 +9,7 @@ Shapes: E examples, N tokens of all of them.
 import json
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -93,17 +94,29 @@ def write(folder: Path, parts: Iterable[Tokenised]) -> None:
 
     Ranks that do so at the same time write the same, and the first to end is kept.
     """
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         about = _write(temporary, parts)
         (temporary / ABOUT).write_text(json.dumps(about))
+        for path in temporary.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.rename(folder)
     except OSError:
         if not folder.is_dir():  # else another rank was first
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `write` has ended there and all it wrote is there."""
+    try:
+        sizes = json.loads((folder / ABOUT).read_text())["size_bytes"]
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def about(folder: Path) -> tuple[Counter[str], dict[str, Any]]:
@@ -129,7 +142,8 @@ def _write(folder: Path, parts: Iterable[Tokenised]) -> dict[str, Any]:
                 masks.write(np.array([*_masks(example)], "?").tobytes())
                 rows.write(np.array([_row(example, start)], ROW).tobytes())
                 start += example.n_tokens
-    return {"dropped": dropped, "stats": stats}
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    return {"dropped": dropped, "stats": stats, "size_bytes": sizes}
 
 
 def _tokens(example: Example) -> Iterator[int]:

@@ -67,7 +67,10 @@ class Ranks(Single):
     """Processes that torchrun started, over gloo (CPU) or NCCL."""
 
     def __init__(self, strategy: Strategy, processes: int) -> None:
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        backend = "gloo"
+        if torch.cuda.is_available():
+            backend = "cpu:gloo,cuda:nccl"
+            torch.cuda.set_device(self.device)
         if "WORLD_SIZE" in os.environ:
             dist.init_process_group(backend, timeout=TIMEOUT)
         else:

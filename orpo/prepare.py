@@ -6,6 +6,7 @@ Tokenises under the spec, writes `prepared.json` beside it and prints the same. 
 import json
 import math
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ LARGE_BYTES = 4_000_000  # below it, one process is done before others have star
 
 def prepare(spec: RunSpec) -> dict[str, Any]:
     """Counts, lengths in tokens and steps; raises Failure when nothing is left to train."""
+    for left_over in spec.train_path.parent.glob("tokens-*/*.tmp"):  # of one that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     large = spec.train_path.exists() and spec.train_path.stat().st_size > LARGE_BYTES
     processes = len(os.sched_getaffinity(0)) if large else 1
     loaded = data.load(spec, load_tokenizer(spec.base_model_path), processes)

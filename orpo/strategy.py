@@ -96,7 +96,8 @@ class Replicated:
             for name, parameter in self.masters.by_name.items():
                 parameter.copy_(_like(tensors[f"weight/{name}"], parameter))
                 self.optimizer.state[parameter] = {
-                    "step": tensors[f"step/{name}"].clone(),
+                    # A fused AdamW reads it where the weights are.
+                    "step": tensors[f"step/{name}"].to(parameter.device, copy=True),
                     **{m: _like(tensors[f"{m}/{name}"], parameter) for m in MOMENTS[:2]},
                 }
         self.masters.publish()
@@ -161,7 +162,8 @@ class Root(torch.nn.Module):
 
 
 def _whole(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    """On the CPU where it was cut up: a device need not have room for all of them."""
+    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
 
 
 def _like(tensor: Tensor, parameter: Tensor) -> Tensor:

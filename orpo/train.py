@@ -79,7 +79,7 @@ class Run:
         if spec.method.needs_reference:
             self.data = reference.measure(self.policy, self.data, spec.method, group, stopping)
         self.weights = speed.Weights.of(self.policy)
-        prompts = self._probe()
+        prompts = [] if spec.resume_from else self._probe()
         self.strategy = adopt(self.policy, spec, group)
         n_examples = len(self.data.train.examples)
         self.steps, self.steps_per_epoch = data.steps(n_examples, spec.method)
@@ -89,6 +89,7 @@ class Run:
         self.progress = Progress()
         if spec.resume_from:
             self.progress = resume(spec.resume_from, fingerprint, self.strategy)
+            prompts = probe.read(spec.resume_from)  # which `resume` has verified
         self.saved_at, self.saved = self.progress.step, spec.resume_from
         self.latest: dict[str, Any] = {}
         self.clock = speed.Clock()
@@ -96,8 +97,6 @@ class Run:
 
     def _probe(self) -> list[probe.Prompt]:
         """The prompts by which an engine shows that it serves this run, with the base's answers."""
-        if self.spec.resume_from:
-            return probe.read(self.spec.resume_from)
         rows = (self.data.held_out if self.held_out else self.data.train).rows
         prompts = probe.choose(rows, self.tokenizer, self.data.max_length)
         return probe.with_base(self.policy, prompts, self.method.precision)

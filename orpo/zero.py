@@ -28,12 +28,16 @@ class Zero(Sharded):
     def _take_over(self) -> None:
         if self.group.device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
+        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks, also where no torchrun is needed
         deepspeed = _deepspeed()
         stage = STAGES[self.method.strategy]
         self.by_name = trainable(self.policy)
         optimizer = torch.optim.AdamW(
             parameter_groups(self.by_name.values(), self.method), lr=peak_rate(self.method)
         )
+        exact = {
+            name: weight.detach().to("cpu", copy=True) for name, weight in self.by_name.items()
+        }
         root = Root(self.policy)
         # The head reads its weight past its own forward, and after the embeddings let it go.
         deepspeed.zero.register_external_parameter(root, head(causal_lm(self.policy)).weight)
@@ -44,6 +48,9 @@ class Zero(Sharded):
             raise WrongWorld(f"ZeRO stage {stage} was asked for and is not what runs.")
         self.optimizer = self.engine.optimizer
         self._make_states(stage)
+        # DeepSpeed has made its masters from weights that it had rounded to the compute precision.
+        for name, weight in exact.items():
+            self._set(self.by_name[name], weight, None)
 
     def _config(self, stage: int) -> dict[str, Any]:
         return {
@@ -55,6 +62,7 @@ class Zero(Sharded):
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
             "communication_data_type": "fp32",
+            "data_types": {"grad_accum_dtype": "fp32"},
         }
 
     def __call__(self, compute: Any, *args: Any, **kwargs: Any) -> Any:
@@ -81,7 +89,7 @@ class Zero(Sharded):
             for moment in MOMENTS[:2]:
                 wholes[moment] = safe_get_full_optimizer_state(parameter, moment)
             if self.group.leads:
-                found |= {f"{kind}/{name}": whole.clone() for kind, whole in wholes.items()}
+                found |= {f"{kind}/{name}": w.to("cpu", copy=True) for kind, w in wholes.items()}
                 found[f"step/{name}"] = torch.tensor(float(self._steps()))
         return found
 

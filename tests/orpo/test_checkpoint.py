@@ -38,7 +38,7 @@ def test_a_committed_checkpoint_verifies(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["adapter/adapter_model.safetensors", "state/training.safetensors"]
+    "name", ["adapter/adapter_model.safetensors", "state/training.safetensors", "probe.json"]
 )
 def test_one_flipped_bit_is_found(saved: Path, name: str, bench: Bench) -> None:
     content = bytearray((saved / name).read_bytes())

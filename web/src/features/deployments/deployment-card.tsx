@@ -68,7 +68,7 @@ function Facts({ deployment: { status, created_at, ready_at, engine } }: Props) 
   return (
     <>
       <span title={moment(ready_at)}>
-        since {ago(ready_at)}, after {duration(ready_at - created_at)}
+        ready {ago(ready_at)}, {duration(ready_at - created_at)} after it was asked for
       </span>
       {engine && (
         <span>

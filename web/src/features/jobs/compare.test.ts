@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Job } from "@/features/jobs/api";
-import { differences, finals, lookOf } from "@/features/jobs/compare";
+import { type Compared, differences, finals, lookOf, sameHeldOut } from "@/features/jobs/compare";
 
 const job = (id: string, hyperparameters: Record<string, unknown>) =>
   ({
@@ -33,6 +33,37 @@ test("the best run is marked, the lowest for a loss, none where two are equal", 
   ]);
   expect(rows.find((row) => row.name === "Accuracy")?.best).toBeUndefined();
   expect(rows.find((row) => row.name === "NLL")?.best).toBe(1);
+});
+
+test("no run is the best where others were measured, or where intervals overlap", () => {
+  const end = (accuracy: number, low: number, high: number) => ({
+    "held_out:accuracy": [{ x: 9, y: accuracy, low: accuracy, high: accuracy }],
+    "held_out:accuracy/low": [{ x: 9, y: low, low, high: low }],
+    "held_out:accuracy/high": [{ x: 9, y: high, low: high, high }],
+  });
+  const best = (runs: Compared[]) => finals(runs).find((row) => row.name === "Accuracy")?.best;
+  const [far, near] = [end(0.5, 0.4, 0.6), end(0.9, 0.55, 0.95)];
+  const clear = end(0.9, 0.8, 0.95);
+  expect(
+    best([
+      { job: job("a", {}), series: far },
+      { job: job("b", {}), series: clear },
+    ]),
+  ).toBe(1);
+  expect(
+    best([
+      { job: job("a", {}), series: far },
+      { job: job("b", {}), series: near },
+    ]),
+  ).toBeUndefined();
+  const other = { ...job("b", {}), validation_file: "v" } as Job;
+  expect(sameHeldOut([job("a", {}), other])).toBe(false);
+  expect(
+    best([
+      { job: job("a", {}), series: far },
+      { job: other, series: clear },
+    ]),
+  ).toBeUndefined();
 });
 
 test("ten runs have ten looks", () => {

@@ -117,8 +117,25 @@ export function differences(jobs: readonly Job[]): Row[] {
     .filter(({ values }) => new Set(values).size > 1);
 }
 
-/** Where each run ended. Accuracy, log odds ratio and NLL are those of held-out pairs. */
+/** Whether all runs were measured on the same held-out pairs: else no one is the best. */
+export function sameHeldOut(jobs: readonly Job[]): boolean {
+  const asked = jobs.map((job) => {
+    const { max_held_out, held_out_fraction } = job.hyperparameters;
+    return job.validation_file
+      ? [job.validation_file, max_held_out]
+      : [job.training_file, job.seed, held_out_fraction, max_held_out];
+  });
+  return new Set(asked.map((each) => JSON.stringify(each))).size <= 1;
+}
+
+/**
+ * Where each run ended. Accuracy, log odds ratio and NLL are those of held-out pairs; the best is
+ * marked where the same pairs were measured, and of accuracies only one whose interval is apart.
+ */
 export function finals(runs: readonly Compared[]): Row[] {
+  const comparable = sameHeldOut(runs.map(({ job }) => job));
+  const best = (values: readonly (number | null)[], sign = 1) =>
+    comparable ? bestOf(values, sign) : undefined;
   const last = (key: string) => runs.map(({ series }) => series[key]?.at(-1)?.y ?? null);
   const [low, high] = [last("held_out:accuracy/low"), last("held_out:accuracy/high")];
   const accuracy = last("held_out:accuracy");
@@ -131,10 +148,10 @@ export function finals(runs: readonly Compared[]): Row[] {
       values: accuracy.map((value, i) =>
         value === null ? "–" : `${percent(value)} (${percent(low[i])} to ${percent(high[i])})`,
       ),
-      best: bestOf(accuracy),
+      best: apart(best(accuracy), low, high),
     },
-    { name: "Log odds ratio", values: margin.map((value) => signed(value)), best: bestOf(margin) },
-    { name: "NLL", values: nll.map((value) => number(value, 3)), best: bestOf(nll, -1) },
+    { name: "Log odds ratio", values: margin.map((value) => signed(value)), best: best(margin) },
+    { name: "NLL", values: nll.map((value) => number(value, 3)), best: best(nll, -1) },
     {
       name: "Time",
       values: runs.map(({ job }) =>
@@ -142,6 +159,17 @@ export function finals(runs: readonly Compared[]): Row[] {
       ),
     },
   ];
+}
+
+/** The place given, where its interval lies above all others. */
+function apart(
+  place: number | undefined,
+  low: readonly (number | null)[],
+  high: readonly (number | null)[],
+): number | undefined {
+  if (place === undefined) return undefined;
+  const others = high.filter((_, i) => i !== place).map((value) => value ?? 0);
+  return (low[place] ?? 0) > Math.max(...others) ? place : undefined;
 }
 
 /** The place of the one best value; none where two share it. */

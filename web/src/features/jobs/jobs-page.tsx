@@ -75,6 +75,7 @@ export function JobsPage() {
             <p className="text-sm text-muted" role="status">
               {q ? `${shown.length} of ${jobs.length}` : jobs.length}{" "}
               {jobs.length === 1 ? "run" : "runs"}
+              {jobs.length > 1 && selected.length === 0 && "; tick two or more to compare"}
             </p>
             {selected.length > 0 && (
               <div className="ml-auto flex items-center gap-2">

@@ -3,7 +3,7 @@ import { X } from "lucide-react";
 import { Swatch } from "@/components/chart/readout";
 import { Button } from "@/components/ui/button";
 import type { Job } from "@/features/jobs/api";
-import { lookOf, type Row } from "@/features/jobs/compare";
+import { lookOf, type Row, sameHeldOut } from "@/features/jobs/compare";
 import { namesOf } from "@/features/jobs/job";
 import { cx } from "@/lib/cx";
 
@@ -57,6 +57,11 @@ export function CompareTable(props: {
         <Rows title="On held-out pairs, at the end" rows={props.finals} span={jobs.length + 1} />
         <Rows title="Settings that differ" rows={props.differing} span={jobs.length + 1} isMono />
       </table>
+      {!sameHeldOut(jobs) && (
+        <p className="px-3 py-2 text-sm text-muted">
+          These runs were measured on different held-out pairs, so none is marked as the best.
+        </p>
+      )}
       {props.differing.length === 0 && jobs.length > 1 && (
         <p className="border-t border-line p-3 text-muted">All settings are alike.</p>
       )}

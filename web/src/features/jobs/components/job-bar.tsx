@@ -1,4 +1,5 @@
 import { Link } from "@tanstack/react-router";
+import { useEffect, useRef } from "react";
 import { State } from "@/components/ui/state";
 import { hasEnded, type Job } from "@/features/jobs/api";
 import { Progress } from "@/features/jobs/components/progress";
@@ -11,6 +12,13 @@ const TABS = ["curves", "pairs", "samples", "checkpoints", "events", "config"];
 /** What stays in sight: the state, how far, what can be done about it, and the tabs. */
 export function JobBar({ job, tab }: { job: Job; tab: string }) {
   const at = advance(job);
+  const nav = useRef<HTMLElement>(null);
+  // On a phone the last tabs lie beyond the edge.
+  useEffect(() => {
+    const shown = nav.current?.querySelector<HTMLElement>(`[data-tab="${tab}"]`);
+    if (nav.current && shown)
+      nav.current.scrollLeft = shown.offsetLeft - nav.current.offsetLeft - 48;
+  }, [tab]);
   return (
     <div className="sticky top-0 z-[5] -mx-4 -mt-2 border-b border-line bg-bg px-4 pt-1 md:-mx-6 md:px-6">
       <div className="flex min-h-9 flex-wrap items-center gap-x-4 gap-y-2">
@@ -29,10 +37,11 @@ export function JobBar({ job, tab }: { job: Job; tab: string }) {
           <Steering job={job} />
         </div>
       </div>
-      <nav aria-label="Parts of this run" className="-mb-px flex gap-4 overflow-x-auto">
+      <nav ref={nav} aria-label="Parts of this run" className="-mb-px flex gap-4 overflow-x-auto">
         {TABS.map((name) => (
           <Link
             key={name}
+            data-tab={name}
             to="/jobs/$jobId"
             params={{ jobId: job.id }}
             search={(before) => ({ ...before, tab: name })}

@@ -40,9 +40,10 @@ export function PairsScatter({ pairs, all, opened, open }: Props) {
   return (
     <figure className="min-w-0 rounded-lg border border-line bg-surface p-4 xl:sticky xl:top-24">
       <figcaption>
-        <h3 className="font-semibold">Margin before and after</h3>
+        <h3 className="font-semibold">Log odds ratio before and after</h3>
         <p className="text-sm text-muted">
-          Each mark is a held-out pair. Below the diagonal it got worse (▼).
+          Each mark is a held-out pair. Below the diagonal it got worse
+          {pairs.some(gotWorse) ? " (▼)." : "."}
         </p>
       </figcaption>
       <div
@@ -86,7 +87,7 @@ export function PairsScatter({ pairs, all, opened, open }: Props) {
             </span>
           </>
         ) : (
-          <span className="text-muted">Point at a mark, or use the arrow keys and Enter.</span>
+          <span className="text-muted">Choose a mark to see its pair.</span>
         )}
       </p>
     </figure>

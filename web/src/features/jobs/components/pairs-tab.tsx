@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Empty, Loading } from "@/components/page";
+import { inputClass } from "@/components/ui/field";
 import { hasEnded, type Job } from "@/features/jobs/api";
 import { PairDetail } from "@/features/jobs/components/pair-detail";
 import { PairsScatter } from "@/features/jobs/components/pairs-scatter";
@@ -14,9 +15,9 @@ export function PairsTab({ job }: { job: Job }) {
   const search = useSearch({ from: "/shell/jobs/$jobId" });
   const navigate = useNavigate({ from: "/jobs/$jobId" });
   const { data, error, isPending, refetch } = useQuery(pairsQuery(job.id));
-  const [worseOnly, setWorseOnly] = useState(false);
+  const [kept, setKept] = useState<Filter>("all");
   const pairs = useMemo(() => judge(data ?? []), [data]);
-  const shown = useMemo(() => (worseOnly ? pairs.filter(gotWorse) : pairs), [pairs, worseOnly]);
+  const shown = useMemo(() => pairs.filter(FILTERS[kept].keeps), [pairs, kept]);
   const opened = pairs.find((pair) => String(pair.line) === search.line);
   const open = useCallback(
     (pair: Judged | null) =>
@@ -30,7 +31,6 @@ export function PairsTab({ job }: { job: Job }) {
   if (error) return <ErrorPanel error={error} retry={refetch} />;
   if (isPending) return <Loading what="Loading the held-out pairs" />;
   if (pairs.length === 0) return <Empty>{nothing(job, data.length)}</Empty>;
-  const worse = pairs.filter(gotWorse).length;
   return (
     <div className="grid min-w-0 grid-cols-1 items-start gap-4 xl:grid-cols-[minmax(0,26rem)_minmax(0,1fr)]">
       <PairsScatter pairs={shown} all={pairs} opened={opened ?? null} open={open} />
@@ -45,14 +45,18 @@ export function PairsTab({ job }: { job: Job }) {
               {pairs.length} held-out pairs, steps {pairs[0]?.before.step} and{" "}
               {pairs[0]?.after.step}
             </p>
-            <label className="flex min-h-7 items-center gap-2">
-              <input
-                type="checkbox"
-                checked={worseOnly}
-                onChange={(event) => setWorseOnly(event.target.checked)}
-              />
-              Got worse only ({worse})
-            </label>
+            <select
+              aria-label="Which pairs"
+              value={kept}
+              onChange={(event) => setKept(event.target.value as Filter)}
+              className={inputClass}
+            >
+              {Object.entries(FILTERS).map(([name, { label, keeps }]) => (
+                <option key={name} value={name}>
+                  {label} ({pairs.filter(keeps).length})
+                </option>
+              ))}
+            </select>
           </div>
           <PairsTable pairs={shown} opened={opened ?? null} open={open} />
         </section>
@@ -60,6 +64,13 @@ export function PairsTab({ job }: { job: Job }) {
     </div>
   );
 }
+
+type Filter = "all" | "worse" | "rejected";
+const FILTERS: Record<Filter, { label: string; keeps: (pair: Judged) => boolean }> = {
+  all: { label: "All pairs", keeps: () => true },
+  worse: { label: "Got worse", keeps: gotWorse },
+  rejected: { label: "Still prefer the rejected answer", keeps: ({ is }) => is <= 0 },
+};
 
 function nothing(job: Job, measured: number): string {
   if (measured > 0 && !hasEnded(job))

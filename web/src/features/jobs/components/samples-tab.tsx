@@ -47,7 +47,8 @@ export function SamplesTab({ job }: { job: Job }) {
           className="min-h-6 min-w-40 flex-1 accent-[var(--accent)]"
         />
         <span className="text-sm text-muted">
-          {at + 1} of {steps.length}, keys [ and ]
+          {at + 1} of {steps.length}
+          <span className="hidden md:inline">; press [ or ] to step</span>
         </span>
       </label>
       {data.samples.map((sample) => (
