@@ -14,11 +14,13 @@ from api.routes import (
     chat,
     comparisons,
     deployments,
+    estimates,
     files,
     health,
     jobs,
     methods,
     session,
+    workers,
 )
 from api.schemas.errors import ErrorBody
 from services import logs
@@ -27,7 +29,8 @@ DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, mod
 out, served beside their base. Where OpenAI has a path and an object, these are the same."""
 
 NOUNS = (
-    files, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session, health,
+    files, estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,
+    workers, health,
 )  # fmt: skip
 
 

@@ -134,11 +134,15 @@ def _fetch(client: Client, model_id: str, file: BinaryIO, merged: bool, quiet: b
 def deploy(
     model_id: ModelId,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it answers.")] = False,
+    yields: Annotated[
+        bool | None,
+        typer.Option("--yield/--keep", help="Make room for jobs and come back after, or not."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Serve a model. Its base and its siblings share one engine."""
     client = connect()
-    deployment = client.post("/v1/deployments", {"model": model_id})
+    deployment = client.post("/v1/deployments", {"model": model_id, "yields": yields})
     if wait:
         deployment = ready(client, deployment["id"])
     if as_json:

@@ -9,13 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from cli import output, watch
-from cli.client import connect, segment
+from cli.client import Client, connect, segment, wait_until
 from cli.files import file_id_of
 from cli.output import CommandError, ExitCode, Json
+from cli.progress import bar
 
 app = output.noun("Create, steer and watch fine-tuning jobs.")
 
 JobId = Annotated[str, typer.Argument(help="The job's id, ftjob-…", metavar="ID")]
+
+ESTIMATES = "/v1/fine_tuning/jobs/estimate"
+TIMES = ("load", "train", "evaluate")
+MEMORY = ("runtime", "weights", "gradients", "optimizer", "activations", "head")
 
 # How `watch` ends, by the job's last status.
 ENDS = {
@@ -25,39 +30,88 @@ ENDS = {
 }
 
 
+Model = Annotated[str, typer.Option(help="Base model; see: oddsmith models list")]
+Pairs = Annotated[str, typer.Option(help="Training pairs: a file's id, or a path to upload.")]
+HeldOut = Annotated[
+    str | None, typer.Option(help="Held-out pairs: an id or a path. By default a tenth.")
+]
+Kind = Annotated[str, typer.Option(help="orpo, supervised, dpo, simpo or probability_ratio.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A hyperparameter, as lambda=0.2; repeat for several."),
+]
+
+
 @output.command(app, "create")
 def create(
-    model: Annotated[str, typer.Option(help="Base model; see: oddsmith models list")],
-    file: Annotated[str, typer.Option(help="Training pairs: a file's id, or a path to upload.")],
-    held_out: Annotated[
-        str | None, typer.Option(help="Held-out pairs: an id or a path. By default a tenth.")
-    ] = None,
-    method: Annotated[str, typer.Option(help="orpo or supervised.")] = "orpo",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A hyperparameter, as lambda=0.2; repeat for several."),
-    ] = None,
+    *,
+    model: Model,
+    file: Pairs,
+    held_out: HeldOut = None,
+    method: Kind = "orpo",
+    settings: Settings = None,
     suffix: Annotated[str | None, typer.Option(help="Becomes part of the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
     as_json: Json = False,
 ) -> None:
     """Create a job. A path is uploaded first."""
-    hyperparameters = dict(map(hyperparameter, settings or []))
     client = connect()
-    body = {
-        "model": model,
-        "training_file": file_id_of(client, file, as_json),
-        "validation_file": held_out and file_id_of(client, held_out, as_json),
-        "method": {"type": method, method: {"hyperparameters": hyperparameters}},
-        "suffix": suffix,
-        "seed": seed,
-    }
-    job = client.post("/v1/fine_tuning/jobs", body)
+    body = _request(client, model, file, held_out, method, settings, as_json)
+    job = client.post("/v1/fine_tuning/jobs", {**body, "suffix": suffix, "seed": seed})
     if as_json:
         output.emit(job)
     else:
         output.say(f"{job['id']}  {job['status']}")
         output.say(f"Follow it: oddsmith jobs watch {job['id']}")
+
+
+@output.command(app, "estimate")
+def estimate(
+    *,
+    model: Model,
+    file: Pairs,
+    held_out: HeldOut = None,
+    method: Kind = "orpo",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a job would take: time, memory, tokens. Creates none."""
+    client = connect()
+    body = _request(client, model, file, held_out, method, settings, as_json)
+    found = client.post(ESTIMATES, body)
+    path = f"{ESTIMATES}/{segment(found['id'])}"
+    try:
+        with bar("Measuring three steps", quiet=as_json):
+            found = wait_until(client, path, lambda e: e["status"] in ENDS)
+    except KeyboardInterrupt:
+        client.post(f"{path}/cancel")
+        raise
+    if found["status"] != "succeeded":
+        why = (found["error"] or {}).get("message", "")
+        raise CommandError(f"The estimate {found['status']}. {why}".rstrip(), error=found["error"])
+    if as_json:
+        output.emit(found)
+    else:
+        output.details(_estimated(found["estimate"]))
+
+
+def _estimated(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    """An estimate in lines: each sum above its parts."""
+    time, memory, device = found["time"], found["memory"], found["device"]
+    held_out = f", {found['held_out_pairs']:,} held out" if found["held_out_pairs"] else ""
+    processes = f", in each of {found['processes']} processes" if found["processes"] > 1 else ""
+    return [
+        ("device", f"{device['name']}, {output.size(device['memory_bytes'])}"),
+        ("pairs", f"{found['pairs']:,}{held_out}"),
+        ("steps", f"{found['steps']:,}"),
+        ("tokens", f"{found['tokens']:,} at {found['tokens_per_s']:,.0f} a second"),
+        ("token budget", f"{found['token_budget']:,} in a forward pass"),
+        ("trained", f"{found['trainable_parameters']:,} of {found['parameters']:,} weights"),
+        ("time", output.duration(time["total_s"])),
+        *((f"  {part}", output.duration(time[f"{part}_s"])) for part in TIMES),
+        ("memory", f"{output.size(memory['peak_bytes'])} at its peak{processes}"),
+        *((f"  {part}", output.size(memory[f"{part}_bytes"])) for part in MEMORY),
+    ]
 
 
 @output.command(app, "list")
@@ -103,6 +157,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("error", (job.get("error") or {}).get("message")),
             ("hint", (job.get("error") or {}).get("hint")),
             ("progress", _progress(job) or None),
+            ("queue", _place(job)),
             ("model", job["model"]),
             ("result", job.get("fine_tuned_model")),
             ("training file", job["training_file"]),
@@ -178,6 +233,24 @@ def resume(job_id: JobId, as_json: Json = False) -> None:
     _steer(job_id, "resume", as_json)
 
 
+def _request(
+    client: Client,
+    model: str,
+    file: str,
+    held_out: str | None,
+    method: str,
+    settings: list[str] | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    hyperparameters = dict(map(hyperparameter, settings or []))
+    return {
+        "model": model,
+        "training_file": file_id_of(client, file, quiet),
+        "validation_file": held_out and file_id_of(client, held_out, quiet),
+        "method": {"type": method, method: {"hyperparameters": hyperparameters}},
+    }
+
+
 def _steer(job_id: str, verb: str, as_json: bool) -> None:
     job = connect().post(f"{_path(job_id)}/{verb}")
     output.emit_or_say(job, as_json, f"{job['id']}  {job['status']}  ({verb} asked for)")
@@ -190,6 +263,14 @@ def _path(job_id: str) -> str:
 def _progress(job: dict[str, Any]) -> str:
     progress = job.get("progress") or {}
     return f"{progress['step']}/{progress['steps']}" if progress.get("steps") else ""
+
+
+def _place(job: dict[str, Any]) -> str | None:
+    place = job.get("queue")
+    if not place:
+        return None
+    starts = f", starts about {output.when(place['starts_at'])}" if place["starts_at"] else ""
+    return f"number {place['position']}{starts}"
 
 
 def hyperparameter(setting: str) -> tuple[str, Any]:

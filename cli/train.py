@@ -61,12 +61,28 @@ def train(
         seed=seed,
         resume_from=last_checkpoint(earlier),
     )
-    run_dir = out.absolute() / f"g{spec.generation}"
-    write_spec(spec, run_dir)
-    training = launch(run_dir, spec.method.processes)
-    training.follow(quiet=as_json)
+    training = follow(spec, out.absolute(), quiet=as_json)
+    while smaller := training.smaller_budget:
+        output.complain(f"Out of memory; again with {smaller:,} tokens in a forward pass.")
+        earlier.append(training.run_dir)
+        update = {
+            "generation": spec.generation + 1,
+            "method": spec.method.model_copy(update={"token_budget": smaller}),
+            "resume_from": last_checkpoint(earlier),
+        }
+        spec = spec.model_copy(update=update)
+        training = follow(spec, out.absolute(), quiet=as_json)
     result = summary(training)
     output.emit_or_say(result, as_json, sentence(result))
+
+
+def follow(spec: RunSpec, out: Path, quiet: bool) -> Training:
+    """Launch a run in its generation's folder and return when it has ended."""
+    run_dir = out / f"g{spec.generation}"
+    write_spec(spec, run_dir)
+    training = launch(run_dir, spec.method.processes)
+    training.follow(quiet)
+    return training
 
 
 def read_settings(kind: str, settings: list[str]) -> Method:

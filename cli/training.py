@@ -25,7 +25,7 @@ from rich.progress import (
 )
 
 from services.settings import get_settings
-from services.verbs import VerbError, environment, run_verb
+from services.verbs import VerbError, environment, run_verb, smaller_budget
 
 POLL_S = 0.2
 ENDS = ("finished", "stopped", "error")
@@ -59,7 +59,7 @@ class Training:
     end: dict[str, Any] | None = None
     first: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
-    steps: int | None = None
+    started: dict[str, Any] = field(default_factory=dict)
     interrupts: int = 0
 
     def __post_init__(self) -> None:
@@ -70,6 +70,12 @@ class Training:
     def log(self) -> Path:
         """What the process prints."""
         return self.run_dir / "train.log"
+
+    @property
+    def smaller_budget(self) -> int | None:
+        """Tokens in a forward pass with which to try again, where it ran out of memory."""
+        code = ((self.end or {}).get("data") or {}).get("code")
+        return smaller_budget(self.started) if code == "out_of_memory" else None
 
     def follow(self, quiet: bool = False) -> None:
         """Show progress on stderr until the process has ended."""
@@ -93,8 +99,10 @@ class Training:
             if event["type"] in ENDS:
                 self.end = event
             elif event["type"] in ("started", "resumed"):
-                self.steps = event["data"]["steps"]
-                progress.update(task, total=self.steps, completed=event["data"]["first_step"] - 1)
+                self.started = event["data"]
+                progress.update(
+                    task, total=self.started["steps"], completed=event["data"]["first_step"] - 1
+                )
             if event["type"] not in (
                 "started",
                 "error",

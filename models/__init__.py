@@ -14,6 +14,7 @@ from models.jobs import Job, JobEvent
 from models.metrics import Metric, MetricBucket, PairScore, Sample
 from models.outbox import IdempotencyKey, OutboxMessage
 from models.sign_ins import SignIn
+from models.workers import Worker
 
 __all__ = [
     "ApiKey",
@@ -34,4 +35,5 @@ __all__ = [
     "PairScore",
     "Sample",
     "SignIn",
+    "Worker",
 ]

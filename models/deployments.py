@@ -38,6 +38,8 @@ class Deployment(Owned, Base):
     checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoints.id"))
     desired: Mapped[str] = mapped_column(default="run")
     status: Mapped[str] = mapped_column(default=DeploymentStatus.PENDING)
+    # Gives its device to jobs while one is held, and comes back after.
+    yields: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     error: Mapped[dict[str, Any] | None]
     # The parity certificate: token ids equal, largest log-prob difference, weights' sha256.
     parity: Mapped[dict[str, Any] | None]

@@ -32,6 +32,17 @@ class DesiredState(StrEnum):
     CANCEL = "cancel"
 
 
+# States in which a worker has the job.
+HELD = frozenset({JobState.CLAIMED, JobState.RUNNING, JobState.FINALIZING})
+
+
+class Purpose(StrEnum):
+    """What a job is for: a model, or the knowledge of what training it would take."""
+
+    TRAIN = "train"
+    ESTIMATE = "estimate"
+
+
 class Job(Owned, Base):
     __tablename__ = "jobs"
     __table_args__ = (
@@ -59,6 +70,7 @@ class Job(Owned, Base):
     # `metadata` is taken by SQLAlchemy's declarative classes.
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     request_sha256: Mapped[str] = mapped_column(index=True)
+    purpose: Mapped[str] = mapped_column(default=Purpose.TRAIN, server_default=Purpose.TRAIN)
 
     state: Mapped[str] = mapped_column(default=JobState.VALIDATING_FILES, index=True)
     desired_state: Mapped[str] = mapped_column(default=DesiredState.RUN)
@@ -67,6 +79,9 @@ class Job(Owned, Base):
     generation: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    # [{"worker", "host", "devices"}]: the node that leads and those that joined it; each has its
+    # devices for as long as the job is held.
+    placement: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
     # Claims that were lost (not made): what the cap on retries counts.
     attempts: Mapped[int] = mapped_column(default=0)
     available_at: Mapped[datetime | None]
@@ -74,13 +89,16 @@ class Job(Owned, Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     error: Mapped[dict[str, Any] | None]
-    # {"pairs", "dropped", "tokens", "steps", ...}: what validation found, before any device.
+    # {"pairs", "dropped", "tokens", "steps", ...}: what validation found, before any device; and
+    # {"token_budget"} where the spec's was too large for the device.
     prepared: Mapped[dict[str, Any] | None]
     # An object of step, steps, epoch, trained_tokens and eta_s.
     progress: Mapped[dict[str, Any] | None]
     trained_tokens: Mapped[int | None]
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
     result_files: Mapped[list[str]] = mapped_column(default=list)
+    # What an estimate has measured: the data of the core's event `estimated`.
+    estimate: Mapped[dict[str, Any] | None]
 
 
 class JobEvent(Created, Base):

@@ -73,6 +73,12 @@ class Part:
     dropped: Counter[str] = field(default_factory=Counter)
     stats: dict[str, Any] = field(default_factory=dict)
 
+    def first(self, n: int) -> list[Pair]:
+        """The rows of its first `n` examples."""
+        lines = [example.line for example in self.examples[:n]]
+        pairs = {pair.line: pair for pair in self.rows if pair.line in lines}
+        return [pairs[line] for line in lines]
+
 
 @dataclass(frozen=True)
 class Data:
@@ -222,7 +228,8 @@ def fingerprint(spec: RunSpec) -> str:
     A checkpoint goes on only under the fingerprint that it was made with.
     """
     speed = {
-        "strategy", "processes", "token_budget", "prefix_sharing", "gradient_checkpointing",
+        "strategy", "processes", "nodes", "token_budget", "prefix_sharing",
+        "gradient_checkpointing",
     }  # fmt: skip
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())

@@ -60,6 +60,11 @@ class Examples(Sequence[Example]):
         tails = np.maximum(self.rows_E["chosen"], self.rows_E["rejected"])
         return (self.rows_E["prefix"] + tails).astype(np.int64)
 
+    def tokens_E(self) -> NDArray[np.int64]:
+        """Tokens of each example, its prefix counted once (`Example.n_tokens`)."""
+        sizes = (self.rows_E[part].clip(min=0) for part in ("prefix", "chosen", "rejected"))
+        return sum(sizes, np.zeros(len(self), np.int64))
+
     def __len__(self) -> int:
         return len(self.rows_E)
 

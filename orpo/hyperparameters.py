@@ -179,7 +179,12 @@ class Hyperparameters(Strict):
     strategy: Strategy = Field(
         default=Strategy.SINGLE, description="How work is spread over processes."
     )
-    processes: int = Field(default=1, ge=1, le=64, description="Training processes (ranks).")
+    processes: int = Field(
+        default=1, ge=1, le=512, description="Training processes (ranks), over all nodes."
+    )
+    nodes: int = Field(
+        default=1, ge=1, le=64, description="Machines over which the processes are spread evenly."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -196,5 +201,10 @@ class Hyperparameters(Strict):
             raise ValueError(
                 f"processes = {self.processes} needs a strategy that spreads work: "
                 "set strategy to 'ddp' (or 'fsdp2', 'zero2', 'zero3'), or processes to 1."
+            )
+        if self.processes % self.nodes:
+            raise ValueError(
+                f"processes = {self.processes} can't be spread evenly over nodes = {self.nodes}: "
+                "make it a multiple."
             )
         return self

@@ -65,14 +65,21 @@ class Batch:
         return Batch(**{**vars(self), **tensors})
 
 
-def plan(n_examples: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The steps of one epoch as lists of example indices, shuffled by (seed, epoch) alone.
+def plan(tokens_E: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The steps of one epoch over E examples as lists of their indices, shuffled by (seed, epoch).
 
-    The last step is shorter where `batch_size` does not divide the examples; none is left out.
+    One step is shorter where `batch_size` does not divide the examples; none is left out. The
+    first epoch begins with the step that holds the longest example: a device whose memory is too
+    small for it says so in the first seconds.
     """
-    order = list(range(n_examples))
+    order = list(range(len(tokens_E)))
     random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311  not a secret
-    return [order[at : at + batch_size] for at in range(0, n_examples, batch_size)]
+    steps = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    if epoch == 0 and steps:
+        sizes = [sorted((tokens_E[index] for index in step), reverse=True) for step in steps]
+        heaviest = sizes.index(max(sizes))
+        steps[0], steps[heaviest] = steps[heaviest], steps[0]
+    return steps
 
 
 def micro_batches(

@@ -210,8 +210,7 @@ def _backbone(lm: PreTrainedModel, input_ids_T: Tensor, position_ids_T: Tensor) 
 
 def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tensor:
     """log P(target) at each state through the model's head, fp32, [L]."""
-    vocab_size = head(lm).weight.shape[0]
-    rows = max(1, TILE_BYTES // (4 * vocab_size))
+    rows = _tile_rows(lm)
     tiles = list(zip(hidden_LD.split(rows), target_L.split(rows), strict=True))
     if len(tiles) == 1 or not torch.is_grad_enabled():
         return torch.cat([_tile_logps(lm, hidden, target) for hidden, target in tiles])
@@ -221,6 +220,17 @@ def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tens
             for hidden, target in tiles
         ]
     )
+
+
+def _tile_rows(lm: PreTrainedModel) -> int:
+    return max(1, TILE_BYTES // (4 * head(lm).weight.shape[0]))
+
+
+def head_bytes(model: Policy, n_labelled: int, precision: Precision) -> int:
+    """What the head keeps of its logits at so many labelled tokens: at most a tile of them."""
+    lm = causal_lm(model)
+    rows = min(n_labelled, _tile_rows(lm))
+    return rows * head(lm).weight.shape[0] * DTYPES[precision].itemsize
 
 
 def _tile_logps(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:

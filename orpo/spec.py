@@ -28,6 +28,9 @@ class RunSpec(Strict):
     resume_from: Path | None = Field(
         default=None, description="A committed checkpoint folder, or none."
     )
+    rendezvous: str | None = Field(
+        default=None, description="host:port where the first of several nodes awaits the others."
+    )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads a rank; by default shared."
     )

@@ -3,12 +3,15 @@
 Knows devices and clocks; knows nothing of what was computed.
 """
 
+import os
 import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -96,6 +99,23 @@ def peak_bytes() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def device() -> dict[str, Any]:
+    """What this process computes on, and how much memory that has: `{name, memory_bytes}`."""
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_properties(torch.cuda.current_device())
+        return {"name": found.name, "memory_bytes": found.total_memory}
+    cores = len(os.sched_getaffinity(0))
+    return {"name": f"CPU, {cores} cores", "memory_bytes": _main_memory_bytes()}
+
+
+def _main_memory_bytes() -> int:
+    """Of the machine, or of the container where that is less (cgroup v2)."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    return min(machine, int(text)) if text.isdigit() else machine
 
 
 def peak_flops() -> float | None:

@@ -102,6 +102,17 @@ class Replicated:
                 }
         self.masters.publish()
 
+    def held_bytes(self) -> dict[str, int]:
+        """What this rank holds all the time: `weights` with their masters, `gradients` (the
+        masters'), and `optimizer`, whose state is made at the first step.
+        """
+        states = (t for state in self.optimizer.state.values() for t in state.values())
+        return {
+            "weights": _bytes([*self.policy.parameters(), *self.masters]),
+            "gradients": _bytes(cast(Tensor, master.grad) for master in self.masters),
+            "optimizer": _bytes(t for t in states if isinstance(t, Tensor)),
+        }
+
     def whole(self, saved: Path) -> Policy:
         """The policy as it stands, for the rank that leads; `saved` is its newest checkpoint."""
         del saved  # where nothing is cut up, nothing needs to be read
@@ -164,6 +175,16 @@ class Root(torch.nn.Module):
 def _whole(tensor: Tensor) -> Tensor:
     """On the CPU where it was cut up: a device need not have room for all of them."""
     return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Of those that lie on this rank; one that is met twice counts once."""
+    return sum(local.nbytes for local in {id(t): _local(t) for t in tensors}.values())
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _like(tensor: Tensor, parameter: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -32,14 +32,15 @@ from orpo.spec import RunSpec, read_spec
 from orpo.stopping import Stopping
 from orpo.strategy import adopt
 from orpo.tokenize import Example
+from orpo.work import token_budget
 
 STOPPED = 75  # EX_TEMPFAIL: asked to stop, everything is saved, start again when you like
 EVALUATIONS = 5  # of a run whose spec names no interval; checkpoints likewise
 EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
 
 
-def main(run_dir: Path) -> int:
-    """Train, and put whatever happens into the run's events; returns the exit status."""
+def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
+    """Train, or `use` the run otherwise; what happens is in its events. Returns the exit status."""
     watchdog.start()
     if "TORCHELASTIC_RUN_ID" in os.environ:
         watchdog.die_with_parent()
@@ -48,7 +49,7 @@ def main(run_dir: Path) -> int:
         try:
             spec = read_spec(run_dir)
             group = parallel.start(spec.method)
-            status = Run(spec, run_dir, group, journal, stopping).train()
+            status = (use or Run.train)(Run(spec, run_dir, group, journal, stopping))
             group.close()
         except Exception as error:  # noqa: BLE001  the one place where a run's end is explained
             traceback.print_exc()
@@ -81,9 +82,9 @@ class Run:
         self.weights = speed.Weights.of(self.policy)
         prompts = [] if spec.resume_from else self._probe()
         self.strategy = adopt(self.policy, spec, group)
-        n_examples = len(self.data.train.examples)
-        self.steps, self.steps_per_epoch = data.steps(n_examples, spec.method)
-        planned = partial(plan, n_examples, spec.method.batch_size, spec.seed)
+        tokens_E = self.data.train.examples.tokens_E()
+        self.steps, self.steps_per_epoch = data.steps(len(tokens_E), spec.method)
+        planned = partial(plan, tokens_E, spec.method.batch_size, spec.seed)
         self.plan = lru_cache(maxsize=1)(planned)  # of the current epoch
         fingerprint = data.fingerprint(spec)
         self.progress = Progress()
@@ -108,24 +109,28 @@ class Run:
 
     # --- the loop ---------------------------------------------------------------------------------
 
+    @property
+    def evaluate_every(self) -> int:
+        """Steps between evaluations."""
+        share = math.ceil(self.steps / EVALUATIONS)
+        return self.method.eval_every or max(EVALUATE_EVERY_AT_LEAST, share)
+
     def train(self) -> int:
         """Evaluate, save and step until the last step, or until asked to stop."""
-        self._announce()
-        share = math.ceil(self.steps / EVALUATIONS)
-        save_every = self.method.checkpoint_every or share
-        evaluate_every = self.method.eval_every or max(EVALUATE_EVERY_AT_LEAST, share)
+        self.announce()
+        save_every = self.method.checkpoint_every or math.ceil(self.steps / EVALUATIONS)
         while True:
             stop = self.group.any(self.stopping.requested)
-            if not stop and self._due(evaluate_every, self.progress.evaluated):
+            if not stop and self._due(self.evaluate_every, self.progress.evaluated):
                 with self.clock.phase("evaluation"):
-                    stop = not self._evaluate()
+                    stop = not self.evaluate()
             if stop or self._due(save_every, self.saved_at):
                 with self.clock.phase("checkpoint"):
                     self._save()
             if stop:
-                return self._end("stopped", "Asked to stop; the run can go on.", STOPPED)
+                return self.end("stopped", "Asked to stop; the run can go on.", STOPPED)
             if self.progress.step == self.steps:
-                return self._end("finished", "Training has finished.", 0)
+                return self.end("finished", "Training has finished.", 0)
             self.step()
 
     def _due(self, every: int, last: int) -> bool:
@@ -144,7 +149,8 @@ class Run:
         with self.clock.phase("optimizer"):
             norm = self.strategy.step(learning_rate)
         refuse_nan(step, values["loss"], norm)  # before anything is saved
-        self._count(step, examples)
+        tokens = self.progress.trained_tokens + sum(example.n_tokens for example in examples)
+        self.progress = replace(self.progress, step=step, trained_tokens=tokens)
         values |= {"grad_norm": norm, "lr": learning_rate, "epoch": step / self.steps_per_epoch}
         values |= series.lengths(examples) | {"trained_tokens": self.progress.trained_tokens}
         step_s = time.perf_counter() - started
@@ -158,13 +164,9 @@ class Run:
         epoch, at = divmod(step - 1, self.steps_per_epoch)
         return [self.data.train.examples[index] for index in self.plan(epoch)[at]]
 
-    def _count(self, step: int, examples: Sequence[Example]) -> None:
-        tokens = self.progress.trained_tokens + sum(example.n_tokens for example in examples)
-        self.progress = replace(self.progress, step=step, trained_tokens=tokens)
-
     # --- between steps ----------------------------------------------------------------------------
 
-    def _evaluate(self) -> bool:
+    def evaluate(self) -> bool:
         """Measure the held-out pairs and write samples; False when interrupted by a stop."""
         step = self.progress.step
         if self.held_out:
@@ -183,11 +185,8 @@ class Run:
 
     def _sample(self, step: int) -> None:
         if self.group.leads or self.strategy.lockstep:
-            lines = [example.line for example in self.held_out[: self.method.n_samples]]
-            pairs = {pair.line: pair for pair in self.data.held_out.rows if pair.line in lines}
-            asked = [pairs[line] for line in lines]
-            answers = samples(self.strategy, self.tokenizer, asked, self.stopping)
-            for answer in answers:
+            asked = self.data.held_out.first(self.method.n_samples)
+            for answer in samples(self.strategy, self.tokenizer, asked, self.stopping):
                 self.journal.sample({"step": step, **answer})
 
     def _save(self) -> None:
@@ -212,7 +211,7 @@ class Run:
         self.saved_at = self.progress.step
         self.saved = folder_of(self.run_dir, self.saved_at)
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
         start = "started" if self.spec.resume_from is None else "resumed"
         self.journal.event(
             start,
@@ -224,6 +223,8 @@ class Run:
             parameters=self.weights.total,
             trainable_parameters=self.weights.trained,
             strategy=self.method.strategy,
+            token_budget=token_budget(self.method, self.group),
+            longest=int(self.data.train.examples.tokens_E().max()),
             first_step=self.progress.step + 1,
             max_length=self.data.max_length,
             dropped=dict(self.data.train.dropped),
@@ -234,7 +235,7 @@ class Run:
             message = f"Each sequence is computed alone, which takes longer: {problem}."
             self.journal.event("unshared", message, level="warning")
 
-    def _end(self, type_: str, message: str, status: int) -> int:
+    def end(self, type_: str, message: str, status: int) -> int:
         step = self.progress.step
         name = os.path.relpath(self.saved, self.run_dir) if self.saved else None
         reason = {"reason": "sigterm"} if status else {}

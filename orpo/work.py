@@ -42,7 +42,7 @@ def deal(
     batched apart. In `lockstep` all ranks get as many as the one with most.
     """
     shares = spread([example.n_tokens for example in examples], parallel.world)
-    budget = method.token_budget or BUDGETS[parallel.device.type]
+    budget = token_budget(method, parallel)
     for places in _packed(examples, shares[parallel.rank], method, budget, rejected=rejected):
         yield _work(examples, places, method, rejected=rejected)
     if lockstep and examples:
@@ -52,6 +52,11 @@ def deal(
         shortest = min(range(len(examples)), key=lambda at: examples[at].n_tokens)
         for _ in range(max(sizes) - sizes[parallel.rank]):
             yield replace(_work(examples, [shortest], method, rejected=rejected), counts=False)
+
+
+def token_budget(method: Hyperparameters, parallel: Single) -> int:
+    """Tokens in one forward pass: what the spec says, or what suits the device."""
+    return method.token_budget or BUDGETS[parallel.device.type]
 
 
 def _packed(

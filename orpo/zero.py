@@ -106,6 +106,16 @@ class Zero(Sharded):
         for state in self._states():
             state["step"].fill_(float(tensors[f"step/{next(iter(self.by_name))}"]))
 
+    def held_bytes(self) -> dict[str, int]:
+        """DeepSpeed's masters and moments are flat partitions; gradients lie as the masters do."""
+        parts = list(self.optimizer.optimizer.state)
+        weights = [getattr(p, "ds_tensor", p) for p in self.policy.parameters()]
+        return {
+            "weights": sum(t.nbytes for t in (*weights, *parts)),
+            "gradients": sum(part.nbytes for part in parts),
+            "optimizer": sum(t.nbytes for state in self._states() for t in state.values()),
+        }
+
     def _set(self, parameter: torch.nn.Parameter, whole: Tensor, moment: str | None) -> None:
         """Put this rank's part of a whole tensor in the place of the master, or of a moment."""
         if not hasattr(parameter, "ds_tensor"):  # zero2

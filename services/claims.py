@@ -8,36 +8,36 @@ database's clock. Otherwise `Fenced` is raised: somebody else has the job, stop.
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from models import Job
-from models.jobs import DesiredState, JobState
+from models.jobs import HELD, DesiredState, JobState
 from services.errors import Fenced
-from services.jobs import HELD
 from services.queue import Task, send
 from services.settings import get_settings
+from services.workers import Fleet, fleet, nodes, processes_a_node
+
+NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
+PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
 
 
 def claim_next(session: Session, worker: str) -> Job | None:
     """Claim the best queued job for `worker` (priority, then fewest running of its key, then age).
 
-    Returns None when there is nothing to do: the message that woke the worker was late or doubled.
+    Of those that its devices, and the other idle workers, are enough for. Returns None when there
+    is nothing to do: the message that woke the worker was late or doubled.
     """
-    twin = aliased(Job)
-    running_of_key = (
-        select(func.count())
-        .where(twin.api_key_id == Job.api_key_id, twin.state.in_(HELD))
-        .scalar_subquery()
-    )
+    known = fleet(session, asking=worker)
     job = session.scalar(
         select(Job)
         .where(
             Job.state == JobState.QUEUED,
             Job.desired_state == DesiredState.RUN,
             func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
+            *_fits(known, worker),
         )
-        .order_by(Job.priority.desc(), running_of_key, Job.created_at)
+        .order_by(*claim_order())
         .limit(1)
         .with_for_update(of=Job, skip_locked=True)
     )
@@ -47,8 +47,76 @@ def claim_next(session: Session, worker: str) -> Job | None:
     job.generation += 1
     job.worker = worker
     job.lease_until = _lease()
+    job.placement = [_place(known, worker, job)]
+    for _ in range(nodes(job) - 1):
+        send(session, Task.TRAIN)
     session.flush()
     return job
+
+
+def claim_order() -> tuple[Any, ...]:
+    """By which of two queued jobs the next is chosen."""
+    twin = aliased(Job)
+    running_of_key = (
+        select(func.count())
+        .where(twin.api_key_id == Job.api_key_id, twin.state.in_(HELD))
+        .scalar_subquery()
+    )
+    return Job.priority.desc(), running_of_key, Job.created_at
+
+
+def join_next(session: Session, worker: str) -> Job | None:
+    """Join a held job that waits for further nodes; the place is the last of its `placement`."""
+    known = fleet(session, asking=worker)
+    job = session.scalar(
+        select(Job)
+        .where(_awaits_nodes(), *_has_devices(known, worker))
+        .order_by(Job.created_at)
+        .limit(1)
+        .with_for_update(of=Job, skip_locked=True)
+    )
+    if job is not None:
+        job.placement = [*job.placement, _place(known, worker, job)]
+        session.flush()
+    return job
+
+
+def awaits_nodes(session: Session) -> bool:
+    """Whether any held job waits for further nodes."""
+    return session.scalar(select(Job.id).where(_awaits_nodes()).limit(1)) is not None
+
+
+def _awaits_nodes() -> Any:
+    return and_(
+        Job.state.in_((JobState.CLAIMED, JobState.RUNNING)),
+        Job.lease_until > func.clock_timestamp(),
+        func.jsonb_array_length(Job.placement) < NODES,
+    )
+
+
+def is_held(session: Session, job_id: str, generation: int) -> bool:
+    """Whether this generation still has the job: what a worker that joined it goes by."""
+    job = session.get(Job, job_id)
+    return job is not None and job.generation == generation and job.state in HELD
+
+
+def _fits(known: Fleet, worker: str) -> list[Any]:
+    """What a job may ask for: one node always, more where so many workers are idle."""
+    return [max(1, known.n_idle()) >= NODES, *_has_devices(known, worker)]
+
+
+def _has_devices(known: Fleet, worker: str) -> list[Any]:
+    """Where there are GPUs each rank has its own; cores are shared."""
+    place = known.find(worker)
+    if place is None or not place.devices:
+        return []
+    return [len(known.free_devices(place)) >= PROCESSES / NODES]
+
+
+def _place(known: Fleet, worker: str, job: Job) -> dict[str, Any]:
+    place = known.find(worker)
+    free = known.free_devices(place)[: processes_a_node(job)] if place else []
+    return {"worker": worker, "host": place.host if place else None, "devices": free}
 
 
 def held(session: Session, job_id: str, generation: int) -> Job:
@@ -108,6 +176,25 @@ def succeed(
     job.fine_tuned_model = model
     job.result_files = result_files
     _end(job, JobState.SUCCEEDED)
+
+
+def succeed_with_estimate(
+    session: Session, job_id: str, generation: int, estimate: dict[str, Any]
+) -> None:
+    """finalizing -> succeeded, with what was measured."""
+    job = held(session, job_id, generation)
+    job.estimate = estimate
+    _end(job, JobState.SUCCEEDED)
+
+
+def shrink(session: Session, job_id: str, generation: int, token_budget: int) -> None:
+    """The device was too small for the job's forward passes: try again with smaller ones.
+
+    No attempt is charged: halving ends by itself.
+    """
+    job = held(session, job_id, generation)
+    job.prepared = {**(job.prepared or {}), "token_budget": token_budget}
+    _let_go(session, job)
 
 
 def fail(session: Session, job_id: str, generation: int, error: dict[str, Any]) -> None:
@@ -170,8 +257,7 @@ def _let_go(session: Session, job: Job) -> None:
     if job.desired_state == DesiredState.CANCEL:
         _end(job, JobState.CANCELLED)
         return
-    job.worker = None
-    job.lease_until = None
+    _free(job)
     if job.desired_state == DesiredState.PAUSE:
         job.state = JobState.PAUSED
     else:
@@ -182,9 +268,14 @@ def _let_go(session: Session, job: Job) -> None:
 
 def _end(job: Job, state: JobState) -> None:
     job.state = state
+    _free(job)
+    job.finished_at = func.clock_timestamp()
+
+
+def _free(job: Job) -> None:
     job.worker = None
     job.lease_until = None
-    job.finished_at = func.clock_timestamp()
+    job.placement = []
 
 
 def _lease() -> Any:

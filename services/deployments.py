@@ -17,7 +17,7 @@ from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
 from services import checkpoints
 from services.callers import Caller
-from services.engines import LIVE
+from services.engines import LIVE, gives_way
 from services.errors import Conflict, NotFound
 from services.jobs import ENDED
 from services.pages import Order, Page, paginate
@@ -55,10 +55,13 @@ class Route:
     upstream_model: str
 
 
-def create(session: Session, caller: Caller, model: str) -> Deployment:
+def create(
+    session: Session, caller: Caller, model: str, *, yields: bool | None = None
+) -> Deployment:
     """Ask for `model` to be served; one that is already deployed gives the same deployment.
 
-    One that failed is tried anew as a deployment of its own. Raises NotFound for an unknown
+    With `yields` it leaves its device to jobs and comes back after; None changes nothing. One
+    that failed is tried anew as a deployment of its own. Raises NotFound for an unknown
     model and Conflict for one that is not finished, both with `param` model.
     """
     served = _find(session, caller, model)
@@ -77,6 +80,7 @@ def create(session: Session, caller: Caller, model: str) -> Deployment:
             checkpoint_id=served.checkpoint_id,
             desired="run",
             status=DeploymentStatus.PENDING,
+            yields=bool(yields),
         )
         .on_conflict_do_nothing()
     )
@@ -84,6 +88,9 @@ def create(session: Session, caller: Caller, model: str) -> Deployment:
     deployment = _live(session, caller, model)
     if deployment is None:
         raise Conflict(f"The deployment of '{model}' was taken back meanwhile.", param="model")
+    if yields is not None:
+        deployment.yields = yields
+        session.flush()
     return deployment
 
 
@@ -241,6 +248,8 @@ def _not_ready(deployment: Deployment, param: str) -> NotFound:
     if deployment.status == DeploymentStatus.FAILED:
         why = (deployment.error or {}).get("message", "no reason was recorded.")
         advice = f"could not be deployed: {why} Try again with POST /v1/deployments"
+    elif deployment.yields:
+        advice = "has made room for a training job, and comes back once that has ended"
     else:
         advice = f"is {deployment.status}: wait until GET /v1/deployments says that it is ready"
     return NotFound(f"'{deployment.model}' {advice}.", param=param, code="model_not_ready")
@@ -250,7 +259,10 @@ def needs_reconcile(session: Session) -> bool:
     """Say whether what is served differs from what is desired, or nobody looked for a while."""
     desired_differs = select(Deployment.id).where(
         or_(
-            (Deployment.desired == "run") & Deployment.status.in_(UNSETTLED),
+            (Deployment.desired == "run") & Deployment.status.in_(UNSETTLED) & ~gives_way(),
+            (Deployment.desired == "run")
+            & Deployment.status.in_((DeploymentStatus.STARTING, DeploymentStatus.READY))
+            & gives_way(),
             (Deployment.desired == "stop")
             & Deployment.status.in_((*UNSETTLED, DeploymentStatus.READY)),
         )

@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, Checkpoint, Deployment, Engine
+from models import BaseModelRecord, Checkpoint, Deployment, Engine, Job
 from models.base import new_id
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
+from models.jobs import HELD
 from services import checkpoints
 
 # Crashes that count together: an engine that fails this often in this time is given up.
@@ -74,13 +75,28 @@ class Crashes:
         return self.retry_at is not None and self.now < self.retry_at
 
 
+def gives_way() -> Any:
+    """Whether a deployment makes room just now: a job is held, and it was asked to."""
+    return Deployment.yields & select(Job.id).where(Job.state.in_(HELD)).exists()
+
+
+def room_is_made(session: Session) -> bool:
+    """Whether no engine is left of deployments that make room for jobs."""
+    there = (DeploymentStatus.STARTING, DeploymentStatus.READY)
+    left = select(Deployment.id).where(
+        Deployment.yields, Deployment.desired == "run", Deployment.status.in_(there)
+    )
+    return session.scalar(left.limit(1)) is None
+
+
 def wanted(session: Session) -> list[Wanted]:
-    """Return every deployment that should run and hasn't failed, the oldest first."""
+    """Return every deployment that should run now and hasn't failed, the oldest first."""
     rows = session.execute(
         select(Deployment, BaseModelRecord.path, Checkpoint)
         .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
         .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
         .where(Deployment.desired == "run", Deployment.status != DeploymentStatus.FAILED)
+        .where(~gives_way())
         .order_by(Deployment.created_at)
     )
     return [_wanted(*row) for row in rows]
@@ -105,6 +121,14 @@ def unwanted(session: Session) -> list[Deployment]:
 def live(session: Session) -> list[Engine]:
     """Return the engines that are starting or ready."""
     return list(session.scalars(select(Engine).where(Engine.status.in_(LIVE))))
+
+
+def is_in_the_way(session: Session, engine: Engine) -> bool:
+    """Whether a job waits for the room of an engine that nobody else wants now."""
+    served = select(Deployment.id).where(
+        Deployment.engine_id == engine.id, Deployment.desired == "run", gives_way()
+    )
+    return session.scalar(served.limit(1)) is not None
 
 
 def idle_s(session: Session, engine: Engine) -> float:

@@ -20,12 +20,13 @@ from models import BaseModelRecord, File, IdempotencyKey, Job
 from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
-from models.jobs import DesiredState, JobState
+from models.jobs import DesiredState, JobState, Purpose
 from orpo.methods import METHODS, Method, Preference, parse_method
 from services.callers import Caller
 from services.errors import Conflict, Invalid, Mismatch, NotFound
 from services.pages import Page, paginate
 from services.queue import Task, send
+from services.workers import refuse_impossible
 
 S = JobState
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
@@ -40,11 +41,12 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     S.CANCELLED: frozenset(),
 }
 ENDED = frozenset(state for state, following in TRANSITIONS.items() if not following)
-HELD = frozenset({S.CLAIMED, S.RUNNING, S.FINALIZING})
 WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 
 # The client repeats a create that got no answer within seconds; an hour-old twin is meant.
 RETRY_WINDOW = timedelta(minutes=10)
+# Above all jobs: an estimate takes a minute at most, and somebody waits for it.
+ESTIMATE_PRIORITY = 100
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -60,6 +62,8 @@ class NewJob:
     suffix: str | None = None
     seed: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    priority: int = 0
+    purpose: Purpose = Purpose.TRAIN
 
     def sha256(self) -> str:
         body = json.dumps(vars(self), sort_keys=True, default=str)
@@ -85,10 +89,11 @@ def create(
     if idempotency_key is not None:
         earlier = _remember(session, caller, idempotency_key, sha256, job_id)
         if earlier is not None:
-            return get(session, caller, earlier)
+            return get(session, caller, earlier, purpose=request.purpose)
     elif is_retry and (twin := _recent_twin(session, caller, sha256)) is not None:
         return twin
     method = _method(request)
+    refuse_impossible(session, method)
     _check_base(session, caller, request.model)
     _check_file(session, caller, request.training_file, "training_file", method)
     if request.validation_file is not None:
@@ -106,6 +111,8 @@ def create(
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         metadata_=request.metadata,
         request_sha256=sha256,
+        purpose=request.purpose,
+        priority=ESTIMATE_PRIORITY if request.purpose is Purpose.ESTIMATE else request.priority,
     )
     session.add(job)
     session.flush()
@@ -243,11 +250,19 @@ def _check_labels(request: NewJob) -> None:
             )
 
 
-def get(session: Session, caller: Caller, job_id: str, *, lock: bool = False) -> Job:
+def get(
+    session: Session,
+    caller: Caller,
+    job_id: str,
+    *,
+    lock: bool = False,
+    purpose: Purpose = Purpose.TRAIN,
+) -> Job:
     """Return the caller's job; with `lock`, hold its row until the transaction ends."""
     job = session.get(Job, job_id, with_for_update=lock)
-    if job is None or job.org_id != caller.org_id:
-        raise NotFound(f"There is no fine-tuning job '{job_id}'.", param="fine_tuning_job_id")
+    if job is None or job.org_id != caller.org_id or job.purpose != purpose:
+        noun = "fine-tuning job" if purpose is Purpose.TRAIN else "estimate"
+        raise NotFound(f"There is no {noun} '{job_id}'.", param="fine_tuning_job_id")
     return job
 
 
@@ -260,15 +275,15 @@ def list_jobs(
     metadata: dict[str, str] | None = None,
 ) -> Page[Job]:
     """Return a page of the caller's jobs, newest first, those that carry `metadata` only."""
-    query = select(Job).where(Job.org_id == caller.org_id)
+    query = select(Job).where(Job.org_id == caller.org_id, Job.purpose == Purpose.TRAIN)
     if metadata:
         query = query.where(Job.metadata_.contains(metadata))
     return paginate(session, query, Job.created_at, Job.id, after=after, limit=limit)
 
 
-def cancel(session: Session, caller: Caller, job_id: str) -> Job:
+def cancel(session: Session, caller: Caller, job_id: str, purpose: Purpose = Purpose.TRAIN) -> Job:
     """Ask for the job's end. One that no worker holds ends now, others at their next heartbeat."""
-    job = _changeable(session, caller, job_id, "cancelled")
+    job = _changeable(session, caller, job_id, "cancelled", purpose)
     job.desired_state = DesiredState.CANCEL
     if job.state in WAITING:
         job.state = JobState.CANCELLED
@@ -302,8 +317,10 @@ def resume(session: Session, caller: Caller, job_id: str) -> Job:
     return job
 
 
-def _changeable(session: Session, caller: Caller, job_id: str, verb: str) -> Job:
-    job = get(session, caller, job_id, lock=True)
+def _changeable(
+    session: Session, caller: Caller, job_id: str, verb: str, purpose: Purpose = Purpose.TRAIN
+) -> Job:
+    job = get(session, caller, job_id, lock=True, purpose=purpose)
     if job.state in ENDED:
         raise Conflict(
             f"The job '{job_id}' has ended ({job.state}) and can't be {verb}: create a new one."

@@ -5,6 +5,7 @@ the folder that ODDSMITH_SECRETS names. Knows no defaults of other parts.
 """
 
 import os
+import socket
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -46,6 +47,11 @@ class Settings(BaseSettings):
     )
     drain_s: float = Field(
         default=50, gt=0, description="How long a stopping training may take to save."
+    )
+
+    node_address: str = Field(
+        default_factory=socket.gethostname,
+        description="Where other workers reach this machine, for jobs over several nodes.",
     )
 
     engine_host: str = Field(

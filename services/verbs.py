@@ -74,3 +74,13 @@ def run_verb(verb: str, *arguments: str, timeout_s: float = 600) -> dict[str, An
     if "error" in answer:
         raise VerbError(answer["error"])
     return answer
+
+
+def smaller_budget(started: dict[str, Any]) -> int | None:
+    """Half the tokens of a forward pass, for a run that ran out of memory; None where that would
+    not help, because a pair that is as long goes alone already.
+
+    `started` is the data of the run's event of that name; it is empty where memory ran out before.
+    """
+    budget, longest = started.get("token_budget"), started.get("longest")
+    return budget // 2 if budget and longest and budget > longest else None

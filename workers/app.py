@@ -4,11 +4,12 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
 from services import logs
 from services.queue import Task
 from services.settings import get_settings
+from workers import fleet
 
 # Set once the worker was asked to stop: a running task saves its work and returns.
 draining = threading.Event()
@@ -54,3 +55,14 @@ def _log(**_: Any) -> None:
 @worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     draining.set()
+
+
+@worker_ready.connect
+def _join_fleet(sender: Any, **_: Any) -> None:
+    if "train" in sender.app.amqp.queues.consume_from:
+        fleet.announce()
+
+
+@worker_shutdown.connect
+def _leave_fleet(**_: Any) -> None:
+    fleet.leave()

@@ -118,8 +118,9 @@ def _tend_starting(engine: Engine, wants: list[Wanted]) -> bool:
 def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
     with transaction() as session:
         idle_s = 0.0 if wants else engines.idle_s(session, engine)
+        in_the_way = not wants and engines.is_in_the_way(session, engine)
         silent_s = engines.silent_s(session, engine)
-    if idle_s > IDLE_GRACE_S or _rank(wants) > engine.max_lora_rank:
+    if in_the_way or idle_s > IDLE_GRACE_S or _rank(wants) > engine.max_lora_rank:
         return _retire(engine)
     names = _client(engine).models()
     if names is not None:

@@ -1,8 +1,6 @@
 """Celery tasks of fine-tuning jobs. Both are wake-ups: what to do is read from Postgres."""
 
 import logging
-import os
-import socket
 
 from sqlalchemy.exc import OperationalError
 
@@ -11,7 +9,7 @@ from services import claims
 from services.database import transaction
 from services.logs import bound
 from services.queue import Task
-from workers import preparation, training
+from workers import fleet, joining, preparation, training
 from workers.app import app, draining
 
 logger = logging.getLogger(__name__)
@@ -33,15 +31,27 @@ def prepare_job(job_id: str) -> None:
 @app.task(name=Task.TRAIN)
 def train() -> None:
     """Train claimed jobs one after another until none is left, or the worker is to stop."""
-    worker = f"{socket.gethostname()}:{os.getpid()}"
-    while not draining.is_set() and (job := claim_next(worker)) is not None:
-        with bound(job=job.id, generation=job.generation):
-            logger.info("claimed")
-            # After the claim's commit: a job that can't be described must not be the next again.
-            if (claim := training.describe(job)) is not None:
-                training.train(claim)
+    while not draining.is_set():
+        # First those that hold other workers' devices while they wait.
+        if (job := join_next(fleet.WORKER)) is not None:
+            with bound(job=job.id, generation=job.generation):
+                logger.info("joined")
+                joining.assist(job)
+        elif (job := claim_next(fleet.WORKER)) is not None:
+            with bound(job=job.id, generation=job.generation):
+                logger.info("claimed")
+                # After the claim's commit: a job that can't be described must not be next again.
+                if (claim := training.describe(job)) is not None:
+                    training.train(claim)
+        else:
+            return
 
 
 def claim_next(worker: str) -> Job | None:
     with transaction() as session:
         return claims.claim_next(session, worker)
+
+
+def join_next(worker: str) -> Job | None:
+    with transaction() as session:
+        return claims.join_next(session, worker)

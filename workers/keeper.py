@@ -52,7 +52,7 @@ def rewake() -> None:
     """Wake workers for what is waiting, unless a wake-up waits already in that queue."""
     broker = redis.Redis.from_url(get_settings().redis_url, socket_timeout=5)
     with transaction() as session:
-        if not broker.llen("train") and _queued(session):
+        if not broker.llen("train") and (_queued(session) or claims.awaits_nodes(session)):
             queue.send(session, Task.TRAIN)
         if not broker.llen("serve") and deployments.needs_reconcile(session):
             queue.send(session, Task.RECONCILE)

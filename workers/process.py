@@ -6,12 +6,14 @@ Knows nothing of jobs or the database.
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from orpo.spec import RunSpec
 from services.settings import get_settings
 from services.verbs import MARK, environment
 
@@ -43,23 +45,54 @@ class TrainingProcess:
         self.popen.wait()
 
 
-def launch_training(run_dir: Path, processes: int, deadline_file: Path) -> TrainingProcess:
-    """Start `torchrun ... -m orpo.train RUN_DIR` in its own session, logging to `train.log`."""
-    mark = str(run_dir)
+@dataclass(frozen=True)
+class Node:
+    """Which of a run's nodes this machine is, and the GPUs that it may use there (none: all)."""
+
+    index: int = 0
+    devices: Sequence[int] = ()
+
+
+def launch_training(
+    run_dir: Path, spec: RunSpec, deadline_file: Path, verb: str = "train", node: Node = Node()
+) -> TrainingProcess:
+    """Start this node's ranks of `python -m orpo.<verb> RUN_DIR` under torchrun.
+
+    In their own session, logging to `train.log`, or `train-<node>.log` beyond the first.
+    """
+    method = spec.method
     command = [
-        get_settings().train_python, "-m", "torch.distributed.run", "--standalone",
-        f"--nproc-per-node={processes}", "-m", "orpo.train", str(run_dir),
+        get_settings().train_python, "-m", "torch.distributed.run", *_meeting(spec, node),
+        f"--nproc-per-node={method.processes // method.nodes}", "-m", f"orpo.{verb}", str(run_dir),
     ]  # fmt: skip
-    with (run_dir / "train.log").open("ab") as log:
+    # Nodes of one machine, as in tests, must not end each other's processes.
+    mark, name = (
+        (f"{run_dir}#{node.index}", f"train-{node.index}.log")
+        if node.index
+        else (str(run_dir), "train.log")
+    )
+    extra = {"ODDSMITH_DEADLINE_FILE": str(deadline_file)}
+    if node.devices:
+        extra["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, node.devices))
+    with (run_dir / name).open("ab") as log:
         popen = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment(mark, {"ODDSMITH_DEADLINE_FILE": str(deadline_file)}),
+            env=environment(mark, extra),
             start_new_session=True,
         )
     return TrainingProcess(popen, mark)
+
+
+def _meeting(spec: RunSpec, node: Node) -> list[str]:
+    """How torchrun finds the other nodes."""
+    if spec.rendezvous is None:
+        return ["--standalone"]
+    host, _, port = spec.rendezvous.rpartition(":")
+    where = [f"--master-addr={host}", f"--master-port={port}"]
+    return [f"--nnodes={spec.method.nodes}", f"--node-rank={node.index}", *where]
 
 
 def time_for(folder: Path, at_least_s: float) -> float:

@@ -73,10 +73,17 @@ class RunTail:
     run_dir: Path
     job_id: str
     generation: int
-    steps: int | None = None
+    # The data of the events `started` or `resumed`, and `estimated`.
+    started: Record = field(default_factory=dict)
+    estimate: Record | None = None
     progress: Record = field(default_factory=dict)
     # The event that says how the run ended: finished, stopped or error.
     outcome: Record | None = None
+
+    @property
+    def steps(self) -> int | None:
+        """Steps of the whole run, once it has begun."""
+        return self.started.get("steps")
 
     def __post_init__(self) -> None:
         self._events, self._metrics, self._pairs, self._samples = (
@@ -131,7 +138,9 @@ class RunTail:
     def _learn(self, events: list[Record], numbers: list[Record]) -> None:
         for event in events:
             if event["type"] in ("started", "resumed"):
-                self.steps = event["data"]["steps"]
+                self.started = event["data"]
+            elif event["type"] == "estimated":
+                self.estimate = event["data"]
             elif event["type"] in ("finished", "stopped", "error"):
                 self.outcome = event
         trained = [record for record in numbers if record["split"] == "train"]

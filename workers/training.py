@@ -5,6 +5,8 @@ process's exit code is only a hint.
 """
 
 import logging
+import shutil
+import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +16,21 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from models import Job
-from models.jobs import DesiredState, JobState
+from models.jobs import DesiredState, JobState, Purpose
 from orpo.spec import RunSpec, write_spec
-from services import checkpoints, claims, results
+from services import checkpoints, claims, engines, job_events, results, verbs
 from services.database import transaction
 from services.errors import Fenced
+from services.queue import Task, send
 from services.settings import get_settings
 from workers.app import draining
-from workers.process import TrainingProcess, extend_deadline, launch_training
+from workers.process import Node, TrainingProcess, extend_deadline, launch_training
 from workers.tail import RunTail
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2
+ROOM_S = 60  # an engine is gone within seconds
 # Ends that another attempt would only repeat.
 FINAL_ERRORS = frozenset(
     {"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data", "not_resumable"}
@@ -48,6 +52,8 @@ class Claim:
     spec: RunSpec
     checkpoint_id: str | None
     run_dir: Path
+    purpose: Purpose = Purpose.TRAIN
+    node: Node = field(default_factory=Node)
 
 
 def describe(job: Job) -> Claim | None:
@@ -71,24 +77,55 @@ def _resolve(session: Session, job: Job) -> Claim:
     newest = checkpoints.latest(session, job.id)
     held_out = root / "data" / "held_out.jsonl"
     prepared = RunSpec.model_validate_json((root / "data" / "spec.json").read_bytes())
+    method = prepared.method
+    if smaller := (job.prepared or {}).get("token_budget"):
+        method = method.model_copy(update={"token_budget": smaller})
     spec = prepared.model_copy(
         update={
+            "method": method,
+            "rendezvous": _rendezvous() if method.nodes > 1 else None,
             "generation": job.generation,
             "held_out_path": held_out if held_out.exists() else None,
             "resume_from": checkpoints.folder(newest) if newest else None,
         }
     )
     return Claim(
-        job.id, job.generation, spec, newest.id if newest else None, root / f"g{job.generation}"
+        job.id,
+        job.generation,
+        spec,
+        newest.id if newest else None,
+        root / f"g{job.generation}",
+        Purpose(job.purpose),
+        node_of(job),
     )
+
+
+def node_of(job: Job) -> Node:
+    """The place that was last added to the job's: the worker's that just claimed or joined it."""
+    place = job.placement[-1] if job.placement else {"devices": []}
+    return Node(max(0, len(job.placement) - 1), tuple(place["devices"]))
+
+
+def _rendezvous() -> str:
+    """Where the other nodes find this one."""
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return f"{get_settings().node_address}:{listener.getsockname()[1]}"
 
 
 def train(claim: Claim) -> None:
     """Train under this claim until the run ends, is stopped, or the claim is lost."""
+    try:
+        _await_room(claim)
+    except Fenced as fenced:
+        logger.warning("%s Nothing was started.", fenced)
+        return
     write_spec(claim.spec, claim.run_dir)
     deadline_file = claim.run_dir / "deadline"
     extend_deadline(deadline_file, get_settings().lease_s)
-    process = launch_training(claim.run_dir, claim.spec.method.processes, deadline_file)
+    process = launch_training(
+        claim.run_dir, claim.spec, deadline_file, verb=claim.purpose, node=claim.node
+    )
     tail = RunTail(claim.run_dir, claim.job_id, claim.generation)
     try:
         supervision = Supervision(claim, process, tail, deadline_file)
@@ -101,6 +138,21 @@ def train(claim: Claim) -> None:
         logger.warning("%s The training is stopped.", fenced)
     finally:
         process.kill()
+
+
+def _await_room(claim: Claim) -> None:
+    """Hold the lease until deployments that make room for jobs have made it, or a minute is up."""
+    until = time.monotonic() + ROOM_S
+    with transaction() as session:
+        if engines.room_is_made(session):
+            return
+        send(session, Task.RECONCILE)
+    while time.monotonic() < until and not draining.wait(get_settings().heartbeat_s):
+        with transaction() as session:
+            if engines.room_is_made(session):
+                return
+            claims.heartbeat(session, claim.job_id, claim.generation)
+    logger.warning("deployments that should make room are still there; the training starts beside")
 
 
 @dataclass
@@ -188,12 +240,19 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
     unsaid = "lost" if supervision.stop_asked_at is None else "stopped"
     ended = supervision.tail.outcome or {"type": unsaid, "data": {}}
     if ended["type"] == "finished":
-        _finish(claim)
+        _finish(claim, supervision.tail)
         return
     code = (ended.get("data") or {}).get("code")
+    smaller = verbs.smaller_budget(supervision.tail.started) if code == "out_of_memory" else None
     with transaction() as session:
         if ended["type"] == "stopped":
             claims.release(session, *job)
+        elif code == "out_of_memory" and (
+            smaller := verbs.smaller_budget(supervision.tail.started)
+        ):
+            message = f"Out of memory; again with {smaller:,} tokens in a forward pass."
+            job_events.record(session, *job, message=message, level="warning")
+            claims.shrink(session, *job, smaller)
         elif code in FINAL_ERRORS:
             claims.fail(session, *job, _error(ended))
         else:
@@ -207,7 +266,7 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
             logger.warning("the training was lost: %s The job is %s now.", reason, state)
 
 
-def _finish(claim: Claim) -> None:
+def _finish(claim: Claim, tail: RunTail) -> None:
     job = (claim.job_id, claim.generation)
     with transaction() as session:
         # True also where the database went away after the first of the two transactions.
@@ -216,7 +275,11 @@ def _finish(claim: Claim) -> None:
             claims.release(session, *job)
             return
     with transaction() as session:
-        results.register(session, *job)
+        if claim.purpose is Purpose.TRAIN:
+            results.register(session, *job)
+            return
+        claims.succeed_with_estimate(session, *job, tail.estimate or {})
+    shutil.rmtree(claim.run_dir.parent, ignore_errors=True)  # nothing of it is asked for again
 
 
 def _error(event: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ router = APIRouter(prefix="/v1/deployments", tags=["deployments"])
 
 @router.post("", summary="Serve a model; one that is deployed gives the same deployment")
 def create(session: SessionDep, caller: Writer, body: CreateDeployment) -> DeploymentObject:
-    return _object(session, deployments.create(session, caller, body.model))
+    made = deployments.create(session, caller, body.model, yields=body.yields)
+    return _object(session, made)
 
 
 @router.get("", summary="List what is served or on its way, newest first")

@@ -24,7 +24,8 @@ from api.schemas.series import (
     SampleObject,
     SeriesList,
 )
-from services import checkpoints, job_events, jobs, metrics, runs, series
+from models.jobs import JobState
+from services import checkpoints, job_events, jobs, metrics, runs, series, waiting
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -58,7 +59,9 @@ def list_jobs(
     limit: Limit = 20,
 ) -> ListPage[JobObject]:
     found = jobs.list_jobs(session, caller, after=after, limit=limit, metadata=_metadata(request))
-    return page([JobObject.from_record(job) for job in found.items], found.has_more)
+    places = waiting.places(session)
+    objects = [JobObject.from_record(job, places.get(job.id)) for job in found.items]
+    return page(objects, found.has_more)
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -72,7 +75,9 @@ def _metadata(request: Request) -> dict[str, str]:
 
 @router.get("/{job_id}", summary="One job")
 def retrieve(session: SessionDep, caller: CallerDep, job_id: str) -> JobObject:
-    return JobObject.from_record(jobs.get(session, caller, job_id))
+    job = jobs.get(session, caller, job_id)
+    place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
+    return JobObject.from_record(job, place)
 
 
 @router.post("/{job_id}/cancel", summary="End a job; what it has saved stays")

@@ -14,6 +14,11 @@ class CreateDeployment(BaseModel):
     model: str = Field(
         min_length=1, max_length=512, description="A base model, a tuned one, or a checkpoint."
     )
+    yields: bool | None = Field(
+        None,
+        description="Leave the device to jobs while one is trained, and come back after. "
+        "Where it is left out, nothing changes: at first a deployment keeps its place.",
+    )
 
 
 class EnginePlace(BaseModel):
@@ -48,6 +53,7 @@ class DeploymentObject(BaseModel):
     error: Failure | None
     parity: Parity | None
     engine: EnginePlace | None
+    yields: bool
     created_at: int
     ready_at: int | None
 
@@ -64,6 +70,7 @@ class DeploymentObject(BaseModel):
             engine=EnginePlace(device=shown.device, adapter=shown.adapter)
             if shown.device
             else None,
+            yields=record.yields,
             created_at=int(record.created_at.timestamp()),
             ready_at=int(record.ready_at.timestamp()) if record.ready_at else None,
         )

@@ -10,6 +10,7 @@ from models.jobs import JobState
 from services import job_events
 from services.errors import Invalid
 from services.jobs import NewJob
+from services.waiting import Place
 
 # The API shows OpenAI's names: what a worker holds is "running".
 SHOWN = {JobState.CLAIMED: "running", JobState.FINALIZING: "running"}
@@ -31,6 +32,9 @@ class CreateJob(BaseModel):
     suffix: str | None = None
     seed: int | None = None
     metadata: dict[str, str] | None = None
+    priority: int | None = Field(
+        None, ge=-10, le=10, description="Higher is claimed first; 0 where it is left out."
+    )
     integrations: list[Any] | None = Field(None, max_length=0)
 
     def request(self) -> NewJob:
@@ -45,6 +49,7 @@ class CreateJob(BaseModel):
             suffix=self.suffix,
             seed=self.seed,
             metadata=self.metadata or {},
+            priority=self.priority or 0,
         )
 
     def _method(self) -> tuple[str, dict[str, Any]]:
@@ -78,6 +83,11 @@ class JobError(BaseModel):
     param: str | None = None
 
 
+class QueuePlace(BaseModel):
+    position: int = Field(description="1 is the next.")
+    starts_at: int | None = Field(description="A forecast, from how long jobs took before.")
+
+
 class JobObject(BaseModel):
     id: str
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -103,11 +113,13 @@ class JobObject(BaseModel):
     error: JobError | None
     progress: dict[str, Any] | None
     prepared: dict[str, Any] | None
+    priority: int
     attempts: int
     generation: int
+    queue: QueuePlace | None = Field(None, description="While it waits for a worker.")
 
     @classmethod
-    def from_record(cls, job: Job) -> "JobObject":
+    def from_record(cls, job: Job, place: Place | None = None) -> "JobObject":
         hyperparameters = {name: v for name, v in job.method.items() if name != "type"}
         kind = job.method["type"]
         return cls(
@@ -133,9 +145,17 @@ class JobObject(BaseModel):
             error=JobError(**job.error) if job.error else None,
             progress=job.progress,
             prepared=job.prepared,
+            priority=job.priority,
             attempts=job.attempts,
             generation=job.generation,
+            queue=_queue(place) if place else None,
         )
+
+
+def _queue(place: Place) -> QueuePlace:
+    now = datetime.now(UTC).timestamp()
+    starts_at = None if place.starts_in_s is None else int(now + place.starts_in_s)
+    return QueuePlace(position=place.position, starts_at=starts_at)
 
 
 def _estimated_finish(job: Job) -> int | None:

@@ -24,6 +24,8 @@ def environment(
         "ODDSMITH_STORAGE_URL": folder.storage.as_uri(),
         "ODDSMITH_RUNS": str(folder.runs),
         "ODDSMITH_VLLM_PYTHON": sys.executable,
+        # All of it runs here; a host name may not even resolve.
+        "ODDSMITH_NODE_ADDRESS": "127.0.0.1",
     }
     fixed = {
         "ODDSMITH_VAR": str(folder.path),

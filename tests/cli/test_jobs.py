@@ -115,6 +115,42 @@ def test_events_are_read_oldest_first(api: FakeApi, oddsmith: Oddsmith) -> None:
     assert shown.index("event 1") < shown.index("event 2")
 
 
+def test_an_estimate_is_told_in_lines_and_creates_no_job(api: FakeApi, oddsmith: Oddsmith) -> None:
+    measured = {
+        "pairs": 1720, "held_out_pairs": 64, "steps": 86, "tokens": 92000, "tokens_per_s": 410.4,
+        "longest": 300, "token_budget": 1024, "parameters": 134515008,
+        "trainable_parameters": 4884480, "processes": 1,
+        "device": {"name": "CPU, 2 cores", "memory_bytes": 24_000_000_000},
+        "time": {"load_s": 9.0, "train_s": 224.0, "evaluate_s": 61.0, "total_s": 294.0},
+        "memory": {
+            "runtime_bytes": 6e8, "weights_bytes": 3e8, "gradients_bytes": 2e7,
+            "optimizer_bytes": 4e7, "head_bytes": 5e7, "activations_bytes": 1e9,
+            "peak_bytes": 2.01e9,
+        },
+    }  # fmt: skip
+    made = {"id": "ftjob-9", "status": "validating_files", "error": None, "estimate": None}
+    api.on("GET /v1/files/file-1", FILE)
+    api.on(f"POST {JOBS}/estimate", made)
+    api.on(f"GET {JOBS}/estimate/ftjob-9", {**made, "status": "succeeded", "estimate": measured})
+    shown = oddsmith("jobs", "estimate", "--model", "m", "--file", "file-1")
+    assert shown.exit_code == 0, shown.stderr
+    assert "92,000 at 410 a second" in shown.stdout
+    assert "4:54 min" in shown.stdout
+    assert "2.0 GB at its peak" in shown.stdout
+    assert api.sent("POST", JOBS) == []
+
+
+def test_an_estimate_that_failed_says_why(api: FakeApi, oddsmith: Oddsmith) -> None:
+    error = {"code": "out_of_memory", "message": "Too large.", "param": None}
+    failed = {"id": "ftjob-9", "status": "failed", "error": error, "estimate": None}
+    api.on("GET /v1/files/file-1", FILE)
+    api.on(f"POST {JOBS}/estimate", failed)
+    api.on(f"GET {JOBS}/estimate/ftjob-9", failed)
+    shown = oddsmith("jobs", "estimate", "--model", "m", "--file", "file-1")
+    assert shown.exit_code == ExitCode.FAILED
+    assert "Too large." in shown.stderr
+
+
 @pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
 def test_steering_posts_the_verb(api: FakeApi, oddsmith: Oddsmith, verb: str) -> None:
     api.on(f"POST {JOBS}/ftjob-1/{verb}", {**JOB, "status": "paused"})

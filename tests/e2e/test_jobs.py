@@ -2,14 +2,17 @@
 
 import hashlib
 import signal
+import subprocess
+import sys
 import time
 
 import httpx
+import openai
 import psutil
 import pytest
 
 from services.verbs import MARK
-from tests.e2e.conftest import EXAMPLES
+from tests.e2e.conftest import EXAMPLES, ROOT
 from tests.e2e.wait import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -98,6 +101,65 @@ def test_two_ranks(stack, create, until, strategy):
     job = until(job_id, lambda job: job["status"] == "succeeded")
     assert job["generation"] == 1
     assert len(train_losses(stack, job_id)) == 6
+
+
+@pytest.fixture
+def second_worker(stack):
+    """Another train worker, as if on another machine, beside the stack's own."""
+    supervisor = psutil.Process(int(stack.running["pid"]))
+    mine = next(
+        process
+        for process in supervisor.children(recursive=True)
+        if process.cmdline()[0] == sys.executable and "train@%h" in process.cmdline()
+    )
+    command = [word.replace("train@%h", "second@%h") for word in mine.cmdline()]
+    with (stack.var / "log" / "second.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=mine.environ(), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+    with stack.http() as http:
+        wait_for(lambda: len(http.get("/v1/workers").json()["data"]) == 2, 60, stack.logs)
+    yield process
+    process.terminate()
+    process.wait(30)
+
+
+def test_two_nodes(stack, create, until, second_worker):
+    settings = {"max_steps": 6, "batch_size": 4, "strategy": "ddp", "processes": 2}
+    job_id = create(**settings, nodes=2)
+    job = until(job_id, lambda job: job["status"] == "succeeded")
+    assert (job["generation"], job["attempts"]) == (1, 0)
+    assert (stack.run_dir(job_id, 1) / "train-1.log").exists()
+    assert not training_processes(job_id)
+    one = create(**settings)
+    until(one, lambda job: job["status"] == "succeeded")
+    assert train_losses(stack, job_id) == train_losses(stack, one)
+
+
+def test_more_nodes_than_there_are_are_refused_at_once(create):
+    with pytest.raises(openai.BadRequestError, match="train workers are there"):
+        create(strategy="ddp", processes=4, nodes=4)
+
+
+def test_an_estimate_is_what_the_job_then_takes(stack, tiny, pairs, create, until):
+    settings = {"max_steps": 6, "batch_size": 4}
+    method = {"type": "orpo", "orpo": {"hyperparameters": settings}}
+    body = {"model": tiny, "training_file": pairs, "method": method, "seed": 7}
+    path = "/v1/fine_tuning/jobs/estimate"
+    with stack.http() as http:
+        made = http.post(path, json=body).json()
+
+        def ended():
+            found = http.get(f"{path}/{made['id']}").json()
+            return found if found["status"] in ENDED else None
+
+        found = wait_for(ended, 120, stack.logs)
+        assert found["status"] == "succeeded", found
+        assert made["id"] not in [job["id"] for job in http.get(path[:-9]).json()["data"]]
+    job_id = create(**settings)
+    job = until(job_id, lambda job: job["status"] == "succeeded")
+    assert found["estimate"]["tokens"] == pytest.approx(job["trained_tokens"], rel=0.2)
+    assert not (stack.var / "runs" / made["id"]).exists()
 
 
 def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):

@@ -46,6 +46,20 @@ def start(page: Page, base: str, settings: dict[str, int]) -> str:
     return page.url.rpartition("/")[2].partition("?")[0]
 
 
+def test_what_a_run_takes_is_measured_before_it_is_started(page: Page, tiny: str) -> None:
+    upload(page, EXAMPLES / "short-answers.jsonl")
+    page.get_by_label("Base model").select_option(tiny)
+    page.get_by_role("button", name="Measure what it takes").click()
+    expect(page.get_by_text(re.compile(r"tokens at .* a second"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile(r"optimizer .*B"))).to_be_visible()
+    assert violations(page) == []
+    page.get_by_label("batch_size", exact=True).fill("3")
+    expect(page.get_by_text("The settings have changed")).to_be_visible()
+    page.get_by_label("lambda", exact=True).fill("-1")
+    page.get_by_role("button", name="Measure what it takes").click()
+    expect(page.locator("[data-field=lambda]")).to_contain_text("greater than or equal to 0")
+
+
 def violations(page: Page) -> list[str]:
     """What axe finds wrong by WCAG A and AA on the page as it is drawn."""
     if not page.evaluate("'axe' in window"):

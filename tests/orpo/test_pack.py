@@ -76,15 +76,29 @@ def test_single_answers_and_pairs_do_not_mix():
 
 @given(n=st.integers(1, 60), size=st.integers(1, 20), seed=st.integers(0, 99))
 def test_a_plan_visits_every_example_once(n: int, size: int, seed: int):
-    steps = plan(n, size, seed, epoch=3)
+    steps = plan(range(n), size, seed, epoch=3)
     assert sorted(at for step in steps for at in step) == list(range(n))
     assert all(len(step) == size for step in steps[:-1])
-    assert steps == plan(n, size, seed, epoch=3)
+    assert steps == plan(range(n), size, seed, epoch=3)
 
 
 def test_epochs_and_seeds_shuffle_apart():
-    assert plan(50, 50, 0, 0) != plan(50, 50, 0, 1)
-    assert plan(50, 50, 0, 0) != plan(50, 50, 1, 0)
+    alike = [1] * 50
+    assert plan(alike, 50, 0, 0) != plan(alike, 50, 0, 1)
+    assert plan(alike, 50, 0, 0) != plan(alike, 50, 1, 0)
+
+
+@given(
+    tokens=st.lists(st.integers(1, 9), min_size=1, max_size=40),
+    size=st.integers(1, 9),
+    seed=st.integers(0, 99),
+)
+def test_the_first_epoch_begins_with_the_longest_example(
+    tokens: list[int], size: int, seed: int
+) -> None:
+    first, *others = plan(tokens, size, seed, epoch=0)
+    assert max(tokens[at] for at in first) == max(tokens)
+    assert sorted([*first, *(at for step in others for at in step)]) == list(range(len(tokens)))
 
 
 @settings(max_examples=50)

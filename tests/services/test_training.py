@@ -1,11 +1,13 @@
 """The train worker around a run: what it claims, how it stops it, how it goes on."""
 
+import json
 import threading
 
 import pytest
+from sqlalchemy import select
 
-from models import Job
-from models.jobs import JobState
+from models import Job, JobEvent
+from models.jobs import JobState, Purpose
 from orpo.spec import RunSpec, write_spec
 from services import claims
 from services.settings import get_settings
@@ -79,3 +81,82 @@ def test_a_stop_is_repeated_until_a_rank_hears_it(
     deadline = claim.run_dir / "deadline"
     training.Supervision(claim, process, tail, deadline).follow()  # pyright: ignore[reportArgumentType]
     assert process.asked == 3
+
+
+class Ended:
+    """A training process that has written its events and left."""
+
+    def poll(self):
+        return 4
+
+    def kill(self):
+        """It is gone."""
+
+
+def event(type_, message="", **data):
+    return json.dumps({"t": 0, "level": "info", "type": type_, "message": message, "data": data})
+
+
+@pytest.fixture
+def trained(product, session, caller, monkeypatch):
+    """Let a claimed job's training end with these events, and return the job."""
+
+    def run(*events, **fields):
+        job = prepared(session, caller)
+        for name, value in fields.items():
+            setattr(job, name, value)
+        session.commit()
+
+        def launch(run_dir, *_, **__):
+            (run_dir / "events.jsonl").write_text("".join(f"{line}\n" for line in events))
+            return Ended()
+
+        monkeypatch.setattr(training, "launch_training", launch)
+        claimed = jobs.claim_next("w")
+        assert claimed
+        assert claimed.id == job.id
+        claim = training.describe(claimed)
+        assert claim
+        training.train(claim)
+        session.refresh(job)
+        return job
+
+    return run
+
+
+STARTED = {"steps": 5, "first_step": 1, "token_budget": 8192, "longest": 900}
+OUT_OF_MEMORY = event("error", "The device ran out of memory.", code="out_of_memory", hint="")
+
+
+def test_a_job_that_ran_out_of_memory_goes_on_with_half_the_tokens(trained, session, caller):
+    job = trained(event("started", **STARTED), OUT_OF_MEMORY)
+    assert (job.state, job.attempts, job.prepared["token_budget"]) == (JobState.QUEUED, 0, 4096)
+    messages = session.scalars(select(JobEvent.message).where(JobEvent.job_id == job.id)).all()
+    assert "Out of memory; again with 4,096 tokens in a forward pass." in messages
+    again = jobs.claim_next("w")
+    assert again
+    claim = training.describe(again)
+    assert claim
+    assert claim.spec.method.token_budget == 4096
+
+
+@pytest.mark.parametrize("events", [(), (event("started", **STARTED | {"longest": 9000}),)])
+def test_a_job_whose_longest_pair_is_too_large_for_the_device_fails(trained, events):
+    job = trained(*events, OUT_OF_MEMORY)
+    assert job.state == JobState.FAILED
+    assert job.error["code"] == "out_of_memory"
+
+
+def test_an_estimate_ends_with_what_was_measured_and_leaves_no_files(trained, caller):
+    job = trained(
+        event("started", **STARTED),
+        event("estimated", steps=5),
+        event("finished"),
+        purpose=Purpose.ESTIMATE,
+    )
+    assert (job.state, job.estimate, job.fine_tuned_model) == (
+        JobState.SUCCEEDED,
+        {"steps": 5},
+        None,
+    )
+    assert not (get_settings().runs_dir / job.id).exists()

@@ -10,10 +10,12 @@ import pytest
 
 from models import Engine
 from models.deployments import DeploymentStatus
-from services import deployments, engines
+from models.jobs import JobState
+from services import claims, deployments, engines
 from services.database import transaction
 from services.errors import NotFound
 from services.verbs import VerbError
+from tests import records
 from tests.serving.conftest import CALLER
 from workers import deployments as worker
 from workers import parity, vllm
@@ -205,6 +207,45 @@ def test_what_is_taken_back_is_unloaded_and_the_engine_ends(serving, monkeypatch
     assert gone_within(engine.pid, 0)
     statuses = {serving.deployment(i).status for i in (of_base, of_tuned)}
     assert statuses == {DeploymentStatus.STOPPED}
+
+
+def test_a_deployment_makes_room_for_a_job_and_comes_back(serving):
+    base = serving.base()
+    with transaction() as session:
+        deployment_id = deployments.create(session, CALLER, base, yields=True).id
+    serving.settle(deployment_id)
+    (engine,) = serving.live()
+    with transaction() as session:
+        job_id = records.job(session, CALLER, JobState.QUEUED, base_model=base).id
+        claims.claim_next(session, "w")
+        assert deployments.needs_reconcile(session)
+        assert not engines.room_is_made(session)
+    worker.step()
+    assert gone_within(engine.pid, 0)
+    with transaction() as session:
+        assert engines.room_is_made(session)
+        assert not deployments.needs_reconcile(session)
+        with pytest.raises(NotFound, match="made room for a training job"):
+            deployments.route(session, CALLER, base)
+    worker.step()
+    assert not serving.live()
+    with transaction() as session:
+        claims.fail(session, job_id, 1, {"code": "nan", "message": "x", "param": None})
+        assert deployments.needs_reconcile(session)
+    (deployment,) = serving.settle(deployment_id)
+    assert deployment.status == READY
+
+
+def test_a_deployment_that_keeps_its_place_is_left_alone_by_jobs(serving):
+    base = serving.base()
+    (deployment_id,) = serving.deploy(base)
+    serving.settle(deployment_id)
+    with transaction() as session:
+        records.job(session, CALLER, JobState.QUEUED, base_model=base)
+        claims.claim_next(session, "w")
+        assert engines.room_is_made(session)
+    worker.step()
+    assert serving.deployment(deployment_id).status == READY
 
 
 def test_a_larger_adapter_gets_a_larger_engine(serving):

@@ -299,6 +299,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fine_tuning/jobs/estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Measure what a job would take: time, memory, tokens */
+        post: operations["create_v1_fine_tuning_jobs_estimate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/jobs/estimate/{estimate_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An estimate, as far as it is */
+        get: operations["retrieve_v1_fine_tuning_jobs_estimate__estimate_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/jobs/estimate/{estimate_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop measuring */
+        post: operations["cancel_v1_fine_tuning_jobs_estimate__estimate_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/fine_tuning/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -609,6 +660,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Train workers that are alive, with their devices and their jobs */
+        get: operations["list_workers_v1_workers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -815,6 +883,11 @@ export interface components {
              * @description A base model, a tuned one, or a checkpoint.
              */
             model: string;
+            /**
+             * Yields
+             * @description Leave the device to jobs while one is trained, and come back after. Where it is left out, nothing changes: at first a deployment keeps its place.
+             */
+            yields?: boolean | null;
         };
         /** CreateJob */
         CreateJob: {
@@ -840,6 +913,11 @@ export interface components {
             } | null;
             /** Model */
             model: string;
+            /**
+             * Priority
+             * @description Higher is claimed first; 0 where it is left out.
+             */
+            priority?: number | null;
             /** Seed */
             seed?: number | null;
             /** Suffix */
@@ -908,12 +986,23 @@ export interface components {
             /** Ready At */
             ready_at: number | null;
             status: components["schemas"]["DeploymentStatus"];
+            /** Yields */
+            yields: boolean;
         };
         /**
          * DeploymentStatus
          * @enum {string}
          */
         DeploymentStatus: "pending" | "starting" | "ready" | "failed" | "stopped";
+        /** Device */
+        Device: {
+            /** Index */
+            index: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Name */
+            name: string;
+        };
         /** EnginePlace */
         EnginePlace: {
             /**
@@ -944,6 +1033,112 @@ export interface components {
         /** ErrorBody */
         ErrorBody: {
             error: components["schemas"]["Error"];
+        };
+        /**
+         * Estimate
+         * @description What was measured: three steps on the heaviest batch, and one evaluation.
+         */
+        Estimate: {
+            device: components["schemas"]["EstimateDevice"];
+            /** Held Out Pairs */
+            held_out_pairs: number;
+            /** Longest */
+            longest: number;
+            memory: components["schemas"]["EstimateMemory"];
+            /** Pairs */
+            pairs: number;
+            /** Parameters */
+            parameters: number;
+            /** Processes */
+            processes: number;
+            /** Steps */
+            steps: number;
+            time: components["schemas"]["EstimateTime"];
+            /** Token Budget */
+            token_budget: number;
+            /** Tokens */
+            tokens: number;
+            /** Tokens Per S */
+            tokens_per_s: number;
+            /** Trainable Parameters */
+            trainable_parameters: number;
+        };
+        /** EstimateDevice */
+        EstimateDevice: {
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * EstimateMemory
+         * @description The peak of one process in bytes, by what takes it.
+         */
+        EstimateMemory: {
+            /** Activations Bytes */
+            activations_bytes: number;
+            /** Gradients Bytes */
+            gradients_bytes: number;
+            /** Head Bytes */
+            head_bytes: number;
+            /** Optimizer Bytes */
+            optimizer_bytes: number;
+            /** Peak Bytes */
+            peak_bytes: number;
+            /** Runtime Bytes */
+            runtime_bytes: number;
+            /** Weights Bytes */
+            weights_bytes: number;
+        };
+        /**
+         * EstimateObject
+         * @description `prepared` comes first and needs no device; `estimate` follows once it was measured.
+         */
+        EstimateObject: {
+            /** Created At */
+            created_at: number;
+            error: components["schemas"]["JobError"] | null;
+            estimate: components["schemas"]["Estimate"] | null;
+            /** Finished At */
+            finished_at: number | null;
+            /** Id */
+            id: string;
+            /** Method */
+            method: {
+                [key: string]: unknown;
+            };
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default fine_tuning.job.estimate
+             * @constant
+             */
+            object: "fine_tuning.job.estimate";
+            /** Prepared */
+            prepared: {
+                [key: string]: unknown;
+            } | null;
+            /** Status */
+            status: string;
+            /** Training File */
+            training_file: string;
+            /** Validation File */
+            validation_file: string | null;
+        };
+        /**
+         * EstimateTime
+         * @description Seconds of the whole run: loading, training, evaluating with samples.
+         */
+        EstimateTime: {
+            /** Evaluate S */
+            evaluate_s: number;
+            /** Load S */
+            load_s: number;
+            /** Total S */
+            total_s: number;
+            /** Train S */
+            train_s: number;
         };
         /** Failure */
         Failure: {
@@ -1159,10 +1354,14 @@ export interface components {
             prepared: {
                 [key: string]: unknown;
             } | null;
+            /** Priority */
+            priority: number;
             /** Progress */
             progress: {
                 [key: string]: unknown;
             } | null;
+            /** @description While it waits for a worker. */
+            queue?: components["schemas"]["QueuePlace"] | null;
             /** Result Files */
             result_files: string[];
             /** Seed */
@@ -1354,6 +1553,23 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[WorkerObject] */
+        ListPage_WorkerObject_: {
+            /** Data */
+            data: components["schemas"]["WorkerObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** Message */
         Message: {
             /** Content */
@@ -1489,6 +1705,19 @@ export interface components {
             weights_sha256: string;
         } & {
             [key: string]: unknown;
+        };
+        /** QueuePlace */
+        QueuePlace: {
+            /**
+             * Position
+             * @description 1 is the next.
+             */
+            position: number;
+            /**
+             * Starts At
+             * @description A forecast, from how long jobs took before.
+             */
+            starts_at: number | null;
         };
         /** RegisterModel */
         RegisterModel: {
@@ -1677,6 +1906,33 @@ export interface components {
         /** Vote */
         Vote: {
             choice: components["schemas"]["Choice"];
+        };
+        /** WorkerObject */
+        WorkerObject: {
+            /** Cores */
+            cores: number;
+            /**
+             * Devices
+             * @description GPUs; empty where it trains on its cores.
+             */
+            devices: components["schemas"]["Device"][];
+            /** Host */
+            host: string;
+            /** Id */
+            id: string;
+            /**
+             * Job
+             * @description What it trains now, where that is yours.
+             */
+            job: string | null;
+            /**
+             * Object
+             * @default worker
+             * @constant
+             */
+            object: "worker";
+            /** Seen At */
+            seen_at: number;
         };
     };
     responses: never;
@@ -2645,6 +2901,128 @@ export interface operations {
             };
         };
     };
+    create_v1_fine_tuning_jobs_estimate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateJob"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EstimateObject"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_fine_tuning_jobs_estimate__estimate_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                estimate_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EstimateObject"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_v1_fine_tuning_jobs_estimate__estimate_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                estimate_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EstimateObject"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     retrieve_v1_fine_tuning_jobs__job_id__get: {
         parameters: {
             query?: never;
@@ -3521,6 +3899,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListPage_ComparisonObject_"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_workers_v1_workers_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_WorkerObject_"];
                 };
             };
             /** @description The request can't be carried out */

@@ -47,9 +47,14 @@ export function advance(job: Pick<Job, "progress" | "status">): Advance | null {
 }
 
 /** Where a job that has not ended stands, in a few words. */
-export function standing(job: Pick<Job, "progress" | "status" | "desired_status">): string {
+export function standing(
+  job: Pick<Job, "progress" | "status" | "desired_status"> & Partial<Pick<Job, "queue">>,
+): string {
   if (job.status === "validating_files") return "Reading the files";
-  if (job.status === "queued") return "Waiting for a free worker";
+  if (job.status === "queued") {
+    const ahead = (job.queue?.position ?? 1) - 1;
+    return ahead > 0 ? `Waiting, ${ahead} before it` : "Waiting for a free worker";
+  }
   if (job.desired_status === "cancel" && job.status === "running") return "Stopping";
   if (job.desired_status === "pause" && job.status === "running")
     return "Saving a checkpoint before the pause";

@@ -5,7 +5,9 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { createJob, keys } from "@/features/jobs/api";
+import { EstimateCard } from "@/features/jobs/components/estimate";
 import { Choice, SettingField, Text } from "@/features/jobs/components/setting-field";
+import { createEstimate } from "@/features/jobs/estimates";
 import { groupsOf, type Method, type Setting } from "@/features/jobs/methods";
 import { bodyOf, type Form, fieldOf, newKey } from "@/features/jobs/new-job";
 import { ApiError, type Schema } from "@/lib/api";
@@ -42,7 +44,9 @@ export function JobForm({ methods, models, files, initial }: Props) {
       navigate({ to: "/jobs/$jobId", params: { jobId: job.id } });
     },
   });
-  const error = create.error;
+  // With what was sent, so that a change since then is seen.
+  const estimate = useMutation({ mutationFn: createEstimate });
+  const error = create.error ?? estimate.error;
   const field = error instanceof ApiError ? fieldOf(error.param) : null;
   const names = ["model", "method", "training_file", "validation_file", "suffix", "seed"];
   const isPlaced = [...names, ...settings.map(({ name }) => name)].includes(field ?? "");
@@ -60,6 +64,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
   const set = (change: Partial<Form>) => setForm((now) => ({ ...now, ...change }));
   const submit = (event: FormEvent) => {
     event.preventDefault();
+    estimate.reset();
     create.mutate();
   };
   const bases = models.filter((model) => model.kind === "base");
@@ -170,9 +175,24 @@ export function JobForm({ methods, models, files, initial }: Props) {
           />
         </div>
       </Card>
-      <div className="flex items-center gap-4">
+      {estimate.data && (
+        <EstimateCard
+          id={estimate.data.id}
+          isStale={JSON.stringify(estimate.variables) !== JSON.stringify(bodyOf(form, settings))}
+        />
+      )}
+      <div className="flex flex-wrap items-center gap-4">
         <Button type="submit" look="primary" disabled={create.isPending}>
           {create.isPending ? "Starting …" : "Start the run"}
+        </Button>
+        <Button
+          disabled={estimate.isPending}
+          onClick={() => {
+            create.reset();
+            estimate.mutate(bodyOf(form, settings));
+          }}
+        >
+          {estimate.isPending ? "Asking …" : "Measure what it takes"}
         </Button>
         <Link to="/jobs" className="text-muted hover:text-ink">
           Back to the runs

@@ -1,0 +1,34 @@
+"""`/v1/fine_tuning/jobs/estimate`: what a job would take, before it is created.
+
+It goes the way of a job (prepared, queued, measured on a device), with nothing left behind.
+"""
+
+from dataclasses import replace
+
+from fastapi import APIRouter
+
+from api.deps import CallerDep, SessionDep, Writer
+from api.schemas.estimates import EstimateObject
+from api.schemas.jobs import CreateJob
+from models.jobs import Purpose
+from services import jobs
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs/estimate", tags=["fine-tuning"])
+
+
+@router.post("", summary="Measure what a job would take: time, memory, tokens")
+def create(session: SessionDep, caller: Writer, body: CreateJob) -> EstimateObject:
+    request = replace(body.request(), purpose=Purpose.ESTIMATE)
+    return EstimateObject.from_record(jobs.create(session, caller, request))
+
+
+@router.get("/{estimate_id}", summary="An estimate, as far as it is")
+def retrieve(session: SessionDep, caller: CallerDep, estimate_id: str) -> EstimateObject:
+    found = jobs.get(session, caller, estimate_id, purpose=Purpose.ESTIMATE)
+    return EstimateObject.from_record(found)
+
+
+@router.post("/{estimate_id}/cancel", summary="Stop measuring")
+def cancel(session: SessionDep, caller: Writer, estimate_id: str) -> EstimateObject:
+    found = jobs.cancel(session, caller, estimate_id, Purpose.ESTIMATE)
+    return EstimateObject.from_record(found)

@@ -1,0 +1,18 @@
+"""`/v1/workers`: who trains here, and on what."""
+
+from fastapi import APIRouter
+
+from api.deps import CallerDep, SessionDep
+from api.pages import ListPage, page
+from api.schemas.workers import WorkerObject
+from services import workers
+
+router = APIRouter(prefix="/v1/workers", tags=["fine-tuning"])
+
+
+@router.get("", summary="Train workers that are alive, with their devices and their jobs")
+def list_workers(session: SessionDep, caller: CallerDep) -> ListPage[WorkerObject]:
+    fleet = workers.fleet(session)
+    jobs = [fleet.job_of(worker) for worker in fleet.workers]
+    mine = [job.id if job and job.org_id == caller.org_id else None for job in jobs]
+    return page([WorkerObject.from_record(*each) for each in zip(fleet.workers, mine, strict=True)])

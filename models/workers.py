@@ -1,0 +1,20 @@
+"""Train workers that are alive: where each is, and what it may compute on."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base
+
+
+class Worker(Base):
+    __tablename__ = "workers"
+
+    # host:pid, as in `jobs.worker`.
+    id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    cores: Mapped[int]
+    # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty where it has its cores alone.
+    devices: Mapped[list[Any]]
+    seen_at: Mapped[datetime]

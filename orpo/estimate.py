@@ -1,0 +1,102 @@
+"""`python -m orpo.estimate RUN_DIR`: what a run would take, measured where it would run.
+
+Makes three steps on the heaviest batch and one evaluation, as the run itself would; what follows
+from them are the data of the run's event `estimated`. Saves nothing. Knows the run, no prices.
+"""
+
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from orpo import policy, speed
+from orpo.methods import Preference
+from orpo.train import STOPPED, Run, main
+from orpo.work import deal, token_budget
+
+STEPS = 3  # the first warms caches; it is not counted
+
+
+def estimate(run: Run, runtime_bytes: int = 0) -> int:
+    """Measure, and log counts, `time` (seconds) and `memory` (bytes of one process) as an event.
+
+    `runtime_bytes` is what the process held before it loaded anything. Runs out of memory where
+    the run would, since that begins with the same batch. Returns 0, or 75 when asked to stop.
+    """
+    run.announce()
+    load_s = _age_s()
+    heaviest = run.plan(0)[0]
+    examples = [run.data.train.examples[index] for index in heaviest]
+    run.plan = lambda _: [heaviest] * STEPS  # pyright: ignore[reportAttributeAccessIssue]  cached or not
+    steps_s: list[float] = []
+    while len(steps_s) < STEPS:
+        if run.group.any(run.stopping.requested):
+            return run.end("stopped", "Asked to stop; nothing was measured.", STOPPED)
+        steps_s.append(_seconds(run.step))
+    tokens_E = run.data.train.examples.tokens_E()
+    tokens = round(int(tokens_E.sum()) * run.steps / run.steps_per_epoch)
+    tokens_per_s = sum(example.n_tokens for example in examples) / median(steps_s[1:])
+    train_s, evaluate_s = tokens / tokens_per_s, _evaluations(run) * _seconds(run.evaluate)
+    run.journal.event(
+        "estimated",
+        "Measured three steps on the heaviest batch.",
+        pairs=len(tokens_E),
+        held_out_pairs=len(run.held_out),
+        steps=run.steps,
+        tokens=tokens,
+        tokens_per_s=tokens_per_s,
+        longest=int(tokens_E.max()),
+        token_budget=token_budget(run.method, run.group),
+        parameters=run.weights.total,
+        trainable_parameters=run.weights.trained,
+        processes=run.group.world,
+        device=speed.device(),
+        time={
+            "load_s": load_s,
+            "train_s": train_s,
+            "evaluate_s": evaluate_s,
+            "total_s": load_s + train_s + evaluate_s,
+        },
+        memory=_memory(run, examples, runtime_bytes),
+    )
+    return run.end("finished", "The estimate is made.", 0)
+
+
+def _evaluations(run: Run) -> int:
+    """How many the run makes: before its first step, at intervals, and after its last."""
+    return len({0, *range(0, run.steps, run.evaluate_every), run.steps})
+
+
+def _memory(run: Run, examples: Any, runtime_bytes: int) -> dict[str, int]:
+    """The peak by what takes it. What is neither held throughout nor the head is activations."""
+    rejected = isinstance(run.method, Preference)
+    works = deal(examples, run.method, run.group, rejected=rejected)
+    labelled = max((len(work.batch.target_L) for work in works), default=0)
+    parts = {
+        "runtime_bytes": runtime_bytes,
+        **{f"{part}_bytes": size for part, size in run.strategy.held_bytes().items()},
+        "head_bytes": policy.head_bytes(run.policy, labelled, run.method.precision),
+    }
+    peak = speed.peak_bytes()
+    parts["activations_bytes"] = max(0, peak - sum(parts.values()))
+    return {**parts, "peak_bytes": peak}
+
+
+def _seconds(work: Any) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _age_s() -> float:
+    """Seconds since this process began: imports and loading are part of a run's time."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    born_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - born_s
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), partial(estimate, runtime_bytes=speed.peak_bytes())))

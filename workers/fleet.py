@@ -1,0 +1,66 @@
+"""What this machine has to compute on, and the thread that says so while the worker lives."""
+
+import logging
+import os
+import socket
+import subprocess
+import threading
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from services import workers
+from services.database import transaction
+from services.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+HOST = socket.gethostname()
+WORKER = f"{HOST}:{os.getpid()}"
+_leaving = threading.Event()
+
+
+def devices() -> list[dict[str, Any]]:
+    """The NVIDIA GPUs that this process may use: index, name, memory in bytes; asks the driver."""
+    fields = "--query-gpu=index,name,memory.total"
+    try:
+        command = ["nvidia-smi", fields, "--format=csv,noheader,nounits"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = [[part.strip() for part in line.split(",")] for line in done.stdout.splitlines()]
+    return [
+        {"index": int(index), "name": name, "memory_bytes": int(mebibytes) * 2**20}
+        for index, name, mebibytes in found
+        if allowed is None or index in allowed.split(",")
+    ]
+
+
+def announce() -> None:
+    """Register this worker now and at every heartbeat, until `leave`."""
+    _leaving.clear()
+    facts = {"host": HOST, "cores": len(os.sched_getaffinity(0)), "devices": devices()}
+    _register(facts)
+    threading.Thread(target=_repeat, args=(facts,), name="fleet", daemon=True).start()
+
+
+def leave() -> None:
+    """Take this worker out of the fleet."""
+    _leaving.set()
+    with suppress(SQLAlchemyError), transaction() as session:
+        workers.forget(session, WORKER)
+
+
+def _repeat(facts: dict[str, Any]) -> None:
+    while not _leaving.wait(get_settings().heartbeat_s):
+        _register(facts)
+
+
+def _register(facts: dict[str, Any]) -> None:
+    try:
+        with transaction() as session:
+            workers.register(session, WORKER, **facts)
+    except SQLAlchemyError as error:
+        logger.warning("could not say that this worker is alive: %s", type(error).__name__)

@@ -1,0 +1,67 @@
+"""Run the ranks of one further node of a job that another worker leads.
+
+Whoever leads reads the run's files, writes its end and answers for it; this worker only keeps its
+own ranks alive while the job is held, and ends them when it no longer is.
+"""
+
+import logging
+import time
+from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
+
+from models import Job
+from orpo.spec import RunSpec, read_spec
+from services import claims
+from services.database import transaction
+from services.settings import get_settings
+from workers.app import draining
+from workers.process import TrainingProcess, extend_deadline, launch_training
+from workers.training import node_of
+
+logger = logging.getLogger(__name__)
+
+
+def assist(job: Job) -> None:
+    """Return when this node's ranks have ended, or the job is no longer held."""
+    run_dir = get_settings().runs_dir / job.id / f"g{job.generation}"
+    spec = _spec(job, run_dir)
+    if spec is None:
+        return
+    node = node_of(job)
+    deadline_file = run_dir / f"deadline-{node.index}"
+    extend_deadline(deadline_file, get_settings().lease_s)
+    process = launch_training(run_dir, spec, deadline_file, verb=job.purpose, node=node)
+    try:
+        _follow(job, process, deadline_file)
+    finally:
+        process.kill()
+
+
+def _spec(job: Job, run_dir: Path) -> RunSpec | None:
+    """What the worker that leads has written; None where the job has ended before."""
+    while _held(job):
+        if (run_dir / "spec.json").exists():
+            return read_spec(run_dir)
+        time.sleep(get_settings().heartbeat_s)
+    return None
+
+
+def _follow(job: Job, process: TrainingProcess, deadline_file: Path) -> None:
+    seen = time.monotonic()
+    while process.poll() is None and time.monotonic() - seen < get_settings().lease_s:
+        try:
+            if not _held(job):
+                logger.warning("the job is no longer held; its ranks are ended")
+                return
+            seen = time.monotonic()
+            extend_deadline(deadline_file, get_settings().lease_s)
+        except OperationalError:
+            logger.warning("the database is away; the training goes on until the lease ends")
+        if draining.wait(get_settings().heartbeat_s):
+            process.ask_to_stop()  # the ranks tell the others, and all save
+
+
+def _held(job: Job) -> bool:
+    with transaction() as session:
+        return claims.is_held(session, job.id, job.generation)
