@@ -196,7 +196,9 @@ def _progress(job: dict[str, Any]) -> str:
 def _retry(job: dict[str, Any]) -> str | None:
     """Why the attempt before this one ended, until a new step was trained."""
     retry = (job.get("progress") or {}).get("retry")
-    return retry and f"{retry['reason']} ({retry['attempt']} of {retry['max_attempts']} is next)"
+    if retry is None:
+        return None
+    return f"{retry['reason']} Attempt {retry['attempt']} of {retry['max_attempts']} follows."
 
 
 def hyperparameter(setting: str) -> tuple[str, Any]:

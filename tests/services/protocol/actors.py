@@ -209,7 +209,7 @@ def preparer(world: World, actor: Actor) -> None:
 def warden(world: World, actor: Actor) -> None:
     """The keeper's loops. Two run at once: the advisory lock spares work, it is no guard."""
     while True:
-        actor.sleep(actor.rng.uniform(0.5, 5))
+        actor.sleep(actor.rng.uniform(1, 8))
         for loop in (keeper.dispatch, keeper.reap, keeper.rewake):
             try:
                 loop()
