@@ -21,22 +21,20 @@ SELECT j.id, json_build_object(
     'lease_until', extract(epoch FROM j.lease_until - %(start)s) * 1000,
     'available_at', extract(epoch FROM j.available_at - %(start)s) * 1000,
     'model', j.fine_tuned_model,
-    'events', (
+    'events', coalesce((
         SELECT json_agg(json_build_array(
             e.data ->> 'from', e.data ->> 'state', e.generation, e.terminal) ORDER BY e.seq)
-        FROM job_events e WHERE e.job_id = j.id),
-    'numbers', (
+        FROM job_events e WHERE e.job_id = j.id), '[]'),
+    'numbers', coalesce((
         SELECT json_agg(json_build_array(m.step, m.generation, m.value) ORDER BY m.step)
-        FROM metrics m WHERE m.job_id = j.id),
-    'checkpoints', (
+        FROM metrics m WHERE m.job_id = j.id), '[]'),
+    'checkpoints', coalesce((
         SELECT json_agg(json_build_array(
             c.step, c.generation, c.path, c.damaged_at IS NOT NULL) ORDER BY c.step)
-        FROM checkpoints c WHERE c.job_id = j.id)
+        FROM checkpoints c WHERE c.job_id = j.id), '[]')
 )::text
 FROM jobs j
 """
-
-LISTS = ("events", "numbers", "checkpoints")
 
 
 class Violation(AssertionError):
@@ -65,14 +63,13 @@ class Seen:
     numbers: list[list[Any]]
     checkpoints: list[list[Any]]
 
+    def __str__(self) -> str:
+        lease = f"held by {self.worker} until {self.lease_until}" if self.worker else "free"
+        return f"{self.id} ({self.state}, to {self.desired}, g{self.generation}, {lease})"
+
     @classmethod
     def parse(cls, text: str) -> "Seen":
-        return cls(
-            **{
-                name: [] if v is None and name in LISTS else v
-                for name, v in json.loads(text).items()
-            }
-        )
+        return cls(**json.loads(text))
 
     @property
     def hops(self) -> list[tuple[str | None, str]]:
@@ -101,8 +98,8 @@ class Checker:
         self._texts: dict[str, str] = {}
         self.holds: dict[Actor, tuple[str, int]] = {}
 
-    def look(self, actor: Actor, began: int, now: int) -> bool:
-        """Compare with the last look, after a commit of `actor`'s. True if anything changed."""
+    def look(self, actor: Actor, began: int, now: int) -> list[Seen]:
+        """Compare with the last look, after a commit of `actor`'s, and return what changed."""
         found = dict(self.monitor.execute(JOBS, {"start": self.start}).fetchall())
         changed = [
             Seen.parse(text) for job_id, text in found.items() if text != self._texts.get(job_id)
@@ -117,7 +114,7 @@ class Checker:
                 rows_are_the_newest(was, job)
             self.jobs[job.id] = job
         self._texts = found
-        return bool(changed)
+        return changed
 
     def _is_written_by_its_holder(
         self, was: Seen, job: Seen, actor: Actor, began: int, now: int

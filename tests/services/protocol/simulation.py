@@ -1,6 +1,7 @@
 """A run of the protocol from a seed: whose turn it is, when time passes, and what goes wrong."""
 
 import random
+from collections import deque
 from collections.abc import Callable
 
 from services.jobs import ENDED
@@ -27,6 +28,8 @@ class Simulation:
         self.world, self.turns, self.checker = world, world.turns, checker
         self.rng = random.Random(seed)
         self.transitions = 0
+        # What a violation is shown with.
+        self.history: deque[str] = deque(maxlen=40)
         self.last: Actor | None = None
         for role, count in CAST.items():
             for _ in range(count):
@@ -34,12 +37,21 @@ class Simulation:
 
     def play(self, transitions: int) -> None:
         """Run roughly until that many transitions were made, then without faults to the end."""
+        try:
+            self._play(transitions)
+        except Violation as violation:
+            violation.add_note("\n".join(self.history))
+            raise
+
+    def _play(self, transitions: int) -> None:
         while self.transitions < transitions:
             self._turn()
         self._calm()
         until = self.turns.now + PATIENCE_S * 1000
         while left := [job for job in self.checker.jobs.values() if job.state not in ENDED]:
-            require(self.turns.now < until, "stuck", f"these never end: {left}")
+            require(
+                self.turns.now < until, "stuck", f"these never end: {'; '.join(map(str, left))}"
+            )
             self._turn()
         self._conclude()
 
@@ -71,7 +83,9 @@ class Simulation:
         if actor.failure is not None:
             raise Violation("crash", f"{actor.name}: {actor.failure!r}") from actor.failure
         if actor.committed is not None:
-            self.transitions += self.checker.look(actor, actor.committed, self.turns.now)
+            changed = self.checker.look(actor, actor.committed, self.turns.now)
+            self.transitions += bool(changed)
+            self.history += [f"{self.turns.now} {actor.name}: {job}" for job in changed]
 
     def _look_at_refusals(self) -> None:
         for refusal in self.turns.refusals:
