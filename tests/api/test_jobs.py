@@ -47,7 +47,8 @@ def test_parallel_creates_with_one_key_get_one_answer(client: TestClient):
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(create, [1] * 50))
     assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.text for answer in answers}) == 1
+    # The database orders the names within an object in its own way.
+    assert all(answer.json() == answers[0].json() for answer in answers)
     assert len(client.get("/v1/fine_tuning/jobs").json()["data"]) == 1
     refused = create(2)
     assert refused.status_code == 422

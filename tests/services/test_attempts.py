@@ -10,7 +10,7 @@ from api.schemas.jobs import JobObject
 from models import JobEvent, OutboxMessage
 from models.jobs import JobState
 from orpo.spec import RunSpec
-from services import attempts, claims, jobs
+from services import attempts, claims, database, jobs
 from services.errors import Fenced
 from tests import records
 from workers import keeper, preparation, training
@@ -142,7 +142,8 @@ def test_a_training_does_not_inherit_the_preparation_s_attempts(product, session
     session.commit()
     for _ in range(2):
         preparation.charge(job.id, "It broke.")
-    preparation._move_on(session, job.id, PREPARED, None)
+    with database.transaction() as own:
+        preparation._move_on(own, job.id, PREPARED, None)
     session.refresh(job)
     assert (job.state, job.attempts, job.progress) == (JobState.QUEUED, 0, None)
     claim(session, job)

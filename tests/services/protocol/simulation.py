@@ -97,8 +97,8 @@ class Simulation:
     def _fault(self) -> Callable[[], None] | None:
         dice = self.rng.random()
         for share, fault in (
-            (0.004, self._freeze), (0.001, self._kill), (0.001, self._deploy),
-            (0.001, self._lose_answer), (0.002, self._let_a_lease_pass),
+            (0.006, self._freeze), (0.001, self._kill), (0.001, self._deploy),
+            (0.001, self._lose_answer), (0.004, self._let_a_lease_pass), (0.02, self._meddle),
         ):  # fmt: skip
             if dice < share:
                 return fault
@@ -130,6 +130,15 @@ class Simulation:
     def _lose_answer(self) -> None:
         """The next commit is made, and the connection breaks before the answer."""
         self._some("worker", "warden", "preparer").loses_answer = True
+
+    def _meddle(self) -> None:
+        """A person acts now, on a job that a worker is in the middle of writing."""
+        writing = [job for actor, (job, _) in self.checker.holds.items() if actor.began is not None]
+        someone = self._some("person")
+        if writing and someone in self.turns.sleeping():
+            someone.target = self.rng.choice(writing)
+            someone.wakes_at = 0
+            self.last = someone
 
     def _let_a_lease_pass(self) -> None:
         self.turns.pass_time(self.rng.uniform(1.1, 2) * get_settings().lease_s)

@@ -8,6 +8,7 @@ reads this clock, too: `clock_timestamp()` is found in a schema before its own. 
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -54,6 +55,8 @@ class Actor(threading.Thread):
         self.idle_limit_ms = 0
         self.waits_for: Callable[[], Any] = lambda: True
         self.is_killed = self.is_draining = self.is_over = self.loses_answer = False
+        # What it is to meddle with next.
+        self.target: str | None = None
         self.failure: BaseException | None = None
         self._turn, self._parked = threading.Semaphore(0), threading.Semaphore(0)
 
@@ -156,6 +159,9 @@ class Turns:
     def ready(self) -> list[Actor]:
         return [a for a in self.actors if a not in self.held_up and a.can_go(self.now)]
 
+    def sleeping(self) -> list[Actor]:
+        return [a for a in self.actors if a.frozen_until <= self.now < a.wakes_at]
+
     def step(self, actor: Actor) -> None:
         """Let the actor go on to its next statement or commit, and those whom that sets free."""
         actor.go()
@@ -175,7 +181,7 @@ class Turns:
 
     def _settle(self, actor: Actor) -> None:
         """Wait until the actor stands still or is held up by a lock."""
-        while not actor.has_parked(0.003):
+        while not actor.has_parked(0.02):
             if self._is_held_up(actor):
                 self.held_up.append(actor)
                 return
@@ -206,7 +212,8 @@ class Turns:
         actor.committed, actor.began = actor.began, None
         if actor.loses_answer:
             actor.loses_answer = False
-            connection.connection.dbapi_connection.commit()
+            with suppress(psycopg.Error):
+                connection.connection.dbapi_connection.commit()
             raise OperationalError("COMMIT", {}, Exception("the connection was lost"))
 
     def _rolled_back(self, _: Any) -> None:
