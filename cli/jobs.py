@@ -158,6 +158,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("hint", (job.get("error") or {}).get("hint")),
             ("progress", _progress(job) or None),
             ("queue", _place(job)),
+            ("last attempt", _retry(job)),
             ("model", job["model"]),
             ("result", job.get("fine_tuned_model")),
             ("training file", job["training_file"]),
@@ -271,6 +272,14 @@ def _place(job: dict[str, Any]) -> str | None:
         return None
     starts = f", starts about {output.when(place['starts_at'])}" if place["starts_at"] else ""
     return f"number {place['position']}{starts}"
+
+
+def _retry(job: dict[str, Any]) -> str | None:
+    """Why the attempt before this one ended, until a new step was trained."""
+    retry = (job.get("progress") or {}).get("retry")
+    if retry is None:
+        return None
+    return f"{retry['reason']} Attempt {retry['attempt']} of {retry['max_attempts']} follows."
 
 
 def hyperparameter(setting: str) -> tuple[str, Any]:
