@@ -28,7 +28,44 @@ def test_what_no_field_can_hold_is_named(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("given", "rate"),
-    [({}, 2e-4), ({"tuning": "full"}, 8e-6), ({"tuning": "full", "learning_rate": 1e-5}, 1e-5)],
+    [
+        ({}, 2e-4),
+        ({"tuning": "qlora"}, 2e-4),
+        ({"tuning": "full"}, 8e-6),
+        ({"tuning": "full", "learning_rate": 1e-5}, 1e-5),
+    ],
 )
 def test_the_rate_follows_the_tuning_unless_given(given: dict[str, Any], rate: float) -> None:
     assert parse_method("orpo", given).learning_rate == rate
+
+
+@pytest.mark.parametrize("strategy", ["fsdp2", "zero2", "zero3"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("optimizer", "adamw_8bit"),
+        ("optimizer", "adafactor"),
+        ("tuning", "qlora"),
+        ("use_dora", True),
+        ("modules_to_save", ["lm_head"]),
+    ],
+)
+def test_what_does_not_go_with_cut_up_weights_is_refused(
+    strategy: str, field: str, value: Any
+) -> None:
+    with pytest.raises(
+        ValidationError, match=f"{field} = .* does not go with strategy '{strategy}'"
+    ):
+        parse_method("orpo", {"strategy": strategy, "processes": 2, field: value})
+    parse_method("orpo", {"strategy": "ddp", "processes": 2, field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), [("use_dora", True), ("modules_to_save", ["lm_head"])])
+def test_what_belongs_to_an_adapter_needs_one(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=f"{field} belongs to an adapter"):
+        parse_method("orpo", {"tuning": "full", field: value})
+
+
+def test_what_is_offloaded_must_be_there() -> None:
+    with pytest.raises(ValidationError, match="activation_offload moves what gradient_checkpoint"):
+        parse_method("orpo", {"activation_offload": True})
