@@ -241,22 +241,14 @@ class Hyperparameters(Strict):
         return self
 
     @model_validator(mode="after")
-    def _what_can_not_be_cut_up(self) -> Self:
-        """Why for each: docs/decisions/0010-optimizers-and-tuning.md."""
-        if self.strategy in (Strategy.SINGLE, Strategy.DDP):
-            return self
-        for name, plain in (
-            ("optimizer", self.optimizer is Optimizer.ADAMW),
-            ("tuning", self.tuning is not Tuning.QLORA),
-            ("use_dora", not self.use_dora),
-            ("modules_to_save", not self.modules_to_save),
-        ):
-            if not plain:
-                raise ValueError(
-                    f"{name} = {_shown(getattr(self, name))} does not go with strategy "
-                    f"'{self.strategy}', which cuts weights up: set strategy to 'single' or 'ddp', "
-                    f"or leave {name} at its default."
-                )
+    def _adamw_alone_can_be_cut_up(self) -> Self:
+        whole = self.strategy in (Strategy.SINGLE, Strategy.DDP)
+        if self.optimizer is not Optimizer.ADAMW and not whole:
+            raise ValueError(
+                f"optimizer '{self.optimizer}' does not go with strategy '{self.strategy}', which "
+                "cuts up what it remembers: set optimizer to 'adamw', or strategy to 'single' or "
+                "'ddp'."
+            )
         return self
 
     @model_validator(mode="after")
@@ -267,7 +259,3 @@ class Hyperparameters(Strict):
                 "gradient_checkpointing to true too, or activation_offload to false."
             )
         return self
-
-
-def _shown(value: Any) -> str:
-    return f"'{value}'" if isinstance(value, StrEnum) else str(value)
