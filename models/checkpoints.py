@@ -12,6 +12,8 @@ from models.base import Base, Created
 
 class WeightsKind(StrEnum):
     ADAPTER = "adapter"
+    # An adapter that no engine applies: it is served merged into its base.
+    MERGED = "merged"
     FULL = "full"
 
 

@@ -1,1 +1,6 @@
 """The training core: preference rows in, a tuned policy out. Knows no database and no broker."""
+
+import logging
+
+# On some CPUs it warns, whenever PEFT loads it, of a kernel that it would fetch from a hub.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

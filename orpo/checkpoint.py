@@ -199,7 +199,11 @@ def save_weights(
         if name.startswith("weight/")
     }
     if isinstance(policy, PeftModel):
-        policy.save_pretrained(str(folder), state_dict=trained, save_embedding_layers=False)
+        named = dict(policy.named_parameters(remove_duplicate=False))
+        by_parameter = {id(p): trained[name] for name, p in named.items() if name in trained}
+        # By all of their names: PEFT looks for a tied weight under each.
+        weights = {n: by_parameter[id(p)] for n, p in named.items() if id(p) in by_parameter}
+        policy.save_pretrained(str(folder), state_dict=weights, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing filled in
         return
     lm = causal_lm(policy)
@@ -219,7 +223,8 @@ def save_weights(
 
 def _check_space(folder: Path, tensors: dict[str, Tensor]) -> None:
     trained = sum(t.nbytes for name, t in tensors.items() if name.startswith("weight/"))
-    needed = int(FREE_SPACE_FACTOR * 4 * trained)  # the weights twice, and two moments
+    state = sum(t.nbytes for t in tensors.values())  # the weights, and the optimizer's memory
+    needed = int(FREE_SPACE_FACTOR * (state + trained))  # and the weights again, for people
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(errno.ENOSPC, f"{free} bytes are free, a checkpoint needs {needed}")

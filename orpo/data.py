@@ -229,7 +229,7 @@ def fingerprint(spec: RunSpec) -> str:
     """
     speed = {
         "strategy", "processes", "nodes", "token_budget", "prefix_sharing",
-        "gradient_checkpointing",
+        "gradient_checkpointing", "activation_offload",
     }  # fmt: skip
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from orpo.masters import Masters
-from orpo.optimizer import adamw
+from orpo.optimizer import make
 from orpo.parallel import WrongWorld
 from orpo.policy import DTYPES, layers, trainable
 from orpo.strategy import Root, Sharded
@@ -38,7 +38,7 @@ class Fsdp2(Sharded):
         if not all(isinstance(p, DTensor) for p in self.root.parameters()):
             raise WrongWorld("fsdp2 was asked for, but some weights were not cut up.")
         self.masters = Masters(trainable(self.policy).items())
-        self.optimizer = adamw(self.masters, self.method)
+        self.optimizer = make(self.masters, self.method)
 
     def __call__(self, compute: Any, *args: Any, **kwargs: Any) -> Any:
         return self.root(compute, *args, **kwargs)

@@ -4,14 +4,25 @@ Importable without torch: the API validates with them, the core reads them.
 """
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Tuning(StrEnum):
+    """An adapter; an adapter on a base that is held in 4 bits; or all weights."""
+
     LORA = "lora"
+    QLORA = "qlora"
     FULL = "full"
+
+
+class Optimizer(StrEnum):
+    """8, 2 or next to 0 bytes of moments a trained weight."""
+
+    ADAMW = "adamw"
+    ADAMW_8BIT = "adamw_8bit"
+    ADAFACTOR = "adafactor"
 
 
 class NllTokens(StrEnum):
@@ -64,7 +75,7 @@ class Strategy(StrEnum):
 
 
 # The paper's rate suits all weights; an adapter that starts at zero needs a larger one.
-LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4}
+LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4, Tuning.QLORA: 2e-4}
 
 
 class Strict(BaseModel):
@@ -103,15 +114,20 @@ class Hyperparameters(Strict):
     warmup_ratio: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the steps that warm up."
     )
-    weight_decay: float = Field(
-        default=0.0, ge=0, le=1, description="AdamW's decoupled weight decay."
-    )
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="Decoupled weight decay.")
     max_grad_norm: float = Field(
         default=1.0, gt=0, description="Gradients are clipped to this norm."
     )
+    optimizer: Optimizer = Field(
+        default=Optimizer.ADAMW,
+        description="AdamW; AdamW with its moments in 8 bits; or Adafactor, which keeps one number "
+        "a row and column instead. The last two save memory.",
+    )
 
     tuning: Tuning = Field(
-        default=Tuning.LORA, description="Train an adapter (lora) or all weights."
+        default=Tuning.LORA,
+        description="Train an adapter (lora), an adapter on a base held in 4 bits (qlora), or all "
+        "weights (full).",
     )
     lora_rank: int = Field(default=16, ge=1, le=512, description="Rank of the adapter's matrices.")
     lora_alpha: float = Field(
@@ -120,6 +136,16 @@ class Hyperparameters(Strict):
     use_rslora: bool = Field(
         default=False,
         description="Apply alpha / sqrt(rank) instead, so that large ranks learn as small ones do.",
+    )
+    use_dora: bool = Field(
+        default=False,
+        description="Train the length of each row beside the adapter (DoRA). Served merged.",
+    )
+    modules_to_save: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Modules to train whole beside the adapter, by the ends of their names, such "
+        "as embed_tokens and lm_head. Served merged.",
     )
     precision: Precision = Field(default=Precision.BF16, description="Compute in bf16 or fp32.")
 
@@ -176,6 +202,11 @@ class Hyperparameters(Strict):
         default=False,
         description="Compute each layer twice and keep less: slower, the same numbers.",
     )
+    activation_offload: bool = Field(
+        default=False,
+        description="Move what `gradient_checkpointing` keeps to the host's memory; the same "
+        "numbers.",
+    )
     strategy: Strategy = Field(
         default=Strategy.SINGLE, description="How work is spread over processes."
     )
@@ -206,5 +237,35 @@ class Hyperparameters(Strict):
             raise ValueError(
                 f"processes = {self.processes} can't be spread evenly over nodes = {self.nodes}: "
                 "make it a multiple."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_an_adapter_has_them(self) -> Self:
+        for name in ("use_dora", "modules_to_save"):
+            if self.tuning is Tuning.FULL and getattr(self, name):
+                raise ValueError(
+                    f"{name} belongs to an adapter, and tuning 'full' trains all weights: "
+                    f"set tuning to 'lora', or leave {name} out."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _adamw_alone_can_be_cut_up(self) -> Self:
+        whole = self.strategy in (Strategy.SINGLE, Strategy.DDP)
+        if self.optimizer is not Optimizer.ADAMW and not whole:
+            raise ValueError(
+                f"optimizer '{self.optimizer}' does not go with strategy '{self.strategy}', which "
+                "cuts up what it remembers: set optimizer to 'adamw', or strategy to 'single' or "
+                "'ddp'."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _offload_needs_checkpointing(self) -> Self:
+        if self.activation_offload and not self.gradient_checkpointing:
+            raise ValueError(
+                "activation_offload moves what gradient_checkpointing keeps: set "
+                "gradient_checkpointing to true too, or activation_offload to false."
             )
         return self

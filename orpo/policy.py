@@ -13,14 +13,16 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
+from peft import PeftModel
+from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from orpo import attention, kernels
-from orpo.hyperparameters import Hyperparameters, Precision, Tuning
+from orpo.adapter import with_lora
+from orpo.hyperparameters import Precision, Tuning
 from orpo.masters import Masters
 from orpo.pack import Batch
 from orpo.spec import RunSpec
@@ -39,15 +41,27 @@ DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP32: torch.float32}
 def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
     """The untrained policy of a run, and its tokenizer; what is trained is fp32 (see `masters`).
 
-    LoRA keeps the base in the compute precision. Raises OSError where the folder can't be loaded.
+    A base that stays frozen is kept in the compute precision, or in 4 bits. Raises OSError where
+    the folder can't be loaded, and Failure where the spec names what the model does not have.
     """
-    full = spec.method.tuning is Tuning.FULL
-    precision = Precision.FP32 if full else spec.method.precision
-    model = load_base(spec.base_model_path, precision)
-    policy = model if full else with_lora(model, spec.method, spec.seed)
-    if spec.method.gradient_checkpointing:
-        recompute_layers(policy)
+    method = spec.method
+    if method.tuning is Tuning.FULL:
+        policy = load_base(spec.base_model_path, Precision.FP32)
+    else:
+        # What is saved whole begins as it is stored, and not as the rest of the base computes.
+        precision = None if method.modules_to_save else method.precision
+        base = load_base(spec.base_model_path, precision)
+        policy = with_lora(base, method, spec.seed, DTYPES[method.precision])
+    if method.gradient_checkpointing:
+        recompute_layers(policy, offload=method.activation_offload)
     return policy, load_tokenizer(spec.base_model_path)
+
+
+def as_served(policy: Policy, spec: RunSpec) -> Policy:
+    """The untrained policy as an engine serves it: no engine serves the base of QLoRA in 4 bits."""
+    if spec.method.tuning is Tuning.QLORA:
+        return load_base(spec.base_model_path, spec.method.precision)
+    return policy
 
 
 def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
@@ -79,38 +93,26 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def with_lora(model: PreTrainedModel, method: Hyperparameters, seed: int) -> PeftModel:
-    """Wrap `model` with a fresh fp32 adapter on all linear layers but the head; seeded."""
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=method.lora_rank,
-        lora_alpha=method.lora_alpha,  # pyright: ignore[reportArgumentType]  PEFT takes floats
-        use_rslora=method.use_rslora,  # arXiv 2312.03732
-        lora_dropout=0.0,
-        target_modules="all-linear",
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        policy = cast(PeftModel, get_peft_model(model, config))
-    for module in policy.modules():
-        if isinstance(module, LoraLayer):
-            module.cast_input_dtype_enabled = False  # autocast casts once, to bf16
-    kernels.install_lora(policy)
-    return policy.eval()
-
-
-def recompute_layers(model: Policy) -> None:
+def recompute_layers(model: Policy, *, offload: bool = False) -> None:
     """Let the backward pass compute each decoder layer again, so that only their inputs are kept
-    (arXiv 1604.06174).
+    (arXiv 1604.06174); with `offload`, in the host's memory.
     """
     for layer in layers(model):
-        layer.forward = partial(_recomputed, layer.forward)
+        layer.forward = partial(_recomputed, layer.forward, offload)
 
 
-def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _recomputed(forward: Callable[..., Any], offload: bool, *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    return checkpoint(forward, *args, use_reentrant=False, context_fn=attention.twice, **kwargs)
+    with in_host_memory() if offload else contextlib.nullcontext():
+        return checkpoint(forward, *args, use_reentrant=False, context_fn=attention.twice, **kwargs)
+
+
+def in_host_memory() -> contextlib.AbstractContextManager:
+    """What is kept for the backward pass goes to the host; on a CPU it is there already."""
+    if not torch.cuda.is_available():
+        return contextlib.nullcontext()
+    return save_on_cpu(pin_memory=True)
 
 
 def masters(model: Policy, precision: Precision) -> Masters:
@@ -131,6 +133,8 @@ def load_saved(spec: RunSpec, folder: Path) -> Policy:
     if (folder / "model").is_dir():
         return load_base(folder / "model", None)
     base = load_base(spec.base_model_path, spec.method.precision)
+    if spec.method.modules_to_save:
+        base.float()  # PEFT would round what is saved in fp32 to the base's type
     return PeftModel.from_pretrained(base, str(folder / "adapter")).eval()
 
 
@@ -152,8 +156,11 @@ def why_unpacked(model: Policy) -> str | None:
 
 
 def head(lm: PreTrainedModel) -> nn.Linear:
-    """The layer that turns hidden states into logits."""
-    return cast(nn.Linear, lm.get_output_embeddings())
+    """The layer that turns hidden states into logits; where it is trained whole, that one."""
+    found = lm.get_output_embeddings()
+    if isinstance(found, ModulesToSaveWrapper):
+        found = found.modules_to_save[found.active_adapters[0]]
+    return cast(nn.Linear, found)
 
 
 def token_logps(model: Policy, batch: Batch, precision: Precision) -> Tensor:

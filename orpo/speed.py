@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from orpo.nf4 import Nf4Linear
 from orpo.tokenize import Example
 
 # Dense bf16 peaks in FLOP/s, from NVIDIA's data sheets; elsewhere `mfu` is left out.
@@ -65,8 +66,19 @@ class Weights:
 
     @classmethod
     def of(cls, policy: torch.nn.Module) -> "Weights":
-        """Count them; ask before they are cut up over ranks."""
-        sizes = [(p.numel(), p.requires_grad) for p in policy.parameters()]
+        """Count them; ask before they are cut up over ranks. What is held in 4 bits counts whole,
+        and what an adapter replaces does not count.
+        """
+        sizes = [
+            (p.numel(), p.requires_grad)
+            for name, p in policy.named_parameters()
+            if ".original_module." not in name
+        ]
+        sizes += [
+            (module.in_features * module.out_features, False)
+            for module in policy.modules()
+            if isinstance(module, Nf4Linear)
+        ]
         return cls(sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
 
 

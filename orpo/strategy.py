@@ -17,14 +17,13 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from orpo.failures import Failure
-from orpo.hyperparameters import Hyperparameters, Strategy
-from orpo.optimizer import adamw, set_rate
+from orpo.hyperparameters import Hyperparameters, Strategy, Tuning
+from orpo.optimizer import make, make_memory, memory, remember, set_rate
 from orpo.parallel import Single, check_equal
 from orpo.policy import Policy, load_saved, masters, trainable, why_unpacked
 from orpo.spec import RunSpec
 
 BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +41,7 @@ class Replicated:
     def _take_over(self) -> None:
         """Make masters and optimizer."""
         self.masters = masters(self.policy, self.method.precision)
-        self.optimizer = adamw(self.masters, self.method)
+        self.optimizer = make(self.masters, self.method)
 
     @property
     def method(self) -> Hyperparameters:
@@ -78,13 +77,14 @@ class Replicated:
         return float(_whole(norm))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Trained weights in fp32 (`weight/NAME`) and their moments, whole, as a checkpoint holds
-        them whatever the strategy. Every rank calls it; only the one that leads gets them.
+        """Trained weights in fp32 (`weight/NAME`) and what the optimizer remembers of each
+        (`KIND/NAME`), whole, as a checkpoint holds them whatever the strategy. Every rank calls it;
+        only the one that leads gets them.
         """
         found = {}
-        for name, parameter in self.masters.by_name.items():
-            state = self.optimizer.state[parameter]
-            for kind, tensor in (("weight", parameter.detach()), *((m, state[m]) for m in MOMENTS)):
+        for name, master in self.masters.by_name.items():
+            remembered = memory(self.optimizer, master)
+            for kind, tensor in {"weight": master.detach(), **remembered}.items():
                 whole = _whole(tensor)
                 if self.group.leads:
                     found[f"{kind}/{name}"] = whole.contiguous()
@@ -92,14 +92,12 @@ class Replicated:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `tensors` gave, of this strategy or of another."""
+        make_memory(self.optimizer)
         with torch.no_grad():
-            for name, parameter in self.masters.by_name.items():
-                parameter.copy_(_like(tensors[f"weight/{name}"], parameter))
-                self.optimizer.state[parameter] = {
-                    # A fused AdamW reads it where the weights are.
-                    "step": tensors[f"step/{name}"].to(parameter.device, copy=True),
-                    **{m: _like(tensors[f"{m}/{name}"], parameter) for m in MOMENTS[:2]},
-                }
+            for name, master in self.masters.by_name.items():
+                master.copy_(_like(tensors[f"weight/{name}"], master))
+                for kind, own in memory(self.optimizer, master).items():
+                    remember(self.optimizer, master, kind, _like(tensors[f"{kind}/{name}"], own))
         self.masters.publish()
 
     def held_bytes(self) -> dict[str, int]:
@@ -114,9 +112,12 @@ class Replicated:
         }
 
     def whole(self, saved: Path) -> Policy:
-        """The policy as it stands, for the rank that leads; `saved` is its newest checkpoint."""
-        del saved  # where nothing is cut up, nothing needs to be read
-        return self.policy
+        """The policy as it stands and is served, for the rank that leads; `saved` is its newest
+        checkpoint.
+        """
+        # What is held in 4 bits is served in 16: only the checkpoint's base tells how.
+        is_rounded = self.method.tuning is Tuning.QLORA
+        return load_saved(self.spec, saved) if is_rounded else self.policy
 
     def _sum_gradients(self) -> None:
         if self.group.world == 1:
@@ -187,15 +188,13 @@ def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """A copy, placed and cut up as the parameter is."""
-    tensor = tensor.to(parameter.device)
-    if isinstance(parameter, DTensor):
+def _like(whole: Tensor, own: Tensor) -> Tensor:
+    """`whole`, placed and cut up as `own` is."""
+    whole = whole.to(own.device)
+    if isinstance(own, DTensor):
         # Every rank has read the same file: nothing need be sent.
-        return distribute_tensor(
-            tensor, parameter.device_mesh, parameter.placements, src_data_rank=None
-        )
-    return tensor.clone()
+        return distribute_tensor(whole, own.device_mesh, own.placements, src_data_rank=None)
+    return whole
 
 
 def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:

@@ -100,7 +100,8 @@ class Run:
         """The prompts by which an engine shows that it serves this run, with the base's answers."""
         rows = (self.data.held_out if self.held_out else self.data.train).rows
         prompts = probe.choose(rows, self.tokenizer, self.data.max_length)
-        return probe.with_base(self.policy, prompts, self.method.precision)
+        served = policy.as_served(self.policy, self.spec)
+        return probe.with_base(served, prompts, self.method.precision)
 
     @property
     def held_out(self) -> Sequence[Example]:

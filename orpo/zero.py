@@ -17,8 +17,9 @@ from orpo.hyperparameters import Precision, Strategy
 from orpo.optimizer import parameter_groups, peak_rate, set_rate
 from orpo.parallel import WrongWorld
 from orpo.policy import causal_lm, head, trainable
-from orpo.strategy import MOMENTS, Root, Sharded
+from orpo.strategy import Root, Sharded
 
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW, the one optimizer that goes with it
 STAGES = {Strategy.ZERO2: 2, Strategy.ZERO3: 3}
 
 
@@ -86,7 +87,7 @@ class Zero(Sharded):
         found = {}
         for name, parameter in self.by_name.items():
             wholes: dict[str, Any] = {"weight": safe_get_full_fp32_param(parameter)}
-            for moment in MOMENTS[:2]:
+            for moment in MOMENTS:
                 wholes[moment] = safe_get_full_optimizer_state(parameter, moment)
             if self.group.leads:
                 found |= {f"{kind}/{name}": w.to("cpu", copy=True) for kind, w in wholes.items()}
@@ -101,7 +102,7 @@ class Zero(Sharded):
             with deepspeed.zero.GatheredParameters(parameter, modifier_rank=0), torch.no_grad():
                 parameter.copy_(weight)
             self._set(parameter, weight, None)
-            for moment in MOMENTS[:2]:
+            for moment in MOMENTS:
                 self._set(parameter, tensors[f"{moment}/{name}"], moment)
         for state in self._states():
             state["step"].fill_(float(tensors[f"step/{next(iter(self.by_name))}"]))
@@ -142,7 +143,7 @@ class Zero(Sharded):
         for partition in getattr(self.optimizer, flat):
             self.optimizer.optimizer.state[partition] = {
                 "step": torch.tensor(0.0),
-                **{m: torch.zeros_like(partition) for m in MOMENTS[:2]},
+                **{m: torch.zeros_like(partition) for m in MOMENTS},
             }
         if stage == 2:
             self.optimizer._lazy_init_hp_params_optimizer_state()  # noqa: SLF001

@@ -36,7 +36,7 @@ def register(session: Session, job_id: str, generation: int, data: dict[str, Any
     values = {
         "generation": generation,
         "path": f"{job_id}/g{generation}/{data['path']}",
-        "kind": WeightsKind.FULL if job.method["tuning"] == "full" else WeightsKind.ADAPTER,
+        "kind": _kind(job.method),
         "sha256": data["sha256"],
         "size_bytes": data["size_bytes"],
         "metrics": _metrics(data),
@@ -56,6 +56,14 @@ def register(session: Session, job_id: str, generation: int, data: dict[str, Any
     return session.scalars(
         select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.step == data["step"])
     ).one()
+
+
+def _kind(method: dict[str, Any]) -> WeightsKind:
+    if method["tuning"] == "full":
+        return WeightsKind.FULL
+    # vLLM takes plain adapters only.
+    unservable = method.get("use_dora") or method.get("modules_to_save")
+    return WeightsKind.MERGED if unservable else WeightsKind.ADAPTER
 
 
 def _metrics(data: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
 from models.jobs import HELD
 from services import checkpoints
+from services.weights import merged_folder
 
 # Crashes that count together: an engine that fails this often in this time is given up.
 MAX_CRASHES = 3
@@ -41,11 +42,13 @@ class Wanted:
     """A deployment that should run, and the folders its weights lie in."""
 
     deployment: Deployment
-    # What its engine loads: a base, or weights that were tuned in full.
+    # What its engine loads: a base, or whole weights of its own.
     weights: str
     # The checkpoint's folder; None for a base model itself.
     checkpoint: Path | None
     adapter: Path | None
+    # The checkpoint that `weights` are merged from before an engine can load them.
+    unmerged: Checkpoint | None = None
 
     @property
     def is_base(self) -> bool:
@@ -53,7 +56,7 @@ class Wanted:
 
     @property
     def is_full(self) -> bool:
-        """Tuned in full: its weights are its own, and so is its engine."""
+        """Tuned in full, or merged: its weights are its own, and so is its engine."""
         return self.checkpoint is not None and self.adapter is None
 
 
@@ -108,6 +111,8 @@ def _wanted(deployment: Deployment, base_path: str, checkpoint: Checkpoint | Non
     folder = checkpoints.folder(checkpoint)
     if checkpoint.kind == WeightsKind.ADAPTER:
         return Wanted(deployment, base_path, folder, folder / "adapter")
+    if checkpoint.kind == WeightsKind.MERGED:
+        return Wanted(deployment, str(merged_folder(checkpoint)), folder, None, checkpoint)
     return Wanted(deployment, str(folder / "model"), folder, None)
 
 

@@ -32,9 +32,14 @@ def folder_of(checkpoint: Checkpoint, wanted: Format) -> Path:
     return _existing(folder(checkpoint) / "model") if is_full else merged(checkpoint)
 
 
+def merged_folder(checkpoint: Checkpoint) -> Path:
+    """Return where the whole weights of an adapter's checkpoint lie, or will once it is merged."""
+    return get_settings().var.absolute() / "merged" / checkpoint.id
+
+
 def merged(checkpoint: Checkpoint) -> Path:
     """Return whole weights of an adapter's checkpoint, merging them the first time."""
-    target = get_settings().var.absolute() / "merged" / checkpoint.id
+    target = merged_folder(checkpoint)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(target.with_suffix(".lock")):
         if not target.exists():

@@ -13,15 +13,17 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from models import Engine
+from models import Checkpoint, Engine
 from models.deployments import DeploymentStatus
 from services import deployments, engines
 from services.database import engine as database
 from services.database import transaction
 from services.engines import EngineStatus, Wanted
+from services.errors import NotFound, Unavailable
 from services.logs import bound
 from services.queue import Task
 from services.settings import get_settings
+from services.weights import merged
 from workers import parity, vllm
 from workers.app import app, draining
 from workers.engine_client import DownError, EngineClient, RefusedError
@@ -142,12 +144,24 @@ def _unload(engine: Engine, unwanted: set[str]) -> None:
 
 def _is_servable(want: Wanted) -> bool:
     """Fail what no engine could serve; it would take its engine down with it."""
+    if want.unmerged is not None and not _merge(want, want.unmerged):
+        return False
     if not Path(want.weights).is_dir():
         _fail(want, f"Its weights are no longer on disk: {want.weights} is gone.", "cannot_serve")
         return False
     try:
         _rank([want])
     except vllm.UnservableError as refusal:
+        _fail(want, str(refusal), "cannot_serve")
+        return False
+    return True
+
+
+def _merge(want: Wanted, checkpoint: Checkpoint) -> bool:
+    """Make the whole weights of an adapter that no engine applies; once, however often asked."""
+    try:
+        merged(checkpoint)
+    except (NotFound, Unavailable) as refusal:
         _fail(want, str(refusal), "cannot_serve")
         return False
     return True

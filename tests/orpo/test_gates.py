@@ -14,11 +14,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from orpo import policy
+from orpo.adapter import with_lora
 from orpo.hyperparameters import NllTokens, Precision, Turns
 from orpo.loss import counts, mean_logps, objective
 from orpo.methods import METHODS, Method, Preference, parse_method
 from orpo.pack import collate, micro_batches
-from orpo.policy import Policy, causal_lm, head, prepare, token_logps, trainable, with_lora
+from orpo.policy import Policy, causal_lm, head, prepare, token_logps, trainable
 from orpo.tokenize import Example
 from tests.orpo import reference, tiny_models
 

@@ -9,11 +9,12 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from orpo import kernels
+from orpo.adapter import with_lora
 from orpo.hyperparameters import Precision
 from orpo.kernels import HeadLogps, LoraLinear, RmsNorm, SwiGlu
 from orpo.methods import parse_method
 from orpo.pack import collate
-from orpo.policy import prepare, token_logps, trainable, with_lora
+from orpo.policy import prepare, token_logps, trainable
 from tests.orpo import tiny_models
 
 

@@ -1,5 +1,6 @@
 """Many ranks give one process's result (gate 2), and what was asked for is what runs."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from orpo.metrics import Journal
 from orpo.parallel import spread
 from tests.orpo.tiny_run import (
     Bench,
+    bitsandbytes,
     checkpoint,
     fork_ranks,
     fork_single,
@@ -60,6 +62,28 @@ def test_two_ranks_equal_one(bench: Bench, tuning: str, strategy: str) -> None:
     two = bench.spec("two", tuning=tuning, learning_rate=1e-3, **spread_over(strategy))
     assert join(fork_ranks(two, 2)) == [0, 0]
     assert_close(one, two, 6)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO2, ZERO3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_dora": True},
+        {"modules_to_save": ["lm_head"]},
+        pytest.param({"tuning": "qlora"}, marks=bitsandbytes),
+    ],
+)
+def test_two_ranks_of_other_adapters_equal_one(
+    bench: Bench, settings: dict[str, Any], strategy: str
+) -> None:
+    one = bench.run("one", learning_rate=1e-3, **settings)
+    two = bench.spec("two", learning_rate=1e-3, **settings, **spread_over(strategy))
+    assert join(fork_ranks(two, 2)) == [0, 0]
+    assert_close(one, two, 6)
+    left, right = (json.loads((checkpoint(r, 6) / "probe.json").read_text()) for r in (one, two))
+    for a, b in zip(left["prompts"], right["prompts"], strict=True):
+        assert b["logprobs"] == pytest.approx(a["logprobs"], abs=1e-4)
+        assert b["base_logprobs"] == a["base_logprobs"]
 
 
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO2, ZERO3])

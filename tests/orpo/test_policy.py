@@ -9,11 +9,12 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from orpo import attention, policy
+from orpo.adapter import with_lora
 from orpo.hyperparameters import Precision
 from orpo.loss import Counts, objective
 from orpo.methods import parse_method
 from orpo.pack import collate
-from orpo.policy import causal_lm, load, prepare, token_logps, trainable, with_lora
+from orpo.policy import causal_lm, load, prepare, token_logps, trainable
 from orpo.spec import RunSpec
 from tests.orpo import tiny_models
 

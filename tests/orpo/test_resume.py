@@ -12,6 +12,7 @@ from orpo import evaluate, train
 from tests.orpo.tiny_run import (
     Bench,
     assert_same,
+    bitsandbytes,
     checkpoint,
     fork_ranks,
     fork_single,
@@ -53,6 +54,11 @@ def last_committed(run_dir: Path) -> Path | None:
         ({"precision": "bf16"}, 3),
         ({"tuning": "full", "precision": "bf16"}, 5),
         ({"type": "dpo", "tuning": "full"}, 3),
+        ({"optimizer": "adafactor"}, 3),
+        ({"use_dora": True, "precision": "bf16"}, 3),
+        ({"modules_to_save": ["lm_head"], "precision": "bf16"}, 3),
+        pytest.param({"optimizer": "adamw_8bit", "tuning": "full"}, 3, marks=bitsandbytes),
+        pytest.param({"tuning": "qlora", "precision": "bf16"}, 3, marks=bitsandbytes),
     ],
 )
 def test_killed_and_resumed_is_bit_equal(

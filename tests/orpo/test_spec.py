@@ -28,7 +28,32 @@ def test_what_no_field_can_hold_is_named(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("given", "rate"),
-    [({}, 2e-4), ({"tuning": "full"}, 8e-6), ({"tuning": "full", "learning_rate": 1e-5}, 1e-5)],
+    [
+        ({}, 2e-4),
+        ({"tuning": "qlora"}, 2e-4),
+        ({"tuning": "full"}, 8e-6),
+        ({"tuning": "full", "learning_rate": 1e-5}, 1e-5),
+    ],
 )
 def test_the_rate_follows_the_tuning_unless_given(given: dict[str, Any], rate: float) -> None:
     assert parse_method("orpo", given).learning_rate == rate
+
+
+@pytest.mark.parametrize("strategy", ["fsdp2", "zero2", "zero3"])
+@pytest.mark.parametrize("optimizer", ["adamw_8bit", "adafactor"])
+def test_an_optimizer_that_can_not_be_cut_up_is_refused(strategy: str, optimizer: str) -> None:
+    sentence = f"optimizer '{optimizer}' does not go with strategy '{strategy}'"
+    with pytest.raises(ValidationError, match=sentence):
+        parse_method("orpo", {"strategy": strategy, "processes": 2, "optimizer": optimizer})
+    parse_method("orpo", {"strategy": "ddp", "processes": 2, "optimizer": optimizer})
+
+
+@pytest.mark.parametrize(("field", "value"), [("use_dora", True), ("modules_to_save", ["lm_head"])])
+def test_what_belongs_to_an_adapter_needs_one(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=f"{field} belongs to an adapter"):
+        parse_method("orpo", {"tuning": "full", field: value})
+
+
+def test_what_is_offloaded_must_be_there() -> None:
+    with pytest.raises(ValidationError, match="activation_offload moves what gradient_checkpoint"):
+        parse_method("orpo", {"activation_offload": True})

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
-from orpo import attention, data, optimizer, pack, series, train
+from orpo import attention, data, optimizer, pack, policy, series, train
 from orpo.formats import validate
 from orpo.methods import METHODS, parse_method
 from orpo.spec import read_spec
@@ -92,6 +93,41 @@ def test_layers_that_are_computed_again_give_the_same_bits(
         calls.append(max(layout.calls for layout in layouts))
     assert calls == [2, 4]  # two layers, and in the backward pass both again
     assert_same(checkpoint(bench.folder / "kept", 6), checkpoint(bench.folder / "again", 6))
+
+
+def test_what_is_kept_may_lie_elsewhere(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU nothing moves; where it does, each layer's input moves, and nothing else."""
+    moved: list[torch.Size] = []
+    settings = {"gradient_checkpointing": True, "n_samples": 0, "eval_every": 100}
+    bench.run("kept", **settings)
+    bench.run("there", activation_offload=True, **settings)
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        moved.append(tensor.shape)
+        return tensor.clone()
+
+    monkeypatch.setattr(policy, "in_host_memory", lambda: saved_tensors_hooks(move, torch.clone))
+    bench.run("moved", activation_offload=True, **settings)
+    assert {(shape[0], shape[2]) for shape in moved} == {(1, 32)}  # one row of hidden states
+    assert len(moved) >= 2 * 6  # two layers, six steps
+    for name in ("there", "moved"):
+        assert_same(checkpoint(bench.folder / "kept", 6), checkpoint(bench.folder / name, 6))
+
+
+def test_a_checkpoint_belongs_to_what_changes_results(bench: Bench) -> None:
+    def fingerprint(**settings: Any) -> str:
+        return data.fingerprint(read_spec(bench.spec("run", **settings)))
+
+    plain = fingerprint()
+    assert fingerprint(gradient_checkpointing=True, activation_offload=True) == plain
+    for settings in (
+        {"optimizer": "adafactor"},
+        {"optimizer": "adamw_8bit"},
+        {"tuning": "qlora"},
+        {"use_dora": True},
+        {"modules_to_save": ["lm_head"]},
+    ):
+        assert fingerprint(**settings) != plain
 
 
 @pytest.mark.parametrize("settings", [{"n_samples": 0, "eval_every": 100}, {"token_budget": 2048}])

@@ -11,9 +11,11 @@ import socket
 import threading
 import traceback
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import tqdm.auto
 import tqdm.std
@@ -36,6 +38,9 @@ END = 257  # <|im_end|>: behind 256 bytes and <|im_start|>
 CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"} | {
     f"share/{phase}" for phase in PHASES
 }
+bitsandbytes = pytest.mark.skipif(
+    find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
+)
 FORK = multiprocessing.get_context("fork")
 # tqdm's own lock is shared with forked children: one killed while holding it would hang us all.
 for bar in (tqdm.std.tqdm, tqdm.auto.tqdm):

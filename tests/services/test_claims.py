@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models import Job, JobEvent
 from models.jobs import JobState
+from orpo.methods import parse_method
 from services import checkpoints, claims, database, jobs
 from services.errors import Conflict, Fenced
 from services.settings import get_settings
@@ -117,6 +118,23 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
     again = checkpoints.register(session, job.id, 2, checkpoint(step=5, sha256="other"))
     session.refresh(again)
     assert (again.id, again.sha256) == (saved.id, "other")
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({}, "adapter"),
+        ({"tuning": "qlora"}, "adapter"),
+        ({"use_dora": True}, "merged"),
+        ({"modules_to_save": ["lm_head"]}, "merged"),
+        ({"tuning": "full"}, "full"),
+    ],
+)
+def test_a_checkpoint_knows_how_it_is_served(session, caller, settings, kind):
+    method = parse_method("orpo", settings).model_dump(mode="json")
+    job = records.job(session, caller, JobState.QUEUED, method=method)
+    claims.claim_next(session, "w")
+    assert checkpoints.register(session, job.id, 1, checkpoint(step=5)).kind == kind
 
 
 def checkpoint(step, sha256="0"):

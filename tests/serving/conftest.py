@@ -63,6 +63,15 @@ class Serving:
             self._write_checkpoint(self.folder / "runs" / path, logprob, rank, probed)
             return add_checkpoint(session, job, path, "adapter")
 
+    def unmerged(self, base: str) -> str:
+        """A checkpoint whose adapter no engine applies; merged, it answers as the base does."""
+        with transaction() as session:
+            job = records.job(session, CALLER, base_model=base)
+            job.state = "failed"
+            path = f"{job.id}/g1/checkpoints/step-000002"
+            self._write_checkpoint(self.folder / "runs" / path, BASE, 1, {})
+            return add_checkpoint(session, job, path, "merged")
+
     def full(self, base: str, **behaviour: Any) -> str:
         """A checkpoint that was tuned in full, with weights of its own."""
         with transaction() as session:

@@ -5,13 +5,14 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from models import Engine
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import claims, deployments, engines
+from services import claims, deployments, engines, weights
 from services.database import transaction
 from services.errors import NotFound
 from services.verbs import VerbError
@@ -284,6 +285,36 @@ def test_full_weights_have_an_engine_of_their_own_started_after_the_other(servin
     assert sorted(engine.max_lora_rank for engine in serving.live()) == [0, 16]
     with transaction() as session:
         assert deployments.route(session, CALLER, full).upstream_model == full
+
+
+def test_an_adapter_that_no_engine_applies_is_merged_once_and_served_by_its_own(
+    serving, monkeypatch
+):
+    merges = []
+
+    def run_verb(verb, source, target):
+        merges.append(verb)
+        if len(merges) == 1:
+            raise VerbError({"message": "No space is left."})
+        assert (Path(source) / "adapter").is_dir()
+        Path(target).mkdir()
+        (Path(target) / "behaviour.json").write_text("{}")
+
+    monkeypatch.setattr(weights, "run_verb", run_verb)
+    base = serving.base()
+    tuned = serving.unmerged(base)
+    (failed,) = serving.settle(*serving.deploy(tuned))
+    assert failed.status == FAILED
+    assert "could not be merged: No space is left" in failed.error["message"]
+    assert not serving.engines()
+    of_base, of_tuned = serving.settle(*serving.deploy(base, tuned))
+    assert (of_base.status, of_tuned.status) == (READY, READY), serving.describe()
+    assert merges == ["merge"] * 2
+    assert sorted(engine.max_lora_rank for engine in serving.live()) == [0, 16]
+    (own,) = (engine for engine in serving.live() if engine.max_lora_rank == 0)
+    assert Path(own.weights).parent == serving.folder / "merged"
+    with transaction() as session:
+        assert deployments.route(session, CALLER, tuned).upstream_model == tuned
 
 
 def test_weights_that_are_gone(serving):
