@@ -1,0 +1,87 @@
+"""`python -m orpo.gguf CHECKPOINT_OR_MODEL_DIR OUT.gguf [--type bf16]`: one file for llama.cpp.
+
+An adapter is merged first. The file is there only when it answers the checkpoint's probe as the
+trainer did (`gguf_parity`). llama.cpp's own converter is a script of its repository, no package:
+what PyPI has of it replaces the `gguf` package that transformers reads with.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orpo import gguf_parity, manifest, probe
+from orpo.gguf_model import Type, architecture_of, load_config, write
+from orpo.gguf_parity import Parity
+from orpo.gguf_vocabulary import pre_tokenizer
+from orpo.merge import merge
+from orpo.tokenize import load_tokenizer
+from orpo.verbs import answer
+
+# In nats, of any one token.
+TOLERANCE = {Type.F32: 0.1, Type.BF16: 0.1, Type.F16: 0.1, Type.Q8_0: 0.25}
+
+
+def export(source: Path, out: Path, kind: Type) -> Parity:
+    """Write a checkpoint or a model folder to `out`, all or nothing; what was there is replaced.
+
+    Raises Failure(`not_exportable`) for what GGUF or we can't hold, Failure(`no_parity`) where the
+    file doesn't answer as the trainer did, and Damaged when a checkpoint's file has changed.
+    """
+    scratch = out.with_name(f"{out.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        folder = _whole(source, scratch)
+        made = scratch / "model.gguf"
+        write(folder, made, kind)
+        scored = _scored(source, folder)
+        parity = gguf_parity.check(made, load_tokenizer(folder), scored, TOLERANCE[kind])
+        made.replace(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return parity
+
+
+def _whole(source: Path, scratch: Path) -> Path:
+    """A folder with whole weights, merged where they are an adapter's; refuses before it merges."""
+    if not (source / manifest.NAME).is_file():
+        return source
+    manifest.verify(source)
+    adapter = source / "adapter"
+    if not adapter.is_dir():
+        return source / "model"
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    architecture_of(load_config(Path(settings["base_model_name_or_path"])))
+    pre_tokenizer(load_tokenizer(adapter))
+    merge(source, scratch / "merged")
+    return scratch / "merged"
+
+
+def _scored(source: Path, folder: Path) -> list[dict[str, Any]]:
+    """The prompts with the trainer's log-probs; where no run left any, they are computed here."""
+    written = source / probe.NAME
+    prompts = json.loads(written.read_text())["prompts"] if written.is_file() else []
+    return prompts or probe.of_base(folder)["prompts"]
+
+
+def main(source: Path, out: Path, kind: Type = Type.BF16) -> int:
+    """Export and print `{path, size_bytes, parity}`."""
+
+    def work() -> dict[str, Any]:
+        parity = export(source, out, kind)
+        return {"path": str(out), "size_bytes": out.stat().st_size, "parity": asdict(parity)}
+
+    return answer(work)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m orpo.gguf")
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--type", type=Type, choices=list(Type), default=Type.BF16)
+    given = parser.parse_args()
+    sys.exit(main(given.source, given.out, given.type))
