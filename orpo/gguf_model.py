@@ -23,6 +23,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from orpo.failures import Failure
 from orpo.gguf_vocabulary import add_vocabulary
+from orpo.merge import to_bf16
 from orpo.tokenize import load_tokenizer
 
 # By transformers' `model_type`. Each is read back in the tests.
@@ -106,8 +107,12 @@ def write(folder: Path, file: Path, kind: Type) -> None:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+        chance = torch.Generator().manual_seed(0)
         for entry in entries:
-            writer.write_tensor_data(quantize(entry.values().numpy(), entry.kind))
+            values = entry.values()
+            if entry.kind is GGMLQuantizationType.BF16:
+                values = to_bf16(values, chance).float()
+            writer.write_tensor_data(quantize(values.numpy(), entry.kind))
     finally:
         writer.close()
 

@@ -18,8 +18,13 @@ _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_BY_CASE = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 # How a text is cut into words, and llama.cpp's name of it.
-SPLITS = {_WORDS % "": "qwen2", _WORDS % "{1,3}": "llama-bpe"}
+SPLITS = {_WORDS % "": "qwen2", _WORDS % "{1,3}": "llama-bpe", _BY_CASE: "tekken"}
 
 
 def add_vocabulary(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: int) -> None:
@@ -54,7 +59,7 @@ def pre_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
         raise Failure(
             "not_exportable",
             "This model's tokenizer can't be written as GGUF here: only byte-level BPE that cuts "
-            "its text as GPT-2, SmolLM, Llama 3 or Qwen2 do.",
+            "its text as GPT-2, SmolLM, Llama 3, Qwen2 or Tekken do.",
             "Take the merged weights, as safetensors.",
         )
     return name
