@@ -49,7 +49,7 @@ def check(
 
     Raises Failure(`no_parity`) where token ids differ, or a log-prob by more than `tolerance`.
     """
-    read, model = read_tokenizer(file), read_model(file)
+    read, model = read_tokenizer(file), prepare(read_model(file))
     prompts = [probe.prompt_of(prompt) for prompt in scored]
     found = [probe.score(model, prompt, Precision.FP32) for prompt in prompts]
     diffs = [
@@ -115,7 +115,7 @@ def read_model(file: Path) -> PreTrainedModel:
     for tensor in reader.tensors:
         if tensor.name == "rope_freqs.weight":
             model.base_model.rotary_emb.inv_freq /= torch.tensor(tensor.data)
-    return prepare(model)
+    return model
 
 
 def _field(reader: GGUFReader, key: str) -> Any:
