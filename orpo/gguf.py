@@ -21,8 +21,9 @@ from orpo.merge import merge
 from orpo.tokenize import load_tokenizer
 from orpo.verbs import answer
 
-# In nats, of any one token.
-TOLERANCE = {Type.F32: 0.1, Type.BF16: 0.1, Type.F16: 0.1, Type.Q8_0: 0.25}
+# In nats, of any one token. What was measured on SmolLM2-135M-Instruct: bf16 and f16 0, q8_0 0.25
+# (0.04 on average); merging an adapter adds 0.03 (`merge.to_bf16`).
+TOLERANCE = {Type.F32: 0.1, Type.BF16: 0.1, Type.F16: 0.1, Type.Q8_0: 0.5}
 
 
 def export(source: Path, out: Path, kind: Type) -> Parity:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gguf import GGUFReader
 from tokenizers import pre_tokenizers
 from transformers import (
     AutoConfig,
@@ -19,6 +18,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+)
+from transformers.integrations.gguf.reader import (
+    GgufHeader,
+    load_gguf_state_dict,
+    read_gguf_metadata,
 )
 
 from orpo import probe
@@ -88,7 +92,7 @@ def read_tokenizer(file: Path) -> PreTrainedTokenizerBase:
     """The tokenizer that a GGUF file describes, with its chat template."""
     tokenizer = PreTrainedTokenizerFast.from_pretrained(file.parent, gguf_file=file.name)
     # transformers cuts texts of these files as GPT-2's: runs of digits would stay whole.
-    if _field(GGUFReader(file), "tokenizer.ggml.pre") == "smollm":
+    if read_gguf_metadata(str(file))[0]["tokenizer.ggml.pre"] == "smollm":
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Digits(individual_digits=True),
@@ -100,11 +104,10 @@ def read_tokenizer(file: Path) -> PreTrainedTokenizerBase:
 
 def read_model(file: Path) -> PreTrainedModel:
     """The model that a GGUF file describes, in fp32."""
-    reader = GGUFReader(file)
+    metadata, tensors = read_gguf_metadata(str(file))
     config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
     # transformers reads a head's width for llama only, and no frequencies of RoPE at all.
-    architecture = _field(reader, "general.architecture")
-    config.head_dim = _field(reader, f"{architecture}.attention.key_length")
+    config.head_dim = metadata[f"{metadata['general.architecture']}.attention.key_length"]
     model = AutoModelForCausalLM.from_pretrained(
         file.parent,
         config=config,
@@ -112,12 +115,7 @@ def read_model(file: Path) -> PreTrainedModel:
         quantization_config=GgufConfig(gguf_file=file.name, dequantize=True),
         dtype=torch.float32,
     )
-    for tensor in reader.tensors:
-        if tensor.name == "rope_freqs.weight":
-            model.base_model.rotary_emb.inv_freq /= torch.tensor(tensor.data)
+    if "rope_freqs.weight" in tensors:
+        factors = load_gguf_state_dict(GgufHeader.from_file(str(file)))["rope_freqs.weight"]
+        model.base_model.rotary_emb.inv_freq /= factors[:]
     return model
-
-
-def _field(reader: GGUFReader, key: str) -> Any:
-    field = reader.get_field(key)
-    return field and field.contents()

@@ -76,6 +76,7 @@ def _byte_level(spelled: dict[str, Any]) -> bool:
     model, normalizer = spelled["model"], spelled.get("normalizer")
     return (
         model["type"] == "BPE"
+        and bool(model["merges"])
         and not model["byte_fallback"]
         and not model["continuing_subword_prefix"]
         and not model["end_of_word_suffix"]

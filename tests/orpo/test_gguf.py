@@ -13,7 +13,13 @@ from gguf import GGUFReader
 from peft import PeftModel
 from tokenizers import Regex, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from orpo import gguf, gguf_model
 from orpo.gguf_model import Type
@@ -46,6 +52,12 @@ TEXTS = [
     "It's  12345 o'clock,\n\n\nWE'LL see…  naïve 語 \t!",
     "<|im_start|>user\nwhat<|im_end|>\n",
 ]
+
+
+def as_made(**settings: Any) -> PreTrainedModel:
+    """A llama as it is initialised: of the models above, rounding moves the log-probs too far."""
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**{**tiny_models.GROUPED, **settings}))
 
 
 def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -144,15 +156,16 @@ def test_another_reader_tokenises_as_the_model_does(
 def test_a_tuned_adapter_answers_from_the_file_as_it_did_in_training(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved = checkpoint(bench.run("run", max_steps=4), 4)
+    folder = write_model(tmp_path / "base", as_made)
+    saved = checkpoint(bench.run("run", base=folder, max_steps=4), 4)
     out = tmp_path / "tuned.gguf"
     assert gguf.main(saved, out) == 0
     assert last_json(capsys)["parity"]["token_ids_equal"] is True
-    base = AutoModelForCausalLM.from_pretrained(bench.base)
+    base = AutoModelForCausalLM.from_pretrained(folder)
     expected = logits(PeftModel.from_pretrained(base, str(saved / "adapter")))
     found = logits(read_model(out))
     assert torch.allclose(expected, found, atol=0.02)
-    untuned = logits(AutoModelForCausalLM.from_pretrained(bench.base))
+    untuned = logits(AutoModelForCausalLM.from_pretrained(folder))
     assert not torch.allclose(untuned, found, atol=0.02)
     (saved / "adapter" / "adapter_config.json").write_text("{}")
     assert gguf.main(saved, tmp_path / "again.gguf") == 6
@@ -160,7 +173,8 @@ def test_a_tuned_adapter_answers_from_the_file_as_it_did_in_training(
 
 
 def test_a_full_fine_tune_is_written_as_it_was_saved(bench: Bench, tmp_path: Path) -> None:
-    saved = checkpoint(bench.run("run", max_steps=2, tuning="full"), 2)
+    base = write_model(tmp_path / "base", as_made)
+    saved = checkpoint(bench.run("run", base=base, max_steps=2, tuning="full"), 2)
     exact = gguf.export(saved, tmp_path / "tuned.gguf", Type.F32)
     assert exact.max_logprob_diff < 1e-4
     rounded = gguf.export(saved, tmp_path / "tuned.gguf", Type.BF16)
@@ -170,7 +184,7 @@ def test_a_full_fine_tune_is_written_as_it_was_saved(bench: Bench, tmp_path: Pat
 @pytest.mark.parametrize("kind", Type)
 def test_matrices_are_stored_as_asked_and_vectors_in_fp32(tmp_path: Path, kind: Type) -> None:
     """Rows of 48 aren't whole blocks of q8_0: these stay f16."""
-    folder = write_model(tmp_path / "model")
+    folder = write_model(tmp_path / "model", as_made)
     gguf.export(folder, tmp_path / "model.gguf", kind)
     kinds = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "model.gguf").tensors}
     assert kinds["output_norm.weight"] == "F32"
