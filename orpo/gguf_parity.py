@@ -117,5 +117,5 @@ def read_model(file: Path) -> PreTrainedModel:
     )
     if "rope_freqs.weight" in tensors:
         factors = load_gguf_state_dict(GgufHeader.from_file(str(file)))["rope_freqs.weight"]
-        model.base_model.rotary_emb.inv_freq /= factors[:]
+        model.base_model.get_buffer("rotary_emb.inv_freq").div_(factors[:])
     return model
