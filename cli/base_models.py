@@ -96,21 +96,27 @@ def delete(model_id: ModelId, as_json: Json = False) -> None:
 @output.command(app, "download")
 def download(
     model_id: ModelId,
-    out: Annotated[Path, typer.Argument(help="The .tar file to write.")],
+    out: Annotated[Path, typer.Argument(help="The .tar or .gguf file to write.")],
     merged: Annotated[
         bool, typer.Option("--merged", help="Whole weights, the adapter merged into its base.")
     ] = False,
+    gguf: Annotated[
+        bool, typer.Option("--gguf", help="One file for llama.cpp, Ollama or LM Studio.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Download a tuned model as a .tar file: its adapter, or merged weights."""
+    """Download a tuned model: its adapter or merged weights as a .tar file, or one GGUF file."""
+    if merged and gguf:
+        raise CommandError("Choose one of --merged and --gguf.", ExitCode.USAGE)
     if out.is_dir():
         raise CommandError(f"{out} is a folder: name a file in it.", ExitCode.USAGE)
+    wanted = "gguf" if gguf else "merged" if merged else "adapter"
     client = connect()
     # Kept under another name until it is whole: a download that broke off must not look done.
     part = out.with_name(f"{out.name}.part")
     try:
         with part.open("wb") as file:
-            written_bytes = _fetch(client, model_id, file, merged, as_json)
+            written_bytes = _fetch(client, model_id, file, wanted, as_json)
         part.replace(out)
     except OSError as error:
         raise CommandError(f"{out} can't be written: {error.strerror}.") from error
@@ -120,11 +126,11 @@ def download(
     output.emit_or_say(found, as_json, f"Wrote {out} ({output.size(written_bytes)}).")
 
 
-def _fetch(client: Client, model_id: str, file: BinaryIO, merged: bool, quiet: bool) -> int:
+def _fetch(client: Client, model_id: str, file: BinaryIO, wanted: str, quiet: bool) -> int:
     written_bytes = 0
     path = f"/v1/models/{segment(model_id)}/download"
     with bar(f"Downloading {model_id}", quiet) as show:
-        pieces = client.download(path, file, format="merged" if merged else "adapter")
+        pieces = client.download(path, file, format=wanted)
         for written_bytes, size_bytes in pieces:
             show(written_bytes, size_bytes)
     return written_bytes

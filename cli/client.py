@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXIT_CODES = {401: ExitCode.DENIED, 403: ExitCode.DENIED} | dict.fromkeys(
     (502, 503, 504), ExitCode.UNREACHABLE
 )
-# Checking or merging a large model's weights happens before the answer begins.
+# Checking, merging or exporting a large model's weights happens before the answer begins.
 ANSWER_S = 900
 # The API sends a heartbeat every 15 s on a stream; three missed ones mean that it is gone.
 SILENCE_S = 45

@@ -18,6 +18,8 @@ EXIT_STATUS = {
     "disk_full": 5,
     "bad_checkpoint": 6,
     "not_resumable": 7,
+    "not_exportable": 8,
+    "no_parity": 9,
     "internal": 1,
 }
 # Every rank finds these by itself, at the same moment; one of them need tell.

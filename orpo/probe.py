@@ -101,8 +101,12 @@ def report(
 
 def read(folder: Path) -> list[Prompt]:
     """The prompts of a checkpoint with their base log-probs."""
-    prompts = json.loads((folder / NAME).read_text())["prompts"]
-    return [Prompt(**{k: v for k, v in p.items() if k != "logprobs"}) for p in prompts]
+    return [prompt_of(p) for p in json.loads((folder / NAME).read_text())["prompts"]]
+
+
+def prompt_of(scored: dict[str, Any]) -> Prompt:
+    """A prompt of `probe.json`, without what the policy gave it."""
+    return Prompt(**{name: value for name, value in scored.items() if name != "logprobs"})
 
 
 def of_base(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The folders that a tuned model's weights lie in: its adapter, or whole weights, merged once."""
+"""Where a tuned model's weights lie: its adapter, or what is made of it once: whole weights merged
+in a folder, and a GGUF file.
+"""
 
 import fcntl
 from collections.abc import Iterator
@@ -17,16 +19,27 @@ from services.verbs import VerbError, run_verb
 class Format(StrEnum):
     ADAPTER = "adapter"
     MERGED = "merged"
+    GGUF = "gguf"
 
 
-def folder_of(checkpoint: Checkpoint, wanted: Format) -> Path:
-    """Return a folder with the weights as `wanted`. Merging takes seconds: hold no transaction."""
+# The verb that makes each of the others, and what a failure says could not be done.
+MADE_BY = {Format.MERGED: ("merge", "merged"), Format.GGUF: ("gguf", "written as GGUF")}
+
+
+def find(checkpoint: Checkpoint, wanted: Format) -> Path:
+    """Return a folder with the weights as `wanted`, or the GGUF file.
+
+    Making these takes seconds to minutes: hold no transaction. Raises Invalid where the model can't
+    be had in this format, Unavailable where it could not be made.
+    """
     is_full = checkpoint.kind == WeightsKind.FULL
     if wanted == Format.ADAPTER and is_full:
         raise Invalid(
             f"`{checkpoint.model}` was tuned in full and has no adapter. Ask for `format=merged`.",
             param="format",
         )
+    if wanted == Format.GGUF:
+        return gguf(checkpoint)
     if wanted == Format.ADAPTER:
         return _existing(folder(checkpoint) / "adapter")
     return _existing(folder(checkpoint) / "model") if is_full else merged(checkpoint)
@@ -39,25 +52,36 @@ def merged_folder(checkpoint: Checkpoint) -> Path:
 
 def merged(checkpoint: Checkpoint) -> Path:
     """Return whole weights of an adapter's checkpoint, merging them the first time."""
-    target = merged_folder(checkpoint)
+    return _made_once(checkpoint, Format.MERGED, merged_folder(checkpoint))
+
+
+def gguf(checkpoint: Checkpoint) -> Path:
+    """Return a GGUF file of a checkpoint, writing and proving it the first time."""
+    return _made_once(checkpoint, Format.GGUF, merged_folder(checkpoint).with_suffix(".gguf"))
+
+
+def _made_once(checkpoint: Checkpoint, wanted: Format, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(target.with_suffix(".lock")):
         if not target.exists():
-            _merge(_existing(folder(checkpoint)), target)
+            _make(wanted, _existing(folder(checkpoint)), target)
     return target
 
 
-def _merge(source: Path, target: Path) -> None:
+def _make(wanted: Format, source: Path, target: Path) -> None:
     """The verb writes beside the target and renames: what is there is whole."""
+    verb, done = MADE_BY[wanted]
     try:
-        run_verb("merge", str(source), str(target))
+        run_verb(verb, str(source), str(target))
     except VerbError as failure:
-        raise Unavailable(f"The weights could not be merged: {failure}") from None
+        if failure.error.get("code") == "not_exportable":
+            raise Invalid(f"{failure} Ask for `format=merged`.", param="format") from None
+        raise Unavailable(f"The weights could not be {done}: {failure}") from None
 
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process merges the same checkpoint."""
+    """Wait until no other process makes anything of the same checkpoint."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -4,7 +4,7 @@ from pathlib import PurePath
 from urllib.parse import quote
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from api.deps import Admin, CallerDep, SessionDep
 from api.pages import ListPage, page
@@ -53,24 +53,26 @@ def list_models(session: SessionDep, caller: CallerDep) -> ListPage[ModelObject]
 # Before the route of one model, whose path would swallow this one.
 @router.get(
     "/{model_id:path}/download",
-    summary="Download a tuned model as a tar stream",
+    summary="Download a tuned model: a tar stream, or one GGUF file",
     response_class=StreamingResponse,
 )
 def download(
     caller: CallerDep,
     model_id: str,
     format: Format = Format.ADAPTER,  # noqa: A002 - the name of the query's field
-) -> StreamingResponse:
+) -> Response:
     with transaction() as session:
         checkpoint, _ = catalog.find_checkpoint(session, caller, model_id)
-    folder = weights.folder_of(checkpoint, format)
+    found = weights.find(checkpoint, format)
     name = model_id.replace(":", "-").replace("/", "--")
+    if format == Format.GGUF:
+        return FileResponse(found, filename=f"{name}.gguf", media_type="application/octet-stream")
     headers = {
-        "Content-Length": str(archive.size_bytes(folder, name)),
+        "Content-Length": str(archive.size_bytes(found, name)),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.tar",
     }
     return StreamingResponse(
-        archive.stream(folder, name), media_type="application/x-tar", headers=headers
+        archive.stream(found, name), media_type="application/x-tar", headers=headers
     )
 
 

@@ -220,6 +220,35 @@ def test_a_tuned_model_is_listed_and_downloaded(
     assert error_of(client.get(f"/v1/models/{base}/download"), 404)["param"] == "model"
 
 
+def test_a_tuned_model_is_downloaded_as_one_gguf_file(
+    client: TestClient, tuned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(verb: str, _: str, out: str) -> dict[str, Any]:
+        assert verb == "gguf"
+        Path(out).write_bytes(b"GGUF" * 99)
+        return {}
+
+    monkeypatch.setattr(weights, "run_verb", export)
+    response = client.get(f"/v1/models/{tuned}/download", params={"format": "gguf"})
+    assert response.content == b"GGUF" * 99
+    assert response.headers["content-length"] == "396"
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert response.headers["content-disposition"].endswith('.gguf"')
+
+
+def test_a_model_that_gguf_cannot_hold_is_the_callers_error(
+    client: TestClient, tuned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*_: str) -> dict[str, Any]:
+        message = "Models of type gpt2 can't be written as GGUF here: only llama, qwen2."
+        raise verbs.VerbError({"code": "not_exportable", "message": message})
+
+    monkeypatch.setattr(weights, "run_verb", export)
+    error = error_of(client.get(f"/v1/models/{tuned}/download", params={"format": "gguf"}), 400)
+    assert error["param"] == "format"
+    assert "only llama, qwen2. Ask for `format=merged`." in error["message"]
+
+
 def test_a_merge_that_fails_leaves_nothing(
     client: TestClient, tuned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

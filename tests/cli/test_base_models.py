@@ -49,6 +49,10 @@ def test_a_download_is_whole_or_absent(api: FakeApi, oddsmith: Oddsmith, tmp_pat
     assert json.loads(found) == {"path": str(out), "size_bytes": 5}
     assert out.read_bytes() == b"whole"
     assert api.requests[-1].query == {"format": "merged"}
+    assert oddsmith("models", "download", TUNED, str(out), "--gguf").exit_code == 0
+    assert api.requests[-1].query == {"format": "gguf"}
+    both = oddsmith("models", "download", TUNED, str(out), "--gguf", "--merged")
+    assert (both.exit_code, both.stderr) == (2, "error: Choose one of --merged and --gguf.\n")
 
 
 def test_deploy_waits_until_it_answers(api: FakeApi, oddsmith: Oddsmith) -> None:

@@ -1,4 +1,4 @@
-"""Tiny random models of three families, a tokenizer trained on the spot, and random examples."""
+"""Tiny random models of several families, a tokenizer trained on the spot, and random examples."""
 
 import random
 from functools import cache
@@ -11,10 +11,16 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from orpo.tokenize import Example
@@ -40,6 +46,21 @@ GROUPED: dict[str, Any] = {**SIZES, "num_key_value_heads": 2, "intermediate_size
 def llama(**settings: Any) -> PreTrainedModel:
     """Grouped queries and untied embeddings, unless told otherwise."""
     return _made(LlamaForCausalLM, LlamaConfig(**{**GROUPED, **settings}))
+
+
+def mistral(**settings: Any) -> PreTrainedModel:
+    """A llama by another name."""
+    return _made(MistralForCausalLM, MistralConfig(**{**GROUPED, **settings}))
+
+
+def qwen2(**settings: Any) -> PreTrainedModel:
+    """Biases where queries, keys and values are made."""
+    return _made(Qwen2ForCausalLM, Qwen2Config(**{**GROUPED, **settings}))
+
+
+def qwen3(**settings: Any) -> PreTrainedModel:
+    """Norms of queries and keys, and heads wider than their share of the hidden size."""
+    return _made(Qwen3ForCausalLM, Qwen3Config(**{**GROUPED, "head_dim": 16, **settings}))
 
 
 def gpt2() -> PreTrainedModel:

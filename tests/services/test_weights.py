@@ -1,4 +1,4 @@
-"""The folders that weights lie in: merged once, and only where merging went well."""
+"""Where weights lie: made once of a checkpoint, and only where that went well."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from models import Checkpoint
 from services import weights
-from services.errors import Unavailable
+from services.errors import Invalid, Unavailable
 from services.settings import get_settings
 from services.verbs import VerbError
 
@@ -28,3 +28,32 @@ def test_weights_are_merged_once(settings_from, tmp_path, monkeypatch):
         weights.merged(checkpoint)
     assert weights.merged(checkpoint) == weights.merged(checkpoint) == tmp_path / "merged/ftckpt-1"
     assert len(calls) == 2
+
+
+def test_a_gguf_file_is_written_once_and_what_it_cannot_hold_is_the_callers_affair(
+    settings_from, tmp_path, monkeypatch
+):
+    settings_from(var=tmp_path)
+    checkpoint = Checkpoint(id="ftckpt-1", path="job/g1/checkpoints/step-1", kind="full")
+    (get_settings().runs_dir / checkpoint.path).mkdir(parents=True)
+    failures = [
+        {"code": "not_exportable", "message": "Models of type gpt2 can't be written."},
+        {"code": "no_parity", "message": "It does not answer as it was trained."},
+    ]
+    calls = []
+
+    def run_verb(verb, source, target):
+        calls.append((verb, source))
+        if failures:
+            raise VerbError(failures.pop(0))
+        Path(target).write_bytes(b"GGUF")
+
+    monkeypatch.setattr(weights, "run_verb", run_verb)
+    with pytest.raises(Invalid, match=r"gpt2 can't be written. Ask for `format=merged`") as refused:
+        weights.gguf(checkpoint)
+    assert refused.value.param == "format"
+    with pytest.raises(Unavailable, match="written as GGUF: It does not answer"):
+        weights.gguf(checkpoint)
+    for _ in range(2):
+        assert weights.find(checkpoint, weights.Format.GGUF) == tmp_path / "merged/ftckpt-1.gguf"
+    assert calls == [("gguf", str(get_settings().runs_dir / checkpoint.path))] * 3
