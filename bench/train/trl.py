@@ -24,7 +24,7 @@ from datasets import Dataset  # pyright: ignore[reportMissingImports]
 from datasets.fingerprint import Hasher  # pyright: ignore[reportMissingImports]
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import is_flash_attn_2_available
 from trl.experimental.orpo import (  # pyright: ignore[reportMissingImports]
     ORPOConfig,
     ORPOTrainer,

@@ -7,7 +7,7 @@ FlexAttention computes uncompiled.
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -299,6 +299,25 @@ def test_a_trial_inside_a_layer_that_is_computed_twice(monkeypatch: pytest.Monke
         assert torch.equal(torch.rand(1), expected)
     assert found[0].keys() == found[1].keys()
     assert reference.worst_gradient_error(*found)[0] <= 1e-6
+
+
+@pytest.mark.slow
+def test_what_is_compiled_for_two_lengths_serves_all(monkeypatch: pytest.MonkeyPatch):
+    """FlexAttention as a GPU's compiler sees it, up to the last stage, which makes the kernel."""
+    compiled = cache(lambda function, _: torch.compile(function, backend="aot_eager"))
+    monkeypatch.setattr(flex, "_fit", compiled)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    graphs = []
+    for n in (6, 9, 12):
+        segments = collate(tiny_models.examples(seed=n, n=n, longest=40), True).segments
+        for window, softcap in ((None, None), (7 + n, float(n))):
+            found = computed(flex.attend, segments, window=window, softcap=softcap)
+            expected = computed(by_segment.attend, segments, window=window, softcap=softcap)
+            for mine, right in zip(found, expected, strict=True):
+                torch.testing.assert_close(mine, right, atol=1e-5, rtol=1e-5)
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert graphs[0] < graphs[1] == graphs[2]
 
 
 # --- torch's own ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from orpo.hyperparameters import Precision
 from orpo.kernels import HeadLogps, LoraLinear, RmsNorm, SwiGlu
 from orpo.methods import parse_method
 from orpo.pack import collate
-from orpo.policy import prepare, token_logps, trainable, with_lora
+from orpo.policy import prepare, recompute_layers, token_logps, trainable, with_lora
 from tests.orpo import tiny_models
 
 
@@ -177,6 +177,27 @@ def test_compiled_is_equal_and_serves_any_number_of_rows(name: str):
         for mine, right in zip(ours, results, strict=True):
             torch.testing.assert_close(mine, right)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.slow
+def test_a_model_through_what_is_compiled(monkeypatch: pytest.MonkeyPatch):
+    """In forward and backward passes, and in layers that are computed twice."""
+    if not shutil.which("gcc"):
+        pytest.skip("there is no C compiler")
+    model = prepare(tiny_models.llama())
+    recompute_layers(model)
+    weights = list(trainable(model).values())
+    batches = [collate(tiny_models.examples(seed, seed), prefix_sharing=True) for seed in (3, 5)]
+
+    def computed() -> list[Tensor]:
+        logps = [token_logps(model, batch, Precision.FP32) for batch in batches]
+        return [*logps, *torch.autograd.grad(torch.cat(logps).sum(), weights)]
+
+    expected = computed()
+    for name in fused_calls(2):
+        monkeypatch.setattr(kernels, name, compile_rows(vars(kernels)[name].__wrapped__))
+    for found, right in zip(computed(), expected, strict=True):
+        torch.testing.assert_close(found, right, atol=1e-4, rtol=1e-4)
 
 
 def test_what_cannot_be_compiled_runs_as_it_stands(
