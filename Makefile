@@ -9,7 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast check fmt lock \
-	bench bench-demo bench-chat bench-upload bench-web
+	bench bench-gpu bench-demo bench-chat bench-upload bench-web
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -55,6 +55,9 @@ fmt: setup  ## Format, and fix what can be fixed
 
 bench: setup  ## Training speed and memory against TRL, alternating (about 50 minutes)
 	@$(BIN)/python -m bench.train
+
+bench-gpu: setup  ## The same on models of 1.2 and 8 billion weights, on an H100 (about 10 minutes)
+	@$(BIN)/python -m bench.train --model llama-1b llama-8b --data dpo_en --rounds 2
 
 bench-demo: setup  ## The demo's training on three seeds: accuracy and style, before and after
 	@$(BIN)/python -m bench.demo

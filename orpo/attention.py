@@ -1,26 +1,26 @@
 """Attention over packed sequences that may share a prefix, plugged into transformers' models.
 
-Knows segments (where each sequence's prefix and tail lie); knows no model. Outside `layout(...)`
-the registered function is plain SDPA, so that generation works on the same model.
+Knows layouts (where each sequence's prefix and tail lie) and models; which kernel computes is
+`backends.py`'s. Outside `layout(...)` the registered function is plain SDPA, so that generation
+works on the same model.
 
-Shapes: 1 the packed batch, H query heads, G key/value heads, T packed tokens, Q queries, K keys,
-D head size.
+Shapes: 1 the packed batch, H query heads, G key/value heads, T packed tokens, D head size.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from orpo.causal import Causal
+from orpo.backends import choose
+from orpo.by_segment import dense
+from orpo.layout import Call, Layout
 from orpo.pack import Segment
 from orpo.widen import widened
 
@@ -30,29 +30,6 @@ KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 UNKNOWN_INPUTS = ("s_aux", "position_bias", "cache")
 TOLERANCE = 1e-4  # of hidden states on a shared prefix, in fp32
 PROBE_PREFIX, PROBE_CHOSEN, PROBE_REJECTED = [1, 2, 3], [4, 5], [6, 7, 8]
-
-
-class Layout:
-    """The segments of the batch in flight, the masks made for them, and the calls counted."""
-
-    def __init__(self, segments: Sequence[Segment]):
-        self.segments = segments
-        self.calls = 0
-        self.masks: dict[tuple[int, int, int | None], Tensor | None] = {}
-
-    def mask_QK(self, query: Tensor, key: Tensor, window: int | None) -> Tensor | None:
-        """Causal mask whose last query sees all keys; None where `is_causal` says the same."""
-        n_queries, n_keys = query.shape[2], key.shape[2]
-        if window is not None and window >= n_keys:
-            window = None
-        if n_queries == n_keys and window is None:
-            return None
-        size = (n_queries, n_keys, window)
-        if size not in self.masks:
-            place_K = torch.arange(n_keys, device=query.device)
-            distance_QK = place_K[-n_queries:, None] - place_K
-            self.masks[size] = (distance_QK >= 0) & (distance_QK < (window or n_keys))
-        return self.masks[size]
 
 
 _current: Layout | None = None
@@ -116,20 +93,14 @@ def attend(  # noqa: PLR0917  the order is transformers'
         if kwargs.get(name) is not None:
             raise NotImplementedError(f"This model's attention takes {name}, which is not known.")
     _current.calls += 1
-    outputs = []
-    for block, *qkv in _blocks(_current.segments, query_1HTD, key_1GTD, value_1GTD):
-        for segment in block:
-            query, key, value = _visible(segment, *qkv)
-            # Autocast would take the softmax in fp32; kernels accumulate in fp32 as they are.
-            with torch.autocast(value.device.type, enabled=False):
-                if value.device.type == "cpu" and softcap is None:
-                    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-                    output = Causal.apply(query, key, value, scale, sliding_window)
-                else:
-                    mask_QK = _current.mask_QK(query, key, sliding_window)
-                    output = _attention(query, key, value, mask_QK, scaling, softcap)
-            outputs.append(output)
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+    scale: float = query_1HTD.shape[-1] ** -0.5 if scaling is None else scaling
+    call = Call.of(query_1HTD, key_1GTD, value_1GTD, sliding_window, softcap)
+    # Autocast would take the softmax in fp32; kernels accumulate in fp32 as they are.
+    with torch.autocast(value_1GTD.device.type, enabled=False):
+        output_1THD = choose(call).attend(
+            _current, query_1HTD, key_1GTD, value_1GTD, scale, sliding_window, softcap
+        )
+    return output_1THD, None
 
 
 def _plain(
@@ -148,83 +119,8 @@ def _plain(
             module, query, key, value, mask, scaling=scaling, **kwargs
         )
         return output, None
-    output = _dense(query, key, value, mask, scaling, softcap)
+    output = dense(query, key, value, mask, scaling, softcap)
     return output.transpose(1, 2).contiguous(), None
-
-
-def _blocks(
-    segments: Sequence[Segment], *qkv: Tensor
-) -> Iterator[tuple[list[Segment], Tensor, Tensor, Tensor]]:
-    """Segments that share a prefix, with their part of queries, keys and values.
-
-    Split, not sliced one by one: a slice's gradient is as long as the whole packed row.
-    """
-    blocks = [list(group) for _, group in groupby(segments, lambda segment: segment.prefix_start)]
-    sizes = [block[-1].tail_end - block[0].prefix_start for block in blocks]
-    return zip(blocks, *(tensor.split(sizes, dim=2) for tensor in qkv), strict=True)
-
-
-def _visible(
-    segment: Segment, query_1HBD: Tensor, key_1GBD: Tensor, value_1GBD: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A segment's queries, and the keys and values that it sees, out of its block of B tokens."""
-    prefix = segment.prefix_end - segment.prefix_start
-    start, end = segment.tail_start - segment.prefix_start, segment.tail_end - segment.prefix_start
-    if segment.contiguous:
-        return query_1HBD[:, :, :end], key_1GBD[:, :, :end], value_1GBD[:, :, :end]
-    key, value = (
-        torch.cat((x[:, :, :prefix], x[:, :, start:end]), dim=2) for x in (key_1GBD, value_1GBD)
-    )
-    return query_1HBD[:, :, start:end], key, value
-
-
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask_QK: Tensor | None,
-    scaling: float | None,
-    softcap: float | None,
-) -> Tensor:
-    """One segment's attention off the CPU, or with capped scores; causal where no mask is given."""
-    if softcap is not None:
-        return _dense(query, key, value, mask_QK, scaling, softcap)
-    return F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=mask_QK,
-        is_causal=mask_QK is None and query.shape[2] > 1,
-        scale=scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
-
-
-def _dense(
-    query_1HQD: Tensor,
-    key_1GKD: Tensor,
-    value_1GKD: Tensor,
-    mask: Tensor | None,
-    scaling: float | None,
-    softcap: float | None,
-) -> Tensor:
-    """Attention with all scores in memory, capped as cap * tanh(scores / cap) on demand.
-
-    The heads that share keys are laid end to end, so that these are never repeated.
-    """
-    batch, heads, queries, size = query_1HQD.shape
-    groups, keys = key_1GKD.shape[1:3]
-    scaled = query_1HQD * (size**-0.5 if scaling is None else scaling)
-    scores = scaled.reshape(batch, groups, -1, size) @ key_1GKD.transpose(2, 3)
-    scores = scores.view(batch, heads, queries, keys)
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
-    if mask is None and queries > 1:
-        mask = scores.new_ones(queries, keys, dtype=torch.bool).tril()
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    shares = scores.softmax(dim=-1).view(batch, groups, -1, keys)
-    return (shares @ value_1GKD).view(batch, heads, queries, value_1GKD.shape[3])
 
 
 def _mask(*args: Any, **kwargs: Any) -> Tensor | None:

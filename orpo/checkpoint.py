@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from orpo import manifest, probe
+from orpo.deterministic import set_random_state
 from orpo.failures import Failure
 from orpo.hyperparameters import Precision
 from orpo.manifest import Manifest
@@ -164,7 +164,7 @@ def resume(
     strategy.restore(load_file(state / "training.safetensors"))
     random_states = load_file(state / "random.safetensors")
     if str(strategy.group.rank) in random_states:
-        torch.set_rng_state(random_states[str(strategy.group.rank)])
+        set_random_state(random_states[str(strategy.group.rank)])
     return Progress(**json.loads((state / "progress.json").read_text()))
 
 

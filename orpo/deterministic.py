@@ -1,8 +1,13 @@
-"""Threads, seeds and kernels of a process, fixed: the same run then ends in the same bits."""
+"""Threads, seeds and kernels of a process, fixed: the same run then ends in the same bits.
+
+On a GPU as far as its kernels let it: torch's own attention for packed rows sums the gradients of
+queries in any order, flash-attn in one.
+"""
 
 import os
 
 import torch
+from torch import Tensor
 
 from orpo.parallel import Single
 
@@ -16,3 +21,17 @@ def make_deterministic(seed: int, threads: int | None, parallel: Single) -> None
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Costs time and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  a property of the module
+
+
+def random_state() -> Tensor:
+    """This process's random state, bytes: the CPU's, and its GPU's behind it where it has one."""
+    state = torch.get_rng_state()
+    return torch.cat((state, torch.cuda.get_rng_state())) if torch.cuda.is_available() else state
+
+
+def set_random_state(state: Tensor) -> None:
+    """Go on from what `random_state` gave, here or where there was no GPU."""
+    size = len(torch.get_rng_state())
+    torch.set_rng_state(state[:size].clone())
+    if torch.cuda.is_available() and len(state) > size:
+        torch.cuda.set_rng_state(state[size:].clone())

@@ -1,8 +1,9 @@
 """Functions that pass over memory fewer times, and keep less for the backward pass, than what they
 stand in for: RMS norms, gated feed-forwards, and the head's log-probs.
 
-On a CPU they work in slices that stay in its cache. A module is replaced only where its own output
-on random numbers says that it is what its name says. Knows layers, not models.
+They work in slices: on a CPU such that stay in its cache, on a GPU such that bound what is made in
+fp32. There what is done to a slice is compiled. A module is replaced only where its own output on
+random numbers says that it is what its name says. Knows layers, not models.
 
 Shapes: N tokens, D hidden size, F feed-forward size, V vocabulary.
 """
@@ -16,19 +17,70 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-SLICE_BYTES = 512 * 2**10  # of fp32: fits a core's second-level cache
+from orpo.fused import fused
+
+# Of fp32: on a CPU what fits a core's second-level cache; on a GPU enough rows to fill it.
+SLICE_BYTES = {"cpu": 512 * 2**10, "cuda": 256 * 2**20}
 
 
 def slices(tensor_ND: Tensor) -> list[slice]:
-    """Ranges of rows to work on one after another: small on a CPU, all at once elsewhere."""
+    """Ranges of rows to work on one after another."""
     n, size = tensor_ND.shape
-    rows = max(1, SLICE_BYTES // (4 * size)) if tensor_ND.device.type == "cpu" else max(1, n)
+    rows = max(1, SLICE_BYTES[tensor_ND.device.type] // (4 * size))
     return [slice(at, at + rows) for at in range(0, n, rows)]
 
 
 def wide(tensor: Tensor) -> Tensor:
     """In fp32, or fp64 where it is that: a copy where it was narrower."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+@fused
+def normalise(out: Tensor, rate: Tensor, x: Tensor, scale: Tensor, eps: float) -> None:
+    """Put x / rms(x) * scale into `out`, and 1 / rms(x) into `rate`."""
+    part = wide(x)
+    rate.copy_(torch.rsqrt(part.square().mean(-1, keepdim=True) + eps))
+    out.copy_(part * rate * scale)
+
+
+@fused
+def normalise_back(
+    out: Tensor, sums: Tensor | None, x: Tensor, rate: Tensor, scale: Tensor, grad: Tensor
+) -> None:
+    """Put the gradient of x into `out`, and add that of the scale to `sums`, if asked for."""
+    unit, part = wide(x) * rate, wide(grad)
+    if sums is not None:
+        sums += (part * unit).sum(0)
+    part = part * scale
+    along = (part * unit).mean(-1, keepdim=True)
+    out.copy_((part - unit * along) * rate)
+
+
+@fused
+def gate_up(out: Tensor, gate: Tensor, up: Tensor) -> None:
+    """Put silu(gate) * up into `out`."""
+    out.copy_(functional.silu(wide(gate)) * up)
+
+
+@fused
+def gate_up_back(of_gate: Tensor, of_up: Tensor, gate: Tensor, up: Tensor, grad: Tensor) -> None:
+    """Put the gradients of both into `of_gate` and `of_up`."""
+    wide_gate, part = wide(gate), wide(grad)
+    share = wide_gate.sigmoid()
+    of_up.copy_(part * wide_gate * share)
+    of_gate.copy_(part * up * share * (1 + wide_gate * (1 - share)))
+
+
+@fused
+def log_sum_exp(out: Tensor, logits: Tensor) -> None:
+    """Put log sum exp of each row into `out`."""
+    out.copy_(wide(logits).logsumexp(-1, keepdim=True))
+
+
+@fused
+def softmax_back(logits: Tensor, whole: Tensor, grad: Tensor) -> None:
+    """Turn logits into -grad * softmax, in place; `whole` is their log sum exp."""
+    logits.copy_((wide(logits) - whole).exp_().mul_(-grad))
 
 
 class RmsNorm(torch.autograd.Function):
@@ -41,10 +93,7 @@ class RmsNorm(torch.autograd.Function):
         out_ND = torch.empty_like(x_ND)
         rate_N1 = torch.empty(len(x_ND), 1, dtype=scale_D.dtype, device=x.device)
         for rows in slices(x_ND):
-            part = wide(x_ND[rows])
-            rate = torch.rsqrt(part.square().mean(-1, keepdim=True) + eps)
-            rate_N1[rows] = rate
-            out_ND[rows] = part * rate * scale_D
+            normalise(out_ND[rows], rate_N1[rows], x_ND[rows], scale_D, eps)
         ctx.save_for_backward(x_ND, weight_D, rate_N1)
         ctx.offset = offset
         return out_ND.view_as(x)
@@ -55,15 +104,11 @@ class RmsNorm(torch.autograd.Function):
         x_ND, weight_D, rate_N1 = ctx.saved_tensors
         grad_ND = grad.reshape(x_ND.shape)
         scale_D = wide(weight_D) + ctx.offset
-        out_ND, sum_D = torch.empty_like(x_ND), torch.zeros_like(scale_D)
+        out_ND = torch.empty_like(x_ND)
+        sum_D = torch.zeros_like(scale_D) if ctx.needs_input_grad[1] else None
         for rows in slices(x_ND):
-            unit, part = wide(x_ND[rows]) * rate_N1[rows], wide(grad_ND[rows])
-            if ctx.needs_input_grad[1]:
-                sum_D += (part * unit).sum(0)
-            part = part * scale_D
-            along = (part * unit).mean(-1, keepdim=True)
-            out_ND[rows] = (part - unit * along) * rate_N1[rows]
-        of_weight = sum_D.to(weight_D.dtype) if ctx.needs_input_grad[1] else None
+            normalise_back(out_ND[rows], sum_D, x_ND[rows], rate_N1[rows], scale_D, grad_ND[rows])
+        of_weight = None if sum_D is None else sum_D.to(weight_D.dtype)
         return out_ND.view_as(grad), of_weight, None, None
 
 
@@ -75,7 +120,7 @@ class SwiGlu(torch.autograd.Function):
         gate_NF, up_NF = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
         out_NF = torch.empty_like(gate_NF)
         for rows in slices(gate_NF):
-            out_NF[rows] = functional.silu(wide(gate_NF[rows])) * up_NF[rows]
+            gate_up(out_NF[rows], gate_NF[rows], up_NF[rows])
         ctx.save_for_backward(gate_NF, up_NF)
         return out_NF.view_as(gate)
 
@@ -86,10 +131,9 @@ class SwiGlu(torch.autograd.Function):
         grad_NF = grad.reshape(gate_NF.shape)
         of_gate_NF, of_up_NF = torch.empty_like(gate_NF), torch.empty_like(up_NF)
         for rows in slices(gate_NF):
-            gate, part = wide(gate_NF[rows]), wide(grad_NF[rows])
-            share = gate.sigmoid()
-            of_up_NF[rows] = part * gate * share
-            of_gate_NF[rows] = part * up_NF[rows] * share * (1 + gate * (1 - share))
+            gate_up_back(
+                of_gate_NF[rows], of_up_NF[rows], gate_NF[rows], up_NF[rows], grad_NF[rows]
+            )
         return of_gate_NF.view_as(grad), of_up_NF.view_as(grad)
 
 
@@ -107,7 +151,7 @@ class HeadLogps(torch.autograd.Function):
             len(target_N), dtype=wide(logits_NV[:0]).dtype, device=target_N.device
         )
         for rows in slices(logits_NV):
-            whole_N[rows] = wide(logits_NV[rows]).logsumexp(-1)
+            log_sum_exp(whole_N[rows, None], logits_NV[rows])
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, whole_N)
         ctx.logits_NV = logits_NV
         return wide(logits_NV.gather(1, target_N[:, None])[:, 0]) - whole_N
@@ -117,11 +161,12 @@ class HeadLogps(torch.autograd.Function):
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         hidden_ND, weight_VD, target_N, whole_N = ctx.saved_tensors
         logits_NV, ctx.logits_NV = ctx.logits_NV, None
+        target_N1 = target_N[:, None]
+        of_target_N = (wide(logits_NV.gather(1, target_N1)[:, 0]) - whole_N).exp_()
+        of_target_N.mul_(-grad_N).add_(grad_N)
         for rows in slices(logits_NV):
-            share = (wide(logits_NV[rows]) - whole_N[rows, None]).exp_()
-            share.mul_(-grad_N[rows, None])
-            share.scatter_add_(1, target_N[rows, None], grad_N[rows, None])
-            logits_NV[rows] = share
+            softmax_back(logits_NV[rows], whole_N[rows, None], grad_N[rows, None])
+        logits_NV.scatter_(1, target_N1, of_target_N[:, None].to(logits_NV.dtype))
         of_hidden = logits_NV @ weight_VD if ctx.needs_input_grad[0] else None
         of_weight = logits_NV.T @ hidden_ND if ctx.needs_input_grad[1] else None
         return of_hidden, of_weight, None

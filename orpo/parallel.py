@@ -74,7 +74,9 @@ class Ranks(Single):
         if "WORLD_SIZE" in os.environ:
             dist.init_process_group(backend, timeout=TIMEOUT)
         else:
-            dist.init_process_group("gloo", init_method="tcp://127.0.0.1:0", rank=0, world_size=1)
+            dist.init_process_group(
+                backend, init_method="tcp://127.0.0.1:0", rank=0, world_size=1, timeout=TIMEOUT
+            )
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.world != processes:
             raise WrongWorld(

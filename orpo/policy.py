@@ -30,6 +30,9 @@ from orpo.tokenize import load_tokenizer
 
 # fp32 logits of one tile of the head; beyond it tiles are recomputed in the backward pass.
 TILE_BYTES = 256 * 2**20
+# The same on a GPU where the tile's logits are kept in bf16, and made wide in slices only: a whole
+# micro-batch of 8,192 labelled tokens on a vocabulary of 128,256.
+KEPT_TILE_BYTES = 4 * 2**30 + 2**28
 
 # What a configuration may name, and the head then does to its logits.
 SCALED = ("logit_scale", "logits_scaling", "final_logit_softcapping")
@@ -230,7 +233,8 @@ def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tens
 
 
 def _tile_rows(lm: PreTrainedModel) -> int:
-    return max(1, TILE_BYTES // (4 * head(lm).weight.shape[0]))
+    kept = _keeps_logits(lm) and lm.device.type == "cuda"
+    return max(1, (KEPT_TILE_BYTES if kept else TILE_BYTES) // (4 * head(lm).weight.shape[0]))
 
 
 def head_bytes(model: Policy, n_labelled: int, precision: Precision) -> int:
@@ -240,15 +244,18 @@ def head_bytes(model: Policy, n_labelled: int, precision: Precision) -> int:
     return rows * head(lm).weight.shape[0] * DTYPES[precision].itemsize
 
 
-def _tile_logps(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
+def _keeps_logits(lm: PreTrainedModel) -> bool:
+    """Whether the head's log-probs are `kernels.head_logps`: a plain layer, for a backward pass."""
     config = lm.config.get_text_config()
     plain = type(head(lm)) is nn.Linear and head(lm).bias is None
-    if (
-        torch.is_grad_enabled()
-        and plain
-        and not any(getattr(config, name, None) for name in SCALED)
-    ):
+    scaled = any(getattr(config, name, None) for name in SCALED)
+    return torch.is_grad_enabled() and plain and not scaled
+
+
+def _tile_logps(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
+    if _keeps_logits(lm):
         return kernels.head_logps(head(lm), hidden_ND, target_N)
+    config = lm.config.get_text_config()
     logits = head(lm)(hidden_ND).float()
     if scale := getattr(config, "logit_scale", None):  # Cohere
         logits = logits * scale

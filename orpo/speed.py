@@ -19,7 +19,10 @@ from orpo.nf4 import Nf4Linear
 from orpo.tokenize import Example
 
 # Dense bf16 peaks in FLOP/s, from NVIDIA's data sheets; elsewhere `mfu` is left out.
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
+PEAK_FLOPS = {
+    "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H200": 989e12, "A100": 312e12,
+    "L40S": 362e12, "L4": 121e12,
+}  # fmt: skip
 
 
 # What a run does with its time.

@@ -21,7 +21,7 @@ import torch
 
 from orpo import data, gradients, parallel, policy, probe, reference, series, speed, watchdog
 from orpo.checkpoint import Checkpoints, Progress, folder_of, resume
-from orpo.deterministic import make_deterministic
+from orpo.deterministic import make_deterministic, random_state
 from orpo.evaluate import evaluate, pair_records
 from orpo.failures import explain, refuse_nan
 from orpo.metrics import Journal
@@ -194,7 +194,7 @@ class Run:
         """Commit a checkpoint, unless this very step has one."""
         if self.progress.step == self.saved_at:
             return
-        random_states_R = self.group.gather(torch.get_rng_state())
+        random_states_R = self.group.gather(random_state())
         tensors = self.strategy.tensors()
         self.journal.sync()
         if self.group.leads:

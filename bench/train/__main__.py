@@ -2,7 +2,8 @@
 
 Alternates the engines, as many rounds as asked, each in a process of its own; prints a table and
 writes it with all raw figures to `bench/results`. Ends with 1 where a floor is missed. Ratios are
-of pairs a second within one round, so that a machine that slows down slows both.
+of pairs a second within one round, so that a machine that slows down slows both. What needs a GPU
+(`shapes.py`) is measured where there is one.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -22,7 +23,10 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from bench.train import report
+from bench.train.shapes import SHAPES, WARMUP, draw
 from bench.train.work import MAX_LENGTH, PAIRS_A_STEP, Work
+from orpo import speed
 from orpo.formats import Pair, validate
 from orpo.methods import parse_method
 from orpo.tokenize import tokenize_pairs
@@ -31,12 +35,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
 MODEL = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
 PEER = ROOT / "var" / "bench" / "trl"
+MADE = ROOT / "var" / "bench" / "models"
 # File, and pairs that are timed; four more come before them as the warm-up.
 DATA = {"oasst": ("oasst_pairs.jsonl", 24), "dpo_en": ("dpo_en_demo.jsonl", 40)}
 RATES = {"full": 8e-6, "lora": 2e-4}
-# Ratio of pairs a second and of peak memory to the tuned peer: what must hold, what is aimed at.
-FLOOR, TARGET = 2.5, 3.0
-MEMORY = {"full": 0.60, "lora": 0.55}
 GEMM = 2048
 
 
@@ -52,8 +54,10 @@ def peer() -> Path:
     return PEER
 
 
-def select(source: Path, model: Path, count: int, target: Path) -> None:
-    """The first `count` pairs of a file that fit whole, both answers, in their normal form."""
+def select(source: Path, model: Path, count: int | None, target: Path) -> None:
+    """The first `count` pairs of a file that fit whole, both answers, in their normal form; or
+    all of them.
+    """
     accepted = target.with_suffix(".all")
     validate(source, source.name, accepted, lambda *_: None)
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -63,7 +67,7 @@ def select(source: Path, model: Path, count: int, target: Path) -> None:
     examples, _, _ = tokenize_pairs(pairs, tokenizer, method)
     fitting = {example.line for example in examples if not example.truncated}
     chosen = [line for line, pair in zip(lines, pairs, strict=True) if pair.line in fitting][:count]
-    if len(chosen) < count:
+    if count is not None and len(chosen) < count:
         sys.exit(f"{source.name} has {len(chosen)} pairs within {MAX_LENGTH} tokens, not {count}.")
     target.write_text("".join(line + "\n" for line in chosen))
 
@@ -93,127 +97,110 @@ def gemm_flops() -> float:
     return 2 * GEMM**3 / median(times[2:])
 
 
-def spread(values: Iterable[float]) -> dict[str, float]:
-    values = sorted(values)
-    return {"median": median(values), "min": values[0], "max": values[-1]}
+def works(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Work | None, list[str]]]:
+    """The rows of the table: what is trained for each, None where that takes a GPU, and by which
+    engines.
+    """
+    all_peers = [f"trl-{kind}" for kind in given.peers]
+    tuned = [peer for peer in all_peers if peer == "trl-tuned"]
+    for model in given.model:
+        shape = SHAPES.get(model)
+        if shape is None:
+            name, pairs = DATA[given.data]
+            rows = folder / "pairs.jsonl"
+            select(SHARED / "data" / name, Path(model), pairs + PAIRS_A_STEP, rows)
+            for tuning in given.tuning:
+                steps = pairs // PAIRS_A_STEP + 1
+                work = Work(model, str(rows), tuning, RATES[tuning], steps)
+                yield tuning, work, ["ours", *all_peers]
+        elif shape.tuning in given.tuning:
+            cuda = torch.cuda.is_available()
+            work = shaped(model, given, folder) if cuda else None
+            # A peer as it comes does not get a shape of this size into memory.
+            yield f"{model} {shape.tuning}", work, ["ours", *tuned]
 
 
-def summary(rounds: list[dict[str, Any]], engines: list[str], pairs: int) -> dict[str, Any]:
-    """What the rounds of one kind of tuning come to, by engine."""
-    found: dict[str, Any] = {}
-    for engine in engines:
-        results = [each[engine] for each in rounds]
-        seconds = [sum(result["seconds"]) for result in results]
-        found[engine] = {
-            "seconds": spread(seconds),
-            "pairs_per_s": pairs / median(seconds),
-            "peak_gb": median(result["peak_bytes"] for result in results) / 1e9,
-        }
-        if engine != "ours":
-            ours = [each["ours"] for each in rounds]
-            found[engine]["ratio"] = spread(
-                theirs / sum(mine["seconds"]) for theirs, mine in zip(seconds, ours, strict=True)
-            )
-            found[engine]["memory"] = median(
-                mine["peak_bytes"] / theirs["peak_bytes"]
-                for theirs, mine in zip(results, ours, strict=True)
-            )
-            found[engine]["loss_differs_by"] = max(
-                abs(a - b)
-                for theirs, mine in zip(results, ours, strict=True)
-                for a, b in zip(theirs["loss"], mine["loss"], strict=True)
-            )
-    ours = rounds[0]["ours"]
-    flop = (4 * ours["parameters"] + 2 * ours["trained"]) * ours["tokens"]
-    mine = found["ours"]
-    mine["useful_tokens"] = ours["tokens"]
-    mine["useful_tokens_per_s"] = ours["tokens"] / mine["seconds"]["median"]
-    rate = median(each["gemm_flops"] for each in rounds)
-    mine["share_of_gemm"] = flop / mine["seconds"]["median"] / rate
-    mine["gemm_gflops"] = rate / 1e9
-    return found
+def shaped(name: str, given: argparse.Namespace, folder: Path) -> Work:
+    """What is trained for a shape: its model, and pairs drawn from a set of long ones."""
+    shape, fitting, rows = SHAPES[name], folder / "fitting.jsonl", folder / f"{name}.jsonl"
+    made = MADE / name
+    subprocess.run(  # in a process of its own, which gives the GPU back
+        [sys.executable, "-m", "bench.train.shapes", name, str(MODEL), str(made)],
+        cwd=ROOT,
+        check=True,
+    )
+    select(SHARED / "data" / DATA["dpo_en"][0], made, None, fitting)
+    draw(fitting, (shape.steps + WARMUP) * shape.pairs_a_step, rows)
+    return Work(
+        str(made),
+        str(rows),
+        shape.tuning,
+        RATES[shape.tuning],
+        shape.steps + WARMUP,
+        pairs_a_step=shape.pairs_a_step,
+        warmup=WARMUP,
+        token_budget=given.token_budget or shape.token_budget,
+        peer_pairs=given.peer_pairs or shape.peer_pairs,
+    )
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
-    """Markdown: a row an engine and tuning."""
-    rows = [
-        "| tuning | engine | seconds (min to max) | pairs/s | peak GB | ours is faster | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for tuning, engines in found.items():
-        for engine, of in engines.items():
-            s, ratio = of["seconds"], of.get("ratio")
-            times = f"{s['median']:.1f} ({s['min']:.1f} to {s['max']:.1f})"
-            against = (
-                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) | "
-                f"{of['memory']:.0%}"
-                if ratio
-                else f"{of['useful_tokens_per_s']:.0f} useful tokens/s | "
-                f"{of['share_of_gemm']:.0%} of {of['gemm_gflops']:.0f} GFLOP/s"
-            )
-            rows.append(
-                f"| {tuning} | {engine} | {times} | {of['pairs_per_s']:.2f} | "
-                f"{of['peak_gb']:.1f} | {against} |"
-            )
-    return "\n".join(rows)
+def measure(name: str, work: Work, engines: list[str], rounds: int) -> list[dict[str, Any]]:
+    """Train it with each engine in turn, as often as asked."""
+    measured = []
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        path = Path(file.name)
+        work.write(path)
+        for number in range(rounds):
+            order = engines if number % 2 == 0 else engines[::-1]
+            results = {engine: run(engine, path) for engine in order}
+            measured.append({**results, "gemm_flops": gemm_flops()})
+            times = {engine: sum(results[engine]["seconds"]) for engine in engines}
+            said = ", ".join(f"{engine} {s:.1f} s" for engine, s in times.items())
+            print(f"{name}, round {number + 1}: {said}", file=sys.stderr, flush=True)
+    return measured
 
 
-def missed(found: dict[str, dict[str, Any]]) -> list[str]:
-    """The floors that do not hold."""
-    wrong = []
-    for tuning, engines in found.items():
-        tuned = engines.get("trl-tuned")
-        if tuned and tuned["ratio"]["median"] < FLOOR:
-            wrong.append(f"{tuning}: {tuned['ratio']['median']:.2f}x is below {FLOOR}x")
-        if tuned and tuned["memory"] > MEMORY[tuning]:
-            wrong.append(
-                f"{tuning}: {tuned['memory']:.0%} of its memory, above {MEMORY[tuning]:.0%}"
-            )
-    return wrong
+def store(data: str, found: report.Found, raw: dict[str, Any]) -> None:
+    """Write what is known so far."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    machine = f"{device}-{len(os.sched_getaffinity(0))}-cores".replace(" ", "-")
+    out = ROOT / "bench" / "results" / f"{datetime.now(UTC):%Y-%m-%d}-train-{data}-{machine}.json"
+    versions = {"torch": torch.__version__}
+    out.write_text(json.dumps({"versions": versions, "summary": found, "rounds": raw}, indent=1))
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tuning", nargs="+", choices=RATES, default=list(RATES))
     parser.add_argument("--data", choices=DATA, default="oasst")
     parser.add_argument("--peers", nargs="*", default=["tuned", "default"])
-    parser.add_argument("--model", type=Path, default=MODEL)
-    given = parser.parse_args()
-    engines = ["ours", *(f"trl-{kind}" for kind in given.peers)]
-    name, pairs = DATA[given.data]
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # for both, as the product sets it
-    found, raw = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "pairs.jsonl"
-        select(SHARED / "data" / name, given.model, pairs + PAIRS_A_STEP, rows)
-        for tuning in given.tuning:
-            steps = pairs // PAIRS_A_STEP + 1
-            path = Path(folder) / f"{tuning}.json"
-            Work(str(given.model), str(rows), tuning, RATES[tuning], steps).write(path)
-            raw[tuning] = []
-            for number in range(given.rounds):
-                order = engines if number % 2 == 0 else engines[::-1]
-                results = {engine: run(engine, path) for engine in order}
-                raw[tuning].append({**results, "gemm_flops": gemm_flops()})
-                times = {engine: sum(results[engine]["seconds"]) for engine in engines}
-                said = ", ".join(f"{engine} {s:.1f} s" for engine, s in times.items())
-                print(f"{tuning}, round {number + 1}: {said}", file=sys.stderr, flush=True)
-            found[tuning] = summary(raw[tuning], engines, pairs)
-    print(table(found))
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    machine = f"{device}-{len(os.sched_getaffinity(0))}-cores".replace(" ", "-")
-    out = (
-        ROOT
-        / "bench"
-        / "results"
-        / f"{datetime.now(UTC):%Y-%m-%d}-train-{given.data}-{machine}.json"
+    parser.add_argument("--model", nargs="+", default=[str(MODEL), *SHAPES])
+    parser.add_argument("--token-budget", type=int, help="ours, of a shape")
+    parser.add_argument(
+        "--peer-pairs", type=int, help="the tuned peer's a forward pass, of a shape"
     )
-    versions = {"torch": torch.__version__}
-    out.write_text(json.dumps({"versions": versions, "summary": found, "rounds": raw}, indent=1))
-    for sentence in missed(found):
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments()
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # for both, as the product sets it
+    found: report.Found = {}
+    raw: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, work, engines in works(given, Path(folder)):
+            found[name] = {}
+            if work is not None:
+                raw[name] = measure(name, work, engines, given.rounds)
+                pairs = (work.steps - work.warmup) * work.pairs_a_step
+                found[name] = report.summary(raw[name], engines, pairs, speed.peak_flops())
+                store(given.data, found, raw)
+    print(report.table(found))
+    wrong = report.missed(found)
+    for sentence in wrong:
         print(sentence, file=sys.stderr)
-    return 1 if missed(found) else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench.train.work import Work
-from orpo import parallel
+from orpo import backends, parallel
 from orpo.methods import parse_method
 from orpo.metrics import Journal
 from orpo.spec import RunSpec
@@ -26,7 +26,7 @@ def main(path: Path) -> None:
             "lora_alpha": work.alpha, "learning_rate": work.learning_rate, "warmup_ratio": 0,
             "schedule": "constant", "batch_size": work.pairs_a_step, "max_steps": work.steps,
             "max_length": work.max_length, "nll_tokens": "full", "held_out_fraction": 0,
-            "n_samples": 0,
+            "n_samples": 0, "token_budget": work.token_budget,
         },
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -50,17 +50,18 @@ def main(path: Path) -> None:
                 run.step()
             lines = (run_dir / "metrics.jsonl").read_text().splitlines()
     values = [json.loads(line)["values"] for line in lines]
-    examples = run.data.train.examples[work.pairs_a_step :]
+    examples = run.data.train.examples[work.warmup * work.pairs_a_step :]
     print(
         json.dumps(
             {
-                "seconds": [value["step_s"] for value in values[1:]],
+                "seconds": [value["step_s"] for value in values[work.warmup :]],
                 "loss": [value["loss"] for value in values],
                 "nll": [value["loss/nll"] for value in values],
                 "peak_bytes": values[-1]["mem_peak_bytes"],
                 "tokens": sum(example.n_tokens for example in examples),
                 "parameters": run.weights.total,
                 "trained": run.weights.trained,
+                "attention": sorted({backend.name for backend in backends.chosen.values()}),
             }
         )
     )

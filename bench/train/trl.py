@@ -1,7 +1,10 @@
 """Train a `Work` with TRL's ORPOTrainer: `python -m bench.train.trl WORK.json tuned|default`.
 
 `default` is what its configuration does by itself on this device; `tuned` is bf16, no gradient
-checkpointing, a fused optimizer, and two pairs a forward. One JSON line out.
+checkpointing, a fused optimizer, and as many pairs a forward as `Work` says. Weights that are
+trained are fp32 and autocast computes in bf16: the default of TRL's `ModelConfig.dtype`, and the
+only way in which updates of 8e-6 aren't rounded away. A frozen base is bf16 on a GPU. Attention is
+flash-attn's where it is installed, else SDPA. One JSON line out.
 """
 
 import json
@@ -21,6 +24,7 @@ from datasets import Dataset  # pyright: ignore[reportMissingImports]
 from datasets.fingerprint import Hasher  # pyright: ignore[reportMissingImports]
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers.utils.import_utils import is_flash_attn_2_available
 from trl.experimental.orpo import (  # pyright: ignore[reportMissingImports]
     ORPOConfig,
     ORPOTrainer,
@@ -65,8 +69,8 @@ def options(work: Work, kind: str) -> dict[str, Any]:
         each = {"per_device_train_batch_size": work.pairs_a_step}
         return {**each, "use_cpu": cpu, "bf16": not cpu}
     return {
-        "per_device_train_batch_size": 2,
-        "gradient_accumulation_steps": work.pairs_a_step // 2,
+        "per_device_train_batch_size": work.peer_pairs,
+        "gradient_accumulation_steps": work.pairs_a_step // work.peer_pairs,
         "use_cpu": cpu,
         "bf16": True,
         "gradient_checkpointing": False,
@@ -77,9 +81,13 @@ def options(work: Work, kind: str) -> dict[str, Any]:
 def main(path: Path, kind: str) -> None:
     work = Work.read(path)
     tokenizer = AutoTokenizer.from_pretrained(work.model)
-    attention = "sdpa"
+    cuda = torch.cuda.is_available()
+    attention = "flash_attention_2" if cuda and is_flash_attn_2_available() else "sdpa"
+    frozen = torch.bfloat16 if cuda else torch.float32
     model = AutoModelForCausalLM.from_pretrained(
-        work.model, dtype=torch.float32, attn_implementation=attention
+        work.model,
+        dtype=frozen if work.tuning == "lora" else torch.float32,
+        attn_implementation=attention,
     )
     lora = LoraConfig(
         task_type="CAUSAL_LM", r=work.rank, lora_alpha=work.alpha, target_modules="all-linear"
@@ -117,7 +125,15 @@ def main(path: Path, kind: str) -> None:
     losses = [float(log["loss"]) for log in clock.logs if "loss" in log]
     nll = [float(log["nll_loss"]) for log in clock.logs if "nll_loss" in log]
     print(
-        json.dumps({"seconds": clock.seconds[1:], "loss": losses, "nll": nll, "peak_bytes": peak})
+        json.dumps(
+            {
+                "seconds": clock.seconds[work.warmup :],
+                "loss": losses,
+                "nll": nll,
+                "peak_bytes": peak,
+                "attention": attention,
+            }
+        )
     )
 
 

@@ -1,6 +1,6 @@
 """What both engines train on: a model, pairs in a fixed order, and how they are stepped.
 
-The first step is the warm-up and is not counted; the rest are. Knows neither engine.
+The first `warmup` steps are not counted; the rest are. Knows neither engine.
 """
 
 import json
@@ -15,7 +15,7 @@ LAMBDA = 0.1
 
 @dataclass(frozen=True)
 class Work:
-    """One training to time; `pairs` is a file of rows in their normal form."""
+    """One training to time; `pairs` is a file of rows in their normal form, `steps` all steps."""
 
     model: str
     pairs: str
@@ -27,6 +27,9 @@ class Work:
     lambda_: float = LAMBDA
     rank: int = 16
     alpha: int = 32
+    warmup: int = 1
+    token_budget: int | None = None  # ours; by default what the product takes on this device
+    peer_pairs: int = 2  # the tuned peer's in one forward pass
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))

@@ -1,6 +1,7 @@
 """The memory-saving functions: exact gradients, and no module replaced that isn't what it seems."""
 
 import copy
+import shutil
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ from torch.nn import functional
 
 from orpo import kernels
 from orpo.adapter import with_lora
+from orpo.fused import compile_rows, fused
 from orpo.hyperparameters import Precision
 from orpo.kernels import HeadLogps, LoraLinear, RmsNorm, SwiGlu
 from orpo.methods import parse_method
 from orpo.pack import collate
-from orpo.policy import prepare, token_logps, trainable
+from orpo.policy import prepare, recompute_layers, token_logps, trainable
 from tests.orpo import tiny_models
 
 
@@ -26,7 +28,7 @@ def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several slices and a remainder, as large inputs have them."""
     torch.manual_seed(0)
-    monkeypatch.setattr(kernels, "SLICE_BYTES", 4 * 5 * 3)
+    monkeypatch.setattr(kernels, "SLICE_BYTES", {"cpu": 4 * 5 * 3})
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
@@ -137,3 +139,81 @@ def test_what_only_looks_like_it_stays():
     model = nn.Sequential(CenteredRMSNorm())
     kernels.install(model)
     assert replaced(model) == []
+
+
+# What each compiled function is given: results first, then N rows of 5 columns and what else.
+def fused_calls(n: int) -> dict[str, tuple[list[Tensor], list[Tensor | float]]]:
+    def made(*shape: int) -> Tensor:
+        return torch.randn(*shape).bfloat16()
+
+    one = torch.randn(n, 1)
+    return {
+        "normalise": ([made(n, 5), one.clone()], [made(n, 5), torch.randn(5), 1e-6]),
+        "normalise_back": (
+            [made(n, 5), torch.zeros(5)],
+            [made(n, 5), one, torch.randn(5), made(n, 5)],
+        ),
+        "gate_up": ([made(n, 5)], [made(n, 5), made(n, 5)]),
+        "gate_up_back": ([made(n, 5), made(n, 5)], [made(n, 5), made(n, 5), made(n, 5)]),
+        "log_sum_exp": ([one.clone()], [made(n, 5)]),
+        "softmax_back": ([made(n, 5)], [one + 5, one]),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", fused_calls(2))
+def test_compiled_is_equal_and_serves_any_number_of_rows(name: str):
+    """By the compiler that serves GPUs, which here writes C where it writes Triton there."""
+    if not shutil.which("gcc"):
+        pytest.skip("there is no C compiler")
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    function = vars(kernels)[name].__wrapped__
+    compiled = compile_rows(function)
+    for n in (7, 4, 9):
+        results, inputs = fused_calls(n)[name]
+        ours = [tensor.clone() for tensor in results]
+        function(*results, *inputs)
+        compiled(*ours, *inputs)
+        for mine, right in zip(ours, results, strict=True):
+            torch.testing.assert_close(mine, right)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.slow
+def test_a_model_through_what_is_compiled(monkeypatch: pytest.MonkeyPatch):
+    """In forward and backward passes, and in layers that are computed twice."""
+    if not shutil.which("gcc"):
+        pytest.skip("there is no C compiler")
+    model = prepare(tiny_models.llama())
+    recompute_layers(model)
+    weights = list(trainable(model).values())
+    batches = [collate(tiny_models.examples(seed, seed), prefix_sharing=True) for seed in (3, 5)]
+
+    def computed() -> list[Tensor]:
+        logps = [token_logps(model, batch, Precision.FP32) for batch in batches]
+        return [*logps, *torch.autograd.grad(torch.cat(logps).sum(), weights)]
+
+    expected = computed()
+    for name in fused_calls(2):
+        monkeypatch.setattr(kernels, name, compile_rows(vars(kernels)[name].__wrapped__))
+    for found, right in zip(computed(), expected, strict=True):
+        torch.testing.assert_close(found, right, atol=1e-4, rtol=1e-4)
+
+
+def test_what_cannot_be_compiled_runs_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    calls: list[Tensor] = []
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no C compiler")
+
+    monkeypatch.setattr("orpo.fused.compile_rows", lambda _: fails)
+    function = fused(calls.append)
+    elsewhere = torch.empty(2, 2, device="meta")
+    function(elsewhere)
+    function(elsewhere)
+    assert len(calls) == 2
+    assert len(caplog.records) == 1
+    assert "no C compiler" in caplog.text

@@ -120,3 +120,39 @@ def test_generation_under_autocast(folder: Path, tuning: str):
     with policy.autocast(lm, Precision.BF16):
         ids = lm.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=4, pad_token_id=0)
     assert ids.shape[1] > 3
+
+
+def test_a_base_is_never_widened_as_a_whole(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Loaded in bf16 it stays so; the check of its attention widens one module at a time."""
+    wide: list[int] = []
+    hidden = attention._hidden
+
+    def watched(model: Any, *args: Any) -> Any:
+        def count(*_: object) -> None:
+            wide.append(sum(p.numel() for p in model.parameters() if p.dtype == torch.float32))
+
+        hooks = [module.register_forward_pre_hook(count) for module in model.modules()]
+        try:
+            return hidden(model, *args)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    monkeypatch.setattr(attention, "_hidden", watched)
+    lm = causal_lm(load(spec(folder, precision="bf16", tuning="lora"))[0])
+    frozen = [p for p in lm.parameters() if not p.requires_grad]
+    assert {p.dtype for p in frozen} == {torch.bfloat16}
+    assert 0 < max(wide) <= max(p.numel() for p in frozen)
+
+
+def test_tiles_of_kept_logits(monkeypatch: pytest.MonkeyPatch):
+    """Their size is another on a GPU; whatever it is, the numbers are the same."""
+    model = prepare(tiny_models.llama())
+    batch = collate(tiny_models.examples(1, 6), prefix_sharing=True)
+    weights = list(trainable(model).values())
+    found = []
+    for tile in (policy.TILE_BYTES, 4 * tiny_models.VOCAB * 5):
+        monkeypatch.setattr(policy, "TILE_BYTES", tile)
+        logps = token_logps(model, batch, Precision.FP32)
+        found.append([logps, *torch.autograd.grad(logps.sum(), weights)])
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)

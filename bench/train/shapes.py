@@ -1,0 +1,86 @@
+"""Models of a size that only a GPU trains, made here: a known shape, random weights.
+
+`python -m bench.train.shapes NAME TOKENIZER_DIR OUT_DIR`. Speed and memory don't depend on what the
+weights are. The tokenizer is the demo model's: its ids are a part of the vocabulary. Knows neither
+engine.
+"""
+
+import random
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+LLAMA: dict[str, Any] = {
+    "vocab_size": 128_256, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "max_position_embeddings": 8192, "rope_theta": 500_000.0, "rms_norm_eps": 1e-5,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model, what of it is trained, and how both engines are stepped.
+
+    `token_budget` is ours, `peer_pairs` the peer's: what fills the device in one forward pass, and
+    still leaves a memory of 80 GB room.
+    """
+
+    tuning: str
+    config: dict[str, Any]
+    pairs_a_step: int
+    steps: int  # that are timed
+    token_budget: int
+    peer_pairs: int
+
+
+SHAPES = {
+    # Llama 3.2 1B and Llama 3.1 8B: arXiv 2407.21783 and their model cards.
+    "llama-1b": Shape(
+        "full",
+        LLAMA | {
+            "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+            "tie_word_embeddings": True,
+        },
+        pairs_a_step=32, steps=8, token_budget=8192, peer_pairs=4,
+    ),
+    "llama-8b": Shape(
+        "lora",
+        LLAMA | {
+            "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32,
+            "tie_word_embeddings": False,
+        },
+        pairs_a_step=16, steps=6, token_budget=4096, peer_pairs=2,
+    ),
+}  # fmt: skip
+WARMUP = 3  # steps until everything that is compiled has been
+
+
+def make(shape: Shape, tokenizer_of: Path, folder: Path) -> None:
+    """Write the model's folder in bf16, unless it is there."""
+    if folder.is_dir():
+        return
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = LlamaConfig(**shape.config, **ends)
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    temporary.rename(folder)
+
+
+def draw(pairs: Path, count: int, target: Path) -> None:
+    """`count` of a file's rows, drawn with replacement and a fixed seed."""
+    lines = pairs.read_text().splitlines(keepends=True)
+    target.write_text("".join(random.Random(0).choices(lines, k=count)))
+
+
+if __name__ == "__main__":
+    make(SHAPES[sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3]))
