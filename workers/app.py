@@ -4,9 +4,9 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
-from services import logs
+from services import logs, presence, traces
 from services.queue import Task
 from services.settings import get_settings
 
@@ -49,6 +49,14 @@ app.conf.update(
 @setup_logging.connect
 def _log(**_: Any) -> None:
     logs.configure()
+    traces.configure("worker")
+
+
+@worker_ready.connect
+def _be_seen(sender: Any, **_: Any) -> None:
+    # A thread, since a task may take hours; `sender.hostname` is QUEUE@HOST.
+    signing = threading.Thread(target=presence.keep_signing, args=(sender.hostname,), daemon=True)
+    signing.start()
 
 
 @worker_shutting_down.connect

@@ -7,7 +7,7 @@ import socket
 from sqlalchemy.exc import OperationalError
 
 from models import Job
-from services import claims
+from services import claims, traces
 from services.database import transaction
 from services.logs import bound
 from services.queue import Task
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 @app.task(name=Task.PREPARE_JOB)
 def prepare_job(job_id: str) -> None:
     """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
-    with bound(job=job_id):
+    with bound(job=job_id), traces.span("prepare", job=job_id):
         try:
             preparation.prepare(job_id)
         except OperationalError:
@@ -35,7 +35,10 @@ def train() -> None:
     """Train claimed jobs one after another until none is left, or the worker is to stop."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     while not draining.is_set() and (job := claim_next(worker)) is not None:
-        with bound(job=job.id, generation=job.generation):
+        with (
+            bound(job=job.id, generation=job.generation),
+            traces.span("train", job=job.id, generation=job.generation),
+        ):
             logger.info("claimed")
             # After the claim's commit: a job that can't be described must not be the next again.
             if (claim := training.describe(job)) is not None:
