@@ -92,10 +92,10 @@ def make(folder: Path) -> Contents:
         contents, records = _snapshot(partial)
         _add_uploads(partial, contents, records.files)
         _add_runs(partial, contents, records)
-        _write(partial / NAME, [_sealed(contents)])
-        _sync_folders(partial)
+        write_file(partial / NAME, [_sealed(contents)])
+        sync_folders(partial)
         partial.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -172,7 +172,7 @@ def _snapshot(partial: Path) -> tuple[Contents, Records]:
         )
         for table in TABLES:
             name = f"tables/{table.name}.copy"
-            contents.files[name] = _write(partial / name, copy_out(session, table))
+            contents.files[name] = write_file(partial / name, copy_out(session, table))
             contents.tables[table.name] = _rows(partial / name)
         return contents, Records(
             files=list(session.scalars(select(File).where(File.deleted_at.is_(None)))),
@@ -223,7 +223,7 @@ def _copy_upload(partial: Path, file: File) -> dict[str, dict[str, Any]]:
     found = {}
     for key in filter(None, [file.storage_key, file.rows_key]):
         try:
-            found[f"storage/{key}"] = _write(partial / "storage" / key, storage.chunks(key))
+            found[f"storage/{key}"] = write_file(partial / "storage" / key, storage.chunks(key))
         except FileNotFoundError:
             raise Unreadable("Its bytes are no longer in the storage.") from None
     if found[f"storage/{file.storage_key}"]["sha256"] != file.sha256:
@@ -238,7 +238,7 @@ def _add_runs(partial: Path, contents: Contents, records: Records) -> None:
         for path in [*(runs / job_id).glob("data/*"), *(runs / job_id).glob("g*/train.log")]:
             if path.is_file() and not path.is_symlink() and path.suffix != ".tmp":
                 name = f"runs/{path.relative_to(runs)}"
-                contents.files[name] = _write(partial / name, _chunks(path))
+                contents.files[name] = write_file(partial / name, blocks_of(path))
     for checkpoint in records.checkpoints:
         try:
             contents.files |= _copy_checkpoint(partial, checkpoint)
@@ -266,7 +266,7 @@ def _copy_checkpoint(partial: Path, checkpoint: Checkpoint) -> dict[str, dict[st
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Unreadable("Its manifest can't be read.") from None
         else:
-            found[MANIFEST] = _write(copy / MANIFEST, [raw])
+            found[MANIFEST] = write_file(copy / MANIFEST, [raw])
             return {f"runs/{checkpoint.path}/{name}": facts for name, facts in found.items()}
     raise Unreadable("Its manifest changed each time that it was read.")
 
@@ -289,19 +289,20 @@ def _copy_listed(
         path = folder / name
         if not _is_inside(name) or not path.resolve().is_relative_to(folder.resolve()):
             raise Unreadable(f"Its manifest names {name}, which lies outside of it.")
-        found[name] = _write(copy / name, _chunks(folder / name))
+        found[name] = write_file(copy / name, blocks_of(folder / name))
         if found[name] != facts:
             raise Unreadable(f"{name} does not match its manifest.")
     return found
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """Yield a file's bytes, 1 MiB at a time."""
     with path.open("rb") as file:
         while block := file.read(CHUNK_BYTES):
             yield block
 
 
-def _write(path: Path, blocks: Iterable[bytes]) -> dict[str, Any]:
+def write_file(path: Path, blocks: Iterable[bytes]) -> dict[str, Any]:
     """Write a file to the disk, and return its size in bytes and its sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size, digest = 0, hashlib.sha256()
@@ -315,13 +316,15 @@ def _write(path: Path, blocks: Iterable[bytes]) -> dict[str, Any]:
     return {"sha256": digest.hexdigest(), "size": size}
 
 
-def _sync_folders(root: Path) -> None:
+def sync_folders(root: Path) -> None:
+    """Force the names of all that lies in a folder to the disk."""
     for path in (root, *root.rglob("*")):
         if path.is_dir():
-            _sync(path)
+            sync(path)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Force the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -26,9 +26,19 @@ from models import (
     Job,
     Organization,
 )
-from orpo.spec import RunSpec, write_spec
+from orpo.spec import RunSpec
 from services import checkpoints, claims, engines, health, storage
-from services.backups import CHUNK_BYTES, TABLES, Contents, check, columns_of
+from services.backups import (
+    CHUNK_BYTES,
+    TABLES,
+    Contents,
+    blocks_of,
+    check,
+    columns_of,
+    sync,
+    sync_folders,
+    write_file,
+)
 from services.database import engine, transaction
 from services.engines import EngineStatus
 from services.errors import Conflict, Invalid
@@ -126,20 +136,28 @@ def _refuse_occupied(session: Session, contents: Contents) -> None:
 
 @contextmanager
 def _uploads(folder: Path, contents: Contents) -> Iterator[None]:
-    """Have the uploads in the storage; they go again where the rest fails."""
-    written: list[str] = []
+    """Have the uploads in the storage; those that were not there go again where the rest fails."""
+    keys = [n.removeprefix("storage/") for n in contents.files if n.startswith("storage/")]
+    # An object store may have outlived its database.
+    ours = [key for key in keys if not _is_stored(key)]
     try:
-        for name in contents.files:
-            if name.startswith("storage/"):
-                key = name.removeprefix("storage/")
-                with storage.writing(key) as sink, (folder / name).open("rb") as source:
-                    written.append(key)
-                    shutil.copyfileobj(source, sink, CHUNK_BYTES)
+        for key in keys:
+            with storage.writing(key) as sink:
+                for block in blocks_of(folder / "storage" / key):
+                    sink.write(block)
         yield
     except BaseException:
-        for key in written:
+        for key in ours:
             storage.delete(key)
         raise
+
+
+def _is_stored(key: str) -> bool:
+    try:
+        storage.reading(key).close()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager
@@ -149,11 +167,9 @@ def _staged(folder: Path, contents: Contents) -> Iterator[Path]:
     staged = runs / STAGED
     shutil.rmtree(staged, ignore_errors=True)  # of a restore that was killed
     try:
-        for name in contents.files:
+        for name, facts in contents.files.items():
             if name.startswith("runs/"):
-                path = staged / name.removeprefix("runs/")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(folder / name, path)
+                _stage(folder / name, staged / name.removeprefix("runs/"), facts)
         yield staged
     except BaseException:
         for name in contents.files:
@@ -166,9 +182,16 @@ def _staged(folder: Path, contents: Contents) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
+def _stage(source: Path, path: Path, facts: dict[str, Any]) -> None:
+    if write_file(path, blocks_of(source)) != facts:
+        raise Invalid(f"{source} changed while it was restored. Nothing was written.")
+
+
 def _move_in(staged: Path) -> None:
+    sync_folders(staged)
     for folder in staged.glob("*"):
         folder.rename(staged.parent / folder.name)
+    sync(staged.parent)
 
 
 @dataclass(frozen=True)
@@ -215,14 +238,10 @@ def _copy_in(session: Session, table: Table, path: Path, contents: Contents) -> 
         session.execute(text("ALTER TABLE jobs ENABLE TRIGGER record_job_state"))
     for column in table.columns:
         if column.identity:
-            _count_on(session, table.name, column.name)
-
-
-def _count_on(session: Session, table: str, column: str) -> None:
-    """Let a column that counts by itself go on behind the highest number that was loaded."""
-    sequence = func.pg_get_serial_sequence(table, column)
-    highest = text(f'(SELECT coalesce(max("{column}"), 0) + 1 FROM "{table}")')  # noqa: S608 - ours
-    session.execute(select(func.setval(sequence, highest, False)))
+            # It counts by itself, and goes on behind the highest number that was loaded.
+            following = select(func.coalesce(func.max(column), 0) + 1).scalar_subquery()
+            sequence = func.pg_get_serial_sequence(table.name, column.name)
+            session.execute(select(func.setval(sequence, following, False)))
 
 
 def _keep_keys(session: Session, keys: list[dict[str, Any]]) -> None:
@@ -279,4 +298,4 @@ def _relocate(session: Session, staged: Path) -> None:
                 "train_path": data / spec.train_path.name,
                 "held_out_path": spec.held_out_path and data / spec.held_out_path.name,
             }
-            write_spec(spec.model_copy(update=places), path.parent)
+            write_file(path, [spec.model_copy(update=places).model_dump_json(indent=2).encode()])

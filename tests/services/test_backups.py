@@ -368,7 +368,12 @@ def test_a_restore_that_fails_at_its_end_leaves_the_stack_empty(
     stacks: Stacks, old: Old, monkeypatch: pytest.MonkeyPatch
 ):
     backups.make(stacks.backup)
+    with transaction() as session:
+        job = session.get_one(Job, old.ended)
+        outlived = session.get_one(File, job.training_file).storage_key
     stacks.choose("new")
+    # As in an object store that is still the old one.
+    store(outlived, (stacks.backup / "storage" / outlived).read_bytes())
     before, move_in = rows(), restores._move_in
 
     def fail(staged: Path) -> None:
@@ -379,7 +384,8 @@ def test_a_restore_that_fails_at_its_end_leaves_the_stack_empty(
     with pytest.raises(OSError, match="No space"):
         restores.restore(stacks.backup)
     assert rows() == before
-    assert folder_of("storage") == folder_of("runs") == []
+    assert folder_of("runs") == []
+    assert folder_of("storage") == [outlived]
     monkeypatch.setattr(restores, "_move_in", move_in)
     assert restores.restore(stacks.backup).resumed
 
@@ -390,7 +396,7 @@ def test_a_backup_that_fails_leaves_nothing(
     def fail(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backups, "_sync_folders", fail)
+    monkeypatch.setattr(backups, "sync_folders", fail)
     with pytest.raises(OSError, match="No space"):
         backups.make(stacks.backup)
     assert list(stacks.backup.parent.iterdir()) == []
@@ -447,7 +453,7 @@ def test_a_state_that_a_training_lets_go_of_meanwhile_is_no_damage(
 ):
     with transaction() as session:
         folder = checkpoints.folder(session.get_one(Checkpoint, old.checkpoints[1]))
-    read = backups._chunks
+    read = backups.blocks_of
 
     def racing(path: Path) -> Iterator[bytes]:
         # As the core does it: first the manifest, then the files.
@@ -458,7 +464,7 @@ def test_a_state_that_a_training_lets_go_of_meanwhile_is_no_damage(
             shutil.rmtree(folder / "state")
         return read(path)
 
-    monkeypatch.setattr(backups, "_chunks", racing)
+    monkeypatch.setattr(backups, "blocks_of", racing)
     made = backups.make(stacks.backup)
     assert made.left_out == []
     copy = stacks.backup / "runs" / folder.relative_to(get_settings().runs_dir)
