@@ -213,7 +213,7 @@ def _empty(session: Session) -> Here:
     bases = select(BaseModelRecord.id, BaseModelRecord.path)
     here = Here(
         keys=[dict(row) for row in session.execute(keys).mappings()],
-        bases=dict(session.execute(bases).tuples()),
+        bases={row.id: row.path for row in session.execute(bases)},
     )
     for table in reversed(Base.metadata.sorted_tables):
         session.execute(table.delete())

@@ -24,7 +24,7 @@ from models import Deployment, Engine
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import claims, meters, metrics, presence, queue, seed
+from services import claims, database, meters, metrics, presence, queue, seed
 from services.callers import Caller
 from services.database import transaction
 from services.engines import EngineStatus
@@ -349,6 +349,8 @@ def at_work() -> Iterator[None]:
         keeper.stopping.set()
         thread.join()
         keeper.stopping.clear()
+        # The lock is the connection's, which a keeper's end closes and a thread's does not.
+        database.engine().dispose()
 
 
 def test_ready_says_who_is_missing_and_stays_ready(client: TestClient, redis_url, settings_from):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 
 from cli.stack.postgres import Postgres
 from models import (
     ApiKey,
     Base,
+    BaseModelRecord,
     Checkpoint,
     Comparison,
     Deployment,
@@ -183,6 +184,9 @@ def old(stacks: Stacks, tmp_path: Path) -> Old:
         cancelling.desired_state = DesiredState.CANCEL
         pausing = job_at_work(session, base)
         pausing.desired_state = DesiredState.PAUSE
+        # What `records.job` made although it was given others.
+        session.execute(delete(File).where(File.storage_key == "x"))
+        session.execute(delete(BaseModelRecord).where(BaseModelRecord.path == "/nowhere"))
         engine = Engine(
             id=new_id("engine"), weights="/w", served_name="b", status=EngineStatus.READY,
             worker="w", host="h", port=1, device="cpu",
