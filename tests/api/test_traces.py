@@ -48,7 +48,7 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None: ...
+        def log_message(self, *_: Any, **__: Any) -> None: ...
 
     server = HTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=server.serve_forever, daemon=True).start()
