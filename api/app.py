@@ -18,25 +18,27 @@ from api.routes import (
     files,
     health,
     jobs,
+    meters,
     methods,
     session,
     workers,
 )
 from api.schemas.errors import ErrorBody
-from services import logs
+from services import logs, traces
 
 DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, models tuned with ORPO
 out, served beside their base. Where OpenAI has a path and an object, these are the same."""
 
 NOUNS = (
     files, estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,
-    workers, health,
+    workers, health, meters,
 )  # fmt: skip
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     logs.configure()
+    traces.configure("api")
     yield
 
 

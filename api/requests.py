@@ -3,11 +3,14 @@
 import logging
 import secrets
 import time
+from typing import Any
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import meters
 from api.errors import server_error
+from services import traces
 from services.logs import request_id
 
 logger = logging.getLogger("oddsmith.api")
@@ -18,7 +21,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
 }
-QUIET = {"/healthz", "/readyz"}
+QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
 class Requests:
@@ -32,16 +35,20 @@ class Requests:
         answer = Answer(send, f"req_{secrets.token_hex(12)}")
         started_s = time.perf_counter()
         token = request_id.set(answer.request_id)
-        try:
-            await self.app(scope, receive, answer.send)
-        except Exception:
-            logger.exception("unhandled error")
-            if answer.status is not None:
-                raise  # The answer has begun: only a broken connection tells the client now.
-            await server_error()(scope, receive, answer.send)
-        finally:
-            log(scope, answer.status, time.perf_counter() - started_s)
-            request_id.reset(token)
+        with traces.span(scope["method"], headers=Headers(scope=scope)) as span:
+            try:
+                await self.app(scope, receive, answer.send)
+            except Exception:
+                logger.exception("unhandled error")
+                if answer.status is not None:
+                    raise  # The answer has begun: only a broken connection tells the client now.
+                await server_error()(scope, receive, answer.send)
+            finally:
+                duration_s = time.perf_counter() - started_s
+                meters.count_request(scope, answer.status, duration_s)
+                describe(span, scope, answer)
+                log(scope, answer.status, duration_s)
+                request_id.reset(token)
 
 
 class Answer:
@@ -59,6 +66,20 @@ class Answer:
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self.forward(message)
+
+
+def describe(span: Any, scope: Scope, answer: Answer) -> None:
+    """Name a span as OpenTelemetry names those of servers."""
+    route = meters.route_of(scope)
+    span.update_name(f"{scope['method']} {route}")
+    span.set_attributes(
+        {
+            "http.request.method": scope["method"],
+            "http.route": route,
+            "http.response.status_code": answer.status or 0,
+            "request_id": answer.request_id,
+        }
+    )
 
 
 def log(scope: Scope, status: int | None, duration_s: float) -> None:

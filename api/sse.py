@@ -13,7 +13,9 @@ from typing import Any
 
 import anyio
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from api import meters
 from api.errors import body_of, error_body
 from services.errors import OddsmithError
 
@@ -42,16 +44,26 @@ def encode(event: Any) -> bytes:
     return f"{head}data: {json.dumps(event.data, separators=(',', ':'))}\n\n".encode()
 
 
+class Stream(StreamingResponse):
+    """Frames on their way, counted among the open streams of their `kind`."""
+
+    def __init__(self, frames: AsyncIterator[bytes], kind: str) -> None:
+        super().__init__(frames, media_type="text/event-stream", headers=NO_BUFFERING)
+        self.kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with meters.open_streams.labels(self.kind).track_inprogress():
+            await super().__call__(scope, receive, send)
+
+
 def respond(
-    source: AsyncGenerator[Any, None], heartbeat_s: float = HEARTBEAT_S
+    source: AsyncGenerator[Any, None], kind: str, heartbeat_s: float = HEARTBEAT_S
 ) -> StreamingResponse:
     """Stream `source`: what it raises becomes an error frame, and then there is no `[DONE]`.
 
     When the client leaves, `source` is cancelled where it waits and closed.
     """
-    return StreamingResponse(
-        frames(source, heartbeat_s), media_type="text/event-stream", headers=NO_BUFFERING
-    )
+    return Stream(frames(source, heartbeat_s), kind)
 
 
 async def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> AsyncIterator[bytes]:

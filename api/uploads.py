@@ -4,7 +4,8 @@ Starlette's own form parser would write each file twice: to /tmp and then to its
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import IO
 
 from fastapi.concurrency import contextmanager_in_threadpool
@@ -13,6 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api import meters
 from models.base import new_id
 from services import files, storage
 from services.errors import Invalid
@@ -30,11 +32,35 @@ async def receive(request: Request) -> Upload:
     boundary = boundary_of(request)
     key = f"files/{new_id('upload')}"
     # Writing, hashing and syncing block, so they run in threads.
-    async with contextmanager_in_threadpool(storage.writing(key)) as sink:
-        form = Form(boundary, sink)
-        async for block in blocks(request):
-            await run_in_threadpool(form.feed, block)
-        return form.finish(key)
+    with counted() as count:
+        async with contextmanager_in_threadpool(storage.writing(key)) as sink:
+            form = Form(boundary, sink)
+            async for block in blocks(request):
+                await run_in_threadpool(form.feed, block)
+                count(form.size_bytes)
+            upload = form.finish(key)
+    return upload
+
+
+@contextmanager
+def counted() -> Iterator[Callable[[int], None]]:
+    """Count an upload by how it ends, and its bytes as they come: call with the sum so far."""
+    seen_bytes = 0
+
+    def count(size_bytes: int) -> None:
+        nonlocal seen_bytes
+        meters.upload_bytes.inc(size_bytes - seen_bytes)
+        seen_bytes = size_bytes
+
+    outcome = "failed"
+    try:
+        yield count
+        outcome = "stored"
+    except Invalid:
+        outcome = "refused"
+        raise
+    finally:
+        meters.uploads.labels(outcome).inc()
 
 
 def boundary_of(request: Request) -> bytes:

@@ -14,6 +14,7 @@ import httpx
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api import meters
 from services import deployments
 from services.callers import Caller
 from services.database import transaction
@@ -22,6 +23,8 @@ from services.errors import Invalid, OddsmithError, Unavailable
 
 Result = TypeVar("Result")
 
+# Under this name a request remembers when it was sent.
+ASKED_AT = "oddsmith_asked_at"
 ROUTE_S = 1.0
 MAX_ROUTES = 4096
 # An engine's server closes a silent connection after 5 s: give ours up first, never race with it.
@@ -76,6 +79,8 @@ async def ask(route: Route, body: dict[str, Any]) -> httpx.Response:
     """
     url = f"{route.upstream_url}/v1/chat/completions"
     request = client().build_request("POST", url, json=body)
+    request.extensions[ASKED_AT] = time.perf_counter()
+    meters.chat_requests.inc()
     try:
         response = await client().send(request, stream=True)
         if response.is_success:
@@ -96,6 +101,7 @@ def _refusal(route: Route, status: int, content: bytes) -> OddsmithError:
     if status != 400:
         # 404: the adapter isn't there (again) yet; 5xx: the engine is going down.
         return broken(route)
+    meters.chat_failures.labels("refused").inc()
     error = _error_of(content)
     message = str(error.get("message") or "The engine refused the request.")
     param = error.get("param")
@@ -112,6 +118,7 @@ def _error_of(content: bytes) -> dict[str, Any]:
 
 def broken(route: Route) -> Unavailable:
     """The engine went away: what it is, as an error that says what to do."""
+    meters.chat_failures.labels("engine").inc()
     for key in [key for key, (_, known) in _routes.items() if known == route]:
         del _routes[key]
     return Unavailable(
@@ -127,7 +134,7 @@ async def frames(route: Route, response: httpx.Response) -> AsyncIterator[bytes]
     Returns when the engine said `[DONE]`; raises Unavailable when the stream breaks off, and
     when the engine reports an error in it (after which vLLM says `[DONE]` all the same).
     """
-    rest, is_done = b"", False
+    rest, is_done, is_first = b"", False, True
     try:
         # To the very end, also after `[DONE]`: only a connection that was read out is used again.
         async for chunk in response.aiter_raw():
@@ -138,6 +145,11 @@ async def frames(route: Route, response: httpx.Response) -> AsyncIterator[bytes]
                 if frame == b"data: [DONE]":
                     is_done = True
                 else:
+                    if is_first:
+                        # vLLM sends nothing before its first token.
+                        asked_at = response.request.extensions[ASKED_AT]
+                        meters.first_token_s.observe(time.perf_counter() - asked_at)
+                        is_first = False
                     yield frame
     except httpx.TransportError as error:
         raise broken(route) from error

@@ -19,7 +19,7 @@ POLICY = (
 # Vite puts a hash of its content into the name of each asset.
 FOREVER = "public, max-age=31536000, immutable"
 # Paths of the API: an unknown one is a 404 in JSON, not a page.
-NOT_PAGES = ("v1", "healthz", "readyz", "openapi.json")
+NOT_PAGES = ("v1", "healthz", "readyz", "metrics", "openapi.json")
 
 
 def install(app: FastAPI) -> None:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
-EXTRAS = ["train", "embedded", "demo", "serve-cpu", "s3", "dev"]
+EXTRAS = ["train", "embedded", "demo", "serve-cpu", "s3", "otel", "dev"]
 
 HEADER = """\
 # Every package of the default install but torch and what [tool.uv] in pyproject.toml excludes.
@@ -27,9 +27,9 @@ SHARED_MARKER = re.compile(
 
 # The images run on CUDA, on x86_64. vLLM's own image, which `serve` is built on, has Python 3.12.
 IMAGE_EXTRAS = {
-    "api": ["check", "s3"],
-    "train": ["s3", "train", "train-cuda"],
-    "serve": ["s3", "train"],
+    "api": ["check", "otel", "s3"],
+    "train": ["otel", "s3", "train", "train-cuda"],
+    "serve": ["otel", "s3", "train"],
 }
 IMAGE_PYTHON = {"api": "3.11", "train": "3.11", "serve": "3.12"}
 ENGINE = "serve-cuda"

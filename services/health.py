@@ -10,14 +10,47 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
+from services import presence
 from services.database import transaction
 from services.errors import OddsmithError
 from services.settings import get_settings
+
+# A turn of the keeper takes well under a second.
+KEEPER_SILENT_S = 30
 
 
 def missing() -> list[str]:
     """Return one sentence for each part that isn't ready; an empty list means all are."""
     return [sentence for sentence in (database(), broker()) if sentence]
+
+
+def degraded() -> list[str]:
+    """Return one sentence for each part without which requests are served and work waits.
+
+    Asked only where nothing is missing. Requests don't need these parts, so that a worker that is
+    down must not take the API out of service.
+    """
+    try:
+        with transaction() as session:
+            age_s = presence.keeper_age_s(session)
+        with presence.broker() as client:
+            seen = presence.workers(client)
+    except (SQLAlchemyError, OddsmithError, redis.RedisError):
+        return []  # gone since `missing` looked; the next look says so
+    waiting = [
+        f"No worker of the queue `{queue}` was seen for {presence.SEEN_S} s: its work waits."
+        for queue in presence.QUEUES
+        if not seen[queue]
+    ]
+    return [*filter(None, [keeper(age_s)]), *waiting]
+
+
+def keeper(age_s: float | None) -> str | None:
+    if age_s is None:
+        return "No keeper is at work: nothing is published, and no lost job is taken back."
+    if age_s > KEEPER_SILENT_S:
+        return f"The keeper has not ended a turn for {age_s:.0f} s: its log may tell why."
+    return None
 
 
 def database() -> str | None:
@@ -35,11 +68,9 @@ def database() -> str | None:
 
 
 def broker() -> str | None:
-    url = get_settings().redis_url
     try:
-        if url:
-            client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
-            with client:
+        if get_settings().redis_url:
+            with presence.broker() as client:
                 client.ping()
             return None
     except redis.RedisError:

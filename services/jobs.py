@@ -5,6 +5,7 @@ What workers do with a job (claim, heartbeat, finish) is in `claims.py`.
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -22,12 +23,14 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState, Purpose
 from orpo.methods import METHODS, Method, Preference, parse_method
-from services import attempts
+from services import attempts, traces
 from services.callers import Caller
 from services.errors import Conflict, Invalid, Mismatch, NotFound
 from services.pages import Page, paginate
 from services.queue import Task, send
 from services.workers import refuse_impossible
+
+logger = logging.getLogger(__name__)
 
 S = JobState
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
@@ -118,6 +121,9 @@ def create(
     session.add(job)
     session.flush()
     send(session, Task.PREPARE_JOB, job_id=job.id)
+    # Beside the id of the request: all that follows names the job only.
+    logger.info("created", extra={"job": job.id})
+    traces.begin_job(job.id)
     return job
 
 

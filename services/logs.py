@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from services import traces
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _bound: ContextVar[dict[str, Any] | None] = ContextVar("bound", default=None)
 
@@ -43,6 +45,7 @@ class JsonLines(logging.Formatter):
         }
         if request_id.get():
             line["request_id"] = request_id.get()
+        line |= traces.current()
         line |= {key: value for key, value in vars(record).items() if key not in STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -54,5 +57,9 @@ def configure(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # What brought handlers of its own would go on in plain text.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,10 +1,12 @@
 """`python -m services.seed`: what every start needs in the database. Harmless when repeated.
 
-The default organisation, the first key (ODDSMITH_FIRST_KEY), the demo's base where its folder is.
+The default organisation, the first key (ODDSMITH_FIRST_KEY), a key that reads `/metrics`
+(ODDSMITH_WATCH_KEY), the demo's base where its folder is.
 """
 
 import logging
 import os
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -30,10 +32,20 @@ def organization(session: Session) -> Caller:
 
 
 def first_key(session: Session, text: str) -> None:
-    """Store the key unless its hash is there; one that was revoked stays revoked."""
+    """Store the key that may do all."""
+    _key(session, "first key", text, Scope)
+
+
+def watch_key(session: Session, text: str) -> None:
+    """Store the key that monitoring reads with."""
+    _key(session, "watching", text, [Scope.READ])
+
+
+def _key(session: Session, name: str, text: str, scopes: Iterable[Scope]) -> None:
+    """Store a key unless its hash is there; one that was revoked stays revoked."""
     known = select(ApiKey.id).where(ApiKey.sha256 == api_keys.digest(text))
     if session.scalar(known) is None:
-        api_keys.insert(session, ORG_ID, "first key", text, Scope)
+        api_keys.insert(session, ORG_ID, name, text, scopes)
 
 
 def demo_base(caller: Caller) -> None:
@@ -54,6 +66,8 @@ def main() -> None:
         caller = organization(session)
         if key := os.environ.get("ODDSMITH_FIRST_KEY"):
             first_key(session, key)
+        if key := os.environ.get("ODDSMITH_WATCH_KEY"):
+            watch_key(session, key)
     storage.remove_partial()
     try:
         demo_base(caller)

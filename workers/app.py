@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
-from services import logs
+from services import logs, presence, traces
 from services.queue import Task
 from services.settings import get_settings
 from workers import fleet
@@ -50,17 +50,21 @@ app.conf.update(
 @setup_logging.connect
 def _log(**_: Any) -> None:
     logs.configure()
+    traces.configure("worker")
+
+
+@worker_ready.connect
+def _be_seen(sender: Any, **_: Any) -> None:
+    # A thread, since a task may take hours; `sender.hostname` is QUEUE@HOST.
+    signing = threading.Thread(target=presence.keep_signing, args=(sender.hostname,), daemon=True)
+    signing.start()
+    if "train" in sender.app.amqp.queues.consume_from:
+        fleet.announce()
 
 
 @worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     draining.set()
-
-
-@worker_ready.connect
-def _join_fleet(sender: Any, **_: Any) -> None:
-    if "train" in sender.app.amqp.queues.consume_from:
-        fleet.announce()
 
 
 @worker_shutdown.connect

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from models import Checkpoint, Engine
 from models.deployments import DeploymentStatus
-from services import deployments, engines
+from services import deployments, engines, traces
 from services.database import engine as database
 from services.database import transaction
 from services.engines import EngineStatus, Wanted
@@ -251,7 +251,10 @@ def _serve(engine: Engine, wants: list[Wanted]) -> None:
             return
         name = want.deployment.id if want.adapter else engine.served_name
         if want.deployment.status != DeploymentStatus.READY or name not in names:
-            with bound(deployment=want.deployment.id, engine=engine.id):
+            with (
+                bound(deployment=want.deployment.id, engine=engine.id),
+                traces.span("deploy", deployment=want.deployment.id, engine=engine.id),
+            ):
                 _make_ready(engine, want, name, names)
 
 

@@ -1,11 +1,13 @@
 """Celery tasks of fine-tuning jobs. Both are wake-ups: what to do is read from Postgres."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
 
 from models import Job
-from services import claims
+from services import claims, traces
 from services.database import transaction
 from services.logs import bound
 from services.queue import Task
@@ -18,7 +20,7 @@ logger = logging.getLogger(__name__)
 @app.task(name=Task.PREPARE_JOB)
 def prepare_job(job_id: str) -> None:
     """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
-    with bound(job=job_id):
+    with bound(job=job_id), traces.span("prepare", job=job_id):
         try:
             preparation.prepare(job_id)
         except OperationalError:
@@ -34,17 +36,23 @@ def train() -> None:
     while not draining.is_set():
         # First those that hold other workers' devices while they wait.
         if (job := join_next(fleet.WORKER)) is not None:
-            with bound(job=job.id, generation=job.generation):
-                logger.info("joined")
+            with _taken(job, "joined"):
                 joining.assist(job)
         elif (job := claim_next(fleet.WORKER)) is not None:
-            with bound(job=job.id, generation=job.generation):
-                logger.info("claimed")
+            with _taken(job, "claimed"):
                 # After the claim's commit: a job that can't be described must not be next again.
                 if (claim := training.describe(job)) is not None:
                     training.train(claim)
         else:
             return
+
+
+@contextmanager
+def _taken(job: Job, how: str) -> Iterator[None]:
+    facts = {"job": job.id, "generation": job.generation}
+    with bound(**facts), traces.span("train", **facts):
+        logger.info(how)
+        yield
 
 
 def claim_next(worker: str) -> Job | None:

@@ -18,7 +18,7 @@ from models import BaseModelRecord, File, Job
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
-from services import claims, deployments, logs, queue, sign_ins
+from services import claims, deployments, logs, presence, queue, sign_ins
 from services.database import engine, transaction
 from services.queue import Task
 from services.settings import get_settings
@@ -26,8 +26,7 @@ from workers.app import app
 
 logger = logging.getLogger(__name__)
 
-# Any number, as long as it is the same for all keepers of one database.
-LOCK = 0x0DD5
+LOCK = presence.KEEPER_LOCK
 
 FORGOTTEN_AFTER = text("interval '30 seconds'")
 stopping = threading.Event()
@@ -115,6 +114,7 @@ def keep() -> None:
         logger.info("keeping")
         while not stopping.is_set():
             # Raises when the connection is gone, and the lock with it: another keeper may work.
+            # When it was asked last is what `presence.keeper_age_s` reads.
             connection.execute(select(1))
             for loop, pace_s in LOOPS:
                 if time.monotonic() >= due[loop]:

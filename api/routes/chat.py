@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import anyio
 import httpx
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api import sse, upstream
@@ -36,13 +36,11 @@ async def complete(request: Request, caller: CallerDep, body: ChatRequest) -> Re
         return Response(status_code=CLIENT_LEFT)
 
 
-class Relay(StreamingResponse):
+class Relay(sse.Stream):
     """Hands frames on as they come. The engine's side is closed whatever happens to ours."""
 
     def __init__(self, route: Route, response: httpx.Response) -> None:
-        super().__init__(
-            _relayed(route, response), media_type="text/event-stream", headers=sse.NO_BUFFERING
-        )
+        super().__init__(_relayed(route, response), "chat")
         self.response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -33,7 +33,7 @@ async def compare(caller: CallerDep, body: CompareRequest) -> StreamingResponse:
         Side(number, route, request.upstream(route.upstream_model))
         for number, (route, request) in enumerate(zip(routes, asked, strict=True))
     ]
-    return sse.respond(together(begun, sides))
+    return sse.respond(together(begun, sides), "comparison")
 
 
 def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> ComparisonObject:

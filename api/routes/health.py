@@ -16,5 +16,7 @@ async def alive() -> dict[str, str]:
 @router.get("/readyz", summary="Postgres, Redis and the migrations are ready")
 def ready() -> JSONResponse:
     missing = health.missing()
-    body = {"status": "unavailable" if missing else "ok", "missing": missing}
+    degraded = [] if missing else health.degraded()
+    status = "unavailable" if missing else "degraded" if degraded else "ok"
+    body = {"status": status, "missing": missing, "degraded": degraded}
     return JSONResponse(body, 503 if missing else 200)

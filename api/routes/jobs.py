@@ -185,4 +185,4 @@ async def stream(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
     await run_in_threadpool(look_up_job, caller, job_id)
-    return sse.respond(job_stream.follow(caller, job_id, last_event_id))
+    return sse.respond(job_stream.follow(caller, job_id, last_event_id), "job")

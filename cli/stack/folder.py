@@ -50,6 +50,7 @@ class Running:
     url: str
     api_key: str
     pid: int
+    database_url: str = ""
 
 
 class Folder:

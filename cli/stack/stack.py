@@ -60,9 +60,8 @@ def run(folder: Folder, options: Options, terminal: Terminal) -> None:
         everything = [*stores, *parts.services(env, secrets, options.host, port)]
         supervisor = Supervisor(everything, folder.logs, terminal)
         with stopping_on_signals(supervisor):
-            supervise(
-                supervisor, folder, Running(url, secrets.api_key, os.getpid()), begun, terminal
-            )
+            running = Running(url, secrets.api_key, os.getpid(), database_url)
+            supervise(supervisor, folder, running, begun, terminal)
 
 
 def supervise(

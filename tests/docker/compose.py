@@ -15,7 +15,7 @@ UID = 10001
 
 def config(*overlays: str, **env: str) -> dict[str, Any]:
     """Return the configuration; a name that this machine happens to set must not get in."""
-    ours = ("ODDSMITH_", "AWS_", "HF_", "COMPOSE_", "FLASH_")
+    ours = ("ODDSMITH_", "AWS_", "HF_", "COMPOSE_", "FLASH_", "OTEL_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     files = [argument for name in ("docker-compose.yml", *overlays) for argument in ("-f", name)]
     # Not the `.env` of whoever runs this.

@@ -13,7 +13,9 @@ from services.settings import Settings
 from tests.docker.compose import UID, config, seconds, services
 
 ONCE = {"migrate", "seed"}
-ALL = {"api", "files-worker", "keeper", "postgres", "redis", "serve-worker", "train-worker"} | ONCE
+WATCH = {"prometheus", "grafana"}
+STACK = {"api", "files-worker", "keeper", "postgres", "redis", "serve-worker", "train-worker"}
+ALL = STACK | ONCE | WATCH
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-[\w.]+)?")
 VARIABLE = re.compile(r"\$\{(\w+)")
 
@@ -64,15 +66,25 @@ def test_what_runs_for_long_is_checked_and_restarted(named):
         assert named[name]["restart"].startswith("on-failure"), name
 
 
-def test_only_the_api_has_a_port_and_on_loopback(named):
+def test_only_the_api_and_grafana_have_a_port_and_on_loopback(named):
     published = {name: service["ports"] for name, service in named.items() if "ports" in service}
-    assert list(published) == ["api"]
-    assert published["api"][0]["host_ip"] == "127.0.0.1"
+    assert set(published) == {"api", "grafana"}
+    for (port,) in published.values():
+        assert port["host_ip"] == "127.0.0.1"
+
+
+def test_what_watches_starts_only_when_asked_for_and_holds_no_key_that_writes(named):
+    for name, service in named.items():
+        assert service.get("profiles", []) == (["watch"] if name in WATCH else []), name
+    held = {name: [secret["source"] for secret in named[name]["secrets"]] for name in WATCH}
+    assert held == {"prometheus": ["oddsmith_watch_key"], "grafana": ["grafana_password"]}
 
 
 def test_who_holds_data_or_a_gpu_has_no_way_out(whole):
     assert whole["networks"]["back"]["internal"] is True
-    for name in ("postgres", "redis", "train-worker", "serve-worker", "keeper", "migrate"):
+    for name in (
+        "postgres", "redis", "train-worker", "serve-worker", "keeper", "migrate", "prometheus",
+    ):  # fmt: skip
         assert set(whole["services"][name]["networks"]) == {"back"}, name
 
 

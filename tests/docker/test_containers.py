@@ -5,6 +5,7 @@ and the API's port are replaced. As root, each process gets what its container w
 image's uid, no capabilities, and a file system that is read-only but for its folders.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -35,6 +36,7 @@ from workers import keeper
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 KEY = "sk-odd-of-the-test"
+WATCH_KEY = "sk-odd-of-prometheus"
 _numbers = count()
 LONG_RUNNING = ("api", "files-worker", "serve-worker", "keeper", "train-worker")
 FOLDERS = ("storage", "runs", "models", "merged", "cache", "log", "secrets")
@@ -148,6 +150,7 @@ def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containe
         "oddsmith_database_url": postgres.sqlalchemy_url(database),
         "oddsmith_redis_url": redis_url,
         "oddsmith_first_key": KEY,
+        "oddsmith_watch_key": WATCH_KEY,
         "hf_token": "",
         "aws_credentials": "",
     }
@@ -190,6 +193,14 @@ def test_each_container_becomes_healthy_and_stops_in_time(containers):
             headers={"Authorization": f"Bearer {KEY}"}, trust_env=False,
         )  # fmt: skip
         assert answer.status_code == 200, answer.text
+        # What stands in docker/prometheus/prometheus.yml, asked as Prometheus asks.
+        metrics = httpx.get(
+            f"http://127.0.0.1:{containers.port}/metrics",
+            headers={"Authorization": f"Bearer {WATCH_KEY}"}, trust_env=False,
+        )  # fmt: skip
+        for name in ("files", "train", "serve"):
+            assert f'oddsmith_workers{{queue="{name}"}} 1.0' in metrics.text
+        assert "oddsmith_keeper_age_seconds 0." in metrics.text
 
         for process in started.values():
             process.terminate()
@@ -198,6 +209,10 @@ def test_each_container_becomes_healthy_and_stops_in_time(containers):
             # uvicorn ends by the signal that it was sent, once it has done all else.
             assert process.wait(grace_s) in (0, -signal.SIGTERM), containers.output(name)
             assert containers.check(name).returncode == 1, name
+        # uvicorn's own words, too, once its settings have been read.
+        for name in ("api", "keeper"):
+            last = json.loads(containers.output(name).splitlines()[-1])
+            assert {"t", "level", "logger", "message"} <= last.keys(), name
     if containers.confined:
         strangers = [path for path in containers.folder.rglob("*") if path.stat().st_uid != UID]
         assert [path.suffix for path in strangers] == [".out"] * len(LONG_RUNNING)

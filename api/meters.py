@@ -1,0 +1,122 @@
+"""What Prometheus reads: what this process has counted, and what the database tells of the stack.
+
+Counts belong to one process: where several serve the API, each is scraped on its own address, its
+counts are summed, and of the stack's gauges any one is right.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import Scope
+
+from services import meters
+
+# Each counter would bring a second series that says when this process first counted.
+disable_created_metrics()
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+requests = Counter(
+    "oddsmith_http_requests",
+    "Requests answered; without a route: pages, and paths that are none.",
+    ["method", "route", "status"],
+    registry=REGISTRY,
+)
+request_s = Histogram(
+    "oddsmith_http_request_seconds",
+    "From a request's first byte to the answer's last; a stream's are its length.",
+    ["method", "route"],
+    buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60),
+    registry=REGISTRY,
+)
+open_streams = Gauge(
+    "oddsmith_open_streams", "Answers that are being streamed.", ["kind"], registry=REGISTRY
+)
+uploads = Counter(
+    "oddsmith_uploads",
+    "Uploads that were stored, refused for what they are, or broke off.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+upload_bytes = Counter(
+    "oddsmith_upload_bytes", "Bytes of files received, also of those refused.", registry=REGISTRY
+)
+chat_requests = Counter(
+    "oddsmith_chat_requests", "Requests handed to engines, each side of a comparison one.",
+    registry=REGISTRY,
+)  # fmt: skip
+chat_failures = Counter(
+    "oddsmith_chat_failures",
+    "Requests that an engine refused, or that broke off with the engine.",
+    ["reason"],
+    registry=REGISTRY,
+)
+first_token_s = Histogram(
+    "oddsmith_chat_first_token_seconds",
+    "From a streamed request's way to its engine to the first token.",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15, 60),
+    registry=REGISTRY,
+)
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# Meters of the whole stack: what each says, and its labels.
+STACK = {
+    "jobs": ("Jobs by state.", ["state"]),
+    "queue_depth": ("Work that waits for a worker, or that one has claimed.", ["queue", "state"]),
+    "lease_age_seconds": ("Since the longest unrenewed lease was renewed.", []),
+    "queued_age_seconds": ("How long the job has waited that waits longest.", []),
+    "outbox_messages": ("Wake-ups that were committed and not published yet.", []),
+    "outbox_age_seconds": ("How long the oldest of them has waited.", []),
+    "broker_up": ("1 where Redis answers.", []),
+    "broker_messages": ("Wake-ups that wait in Redis for a worker to take them.", ["queue"]),
+    "workers": ("Workers that have been seen of late.", ["queue"]),
+    "keeper_age_seconds": ("Since the keeper began its last turn; none: no keeper works.", []),
+    "job_step": ("Steps that a running job has made.", ["job_id"]),
+    "job_steps": ("Steps that a running job will make.", ["job_id"]),
+    "job_step_seconds": ("How long a running job's last step took.", ["job_id"]),
+    "job_tokens_per_second": ("Tokens a second in a running job's last step.", ["job_id"]),
+    "deployments": ("Deployments that are wanted, by status.", ["status"]),
+    "deployment_ready": ("1 where a wanted deployment answers.", ["deployment_id", "model"]),
+    "engines": ("Engines that are starting or ready.", ["status"]),
+}
+
+
+class Stack(Collector):
+    """The newest reading, as gauges; a scrape fails while Postgres is down, and says so."""
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # so that registering asks no database
+
+    def collect(self) -> Iterable[Metric]:
+        reading = meters.read()
+        for name, (text, labels) in STACK.items():
+            family = GaugeMetricFamily(f"oddsmith_{name}", text, labels=labels)
+            for values, value in reading.get(name, {}).items():
+                family.add_metric(list(values), value)
+            yield family
+
+
+REGISTRY.register(Stack())
+
+
+def count_request(scope: Scope, status: int | None, duration_s: float) -> None:
+    """Count a request under its route's template; a path that somebody made up is no label."""
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    route = route_of(scope)
+    requests.labels(method, route, str(status or "none")).inc()
+    request_s.labels(method, route).observe(duration_s)
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route that answered, such as `/v1/files/{file_id}`, or `none`."""
+    return getattr(scope.get("route"), "path", "none")

@@ -1,0 +1,15 @@
+"""`/metrics`: for Prometheus, which sends an API key as any client does."""
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from api.deps import CallerDep
+from api.meters import REGISTRY
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/metrics", include_in_schema=False)
+def scrape(_: CallerDep) -> Response:
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

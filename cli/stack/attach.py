@@ -1,0 +1,46 @@
+"""Lets a command work on a stack's own database and folders, beside the API.
+
+The stack is the one that runs on the folder, or else the one that the settings name.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import OperationalError
+
+from cli.output import CommandError, ExitCode
+from cli.stack import parts
+from cli.stack.folder import Folder
+from services import database
+from services.errors import OddsmithError
+from services.settings import get_settings
+
+
+@contextmanager
+def attached() -> Iterator[None]:
+    """Have the stack's settings in this process; what its services refuse becomes a sentence."""
+    folder = Folder()
+    running = folder.running()
+    if running is not None:
+        os.environ |= parts.environment(
+            folder, api_url=running.url, database_url=running.database_url, redis_url=""
+        )
+        get_settings.cache_clear()
+    if not get_settings().database_url:
+        raise CommandError(
+            f"No stack runs on {folder.path}: start it with `oddsmith up --detach`, or set "
+            "ODDSMITH_DATABASE_URL.",
+            ExitCode.UNREACHABLE,
+        )
+    try:
+        yield
+    except OddsmithError as error:
+        raise CommandError(error.message, ExitCode.REFUSED) from None
+    except OperationalError:
+        raise CommandError(
+            "The database does not answer. Check that it runs and ODDSMITH_DATABASE_URL.",
+            ExitCode.UNREACHABLE,
+        ) from None
+    finally:
+        database.engine().dispose()

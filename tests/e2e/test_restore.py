@@ -1,0 +1,119 @@
+"""The drill: a stack at work is backed up, and another takes over from the backup."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import EXAMPLES, Stack
+from tests.e2e.wait import wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+# Long enough to be at work while it is backed up.
+LONG = {
+    "max_steps": 240,
+    "batch_size": 2,
+    "checkpoint_every": 20,
+    "eval_every": 240,
+    "n_samples": 1,
+    "sample_tokens": 8,
+}
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Stack]:
+    """A second stack, which nobody has used."""
+    stack = Stack(tmp_path / "other")
+    stack.up()
+    yield stack
+    stack.down()
+
+
+def ended(stack: Stack, job_id: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        with stack.http() as http:
+            job = http.get(f"/v1/fine_tuning/jobs/{job_id}").json()
+        return job if job["status"] in ENDED else None
+
+    job = wait_for(look, 900, stack.logs)
+    assert job["status"] == "succeeded", f"{job['error']}\n{stack.logs()}"
+    return job
+
+
+def everything(http: httpx.Client, job_ids: list[str]) -> dict[str, Any]:
+    """What the lists and the pages of these jobs show."""
+    paths = ["/v1/files?limit=100", "/v1/models"]
+    for job_id in job_ids:
+        job = f"/v1/fine_tuning/jobs/{job_id}"
+        paths += [job, f"{job}/events?limit=100", f"{job}/checkpoints", f"{job}/series"]
+        paths += [f"{job}/pairs", f"{job}/samples", f"{job}/logs"]
+    return {path: http.get(path).raise_for_status().json() for path in paths}
+
+
+def weights(stack: Stack, job_id: str) -> str:
+    with stack.http() as http:
+        return http.get(f"/v1/fine_tuning/jobs/{job_id}/checkpoints").json()["data"][0]["sha256"]
+
+
+def test_another_stack_takes_over(stack: Stack, tiny: str, upload, until, other, tmp_path: Path):
+    file = upload(EXAMPLES / "short-answers.jsonl")
+
+    def create(**hyperparameters: Any) -> str:
+        method: Any = {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}}
+        jobs = stack.openai().fine_tuning.jobs
+        return jobs.create(model=tiny, training_file=file, method=method, seed=7).id
+
+    done = create(**LONG | {"max_steps": 4, "eval_every": 4})
+    ended(stack, done)
+    running = create(**LONG)
+    until(running, lambda job: (job["progress"] or {}).get("step", 0) >= 25, 600)
+
+    monday = tmp_path / "monday"
+    backed_up = stack.oddsmith("backup", str(monday), "--json")
+    assert backed_up.returncode == 0, backed_up.stderr
+    facts = json.loads(backed_up.stdout)
+    assert facts["left_out"] == []
+    with stack.http() as http:
+        shown = everything(http, [done])
+        key = http.headers["Authorization"]
+
+    # Damaged, it is refused, and the other stack stays as it is.
+    rows = monday / "tables" / "jobs.copy"
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:-1] + b"x")
+    refused = other.oddsmith("restore", str(monday))
+    assert refused.returncode == 4
+    assert "is damaged" in refused.stderr
+    rows.write_bytes(whole)
+    with other.http() as http:
+        assert http.get("/v1/fine_tuning/jobs").json()["data"] == []
+
+    began = time.monotonic()
+    restored = other.oddsmith("restore", str(monday), "--json")
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    told = json.loads(restored.stdout)
+    assert told["resumed"] == [running], "It ended before the backup did: make LONG longer."
+    print(  # noqa: T201 - a drill tells its time
+        f"\nbackup {facts['seconds']} s, restore {told['seconds']} s "
+        f"({time.monotonic() - began:.1f} s with the program's start), "
+        f"{sum(f.stat().st_size for f in monday.rglob('*') if f.is_file()) / 1e6:.1f} MB"
+    )
+
+    # With the key of the first stack, which the second had never seen.
+    with other.http() as http:
+        http.headers["Authorization"] = key
+        assert everything(http, [done]) == shown
+    job = ended(other, running)
+    assert (job["generation"], job["attempts"]) == (2, 0)
+    ended(stack, running)
+    assert weights(other, running) == weights(stack, running)
+
+    again = other.oddsmith("restore", str(monday))
+    assert again.returncode == 4
+    assert "not empty" in again.stderr
