@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from orpo import attention, kernels
+from orpo.failures import Failure
 from orpo.hyperparameters import Hyperparameters, Precision, Tuning
 from orpo.masters import Masters
 from orpo.pack import Batch
@@ -80,7 +81,10 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def with_lora(model: PreTrainedModel, method: Hyperparameters, seed: int) -> PeftModel:
-    """Wrap `model` with a fresh fp32 adapter on all linear layers but the head; seeded."""
+    """Wrap `model` with a fresh fp32 adapter on all linear layers but the head; seeded.
+
+    Raises Failure(`bad_spec`) where PEFT has no adapter for the architecture.
+    """
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=method.lora_rank,
@@ -91,7 +95,15 @@ def with_lora(model: PreTrainedModel, method: Hyperparameters, seed: int) -> Pef
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        policy = cast(PeftModel, get_peft_model(model, config))
+        try:
+            policy = cast(PeftModel, get_peft_model(model, config))
+        except ValueError as error:  # such as layers that others read past their forward: Mamba's
+            raise Failure(
+                "bad_spec",
+                f"{type(model).__name__} takes no adapter: {error}",
+                "Set tuning to full.",
+                "method.tuning",
+            ) from error
     for module in policy.modules():
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False  # autocast casts once, to bf16

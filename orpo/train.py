@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -54,7 +55,8 @@ def main(run_dir: Path) -> int:
             traceback.print_exc()
             failure = explain(error)
             status = failure.exit_status
-            journal.failure(failure)
+            with suppress(OSError):  # a full disk takes no last words: the status has to do
+                journal.failure(failure)
     return status
 
 
