@@ -9,11 +9,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast check fmt lock \
-	bench bench-gpu bench-demo bench-chat bench-upload bench-web
+	bench bench-gpu bench-demo bench-separation bench-chat bench-upload bench-web
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
-		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Start here
 
@@ -61,6 +61,9 @@ bench-gpu: setup  ## The same on models of 1.2 and 8 billion weights, on an H100
 
 bench-demo: setup  ## The demo's training on three seeds: accuracy and style, before and after
 	@$(BIN)/python -m bench.demo
+
+bench-separation: setup  ## Chosen answers alone against ORPO: what becomes of the rejected ones
+	@$(BIN)/python -m bench.separation
 
 bench-chat: setup  ## What the chat proxy adds to the first token
 	@$(BIN)/python -m bench.chat_proxy --fake

@@ -27,7 +27,8 @@ def with_lora(
     """Wrap `model` with a fresh fp32 adapter on all linear layers but the head; seeded.
 
     `modules_to_save` are trained whole, in fp32 too. What stays frozen is cast to `compute`, or
-    held in 4 bits. Raises Failure(`bad_spec`) where the method names what the model does not have.
+    held in 4 bits. Raises Failure(`bad_spec`) where the method names what the model does not have,
+    or PEFT has no adapter for the architecture.
     """
     saved = _named(model, method.modules_to_save)
     embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
@@ -46,7 +47,15 @@ def with_lora(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        policy = cast(PeftModel, get_peft_model(model, config))
+        try:
+            policy = cast(PeftModel, get_peft_model(model, config))
+        except ValueError as error:  # such as layers that others read past their forward: Mamba's
+            raise Failure(
+                "bad_spec",
+                f"{type(model).__name__} takes no adapter: {error}",
+                "Set tuning to full.",
+                "method.tuning",
+            ) from error
     for weight in policy.parameters():
         if not weight.requires_grad:
             weight.data = weight.data.to(compute or weight.dtype)

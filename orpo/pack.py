@@ -117,7 +117,8 @@ def collate(
 ) -> Batch:
     """Pack examples into one batch; `rejected=False` leaves the rejected sides out.
 
-    Either all examples have a rejected side or it is left out; raises ValueError otherwise.
+    Either all examples have a rejected side or it is left out, and every answer has a token; raises
+    ValueError otherwise.
     """
     rejected = rejected and examples[0].rejected is not None
     if rejected and any(example.rejected is None for example in examples):
@@ -129,6 +130,8 @@ def collate(
     for pair, example in enumerate(examples):
         n_prefix, start = len(example.prefix), 0
         for side, tail in enumerate((example.chosen, example.rejected or [])[: 1 + rejected]):
+            if not tail:  # its mean log-prob would be 0 / 0
+                raise ValueError(f"Line {example.line} has an answer of no tokens; leave it out.")
             if side == 0 or not prefix_sharing:
                 start = len(ids)
                 ids += example.prefix

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -55,7 +56,8 @@ def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
             traceback.print_exc()
             failure = explain(error)
             status = failure.exit_status
-            journal.failure(failure)
+            with suppress(OSError):  # a full disk takes no last words: the status has to do
+                journal.failure(failure)
     return status
 
 
@@ -105,7 +107,6 @@ class Run:
 
     @property
     def held_out(self) -> Sequence[Example]:
-        """The held-out examples."""
         return self.data.held_out.examples
 
     # --- the loop ---------------------------------------------------------------------------------

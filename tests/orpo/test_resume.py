@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from orpo import evaluate, train
 from tests.orpo.tiny_run import (
@@ -19,6 +20,7 @@ from tests.orpo.tiny_run import (
     join,
     numbers,
     records,
+    state,
 )
 
 STEPS = 6
@@ -176,3 +178,21 @@ def test_two_ranks_killed_and_resumed_are_bit_equal(bench: Bench) -> None:
     assert join(fork_ranks(resumed, 2)) == [0, 0]
     assert_same(checkpoint(whole, STEPS), checkpoint(resumed, STEPS))
     assert numbers(resumed) == numbers(whole, after=int(folder.name[-6:]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3)])
+def test_over_another_number_of_ranks_a_run_goes_on_to_the_same_end(
+    bench: Bench, before: int, after: int
+) -> None:
+    settings: dict[str, Any] = {"learning_rate": 1e-3, "strategy": "ddp"}
+    whole = bench.run("whole", learning_rate=1e-3)
+    first = bench.spec("first", processes=before, **settings)
+    assert join(fork_ranks(first, before)) == [0] * before
+    again = bench.spec("again", processes=after, resume_from=checkpoint(first, 4), **settings)
+    assert join(fork_ranks(again, after)) == [0] * after
+    expected, found = (state(checkpoint(run, STEPS)) for run in (whole, again))
+    for name, tensor in expected.items():
+        assert torch.allclose(found[name], tensor, rtol=1e-5, atol=1e-5), name
+    for key, values in numbers(whole, after=4).items():
+        assert numbers(again)[key] == pytest.approx(values, rel=1e-5, abs=1e-6)

@@ -1,5 +1,6 @@
 """Whole runs of a tiny model: what they log, how they end, what they refuse."""
 
+import errno
 import json
 import math
 import os
@@ -169,6 +170,16 @@ def test_a_full_disk_leaves_no_half_checkpoint(
     assert train.main(run) == 5
     assert records(run, "events")[-1]["data"]["code"] == "disk_full"
     assert not list(run.glob("checkpoints/*"))
+
+
+def test_a_disk_too_full_for_last_words_is_told_by_the_exit_status(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(train.Journal, "_write", full)
+    assert train.main(bench.spec("full")) == 5
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])

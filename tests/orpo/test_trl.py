@@ -1,31 +1,43 @@
-"""The reference equals TRL's own ORPO loss in `full` mode. TRL is no dependency: often skipped."""
+"""TRL's own ORPO loss in `full` mode: the reference equals it, and so does the engine.
 
+TRL is no dependency. `make bench` keeps one in var/bench/trl:
+`PYTHONPATH=var/bench/trl python -m pytest tests/orpo/test_trl.py`.
+"""
+
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from tests.orpo import reference, tiny_models
+from orpo.methods import parse_method
+from orpo.tokenize import Example
+from tests.orpo import judge, reference, tiny_models
 
-trl = pytest.importorskip("trl.experimental.orpo", reason="TRL is not installed")
+trl = pytest.importorskip(
+    "trl.experimental.orpo",
+    reason="TRL is not installed; `make bench` keeps one in var/bench/trl, for PYTHONPATH",
+)
+METHOD = parse_method("orpo", {"tuning": "full", "nll_tokens": "full", "lambda": 0.3})
 
 
-def padded(rows: list[list[int]], filler: int) -> torch.Tensor:
+def padded(rows: list[list[int]], filler: int) -> Tensor:
     longest = max(map(len, rows))
     return torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
 
 
-def test_the_reference_equals_trl():
-    examples = tiny_models.examples(seed=2, n=4)
-    model = tiny_models.llama()
-    trainer: Any = object.__new__(trl.ORPOTrainer)  # its loss alone, without its data pipeline
+def theirs(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
+    """The loss of TRL's trainer alone, without its data pipeline, and what it logs."""
+    trainer: Any = object.__new__(trl.ORPOTrainer)
     trainer.beta, trainer.padding_value, trainer.aux_loss_enabled = 0.3, 0, False
     trainer.is_encoder_decoder = False
     trainer.accelerator = SimpleNamespace(
         device=torch.device("cpu"), gather_for_metrics=lambda values: values
     )
-    batch, rows = {}, []
+    batch = {}
     for side in ("chosen", "rejected"):
         tails = [getattr(example, side) for example in examples]
         ids = [example.prefix + tail for example, tail in zip(examples, tails, strict=True)]
@@ -36,25 +48,30 @@ def test_the_reference_equals_trl():
         batch[f"{side}_input_ids"] = padded(ids, 0)
         batch[f"{side}_attention_mask"] = padded([[1] * len(row) for row in ids], 0)
         batch[f"{side}_labels"] = padded(labels, -100)
-    theirs, metrics = trainer.get_batch_loss_metrics(model, batch)
+    return trainer.get_batch_loss_metrics(model, batch)
 
-    for example in examples:
-        prefix = [False] * len(example.prefix)
-        chosen, rejected = (
-            example.prefix + example.chosen,
-            example.prefix + (example.rejected or []),
-        )
-        rows.append(
-            reference.Row(
-                chosen=chosen,
-                chosen_answer=prefix + example.chosen_mask,
-                nll=[False] + [True] * (len(chosen) - 1),
-                rejected=rejected,
-                rejected_answer=prefix + example.rejected_mask,
-            )
-        )
-    ours = reference.loss(
-        model.double(), rows, {"type": "orpo", "lambda": 0.3, "nll_reduction": "token"}
-    )
-    assert theirs.item() == pytest.approx(ours.item(), rel=1e-5)
-    assert metrics["nll_loss"] < theirs.item(), "the odds-ratio term took part"
+
+@pytest.fixture
+def examples() -> list[Example]:
+    return tiny_models.examples(seed=2, n=4)
+
+
+def test_the_reference_equals_trl(examples: list[Example]) -> None:
+    model = tiny_models.llama()
+    expected, metrics = theirs(model, examples)
+    rows = [judge.row(example, METHOD) for example in examples]
+    found = reference.loss(model.double(), rows, METHOD.model_dump(mode="json"))
+    assert expected.item() == pytest.approx(found.item(), rel=1e-5)
+    assert metrics["nll_loss"] < expected.item(), "the odds-ratio term took part"
+
+
+def test_the_engine_equals_trl_in_loss_and_gradients(examples: list[Example]) -> None:
+    """Both in fp32, so each has its own rounding."""
+    model = tiny_models.llama()
+    expected, _ = theirs(model, examples)
+    expected.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    loss, found = judge.ours(judge.adapted(tiny_models.llama(), METHOD), examples, METHOD)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    error, where = reference.worst_gradient_error(found, gradients)
+    assert error <= 1e-4, f"gradient of {where} is off by {error:.1e}"

@@ -1,4 +1,4 @@
-"""Tiny random models of several families, a tokenizer trained on the spot, and random examples."""
+"""Tiny random models of ten families, a tokenizer trained on the spot, and random examples."""
 
 import random
 from functools import cache
@@ -7,14 +7,22 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -48,11 +56,6 @@ def llama(**settings: Any) -> PreTrainedModel:
     return _made(LlamaForCausalLM, LlamaConfig(**{**GROUPED, **settings}))
 
 
-def mistral(**settings: Any) -> PreTrainedModel:
-    """A llama by another name."""
-    return _made(MistralForCausalLM, MistralConfig(**{**GROUPED, **settings}))
-
-
 def qwen2(**settings: Any) -> PreTrainedModel:
     """Biases where queries, keys and values are made."""
     return _made(Qwen2ForCausalLM, Qwen2Config(**{**GROUPED, **settings}))
@@ -69,21 +72,56 @@ def gpt2() -> PreTrainedModel:
     return _made(GPT2LMHeadModel, config)
 
 
-def mixtral() -> PreTrainedModel:
-    """A mixture of experts without an auxiliary loss."""
-    config = MixtralConfig(
-        **GROUPED, num_local_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.0
-    )
-    return _made(MixtralForCausalLM, config)
+def mixtral(**settings: Any) -> PreTrainedModel:
+    """A mixture of experts, without an auxiliary loss unless told otherwise."""
+    routing = {"num_local_experts": 4, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.0}
+    return _made(MixtralForCausalLM, MixtralConfig(**{**GROUPED, **routing, **settings}))
 
 
-def _made(kind: Any, config: Any) -> PreTrainedModel:
+def mistral(**settings: Any) -> PreTrainedModel:
+    """A sliding window on every layer, shorter than most sequences."""
+    config = MistralConfig(**{**GROUPED, "sliding_window": 5, **settings})
+    return _made(MistralForCausalLM, config)
+
+
+def gemma2() -> PreTrainedModel:
+    """A window on every other layer, capped scores, capped logits, norms around one."""
+    config = Gemma2Config(
+        **GROUPED, head_dim=8, sliding_window=4, attn_logit_softcapping=2.0,
+        final_logit_softcapping=1.5,
+    )  # fmt: skip
+    return _made(Gemma2ForCausalLM, config)
+
+
+def opt() -> PreTrainedModel:
+    """Absolute positions that begin at two.
+
+    The gradient of a bias of its keys is zero, and what rounding leaves of it must be small beside
+    all gradients. With larger weights it is not, in transformers' own fp32 backward pass either.
+    """
+    config = OPTConfig(**SIZES, ffn_dim=48, word_embed_proj_dim=32)
+    return _made(OPTForCausalLM, config, scale=0.1)
+
+
+def bloom(vocab_size: int = VOCAB) -> PreTrainedModel:
+    """Biases by distance in place of positions: its attention can't be replaced."""
+    config = BloomConfig(vocab_size=vocab_size, hidden_size=32, n_layer=2, n_head=4)
+    return _made(BloomForCausalLM, config)
+
+
+def mamba(vocab_size: int = VOCAB) -> PreTrainedModel:
+    """A state in place of attention."""
+    config = MambaConfig(vocab_size=vocab_size, hidden_size=32, num_hidden_layers=2)
+    return _made(MambaForCausalLM, config)
+
+
+def _made(kind: Any, config: Any, scale: float = 0.3) -> PreTrainedModel:
     torch.manual_seed(0)
     config._attn_implementation = "eager"
     model = kind(config)
     with torch.no_grad():  # as initialised, logits are nearly flat and most gradients tiny
         for name, weight in model.named_parameters():
-            noise = torch.randn_like(weight) * (0.3 if weight.ndim > 1 else 0.1)
+            noise = torch.randn_like(weight) * (scale if weight.ndim > 1 else 0.1)
             weight.copy_(weight + noise if "norm" in name or "ln_" in name else noise)
     return model.eval()
 

@@ -10,6 +10,7 @@ import random
 import socket
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,12 @@ import tqdm.auto
 import tqdm.std
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from orpo import train
 from orpo.methods import parse_method
@@ -34,6 +40,7 @@ TEMPLATE = (
 )
 WORDS = ["salt", "river", "lamp", "quiet", "seven", "oak", "bridge", "paper", "noon", "copper"]
 END = 257  # <|im_end|>: behind 256 bytes and <|im_start|>
+VOCAB = END + 1
 # What differs between two equal runs.
 CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"} | {
     f"share/{phase}" for phase in PHASES
@@ -47,39 +54,44 @@ for bar in (tqdm.std.tqdm, tqdm.auto.tqdm):
     bar.set_lock(threading.RLock())
 
 
-def write_base(folder: Path, *, template: str | None = TEMPLATE, poison: bool = False) -> Path:
-    """A model folder with a byte-level tokenizer; `poison` puts a NaN into one weight."""
-    tokenizer = _tokenizer(template)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        eos_token_id=END,
-        bos_token_id=END,
-    )
-    model = LlamaForCausalLM(config)
+def write_base(
+    folder: Path,
+    *,
+    template: str | None = TEMPLATE,
+    eos: str | None = "<|im_end|>",
+    poison: bool = False,
+    dtype: torch.dtype = torch.float32,
+    model: PreTrainedModel | None = None,
+    **config: Any,
+) -> Path:
+    """A model folder with a byte-level tokenizer; `poison` puts a NaN into one weight. By default
+    the model is a Llama with what `config` says otherwise.
+    """
+    model = model or _llama(eos is not None, config)
     if poison:
         model.get_parameter("model.layers.1.mlp.down_proj.weight").data[0, 0] = float("nan")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
+    _tokenizer(template, eos).save_pretrained(folder)
     return folder
 
 
-def _tokenizer(template: str | None) -> PreTrainedTokenizerFast:
+def _llama(ends: bool, config: dict[str, Any]) -> PreTrainedModel:
+    torch.manual_seed(0)
+    default = {
+        "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
+        "tie_word_embeddings": True, "eos_token_id": END if ends else None, "bos_token_id": END,
+    }  # fmt: skip
+    return LlamaForCausalLM(LlamaConfig(**{**default, **config}))
+
+
+def _tokenizer(template: str | None, eos: str | None) -> PreTrainedTokenizerFast:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|im_end|>"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=eos, pad_token=eos)
     if template:
         tokenizer.chat_template = template
     return tokenizer
@@ -163,17 +175,19 @@ def fork_ranks(run_dir: Path, ranks: int) -> list[Any]:
     return children
 
 
-def fork_single(run_dir: Path) -> Any:
-    """Start a run as one forked process."""
-    child = FORK.Process(target=_child, args=(run_dir, {}))
+def fork_single(run_dir: Path, first: Callable[[], None] | None = None) -> Any:
+    """Start a run as one forked process, in which `first` is called before it."""
+    child = FORK.Process(target=_child, args=(run_dir, {}, first))
     child.start()
     return child
 
 
-def _child(run_dir: Path, env: dict[str, Any]) -> None:
+def _child(run_dir: Path, env: dict[str, Any], first: Callable[[], None] | None = None) -> None:
     os.environ.update({name: str(value) for name, value in env.items()})
     torch.set_num_threads(1)
     try:
+        if first:
+            first()
         os._exit(train.main(run_dir))
     except BaseException:  # noqa: BLE001  a forked child must never return into pytest
         traceback.print_exc()

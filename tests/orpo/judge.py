@@ -1,0 +1,131 @@
+"""One optimizer step as the trainer takes it, and the same by the book: what gates 1 and 2 compare.
+
+Ranks are simulated: each one's share is dealt as it would be and computed in this process.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from orpo.adapter import with_lora
+from orpo.hyperparameters import NllTokens, Precision
+from orpo.loss import counts, objective
+from orpo.methods import Method, Preference
+from orpo.parallel import Single
+from orpo.policy import Policy, causal_lm, prepare, token_logps, trainable
+from orpo.tokenize import Example
+from orpo.work import Work, deal
+from tests.orpo import reference
+
+Step = tuple[float, dict[str, Tensor]]
+"""The loss, and the gradient of every trained tensor by name."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a step is cut up beyond what the method says; nothing of it may show in the result."""
+
+    order: Sequence[int] | None = None
+    ranks: int = 1
+    lockstep: bool = False
+
+
+class Rank(Single):
+    """One of several processes, as far as dealing work is concerned."""
+
+    def __init__(self, rank: int, world: int):
+        self.rank, self.world = rank, world
+
+
+def ours(
+    model: Policy,
+    examples: Sequence[Example],
+    method: Method,
+    way: Way | None = None,
+    precision: Precision = Precision.FP32,
+) -> Step:
+    """Loss and gradients of one step, as the trainer takes it."""
+    works = list(_works(examples, method, way or Way()))
+    denominators = counts((work.batch for work in works if work.counts), method)
+    model.zero_grad()
+    total = 0.0
+    for work in works:
+        logps = token_logps(model, work.batch, precision)
+        loss = objective(logps, work.batch, method, denominators).loss * work.counts
+        loss.backward()
+        total += loss.item()
+    return total, _gradients(model)
+
+
+def _works(examples: Sequence[Example], method: Method, way: Way) -> Iterator[Work]:
+    """The micro-batches of all ranks, one rank after another."""
+    examples = [examples[at] for at in way.order] if way.order else examples
+    contrast = isinstance(method, Preference)
+    for rank in range(way.ranks):
+        group = Rank(rank, way.ranks)
+        yield from deal(examples, method, group, rejected=contrast, lockstep=way.lockstep)
+
+
+def _gradients(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in trainable(model).items()
+    }
+
+
+def by_the_book(model: Policy, examples: Sequence[Example], method: Method) -> Step:
+    """The same from the fp64 reference on a copy of the model with eager attention."""
+    model = copy.deepcopy(model).double()
+    causal_lm(model).set_attn_implementation("eager")
+    for module in model.modules():
+        vars(module).pop("forward", None)  # its own again: see orpo.kernels
+    causal_lm(model).set_experts_implementation("eager")  # the grouped kernel knows no fp64
+    model.zero_grad()
+    rows = [row(example, method) for example in examples]
+    loss = reference.loss(model, rows, method.model_dump(mode="json"))
+    loss.backward()
+    return loss.item(), _gradients(model)
+
+
+def row(example: Example, method: Method) -> reference.Row:
+    """The example as two whole sequences."""
+    no_prefix = [False] * len(example.prefix)
+    chosen = example.prefix + example.chosen
+    response = example.prefix_mask + example.chosen_mask
+    full = [False] + [True] * (len(chosen) - 1)
+    return reference.Row(
+        chosen=chosen,
+        chosen_answer=no_prefix + example.chosen_mask,
+        nll=full if method.nll_tokens is NllTokens.FULL else response,
+        rejected=example.prefix + (example.rejected or []),
+        rejected_answer=no_prefix + example.rejected_mask,
+        reference=example.reference or (0.0, 0.0),
+    )
+
+
+def assert_equal(
+    model: Policy, examples: Sequence[Example], method: Method, way: Way | None = None
+) -> None:
+    """Gate 1: the loss to 1e-6, each gradient tensor to 1e-5 (see `worst_gradient_error`)."""
+    loss, gradients = ours(model, examples, method, way)
+    expected_loss, expected = by_the_book(model, examples, method)
+    assert abs(loss - expected_loss) <= 1e-6 * abs(expected_loss)
+    error, where = reference.worst_gradient_error(gradients, expected)
+    assert error <= 1e-5, f"gradient of {where} is off by {error:.1e}"
+
+
+def adapted(model: PreTrainedModel, method: Method) -> Policy:
+    """`model` as the run would train it; an adapter starts away from zero, to have gradients."""
+    prepare(model)
+    if method.tuning == "full":
+        return model
+    lora = with_lora(model, method, seed=0)
+    torch.manual_seed(1)
+    for name, weight in trainable(lora).items():
+        if "lora_B" in name:
+            weight.data.normal_(std=0.1)
+    return lora

@@ -1,0 +1,70 @@
+"""The moments at which a run changes its folder or its weights, numbered, so that it can be killed
+or run out of disk at any of them.
+"""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orpo import checkpoint
+from orpo.strategy import Replicated
+from tests.orpo.tiny_run import FORK
+
+WRITES = ("open", "os.mkdir", "os.rename", "os.write", "os.fsync", "save_file")
+DELETIONS = ("os.remove", "shutil.rmtree")
+WRITING = os.O_WRONLY | os.O_RDWR
+
+
+def kill(_what: str) -> None:
+    """No handler runs, no buffer is flushed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_the_disk(what: str) -> None:
+    """What was written stays, what is written now fails, and so does all that follows."""
+    if what in WRITES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@dataclass
+class Moments:
+    """Counts a process's moments and calls `act` with what each is about to do, from number `at`
+    on. Journals are opened before anything can go wrong, and do not count.
+    """
+
+    folder: Path
+    at: int = sys.maxsize
+    act: Callable[[str], None] = kill
+    passed: Any = field(default_factory=lambda: FORK.RawValue("i", 0))  # seen by the parent, too
+
+    def watch(self) -> None:
+        """Begin. It can't be undone: call it in a process of the run's own."""
+        sys.addaudithook(self._audit)
+        for owner, name in (
+            (os, "write"), (os, "fsync"), (checkpoint, "save_file"), (Replicated, "step"),
+        ):  # fmt: skip
+            setattr(owner, name, self._counted(getattr(owner, name), name))
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if event not in (*WRITES, *DELETIONS) or not str(args[0]).startswith(str(self.folder)):
+            return
+        if event == "open" and (not args[2] & WRITING or str(args[0]).endswith(".jsonl")):
+            return
+        self._pass(event)
+
+    def _counted(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self._pass(f"os.{name}" if function.__module__ == "posix" else name)
+            return function(*args, **kwargs)
+
+        return counted
+
+    def _pass(self, what: str) -> None:
+        self.passed.value += 1
+        if self.passed.value >= self.at:
+            self.act(what)

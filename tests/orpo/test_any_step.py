@@ -1,0 +1,132 @@
+"""Gates 1 and 2 for any step: whatever the pairs, the method and the way they are cut up.
+
+Drawn by hypothesis from a fixed seed. `judge` takes the step, `reference` knows what it should be.
+"""
+
+import random
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orpo import causal, policy
+from orpo.hyperparameters import NllReduction, NllTokens
+from orpo.methods import METHODS, Method, parse_method
+from orpo.policy import Policy
+from orpo.tokenize import Example
+from tests.orpo import reference, tiny_models
+from tests.orpo.judge import Way, adapted, assert_equal, ours
+
+FULL = parse_method("supervised", {"tuning": "full"})
+FAMILIES = {
+    "llama": lambda: tiny_models.llama(num_hidden_layers=1),
+    "gpt2": tiny_models.gpt2,
+    "mistral": tiny_models.mistral,
+}
+
+
+@cache
+def model(family: str) -> Policy:
+    """One of each for all draws: gradients are all that a step leaves, and the next clears them."""
+    return adapted(FAMILIES[family](), FULL)
+
+
+@st.composite
+def sides(draw: Any, least: int, rng: random.Random) -> tuple[list[int], list[bool]]:
+    """An answer's tokens and which of them are trained: some, the last among them."""
+    n = draw(st.integers(least, 12))
+    trained = [rng.random() < 0.7 for _ in range(n - 1)] + [True]
+    return [rng.randrange(tiny_models.VOCAB) for _ in range(n)], trained
+
+
+@st.composite
+def pairs(draw: Any) -> Example:
+    """From one token a part; without a prompt, nothing predicts the first token of an answer."""
+    rng = random.Random(draw(st.integers(0, 10**6)))
+    n = draw(st.integers(0, 12))
+    earlier = draw(st.booleans())  # turns in the prompt that are trained too
+    least = 1 if n else 2
+    chosen, chosen_mask = draw(sides(least, rng))
+    rejected, rejected_mask = draw(sides(least, rng))
+    if not n:
+        chosen_mask[0] = rejected_mask[0] = False
+    return Example(
+        line=0,
+        prefix=[rng.randrange(tiny_models.VOCAB) for _ in range(n)],
+        chosen=chosen,
+        rejected=rejected,
+        prefix_mask=[at > 0 and earlier and rng.random() < 0.5 for at in range(n)],
+        chosen_mask=chosen_mask,
+        rejected_mask=rejected_mask,
+        truncated=False,
+        reference=(-4.0 * sum(chosen_mask), -4.5 * sum(rejected_mask)),
+    )
+
+
+@st.composite
+def methods(draw: Any) -> Method:
+    """Any method in any mode, under any budget."""
+    kind = draw(st.sampled_from(sorted(METHODS)))
+    fields = METHODS[kind].model_fields
+    given = {
+        "tuning": "full",
+        "nll_tokens": draw(st.sampled_from(NllTokens)),
+        "nll_reduction": draw(st.sampled_from(NllReduction)),
+        "prefix_sharing": draw(st.booleans()),
+        "token_budget": draw(st.integers(8, 200)),
+    }
+    if "lambda_" in fields:
+        given["lambda"] = draw(st.sampled_from([0.1, 1.0]))
+    if "nll_weight" in fields:
+        given["nll_weight"] = draw(st.sampled_from([0.0, 0.3]))
+    return parse_method(kind, given)
+
+
+@st.composite
+def ways(draw: Any, n: int) -> Way:
+    """Any order, over one rank to three."""
+    order = draw(st.permutations(range(n)))
+    return Way(order=order, ranks=draw(st.integers(1, 3)), lockstep=draw(st.booleans()))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(
+    family=st.sampled_from(sorted(FAMILIES)),
+    examples=st.lists(pairs(), min_size=1, max_size=5),
+    method=methods(),
+    data=st.data(),
+)
+def test_any_step_is_the_step_by_the_book(
+    family: str, examples: list[Example], method: Method, data: st.DataObject
+):
+    way = data.draw(ways(len(examples)), label="way")
+    assert_equal(model(family), examples, method, way)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@given(
+    examples=st.lists(pairs(), min_size=1, max_size=8),
+    method=methods(),
+    head_rows=st.sampled_from([3, 1000]),
+    attention_rows=st.sampled_from([4, 128]),
+    data=st.data(),
+)
+def test_no_way_of_cutting_a_step_shows(
+    examples: list[Example],
+    method: Method,
+    head_rows: int,
+    attention_rows: int,
+    data: st.DataObject,
+):
+    """Budget, sharing, order, ranks, tiles of the head and blocks of the attention."""
+    way = data.draw(ways(len(examples)), label="way")
+    plain = method.model_copy(update={"token_budget": 10_000, "prefix_sharing": True})
+    loss, gradients = ours(model("llama"), examples, plain)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy, "TILE_BYTES", 4 * tiny_models.VOCAB * head_rows)
+        patch.setattr(causal, "ROWS", attention_rows)
+        other_loss, other = ours(model("llama"), examples, method, way)
+    assert abs(loss - other_loss) <= 1e-5 * abs(loss)
+    assert reference.worst_gradient_error(other, gradients)[0] <= 1e-5
