@@ -9,11 +9,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast check fmt lock \
-	bench bench-demo bench-chat bench-upload bench-web
+	bench bench-demo bench-chat bench-platform bench-upload bench-web
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
-		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Start here
 
@@ -61,6 +61,9 @@ bench-demo: setup  ## The demo's training on three seeds: accuracy and style, be
 
 bench-chat: setup  ## What the chat proxy adds to the first token
 	@$(BIN)/python -m bench.chat_proxy --fake
+
+bench-platform: setup  ## Requests, streams, metrics and uploads against bare probes (10 minutes)
+	@$(BIN)/python -m bench.platform
 
 bench-upload: setup  ## An upload of 1 GB: speed, and the server's memory
 	@$(BIN)/python -m bench.upload
