@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -48,6 +49,7 @@ class Answers:
     """What a closed loop came to."""
 
     seconds: float
+    asked: int = 0  # with those of the warm-up
     statuses: Counter[str] = field(default_factory=Counter)
     took_s: list[float] = field(default_factory=list)
 
@@ -69,8 +71,7 @@ class Asker(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self._next()
 
     def _next(self) -> None:
@@ -88,6 +89,7 @@ class Asker(asyncio.Protocol):
         if len(self.buffer) < head + 4 + int(length[1]):
             return
         now = time.perf_counter()
+        self.answers.asked += 1
         if self.asked_at >= self.since:
             self.answers.statuses[self.buffer[9:12].decode()] += 1
             self.answers.took_s.append(now - self.asked_at)
@@ -133,9 +135,8 @@ class Follower(asyncio.Protocol):
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self.ask)
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self.ask)
 
     def data_received(self, data: bytes) -> None:
         self.came.append((time.perf_counter(), data))
@@ -193,6 +194,17 @@ def stalled(url: str, ask: bytes, clients: int) -> Iterator[list[socket.socket]]
     finally:
         for each in sockets:
             each.close()
+
+
+def still_held(sockets: list[socket.socket]) -> int:
+    """How many of these loopback connections the other side still has, as the kernel knows."""
+    ports = {each.getsockname()[1] for each in sockets}
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    # Of each line: where from, where to, and the state, of which 01 is an open connection.
+    return sum(
+        state == "01" and int(there.rpartition(":")[2], 16) in ports
+        for _, _, there, state, *_ in lines
+    )
 
 
 def delays_s(followers: list[Follower], published: dict[int, float]) -> tuple[list[float], int]:

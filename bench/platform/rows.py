@@ -67,11 +67,13 @@ def create_job(stage: Stage, side: Side, seconds: float) -> Figures:
 
 
 def _asked(stage: Stage, side: Side, ask: Any, seconds: float) -> Figures:
-    url = stage.url(side)
+    url, before_s = stage.url(side), stage.cpu_s(side)
     answers = _run(load.ask_all(url, ask, connections=CONNECTIONS, seconds=seconds))
     if set(answers.statuses) != {"200"}:
         raise RuntimeError(f"{side} answered {dict(answers.statuses)}.")
-    return answers.figures()
+    # Including the requests of the warm-up; unlike the others it hardly depends on the neighbours.
+    cpu_us = 1e6 * (stage.cpu_s(side) - before_s) / answers.asked
+    return answers.figures() | {"cpu_us": cpu_us}
 
 
 def _run(load_client: Coroutine[Any, Any, Any]) -> Any:
@@ -82,11 +84,19 @@ def _run(load_client: Coroutine[Any, Any, Any]) -> Any:
 def fan_out(stage: Stage, side: Side, clients: int, every_s: float, rounds: int) -> Figures:
     """Follow one job with so many clients while a step is written every `every_s` seconds."""
     stage.restart(side)
-    return _run(_fan_out(stage, side, clients, every_s, rounds))
+    return follow_job(stage, side, stage.claimed_job(), clients, every_s, rounds)
 
 
-async def _fan_out(stage: Stage, side: Side, clients: int, every_s: float, rounds: int) -> Figures:
-    job_id = stage.claimed_job()
+def follow_job(
+    stage: Stage, side: Side, job_id: str, clients: int, every_s: float, rounds: int
+) -> Figures:
+    """The same for a job that there is, on a server as it is."""
+    return _run(_follow_job(stage, side, job_id, clients, every_s, rounds))
+
+
+async def _follow_job(
+    stage: Stage, side: Side, job_id: str, clients: int, every_s: float, rounds: int
+) -> Figures:
     path = f"{PATH}/{job_id}/stream" if side is Side.OURS else "/stream"
     tell = _write_step if side is Side.OURS else _post_step
     ask = load.request("GET", path, stage.key)
@@ -231,16 +241,16 @@ def _read(path: str) -> tuple[float, int]:
         for each in file:
             digest.update(each)
             orjson.loads(each)
-    return time.perf_counter() - began_at, _peak_bytes()
+    return time.perf_counter() - began_at, peak_bytes()
 
 
 def _judge(file_id: str) -> tuple[float, int]:
     began_at = time.perf_counter()
     file_tasks.validate(file_id)
-    return time.perf_counter() - began_at, _peak_bytes()
+    return time.perf_counter() - began_at, peak_bytes()
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """The most memory this process ever held, of the kernel's own books."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024

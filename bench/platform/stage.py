@@ -24,6 +24,7 @@ from models.jobs import JobState
 from services import claims
 from services.callers import Caller
 from services.database import transaction
+from services.settings import get_settings
 from tests import records
 
 # Long enough that no claim of the bench runs out.
@@ -88,6 +89,10 @@ class Stage:
     def rss_bytes(self, side: Side) -> int:
         return psutil.Process(self.servers[side].process.pid).memory_info().rss
 
+    def cpu_s(self, side: Side) -> float:
+        times = psutil.Process(self.servers[side].process.pid).cpu_times()
+        return times.user + times.system
+
     def claimed_job(self) -> str:
         """A new job that this process holds as its first generation."""
         with transaction() as session:
@@ -107,6 +112,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     os.environ["ODDSMITH_LEASE_S"] = str(LEASE_S)
     with scratch_api(folder) as ours:
         os.environ |= ours.environment()
+        get_settings.cache_clear()
         with transaction() as session:
             key = session.scalars(select(ApiKey)).one()
             owner = Caller(key.org_id, key.id, frozenset(key.scopes))
