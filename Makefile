@@ -9,7 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast check fmt lock \
-	bench bench-gpu bench-demo bench-separation bench-chat bench-upload bench-web
+	bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -67,6 +67,9 @@ bench-separation: setup  ## Chosen answers alone against ORPO: what becomes of t
 
 bench-chat: setup  ## What the chat proxy adds to the first token
 	@$(BIN)/python -m bench.chat_proxy --fake
+
+bench-platform: setup  ## Requests, streams, metrics and uploads against bare probes (10 minutes)
+	@$(BIN)/python -m bench.platform
 
 bench-upload: setup  ## An upload of 1 GB: speed, and the server's memory
 	@$(BIN)/python -m bench.upload

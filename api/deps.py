@@ -1,6 +1,6 @@
 """What routes ask for: a session that commits before the answer is sent, and who is calling."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from services import api_keys, jobs, sign_ins
 from services.callers import Caller, Scope
-from services.database import transaction
+from services.database import reading, transaction
 from services.errors import Denied, Unauthenticated
 
 COOKIE = "oddsmith_session"
@@ -28,6 +28,17 @@ def open_session() -> Iterator[Session]:
 # `function`: the commit happens before the first byte of the answer, so that what was
 # acknowledged is stored, and a stream holds no connection.
 SessionDep = Annotated[Session, Depends(open_session, scope="function")]
+
+
+async def open_reader() -> AsyncIterator[Session]:
+    # On the event loop, since neither end of the block waits: a hop to a thread at each would
+    # cost as much as the query.
+    with reading() as session:
+        yield session
+
+
+# For routes that only read.
+ReaderDep = Annotated[Session, Depends(open_reader, scope="function")]
 
 
 async def authenticate(
@@ -48,12 +59,12 @@ async def authenticate(
 
 
 def look_up(key: str) -> Caller:
-    with transaction() as session:
+    with reading() as session:
         return api_keys.authenticate(session, key)
 
 
 def look_up_browser(token: str) -> Caller:
-    with transaction() as session:
+    with reading() as session:
         return sign_ins.authenticate(session, token)
 
 
@@ -94,6 +105,6 @@ Admin = Annotated[Caller, Depends(scoped(Scope.ADMIN))]
 
 
 def look_up_job(caller: Caller, job_id: str) -> None:
-    """Raise NotFound before a stream begins, in a transaction that ends before it."""
-    with transaction() as session:
+    """Raise NotFound before a stream begins, in a session that ends before it."""
+    with reading() as session:
         jobs.get(session, caller, job_id)

@@ -1,90 +1,199 @@
 """A job as a stream: state, metric deltas and events, from wherever the client left off.
 
-The id of each message holds the place in all three, so that `Last-Event-ID` replays without a
-gap or a double point. Between polls no session is held.
+All who follow a job in this process share one log of it: one reader of Postgres, and frames that
+are encoded once. Who is behind what the log still holds reads alone until it has caught up. No
+session is held between two reads.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
-from typing import Any
+import logging
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
-from api.schemas.jobs import JobEventObject, JobObject
-from api.sse import Event
-from services import job_events, jobs, metrics
+from api import job_news, sse
+from api.deps import look_up_job
+from api.job_news import Message, News, Place, frames
 from services.callers import Caller
-from services.database import transaction
+from services.errors import Unavailable
 
-POLL_S = 0.5
-MAX_INT64 = 2**63 - 1
-STATE_FIELDS = {
-    "status", "desired_status", "progress", "trained_tokens", "fine_tuned_model", "error",
-    "estimated_finish", "prepared",
-}  # fmt: skip
+logger = logging.getLogger("oddsmith.api")
+
+# How long a log rests between two reads that find nothing: a twentieth of the silence so far, so
+# that what comes often is told soon and what waits for hours costs next to nothing.
+REST_S = (0.05, 0.5)
+REST_SHARE = 1 / 20
+# Of all logs of this process together; one read takes about 2 ms of a core.
+READS_A_SECOND = 100
+# A log forgets its oldest batches beyond this; a running job's last minutes fit many times over.
+LOG_BYTES = 2**20
 
 
-@dataclass(frozen=True)
-class Place:
-    """How far a client has read: the last event and the last step of each split."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one read found. Its frames are as they look to those who stand at `before`."""
 
-    event: int = 0
-    train: int = -1
-    held_out: int = -1
+    before: Place
+    after: Place
+    frames: bytes
+    messages: tuple[Message, ...] = ()
 
-    @classmethod
-    def parse(cls, text: str | None) -> "Place":
-        """Read a place back from what a client sent; one that never was is the beginning."""
+    def told_at(self, place: Place) -> tuple[bytes, Place]:
+        """What somebody at `place` has yet to hear of it, and the place behind that."""
+        if place == self.before:
+            return self.frames, self.after
+        # Without messages it is a heartbeat.
+        return frames(place, self.messages) if self.messages else (self.frames, place)
+
+
+class Log:
+    """The newest batches of a job, numbered from `first` to before `end`."""
+
+    def __init__(self, caller: Caller, job_id: str) -> None:
+        self.caller, self.job_id = caller, job_id
+        self.followers = 0
+        self.start: Place | None = None  # everything behind it is here, or was not read yet
+        self.place = Place()
+        self.batches: list[Batch] = []
+        self.end = 0
+        self.size_bytes = 0
+        self.state: Message | None = None
+        self.ended = self.broken = False
+        self._spoke_at = self._heard_at = time.monotonic()
+        self._more = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def first(self) -> int:
+        return self.end - len(self.batches)
+
+    def begin(self, place: Place, news: News) -> None:
+        """Let the log begin at `place`, with what was found behind it."""
+        self.start = self.place = place
+        self.batches, self.size_bytes, self.state = [], 0, None
+        self._publish(news)
+        self._reader = self._reader or asyncio.create_task(self._read_on())
+
+    def holds(self, place: Place) -> bool:
+        return self.start is not None and place.reaches(self.start)
+
+    def all_behind(self, place: Place) -> tuple[bytes, Place]:
+        """The state as it is now, and what is behind `place`, which the log holds."""
+        moves = [m for batch in self.batches for m in batch.messages if m.part is not None]
+        return frames(place, [self.state, *moves] if self.state else moves)
+
+    async def more(self) -> None:
+        await self._more.wait()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def _read_on(self) -> None:
         try:
-            parts = [int(part) for part in (text or "").split(".")]
-            return cls(*parts) if max(map(abs, parts)) <= MAX_INT64 else cls()
-        except (ValueError, TypeError):
-            return cls()
+            while not self.ended:
+                place, began_at = self.place, time.monotonic()
+                news = await run_in_threadpool(job_news.read, self.caller, self.job_id, place)
+                took_s = time.monotonic() - began_at
+                if place == self.place:  # else it began anew meanwhile
+                    self._publish(news)
+                # Whatever a run writes, half of the time is left to others.
+                await asyncio.sleep(took_s if news.messages else self._rest_s())
+        except Exception:
+            logger.exception("a job can't be read", extra={"job": self.job_id})
+            self.broken = True
+            self._wake()
 
-    def __str__(self) -> str:
-        return f"{self.event}.{self.train}.{self.held_out}"
+    def _rest_s(self) -> float:
+        shortest, longest = REST_S
+        rest_s = min(longest, REST_SHARE * (time.monotonic() - self._heard_at))
+        return max(shortest, rest_s, len(_logs) / READS_A_SECOND)
+
+    def _publish(self, news: News) -> None:
+        messages = news.messages
+        if self.state is None or news.state.data != self.state.data:
+            self.state, messages = news.state, [news.state, *messages]
+        if messages:
+            told, after = frames(self.place, messages)
+            self._append(Batch(self.place, after, told, tuple(messages)))
+            self.place = after
+            self._heard_at = time.monotonic()
+        elif time.monotonic() - self._spoke_at > sse.HEARTBEAT_S:
+            self._append(Batch(self.place, self.place, sse.HEARTBEAT))
+        if news.is_last:
+            self.ended = True
+            self._wake()
+
+    def _append(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.end += 1
+        self.size_bytes += len(batch.frames)
+        while self.size_bytes > LOG_BYTES and len(self.batches) > 1:
+            oldest = self.batches.pop(0)
+            self.start = oldest.after
+            self.size_bytes -= len(oldest.frames)
+        self._spoke_at = time.monotonic()
+        self._wake()
+
+    def _wake(self) -> None:
+        woken, self._more = self._more, asyncio.Event()
+        woken.set()
 
 
-@dataclass(frozen=True)
-class News:
-    state: dict[str, Any]
-    metrics: list[dict[str, Any]]
-    events: list[dict[str, Any]]
-    seqs: list[int]
-    ended: bool
+_logs: dict[str, Log] = {}
 
 
-def poll(caller: Caller, job_id: str, place: Place) -> News:
-    with transaction() as session:
-        job = jobs.get(session, caller, job_id)
-        events = job_events.since(session, job_id, place.event)
-        steps = metrics.after_step(
-            session, job_id, {"train": place.train, "held_out": place.held_out}
-        )
-        shown = JobObject.from_record(job).model_dump(mode="json", include=STATE_FIELDS)
-        objects = [JobEventObject.from_record(event).model_dump(mode="json") for event in events]
-        return News(shown, steps, objects, [e.seq for e in events], job.state in jobs.ENDED)
+async def admit(caller: Caller, job_id: str) -> None:
+    """Raise NotFound before a stream begins; no query where the caller's like follow the job."""
+    log = _logs.get(job_id)
+    if log is None or log.caller.org_id != caller.org_id:
+        await run_in_threadpool(look_up_job, caller, job_id)
+
+
+@contextmanager
+def joined(caller: Caller, job_id: str) -> Iterator[Log]:
+    """Give the job's log, which is there for as long as somebody follows the job."""
+    log = _logs.get(job_id)
+    if log is None or log.broken:
+        log = _logs[job_id] = Log(caller, job_id)
+    log.followers += 1
+    try:
+        yield log
+    finally:
+        log.followers -= 1
+        if log.followers == 0:
+            log.close()
+            if _logs.get(job_id) is log:
+                del _logs[job_id]
 
 
 async def follow(
     caller: Caller, job_id: str, last_event_id: str | None
-) -> AsyncGenerator[Event, None]:
-    """Yield messages until the job has ended and everything was told; then `done`."""
-    place, state = Place.parse(last_event_id), None
-    while True:
-        news = await run_in_threadpool(poll, caller, job_id, place)
-        if news.state != state:
-            state = news.state
-            yield Event(state, id=str(place), event="state")
-        for step in news.metrics:
-            place = replace(place, **{step["split"]: step["step"]})
-            yield Event(step, id=str(place), event="metrics")
-        for seq, event in zip(news.seqs, news.events, strict=True):
-            place = replace(place, event=seq)
-            yield Event(event, id=str(place), event="event")
-        if news.ended and not news.metrics and not news.events:
-            yield Event({}, id=str(place), event="done")
-            return
-        if not news.metrics and not news.events:
-            await asyncio.sleep(POLL_S)
+) -> AsyncGenerator[bytes, None]:
+    """Yield frames until the job has ended and everything was told; then `done`."""
+    place, at = Place.parse(last_event_id), -1
+    with joined(caller, job_id) as log:
+        while True:
+            if log.broken:
+                raise Unavailable("The job can't be read just now. Connect again in a few seconds.")
+            if at < log.first and log.holds(place):
+                (told, place), at = log.all_behind(place), log.end
+            elif at < log.first:  # newly come, or left behind
+                news = await run_in_threadpool(job_news.read, caller, job_id, place)
+                if log.start is None or not news.messages:
+                    log.begin(place, news)
+                    continue
+                told, place = frames(place, [news.state, *news.messages])
+            elif at < log.end:
+                (told, place), at = log.batches[at - log.first].told_at(place), at + 1
+            elif log.ended:
+                yield job_news.done(place)
+                return
+            else:
+                await log.more()
+                continue
+            if told:
+                yield told

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,10 @@ logger = logging.getLogger("oddsmith.api")
 HEARTBEAT_S = 15.0
 HEARTBEAT = b": still here\n\n"
 DONE = b"data: [DONE]\n\n"
+# A call among a request's `extensions` that takes a time in seconds (api/connections.py).
+DROP_STALLED = "oddsmith.drop_stalled"
+# A client that leaves what was sent to it untouched this long is dropped; it may come back.
+STALLED_S = 20
 NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -39,34 +43,53 @@ class Event:
 def encode(event: Any) -> bytes:
     """One frame, of an Event or of a bare JSON value."""
     event = event if isinstance(event, Event) else Event(event)
-    head = f"id: {event.id}\n" if event.id is not None else ""
-    head += f"event: {event.event}\n" if event.event else ""
-    return f"{head}data: {json.dumps(event.data, separators=(',', ':'))}\n\n".encode()
+    data = json.dumps(event.data, separators=(",", ":")).encode()
+    return frame(data, event.id, event.event)
 
 
-class Stream(StreamingResponse):
-    """Frames on their way, counted among the open streams of their `kind`."""
+def frame(data: bytes, id: str | None = None, event: str | None = None) -> bytes:  # noqa: A002
+    """One frame of JSON that is encoded already."""
+    head = f"id: {id}\n" if id is not None else ""
+    head += f"event: {event}\n" if event else ""
+    return b"%bdata: %b\n\n" % (head.encode(), data)
+
+
+def respond(
+    source: AsyncGenerator[Any, None], kind: str, heartbeat_s: float = HEARTBEAT_S
+) -> "EventStream":
+    """Stream `source`: what it raises becomes an error frame, and then there is no `[DONE]`.
+
+    When the client leaves, `source` is cancelled where it waits and closed.
+    """
+    return EventStream(frames(source, heartbeat_s), kind)
+
+
+class EventStream(StreamingResponse):
+    """Frames on their way to one client, who is dropped where it no longer reads them.
+
+    Counted among the open streams of its `kind`.
+    """
 
     def __init__(self, frames: AsyncIterator[bytes], kind: str) -> None:
         super().__init__(frames, media_type="text/event-stream", headers=NO_BUFFERING)
         self.kind = kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        drop_stalled = scope.get("extensions", {}).get(DROP_STALLED)
+        if drop_stalled is not None:
+            drop_stalled(STALLED_S)
         with meters.open_streams.labels(self.kind).track_inprogress():
             await super().__call__(scope, receive, send)
 
 
-def respond(
-    source: AsyncGenerator[Any, None], kind: str, heartbeat_s: float = HEARTBEAT_S
-) -> StreamingResponse:
-    """Stream `source`: what it raises becomes an error frame, and then there is no `[DONE]`.
-
-    When the client leaves, `source` is cancelled where it waits and closed.
-    """
-    return Stream(frames(source, heartbeat_s), kind)
+def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> AsyncIterator[bytes]:
+    return whole(encoded(source, heartbeat_s))
 
 
-async def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> AsyncIterator[bytes]:
+async def encoded(
+    source: AsyncGenerator[Any, None], heartbeat_s: float
+) -> AsyncGenerator[bytes, None]:
+    """The events of `source` as frames, with a comment in each silence."""
     end = object()
     waiting: asyncio.Future[Any] | None = None
     try:
@@ -76,9 +99,19 @@ async def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> Async
                 yield HEARTBEAT
             event = waiting.result()
             if event is end:
-                yield DONE
                 return
             yield encode(event)
+    finally:
+        await close(source, waiting)
+
+
+async def whole(source: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """Frames up to a true end, which `[DONE]` tells; an error is a frame of its own instead."""
+    try:
+        async with aclosing(source):
+            async for each in source:
+                yield each
+        yield DONE
     except OddsmithError as error:
         yield encode(body_of(error))
     except Exception:
@@ -86,8 +119,6 @@ async def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> Async
         yield encode(
             error_body("The stream broke off on our side.", "server_error", None, "internal")
         )
-    finally:
-        await close(source, waiting)
 
 
 async def close(source: AsyncGenerator[Any, None], waiting: asyncio.Future[Any] | None) -> None:

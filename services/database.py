@@ -3,6 +3,7 @@
 Callers (a request, one step of a task) own the transaction; services never commit.
 """
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.errors import Unavailable
@@ -23,10 +25,25 @@ def engine() -> Engine:
         raise Unavailable(
             "No database is set: start with `oddsmith up` or set ODDSMITH_DATABASE_URL."
         )
-    # pre_ping replaces connections that died with the server, so that the pool recovers by itself.
-    made = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=10)
+    made = create_engine(url, pool_size=10, max_overflow=30, pool_timeout=10)
+    event.listen(made, "checkout", _replace_if_closed)
     event.listen(made, "connect", _limit_idling)
     return made
+
+
+def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool connect anew where the server has gone.
+
+    A server that ends leaves something to read on each idle connection, if only its end. Looking
+    for that finds what a ping would find, without its way to the server and back.
+    """
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    while waiting.poll(0):
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.OperationalError:
+            raise InvalidatePoolError from None
 
 
 def _limit_idling(connection: psycopg.Connection, _: Any) -> None:
@@ -41,12 +58,26 @@ def _limit_idling(connection: psycopg.Connection, _: Any) -> None:
 
 
 @lru_cache
-def _sessions() -> sessionmaker[Session]:
+def _sessions(*, autocommit: bool) -> sessionmaker[Session]:
+    if autocommit:
+        # Each statement is a transaction of its own then, and nothing is sent around it.
+        return sessionmaker(engine().execution_options(isolation_level="AUTOCOMMIT"))
     return sessionmaker(engine(), expire_on_commit=False)
 
 
 @contextmanager
 def transaction() -> Iterator[Session]:
     """Open a session whose work commits when the block ends, and rolls back if it raises."""
-    with _sessions().begin() as session:
+    with _sessions(autocommit=False).begin() as session:
+        yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """Open a session that only reads, without the BEGIN and COMMIT of a transaction.
+
+    Each statement sees what was committed before it, as it does in `transaction`, too. Neither
+    opening nor closing it waits for the server.
+    """
+    with _sessions(autocommit=True)() as session:
         yield session

@@ -149,7 +149,7 @@ def _run(claim: Claim) -> None:
         supervision = Supervision(claim, process, tail, deadline_file)
         supervision.follow()
         process.kill()
-        _with_patience(tail.drain)
+        _with_patience(lambda: tail.drain(supervision.renew_when_due))
         _with_patience(supervision.renew)
         _with_patience(lambda: _conclude(claim, supervision))
     finally:
@@ -214,6 +214,11 @@ class Supervision:
         self.running = self.tail.steps is not None
         self.renewed_at = time.monotonic()
         return desired
+
+    def renew_when_due(self) -> None:
+        """Hold the lease while what the run has left behind is stored, however much that is."""
+        if time.monotonic() - self.renewed_at > get_settings().heartbeat_s:
+            self.renew()
 
     def _beat(self) -> None:
         desired = self.renew()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.deps import Admin, SessionDep
+from api.deps import Admin, ReaderDep, SessionDep
 from api.pages import ListPage, page
 from api.schemas.api_keys import ApiKeyObject, CreateApiKey, CreatedApiKey
 from api.schemas.deleted import Deleted
@@ -22,7 +22,7 @@ def create(session: SessionDep, caller: Admin, body: CreateApiKey) -> CreatedApi
 
 @router.get("", summary="List keys")
 def list_keys(
-    session: SessionDep,
+    session: ReaderDep,
     caller: Admin,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,

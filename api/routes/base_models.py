@@ -6,7 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
-from api.deps import Admin, CallerDep, SessionDep
+from api.deps import Admin, CallerDep, ReaderDep, SessionDep
 from api.pages import ListPage, page
 from api.schemas.base_models import ModelObject, RegisterModel
 from api.schemas.deleted import Deleted
@@ -46,7 +46,7 @@ def from_hub(caller: Caller, body: RegisterModel) -> BaseModelRecord:
 
 
 @router.get("", summary="List bases and tuned models, deployed or not")
-def list_models(session: SessionDep, caller: CallerDep) -> ListPage[ModelObject]:
+def list_models(session: ReaderDep, caller: CallerDep) -> ListPage[ModelObject]:
     return page([ModelObject.from_record(model) for model in catalog.list_all(session, caller)])
 
 
@@ -77,7 +77,7 @@ def download(
 
 
 @router.get("/{model_id:path}", summary="Retrieve a model")
-def retrieve(session: SessionDep, caller: CallerDep, model_id: str) -> ModelObject:
+def retrieve(session: ReaderDep, caller: CallerDep, model_id: str) -> ModelObject:
     return ModelObject.from_record(catalog.get(session, caller, model_id))
 
 

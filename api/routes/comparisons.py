@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 
 from api import sse, upstream
 from api.comparison_stream import Side, together
-from api.deps import CallerDep, SessionDep, Writer
+from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
 from services import comparisons
@@ -45,7 +45,7 @@ def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> Compari
 
 
 @router.get("/v1/comparisons/{comparison_id}", summary="One comparison")
-def retrieve(session: SessionDep, caller: CallerDep, comparison_id: str) -> ComparisonObject:
+def retrieve(session: ReaderDep, caller: CallerDep, comparison_id: str) -> ComparisonObject:
     return ComparisonObject.from_record(comparisons.get(session, caller, comparison_id))
 
 
@@ -65,7 +65,7 @@ def vote(session: SessionDep, caller: Writer, comparison_id: str, body: Vote) ->
 
 @router.get("/v1/votes", summary="Comparisons that were voted on")
 def list_votes(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,

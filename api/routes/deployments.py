@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 
-from api.deps import CallerDep, SessionDep, Writer
+from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
 from api.schemas.deployments import CreateDeployment, DeploymentObject
 from models import Deployment
@@ -23,7 +23,7 @@ def create(session: SessionDep, caller: Writer, body: CreateDeployment) -> Deplo
 
 @router.get("", summary="List what is served or on its way, newest first")
 def list_deployments(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
@@ -35,7 +35,7 @@ def list_deployments(
 
 
 @router.get("/{deployment_id}", summary="Look at one deployment")
-def retrieve(session: SessionDep, caller: CallerDep, deployment_id: str) -> DeploymentObject:
+def retrieve(session: ReaderDep, caller: CallerDep, deployment_id: str) -> DeploymentObject:
     return _object(session, deployments.get(session, caller, deployment_id))
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import uploads
-from api.deps import CallerDep, SessionDep, Writer
+from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
 from api.schemas.deleted import Deleted
 from api.schemas.files import FileObject, FileReport, FileRows
@@ -48,7 +48,7 @@ def register(caller: Caller, received: files.Upload) -> FileObject:
 
 @router.get("", summary="List files")
 def list_files(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     purpose: str | None = None,
     after: str | None = None,
@@ -60,7 +60,7 @@ def list_files(
 
 
 @router.get("/{file_id}", summary="Retrieve a file's record")
-def retrieve(session: SessionDep, caller: CallerDep, file_id: str) -> FileObject:
+def retrieve(session: ReaderDep, caller: CallerDep, file_id: str) -> FileObject:
     return FileObject.from_record(files.get(session, caller, file_id))
 
 
@@ -74,7 +74,7 @@ def delete(session: SessionDep, caller: Writer, file_id: str) -> Deleted:
     summary="Download a file as it was uploaded",
     response_class=StreamingResponse,
 )
-def content(session: SessionDep, caller: CallerDep, file_id: str) -> StreamingResponse:
+def content(session: ReaderDep, caller: CallerDep, file_id: str) -> StreamingResponse:
     record = files.get(session, caller, file_id)
     headers = {
         "Content-Length": str(record.size_bytes),
@@ -86,13 +86,13 @@ def content(session: SessionDep, caller: CallerDep, file_id: str) -> StreamingRe
 
 
 @router.get("/{file_id}/report", summary="What validation found, row by row")
-def report(session: SessionDep, caller: CallerDep, file_id: str) -> FileReport:
+def report(session: ReaderDep, caller: CallerDep, file_id: str) -> FileReport:
     return FileReport(file_id=file_id, **files.report(session, caller, file_id))
 
 
 @router.get("/{file_id}/rows", summary="Preview the accepted rows in their normal form")
 def rows(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     file_id: str,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from api import job_stream, sse
-from api.deps import CallerDep, SessionDep, Writer, look_up_job
+from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
 from api.schemas.jobs import (
     CheckpointObject,
@@ -53,7 +52,7 @@ def create(
 @router.get("", summary="List jobs, newest first")
 def list_jobs(
     request: Request,
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     after: str | None = None,
     limit: Limit = 20,
@@ -74,7 +73,7 @@ def _metadata(request: Request) -> dict[str, str]:
 
 
 @router.get("/{job_id}", summary="One job")
-def retrieve(session: SessionDep, caller: CallerDep, job_id: str) -> JobObject:
+def retrieve(session: ReaderDep, caller: CallerDep, job_id: str) -> JobObject:
     job = jobs.get(session, caller, job_id)
     place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
     return JobObject.from_record(job, place)
@@ -97,7 +96,7 @@ def resume(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
 
 @router.get("/{job_id}/events", summary="What happened, newest first")
 def list_events(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     job_id: str,
     after: str | None = None,
@@ -110,7 +109,7 @@ def list_events(
 
 @router.get("/{job_id}/checkpoints", summary="Checkpoints, the newest step first")
 def list_checkpoints(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     job_id: str,
     after: str | None = None,
@@ -125,7 +124,7 @@ def list_checkpoints(
     "/{job_id}/series", summary="Numbers by step, cut into buckets", response_model=SeriesList
 )
 def read_series(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     job_id: str,
     keys: Annotated[str, Query(description="`split:name`, separated by commas; empty: all")] = "",
@@ -146,7 +145,7 @@ def read_series(
 
 
 @router.get("/{job_id}/pairs", summary="Each held-out pair before and after")
-def list_pairs(session: SessionDep, caller: CallerDep, job_id: str) -> PairList:
+def list_pairs(session: ReaderDep, caller: CallerDep, job_id: str) -> PairList:
     job = jobs.get(session, caller, job_id)
     texts = runs.held_out_texts(job)
     absent = {"prompt": None, "chosen": None, "rejected": None}
@@ -159,7 +158,7 @@ def list_pairs(session: SessionDep, caller: CallerDep, job_id: str) -> PairList:
 
 
 @router.get("/{job_id}/samples", summary="Answers to held-out prompts during training")
-def list_samples(session: SessionDep, caller: CallerDep, job_id: str) -> SampleList:
+def list_samples(session: ReaderDep, caller: CallerDep, job_id: str) -> SampleList:
     jobs.get(session, caller, job_id)
     found = metrics.samples_of(session, job_id)
     return SampleList(
@@ -169,7 +168,7 @@ def list_samples(session: SessionDep, caller: CallerDep, job_id: str) -> SampleL
 
 @router.get("/{job_id}/logs", summary="The end of the training processes' log")
 def retrieve_logs(
-    session: SessionDep,
+    session: ReaderDep,
     caller: CallerDep,
     job_id: str,
     tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = runs.LOG_TAIL_BYTES,
@@ -184,5 +183,5 @@ async def stream(
     job_id: str,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
-    await run_in_threadpool(look_up_job, caller, job_id)
-    return sse.respond(job_stream.follow(caller, job_id, last_event_id), "job")
+    await job_stream.admit(caller, job_id)
+    return sse.EventStream(sse.whole(job_stream.follow(caller, job_id, last_event_id)), "job")

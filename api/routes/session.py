@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Request, Response
 
-from api.deps import COOKIE, Admin, SessionDep, same_origin
+from api.deps import COOKIE, Admin, ReaderDep, SessionDep, same_origin
 from api.schemas.session import LinkObject, SessionObject, SignedOut, SignInRequest
 from services import sign_ins
 
@@ -38,7 +38,7 @@ def sign_in(
 
 
 @router.get("", summary="Who this browser speaks for")
-def retrieve(session: SessionDep, token: Token = "") -> SessionObject:
+def retrieve(session: ReaderDep, token: Token = "") -> SessionObject:
     return SessionObject.from_records(*sign_ins.current(session, token))
 
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 QUEUES = {"files": "Files worker", "train": "Training worker", "serve": "Serving worker"}
 # An answer that streams may go on this long after the API was asked to stop.
 API_GRACE_S = 5
+API_CONNECTION = "api.connections:Connection"
 
 
 def environment(
@@ -54,12 +55,13 @@ def seed(env: Mapping[str, str], secrets: Secrets) -> Part:
 def api(env: Mapping[str, str], host: str, port: int) -> Part:
     url = env["ODDSMITH_API_URL"]
     where = ("--factory", "--host", host, "--port", str(port))
+    connection = ("--http", API_CONNECTION)
     grace = ("--timeout-graceful-shutdown", str(API_GRACE_S))
     return Part(
         name="api",
         title="API",
         detail=url,
-        argv=(sys.executable, "-m", "uvicorn", "api.app:create_app", *where, *grace),
+        argv=(sys.executable, "-m", "uvicorn", "api.app:create_app", *where, *connection, *grace),
         env=env,
         cwd=ROOT,
         ready=lambda: answers(f"{url}/readyz"),

@@ -59,6 +59,7 @@ class ScratchApi:
         """Start, and return when it answers. Raises RuntimeError where it doesn't in 30 s."""
         port = self.url.rpartition(":")[2]
         command = ("-m", "uvicorn", "--factory", "api.app:create_app", "--port", port)
+        command += ("--http", parts.API_CONNECTION)
         with (self.folder / "api.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *command, "--no-access-log"],

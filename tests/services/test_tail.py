@@ -5,9 +5,9 @@ import json
 import pytest
 from sqlalchemy import func, select
 
-from models import Metric, PairScore, Sample
+from models import JobEvent, Metric, PairScore, Sample
 from models.jobs import JobState
-from services import claims, metrics
+from services import claims, metrics, series
 from tests import records
 from workers import tail
 
@@ -82,3 +82,70 @@ def test_what_postgres_can_t_store_is_replaced(run, session):
     (stored,) = metrics.samples_of(session, run.job_id)
     assert stored.answer == "a\ufffdb \ufffd"
     assert stored.prompt == [{"role": "user", "content": "p\ufffd"}]
+
+
+def stored(session, split="train"):
+    query = select(func.count()).select_from(Metric).where(Metric.split == split)
+    return session.scalar(query)
+
+
+def warnings(session):
+    """The reasons that the job's events tell for numbers that were left out, in order."""
+    told = session.scalars(select(JobEvent).where(JobEvent.level == "warn").order_by(JobEvent.seq))
+    return [event.data["reason"] for event in told]
+
+
+def test_nan_and_infinities_are_gaps_as_they_stand_in_the_file(run, session):
+    odd = ["NaN", "Infinity", "-Infinity", "1e999"]
+    lines = [
+        f'{{"step": {step}, "t": 1.0, "split": "train", "values": {{"loss": {value}}}}}\n'
+        for step, value in enumerate([*odd, "2.5"])
+    ]
+    write(run, "metrics", *lines)
+    run.drain()
+    points = series.read(session, run.job_id, ["train:loss"])["train:loss"]
+    assert [point["last"] for point in points] == [None, None, None, None, 2.5]
+
+
+def test_ten_thousand_names_are_cut_and_the_job_says_so_once(run, session):
+    for start in range(0, 10_000, 100):
+        names = {f"name/{place}": 1.0 for place in range(start, start + 100)}
+        write(run, "metrics", number(start, values=names))
+        run.flush()
+    assert stored(session) == metrics.NAMES_A_JOB
+    assert run.progress["left_out"] == {"too_many_names": 10_000 - metrics.NAMES_A_JOB}
+    assert warnings(session) == ["too_many_names"]
+
+
+def test_a_later_generation_counts_the_names_that_there_were(run, session, tmp_path):
+    names = {f"name/{place}": 1.0 for place in range(metrics.NAMES_A_JOB)}
+    write(run, "metrics", number(1, values=names))
+    run.drain()
+    claims.release(session, run.job_id, 1)
+    claims.claim_next(session, "w")
+    session.commit()
+    later = tail.RunTail(tmp_path / "g2", run.job_id, 2)
+    later.run_dir.mkdir()
+    write(later, "metrics", number(2, values={"name/0": 1.0, "another": 1.0}))
+    later.drain()
+    assert stored(session) == metrics.NAMES_A_JOB + 1
+    assert later.left_out == {tail.LeftOut.TOO_MANY_NAMES: 1}
+
+
+def test_a_run_that_is_too_far_ahead_is_thinned_until_it_is_caught_up_with(
+    run, session, monkeypatch
+):
+    monkeypatch.setattr(tail, "MOST_BEHIND_BYTES", 100_000)
+    monkeypatch.setattr(tail, "LINES_A_BATCH", 100)
+    write(run, "metrics", *[number(step) for step in range(5000)])
+    write(run, "metrics", *[number(step, split="held_out") for step in range(0, 5000, 50)])
+    write(run, "events", FINISHED)
+    run.drain()
+    assert stored(session, "held_out") == 100
+    assert stored(session) == 5000 / tail.KEPT_ONE_IN
+    assert run.left_out == {tail.LeftOut.TOO_FAST: 5000 - stored(session)}
+    assert warnings(session) == ["too_fast"]
+    assert run.outcome == FINISHED
+    write(run, "metrics", *[number(step) for step in range(5000, 5100)])
+    run.drain()
+    assert stored(session) == 5000 / tail.KEPT_ONE_IN + 100

@@ -13,7 +13,7 @@ from orpo.spec import RunSpec, write_spec
 from services import claims
 from services.settings import get_settings
 from tests import records
-from workers import jobs, training
+from workers import jobs, tail, training
 from workers.tail import RunTail
 
 
@@ -174,3 +174,32 @@ def test_an_estimate_ends_with_what_was_measured_and_leaves_no_files(trained, ca
         None,
     )
     assert not (get_settings().runs_dir / job.id).exists()
+
+
+def test_the_lease_is_held_while_much_is_left_to_store(
+    product, session, caller, monkeypatch, settings_from
+):
+    settings_from(heartbeat_s=0.001)
+    job = prepared(session, caller)
+    claims.claim_next(session, "w")
+    session.commit()
+    claim = training.describe(session.get_one(Job, job.id))
+    assert claim is not None
+    claim.run_dir.mkdir()
+    monkeypatch.setattr(tail, "LINES_A_BATCH", 1)
+    line = {"t": 0.0, "split": "train", "values": {"loss": 1.0}}
+    with (claim.run_dir / "metrics.jsonl").open("w") as file:
+        file.writelines(f"{json.dumps({'step': step} | line)}\n" for step in range(5))
+    run = RunTail(claim.run_dir, job.id, 1)
+    supervision = training.Supervision(claim, LateRank(), run, claim.run_dir / "deadline")  # pyright: ignore[reportArgumentType]
+    leases = []
+
+    def note():
+        supervision.renew_when_due()
+        session.refresh(job)
+        leases.append(job.lease_until)
+        session.commit()
+
+    run.drain(note)
+    assert run.progress["step"] == 4
+    assert len(set(leases)) == 5

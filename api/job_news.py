@@ -1,0 +1,106 @@
+"""What is new of a job behind a place: messages, encoded once, and the frames that they make.
+
+The id of each frame holds the place behind it, so that `Last-Event-ID` replays without a gap or a
+double point. Reads Postgres; knows no client.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import orjson
+
+from api import sse
+from api.schemas.jobs import JobEventObject, JobObject
+from services import job_events, jobs, metrics
+from services.callers import Caller
+from services.database import reading
+
+MAX_INT64 = 2**63 - 1
+STATE_FIELDS = {
+    "status", "desired_status", "progress", "trained_tokens", "fine_tuned_model", "error",
+    "estimated_finish", "prepared",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a client has read: the last event and the last step of each split."""
+
+    event: int = 0
+    train: int = -1
+    held_out: int = -1
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Place":
+        """Read a place back from what a client sent; one that never was is the beginning."""
+        try:
+            parts = [int(part) for part in (text or "").split(".")]
+            return cls(*parts) if max(map(abs, parts)) <= MAX_INT64 else cls()
+        except (ValueError, TypeError):
+            return cls()
+
+    def __str__(self) -> str:
+        return f"{self.event}.{self.train}.{self.held_out}"
+
+    def reaches(self, other: "Place") -> bool:
+        """Whether nothing up to `other` is news here."""
+        return (
+            self.event >= other.event
+            and self.train >= other.train
+            and self.held_out >= other.held_out
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing to tell, as JSON. `part` of a place moves on `to` this; a state moves none."""
+
+    name: str
+    data: bytes
+    part: str | None = None
+    to: int = 0
+
+    def frame(self, place: Place) -> bytes:
+        return sse.frame(self.data, id=str(place), event=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What stood behind a place at one time. `is_last`: the job has ended and this was all."""
+
+    state: Message
+    messages: list[Message]
+    is_last: bool
+
+
+def read(caller: Caller, job_id: str, place: Place) -> News:
+    """Read what is behind `place`, up to some thousand values: whole steps, then events."""
+    with reading() as session:
+        job = jobs.get(session, caller, job_id)
+        events = job_events.since(session, job_id, place.event)
+        cursors = {"train": place.train, "held_out": place.held_out}
+        steps = metrics.after_step(session, job_id, cursors)
+    shown = JobObject.from_record(job).model_dump(mode="json", include=STATE_FIELDS)
+    messages = [Message("metrics", orjson.dumps(s), s["split"], s["step"]) for s in steps]
+    for event in events:
+        data = JobEventObject.from_record(event).model_dump_json().encode()
+        messages.append(Message("event", data, "event", event.seq))
+    ended = job.state in jobs.ENDED
+    return News(Message("state", orjson.dumps(shown)), messages, ended and not messages)
+
+
+def frames(place: Place, messages: Iterable[Message]) -> tuple[bytes, Place]:
+    """Return the frames of those messages that are news at `place`, and the place behind them."""
+    told: list[bytes] = []
+    for message in messages:
+        if message.part is not None:
+            if message.to <= getattr(place, message.part):
+                continue
+            place = replace(place, **{message.part: message.to})
+        told.append(message.frame(place))
+    return b"".join(told), place
+
+
+def done(place: Place) -> bytes:
+    """Return the frame after which nothing comes any more."""
+    return Message("done", b"{}").frame(place)

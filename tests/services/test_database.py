@@ -1,0 +1,48 @@
+"""Connections: replaced unseen where the server closed them, and free of locks after reading."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DataError
+
+from services.database import engine, reading, transaction
+from tests.conftest import administer
+
+OTHERS = "SELECT pid, state FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
+
+
+def test_connections_that_the_server_closed_are_replaced_unseen(product, postgres):
+    with transaction() as session, reading() as other:
+        database = session.scalar(text("SELECT current_database()"))
+        other.execute(text("SELECT 1"))
+    assert engine().pool.checkedin() == 2
+    others = f"SELECT pg_terminate_backend(pid, 5000) FROM ({OTHERS.format(database)}) AS found"
+    administer(postgres, others)
+    with transaction() as session, reading() as other:
+        assert session.scalar(text("SELECT 1")) == 1
+        assert other.scalar(text("SELECT 1")) == 1
+
+
+def test_reading_sees_what_is_committed_meanwhile_and_holds_nothing_open(product):
+    with reading() as session:
+        database = session.scalar(text("SELECT current_database()"))
+        with transaction() as writer:
+            writer.execute(text("CREATE TABLE seen AS SELECT 1"))
+        assert session.scalar(text("SELECT count(*) FROM seen")) == 1
+        with transaction() as other:
+            states = [state for _, state in other.execute(text(OTHERS.format(database)))]
+        assert states == ["idle"]
+
+
+def test_a_connection_that_has_read_can_write_in_a_transaction(product):
+    with reading() as session:
+        session.execute(text("CREATE TABLE kept (n int)"))
+
+    def write_and_fail():
+        with transaction() as session:
+            session.execute(text("INSERT INTO kept VALUES (1)"))
+            session.execute(text("SELECT 1 / 0"))
+
+    with pytest.raises(DataError):
+        write_and_fail()
+    with reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM kept")) == 0
