@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     retry_delay_s: float = Field(
         default=5, ge=0, description="Pause before a lost job is tried again."
     )
+    stall_s: float = Field(
+        default=1800,
+        gt=0,
+        description="A training that has begun and then writes nothing for this long hangs, and "
+        "is started again; more than the longest step, evaluation or save.",
+    )
     drain_s: float = Field(
         default=50, gt=0, description="How long a stopping training may take to save."
     )
