@@ -9,7 +9,8 @@ from services import database, seed
 from services.database import transaction
 from tests.conftest import forget_connections
 from tests.faults import table
-from tests.faults.stack import TWO_RANKS, Stack, running
+from tests.faults.launch import running
+from tests.faults.stack import TWO_RANKS, Stack
 
 KEY = "sk-odd-for-faults-0123456789abcdefghijklmnop"
 LINES = pytest.StashKey[list[table.Line]]()
@@ -85,10 +86,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    lines, document = (
-        session.config.stash[LINES],
-        session.config.getoption("--faults-table", default=None),
-    )
+    lines = session.config.stash[LINES]
+    document = session.config.getoption("--faults-table", default=None)
     if document is not None:
         table.keep(lines, document)
         if table.missing(lines):

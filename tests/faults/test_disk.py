@@ -65,7 +65,6 @@ def test_row_09_a_full_disk(stack, seen, room):
         invariants.hold(stack)
         saved = stack.checkpoints(job_id)[-1]["step"]
         seen(f"failed as disk_full at step {stack.step(job_id)}, step {saved} loads")
-    stack.forget(job_id)
 
 
 @pytest.mark.faults
@@ -80,7 +79,6 @@ def test_row_09_needs_final_errors(stack, seen):
         fill(folder, half_a_checkpoint(stack, job_id))
         stack.until(job_id, lambda job: job["generation"] == 2, 60)
         stack.end_all()
-    stack.forget(job_id)
     seen("without it the job was claimed again")
 
 
