@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,6 @@ from tests.serving.conftest import CALLER, Serving
 from workers import deployments as worker
 from workers import vllm
 
-ROOT = Path(__file__).resolve().parents[2]
 BASE = "SmolLM2-135M-Instruct"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 LONG_ANSWER = [{"role": "user", "content": "Write a long story about the sea."}]
@@ -67,16 +66,6 @@ def hear_the_end(listener: Listener, killed: float) -> float:
     assert json.loads(last)["error"]["code"] == "engine_unavailable"
     assert "[DONE]" not in [text for _, text in listener.frames]
     return at - killed
-
-
-@pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """The demo's base model, unpacked once a checkout."""
-    folder = ROOT / "var" / "models" / BASE
-    if not (folder / "config.json").exists():
-        command = [sys.executable, "-m", "orpo.unpack_gguf", str(folder)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return folder
 
 
 @pytest.fixture
@@ -115,12 +104,11 @@ def test_row_15_a_killed_engine(engine_room, smollm2, seen):
             assert engine_room.deployment(deployment).status == DeploymentStatus.READY
             engine = engine_room.live()[0]
             listener = start_talking(url)
-            victims = vllm.members(engine.pid)
-            assert len(victims) > 2
-            if not whole_tree:
-                victims = [psutil.Process(engine.pid).children()[0].pid]
-            for pid in victims:
-                os.kill(pid, signal.SIGKILL)
+            assert len(vllm.members(engine.pid)) > 2
+            if whole_tree:
+                os.killpg(engine.pid, signal.SIGKILL)
+            else:
+                psutil.Process(engine.pid).children()[0].kill()
             killed = time.monotonic()
             assert wait_until(lambda pid=engine.pid: not vllm.members(pid), 2)
             gone_s = time.monotonic() - killed
@@ -136,9 +124,6 @@ def test_row_15_a_killed_engine(engine_room, smollm2, seen):
     seen(f"started again after {pause_s:.1f} s")
 
 
-# --- a client leaves ------------------------------------------------------------------------------
-
-
 @dataclass
 class Street:
     """The API before a fake engine, whose streams never end by themselves in time."""
@@ -152,8 +137,57 @@ def street(product: None) -> Iterator[Street]:
     upstream._routes.clear()
     engine = FakeEngine({"slow": "x" * 4_000_000})
     with serving(engine) as engine_port, serving(create_app()) as port:
-        deploy(seed.ORG_ID, engine_port, "slow")
+        deploy(seed.ORG_ID, engine_port, "slow", "stops")
         yield Street(engine, port)
+
+
+def left_of_a_killed_server(leash: str) -> list[int]:
+    """What is alive 2 s after the death of a server that had a child, as vLLM has its EngineCore."""
+    server = "import subprocess; subprocess.run(['sleep', '60'])"
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", leash, "engine", sys.executable, "-c", server], start_new_session=True
+    )
+    leader = psutil.Process(shell.pid)
+    try:
+        assert wait_until(lambda: len(leader.children(recursive=True)) == 2)
+        leader.children()[0].kill()
+        wait_until(lambda: not vllm.members(shell.pid), 2)
+        return vllm.members(shell.pid)
+    finally:
+        vllm.stop(shell.pid, vllm.start_ticks(shell.pid))
+
+
+@pytest.mark.faults
+def test_row_15_needs_the_shell_around_the_engine(seen):
+    """A server with a child is killed alone, and the shell that leads them does nothing."""
+    assert not left_of_a_killed_server(vllm.LEASH)
+    left = left_of_a_killed_server('"$@"; sleep 60')
+    assert left
+    seen(f"without it {len(left)} processes were left")
+
+
+@pytest.mark.faults
+def test_row_15_needs_the_engine_s_own_done(street, monkeypatch, seen):
+    """An engine's stream ends in the middle, and the API takes every end for a true one."""
+
+    async def believing(_: Any, response: httpx.Response) -> AsyncIterator[bytes]:
+        async for chunk in response.aiter_raw():
+            for frame in filter(None, chunk.split(b"\n\n")):
+                yield frame
+
+    body = {"model": "acme/stops", "messages": LONG_ANSWER, "stream": True}
+
+    def told() -> str:
+        url = f"http://127.0.0.1:{street.port}/v1/chat/completions"
+        return httpx.post(url, json=body, headers=HEADERS).text
+
+    assert "[DONE]" not in told()
+    monkeypatch.setattr("api.upstream.frames", believing)
+    assert "[DONE]" in told()
+    seen("without it a broken stream ended with [DONE]")
+
+
+# --- a client leaves ------------------------------------------------------------------------------
 
 
 def ask_for_a_stream(port: int) -> socket.socket:
