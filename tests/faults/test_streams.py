@@ -142,7 +142,7 @@ def street(product: None) -> Iterator[Street]:
 
 
 def left_of_a_killed_server(leash: str) -> list[int]:
-    """What is alive 2 s after the death of a server that had a child, as vLLM has its EngineCore."""
+    """What is alive 2 s after the death of a server with a child, as vLLM has its EngineCore."""
     server = "import subprocess; subprocess.run(['sleep', '60'])"
     shell = subprocess.Popen(
         ["/bin/sh", "-c", leash, "engine", sys.executable, "-c", server], start_new_session=True
