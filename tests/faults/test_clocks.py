@@ -5,6 +5,8 @@ import pytest
 from tests.faults import invariants
 from tests.faults.stack import ENDLESS, LEASE_S, TWO_RANKS, Stack
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
+
 
 def set_clocks(stack: Stack, *tricks: str) -> None:
     """One worker an hour ahead, its standby and the API an hour behind; ranks as their worker."""

@@ -11,6 +11,8 @@ import pytest
 from tests.faults import invariants
 from tests.faults.stack import ENDLESS, EVERY, TWO_RANKS, Stack
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
+
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:

@@ -10,6 +10,8 @@ from tests.e2e.wait import wait_for
 from tests.faults import invariants
 from tests.faults.stack import SHORT, TWO_RANKS, Stack
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
+
 REDIS_AWAY_S = 60
 # An outbox row goes out 0.2 s after its commit; what was lost is found by the keeper's next look.
 STARTS_WITHIN_S = 5

@@ -23,6 +23,8 @@ from tests.faults import invariants
 from tests.faults.stack import SHORT, Stack
 from workers import training
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
+
 CREATES = 50
 RACES = 1000
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

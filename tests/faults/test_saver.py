@@ -19,6 +19,8 @@ from orpo.stopping import Stopping
 from tests.faults.test_disk import flip_a_bit
 from tests.orpo.tiny_run import FORK, Bench, write_base, write_pairs
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
+
 KILLS = 50
 
 

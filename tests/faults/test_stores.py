@@ -9,6 +9,8 @@ from tests.e2e.wait import wait_for
 from tests.faults import invariants
 from tests.faults.stack import ENDLESS, LEASE_S, SHORT, TWO_RANKS, Stack, ended_within
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
+
 AWAY_S = LEASE_S + 2
 
 

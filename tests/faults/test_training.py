@@ -16,6 +16,8 @@ from tests.faults.stack import (
     ended_within,
 )
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
+
 # Between two checkpoints, and with more of them to come.
 MIDWAY = EVERY + EVERY // 4
 
