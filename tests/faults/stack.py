@@ -138,7 +138,7 @@ class Stack:
 
     def http(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.key}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False)
 
     def body(self, **hyperparameters: Any) -> dict[str, Any]:
         method = {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}}

@@ -26,12 +26,14 @@ KILLS = 50
 
 @pytest.fixture
 def saver(tmp_path: Path):
-    """A run that is loaded and ready to save."""
+    """A run that has made its first step and is ready to save."""
     bench = Bench(tmp_path, write_base(tmp_path / "base"), write_pairs(tmp_path / "rows.jsonl", 12))
     run_dir = bench.spec("run")
     spec = read_spec(run_dir)
     with Journal(run_dir) as journal:
-        yield train.Run(spec, run_dir, parallel.start(spec.method), journal, Stopping())
+        run = train.Run(spec, run_dir, parallel.start(spec.method), journal, Stopping())
+        run.step()
+        yield run
 
 
 def save_for_ever(run, first_step: int) -> None:
@@ -47,14 +49,17 @@ def save_for_ever(run, first_step: int) -> None:
 
 def kill_savers(run) -> Iterator[list[Path]]:
     """Kill a saver at a random moment, again and again; yields what is committed after each."""
-    rng, step = random.Random(10), 1
+    rng, step = random.Random(10), 2
+    began = time.monotonic()
+    run._save()
+    save_s = time.monotonic() - began
     for _ in range(KILLS):
         before = len(committed(run.run_dir))
         child = FORK.Process(target=save_for_ever, args=(run, step))
         child.start()
         while len(committed(run.run_dir)) == before and child.is_alive():
             time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.05))
+        time.sleep(rng.uniform(0, 2 * save_s))
         os.kill(child.pid, signal.SIGKILL)
         child.join()
         folders = committed(run.run_dir)
@@ -100,7 +105,6 @@ def test_row_10_needs_the_rename(saver, monkeypatch, seen):
 def test_row_10_needs_the_hashes(saver, monkeypatch, seen):
     """The same, and a manifest is believed unchecked: the damaged state is loaded."""
 
-    saver.progress = replace(saver.progress, step=1)
     saver._save()
     (folder,) = committed(saver.run_dir)
     flip_a_bit(folder / "state" / "training.safetensors")
