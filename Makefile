@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down test test-fast check fmt lock \
+.PHONY: help setup demo up down test test-fast faults check fmt lock \
 	bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
 
 help:  ## Print this
@@ -33,10 +33,13 @@ down: setup  ## Stop a stack that runs in the background
 ## Work on it
 
 test: test-fast  ## Run all tests
-	@$(BIN)/python -m pytest -m "stack or engine or slow"
+	@$(BIN)/python -m pytest -m "(stack or engine or slow) and not faults"
 
 test-fast: setup  ## Run the unit and service tests only
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow and not faults"
+
+faults: setup  ## Kill, freeze, fill and flip everything (half an hour); keeps docs/reliability.md
+	@$(BIN)/python -m pytest tests/faults --faults-table docs/reliability.md
 
 check: setup  ## Lint, types, layers, migrations against records, and the page
 	@$(BIN)/ruff check

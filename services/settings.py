@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         "doubles it. The first retry comes at once.",
     )
     retry_delay_max_s: float = Field(default=300, ge=0, description="The longest such pause.")
+    stall_s: float = Field(
+        default=1800,
+        gt=0,
+        description="A training that has begun and then writes nothing for this long hangs, and "
+        "is started again; more than the longest step, evaluation or save.",
+    )
     drain_s: float = Field(
         default=50, gt=0, description="How long a stopping training may take to save."
     )

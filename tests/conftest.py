@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -84,6 +85,16 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
     create_database(postgres, name, template=migrated_template)
     yield postgres.sqlalchemy_url(name)
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The demo's base model, unpacked once a checkout."""
+    folder = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
+    if not (folder / "config.json").exists():
+        command = [sys.executable, "-m", "orpo.unpack_gguf", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return folder
 
 
 def create_database(postgres: Postgres, name: str, template: str = "template1") -> None:

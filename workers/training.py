@@ -184,6 +184,8 @@ class Supervision:
     stop_heard: bool = False
     renewed_at: float = field(default_factory=time.monotonic)
     first_seen: tuple[int, float] | None = None
+    heard_at: float = field(default_factory=time.monotonic)
+    stalled: bool = False
 
     def follow(self) -> None:
         """Return when the process has ended. Raises Fenced once the lease can't be held."""
@@ -194,13 +196,15 @@ class Supervision:
             if now - self.renewed_at > settings.lease_s:
                 raise Fenced(f"The lease of {self.claim.job_id} could not be renewed in time.")
             try:
-                self.tail.flush()
+                if self.tail.flush():
+                    self.heard_at = now
                 if now >= beat_at:
                     self._beat()
                     beat_at = now + settings.heartbeat_s
             except OperationalError:
                 logger.warning("the database is away; the training goes on until its lease ends")
             self._enforce_stop(now)
+            self._enforce_progress(now)
             time.sleep(TICK_S)
 
     def renew(self) -> DesiredState:
@@ -238,6 +242,23 @@ class Supervision:
         if self.stop_asked_at is not None and now - self.stop_asked_at > get_settings().drain_s:
             logger.warning("the training did not stop within %s s", get_settings().drain_s)
             self.process.kill()
+
+    def _enforce_progress(self, now: float) -> None:
+        """End a training that hangs: ranks that wait for a hung one would wait half an hour.
+
+        Loading a model says nothing and may take long, so the time runs from the first line on.
+        """
+        limit_s = get_settings().stall_s
+        if self.tail.steps is not None and now - self.heard_at > limit_s:
+            logger.warning("the training has written nothing for %s s", limit_s)
+            self.stalled = True
+            self.process.kill()
+
+    def last_words(self) -> str:
+        """Why the training ended, where it left no word of its own."""
+        if self.stalled:
+            return f"The training hung: it wrote nothing for {get_settings().stall_s:.0f} s."
+        return f"The training process ended with code {self.process.poll()}."
 
     def _progress(self) -> dict[str, Any] | None:
         """The newest step, with the time left at the pace seen since this claim's first step."""
@@ -281,10 +302,7 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
         else:
             if code == "bad_checkpoint" and claim.checkpoint_id:
                 checkpoints.mark_damaged(session, claim.checkpoint_id)
-            reason = (
-                ended.get("message")
-                or f"The training process ended with code {supervision.process.poll()}."
-            )
+            reason = ended.get("message") or supervision.last_words()
             state = claims.lose(session, *job, reason)
             logger.warning("the training was lost: %s The job is %s now.", reason, state)
 

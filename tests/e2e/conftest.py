@@ -78,16 +78,6 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """The demo's base model, unpacked once a checkout."""
-    folder = ROOT / "var" / "models" / SMOLLM2
-    if not (folder / "config.json").exists():
-        command = [sys.executable, "-m", "orpo.unpack_gguf", str(folder)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack") / "var")
     stack.up()

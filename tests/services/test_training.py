@@ -1,6 +1,7 @@
 """The train worker around a run: what it claims, how it stops it, how it goes on."""
 
 import json
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,8 +13,10 @@ from models.jobs import JobState, Purpose
 from orpo.spec import RunSpec, write_spec
 from services import claims
 from services.settings import get_settings
+from services.verbs import environment
 from tests import records
 from workers import jobs, tail, training
+from workers.process import TrainingProcess
 from workers.tail import RunTail
 
 
@@ -203,3 +206,27 @@ def test_the_lease_is_held_while_much_is_left_to_store(
     run.drain(note)
     assert run.progress["step"] == 4
     assert len(set(leases)) == 5
+
+
+def test_a_training_that_falls_silent_is_ended_and_tried_again(
+    product, session, caller, settings_from
+):
+    settings_from(stall_s=0.5)
+    job = prepared(session, caller)
+    claims.claim_next(session, "w")
+    session.commit()
+    claim = training.describe(session.get_one(Job, job.id))
+    assert claim is not None
+    claim.run_dir.mkdir()
+    started = {"t": 0, "type": "started", "message": "Started.", "data": {"steps": 9}}
+    (claim.run_dir / "events.jsonl").write_text(json.dumps(started) + "\n")
+    mark = str(claim.run_dir)
+    silent = TrainingProcess(subprocess.Popen(["sleep", "60"], env=environment(mark)), mark)
+    tail = RunTail(claim.run_dir, job.id, 1)
+    supervision = training.Supervision(claim, silent, tail, claim.run_dir / "deadline")
+    supervision.follow()
+    assert silent.poll() == -9
+    training._conclude(claim, supervision)
+    session.refresh(job)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 1)
+    assert "wrote nothing" in supervision.last_words()

