@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ from tests.orpo.tiny_run import (
 )
 
 STEPS = 4
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "max_steps": STEPS, "batch_size": 3, "eval_every": 2, "checkpoint_every": 1, "sample_tokens": 2,
     "max_held_out": 2,
 }  # fmt: skip

@@ -138,7 +138,7 @@ def test_trap_5_answers_that_begin_alike_are_trained_from_their_first_token(benc
         (example.chosen, example.chosen_mask),
         (example.rejected or [], example.rejected_mask),
     ):
-        assert tokenizer.decode(tail).startswith("the salt is ")
+        assert str(tokenizer.decode(tail)).startswith("the salt is ")
         assert all(mask)
 
 
@@ -157,9 +157,8 @@ def test_trap_6_a_template_that_writes_the_bos_gets_no_second_one(tmp_path: Path
     tiny_models.tokenizer("{{ bos_token }}" + tiny_models.CHATML, bos="<s>").save_pretrained(
         tmp_path
     )
-    tokenizer = load_tokenizer(tmp_path)
-    backend: Any = tokenizer
-    backend.backend_tokenizer.post_processor = TemplateProcessing(
+    tokenizer: Any = load_tokenizer(tmp_path)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
     assert tokenizer("yes")["input_ids"][0] == tokenizer.bos_token_id

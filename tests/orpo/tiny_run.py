@@ -70,7 +70,8 @@ def write_base(
     model = model or _llama(eos is not None, config)
     if poison:
         model.get_parameter("model.layers.1.mlp.down_proj.weight").data[0, 0] = float("nan")
-    model.to(dtype).save_pretrained(folder)
+    torch.nn.Module.to(model, dtype)
+    model.save_pretrained(folder)
     _tokenizer(template, eos).save_pretrained(folder)
     return folder
 
