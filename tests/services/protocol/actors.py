@@ -241,7 +241,7 @@ def person(world: World, actor: Actor) -> None:
     """Cancels, pauses and resumes at any time; once the faults are over, only resumes."""
     while True:
         actor.sleep(actor.rng.uniform(1, 12))
-        job_id = actor.target or actor.rng.choice(world.job_ids[-LIVE_JOBS:] or [None])
+        job_id = actor.target or actor.rng.choice(world.job_ids or [None])
         wishes = (jobs.cancel, jobs.pause, jobs.pause, jobs.resume, jobs.resume)
         change = actor.rng.choice(wishes[:2] if actor.target else wishes)
         actor.target = None
