@@ -103,6 +103,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("error", (job.get("error") or {}).get("message")),
             ("hint", (job.get("error") or {}).get("hint")),
             ("progress", _progress(job) or None),
+            ("last attempt", _retry(job)),
             ("model", job["model"]),
             ("result", job.get("fine_tuned_model")),
             ("training file", job["training_file"]),
@@ -190,6 +191,14 @@ def _path(job_id: str) -> str:
 def _progress(job: dict[str, Any]) -> str:
     progress = job.get("progress") or {}
     return f"{progress['step']}/{progress['steps']}" if progress.get("steps") else ""
+
+
+def _retry(job: dict[str, Any]) -> str | None:
+    """Why the attempt before this one ended, until a new step was trained."""
+    retry = (job.get("progress") or {}).get("retry")
+    if retry is None:
+        return None
+    return f"{retry['reason']} Attempt {retry['attempt']} of {retry['max_attempts']} follows."
 
 
 def hyperparameter(setting: str) -> tuple[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from models import Job
 from models.jobs import DesiredState, JobState
+from services import attempts
 from services.errors import Fenced
 from services.jobs import HELD
 from services.queue import Task, send
@@ -145,20 +146,17 @@ def reap(session: Session, limit: int = 50) -> list[str]:
 
 
 def _lost(session: Session, job: Job, reason: str) -> None:
-    settings = get_settings()
-    job.attempts += 1
-    if job.desired_state == DesiredState.RUN and job.attempts >= settings.max_attempts:
+    may_retry = attempts.charge(job)
+    if job.desired_state == DesiredState.RUN and not may_retry:
         job.error = {
             "code": "attempts_exhausted",
             "message": f"The training was lost {job.attempts} times without a new checkpoint "
-            f"between. The last reason: {reason} The log of the run has more.",
+            f"between. The last reason: {attempts.sentence(reason)} The log of the run has more.",
             "param": None,
         }
         _end(job, JobState.FAILED)
         return
-    job.available_at = func.clock_timestamp() + timedelta(
-        seconds=settings.retry_delay_s * (job.attempts - 1)
-    )
+    attempts.postpone(session, job, reason)
     _let_go(session, job)
 
 
@@ -181,6 +179,7 @@ def _let_go(session: Session, job: Job) -> None:
 
 
 def _end(job: Job, state: JobState) -> None:
+    attempts.forget(job)
     job.state = state
     job.worker = None
     job.lease_until = None

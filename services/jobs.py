@@ -22,6 +22,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
 from orpo.methods import METHODS, Method, Preference, parse_method
+from services import attempts
 from services.callers import Caller
 from services.errors import Conflict, Invalid, Mismatch, NotFound
 from services.pages import Page, paginate
@@ -271,6 +272,7 @@ def cancel(session: Session, caller: Caller, job_id: str) -> Job:
     job = _changeable(session, caller, job_id, "cancelled")
     job.desired_state = DesiredState.CANCEL
     if job.state in WAITING:
+        attempts.forget(job)
         job.state = JobState.CANCELLED
         job.finished_at = func.clock_timestamp()
     session.flush()
@@ -297,6 +299,8 @@ def resume(session: Session, caller: Caller, job_id: str) -> Job:
     job.desired_state = DesiredState.RUN
     if job.state == JobState.PAUSED:
         job.state = JobState.QUEUED
+        # Who asks for it now need not wait out the pause after a lost attempt.
+        job.available_at = None
         send(session, Task.TRAIN)
     session.flush()
     return job

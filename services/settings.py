@@ -42,8 +42,12 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=3, gt=0, description="How often a worker renews its lease.")
     max_attempts: int = Field(default=3, ge=1, description="Lost claims after which a job fails.")
     retry_delay_s: float = Field(
-        default=5, ge=0, description="Pause before a lost job is tried again."
+        default=5,
+        ge=0,
+        description="Pause before a job that was lost twice is tried again; each further one "
+        "doubles it. The first retry comes at once.",
     )
+    retry_delay_max_s: float = Field(default=300, ge=0, description="The longest such pause.")
     stall_s: float = Field(
         default=1800,
         gt=0,

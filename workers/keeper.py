@@ -76,7 +76,11 @@ def _rewake_files(session: Session) -> None:
     )
     for file_id in session.scalars(unread):
         queue.send(session, Task.VALIDATE_FILE, file_id=file_id)
-    unprepared = select(Job.id).where(Job.state == JobState.VALIDATING_FILES, Job.created_at < old)
+    unprepared = select(Job.id).where(
+        Job.state == JobState.VALIDATING_FILES,
+        Job.created_at < old,
+        func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
+    )
     for job_id in session.scalars(unprepared):
         queue.send(session, Task.PREPARE_JOB, job_id=job_id)
     missing = select(BaseModelRecord.id).where(

@@ -20,7 +20,7 @@ from models.jobs import DesiredState, JobState
 from orpo.formats import hold_out
 from orpo.methods import Method
 from orpo.spec import RunSpec, write_spec
-from services import files, job_events
+from services import attempts, files, job_events
 from services.database import transaction
 from services.queue import Task, send
 from services.settings import get_settings
@@ -108,6 +108,9 @@ def _move_on(
         _fail(job, error or {})
         return
     job.prepared = prepared
+    # What was charged so far was the preparation's; the training starts with a clean sheet.
+    job.attempts, job.available_at = 0, None
+    attempts.forget(job)
     job_events.note(session, job, _summary(prepared), {"kind": "prepared", **prepared})
     job.state = JobState.QUEUED
     session.flush()
@@ -118,6 +121,7 @@ def _move_on(
 
 
 def _fail(job: Job, error: dict[str, Any]) -> None:
+    attempts.forget(job)
     hint = f" {error['hint']}" if error.get("hint") else ""
     job.error = {
         "code": error.get("code") or "internal",
@@ -137,12 +141,13 @@ def _summary(prepared: dict[str, Any]) -> str:
 
 
 def charge(job_id: str, reason: str) -> None:
-    """Count an unexpected failure; after the last one the job fails with it."""
+    """Count an unexpected failure; the keeper sends the job again, unless it was the last."""
     with transaction() as session:
         job = session.get_one(Job, job_id, with_for_update=True)
         if job.state != JobState.VALIDATING_FILES:
             return
-        job.attempts += 1
-        if job.attempts >= get_settings().max_attempts:
+        if attempts.charge(job):
+            attempts.postpone(session, job, f"Preparing the data failed: {reason}")
+        else:
             message = f"Preparing the data failed {job.attempts} times: {reason}"
             _fail(job, {"code": "internal", "message": message})

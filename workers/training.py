@@ -4,9 +4,12 @@ The order of trust: Postgres says who holds the job, the run's files say what ha
 process's exit code is only a hint.
 """
 
+import errno
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,14 @@ UNREADABLE = {
     "code": "bad_spec",
     "message": "The prepared data of this job is missing, or another version of Oddsmith wrote it: "
     "create the job again.",
+    "param": None,
+}
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM = {
+    "code": "disk_full",
+    "message": "The disk that keeps the runs is full: free some space there and create the job "
+    "again. Its last checkpoint is intact.",
     "param": None,
 }
 
@@ -85,6 +96,17 @@ def _resolve(session: Session, job: Job) -> Claim:
 
 def train(claim: Claim) -> None:
     """Train under this claim until the run ends, is stopped, or the claim is lost."""
+    try:
+        _run(claim)
+    except Fenced as fenced:
+        logger.warning("%s The training is stopped.", fenced)
+    except OSError as error:
+        logger.warning("this worker can't go on with the run: %s", error)
+        with suppress(Fenced):
+            _with_patience(partial(_give_up, claim, error))
+
+
+def _run(claim: Claim) -> None:
     write_spec(claim.spec, claim.run_dir)
     deadline_file = claim.run_dir / "deadline"
     extend_deadline(deadline_file, get_settings().lease_s)
@@ -97,8 +119,6 @@ def train(claim: Claim) -> None:
         _with_patience(tail.drain)
         _with_patience(supervision.renew)
         _with_patience(lambda: _conclude(claim, supervision))
-    except Fenced as fenced:
-        logger.warning("%s The training is stopped.", fenced)
     finally:
         process.kill()
 
@@ -208,6 +228,8 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
     # A run that was told to stop before it could listen leaves no event.
     unsaid = "lost" if supervision.stop_asked_at is None else "stopped"
     ended = supervision.tail.outcome or {"type": unsaid, "data": {}}
+    if ended["type"] == "lost" and _is_full(claim.run_dir):
+        ended = {"type": "error", "message": NO_ROOM["message"], "data": NO_ROOM}
     if ended["type"] == "finished":
         _finish(claim)
         return
@@ -235,6 +257,29 @@ def _finish(claim: Claim) -> None:
             return
     with transaction() as session:
         results.register(session, *job)
+
+
+def _give_up(claim: Claim, error: OSError) -> None:
+    """Let go of a run whose files this worker can't read or write."""
+    job = (claim.job_id, claim.generation)
+    with transaction() as session:
+        if error.errno in FULL:
+            claims.fail(session, *job, NO_ROOM)
+        else:
+            claims.lose(session, *job, f"The worker could not go on: {error}")
+
+
+def _is_full(folder: Path) -> bool:
+    """Say whether a run that died without a word could not have written one."""
+    probe = folder / "room"
+    try:
+        probe.write_bytes(bytes(2**16))
+    except OSError as error:
+        return error.errno in FULL
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+    return False
 
 
 def _error(event: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the page asks of a job beside OpenAI's objects: pairs with their texts, logs, methods."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,26 @@ def job_id(product: None) -> str:
         scores = [score(0, 3, 0.5), score(0, 8, 0.5), score(9, 3, 1.5), score(9, 8, -1.0)]
         metrics.write_pairs(session, job.id, 1, scores)
         return job.id
+
+
+def test_parallel_creates_with_one_key_get_one_answer(client: TestClient):
+    with transaction() as session:
+        base, pairs = records.base_model(session, CALLER).id, records.file(session, CALLER).id
+
+    def create(seed: int):
+        body = {"model": base, "training_file": pairs, "seed": seed}
+        headers = {"Idempotency-Key": "k"}
+        return client.post("/v1/fine_tuning/jobs", json=body, headers=headers)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(create, [1] * 50))
+    assert {answer.status_code for answer in answers} == {200}
+    # The database orders the names within an object in its own way.
+    assert all(answer.json() == answers[0].json() for answer in answers)
+    assert len(client.get("/v1/fine_tuning/jobs").json()["data"]) == 1
+    refused = create(2)
+    assert refused.status_code == 422
+    assert "Idempotency-Key" in refused.json()["error"]["message"]
 
 
 def run_dir(job_id: str) -> Path:

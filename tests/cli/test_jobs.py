@@ -139,6 +139,13 @@ def test_show_list_and_checkpoints(api: FakeApi, oddsmith: Oddsmith) -> None:
     assert f"{TUNED}:ckpt-step-9" in shown
 
 
+def test_show_says_why_a_job_waits_for_its_next_attempt(api: FakeApi, oddsmith: Oddsmith) -> None:
+    retry = {"reason": "The worker w stopped answering.", "attempt": 2, "max_attempts": 3, "at": 0}
+    api.on(f"GET {JOBS}/ftjob-1", {**JOB, "status": "queued", "progress": {"retry": retry}})
+    shown = " ".join(oddsmith("jobs", "show", "ftjob-1").stdout.split())
+    assert "last attempt The worker w stopped answering. Attempt 2 of 3 follows." in shown
+
+
 def test_a_progress_line_names_what_it_knows() -> None:
     view = JobView("ftjob-1")
     for name, data in [("state", state("running", 3, 9)), ("metrics", numbers(3, "train"))]:

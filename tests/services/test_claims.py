@@ -1,13 +1,16 @@
 """The protocol between workers: one claim a generation, leases by the database's clock."""
 
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from models import Job, JobEvent
 from models.jobs import JobState
-from services import checkpoints, claims, jobs
+from services import checkpoints, claims, database, jobs
 from services.errors import Conflict, Fenced
 from services.settings import get_settings
 from tests import records
@@ -163,33 +166,64 @@ def test_a_cancelled_job_whose_worker_died_is_reaped_as_cancelled(session, calle
     assert job.state == JobState.CANCELLED
 
 
+def test_a_worker_that_froze_in_a_transaction_does_not_keep_its_job(
+    product, settings_from, session, caller
+):
+    settings_from(lease_s=1)
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    session.commit()
+
+    def freeze():
+        with database.transaction() as own:
+            claims.heartbeat(own, job.id, 1)
+            own.flush()
+            for _ in range(100):
+                if claims.reap(session):
+                    break
+                session.commit()
+                time.sleep(0.1)
+            session.commit()
+            claims.held(own, job.id, 1)
+
+    with pytest.raises(DBAPIError):
+        freeze()
+    session.refresh(job)
+    assert (job.state, job.generation, job.worker) == (JobState.QUEUED, 1, None)
+
+
+@pytest.mark.slow
 def test_cancel_racing_completion_has_one_end(sessions, session, caller):
-    for _ in range(40):
-        job = records.job(session, caller, JobState.QUEUED)
-        claims.claim_next(session, "w")
-        claims.start(session, job.id, 1)
-        session.commit()
+    """A thousand times, by turns one of the two is sent off first."""
 
-        def finish(job_id=job.id):
+    def finish(job_id):
+        with sessions.begin() as own:
+            if not claims.finalize(own, job_id, 1):
+                claims.release(own, job_id, 1)
+                return
+        with sessions.begin() as own:
+            claims.succeed(own, job_id, 1, model=f"ft:{job_id}", result_files=[])
+
+    def cancel(job_id):
+        try:
             with sessions.begin() as own:
-                if not claims.finalize(own, job_id, 1):
-                    claims.release(own, job_id, 1)
-                    return
-            with sessions.begin() as own:
-                claims.succeed(own, job_id, 1, model=f"ft:{job_id}", result_files=[])
+                jobs.cancel(own, caller, job_id)
+        except Conflict:
+            return False
+        return True
 
-        def cancel(job_id=job.id):
-            try:
-                with sessions.begin() as own:
-                    jobs.cancel(own, caller, job_id)
-            except Conflict:
-                return False
-            return True
-
-        with ThreadPoolExecutor(2) as pool:
-            finished, cancelled = pool.submit(finish), pool.submit(cancel)
-            finished.result()
-        session.expire_all()
-        state = session.get_one(Job, job.id).state
-        assert state == (JobState.CANCELLED if cancelled.result() else JobState.SUCCEEDED)
-        session.commit()
+    ends = Counter()
+    with ThreadPoolExecutor(2) as pool:
+        for n in range(1000):
+            job = records.job(session, caller, JobState.QUEUED)
+            claims.claim_next(session, "w")
+            claims.start(session, job.id, 1)
+            session.commit()
+            racing = [pool.submit(race, job.id) for race in (finish, cancel)[:: (-1) ** n]]
+            results = [done.result() for done in racing]
+            session.refresh(job)
+            assert job.state == (JobState.CANCELLED if True in results else JobState.SUCCEEDED)
+            ends[job.state] += 1
+    terminal = select(JobEvent.job_id).where(JobEvent.terminal)
+    assert len(set(session.scalars(terminal))) == len(session.scalars(terminal).all()) == 1000
+    assert len(ends) == 2, ends

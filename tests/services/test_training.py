@@ -3,10 +3,12 @@
 import json
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import select
 
-from models import Job
+from models import Job, JobEvent
 from models.jobs import JobState
 from orpo.spec import RunSpec, write_spec
 from services import claims
@@ -48,6 +50,19 @@ def test_a_job_without_usable_data_fails_and_the_next_one_is_trained(
     assert broken.state == JobState.FAILED
     assert broken.error
     assert "create the job again" in broken.error["message"]
+
+
+def test_one_message_five_times_to_two_workers_is_one_claim(product, session, caller, monkeypatch):
+    job = prepared(session, caller)
+    session.commit()
+    trained = []
+    monkeypatch.setattr(training, "train", trained.append)
+    with ThreadPoolExecutor(2) as workers:
+        for woken in [workers.submit(jobs.train) for _ in range(5)]:
+            woken.result()
+    assert [(claim.job_id, claim.generation) for claim in trained] == [(job.id, 1)]
+    events = select(JobEvent).where(JobEvent.data["state"].astext == JobState.CLAIMED)
+    assert len(session.scalars(events).all()) == 1
 
 
 class LateRank:

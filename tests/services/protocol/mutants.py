@@ -1,0 +1,213 @@
+"""Every guard of the protocol, each with how to take it out and the invariant that then breaks.
+
+A guard in Python is a piece of a function's text: the function is compiled anew without it, and a
+text that isn't there (once) fails, so that no mutant outlives its guard. A guard in the database is
+dropped there.
+
+Taken out alone, these change no schedule's outcome, since another guard stands behind them:
+- `Job.state.in_(HELD)` in `held`: whoever lets go of a job clears its lease;
+- `Job.desired_state == RUN` in `claim_next`: what is to pause or to end is never left queued;
+- SKIP LOCKED in `claim_next` and `dispatch`: without it they wait, and then see what was committed;
+- the fence in `checkpoints.register`: its event is fenced in the same transaction;
+- the fences in `claims.finalize` and `claims.succeed`: `_finish` and `results.register` asked
+  before them in the same transaction;
+- `generation <= excluded.generation` for metric rows: a lower generation is fenced before;
+- the wake-up that `_let_go` sends: the keeper wakes workers for whatever waits.
+Some of them are taken out below in pairs, which shows that the second one of the pair works.
+"""
+
+import importlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from services import (
+    attempts,
+    checkpoints,
+    claims,
+    database,
+    job_events,
+    jobs,
+    metrics,
+    queue,
+    results,
+)
+from workers import keeper, preparation, training
+
+# A function, what is taken out of its text, and what takes its place.
+Edit = tuple[Callable[..., Any], str, str]
+
+FENCE = "claims.held(session, job_id, generation)"
+HELD = FENCE.removeprefix("claims.")
+UNFENCED = "session.get_one(Job, job_id)"
+GUARD = importlib.import_module("migrations.versions.0002_job_state_trigger").GUARD
+DROP_GUARD = "DROP TRIGGER guard_job ON jobs"
+IF_CANCELLED = "if job.desired_state == DesiredState.CANCEL:"
+
+
+def guard_without(condition: str) -> str:
+    """The trigger's function, with one of its conditions never true."""
+    assert GUARD.count(condition) == 1
+    rest = GUARD.replace(condition, f"false AND {condition}")
+    return rest.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The product without one guard. `breaks` names the invariant: where several may, by ` or `."""
+
+    name: str
+    breaks: str
+    edits: tuple[Edit, ...]
+    sql: str
+
+    def take_out(self, monkeypatch: pytest.MonkeyPatch, connection: psycopg.Connection) -> None:
+        for function, old, new in self.edits:
+            module = sys.modules[function.__module__]
+            monkeypatch.setattr(module, function.__name__, _rewritten(function, old, new))
+        if self.sql:
+            connection.execute(self.sql.encode())
+
+
+def _rewritten(function: Callable[..., Any], old: str, new: str) -> Callable[..., Any]:
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(old) == 1, f"{function.__name__} holds {old!r} {source.count(old)} times"
+    made: dict[str, Any] = {}
+    exec(source.replace(old, new), vars(sys.modules[function.__module__]), made)
+    return made[function.__name__]
+
+
+def without(name: str, breaks: str, *edits: Edit, sql: str = "") -> Mutant:
+    return Mutant(name, breaks, edits, sql)
+
+
+FENCE_OUT = [
+    without("held: generation", "I3", (claims.held, "Job.generation == generation,", "")),
+    without("held: lease", "I3", (claims.held, "Job.lease_until > func.clock_timestamp(),", "")),
+    without("held: lock", "I3 or cancel or states", (claims.held, ".with_for_update()", "")),
+    without("heartbeat", "I3", (claims.heartbeat, HELD, UNFENCED)),
+    without("fail", "I3", (claims.fail, HELD, UNFENCED)),
+    without("release", "I3", (claims.release, HELD, UNFENCED)),
+    without("lose", "I3", (claims.lose, HELD, UNFENCED)),
+    without(
+        "finalize",
+        "I3",
+        (training._finish, "claims.held(session, *job)", "session.get_one(Job, claim.job_id)"),
+        (claims.finalize, HELD, UNFENCED),
+    ),
+    without(
+        "succeed",
+        "I3 or states",
+        (results.register, FENCE, UNFENCED),
+        (claims.succeed, HELD, UNFENCED),
+    ),
+    without("metrics", "I3", (metrics._upsert, f"    {FENCE}\n", "")),
+    without(
+        "metrics: newer replaces older",
+        "I6",
+        (metrics._upsert, "table.c.generation <= statement.excluded.generation", "text('false')"),
+    ),
+    without("events", "I3", (job_events.record, f"    {FENCE}\n", "")),
+    without(
+        "checkpoints",
+        "I3",
+        (checkpoints.register, FENCE, UNFENCED),
+        (job_events.record, f"    {FENCE}\n", ""),
+    ),
+]
+CLAIM = [
+    without("claim: state", "states", (claims.claim_next, "Job.state == JobState.QUEUED,", "")),
+    without(
+        "claim: lock",
+        "I2",
+        (claims.claim_next, ".with_for_update(of=Job, skip_locked=True)", ""),
+    ),
+    without(
+        "claim: pause",
+        "pace",
+        (
+            claims.claim_next,
+            "func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),",
+            "",
+        ),
+    ),
+    without("claim: generation", "I2", (claims.claim_next, "job.generation += 1", "pass")),
+    without(
+        "claim: generation, also in the trigger",
+        "I2",
+        (claims.claim_next, "job.generation += 1", "pass"),
+        sql=DROP_GUARD,
+    ),
+]
+WISHES = [
+    without("finalize: cancel", "cancel", (claims.finalize, IF_CANCELLED, "if False:")),
+    without(
+        "finish: what finalize says",
+        "states",
+        (
+            training._finish,
+            "not claims.finalize(session, *job)",
+            "claims.finalize(session, *job) is None",
+        ),
+    ),
+    without("let go: cancel", "stuck", (claims._let_go, IF_CANCELLED, "if False:")),
+    without(
+        "let go: pause while finalizing",
+        "states",
+        (claims._let_go, "if job.state == JobState.FINALIZING:", "if False:"),
+    ),
+    without(
+        "change: lock", "cancel or I3 or states", (jobs._changeable, "lock=True", "lock=False")
+    ),
+    without(
+        "change: ended", "cancel or I3", (jobs._changeable, "if job.state in ENDED:", "if False:")
+    ),
+    without(
+        "change: finalizing",
+        "cancel",
+        (jobs._changeable, "if job.state == JobState.FINALIZING:", "if False:"),
+    ),
+    without("pause: cancel", "cancel", (jobs.pause, IF_CANCELLED, "if False:")),
+    without("resume: cancel", "cancel", (jobs.resume, IF_CANCELLED, "if False:")),
+    without(
+        "prepare: state",
+        "I3 or states",
+        (preparation._move_on, "if job.state != JobState.VALIDATING_FILES:", "if False:"),
+    ),
+    without("prepare: lock", "I3 or states", (preparation._move_on, ", with_for_update=True", "")),
+]
+KEEPER = [
+    without("reap: lease", "I3", (claims.reap, ", Job.lease_until < func.clock_timestamp()", "")),
+    without("reap: lock", "I3 or states", (claims.reap, ".with_for_update(skip_locked=True)", "")),
+    without("rewake", "stuck", (keeper.rewake, "and _queued(session)", "and False")),
+    without(
+        "dispatch", "stuck", (queue.dispatch, "publish(message.task, message.arguments)", "pass")
+    ),
+    without(
+        "attempts",
+        "stuck",
+        (attempts.charge, "job.attempts < get_settings().max_attempts", "True"),
+    ),
+    without(
+        "idling in a transaction",
+        "stuck",
+        (database._limit_idling, "int(get_settings().lease_s * 1000)", "0"),
+    ),
+]
+DATABASE = [
+    without("trigger: transitions", "states", sql=guard_without("NOT EXISTS (")),
+    without("trigger: falling", "I2", sql=guard_without("NEW.generation < OLD.generation")),
+    without(
+        "trigger: claims",
+        "I2",
+        sql=guard_without("NEW.state = 'claimed' AND NEW.generation <= OLD.generation"),
+    ),
+    without("one terminal event", "I1", sql="DROP INDEX uq_job_events_terminal"),
+]
+MUTANTS = [*FENCE_OUT, *CLAIM, *WISHES, *KEEPER, *DATABASE]

@@ -1,0 +1,156 @@
+"""A run of the protocol from a seed: whose turn it is, when time passes, and what goes wrong."""
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+from services.jobs import ENDED
+from services.settings import get_settings
+from tests.services.protocol import actors
+from tests.services.protocol.actors import World
+from tests.services.protocol.invariants import Checker, Violation, is_complete, require
+from tests.services.protocol.turns import Actor, role_of
+
+CAST = {
+    actors.owner: 1, actors.worker: 3, actors.warden: 2, actors.preparer: 2, actors.person: 2,
+    actors.stray: 1,
+}  # fmt: skip
+# In the order in which a database would name what it refused.
+REFUSED = {"may not go from": "states", "generation": "I2", "uq_job_events_terminal": "I1"}
+# By the simulated clock: leases run out, pauses pass and all runs end well before.
+PATIENCE_S = 900
+
+
+class Simulation:
+    """Plays a world from its seed and checks it after each commit that changed anything."""
+
+    def __init__(self, world: World, checker: Checker, seed: int) -> None:
+        self.world, self.turns, self.checker = world, world.turns, checker
+        self.rng = random.Random(seed)
+        self.transitions = 0
+        # What a violation is shown with.
+        self.history: deque[str] = deque(maxlen=40)
+        self.last: Actor | None = None
+        for role, count in CAST.items():
+            for _ in range(count):
+                world.add(role)
+
+    def play(self, transitions: int) -> None:
+        """Run roughly until that many transitions were made, then without faults to the end."""
+        try:
+            self._play(transitions)
+        except Violation as violation:
+            violation.add_note("\n".join(self.history))
+            raise
+
+    def _play(self, transitions: int) -> None:
+        while self.transitions < transitions:
+            self._turn()
+        self._calm()
+        until = self.turns.now + PATIENCE_S * 1000
+        while left := [job for job in self.checker.jobs.values() if job.state not in ENDED]:
+            require(
+                self.turns.now < until, "stuck", f"these never end: {'; '.join(map(str, left))}"
+            )
+            self._turn()
+        self._conclude()
+
+    def close(self) -> None:
+        for actor in list(self.turns.actors):
+            self.turns.kill(actor)
+
+    def _turn(self) -> None:
+        ready = self.turns.ready()
+        fault = self._fault() if self.world.is_rough else None
+        if fault is not None:
+            fault()
+        elif not ready or self.rng.random() < 0.02:
+            self.turns.pass_time(self.rng.uniform(0.5, 6))
+        else:
+            self._step(self._whose_turn(ready))
+
+    def _whose_turn(self, ready: list[Actor]) -> Actor:
+        """Often the same again: a transaction that runs through is the usual case."""
+        if self.last not in ready or self.rng.random() < 0.3:
+            self.last = self.rng.choice(ready)
+        assert self.last is not None
+        return self.last
+
+    def _step(self, actor: Actor) -> None:
+        actor.committed = None
+        self.turns.step(actor)
+        self._look_at_refusals()
+        if actor.failure is not None:
+            raise Violation("crash", f"{actor.name}: {actor.failure!r}") from actor.failure
+        if actor.committed is not None:
+            changed = self.checker.look(actor, actor.committed, self.turns.now)
+            self.transitions += bool(changed)
+            self.history += [f"{self.turns.now} {actor.name}: {job}" for job in changed]
+
+    def _look_at_refusals(self) -> None:
+        for refusal in self.turns.refusals:
+            if not refusal.startswith("stray"):
+                name = next((name for part, name in REFUSED.items() if part in refusal), "rows")
+                raise Violation(name, f"the database refused it: {refusal}")
+        self.turns.refusals.clear()
+
+    def _fault(self) -> Callable[[], None] | None:
+        dice = self.rng.random()
+        for share, fault in (
+            (0.006, self._freeze), (0.001, self._kill), (0.001, self._deploy),
+            (0.001, self._lose_answer), (0.004, self._let_a_lease_pass), (0.02, self._meddle),
+        ):  # fmt: skip
+            if dice < share:
+                return fault
+            dice -= share
+        return None
+
+    def _some(self, *roles: str) -> Actor:
+        role = self.rng.choice(roles)
+        return self.rng.choice([a for a in self.turns.actors if role_of(a) == role])
+
+    def _freeze(self) -> None:
+        """SIGSTOP, for up to three leases or for good; another then takes the place."""
+        actor = self._some("worker", "worker", "worker", "warden", "preparer", "person")
+        leases = self.rng.choice((0.5, 1.2, 3, float("inf")))
+        actor.frozen_until = self.turns.now + leases * get_settings().lease_s * 1000
+        if leases == float("inf"):
+            self.world.add(getattr(actors, role_of(actor)))
+
+    def _kill(self) -> None:
+        actor = self._some("worker", "warden", "preparer")
+        self.turns.kill(actor)
+        self.world.add(getattr(actors, role_of(actor)))
+
+    def _deploy(self) -> None:
+        """SIGTERM: the worker stops its run in order and leaves."""
+        self._some("worker").is_draining = True
+        self.world.add(actors.worker)
+
+    def _lose_answer(self) -> None:
+        """The next commit is made, and the connection breaks before the answer."""
+        self._some("worker", "warden", "preparer").loses_answer = True
+
+    def _meddle(self) -> None:
+        """A person acts now, on a job that a worker is in the middle of writing."""
+        writing = [job for actor, (job, _) in self.checker.holds.items() if actor.began is not None]
+        someone = self._some("person")
+        if writing and someone in self.turns.sleeping():
+            someone.target = self.rng.choice(writing)
+            someone.wakes_at = 0
+            self.last = someone
+
+    def _let_a_lease_pass(self) -> None:
+        self.turns.pass_time(self.rng.uniform(1.1, 2) * get_settings().lease_s)
+
+    def _calm(self) -> None:
+        """No more faults. Who is frozen for good stays so."""
+        self.world.is_rough = False
+        for actor in self.turns.actors:
+            actor.loses_answer = False
+
+    def _conclude(self) -> None:
+        for job in self.checker.jobs.values():
+            require(job.ends == 1, "I1", f"{job.id} ended {job.ends} times")
+            if job.state == "succeeded":
+                is_complete(job, self.world.first_steps, actors.STEPS)
