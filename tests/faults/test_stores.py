@@ -56,7 +56,7 @@ def test_row_07_postgres_stops_three_times(stack, faultless, seen):
 def stop_postgres_while_training(stack: Stack, job_id: str) -> float | None:
     """Seconds until the training was gone, if it went before the lease did."""
     stack.kill_store("postgres")
-    gone_s = ended_within(lambda: stack.tree(job_id), LEASE_S + 0.5)
+    gone_s = ended_within(lambda: stack.ranks(job_id), LEASE_S + 0.5)
     time.sleep(AWAY_S - (LEASE_S + 0.5 if gone_s is None else gone_s))
     return gone_s
 

@@ -166,7 +166,7 @@ def test_row_04_a_frozen_worker(stack, faultless, seen):
     worker = stack.holder(job_id)
     worker.pause()
     frozen = time.monotonic()
-    gone_s = ended_within(lambda: stack.tree(job_id, generation=1), LEASE_S)
+    gone_s = ended_within(lambda: stack.ranks(job_id, generation=1), LEASE_S)
     assert gone_s is not None
     stack.until(job_id, is_second, LEASE_S + 2)
     claimed_s = time.monotonic() - frozen
@@ -186,7 +186,7 @@ def test_row_04_needs_the_deadline(stack, seen):
     job_id = stack.create(**ENDLESS)
     stack.until_step(job_id, 10)
     stack.holder(job_id).pause()
-    assert ended_within(lambda: stack.tree(job_id, generation=1), LEASE_S) is None
+    assert ended_within(lambda: stack.ranks(job_id, generation=1), LEASE_S) is None
     seen("without it ranks were alive after the lease")
 
 

@@ -7,8 +7,10 @@ of this; the product has no such switch. TRICKS are keys of `TRICKS`, separated 
 import datetime
 import itertools
 import math
+import os
 import runpy
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -36,6 +38,13 @@ def _own_clock(claims: Any) -> Any:
         return datetime.datetime.fromtimestamp(until, datetime.UTC)
 
     return lease
+
+
+def _two_minutes(_: Any) -> Any:
+    """A rank without a deadline must end, too, should the tests be killed."""
+    timer = threading.Timer(120, os._exit, (1,))
+    timer.daemon = True
+    return timer.start
 
 
 def _always_renewed(_: Any) -> Any:
@@ -73,7 +82,7 @@ TRICKS: dict[str, tuple[str, str, Substitute]] = {
     "fence": ("services.claims", "held", _anyone),
     "self_fence": ("workers.training", "Supervision.__setattr__", _always_renewed),
     # A rank watches no deadline; doesn't ask the kernel to die with torchrun.
-    "deadline": ("orpo.watchdog", "start", _does_nothing()),
+    "deadline": ("orpo.watchdog", "start", _two_minutes),
     "parent_death": ("orpo.watchdog", "die_with_parent", _does_nothing()),
     # A worker waits for a silent training; counts an orderly stop as a loss; tries a full disk
     # again; ends leases by its own clock.
