@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down test test-fast faults check fmt lock \
+.PHONY: help setup demo up down test test-fast faults chaos check fmt lock \
 	bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
 
 help:  ## Print this
@@ -40,6 +40,9 @@ test-fast: setup  ## Run the unit and service tests only
 
 faults: setup  ## Kill, freeze, fill and flip everything (half an hour); keeps docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults --faults-table docs/reliability.md
+
+chaos: setup  ## Kill a random process of `oddsmith up` every 20 s for 5 minutes, under load
+	@$(BIN)/python -m bench.chaos
 
 check: setup  ## Lint, types, layers, migrations against records, and the page
 	@$(BIN)/ruff check

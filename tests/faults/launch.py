@@ -91,7 +91,7 @@ def _register(stack: Stack) -> None:
     with stack.http() as http:
         answer = http.post("/v1/models", json={"id": "tiny", "path": str(path)})
         assert answer.status_code == 200, answer.text
-        files = {"file": ("pairs.jsonl", _pairs(40))}
+        files = {"file": ("pairs.jsonl", pairs(40))}
         answer = http.post("/v1/files", data={"purpose": "fine-tune"}, files=files)
         assert answer.status_code == 200, answer.text
         stack.pairs = answer.json()["id"]
@@ -99,7 +99,7 @@ def _register(stack: Stack) -> None:
         wait_for(lambda: http.get(look).json()["status"] == "processed", 60, stack.logs)
 
 
-def _pairs(n: int) -> bytes:
+def pairs(n: int) -> bytes:
     """Pairs of a few made-up words each."""
     rng = random.Random(0)
     words = ["salt", "river", "lamp", "quiet", "seven", "oak", "bridge", "paper", "noon"]
