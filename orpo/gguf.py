@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from orpo import gguf_parity, manifest, probe
 from orpo.gguf_model import Type, architecture_of, load_config, write
 from orpo.gguf_parity import Parity
@@ -61,7 +63,7 @@ def _whole(source: Path, scratch: Path) -> Path:
     settings = json.loads((adapter / "adapter_config.json").read_text())
     architecture_of(load_config(Path(settings["base_model_name_or_path"])))
     pre_tokenizer(load_tokenizer(adapter))
-    merge(source, scratch / "merged")
+    merge(source, scratch / "merged", torch.float32)
     return scratch / "merged"
 
 
