@@ -20,24 +20,24 @@ from orpo.tokenize import load_tokenizer
 from orpo.verbs import answer, folder_facts
 
 
-def merge(checkpoint: Path, out: Path) -> None:
+def merge(checkpoint: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Verify the checkpoint and write the merged model to `out`, all or nothing.
 
-    The sum is formed in fp32 and rounded to bf16 once, up or down by chance. Raises Damaged when
-    a file has changed.
+    The sum is formed in fp32 and, unless that is `dtype`, rounded to bf16 once, up or down by
+    chance. Raises Damaged when a file has changed.
     """
     verify(checkpoint)
     temporary = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     if (checkpoint / "adapter").is_dir():
-        _fold(checkpoint / "adapter", temporary)
+        _fold(checkpoint / "adapter", temporary, dtype)
     else:
         shutil.copytree(checkpoint / "model", temporary)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 
 
-def _fold(adapter: Path, out: Path) -> None:
+def _fold(adapter: Path, out: Path, dtype: torch.dtype) -> None:
     settings = json.loads((adapter / "adapter_config.json").read_text())
     base = AutoModelForCausalLM.from_pretrained(
         settings["base_model_name_or_path"],
@@ -47,10 +47,11 @@ def _fold(adapter: Path, out: Path) -> None:
         use_safetensors=True,
     )
     merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    chance = torch.Generator().manual_seed(0)
-    for parameter in merged.parameters():
-        parameter.data = to_bf16(parameter.data, chance)
-    merged.to(torch.bfloat16).save_pretrained(out)
+    if dtype is torch.bfloat16:
+        chance = torch.Generator().manual_seed(0)
+        for parameter in merged.parameters():
+            parameter.data = to_bf16(parameter.data, chance)
+    merged.to(dtype).save_pretrained(out)
     load_tokenizer(adapter).save_pretrained(out)
 
 

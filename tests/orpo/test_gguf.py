@@ -302,7 +302,7 @@ def test_an_adapter_that_cannot_be_written_is_not_merged_first(
     words = sentencepiece()
     saved = checkpoint(bench.run("run", max_steps=1), 1)
     monkeypatch.setattr(gguf, "load_tokenizer", lambda folder: words)
-    monkeypatch.setattr(gguf, "merge", lambda source, out: pytest.fail("It was merged."))
+    monkeypatch.setattr(gguf, "merge", lambda *_: pytest.fail("It was merged."))
     assert gguf.main(saved, bench.folder / "model.gguf") == 8
     assert last_json(capsys)["error"]["code"] == "not_exportable"
 
