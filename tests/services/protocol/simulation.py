@@ -150,7 +150,7 @@ class Simulation:
             actor.loses_answer = False
 
     def _conclude(self) -> None:
-        for job in self.checker.jobs.values():
+        for job in map(self.checker.jobs.__getitem__, self.world.job_ids):
             require(job.ends == 1, "I1", f"{job.id} ended {job.ends} times")
             if job.state == "succeeded":
                 is_complete(job, self.world.first_steps, actors.STEPS)
