@@ -26,6 +26,7 @@ from models import (
     Job,
     Organization,
 )
+from models.jobs import HELD
 from orpo.spec import RunSpec
 from services import checkpoints, claims, engines, health, storage
 from services.backups import (
@@ -42,7 +43,6 @@ from services.backups import (
 from services.database import engine, transaction
 from services.engines import EngineStatus
 from services.errors import Conflict, Invalid
-from services.jobs import HELD
 from services.settings import get_settings
 
 # Run directories wait under this name, beside those that are in use.

@@ -291,9 +291,7 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
     with transaction() as session:
         if ended["type"] == "stopped":
             claims.release(session, *job)
-        elif code == "out_of_memory" and (
-            smaller := verbs.smaller_budget(supervision.tail.started)
-        ):
+        elif smaller is not None:
             message = f"Out of memory; again with {smaller:,} tokens in a forward pass."
             job_events.record(session, *job, message=message, level="warning")
             claims.shrink(session, *job, smaller)

@@ -36,7 +36,7 @@ async def complete(request: Request, caller: CallerDep, body: ChatRequest) -> Re
         return Response(status_code=CLIENT_LEFT)
 
 
-class Relay(sse.Stream):
+class Relay(sse.EventStream):
     """Hands frames on as they come. The engine's side is closed whatever happens to ours."""
 
     def __init__(self, route: Route, response: httpx.Response) -> None:

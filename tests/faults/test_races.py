@@ -22,6 +22,7 @@ from tests import records
 from tests.faults import invariants
 from tests.faults.stack import SHORT, Stack
 from workers import training
+from workers.tail import RunTail
 
 pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
 
@@ -107,7 +108,7 @@ def race(claim: training.Claim, pool: ThreadPoolExecutor, rng: random.Random) ->
     def complete(delay_s: float) -> None:
         barrier.wait()
         time.sleep(delay_s)
-        training._finish(claim)
+        training._finish(claim, RunTail(claim.run_dir, claim.job_id, claim.generation))
 
     def cancel(delay_s: float) -> bool:
         barrier.wait()

@@ -24,7 +24,7 @@ from orpo.layout import Attend, Call, Layout
 from orpo.pack import Segment, collate
 from orpo.policy import prepare, recompute_layers, token_logps, trainable
 from tests.orpo import kernels_by_hand, reference, tiny_models
-from tests.orpo.test_attention import gemma2, mistral, opt, qwen3
+from tests.orpo.tiny_models import gemma2, mistral, opt, qwen3
 
 BY_FLASH_ATTN = partial(varlen.attend, varlen.by_flash_attn)
 BY_TORCH = partial(varlen.attend, varlen.by_torch)

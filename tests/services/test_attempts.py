@@ -1,5 +1,6 @@
 """Retries that think: what is worth another attempt, when it comes, and what a person reads."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,11 +168,11 @@ def claimed(session, job, tmp_path) -> training.Claim:
 
 def ended(outcome: dict[str, Any] | None, was_asked: bool = False) -> Any:
     """What a supervision knows when its process has ended."""
-    return SimpleNamespace(
-        tail=SimpleNamespace(outcome=outcome),
-        stop_asked_at=1.0 if was_asked else None,
-        process=SimpleNamespace(poll=lambda: -9),
-    )
+    process: Any = SimpleNamespace(poll=lambda: -9)
+    tail: Any = SimpleNamespace(outcome=outcome, started={})
+    asked_at = 1.0 if was_asked else None
+    nobody: Any = None
+    return training.Supervision(nobody, process, tail, Path("deadline"), stop_asked_at=asked_at)
 
 
 def error(code: str) -> dict[str, Any]:
