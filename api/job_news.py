@@ -5,7 +5,8 @@ double point. Reads Postgres; knows no client.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import cast
 
 import orjson
 
@@ -50,6 +51,14 @@ class Place:
             and self.held_out >= other.held_out
         )
 
+    def lowest(self, other: "Place") -> "Place":
+        """The nearest place behind which all is that is news at either."""
+        return Place(
+            min(self.event, other.event),
+            min(self.train, other.train),
+            min(self.held_out, other.held_out),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -66,16 +75,23 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What stood behind a place at one time. `is_last`: the job has ended and this was all."""
+    """What stood behind a place at one time, and the version of the job's row before that."""
 
     state: Message
     messages: list[Message]
-    is_last: bool
+    ended: bool
+    version: str | None
 
 
-def read(caller: Caller, job_id: str, place: Place) -> News:
-    """Read what is behind `place`, up to some thousand values: whole steps, then events."""
+def read(caller: Caller, job_id: str, place: Place, version: str | None = None) -> News | None:
+    """Read what is behind `place`, up to some thousand values: whole steps, then events.
+
+    None where nothing is, and the job's row has still that version.
+    """
     with reading() as session:
+        now, anything = job_events.glance(session, job_id, **asdict(place))
+        if not anything and version is not None and version == now:
+            return None
         job = jobs.get(session, caller, job_id)
         events = job_events.since(session, job_id, place.event)
         cursors = {"train": place.train, "held_out": place.held_out}
@@ -85,8 +101,13 @@ def read(caller: Caller, job_id: str, place: Place) -> News:
     for event in events:
         data = JobEventObject.from_record(event).model_dump_json().encode()
         messages.append(Message("event", data, "event", event.seq))
-    ended = job.state in jobs.ENDED
-    return News(Message("state", orjson.dumps(shown)), messages, ended and not messages)
+    state = Message("state", orjson.dumps(shown))
+    return News(state, messages, job.state in jobs.ENDED, now)
+
+
+def read_whole(caller: Caller, job_id: str, place: Place) -> News:
+    """The same for somebody who knows no version yet."""
+    return cast("News", read(caller, job_id, place))
 
 
 def frames(place: Place, messages: Iterable[Message]) -> tuple[bytes, Place]:

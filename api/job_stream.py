@@ -60,7 +60,7 @@ class Log:
         self.batches: list[Batch] = []
         self.end = 0
         self.size_bytes = 0
-        self.state: Message | None = None
+        self.news: News | None = None  # the newest
         self.ended = self.broken = False
         self._spoke_at = self._heard_at = time.monotonic()
         self._more = asyncio.Event()
@@ -71,9 +71,12 @@ class Log:
         return self.end - len(self.batches)
 
     def begin(self, place: Place, news: News) -> None:
-        """Let the log begin at `place`, with what was found behind it."""
-        self.start = self.place = place
-        self.batches, self.size_bytes, self.state = [], 0, None
+        """Let the log begin at `place`, with what was found behind it.
+
+        One that has begun goes back to where nobody misses anything; nobody hears it twice.
+        """
+        self.start = self.place = place if self.start is None else place.lowest(self.place)
+        self.batches, self.size_bytes, self.news = [], 0, None
         self._publish(news)
         self._reader = self._reader or asyncio.create_task(self._read_on())
 
@@ -83,7 +86,7 @@ class Log:
     def all_behind(self, place: Place) -> tuple[bytes, Place]:
         """The state as it is now, and what is behind `place`, which the log holds."""
         moves = [m for batch in self.batches for m in batch.messages if m.part is not None]
-        return frames(place, [self.state, *moves] if self.state else moves)
+        return frames(place, [self.news.state, *moves] if self.news else moves)
 
     async def more(self) -> None:
         await self._more.wait()
@@ -96,12 +99,15 @@ class Log:
         try:
             while not self.ended:
                 place, began_at = self.place, time.monotonic()
-                news = await run_in_threadpool(job_news.read, self.caller, self.job_id, place)
+                version = self.news.version if self.news else None
+                news = await run_in_threadpool(
+                    job_news.read, self.caller, self.job_id, place, version
+                )
                 took_s = time.monotonic() - began_at
                 if place == self.place:  # else it began anew meanwhile
                     self._publish(news)
                 # Whatever a run writes, half of the time is left to others.
-                await asyncio.sleep(took_s if news.messages else self._rest_s())
+                await asyncio.sleep(took_s if news and news.messages else self._rest_s())
         except Exception:
             logger.exception("a job can't be read", extra={"job": self.job_id})
             self.broken = True
@@ -112,10 +118,12 @@ class Log:
         rest_s = min(longest, REST_SHARE * (time.monotonic() - self._heard_at))
         return max(shortest, rest_s, len(_logs) / READS_A_SECOND)
 
-    def _publish(self, news: News) -> None:
-        messages = news.messages
-        if self.state is None or news.state.data != self.state.data:
-            self.state, messages = news.state, [news.state, *messages]
+    def _publish(self, news: News | None) -> None:
+        """Take up what a read found: None where nothing has changed since the last."""
+        messages = news.messages if news else []
+        if news and (self.news is None or news.state.data != self.news.state.data):
+            messages = [news.state, *messages]
+        self.news = news or self.news
         if messages:
             told, after = frames(self.place, messages)
             self._append(Batch(self.place, after, told, tuple(messages)))
@@ -123,7 +131,7 @@ class Log:
             self._heard_at = time.monotonic()
         elif time.monotonic() - self._spoke_at > sse.HEARTBEAT_S:
             self._append(Batch(self.place, self.place, sse.HEARTBEAT))
-        if news.is_last:
+        if self.news and self.news.ended and not (news and news.messages):
             self.ended = True
             self._wake()
 
@@ -182,8 +190,8 @@ async def follow(
             if at < log.first and log.holds(place):
                 (told, place), at = log.all_behind(place), log.end
             elif at < log.first:  # newly come, or left behind
-                news = await run_in_threadpool(job_news.read, caller, job_id, place)
-                if log.start is None or not news.messages:
+                news = await run_in_threadpool(job_news.read_whole, caller, job_id, place)
+                if log.start is None or not (news.messages or log.holds(place)):
                     log.begin(place, news)
                     continue
                 told, place = frames(place, [news.state, *news.messages])

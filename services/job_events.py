@@ -2,13 +2,23 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from models import Job, JobEvent
 from services import claims
 from services.pages import Page
 
+# One query, for those who ask many times a second: `xmin` is another after each change of the row.
+GLANCE = text("""
+    SELECT CAST(jobs.xmin AS text),
+           EXISTS (SELECT FROM job_events WHERE job_id = jobs.id AND seq > :event)
+        OR EXISTS (SELECT FROM metrics WHERE job_id = jobs.id AND split = 'train' AND step > :train)
+        OR EXISTS (
+            SELECT FROM metrics WHERE job_id = jobs.id AND split = 'held_out' AND step > :held_out
+        )
+    FROM jobs WHERE id = :job_id
+""")
 LEVELS = {"info": "info", "warning": "warn", "warn": "warn", "error": "error"}
 
 
@@ -49,6 +59,15 @@ def since(session: Session, job_id: str, seq: int, limit: int = 500) -> list[Job
     """Return events after `seq`, oldest first."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > seq)
     return list(session.scalars(query.order_by(JobEvent.seq).limit(limit)))
+
+
+def glance(
+    session: Session, job_id: str, *, event: int, train: int, held_out: int
+) -> tuple[str | None, bool]:
+    """Return the version of the job's row, and whether events or steps beyond these are stored."""
+    cursors = {"job_id": job_id, "event": event, "train": train, "held_out": held_out}
+    found = session.execute(GLANCE, cursors).one_or_none()
+    return (found[0], found[1]) if found else (None, False)
 
 
 def event_id(event: JobEvent) -> str:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -51,6 +51,27 @@ WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 RETRY_WINDOW = timedelta(minutes=10)
 # Above all jobs: an estimate takes a minute at most, and somebody waits for it.
 ESTIMATE_PRIORITY = 100
+# Of the table itself: a class would cost the session's bookkeeping for rows nobody keeps.
+REMEMBER = (
+    insert(IdempotencyKey.__table__)
+    .on_conflict_do_nothing()
+    .returning(IdempotencyKey.__table__.c.key)
+)
+BASE = (
+    select(
+        BaseModelRecord.org_id,
+        BaseModelRecord.deleted_at,
+        BaseModelRecord.status,
+        BaseModelRecord.error,
+    )
+    .where(BaseModelRecord.id == bindparam("id"))
+    .with_for_update(read=True)
+)
+FILE = (
+    select(File.org_id, File.deleted_at, File.status, File.status_details, File.report)
+    .where(File.id == bindparam("id"))
+    .with_for_update(read=True)
+)
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -130,15 +151,13 @@ def create(
 def _remember(session: Session, caller: Caller, key: str, sha256: str, job_id: str) -> str | None:
     """Store the key, or return the job it stands for. A parallel create waits on the insert."""
     stored = session.scalar(
-        insert(IdempotencyKey)
-        .values(
-            api_key_id=caller.api_key_id or caller.org_id,
-            key=key,
-            request_sha256=sha256,
-            resource_id=job_id,
-        )
-        .on_conflict_do_nothing()
-        .returning(IdempotencyKey.key)
+        REMEMBER,
+        {
+            "api_key_id": caller.api_key_id or caller.org_id,
+            "key": key,
+            "request_sha256": sha256,
+            "resource_id": job_id,
+        },
     )
     if stored is not None:
         return None
@@ -193,7 +212,7 @@ def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
 
 def _check_base(session: Session, caller: Caller, model: str) -> None:
     # The share lock keeps a parallel delete from slipping in between this look and the insert.
-    base = session.get(BaseModelRecord, model, with_for_update={"read": True})
+    base = session.execute(BASE, {"id": model}).one_or_none()
     if base is None or base.org_id != caller.org_id or base.deleted_at is not None:
         raise Invalid(
             f"No base model '{model}' is registered: add it with POST /v1/models, or list those "
@@ -210,7 +229,7 @@ def _check_base(session: Session, caller: Caller, model: str) -> None:
 
 
 def _check_file(session: Session, caller: Caller, file_id: str, param: str, method: Method) -> None:
-    file = session.get(File, file_id, with_for_update={"read": True})
+    file = session.execute(FILE, {"id": file_id}).one_or_none()
     if file is None or file.org_id != caller.org_id or file.deleted_at is not None:
         raise Invalid(
             f"There is no file '{file_id}': upload one with POST /v1/files.",

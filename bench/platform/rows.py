@@ -105,17 +105,20 @@ async def _follow_job(
         connect_s = time.perf_counter() - began_at
         await asyncio.sleep(2)
         published: dict[int, float] = {}
+        before_s = stage.cpu_s(side)
         for step in range(1, rounds + 1):
             turn = asyncio.create_task(asyncio.sleep(every_s))
             published[step] = await asyncio.to_thread(tell, stage, job_id, step)
             await turn
         await asyncio.sleep(2)
+        cpu_s = stage.cpu_s(side) - before_s
         delays, missing = load.delays_s(followers, published)
         grown_bytes = stage.rss_bytes(side) - before_bytes
     return {
         "p50_ms": 1e3 * load.quantile(delays, 0.5),
         "p99_ms": 1e3 * load.quantile(delays, 0.99),
         "missing": missing,
+        "cpu_us": 1e6 * cpu_s / max(1, len(delays)),
         "kib_a_client": grown_bytes / clients / 1024,
         "connect_s": connect_s,
     }

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from api import job_news, job_stream, sse
 from models.jobs import JobState
-from services import claims, jobs, metrics, seed
+from services import claims, job_events, metrics, seed
 from services.callers import Caller
 from services.database import transaction
 from services.errors import NotFound, Unavailable
@@ -38,9 +38,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[job_news.Place]:
     """The places from which Postgres was read."""
     places: list[job_news.Place] = []
 
-    def read(caller: Caller, job_id: str, place: job_news.Place) -> job_news.News:
+    def read(caller: Caller, job_id: str, place: job_news.Place, *known: Any) -> Any:
         places.append(place)
-        return original(caller, job_id, place)
+        return original(caller, job_id, place, *known)
 
     original = job_news.read
     monkeypatch.setattr(job_news, "read", read)
@@ -178,7 +178,7 @@ def test_a_read_that_fails_ends_the_streams_and_the_next_one_begins_anew(
         follower = job_stream.follow(CALLER, job_id, None)
         await until(follower, b'"running"')
         with monkeypatch.context() as broken:
-            broken.setattr(jobs, "get", lambda *_: 1 / 0)
+            broken.setattr(job_events, "glance", lambda *_, **__: 1 / 0)
             with pytest.raises(Unavailable):
                 await to_the_end(follower)
         again = job_stream.follow(CALLER, job_id, None)
