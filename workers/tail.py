@@ -13,6 +13,7 @@ from typing import Any
 from services import checkpoints, job_events, metrics
 from services.database import transaction
 from services.storable import storable
+from workers.process import note_registered
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,8 @@ class RunTail:
                 self.steps = event["data"]["steps"]
             elif event["type"] in ("finished", "stopped", "error"):
                 self.outcome = event
+            elif event["type"] == "checkpoint":
+                note_registered(self.run_dir, event["data"]["step"])
         trained = [record for record in numbers if record["split"] == "train"]
         if trained:
             values = trained[-1]["values"]

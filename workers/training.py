@@ -24,7 +24,12 @@ from services.database import transaction
 from services.errors import Fenced
 from services.settings import get_settings
 from workers.app import draining
-from workers.process import TrainingProcess, extend_deadline, launch_training
+from workers.process import (
+    TrainingProcess,
+    extend_deadline,
+    launch_training,
+    note_registered,
+)
 from workers.tail import RunTail
 
 logger = logging.getLogger(__name__)
@@ -110,6 +115,7 @@ def _run(claim: Claim) -> None:
     write_spec(claim.spec, claim.run_dir)
     deadline_file = claim.run_dir / "deadline"
     extend_deadline(deadline_file, get_settings().lease_s)
+    note_registered(claim.run_dir, 0)
     process = launch_training(claim.run_dir, claim.spec.method.processes, deadline_file)
     tail = RunTail(claim.run_dir, claim.job_id, claim.generation)
     try:
