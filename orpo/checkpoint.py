@@ -58,7 +58,7 @@ def folder_of(run_dir: Path, step: int) -> Path:
 def committed(run_dir: Path) -> list[Path]:
     """A run's committed checkpoints, the earliest first."""
     folders = run_dir.glob("checkpoints/step-*[0-9]")
-    return sorted(folders, key=lambda folder: int(folder.name.removeprefix("step-")))
+    return sorted(folders, key=_step)
 
 
 class Checkpoints:
@@ -171,14 +171,31 @@ def resume(
 def prune(run_dir: Path) -> None:
     """Let the optimizer's state of all but the newest two checkpoints go; weights stay.
 
+    Under a worker only those that it has registered count: a run may save on after its worker
+    froze or died, and what is resumed then is the newest that was registered.
+
     The manifest changes first: between the two, files lie there that it does not name.
     """
-    for folder in committed(run_dir)[:-RESUMABLE_KEPT]:
+    known = registered(run_dir)
+    counted = [folder for folder in committed(run_dir) if known is None or _step(folder) <= known]
+    for folder in counted[:-RESUMABLE_KEPT]:
         found = manifest.read(folder)
         if found.resumable:
             kept = {name: f for name, f in found.files.items() if not name.startswith("state/")}
             manifest.write(folder, replace(found, resumable=False, files=kept))
             shutil.rmtree(folder / "state")
+
+
+def registered(run_dir: Path) -> int | None:
+    """The newest step that the worker has registered (0: none yet); None without a worker."""
+    try:
+        return int((run_dir / "registered").read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def weights_folder(policy: Policy) -> str:

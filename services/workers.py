@@ -86,9 +86,7 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
 
     Where one asks, nobody else decides on the fleet until the transaction ends.
     """
-    since = func.clock_timestamp() - timedelta(seconds=2 * get_settings().lease_s)
-    query = select(Worker).where((Worker.seen_at > since) | (Worker.id == asking))
-    query = query.order_by(Worker.id)
+    query = select(Worker).where(_alive() | (Worker.id == asking)).order_by(Worker.id)
     workers = session.scalars(query.with_for_update() if asking else query).all()
     held = session.scalars(select(Job).where(Job.state.in_(HELD))).all()
     return Fleet(workers, held)
@@ -96,7 +94,7 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
 
 def refuse_impossible(session: Session, method: Method) -> None:
     """Raise Invalid for a job that no worker here could ever run; silent while none is known."""
-    workers = fleet(session).workers
+    workers = session.scalars(select(Worker).where(_alive())).all()
     if not workers:
         return
     path = f"method.{method.type}.hyperparameters"
@@ -115,3 +113,7 @@ def refuse_impossible(session: Session, method: Method) -> None:
             "start more, or lower nodes.",
             param=f"{path}.nodes",
         )
+
+
+def _alive() -> Any:
+    return Worker.seen_at > func.clock_timestamp() - timedelta(seconds=2 * get_settings().lease_s)

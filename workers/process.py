@@ -106,9 +106,18 @@ def extend_deadline(deadline_file: Path, lease_s: float) -> None:
 
     They kill themselves when it passes, so that a worker that froze can't be outlived by them.
     """
-    temporary = deadline_file.with_suffix(".tmp")
-    temporary.write_text(f"{time.monotonic() + 0.8 * lease_s:.3f}")
-    temporary.replace(deadline_file)
+    _replace(deadline_file, f"{time.monotonic() + 0.8 * lease_s:.3f}")
+
+
+def note_registered(run_dir: Path, step: int) -> None:
+    """Tell the run which of its checkpoints a resume may ask for: that one's state must stay."""
+    _replace(run_dir / "registered", str(step))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def tree(mark: str) -> list[psutil.Process]:

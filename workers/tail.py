@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from services import checkpoints, job_events, metrics, series
 from services.database import transaction
 from services.storable import storable
+from workers.process import note_registered
 
 logger = logging.getLogger(__name__)
 
@@ -213,6 +214,8 @@ class RunTail:
                 self.estimate = event["data"]
             elif event["type"] in ("finished", "stopped", "error"):
                 self.outcome = event
+            elif event["type"] == "checkpoint":
+                note_registered(self.run_dir, event["data"]["step"])
         trained = [record for record in numbers if record["split"] == "train"]
         if trained:
             latest = trained[-1]["values"]

@@ -27,7 +27,13 @@ from services.errors import Fenced
 from services.queue import Task, send
 from services.settings import get_settings
 from workers.app import draining
-from workers.process import Node, TrainingProcess, extend_deadline, launch_training
+from workers.process import (
+    Node,
+    TrainingProcess,
+    extend_deadline,
+    launch_training,
+    note_registered,
+)
 from workers.tail import RunTail
 
 logger = logging.getLogger(__name__)
@@ -141,6 +147,7 @@ def _run(claim: Claim) -> None:
     write_spec(claim.spec, claim.run_dir)
     deadline_file = claim.run_dir / "deadline"
     extend_deadline(deadline_file, get_settings().lease_s)
+    note_registered(claim.run_dir, 0)
     process = launch_training(
         claim.run_dir, claim.spec, deadline_file, verb=claim.purpose, node=claim.node
     )

@@ -78,6 +78,17 @@ def test_only_the_last_two_keep_what_a_resume_needs(bench: Bench) -> None:
     assert "keeps only its weights" in event["message"]
 
 
+def test_what_the_worker_has_not_registered_lets_nothing_go(bench: Bench) -> None:
+    """A run that saves on without its worker is resumed from what that worker knew last."""
+    run = bench.spec("run", max_steps=4, checkpoint_every=1)
+    (run / "registered").write_text("1")
+    assert train.main(run) == 0
+    assert all(verify(checkpoint(run, step)).resumable for step in range(1, 5))
+    (run / "registered").write_text("3")
+    prune(run)
+    assert [verify(checkpoint(run, step)).resumable for step in range(1, 5)] == [False] + [True] * 3
+
+
 def test_the_newest_are_kept_beyond_a_million_steps(tmp_path: Path) -> None:
     steps = (999_998, 999_999, 1_000_000, 1_000_001)
     for step in steps:
