@@ -5,7 +5,6 @@ the folder that ODDSMITH_SECRETS names. Knows no defaults of other parts.
 """
 
 import os
-import socket
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -59,9 +58,10 @@ class Settings(BaseSettings):
         default=50, gt=0, description="How long a stopping training may take to save."
     )
 
-    node_address: str = Field(
-        default_factory=socket.gethostname,
-        description="Where other workers reach this machine, for jobs over several nodes.",
+    node_address: str | None = Field(
+        default=None,
+        description="Where other workers reach this machine, for jobs over several nodes; by "
+        "default its host name.",
     )
 
     engine_host: str = Field(

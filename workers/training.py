@@ -127,7 +127,8 @@ def _rendezvous() -> str:
     """Where the other nodes find this one."""
     with socket.socket() as listener:
         listener.bind(("", 0))
-        return f"{get_settings().node_address}:{listener.getsockname()[1]}"
+        address = get_settings().node_address or socket.gethostname()
+        return f"{address}:{listener.getsockname()[1]}"
 
 
 def train(claim: Claim) -> None:

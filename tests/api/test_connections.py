@@ -26,7 +26,7 @@ class Ticking:
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] == "http":
-            await sse.EventStream(self.frames())(scope, receive, send)
+            await sse.EventStream(self.frames(), "job")(scope, receive, send)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         self.open += 1

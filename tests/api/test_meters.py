@@ -217,7 +217,7 @@ async def _send_one_frame(frames: AsyncIterator[bytes], during: Callable[[], Non
             raise ConnectionError("The client has left.")
 
     scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-    await sse.Stream(frames, "job")(scope, receive, send)
+    await sse.EventStream(frames, "job")(scope, receive, send)
 
 
 def test_a_stream_is_open_until_its_client_leaves():
