@@ -4,6 +4,7 @@
 """
 
 import socket
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -15,7 +16,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         # Only Linux has the option.
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            self.scope["extensions"] = {DROP_STALLED: self.drop_stalled}
+            scope = cast("dict[str, Any]", self.scope)  # its type wants objects there, no calls
+            scope["extensions"] = {DROP_STALLED: self.drop_stalled}
 
     def drop_stalled(self, after_s: float) -> None:
         """Close the connection once what was sent has found no room at its client this long.

@@ -10,10 +10,10 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Table, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -53,7 +53,7 @@ RETRY_WINDOW = timedelta(minutes=10)
 ESTIMATE_PRIORITY = 100
 # Of the table itself: a class would cost the session's bookkeeping for rows nobody keeps.
 REMEMBER = (
-    insert(IdempotencyKey.__table__)
+    insert(cast("Table", IdempotencyKey.__table__))
     .on_conflict_do_nothing()
     .returning(IdempotencyKey.__table__.c.key)
 )

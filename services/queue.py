@@ -6,13 +6,14 @@ A message is a hint, never an assignment; losing or doubling one changes nothing
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Table, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from models import IdempotencyKey, OutboxMessage
 
+TABLE = cast("Table", OutboxMessage.__table__)
 MESSAGES_KEPT = timedelta(hours=24)
 # Nobody repeats a create after this long.
 KEYS_KEPT = timedelta(days=7)
@@ -30,9 +31,9 @@ class Task(StrEnum):
 
 def send(session: Session, task: Task, **arguments: Any) -> None:
     """Put a wake-up for `task` into the outbox of the current transaction."""
-    # The table itself: nobody needs the message as an object, and the session's bookkeeping
+    # Into the table itself: nobody needs the message as an object, and the session's bookkeeping
     # takes as long as the insert.
-    session.execute(OutboxMessage.__table__.insert(), {"task": task, "arguments": arguments})
+    session.execute(insert(TABLE), {"task": task, "arguments": arguments})
 
 
 def dispatch(

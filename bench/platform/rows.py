@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +17,7 @@ import orjson
 import psutil
 import psycopg
 import uvloop
+from psycopg.types.numeric import Int8
 
 from bench import upload as uploads
 from bench.platform.stage import Side, Stage
@@ -38,8 +39,11 @@ LINES = 10_000
 BATCH = 1000
 UPLOAD_BYTES = 512 * 2**20
 PATH = "/v1/fine_tuning/jobs"
-UPSERT = """
-    INSERT INTO metrics (job_id, split, name, step, generation, value, t) VALUES %s
+# Arrays in psycopg's binary form: of its ways the quickest that can replace what there is.
+UPSERT = b"""
+    INSERT INTO metrics (job_id, split, name, step, generation, value, t)
+    SELECT %s, 'train', name, step, 1, value, now()
+    FROM unnest(%b::text[], %b::int8[], %b::float8[]) AS point (name, step, value)
     ON CONFLICT (job_id, split, name, step) DO UPDATE
     SET generation = excluded.generation, value = excluded.value, t = excluded.t
     WHERE metrics.generation <= excluded.generation
@@ -98,6 +102,7 @@ async def _follow_job(
     stage: Stage, side: Side, job_id: str, clients: int, every_s: float, rounds: int
 ) -> Figures:
     path = f"{PATH}/{job_id}/stream" if side is Side.OURS else "/stream"
+    tell: Callable[[Stage, str, int], float]
     tell = _write_step if side is Side.OURS else _post_step
     ask = load.request("GET", path, stage.key)
     before_bytes, began_at = stage.rss_bytes(side), time.perf_counter()
@@ -176,15 +181,15 @@ def _rows(job_id: str) -> list[tuple[Any, ...]]:
 def _bare_upsert(connection: psycopg.Connection[Any], job_id: str) -> float:
     """Points a second by `INSERT ... ON CONFLICT`, 1,000 rows and one fence a transaction."""
     rows = _rows(job_id)
-    statement = UPSERT % ", ".join(["(%s, %s, %s, %s, %s, %s, %s)"] * BATCH)
     fence = b"SELECT 1 FROM jobs WHERE id = %s AND generation = 1 FOR UPDATE"
     began_at = time.perf_counter()
     for start in range(0, len(rows), BATCH):
         with connection.transaction():
             connection.execute(b"SET LOCAL synchronous_commit = off")
             connection.execute(fence, [job_id])
-            values = [value for row in rows[start : start + BATCH] for value in row]
-            connection.execute(statement.encode(), values)
+            _, _, names, steps, _, values, _ = zip(*rows[start : start + BATCH], strict=True)
+            wide = [Int8(step) for step in steps]
+            connection.execute(UPSERT, [job_id, list(names), wide, list(values)])
     return len(rows) / (time.perf_counter() - began_at)
 
 

@@ -1,7 +1,9 @@
 """Connections: replaced unseen where the server closed them, and free of locks after reading."""
 
+from typing import cast
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import QueuePool, text
 from sqlalchemy.exc import DataError
 
 from services.database import engine, reading, transaction
@@ -14,7 +16,7 @@ def test_connections_that_the_server_closed_are_replaced_unseen(product, postgre
     with transaction() as session, reading() as other:
         database = session.scalar(text("SELECT current_database()"))
         other.execute(text("SELECT 1"))
-    assert engine().pool.checkedin() == 2
+    assert cast("QueuePool", engine().pool).checkedin() == 2
     others = f"SELECT pg_terminate_backend(pid, 5000) FROM ({OTHERS.format(database)}) AS found"
     administer(postgres, others)
     with transaction() as session, reading() as other:

@@ -58,28 +58,28 @@ def test_what_is_not_a_number_is_a_gap(session, job):
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), 10**400, "a word"])
 def test_what_no_chart_can_show_is_a_gap(session, job, odd):
-    metrics.write(session, job.id, 1, [line(1, loss=odd), line(2, loss=2)])
+    metrics.write(session, job.id, 1, [line(1, "train", loss=odd), line(2, "train", loss=2)])
     points = series.read(session, job.id, ["train:loss"])["train:loss"]
     assert [point["last"] for point in points] == [None, 2.0]
 
 
 def test_a_job_has_at_most_so_many_series_whatever_it_writes(session, job):
     most = metrics.NAMES_A_JOB
-    lines = [line(step, **{f"name/{step}": 1.0}) for step in range(most - 1)]
+    lines = [line(step, "train", **{f"name/{step}": 1.0}) for step in range(most - 1)]
     assert metrics.write(session, job.id, 1, lines) == 0
-    wide = line(1, **{f"other/{place}": 1.0 for place in range(10)})
+    wide = line(1, "train", **{f"other/{place}": 1.0 for place in range(10)})
     assert metrics.write(session, job.id, 1, [wide]) == 9
     known = set(series.keys_of(session, job.id))
     assert len(known) == most
     held_out = line(2, "held_out", **{"name/1": 1.0})
     assert metrics.write(session, job.id, 1, [held_out], known) == 1
-    assert metrics.write(session, job.id, 1, [line(2, **{"name/1": 1.0})], known) == 0
+    assert metrics.write(session, job.id, 1, [line(2, "train", **{"name/1": 1.0})], known) == 0
     assert len(series.keys_of(session, job.id)) == most
 
 
 def test_names_are_stored_as_they_were_written(session, job):
     names = ["a b", 'c"d', "e,f", "{g}", "h\\i", "ü", "NULL", ""]
-    metrics.write(session, job.id, 1, [line(1, **dict.fromkeys(names, 1.0))])
+    metrics.write(session, job.id, 1, [line(1, "train", **dict.fromkeys(names, 1.0))])
     assert series.keys_of(session, job.id) == sorted(f"train:{name}" for name in names)
 
 
