@@ -266,7 +266,8 @@ def test_row_16_needs_the_ear(street, monkeypatch, seen):
     """The same, and the relay doesn't listen for the client's leaving."""
 
     async def deaf(relay: Relay, scope: Any, _: Any, send: Any) -> None:
-        await StreamingResponse.__call__(relay, scope, anyio.sleep_forever, send)
+        silence: Any = anyio.sleep_forever
+        await StreamingResponse.__call__(relay, scope, silence, send)
 
     monkeypatch.setattr(Relay, "__call__", deaf)
     clients = ask_at_once(street)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -141,7 +142,7 @@ def trained(product, session, caller, monkeypatch):
     return run
 
 
-STARTED = {"steps": 5, "first_step": 1, "token_budget": 8192, "longest": 900}
+STARTED: dict[str, Any] = {"steps": 5, "first_step": 1, "token_budget": 8192, "longest": 900}
 OUT_OF_MEMORY = event("error", "The device ran out of memory.", code="out_of_memory", hint="")
 
 

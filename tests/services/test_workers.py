@@ -44,7 +44,8 @@ def devices(job: Job | None) -> list[int]:
 def test_two_jobs_on_one_machine_never_share_a_gpu(session, queued, register):
     register("w1")
     register("w2")
-    queued(2), queued(2), queued(1)
+    for processes in (2, 2, 1):
+        queued(processes)
     first, second = claims.claim_next(session, "w1"), claims.claim_next(session, "w2")
     assert sorted(devices(first) + devices(second)) == [0, 1, 2, 3]
     assert claims.claim_next(session, "w3") is not None  # of another machine, which named none
@@ -77,7 +78,8 @@ def test_devices_are_free_again_when_the_job_is_not_held(session, queued, regist
 def test_cores_are_shared(session, queued, register):
     register("w1", devices=[], cores=2)
     register("w2", devices=[], cores=2)
-    queued(2), queued(2)
+    queued(2)
+    queued(2)
     assert claims.claim_next(session, "w1")
     assert claims.claim_next(session, "w2")
 
@@ -98,7 +100,8 @@ def test_a_job_over_two_nodes_waits_for_two_idle_workers(session, queued, regist
 def test_workers_that_a_job_waits_for_are_not_promised_to_another(session, queued, register):
     for name in ("w1", "w2", "w3"):
         register(name, name)
-    queued(2, nodes=2), queued(2, nodes=2)
+    queued(2, nodes=2)
+    queued(2, nodes=2)
     assert claims.claim_next(session, "w1")
     assert claims.claim_next(session, "w2") is None
 
