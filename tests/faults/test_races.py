@@ -95,9 +95,12 @@ def finalizable(parents: dict[str, str]) -> training.Claim:
         assert job is not None
         assert job.id == job_id
         claims.start(session, job_id, 1)
-    paths = {"base_model_path": Path("/nowhere"), "train_path": Path("/nowhere")}
-    spec = RunSpec(job_id=job_id, base_model="tiny", method=parse_method("orpo", {}), **paths)
-    return training.Claim(job_id, 1, spec, None, Path("/nowhere"))
+    nowhere = Path("/nowhere")
+    spec = RunSpec(
+        job_id=job_id, base_model="tiny", base_model_path=nowhere, train_path=nowhere,
+        method=parse_method("orpo", {}),
+    )  # fmt: skip
+    return training.Claim(job_id, 1, spec, None, nowhere)
 
 
 def race(claim: training.Claim, pool: ThreadPoolExecutor, rng: random.Random) -> bool:

@@ -1,9 +1,7 @@
 """Row 10: the saver, with no training around it, is killed anywhere; a checkpoint is damaged."""
 
-import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -60,7 +58,7 @@ def kill_savers(run) -> Iterator[list[Path]]:
         while len(committed(run.run_dir)) == before and child.is_alive():
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 2 * save_s))
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.join()
         folders = committed(run.run_dir)
         yield folders
@@ -74,6 +72,7 @@ def test_row_10_a_killed_saver(saver, seen):
     Passes when each time every folder that has a checkpoint's name is whole, and a resume takes the
     newest. Guard: files are written beside, forced to the disk, and renamed.
     """
+    folders: list[Path] = []
     for folders in kill_savers(saver):
         for folder in folders[-3:]:
             manifest.verify(folder)
