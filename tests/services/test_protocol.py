@@ -52,12 +52,12 @@ def simulate(turns, product, settings_from, monkeypatch):
     return play
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in MORE)])
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.faults) for n in MORE)])
 def test_whatever_happens_each_job_comes_to_one_end(simulate, seed):
     assert simulate(seed) >= 300
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_a_guard_that_is_taken_out_is_missed(simulate, turns, monkeypatch, mutant: Mutant):
     mutant.take_out(monkeypatch, turns.monitor)
