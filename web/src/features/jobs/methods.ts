@@ -21,7 +21,7 @@ const Methods = z.object({
 
 export type Setting = {
   name: string;
-  kind: "number" | "integer" | "choice" | "flag";
+  kind: "number" | "integer" | "choice" | "flag" | "words";
   choices: string[];
   /** null: the API decides, as the sentence says. */
   initial: unknown;
@@ -49,11 +49,12 @@ export function settingsOf(schema: z.infer<typeof Schema>): Setting[] {
       const choices =
         property.enum ?? schema.$defs?.[property.$ref?.split("/").at(-1) ?? ""]?.enum ?? [];
       const types = [property.type, ...(property.anyOf ?? []).map((branch) => branch.type)];
+      const kind = kindOf(types, choices);
       return {
         name,
-        kind: kindOf(types, choices),
+        kind,
         choices,
-        initial: property.default ?? null,
+        initial: property.default ?? (kind === "words" ? "" : null),
         sentence: property.description ?? "",
       };
     });
@@ -62,6 +63,7 @@ export function settingsOf(schema: z.infer<typeof Schema>): Setting[] {
 function kindOf(types: (string | undefined)[], choices: string[]): Setting["kind"] {
   if (choices.length > 0) return "choice";
   if (types.includes("boolean")) return "flag";
+  if (types.includes("array")) return "words";
   return types.includes("integer") ? "integer" : "number";
 }
 
@@ -88,7 +90,7 @@ const GROUPS: [string, string[]][] = [
       "max_grad_norm",
     ],
   ],
-  ["Adapter", ["lora_rank", "lora_alpha"]],
+  ["Adapter", ["lora_rank", "lora_alpha", "use_rslora", "use_dora", "modules_to_save"]],
   ["Text and loss", ["max_length", "overlong", "turns", "nll_reduction", "nll_tokens"]],
   [
     "Measuring",
@@ -116,9 +118,13 @@ export function groupsOf(settings: readonly Setting[]): { name: string; settings
   ].filter((group) => group.settings.length > 0);
 }
 
+/** A setting's value as it is typed and compared: several words stand in one line. */
+export const typed = (value: unknown) => (Array.isArray(value) ? value.join(", ") : value);
+
 /** The default as a person reads it. */
 export function initialText({ initial, kind }: Setting): string {
   if (initial === null) return "automatic";
+  if (kind === "words" && initial === "") return "none";
   if (kind === "flag") return initial ? "on" : "off";
   return String(initial);
 }

@@ -11,6 +11,7 @@ const settings = settingsOf({
     tuning: { $ref: "#/$defs/Tuning", default: "lora" },
     prefix_sharing: { type: "boolean", default: true },
     brand_new: { type: "number", default: 1 },
+    modules_to_save: { type: "array" },
   },
   $defs: { Tuning: { enum: ["lora", "full"] } },
 });
@@ -22,6 +23,7 @@ test("settings are read from the schema, an unknown one lands in the last group"
     "tuning:choice",
     "prefix_sharing:flag",
     "brand_new:number",
+    "modules_to_save:words",
   ]);
   expect(settings[2]?.choices).toEqual(["lora", "full"]);
   const groups = groupsOf(settings);
@@ -30,12 +32,24 @@ test("settings are read from the schema, an unknown one lands in the last group"
 });
 
 test("only what was typed is sent, as its own type; nonsense goes to the API as it is", () => {
-  const values = { lambda: "2.5e-1", tuning: "full", prefix_sharing: "false", max_steps: "many" };
+  const values = {
+    lambda: "2.5e-1",
+    tuning: "full",
+    prefix_sharing: "false",
+    max_steps: "many",
+    modules_to_save: "embed_tokens, lm_head",
+  };
   const body = bodyOf({ ...blank, model: "m", training_file: "f", values }, settings);
   expect(body.method).toEqual({
     type: "orpo",
     orpo: {
-      hyperparameters: { lambda: 0.25, tuning: "full", prefix_sharing: false, max_steps: "many" },
+      hyperparameters: {
+        lambda: 0.25,
+        tuning: "full",
+        prefix_sharing: false,
+        max_steps: "many",
+        modules_to_save: ["embed_tokens", "lm_head"],
+      },
     },
   });
   expect(body.validation_file).toBeNull();
@@ -48,6 +62,7 @@ test("a job becomes the form that creates it again", () => {
     tuning: "lora",
     prefix_sharing: true,
     brand_new: 1,
+    modules_to_save: [],
   };
   const job = {
     model: "m",

@@ -1,7 +1,7 @@
 /** The form of a new run as data: what it holds, what it sends, where an error belongs. */
 import type { Job } from "@/features/jobs/api";
 import { methodOf } from "@/features/jobs/job";
-import type { Method, Setting } from "@/features/jobs/methods";
+import { type Method, type Setting, typed } from "@/features/jobs/methods";
 import type { Schema } from "@/lib/api";
 
 export type Form = {
@@ -30,7 +30,7 @@ export function formOf(job: Job, methods: readonly Method[]): Form {
   const type = methodOf(job);
   const settings = methods.find((method) => method.type === type)?.settings ?? [];
   const changed = settings.filter(
-    ({ name, initial }) => (job.hyperparameters[name] ?? null) !== initial,
+    ({ name, initial }) => (typed(job.hyperparameters[name]) ?? null) !== initial,
   );
   return {
     type,
@@ -40,7 +40,7 @@ export function formOf(job: Job, methods: readonly Method[]): Form {
     suffix: job.suffix ?? "",
     seed: String(job.seed),
     values: Object.fromEntries(
-      changed.map(({ name }) => [name, String(job.hyperparameters[name] ?? "")]),
+      changed.map(({ name }) => [name, String(typed(job.hyperparameters[name]) ?? "")]),
     ),
   };
 }
@@ -63,6 +63,7 @@ export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"Create
 
 function typedValue({ kind }: Setting, text: string): unknown {
   if (kind === "flag") return text === "true";
+  if (kind === "words") return text.split(/[\s,]+/).filter(Boolean);
   return kind === "choice" ? text : numberOf(text);
 }
 

@@ -6,7 +6,7 @@ import { Card } from "@/components/ui/card";
 import type { Job } from "@/features/jobs/api";
 import { Sentence } from "@/features/jobs/components/sentence";
 import { methodOf } from "@/features/jobs/job";
-import { groupsOf, initialText, methodsQuery, type Setting } from "@/features/jobs/methods";
+import { groupsOf, initialText, methodsQuery, type Setting, typed } from "@/features/jobs/methods";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 
@@ -47,9 +47,16 @@ export function ConfigTab({ job }: { job: Job }) {
 }
 
 function SettingFact({ setting, job }: { setting: Setting; job: Job }) {
-  const value = job.hyperparameters[setting.name] ?? null;
+  const value = typed(job.hyperparameters[setting.name]) ?? null;
   const differs = value !== setting.initial;
-  const text = setting.kind === "flag" ? (value ? "on" : "off") : String(value ?? "automatic");
+  const text =
+    setting.kind === "flag"
+      ? value
+        ? "on"
+        : "off"
+      : differs
+        ? String(value ?? "automatic")
+        : initialText(setting);
   return (
     <div className="flex flex-wrap justify-between gap-x-4 border-t border-line py-2 first:border-t-0">
       <dt className="font-mono text-sm">{setting.name}</dt>

@@ -89,5 +89,7 @@ export function SettingField(props: {
         : setting.choices.map((choice) => ({ value: choice, label: choice }));
     return <Choice {...common} choices={choices} none={`${initial} (default)`} />;
   }
-  return <Text {...common} isNumber placeholder={`${initial} (default)`} />;
+  return (
+    <Text {...common} isNumber={setting.kind !== "words"} placeholder={`${initial} (default)`} />
+  );
 }
