@@ -265,8 +265,10 @@ def test_row_16_clients_leave(street, seen):
 def test_row_16_needs_the_ear(street, monkeypatch, seen):
     """The same, and the relay doesn't listen for the client's leaving."""
 
+    async def silence() -> Any:
+        await anyio.sleep_forever()
+
     async def deaf(relay: Relay, scope: Any, _: Any, send: Any) -> None:
-        silence: Any = anyio.sleep_forever
         await StreamingResponse.__call__(relay, scope, silence, send)
 
     monkeypatch.setattr(Relay, "__call__", deaf)

@@ -226,7 +226,7 @@ def test_a_training_that_falls_silent_is_ended_and_tried_again(
     tail = RunTail(claim.run_dir, job.id, 1)
     supervision = training.Supervision(claim, silent, tail, claim.run_dir / "deadline")
     supervision.follow()
-    assert silent.poll() == -9
+    assert silent.poll() is not None
     training._conclude(claim, supervision)
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.QUEUED, 1)
