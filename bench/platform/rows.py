@@ -134,14 +134,14 @@ def line(step: int) -> dict[str, Any]:
     return {"step": step, "t": time.time(), "split": "train", "values": values}
 
 
-def _write_step(stage: Stage, job_id: str, step: int) -> float:
+def _write_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 - called alike
     """Commit a step, and return when that was done."""
     with transaction() as session:
         metrics.write(session, job_id, 1, [line(step)])
     return time.perf_counter()
 
 
-def _post_step(stage: Stage, job_id: str, step: int) -> float:
+def _post_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 - called alike
     """Hand the bare server the same bytes as our frames have, and return when."""
     told = {"step": step, "split": "train", "values": line(step)["values"]}
     frame = b"id: 2.%d.-1\nevent: metrics\ndata: %b\n\n" % (step, orjson.dumps(told))
