@@ -198,13 +198,17 @@ def stalled(url: str, ask: bytes, clients: int) -> Iterator[list[socket.socket]]
 
 def still_held(sockets: list[socket.socket]) -> int:
     """How many of these loopback connections the other side still has, as the kernel knows."""
-    ports = {each.getsockname()[1] for each in sockets}
+    pairs = {(each.getpeername()[1], each.getsockname()[1]) for each in sockets}
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     # Of each line: where from, where to, and the state, of which 01 is an open connection.
     return sum(
-        state == "01" and int(there.rpartition(":")[2], 16) in ports
-        for _, _, there, state, *_ in lines
+        state == "01" and (port_of(here), port_of(there)) in pairs
+        for _, here, there, state, *_ in lines
     )
+
+
+def port_of(place: str) -> int:
+    return int(place.rpartition(":")[2], 16)
 
 
 def delays_s(followers: list[Follower], published: dict[int, float]) -> tuple[list[float], int]:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -102,7 +102,6 @@ async def _follow_job(
     stage: Stage, side: Side, job_id: str, clients: int, every_s: float, rounds: int
 ) -> Figures:
     path = f"{PATH}/{job_id}/stream" if side is Side.OURS else "/stream"
-    tell: Callable[[Stage, str, int], float]
     tell = _write_step if side is Side.OURS else _post_step
     ask = load.request("GET", path, stage.key)
     before_bytes, began_at = stage.rss_bytes(side), time.perf_counter()
@@ -135,14 +134,14 @@ def line(step: int) -> dict[str, Any]:
     return {"step": step, "t": time.time(), "split": "train", "values": values}
 
 
-def _write_step(_: Stage, job_id: str, step: int) -> float:
+def _write_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 - called alike
     """Commit a step, and return when that was done."""
     with transaction() as session:
         metrics.write(session, job_id, 1, [line(step)])
     return time.perf_counter()
 
 
-def _post_step(stage: Stage, _: str, step: int) -> float:
+def _post_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 - called alike
     """Hand the bare server the same bytes as our frames have, and return when."""
     told = {"step": step, "split": "train", "values": line(step)["values"]}
     frame = b"id: 2.%d.-1\nevent: metrics\ndata: %b\n\n" % (step, orjson.dumps(told))
