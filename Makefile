@@ -59,7 +59,7 @@ fmt: setup  ## Format, and fix what can be fixed
 
 ## Measure
 
-bench: setup  ## Training speed and memory against TRL, alternating (about 50 minutes)
+bench: setup  ## Training speed and memory against TRL, alternating (about 40 minutes)
 	@$(BIN)/python -m bench.train
 
 bench-gpu: setup  ## The same on models of 1.2 and 8 billion weights, on an H100 (about 10 minutes)

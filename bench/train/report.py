@@ -43,7 +43,8 @@ def summary(
     """What the rounds of one row come to, by engine."""
     found: dict[str, Any] = {}
     for engine in engines:
-        results = [each[engine] for each in rounds]
+        took_part = [each for each in rounds if engine in each]
+        results = [each[engine] for each in took_part]
         seconds = [sum(result["seconds"]) for result in results]
         found[engine] = {
             "seconds": spread(seconds),
@@ -51,7 +52,7 @@ def summary(
             "peak_gb": median(result["peak_bytes"] for result in results) / 1e9,
         }
         if engine != "ours":
-            ours = [each["ours"] for each in rounds]
+            ours = [each["ours"] for each in took_part]
             found[engine]["ratio"] = spread(
                 theirs / sum(mine["seconds"]) for theirs, mine in zip(seconds, ours, strict=True)
             )
