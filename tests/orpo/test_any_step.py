@@ -17,7 +17,7 @@ from orpo.methods import METHODS, Method, parse_method
 from orpo.policy import Policy
 from orpo.tokenize import Example
 from tests.orpo import reference, tiny_models
-from tests.orpo.judge import Way, adapted, assert_equal, ours
+from tests.orpo.judge import Way, adapted, assert_as_exact_as_fp32, ours
 
 FULL = parse_method("supervised", {"tuning": "full"})
 FAMILIES = {
@@ -91,7 +91,7 @@ def ways(draw: Any, n: int) -> Way:
     return Way(order=order, ranks=draw(st.integers(1, 3)), lockstep=draw(st.booleans()))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(
     family=st.sampled_from(sorted(FAMILIES)),
     examples=st.lists(pairs(), min_size=1, max_size=5),
@@ -102,10 +102,10 @@ def test_any_step_is_the_step_by_the_book(
     family: str, examples: list[Example], method: Method, data: st.DataObject
 ):
     way = data.draw(ways(len(examples)), label="way")
-    assert_equal(model(family), examples, method, way)
+    assert_as_exact_as_fp32(model(family), examples, method, way)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(
     examples=st.lists(pairs(), min_size=1, max_size=8),
     method=methods(),

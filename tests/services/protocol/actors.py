@@ -147,12 +147,11 @@ class World:
         )
         draining = SimpleNamespace(is_set=lambda: _acting().is_draining)
         redis = SimpleNamespace(Redis=SimpleNamespace(from_url=lambda *_, **__: self.broker))
-        socket = SimpleNamespace(gethostname=lambda: _acting().name)
         for module, name, value in (
             (training, "time", clock),
             (training, "draining", draining),
             (tasks, "draining", draining),
-            (tasks, "socket", socket),
+            (tasks, "fleet", Fleet()),
             (training, "launch_training", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),
@@ -180,6 +179,14 @@ class World:
         name = f"{role.__name__}-{self._made[role.__name__]}"
         rng = random.Random(f"{self.seed} {name}")
         return self.turns.add(Actor(name, lambda actor: role(self, actor), self.turns, rng))
+
+
+class Fleet:
+    """Names whoever acts as the worker that asks."""
+
+    @property
+    def WORKER(self) -> str:  # noqa: N802  the product's constant
+        return f"{_acting().name}:1"
 
 
 def _acting() -> Actor:
