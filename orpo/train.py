@@ -84,7 +84,7 @@ class Run:
         self.weights = speed.Weights.of(self.policy)
         prompts = [] if spec.resume_from else self._probe()
         self.strategy = adopt(self.policy, spec, group)
-        tokens_E = self.data.train.examples.tokens_E()
+        tokens_E = self.data.train.examples.tokens_E().tolist()
         self.steps, self.steps_per_epoch = data.steps(len(tokens_E), spec.method)
         planned = partial(plan, tokens_E, spec.method.batch_size, spec.seed)
         self.plan = lru_cache(maxsize=1)(planned)  # of the current epoch

@@ -6,6 +6,7 @@ Ranks are simulated: each one's share is dealt as it would be and computed in th
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ def by_the_book(
     dtype: torch.dtype = torch.float64,
 ) -> Step:
     """The same from the fp64 reference on a copy of the model with eager attention."""
-    model = copy.deepcopy(model).to(dtype)
+    model = cast(Any, copy.deepcopy(model)).to(dtype)
     causal_lm(model).set_attn_implementation("eager")
     for module in model.modules():
         vars(module).pop("forward", None)  # its own again: see orpo.kernels

@@ -158,7 +158,7 @@ def test_a_job_that_ran_out_of_memory_goes_on_with_half_the_tokens(trained, sess
     assert claim.spec.method.token_budget == 4096
 
 
-@pytest.mark.parametrize("events", [(), (event("started", **STARTED | {"longest": 9000}),)])
+@pytest.mark.parametrize("events", [(), (event("started", "", **STARTED | {"longest": 9000}),)])
 def test_a_job_whose_longest_pair_is_too_large_for_the_device_fails(trained, events):
     job = trained(*events, OUT_OF_MEMORY)
     assert job.state == JobState.FAILED
