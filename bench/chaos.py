@@ -58,8 +58,7 @@ def _oddsmith(path: Path, *arguments: str) -> None:
 def _attach(path: Path) -> Stack:
     folder = Folder(path)
     running, secrets = json.loads((path / "stack.json").read_text()), folder.secrets()
-    worker = next(p for p in victims(running["pid"]) if "celery" in p.cmdline())
-    url = httpx.URL(worker.environ()["ODDSMITH_DATABASE_URL"].replace("+psycopg", ""))
+    url = httpx.URL(running["database_url"].replace("+psycopg", ""))
     place = folder.path / "postgres"
     postgres = Postgres(place, url.port or 0, secrets.postgres_admin, secrets.postgres)
     redis = Redis(folder.path / "redis", 0, secrets.redis)

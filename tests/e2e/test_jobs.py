@@ -3,7 +3,6 @@
 import hashlib
 import signal
 import subprocess
-import sys
 import time
 
 import httpx
@@ -11,8 +10,10 @@ import openai
 import psutil
 import pytest
 
+from cli.stack import parts
+from cli.stack.folder import Folder
 from services.verbs import MARK
-from tests.e2e.conftest import EXAMPLES, ROOT
+from tests.e2e.conftest import EXAMPLES, ROOT, TIMES
 from tests.e2e.wait import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -103,19 +104,27 @@ def test_two_ranks(stack, create, until, strategy):
     assert len(train_losses(stack, job_id)) == 6
 
 
+def redis_url(supervisor: int) -> str:
+    """The stack's Redis, from the environment of one of its parts."""
+    parts_of_it = psutil.Process(supervisor).children(recursive=True)
+    environments = (process.environ() for process in parts_of_it)
+    return next(env["ODDSMITH_REDIS_URL"] for env in environments if "ODDSMITH_REDIS_URL" in env)
+
+
 @pytest.fixture
 def second_worker(stack):
     """Another train worker, as if on another machine, beside the stack's own."""
-    supervisor = psutil.Process(int(stack.running["pid"]))
-    mine = next(
-        process
-        for process in supervisor.children(recursive=True)
-        if process.cmdline()[0] == sys.executable and "train@%h" in process.cmdline()
+    running = stack.running
+    env = parts.environment(
+        Folder(stack.var),
+        api_url=running["url"],
+        database_url=running["database_url"],
+        redis_url=redis_url(int(running["pid"])),
     )
-    command = [word.replace("train@%h", "second@%h") for word in mine.cmdline()]
+    argv = [word.replace("train@", "second@") for word in parts.worker(env, "train").argv]
     with (stack.var / "log" / "second.log").open("wb") as log:
         process = subprocess.Popen(
-            command, env=mine.environ(), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            argv, env=env | TIMES, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
         )
     with stack.http() as http:
         wait_for(lambda: len(http.get("/v1/workers").json()["data"]) == 2, 60, stack.logs)
