@@ -24,7 +24,7 @@ from psycopg import sql
 from sqlalchemy import Table, select, text
 from sqlalchemy.orm import Session
 
-from models import Base, Checkpoint, File, Job, SignIn
+from models import Base, Checkpoint, File, Job, SignIn, Worker
 from services import storage
 from services.database import transaction
 from services.errors import Conflict, Invalid
@@ -39,8 +39,10 @@ MANIFEST = "manifest.json"
 TRIES = 3
 CHUNK_BYTES = 2**20
 
-# Whoever was signed in signs in again. What is left of keys is their hash.
-TABLES = [table for table in Base.metadata.sorted_tables if table.name != SignIn.__tablename__]
+# Whoever was signed in signs in again, and workers say by themselves that they are there. What is
+# left of keys is their hash.
+LEFT_OUT = {SignIn.__tablename__, Worker.__tablename__}
+TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LEFT_OUT]
 # These hold a password.
 SECRET_SETTINGS = {"database_url", "redis_url"}
 

@@ -53,7 +53,10 @@ def everything(http: httpx.Client, job_ids: list[str]) -> dict[str, Any]:
         job = f"/v1/fine_tuning/jobs/{job_id}"
         paths += [job, f"{job}/events?limit=100", f"{job}/checkpoints", f"{job}/series"]
         paths += [f"{job}/pairs", f"{job}/samples", f"{job}/logs"]
-    return {path: http.get(path).raise_for_status().json() for path in paths}
+    found = {path: http.get(path).raise_for_status().json() for path in paths}
+    for model in found["/v1/models"]["data"]:
+        del model["deployed"]  # a restore ends engines, which then start anew
+    return found
 
 
 def weights(stack: Stack, job_id: str) -> str:

@@ -41,12 +41,12 @@ def test_chosen_answers_alone_raise_the_rejected_ones_and_orpo_parts_them(
 ) -> None:
     write_styles(bench, 40)
     settings = {
-        "tuning": "full", "learning_rate": 1e-2, "batch_size": 4, "max_steps": 60, "n_samples": 0,
-        "eval_every": 60, "checkpoint_every": 60, "token_budget": 2048,
+        "tuning": "full", "learning_rate": 1e-2, "batch_size": 4, "max_steps": 100, "n_samples": 0,
+        "eval_every": 100, "checkpoint_every": 100, "token_budget": 2048,
     }  # fmt: skip
     plain = numbers(bench.run("plain", type="supervised", seed=seed, **settings))
     orpo = numbers(bench.run("orpo", seed=seed, **settings, **{"lambda": 1.0}))
-    start, alone, parted = plain[0, "held_out"], plain[60, "held_out"], orpo[60, "held_out"]
+    start, alone, parted = plain[0, "held_out"], plain[100, "held_out"], orpo[100, "held_out"]
     assert orpo[0, "held_out"]["logps/rejected"] == start["logps/rejected"]
     assert alone["logps/chosen"] > start["logps/chosen"] + 1
     assert alone["logps/rejected"] > start["logps/rejected"] + 1
