@@ -139,7 +139,8 @@ def test_two_nodes(stack, create, until, second_worker):
     job = until(job_id, lambda job: job["status"] == "succeeded")
     assert (job["generation"], job["attempts"]) == (1, 0)
     assert (stack.run_dir(job_id, 1) / "train-1.log").exists()
-    assert not training_processes(job_id)
+    # The second node learns of the end by itself, within a heartbeat.
+    wait_for(lambda: not training_processes(job_id), 10, stack.logs)
     one = create(**settings)
     until(one, lambda job: job["status"] == "succeeded")
     assert train_losses(stack, job_id) == train_losses(stack, one)
