@@ -47,8 +47,8 @@ from services.settings import get_settings
 
 # Run directories wait under this name, beside those that are in use.
 STAGED = ".restoring"
-# Any number, as long as all restores take the same.
-LOCK = 0x0DD6
+# Any number that is no other lock's: the keeper has 0x0DD5, the serve worker 0x0DD6.
+LOCK = 0x0DD7
 OCCUPIED = {Job: "jobs", File: "files", Deployment: "deployments", Comparison: "comparisons"}
 # A lease only for the step that gives these jobs back.
 MOMENT = text("interval '1 hour'")

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from api.schemas.jobs import SHOWN, JobError, seconds
+from api.schemas.jobs import SHOWN, JobError, method_of, seconds
 from models import Job
 from models.jobs import JobState
 
@@ -71,8 +71,6 @@ class EstimateObject(BaseModel):
 
     @classmethod
     def from_record(cls, job: Job) -> "EstimateObject":
-        kind = job.method["type"]
-        hyperparameters = {name: v for name, v in job.method.items() if name != "type"}
         return cls(
             id=job.id,
             created_at=seconds(job.created_at) or 0,
@@ -81,7 +79,7 @@ class EstimateObject(BaseModel):
             model=job.base_model,
             training_file=job.training_file,
             validation_file=job.validation_file,
-            method={"type": kind, kind: {"hyperparameters": hyperparameters}},
+            method=method_of(job),
             prepared=job.prepared,
             estimate=Estimate.model_validate(job.estimate) if job.estimate else None,
             error=JobError(**job.error) if job.error else None,

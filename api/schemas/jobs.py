@@ -120,8 +120,7 @@ class JobObject(BaseModel):
 
     @classmethod
     def from_record(cls, job: Job, place: Place | None = None) -> "JobObject":
-        hyperparameters = {name: v for name, v in job.method.items() if name != "type"}
-        kind = job.method["type"]
+        method = method_of(job)
         return cls(
             id=job.id,
             created_at=seconds(job.created_at) or 0,
@@ -138,8 +137,8 @@ class JobObject(BaseModel):
             result_files=job.result_files,
             trained_tokens=job.trained_tokens,
             seed=job.seed,
-            method={"type": kind, kind: {"hyperparameters": hyperparameters}},
-            hyperparameters=hyperparameters,
+            method=method,
+            hyperparameters=method[method["type"]]["hyperparameters"],
             suffix=job.suffix,
             metadata=job.metadata_,
             error=JobError(**job.error) if job.error else None,
@@ -150,6 +149,13 @@ class JobObject(BaseModel):
             generation=job.generation,
             queue=_queue(place) if place else None,
         )
+
+
+def method_of(job: Job) -> dict[str, Any]:
+    """A job's method as OpenAI shapes it: its settings under its own name."""
+    hyperparameters = {name: v for name, v in job.method.items() if name != "type"}
+    kind = job.method["type"]
+    return {"type": kind, kind: {"hyperparameters": hyperparameters}}
 
 
 def _queue(place: Place) -> QueuePlace:

@@ -35,6 +35,17 @@ def prepared(session, caller):
     return job
 
 
+def claimed(session, caller):
+    """A prepared job that a worker has claimed, and its claim, with a run directory."""
+    job = prepared(session, caller)
+    claims.claim_next(session, "w")
+    session.commit()
+    claim = training.describe(session.get_one(Job, job.id))
+    assert claim is not None
+    claim.run_dir.mkdir()
+    return job, claim
+
+
 @pytest.mark.parametrize("content", [None, "{}"])
 def test_a_job_without_usable_data_fails_and_the_next_one_is_trained(
     product, session, caller, monkeypatch, content
@@ -86,12 +97,7 @@ def test_a_stop_is_repeated_until_a_rank_hears_it(
     product, session, caller, monkeypatch, settings_from
 ):
     settings_from(drain_s=3)
-    job = prepared(session, caller)
-    claims.claim_next(session, "w")
-    session.commit()
-    claim = training.describe(session.get_one(Job, job.id))
-    assert claim is not None
-    claim.run_dir.mkdir()
+    job, claim = claimed(session, caller)
     draining = threading.Event()
     draining.set()
     monkeypatch.setattr(training, "draining", draining)
@@ -184,12 +190,7 @@ def test_the_lease_is_held_while_much_is_left_to_store(
     product, session, caller, monkeypatch, settings_from
 ):
     settings_from(heartbeat_s=0.001)
-    job = prepared(session, caller)
-    claims.claim_next(session, "w")
-    session.commit()
-    claim = training.describe(session.get_one(Job, job.id))
-    assert claim is not None
-    claim.run_dir.mkdir()
+    job, claim = claimed(session, caller)
     monkeypatch.setattr(tail, "LINES_A_BATCH", 1)
     line = {"t": 0.0, "split": "train", "values": {"loss": 1.0}}
     with (claim.run_dir / "metrics.jsonl").open("w") as file:
@@ -213,12 +214,7 @@ def test_a_training_that_falls_silent_is_ended_and_tried_again(
     product, session, caller, settings_from
 ):
     settings_from(stall_s=0.5)
-    job = prepared(session, caller)
-    claims.claim_next(session, "w")
-    session.commit()
-    claim = training.describe(session.get_one(Job, job.id))
-    assert claim is not None
-    claim.run_dir.mkdir()
+    job, claim = claimed(session, caller)
     started = {"t": 0, "type": "started", "message": "Started.", "data": {"steps": 9}}
     (claim.run_dir / "events.jsonl").write_text(json.dumps(started) + "\n")
     mark = str(claim.run_dir)
