@@ -6,6 +6,7 @@ A forecast from what is known just now; nothing is promised and nothing decided 
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -33,7 +34,7 @@ def places(session: Session) -> dict[str, Place]:
     ).all()
     if not queued:
         return {}
-    starts_s = _starts(queued, _free_in_s(fleet(session)), _tokens_per_s(session))
+    starts_s = _starts(queued, _free_in_s(fleet(session)), _tokens_per_s(session, queued))
     return {
         job.id: Place(at + 1, start_s)
         for at, (job, start_s) in enumerate(zip(queued, starts_s, strict=True))
@@ -48,12 +49,18 @@ def _free_in_s(known: Fleet) -> list[float | None]:
     return [busy.get(worker.id, 0.0) for worker in known.workers]
 
 
-def _tokens_per_s(session: Session) -> dict[str, float]:
-    """How fast finished jobs were, from their start to their end, by base model."""
+def _tokens_per_s(session: Session, queued: Sequence[Job]) -> dict[str, float]:
+    """How fast this month's jobs of the same bases were, from their start to their end."""
     took_s = func.extract("epoch", Job.finished_at - Job.started_at)
     rows = session.execute(
         select(Job.base_model, func.sum(Job.trained_tokens) / func.sum(took_s))
-        .where(Job.state == JobState.SUCCEEDED, Job.trained_tokens > 0, took_s > 0)
+        .where(
+            Job.base_model.in_({job.base_model for job in queued}),
+            Job.state == JobState.SUCCEEDED,
+            Job.finished_at > func.now() - timedelta(days=30),
+            Job.trained_tokens > 0,
+            took_s > 0,
+        )
         .group_by(Job.base_model)
     )
     return {base: float(rate) for base, rate in rows}

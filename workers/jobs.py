@@ -13,6 +13,7 @@ from services.logs import bound
 from services.queue import Task
 from workers import fleet, joining, preparation, training
 from workers.app import app, draining
+from workers.claim import describe
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def train() -> None:
         elif (job := claim_next(fleet.WORKER)) is not None:
             with _taken(job, "claimed"):
                 # After the claim's commit: a job that can't be described must not be next again.
-                if (claim := training.describe(job)) is not None:
+                if (claim := describe(job)) is not None:
                     training.train(claim)
         else:
             return

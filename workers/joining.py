@@ -16,8 +16,8 @@ from services import claims
 from services.database import transaction
 from services.settings import get_settings
 from workers.app import draining
+from workers.claim import node_of
 from workers.process import TrainingProcess, extend_deadline, launch_training
-from workers.training import node_of
 
 logger = logging.getLogger(__name__)
 

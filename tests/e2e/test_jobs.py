@@ -187,32 +187,6 @@ def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
     assert train_losses(stack, job_id) == train_losses(stack, undisturbed)
 
 
-def test_a_killed_rank_resumes_bit_equal(stack, create, until, undisturbed):
-    job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 40)
-    for process in training_processes(job_id):
-        if "orpo.train" in process.cmdline() and "torch.distributed.run" not in process.cmdline():
-            process.send_signal(signal.SIGKILL)
-    resumed = until(job_id, lambda job: job["generation"] == 2)
-    assert resumed["attempts"] in (0, 1)
-    until(job_id, lambda job: job["status"] == "succeeded")
-    assert weights(stack, job_id) == weights(stack, undisturbed)
-    assert train_losses(stack, job_id) == train_losses(stack, undisturbed)
-
-
-def test_a_killed_worker_loses_at_most_an_interval(stack, create, until, undisturbed):
-    job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 40)
-    agent = next(p for p in training_processes(job_id) if "torch.distributed.run" in p.cmdline())
-    worker = agent.parent()
-    assert worker is not None
-    assert "celery" in " ".join(worker.cmdline())
-    worker.send_signal(signal.SIGKILL)
-    until(job_id, lambda job: job["generation"] == 2)
-    until(job_id, lambda job: job["status"] == "succeeded")
-    assert weights(stack, job_id) == weights(stack, undisturbed)
-
-
 def test_a_killed_api_costs_a_training_nothing(stack, create, until):
     job_id = create(**LONG)
     until(job_id, lambda job: step_of(job) >= 10)

@@ -22,6 +22,7 @@ from tests import records
 from tests.faults import invariants
 from tests.faults.stack import SHORT, Stack
 from workers import training
+from workers.claim import Claim
 from workers.tail import RunTail
 
 pytestmark = pytest.mark.timeout(600)  # on a machine that others use, too
@@ -88,7 +89,7 @@ def parents(product: None) -> dict[str, str]:
         return {"base_model": base.id, "training_file": file.id}
 
 
-def finalizable(parents: dict[str, str]) -> training.Claim:
+def finalizable(parents: dict[str, str]) -> Claim:
     """A job whose training has just ended under a worker's claim."""
     with transaction() as session:
         job_id = records.job(session, CALLER, JobState.QUEUED, **parents).id
@@ -104,10 +105,10 @@ def finalizable(parents: dict[str, str]) -> training.Claim:
         train_path=nowhere,
         method=method,
     )
-    return training.Claim(job_id, 1, spec, None, nowhere)
+    return Claim(job_id, 1, spec, None, nowhere)
 
 
-def race(claim: training.Claim, pool: ThreadPoolExecutor, rng: random.Random) -> bool:
+def race(claim: Claim, pool: ThreadPoolExecutor, rng: random.Random) -> bool:
     """Let a completion and a cancel meet; returns whether the cancel was accepted."""
     barrier = threading.Barrier(2)
 

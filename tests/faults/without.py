@@ -80,18 +80,21 @@ TRICKS: dict[str, tuple[str, str, Substitute]] = {
     "waking": ("workers.keeper", "queue.send", _does_nothing()),
     # A worker's writes are accepted, whoever holds the job; it never looks at its own clock.
     "fence": ("services.claims", "held", _anyone),
-    "self_fence": ("workers.training", "Supervision.__setattr__", _always_renewed),
+    "self_fence": ("workers.supervision", "Supervision.__setattr__", _always_renewed),
     # A rank watches no deadline; doesn't ask the kernel to die with torchrun.
     "deadline": ("orpo.watchdog", "start", _two_minutes),
     "parent_death": ("orpo.watchdog", "die_with_parent", _does_nothing()),
     # A worker waits for a silent training; counts an orderly stop as a loss; tries a full disk
     # again; ends leases by its own clock.
-    "stall": ("workers.training", "Supervision._enforce_progress", _does_nothing()),
+    "stall": ("workers.supervision", "Supervision._enforce_progress", _does_nothing()),
     "release": ("services.claims", "release", _lost),
     "final_errors": ("workers.training", "FINAL_ERRORS", lambda _: frozenset()),
     "database_clock": ("services.claims", "_lease", _own_clock),
     # The API remembers no key of a create.
     "idempotency": ("services.jobs", "_remember", _does_nothing()),
+    # The API keeps clients that no longer read; a worker stores each number of a run.
+    "dropping": ("cli.stack.parts", "API_CONNECTION", lambda _: "httptools"),
+    "flood_limit": ("workers.tail", "MOST_BEHIND_BYTES", lambda _: math.inf),
     # Faults: every second message is lost, the clock is an hour off.
     "lossy_broker": ("celery", "Celery.send_task", _every_second),
     "fast_clock": ("time", "time", _shifted(3600)),

@@ -15,6 +15,8 @@ from services import attempts, claims, database, jobs
 from services.errors import Fenced
 from tests import records
 from workers import keeper, preparation, training
+from workers.claim import Claim
+from workers.supervision import Supervision
 
 PREPARED = {"train": {"pairs": 8, "tokens": 80, "dropped": {}}, "steps": 4}
 
@@ -151,7 +153,7 @@ def test_a_training_does_not_inherit_the_preparation_s_attempts(product, session
 
 
 @pytest.fixture
-def claimed(session, job, tmp_path) -> training.Claim:
+def claimed(session, job, tmp_path) -> Claim:
     """A claim whose run directory is there."""
     spec = RunSpec.model_validate(
         {
@@ -163,7 +165,7 @@ def claimed(session, job, tmp_path) -> training.Claim:
     session.commit()
     run_dir = tmp_path / "run"
     run_dir.mkdir()
-    return training.Claim(job.id, 1, spec, None, run_dir)
+    return Claim(job.id, 1, spec, None, run_dir)
 
 
 def ended(outcome: dict[str, Any] | None, was_asked: bool = False) -> Any:
@@ -172,7 +174,7 @@ def ended(outcome: dict[str, Any] | None, was_asked: bool = False) -> Any:
     tail: Any = SimpleNamespace(outcome=outcome, started={})
     asked_at = 1.0 if was_asked else None
     nobody: Any = None
-    return training.Supervision(nobody, process, tail, Path("deadline"), stop_asked_at=asked_at)
+    return Supervision(nobody, process, tail, Path("deadline"), stop_asked_at=asked_at)
 
 
 def error(code: str) -> dict[str, Any]:

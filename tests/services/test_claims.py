@@ -1,7 +1,6 @@
 """The protocol between workers: one claim a generation, leases by the database's clock."""
 
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +11,7 @@ from models import Job, JobEvent
 from models.jobs import JobState
 from orpo.methods import parse_method
 from services import checkpoints, claims, database, jobs
-from services.errors import Conflict, Fenced
+from services.errors import Fenced
 from services.settings import get_settings
 from tests import records
 
@@ -208,40 +207,3 @@ def test_a_worker_that_froze_in_a_transaction_does_not_keep_its_job(
         freeze()
     session.refresh(job)
     assert (job.state, job.generation, job.worker) == (JobState.QUEUED, 1, None)
-
-
-@pytest.mark.slow
-def test_cancel_racing_completion_has_one_end(sessions, session, caller):
-    """A thousand times, by turns one of the two is sent off first."""
-
-    def finish(job_id):
-        with sessions.begin() as own:
-            if not claims.finalize(own, job_id, 1):
-                claims.release(own, job_id, 1)
-                return
-        with sessions.begin() as own:
-            claims.succeed(own, job_id, 1, model=f"ft:{job_id}", result_files=[])
-
-    def cancel(job_id):
-        try:
-            with sessions.begin() as own:
-                jobs.cancel(own, caller, job_id)
-        except Conflict:
-            return False
-        return True
-
-    ends = Counter()
-    with ThreadPoolExecutor(2) as pool:
-        for n in range(1000):
-            job = records.job(session, caller, JobState.QUEUED)
-            claims.claim_next(session, "w")
-            claims.start(session, job.id, 1)
-            session.commit()
-            racing = [pool.submit(race, job.id) for race in (finish, cancel)[:: (-1) ** n]]
-            results = [done.result() for done in racing]
-            session.refresh(job)
-            assert job.state == (JobState.CANCELLED if True in results else JobState.SUCCEEDED)
-            ends[job.state] += 1
-    terminal = select(JobEvent.job_id).where(JobEvent.terminal)
-    assert len(set(session.scalars(terminal))) == len(session.scalars(terminal).all()) == 1000
-    assert len(ends) == 2, ends

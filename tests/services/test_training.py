@@ -16,8 +16,10 @@ from services import claims
 from services.settings import get_settings
 from services.verbs import environment
 from tests import records
-from workers import jobs, tail, training
+from workers import jobs, supervision, tail, training
+from workers.claim import describe
 from workers.process import TrainingProcess
+from workers.supervision import Supervision
 from workers.tail import RunTail
 
 
@@ -40,7 +42,7 @@ def claimed(session, caller):
     job = prepared(session, caller)
     claims.claim_next(session, "w")
     session.commit()
-    claim = training.describe(session.get_one(Job, job.id))
+    claim = describe(session.get_one(Job, job.id))
     assert claim is not None
     claim.run_dir.mkdir()
     return job, claim
@@ -100,10 +102,10 @@ def test_a_stop_is_repeated_until_a_rank_hears_it(
     job, claim = claimed(session, caller)
     draining = threading.Event()
     draining.set()
-    monkeypatch.setattr(training, "draining", draining)
+    monkeypatch.setattr(supervision, "draining", draining)
     process, tail = LateRank(), RunTail(claim.run_dir, job.id, 1)
     deadline = claim.run_dir / "deadline"
-    training.Supervision(claim, process, tail, deadline).follow()  # pyright: ignore[reportArgumentType]
+    Supervision(claim, process, tail, deadline).follow()  # pyright: ignore[reportArgumentType]
     assert process.asked == 3
 
 
@@ -139,7 +141,7 @@ def trained(product, session, caller, monkeypatch):
         claimed = jobs.claim_next("w")
         assert claimed
         assert claimed.id == job.id
-        claim = training.describe(claimed)
+        claim = describe(claimed)
         assert claim
         training.train(claim)
         session.refresh(job)
@@ -159,7 +161,7 @@ def test_a_job_that_ran_out_of_memory_goes_on_with_half_the_tokens(trained, sess
     assert "Out of memory; again with 4,096 tokens in a forward pass." in messages
     again = jobs.claim_next("w")
     assert again
-    claim = training.describe(again)
+    claim = describe(again)
     assert claim
     assert claim.spec.method.token_budget == 4096
 
@@ -196,7 +198,7 @@ def test_the_lease_is_held_while_much_is_left_to_store(
     with (claim.run_dir / "metrics.jsonl").open("w") as file:
         file.writelines(f"{json.dumps({'step': step} | line)}\n" for step in range(5))
     run = RunTail(claim.run_dir, job.id, 1)
-    supervision = training.Supervision(claim, LateRank(), run, claim.run_dir / "deadline")  # pyright: ignore[reportArgumentType]
+    supervision = Supervision(claim, LateRank(), run, claim.run_dir / "deadline")  # pyright: ignore[reportArgumentType]
     leases = []
 
     def note():
@@ -220,7 +222,7 @@ def test_a_training_that_falls_silent_is_ended_and_tried_again(
     mark = str(claim.run_dir)
     silent = TrainingProcess(subprocess.Popen(["sleep", "60"], env=environment(mark)), mark)
     tail = RunTail(claim.run_dir, job.id, 1)
-    supervision = training.Supervision(claim, silent, tail, claim.run_dir / "deadline")
+    supervision = Supervision(claim, silent, tail, claim.run_dir / "deadline")
     supervision.follow()
     assert silent.poll() is not None
     training._conclude(claim, supervision)

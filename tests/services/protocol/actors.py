@@ -27,7 +27,7 @@ from services.jobs import ENDED, TRANSITIONS, NewJob
 from services.verbs import VerbError
 from tests.services.protocol.turns import Actor, Turns, acting
 from workers import jobs as tasks
-from workers import keeper, preparation, training
+from workers import keeper, preparation, supervision, training
 
 LIVE_JOBS = 6
 STEPS = 4
@@ -150,6 +150,8 @@ class World:
         for module, name, value in (
             (training, "time", clock),
             (training, "draining", draining),
+            (supervision, "time", clock),
+            (supervision, "draining", draining),
             (tasks, "draining", draining),
             (tasks, "fleet", Fleet()),
             (training, "launch_training", lambda run_dir, *_, **__: Process(run_dir, self)),

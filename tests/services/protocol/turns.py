@@ -27,6 +27,9 @@ ALTER DATABASE {database} SET search_path = simulated, pg_catalog, public;
 
 LIMIT = "SELECT setting::int FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'"
 
+# A statement takes less; what takes longer may wait for a lock, and Postgres is asked.
+LOOK_S = 0.003
+
 
 class Killed(BaseException):
     """Ends a thread where it stands; what its transaction did is rolled back, as by a server."""
@@ -181,7 +184,7 @@ class Turns:
 
     def _settle(self, actor: Actor) -> None:
         """Wait until the actor stands still or is held up by a lock."""
-        while not actor.has_parked(0.02):
+        while not actor.has_parked(LOOK_S):
             if self._is_held_up(actor):
                 self.held_up.append(actor)
                 return
@@ -190,8 +193,9 @@ class Turns:
 
     def _settle_held_up(self) -> None:
         for other in list(self.held_up):
-            self.held_up.remove(other)
-            self._settle(other)
+            if not self._is_held_up(other):
+                self.held_up.remove(other)
+                self._settle(other)
 
     def _is_held_up(self, actor: Actor) -> bool:
         row = self.monitor.execute("SELECT pg_blocking_pids(%s)", (actor.pid,)).fetchone()

@@ -1,0 +1,127 @@
+"""The loop around a running training: store what it writes, hold the lease, stop it."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from models.jobs import DesiredState
+from services import claims
+from services.database import transaction
+from services.errors import Fenced
+from services.settings import get_settings
+from workers.app import draining
+from workers.claim import Claim
+from workers.process import TrainingProcess, extend_deadline
+from workers.tail import RunTail
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.2
+
+
+@dataclass
+class Supervision:
+    """The loop around a running training process."""
+
+    claim: Claim
+    process: TrainingProcess
+    tail: RunTail
+    deadline_file: Path
+    running: bool = False
+    stop_asked_at: float | None = None
+    stop_heard: bool = False
+    renewed_at: float = field(default_factory=time.monotonic)
+    first_seen: tuple[int, float] | None = None
+    heard_at: float = field(default_factory=time.monotonic)
+    stalled: bool = False
+
+    def follow(self) -> None:
+        """Return when the process has ended. Raises Fenced once the lease can't be held."""
+        settings = get_settings()
+        beat_at = 0.0
+        while self.process.poll() is None:
+            now = time.monotonic()
+            if now - self.renewed_at > settings.lease_s:
+                raise Fenced(f"The lease of {self.claim.job_id} could not be renewed in time.")
+            try:
+                if self.tail.flush():
+                    self.heard_at = now
+                if now >= beat_at:
+                    self._beat()
+                    beat_at = now + settings.heartbeat_s
+            except OperationalError:
+                logger.warning("the database is away; the training goes on until its lease ends")
+            self._enforce_stop(now)
+            self._enforce_progress(now)
+            time.sleep(TICK_S)
+
+    def renew(self) -> DesiredState:
+        """Renew the lease, store how far the run is, and return what a person wants of it."""
+        with transaction() as session:
+            if not self.running and self.tail.steps is not None:
+                claims.start(session, self.claim.job_id, self.claim.generation)
+            desired = claims.heartbeat(
+                session, self.claim.job_id, self.claim.generation, self._progress()
+            )
+        self.running = self.tail.steps is not None
+        self.renewed_at = time.monotonic()
+        return desired
+
+    def renew_when_due(self) -> None:
+        """Hold the lease while what the run has left behind is stored, however much that is."""
+        if time.monotonic() - self.renewed_at > get_settings().heartbeat_s:
+            self.renew()
+
+    def _beat(self) -> None:
+        desired = self.renew()
+        extend_deadline(self.deadline_file, get_settings().lease_s)
+        if desired != DesiredState.RUN:
+            self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        if self.stop_asked_at is None:
+            self.stop_asked_at = time.monotonic()
+        # Until torchrun has started its ranks nobody hears it.
+        self.stop_heard = self.stop_heard or self.process.ask_to_stop()
+
+    def _enforce_stop(self, now: float) -> None:
+        if draining.is_set() or self.stop_asked_at is not None:
+            self._ask_to_stop()
+        if self.stop_asked_at is not None and now - self.stop_asked_at > get_settings().drain_s:
+            logger.warning("the training did not stop within %s s", get_settings().drain_s)
+            self.process.kill()
+
+    def _enforce_progress(self, now: float) -> None:
+        """End a training that hangs: ranks that wait for a hung one would wait half an hour.
+
+        Loading a model says nothing and may take long, so the time runs from the first line on.
+        """
+        limit_s = get_settings().stall_s
+        if self.tail.steps is not None and now - self.heard_at > limit_s:
+            logger.warning("the training has written nothing for %s s", limit_s)
+            self.stalled = True
+            self.process.kill()
+
+    def last_words(self) -> str:
+        """Why the training ended, where it left no word of its own."""
+        if self.stalled:
+            return f"The training hung: it wrote nothing for {get_settings().stall_s:.0f} s."
+        return f"The training process ended with code {self.process.poll()}."
+
+    def _progress(self) -> dict[str, Any] | None:
+        """The newest step, with the time left at the pace seen since this claim's first step."""
+        progress = self.tail.progress
+        if not progress or not progress.get("steps"):
+            return None
+        step, now = progress["step"], time.monotonic()
+        if self.first_seen is None:
+            self.first_seen = (step, now)
+        first_step, first_at = self.first_seen
+        if step == first_step:
+            return progress
+        step_s = (now - first_at) / (step - first_step)
+        return {**progress, "eta_s": round(step_s * (progress["steps"] - step), 1)}
