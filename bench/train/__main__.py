@@ -38,7 +38,11 @@ MODEL = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
 PEER = ROOT / "var" / "bench" / "trl"
 MADE = ROOT / "var" / "bench" / "models"
 # File, and pairs that are timed; four more come before them as the warm-up.
-DATA = {"oasst": ("oasst_pairs.jsonl", 24), "dpo_en": ("dpo_en_demo.jsonl", 40)}
+DATA = {
+    "oasst": (SHARED / "data" / "oasst_pairs.jsonl", 24),
+    "dpo_en": (SHARED / "data" / "dpo_en_demo.jsonl", 40),
+    "examples": (ROOT / "examples" / "short-answers.jsonl", 24),
+}
 RATES = {"full": 8e-6, "lora": 2e-4}
 GEMM = 2048
 
@@ -55,10 +59,21 @@ def peer() -> Path:
     return PEER
 
 
+def demo_model() -> Path:
+    """The demo's base, unpacked on first use."""
+    if not (MODEL / "config.json").exists():
+        MODEL.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "orpo.unpack_gguf", str(MODEL)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    return MODEL
+
+
 def select(source: Path, model: Path, count: int | None, target: Path) -> None:
     """The first `count` pairs of a file that fit whole, both answers, in their normal form; or
     all of them.
     """
+    if not source.exists():
+        sys.exit(f"{source.name} is not on this machine. `--data examples` takes our own pairs.")
     accepted = target.with_suffix(".all")
     validate(source, source.name, accepted, lambda *_: None)
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -68,7 +83,7 @@ def select(source: Path, model: Path, count: int | None, target: Path) -> None:
     examples, _, _ = tokenize_pairs(pairs, tokenizer, method)
     fitting = {example.line for example in examples if not example.truncated}
     chosen = [line for line, pair in zip(lines, pairs, strict=True) if pair.line in fitting][:count]
-    if count is not None and len(chosen) < count:
+    if len(chosen) < (count or 1):
         sys.exit(f"{source.name} has {len(chosen)} pairs within {MAX_LENGTH} tokens, not {count}.")
     target.write_text("".join(line + "\n" for line in chosen))
 
@@ -104,12 +119,12 @@ def works(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Work |
     """
     all_peers = [f"trl-{kind}" for kind in given.peers]
     tuned = [peer for peer in all_peers if peer == "trl-tuned"]
-    for model in given.model:
+    for model in given.model or [str(demo_model()), *SHAPES]:
         shape = SHAPES.get(model)
         if shape is None:
-            name, pairs = DATA[given.data]
+            source, pairs = DATA[given.data]
             rows = folder / "pairs.jsonl"
-            select(SHARED / "data" / name, Path(model), pairs + PAIRS_A_STEP, rows)
+            select(source, Path(model), pairs + PAIRS_A_STEP, rows)
             for tuning in given.tuning:
                 steps = pairs // PAIRS_A_STEP + 1
                 work = Work(model, str(rows), tuning, RATES[tuning], steps)
@@ -126,11 +141,11 @@ def shaped(name: str, given: argparse.Namespace, folder: Path) -> Work:
     shape, fitting, rows = SHAPES[name], folder / "fitting.jsonl", folder / f"{name}.jsonl"
     made = MADE / name
     subprocess.run(  # in a process of its own, which gives the GPU back
-        [sys.executable, "-m", "bench.train.shapes", name, str(MODEL), str(made)],
+        [sys.executable, "-m", "bench.train.shapes", name, str(demo_model()), str(made)],
         cwd=ROOT,
         check=True,
     )
-    select(SHARED / "data" / DATA["dpo_en"][0], made, None, fitting)
+    select(DATA["dpo_en"][0], made, None, fitting)
     draw(fitting, (shape.steps + WARMUP) * shape.pairs_a_step, rows)
     return Work(
         str(made),
@@ -175,9 +190,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tuning", nargs="+", choices=RATES, default=list(RATES))
-    parser.add_argument("--data", choices=DATA, default="oasst")
+    # What lies outside of a clone may not be there.
+    pairs = next(name for name, (source, _) in DATA.items() if source.exists())
+    parser.add_argument("--data", choices=DATA, default=pairs)
     parser.add_argument("--peers", nargs="*", default=["tuned", "default"])
-    parser.add_argument("--model", nargs="+", default=[str(MODEL), *SHAPES])
+    parser.add_argument("--model", nargs="+", help="by default the demo's base, and the shapes")
     parser.add_argument("--token-budget", type=int, help="ours, of a shape")
     parser.add_argument(
         "--peer-pairs", type=int, help="the tuned peer's a forward pass, of a shape"
@@ -198,7 +215,7 @@ def main() -> int:
                 pairs = (work.steps - work.warmup) * work.pairs_a_step
                 found[name] = report.summary(raw[name], engines, pairs, speed.peak_flops())
                 store(given.data, found, raw)
-    print(report.table(found))
+    print(f"Pairs of {DATA[given.data][0].name}.\n\n{report.table(found)}")
     wrong = report.missed(found)
     for sentence in wrong:
         print(sentence, file=sys.stderr)

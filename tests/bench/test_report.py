@@ -27,10 +27,8 @@ def test_a_row_without_a_gpu_is_not_measured_and_misses_nothing():
     rows = {"full": found(2, 50, None), "llama-1b full": {}}
     said = table(rows)
     assert "| llama-1b full | not measured: no GPU here |" in said
-    assert (
-        "| full | trl-tuned | 10.0 (10.0 to 10.0) | 1.60 | 0.0 | 5.00 (5.00 to 5.00) | 50% |"
-        in said
-    )
+    line = "| full | trl-tuned | 10.0 (10.0 to 10.0) | 1.60 | 0.0 | 5.00 (5.00 to 5.00) | 50% | "
+    assert line + "0.000 |" in said
     assert "300 useful tokens/s | 180% of 0 GFLOP/s" in said
     assert missed(rows) == []
 
@@ -55,6 +53,15 @@ def test_each_floor_is_told(ours_s: float, ours_bytes: int, peak_flops: float, s
     wrong = missed({"llama-8b lora": found(ours_s, ours_bytes, peak_flops)})
     assert len(wrong) == 1
     assert said in wrong[0]
+
+
+def test_engines_that_train_something_else_are_not_compared():
+    row = found(2, 50, None)
+    rounds = [{"ours": engine(2, 50, parameters=1, trained=1, tokens=1), "gemm_flops": 1e6}]
+    rounds[0]["trl-tuned"] = engine(10, 100) | {"loss": [1.06]}
+    row |= summary(rounds, ["ours", "trl-tuned"], 16, None)
+    assert "| 0.060 |" in table({"full": row})
+    assert "do not train the same" in missed({"full": row})[0]
 
 
 @pytest.mark.parametrize(("name", "billions"), [("llama-1b", 1.236), ("llama-8b", 8.030)])
