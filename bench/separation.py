@@ -101,6 +101,9 @@ def missed(curves: dict[str, Curve]) -> list[str]:
         "supervised raises the chosen answers": rise["supervised"]["logps/chosen"] > 0,
         "supervised raises the rejected answers too": rise["supervised"]["logps/rejected"] > 0,
         "orpo raises the chosen answers": rise["orpo"]["logps/chosen"] > 0,
+        "orpo leaves the rejected answers below supervised": (
+            ends["orpo"][1]["logps/rejected"] < ends["supervised"][1]["logps/rejected"]
+        ),
         "orpo parts the two further than supervised": (
             rise["orpo"]["log_odds_ratio"] > rise["supervised"]["log_odds_ratio"]
         ),

@@ -44,6 +44,12 @@ def train(
 ) -> None:
     """Tune a model on this machine, in one go. Ctrl-C saves first; --resume goes on from there."""
     chosen = read_settings(method, settings or [])
+    if chosen.nodes > 1:
+        raise CommandError(
+            f"nodes = {chosen.nodes} needs further machines, which only jobs of the platform get: "
+            "`oddsmith train` runs on this one. Leave nodes out.",
+            ExitCode.USAGE,
+        )
     earlier = sorted(out.glob("g[0-9]*"), key=lambda folder: int(folder.name[1:]))
     if earlier and not resume:
         raise CommandError(f"{out} holds a run; add --resume, or name another.", ExitCode.USAGE)

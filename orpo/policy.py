@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from orpo import attention, kernels
 from orpo.adapter import with_lora
+from orpo.failures import Failure
 from orpo.hyperparameters import Precision, Tuning
 from orpo.masters import Masters
 from orpo.pack import Batch
@@ -98,9 +99,18 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
 
 def recompute_layers(model: Policy, *, offload: bool = False) -> None:
     """Let the backward pass compute each decoder layer again, so that only their inputs are kept
-    (arXiv 1604.06174); with `offload`, in the host's memory.
+    (arXiv 1604.06174); with `offload`, in the host's memory. Raises Failure where none are known.
     """
-    for layer in layers(model):
+    found = layers(model)
+    if not found:
+        raise Failure(
+            "bad_spec",
+            "gradient_checkpointing computes layers again, and transformers does not say which "
+            f"modules of {type(causal_lm(model)).__name__} are layers.",
+            "Set gradient_checkpointing to false.",
+            "method.gradient_checkpointing",
+        )
+    for layer in found:
         layer.forward = partial(_recomputed, layer.forward, offload)
 
 

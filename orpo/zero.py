@@ -40,13 +40,18 @@ class Zero(Sharded):
             name: weight.detach().to("cpu", copy=True) for name, weight in self.by_name.items()
         }
         root = Root(self.policy)
-        # The head reads its weight past its own forward, and after the embeddings let it go.
-        deepspeed.zero.register_external_parameter(root, head(causal_lm(self.policy)).weight)
+        # The head's weights are read past its own forward, and after the embeddings let them go.
+        last = head(causal_lm(self.policy))
+        for weight in last.parameters():
+            deepspeed.zero.register_external_parameter(root, weight)
         self.engine, *_ = deepspeed.initialize(
             model=root, optimizer=optimizer, config=self._config(stage), dist_init_required=False
         )
         if self.engine.zero_optimization_stage() != stage:
             raise WrongWorld(f"ZeRO stage {stage} was asked for and is not what runs.")
+        # It is called once a tile, and ranks have different numbers of them: it may gather nothing.
+        for hooks in (last._forward_hooks, last._forward_pre_hooks):  # noqa: SLF001
+            hooks.clear()
         self.optimizer = self.engine.optimizer
         self._make_states(stage)
         # DeepSpeed has made its masters from weights that it had rounded to the compute precision.

@@ -16,7 +16,10 @@ ALLOWED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
     "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
     "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "HF_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR",
+    "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
 )  # fmt: skip
+# Which network several nodes speak over, and how: the libraries' own settings, none a credential.
+ALLOWED_PREFIXES = ("NCCL_", "GLOO_")
 # How long a waiting OpenMP thread spins before it sleeps. With this, a training step on two cores
 # took 1.1 s idle and 2.9 s beside other work; by default 1.4 s and 4 to 12 s; never spinning, 2.5 s
 # idle.
@@ -33,7 +36,11 @@ MARK = "ODDSMITH_TREE"
 
 def environment(mark: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a process without credentials, marked as part of `mark`'s tree."""
-    passed = {name: os.environ[name] for name in ALLOWED if name in os.environ}
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
+    }
     return {**FIXED, **passed, **(extra or {}), MARK: mark}
 
 

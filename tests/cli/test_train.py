@@ -43,6 +43,7 @@ def test_settings_may_be_spelled_with_the_method(base: Path) -> None:
         (["--set", "lamda=1"], "lamda"),
         (["--set", "lambda"], "takes name=value"),
         (["--method", "ppo"], "orpo, supervised, dpo"),
+        (["--set", "nodes=2", "--set", "processes=2", "--set", "strategy=ddp"], "nodes = 2 needs"),
     ],
 )
 def test_wrong_settings_are_wrong_usage(

@@ -98,6 +98,22 @@ def test_processes_without_credentials_are_not_told_where_they_lie(monkeypatch):
     assert "secrets" not in str(environment("mark"))
 
 
+def test_networks_and_memory_are_set_for_trainings_too_and_nothing_else_is(monkeypatch):
+    passed = {
+        "NCCL_SOCKET_IFNAME": "eth1",
+        "NCCL_IB_DISABLE": "1",
+        "GLOO_SOCKET_IFNAME": "eth1",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+    }
+    kept = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PGPASSWORD", "ODDSMITH_REDIS_URL", "MY_NCCL_KEY")
+    for name, value in passed.items() | dict.fromkeys(kept, "secret").items():
+        monkeypatch.setenv(name, value)
+    found = environment("mark")
+    assert passed.items() <= found.items()
+    assert not found.keys() & set(kept)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
 def test_an_engine_has_one_address(monkeypatch, host):
     monkeypatch.setenv("ODDSMITH_ENGINE_HOST", host)

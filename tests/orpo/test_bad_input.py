@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, BioGptConfig, BioGptForCausalLM, PreTrainedModel
 
 from orpo import check_model, merge, probe, train
 from tests import probes
@@ -52,6 +52,19 @@ def refused(run_dir: Path) -> tuple[str, str, str]:
     error = event(run_dir, "error")
     assert error["data"]["hint"]
     return error["data"]["code"], error["data"]["param"], error["message"]
+
+
+def test_layers_that_transformers_does_not_name_are_not_computed_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    config = BioGptConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=48,
+    )  # fmt: skip
+    base = write_base(tmp_path / "biogpt", model=BioGptForCausalLM(config))
+    code, field, sentence = refused(bench.spec("run", base=base, gradient_checkpointing=True))
+    assert (code, field) == ("bad_spec", "method.gradient_checkpointing")
+    assert "BioGptForCausalLM" in sentence
 
 
 @pytest.mark.parametrize(

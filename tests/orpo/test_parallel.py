@@ -6,19 +6,29 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import PhiConfig, PhiForCausalLM, PreTrainedModel
 
-from orpo import parallel, strategy, train
+from orpo import parallel, policy, strategy, train
 from orpo.failures import explain
 from orpo.methods import parse_method
 from orpo.metrics import Journal
 from orpo.parallel import spread
+from tests.orpo import tiny_models
 from tests.orpo.tiny_run import (
+    END,
+    FSDP2,
+    VOCAB,
+    ZERO2,
+    ZERO3,
     Bench,
+    assert_near,
     bitsandbytes,
     checkpoint,
     fork_ranks,
@@ -26,6 +36,7 @@ from tests.orpo.tiny_run import (
     join,
     numbers,
     records,
+    spread_over,
     state,
     write_base,
 )
@@ -34,25 +45,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def assert_close(one: Path, many: Path, step: int) -> None:
-    left, right = state(checkpoint(one, step)), state(checkpoint(many, step))
-    for name, tensor in left.items():
-        assert torch.allclose(tensor, right[name], rtol=1e-5, atol=1e-5), name
+    assert_near(checkpoint(one, step), checkpoint(many, step))
     expected = numbers(one)
     assert expected.keys() == numbers(many).keys()
     for key, values in numbers(many).items():
         assert values == pytest.approx(expected[key], rel=1e-5, abs=1e-6)
-
-
-# Each takes some seconds; `make test` runs them all.
-FSDP2, ZERO2, ZERO3 = (
-    pytest.param(name, marks=pytest.mark.slow) for name in ("fsdp2", "zero2", "zero3")
-)
-
-
-def spread_over(strategy: str, processes: int = 2) -> dict[str, Any]:
-    if strategy.startswith("zero"):
-        pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
-    return {"strategy": strategy, "processes": processes}
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2", ZERO2, ZERO3])
@@ -86,6 +83,68 @@ def test_two_ranks_of_other_adapters_equal_one(
         assert b["base_logprobs"] == a["base_logprobs"]
 
 
+@pytest.mark.parametrize("strategy", [FSDP2, ZERO3])
+@pytest.mark.parametrize("gradient_checkpointing", [False, True], ids=["tiles", "tiles and layers"])
+@pytest.mark.parametrize(
+    ("is_tied", "settings"),
+    [
+        (True, {"tuning": "full"}),
+        (False, {"tuning": "full"}),
+        (False, {"tuning": "lora"}),
+        (False, {"modules_to_save": ["lm_head"]}),
+    ],
+)
+def test_what_is_computed_again_is_computed_where_weights_are_cut_up(
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_tied: bool,
+    settings: dict[str, Any],
+    gradient_checkpointing: bool,
+    strategy: str,
+) -> None:
+    """A head in tiles, of which ranks have different numbers, and layers whose weights are gathered
+    once more.
+    """
+    base = write_base(tmp_path / "base", tie_word_embeddings=is_tied)
+    settings = {**settings, "base": base, "learning_rate": 1e-3}
+    one = bench.run("one", **settings)
+    monkeypatch.setattr(policy, "TILE_BYTES", 4 * VOCAB * 7)  # the ranks are forked
+    settings["gradient_checkpointing"] = gradient_checkpointing
+    two = bench.spec("two", **settings, **spread_over(strategy))
+    assert join(fork_ranks(two, 2)) == [0, 0]
+    assert_close(one, two, 6)
+
+
+def phi() -> PreTrainedModel:
+    """Its head has a bias, and so is called as a module, once a tile."""
+    torch.manual_seed(0)
+    config = PhiConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, bos_token_id=END, eos_token_id=END,
+    )  # fmt: skip
+    return PhiForCausalLM(config)
+
+
+@pytest.mark.parametrize("strategy", [FSDP2, ZERO3])
+@pytest.mark.parametrize("make", [partial(tiny_models.mixtral, vocab_size=VOCAB), phi])
+def test_experts_and_a_biased_head_are_cut_up(
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[], PreTrainedModel],
+    strategy: str,
+) -> None:
+    base = write_base(tmp_path / "base", model=make())
+    settings = {"base": base, "tuning": "full", "learning_rate": 1e-3}
+    one = bench.run("one", **settings)
+    monkeypatch.setattr(policy, "TILE_BYTES", 4 * VOCAB * 7)
+    settings["gradient_checkpointing"] = True
+    two = bench.spec("two", **settings, **spread_over(strategy))
+    assert join(fork_ranks(two, 2)) == [0, 0]
+    assert_close(one, two, 6)
+
+
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO2, ZERO3])
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_masters_begin_as_the_base_is_stored(bench: Bench, tuning: str, strategy: str) -> None:
@@ -116,8 +175,7 @@ def test_a_run_goes_on_under_another_strategy(bench: Bench, strategy: str) -> No
     one = bench.run("one", **settings)
     two = bench.spec("two", **settings, **spread_over(strategy), resume_from=checkpoint(one, 4))
     assert join(fork_ranks(two, 2)) == [0, 0]
-    left, right = state(checkpoint(one, 6)), state(checkpoint(two, 6))
-    assert all(torch.allclose(left[n], right[n], rtol=1e-5, atol=1e-5) for n in left)
+    assert_near(checkpoint(one, 6), checkpoint(two, 6))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2])

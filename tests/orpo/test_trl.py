@@ -1,10 +1,15 @@
 """TRL's own ORPO loss in `full` mode: the reference equals it, and so does the engine.
 
-TRL is no dependency. `make bench` keeps one in var/bench/trl:
-`PYTHONPATH=var/bench/trl python -m pytest tests/orpo/test_trl.py`.
+TRL is no dependency. `make bench` keeps one in var/bench/trl, with packages that must not mix with
+those of other tests: a process of its own compares with that one.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,10 +22,10 @@ from orpo.methods import parse_method
 from orpo.tokenize import Example
 from tests.orpo import judge, reference, tiny_models
 
-trl = pytest.importorskip(
-    "trl.experimental.orpo",
-    reason="TRL is not installed; `make bench` keeps one in var/bench/trl, for PYTHONPATH",
-)
+ROOT = Path(__file__).parents[2]
+PEER = ROOT / "var" / "bench" / "trl"
+IS_INSTALLED = find_spec("trl") is not None
+needs_trl = pytest.mark.skipif(not IS_INSTALLED, reason="TRL is not installed here")
 METHOD = parse_method("orpo", {"tuning": "full", "nll_tokens": "full", "lambda": 0.3})
 
 
@@ -31,7 +36,11 @@ def padded(rows: list[list[int]], filler: int) -> Tensor:
 
 def theirs(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
     """The loss of TRL's trainer alone, without its data pipeline, and what it logs."""
-    trainer: Any = object.__new__(trl.ORPOTrainer)
+    from trl.experimental.orpo import (  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
+        ORPOTrainer,
+    )
+
+    trainer: Any = object.__new__(ORPOTrainer)
     trainer.beta, trainer.padding_value, trainer.aux_loss_enabled = 0.3, 0, False
     trainer.is_encoder_decoder = False
     trainer.accelerator = SimpleNamespace(
@@ -56,6 +65,7 @@ def examples() -> list[Example]:
     return tiny_models.examples(seed=2, n=4)
 
 
+@needs_trl
 def test_the_reference_equals_trl(examples: list[Example]) -> None:
     model = tiny_models.llama()
     expected, metrics = theirs(model, examples)
@@ -65,6 +75,7 @@ def test_the_reference_equals_trl(examples: list[Example]) -> None:
     assert metrics["nll_loss"] < expected.item(), "the odds-ratio term took part"
 
 
+@needs_trl
 def test_the_engine_equals_trl_in_loss_and_gradients(examples: list[Example]) -> None:
     """Both in fp32, so each has its own rounding."""
     model = tiny_models.llama()
@@ -75,3 +86,15 @@ def test_the_engine_equals_trl_in_loss_and_gradients(examples: list[Example]) ->
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     error, where = reference.worst_gradient_error(found, gradients)
     assert error <= 1e-4, f"gradient of {where} is off by {error:.1e}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(IS_INSTALLED, reason="TRL is installed here")
+@pytest.mark.skipif(not PEER.is_dir(), reason="`make bench` has not fetched TRL yet")
+def test_both_hold_with_the_trl_that_make_bench_keeps() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    environment = os.environ | {"PYTHONPATH": str(PEER)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr

@@ -33,6 +33,7 @@ from orpo import train
 from orpo.methods import parse_method
 from orpo.spec import RunSpec, write_spec
 from orpo.speed import PHASES
+from tests.orpo.reference import worst_gradient_error
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -47,6 +48,10 @@ CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"} | {
 }
 bitsandbytes = pytest.mark.skipif(
     find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
+)
+# Each takes some seconds; `make test` runs them all.
+FSDP2, ZERO2, ZERO3 = (
+    pytest.param(name, marks=pytest.mark.slow) for name in ("fsdp2", "zero2", "zero3")
 )
 FORK = multiprocessing.get_context("fork")
 # tqdm's own lock is shared with forked children: one killed while holding it would hang us all.
@@ -202,6 +207,13 @@ def join(children: list[Any], timeout_s: float = 60) -> list[int | None]:
     return [child.exitcode for child in children]
 
 
+def spread_over(strategy: str, processes: int = 2) -> dict[str, Any]:
+    """The settings of a run over several processes; skips the test where DeepSpeed is missing."""
+    if strategy.startswith("zero"):
+        pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
+    return {"strategy": strategy, "processes": processes}
+
+
 def records(run_dir: Path, name: str) -> list[dict[str, Any]]:
     """The lines of one of the run's journals."""
     path = run_dir / f"{name}.jsonl"
@@ -235,3 +247,26 @@ def assert_same(left: Path, right: Path) -> None:
     assert a.keys() == b.keys()
     for name in a:
         assert torch.equal(a[name], b[name]), name
+
+
+def assert_near(left: Path, right: Path) -> None:
+    """Two checkpoints hold the same numbers but for rounding.
+
+    What an optimizer remembers lies below any absolute bound. It is held to its norm as well, as
+    gradients are; squares by their root, which is of a gradient's size.
+    """
+    expected, found = state(left), state(right)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.allclose(tensor, found[name], rtol=1e-5, atol=1e-5), name
+    for kind in {name.partition("/")[0] for name in expected} - {"weight"}:
+        ours, theirs = (
+            {
+                name: tensor if kind == "exp_avg" else tensor.sqrt()
+                for name, tensor in tensors.items()
+                if name.startswith(f"{kind}/")
+            }
+            for tensors in (found, expected)
+        )
+        error, where = worst_gradient_error(ours, theirs)
+        assert error <= 1e-5, f"{where} is off by {error:.1e}"
