@@ -33,7 +33,8 @@ down: setup  ## Stop a stack that runs in the background
 ## Work on it
 
 test: test-fast  ## Run all tests
-	@$(BIN)/python -m pytest -m "(stack or engine or slow) and not faults"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not (stack or engine or faults)"
+	@$(BIN)/python -m pytest -m "(stack or engine) and not faults"
 
 test-fast: setup  ## Run the unit and service tests only
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow and not faults"

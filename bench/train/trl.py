@@ -3,8 +3,8 @@
 `default` is what its configuration does by itself on this device; `tuned` is bf16, no gradient
 checkpointing, a fused optimizer, and as many pairs a forward as `Work` says. Weights that are
 trained are fp32 and autocast computes in bf16: the default of TRL's `ModelConfig.dtype`, and the
-only way in which updates of 8e-6 aren't rounded away. A frozen base is bf16 on a GPU. Attention is
-flash-attn's where it is installed, else SDPA. One JSON line out.
+only way in which updates of 8e-6 aren't rounded away. A frozen base is bf16 for `tuned`. Attention
+is flash-attn's where it is installed, else SDPA. One JSON line out.
 """
 
 import json
@@ -83,7 +83,7 @@ def main(path: Path, kind: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(work.model)
     cuda = torch.cuda.is_available()
     attention = "flash_attention_2" if cuda and is_flash_attn_2_available() else "sdpa"
-    frozen = torch.bfloat16 if cuda else torch.float32
+    frozen = torch.bfloat16 if cuda or kind == "tuned" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(
         work.model,
         dtype=frozen if work.tuning == "lora" else torch.float32,

@@ -150,7 +150,11 @@ class Turns:
         self._settle_held_up()
 
     def _hang_up(self, actor: Actor) -> None:
-        self.monitor.execute("SELECT pg_terminate_backend(%s, 5000)", (actor.pid,))
+        # Given a time to wait for, Postgres looks every 0.1 s only.
+        self.monitor.execute("SELECT pg_terminate_backend(%s)", (actor.pid,))
+        there = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+        while self.monitor.execute(there, (actor.pid,)).fetchone():
+            pass
         actor.began = None
 
     def add(self, actor: Actor) -> Actor:
