@@ -17,6 +17,7 @@ from tests.orpo import tiny_models
 from tests.orpo.tiny_run import (
     VOCAB,
     Bench,
+    bitsandbytes,
     checkpoint,
     fork_ranks,
     join,
@@ -52,6 +53,17 @@ def refused(run_dir: Path) -> tuple[str, str, str]:
     error = event(run_dir, "error")
     assert error["data"]["hint"]
     return error["data"]["code"], error["data"]["param"], error["message"]
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full", pytest.param("qlora", marks=bitsandbytes)])
+def test_an_unknown_head_stops_before_the_first_step(
+    bench: Bench, tmp_path: Path, tuning: str
+) -> None:
+    model = tiny_models.hyperclovax(vocab_size=VOCAB)
+    base = write_base(tmp_path / "unknown", model=model)
+    code, param, message = refused(bench.spec("run", base=base, tuning=tuning, precision="bf16"))
+    assert (code, param) == ("bad_spec", "base_model")
+    assert "HyperCLOVAXForCausalLM" in message
 
 
 @pytest.mark.parametrize(
