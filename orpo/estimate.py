@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 from orpo import policy, speed
-from orpo.methods import Preference
 from orpo.train import STOPPED, Run, main
 from orpo.work import deal, token_budget
 
@@ -36,19 +35,18 @@ def estimate(run: Run, runtime_bytes: int = 0) -> int:
         if run.group.any(run.stopping.requested):
             return run.end("stopped", "Asked to stop; nothing was measured.", STOPPED)
         steps_s.append(_seconds(run.step))
-    tokens_E = run.data.train.examples.tokens_E()
-    tokens = round(int(tokens_E.sum()) * run.steps / run.steps_per_epoch)
-    tokens_per_s = sum(example.n_tokens for example in examples) / median(steps_s[1:])
+    tokens = round(sum(run.tokens_E) * run.steps / run.steps_per_epoch)
+    tokens_per_s = sum(run.tokens_E[at] for at in heaviest) / median(steps_s[1:])
     train_s, evaluate_s = tokens / tokens_per_s, _evaluations(run) * _seconds(run.evaluate)
     run.journal.event(
         "estimated",
         "Measured three steps on the heaviest batch.",
-        pairs=len(tokens_E),
+        pairs=len(run.tokens_E),
         held_out_pairs=len(run.held_out),
         steps=run.steps,
         tokens=tokens,
         tokens_per_s=tokens_per_s,
-        longest=int(tokens_E.max()),
+        longest=max(run.tokens_E),
         token_budget=token_budget(run.method, run.group),
         parameters=run.weights.total,
         trainable_parameters=run.weights.trained,
@@ -72,8 +70,7 @@ def _evaluations(run: Run) -> int:
 
 def _memory(run: Run, examples: Any, runtime_bytes: int) -> dict[str, int]:
     """The peak by what takes it. What is neither held throughout nor the head is activations."""
-    rejected = isinstance(run.method, Preference)
-    works = deal(examples, run.method, run.group, rejected=rejected)
+    works = deal(examples, run.method, run.group, rejected=run.method.contrasts)
     labelled = max((len(work.batch.target_L) for work in works), default=0)
     parts = {
         "runtime_bytes": runtime_bytes,

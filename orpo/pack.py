@@ -89,7 +89,7 @@ def micro_batches(
 
     An example longer than the budget stands alone. The grouping changes speed, never results.
     """
-    sizes = [_size(example, prefix_sharing, rejected) for example in examples]
+    sizes = [example.n_computed(rejected=rejected, shared=prefix_sharing) for example in examples]
     groups: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(sizes)), key=lambda at: (-sizes[at], at)):
@@ -101,12 +101,6 @@ def micro_batches(
             groups[fit].append(index)
             room[fit] -= sizes[index]
     return groups
-
-
-def _size(example: Example, prefix_sharing: bool, rejected: bool) -> int:
-    if not rejected:
-        return len(example.prefix) + len(example.chosen)
-    return example.n_tokens if prefix_sharing else example.n_tokens_unshared
 
 
 def collate(

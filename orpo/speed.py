@@ -7,7 +7,7 @@ import os
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from orpo.nf4 import Nf4Linear
-from orpo.tokenize import Example
 
 # Dense bf16 peaks in FLOP/s, from NVIDIA's data sheets; elsewhere `mfu` is left out.
 PEAK_FLOPS = {
@@ -86,14 +85,16 @@ class Weights:
 
 
 def series(
-    examples: Sequence[Example], step_s: float, weights: Weights, world: int
+    tokens: int, pairs: int, step_s: float, weights: Weights, world: int
 ) -> dict[str, float]:
-    """Speed over all ranks, and this rank's peak memory in bytes (of its GPU where it has one)."""
-    tokens = sum(example.n_tokens for example in examples)
+    """Speed over all ranks, and this rank's peak memory in bytes (of its GPU where it has one).
+
+    `tokens` are the useful ones: those that the method computes, each prefix once.
+    """
     values = {
         "step_s": step_s,
         "tokens_per_s": tokens / step_s,
-        "pairs_per_s": len(examples) / step_s,
+        "pairs_per_s": pairs / step_s,
         "mem_peak_bytes": float(peak_bytes()),
     }
     peak = peak_flops()

@@ -65,6 +65,7 @@ def test_supervised_leaves_the_rejected_side_out():
     assert not batch.has_rejected
     assert set(batch.sequence_L.tolist()) == {0, 2}
     assert 30 not in batch.input_ids_T
+    assert len(batch.input_ids_T) == 2 * TWO.n_computed(rejected=False) == 10
 
 
 def test_single_answers_and_pairs_do_not_mix():
@@ -111,4 +112,5 @@ def test_micro_batches_keep_the_budget(seed: int, n: int, budget: int, share: bo
     assert sorted(at for group in groups for at in group) == list(range(n))
     for group in groups:
         size = len(collate([examples[at] for at in group], share).input_ids_T)
+        assert size == sum(examples[at].n_computed(rejected=True, shared=share) for at in group)
         assert size <= budget or len(group) == 1
