@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpo.hyperparameters import NllTokens
-from orpo.pack import Batch, collate, micro_batches, plan
+from orpo.pack import Batch, collate, heaviest, micro_batches, plan
 from orpo.tokenize import Example
 from tests.orpo import tiny_models
 
@@ -94,12 +94,15 @@ def test_epochs_and_seeds_shuffle_apart():
     size=st.integers(1, 9),
     seed=st.integers(0, 99),
 )
-def test_the_first_epoch_begins_with_the_longest_example(
+def test_the_first_epoch_begins_with_the_longest_example_and_then_with_most_tokens(
     tokens: list[int], size: int, seed: int
 ) -> None:
-    first, *others = plan(tokens, size, seed, epoch=0)
-    assert max(tokens[at] for at in first) == max(tokens)
-    assert sorted([*first, *(at for step in others for at in step)]) == list(range(len(tokens)))
+    steps = plan(tokens, size, seed, epoch=0)
+    assert max(tokens[at] for at in steps[0]) == max(tokens)
+    sums = [sum(tokens[at] for at in step) for step in steps]
+    assert max(sums[:2]) == max(sums)
+    assert sorted(at for step in steps for at in step) == list(range(len(tokens)))
+    assert heaviest(tokens, steps) == steps[: 1 + (sums[0] < max(sums))]
 
 
 @settings(max_examples=50)
