@@ -1,19 +1,20 @@
 """`python -m orpo.estimate RUN_DIR`: what a run would take, measured where it would run.
 
-Makes three steps on the heaviest batch and one evaluation, as the run itself would; what follows
+Makes three steps on the heaviest batches and one evaluation, as the run itself would; what follows
 from them are the data of the run's event `estimated`. Saves nothing. Knows the run, no prices.
 """
 
 import os
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from orpo import policy, speed
-from orpo.methods import Preference
+from orpo.pack import heaviest
 from orpo.train import STOPPED, Run, main
 from orpo.work import deal, token_budget
 
@@ -24,31 +25,30 @@ def estimate(run: Run, runtime_bytes: int = 0) -> int:
     """Measure, and log counts, `time` (seconds) and `memory` (bytes of one process) as an event.
 
     `runtime_bytes` is what the process held before it loaded anything. Runs out of memory where
-    the run would, since that begins with the same batch. Returns 0, or 75 when asked to stop.
+    the run would, since that begins with the same batches. Returns 0, or 75 when asked to stop.
     """
     run.announce()
     load_s = _age_s()
-    heaviest = run.plan(0)[0]
-    examples = [run.data.train.examples[index] for index in heaviest]
-    run.plan = lambda _: [heaviest] * STEPS  # pyright: ignore[reportAttributeAccessIssue]  cached or not
+    longest, *fullest = heaviest(run.tokens_E, run.plan(0))
+    probed = [longest, *fullest, longest, longest][:STEPS]
+    run.plan = lambda _: probed  # pyright: ignore[reportAttributeAccessIssue]  cached or not
     steps_s: list[float] = []
     while len(steps_s) < STEPS:
         if run.group.any(run.stopping.requested):
             return run.end("stopped", "Asked to stop; nothing was measured.", STOPPED)
         steps_s.append(_seconds(run.step))
-    tokens_E = run.data.train.examples.tokens_E()
-    tokens = round(int(tokens_E.sum()) * run.steps / run.steps_per_epoch)
-    tokens_per_s = sum(example.n_tokens for example in examples) / median(steps_s[1:])
+    tokens = round(sum(run.tokens_E) * run.steps / run.steps_per_epoch)
+    tokens_per_s = sum(run.tokens_E[at] for step in probed[1:] for at in step) / sum(steps_s[1:])
     train_s, evaluate_s = tokens / tokens_per_s, _evaluations(run) * _seconds(run.evaluate)
     run.journal.event(
         "estimated",
-        "Measured three steps on the heaviest batch.",
-        pairs=len(tokens_E),
+        "Measured three steps on the heaviest batches.",
+        pairs=len(run.tokens_E),
         held_out_pairs=len(run.held_out),
         steps=run.steps,
         tokens=tokens,
         tokens_per_s=tokens_per_s,
-        longest=int(tokens_E.max()),
+        longest=max(run.tokens_E),
         token_budget=token_budget(run.method, run.group),
         parameters=run.weights.total,
         trainable_parameters=run.weights.trained,
@@ -60,7 +60,7 @@ def estimate(run: Run, runtime_bytes: int = 0) -> int:
             "evaluate_s": evaluate_s,
             "total_s": load_s + train_s + evaluate_s,
         },
-        memory=_memory(run, examples, runtime_bytes),
+        memory=_memory(run, probed, runtime_bytes),
     )
     return run.end("finished", "The estimate is made.", 0)
 
@@ -70,11 +70,11 @@ def _evaluations(run: Run) -> int:
     return len({0, *range(0, run.steps, run.evaluate_every), run.steps})
 
 
-def _memory(run: Run, examples: Any, runtime_bytes: int) -> dict[str, int]:
+def _memory(run: Run, probed: Sequence[list[int]], runtime_bytes: int) -> dict[str, int]:
     """The peak by what takes it. What is neither held throughout nor the head is activations."""
-    rejected = isinstance(run.method, Preference)
-    works = deal(examples, run.method, run.group, rejected=rejected)
-    labelled = max((len(work.batch.target_L) for work in works), default=0)
+    steps = ([run.data.train.examples[index] for index in step] for step in probed)
+    works = (deal(step, run.method, run.group, rejected=run.method.contrasts) for step in steps)
+    labelled = max((len(work.batch.target_L) for work in chain(*works)), default=0)
     parts = {
         "runtime_bytes": runtime_bytes,
         **{f"{part}_bytes": size for part, size in run.strategy.held_bytes().items()},

@@ -60,9 +60,10 @@ class Examples(Sequence[Example]):
         tails = np.maximum(self.rows_E["chosen"], self.rows_E["rejected"])
         return (self.rows_E["prefix"] + tails).astype(np.int64)
 
-    def tokens_E(self) -> NDArray[np.int64]:
-        """Tokens of each example, its prefix counted once (`Example.n_tokens`)."""
-        sizes = (self.rows_E[part].clip(min=0) for part in ("prefix", "chosen", "rejected"))
+    def tokens_E(self, *, rejected: bool) -> NDArray[np.int64]:
+        """Tokens that are computed of each example, its prefix once (`Example.n_computed`)."""
+        parts = ("prefix", "chosen", "rejected") if rejected else ("prefix", "chosen")
+        sizes = (self.rows_E[part].clip(min=0) for part in parts)
         return sum(sizes, np.zeros(len(self), np.int64))
 
     def __len__(self) -> int:

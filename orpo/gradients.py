@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from orpo.loss import Counts, counts, objective
-from orpo.methods import Method, Preference
+from orpo.methods import Method
 from orpo.parallel import Single
 from orpo.policy import token_logps
 from orpo.series import COLUMNS, rows
@@ -31,9 +31,9 @@ def accumulate(
     every pair's numbers, fp64 [P, K], the same on every rank.
     """
     group = strategy.group
-    contrast = isinstance(method, Preference)  # else the rejected side is never computed
+    lockstep = strategy.lockstep
     with clock.phase("data"):
-        works = list(deal(examples, method, group, rejected=contrast, lockstep=strategy.lockstep))
+        works = list(deal(examples, method, group, rejected=method.contrasts, lockstep=lockstep))
         denominators = count(works, method, group)
     rows_PK = torch.zeros(len(examples), len(COLUMNS), dtype=torch.float64)
     for at, work in enumerate(works):

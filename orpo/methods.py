@@ -27,12 +27,15 @@ class Supervised(Hyperparameters):
 
     type: Literal["supervised"] = "supervised"
     nll_weight: ClassVar[float] = 1.0
+    contrasts: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = False
 
 
 class Preference(Hyperparameters):
     """A method that sets the two answers of a pair against each other."""
 
+    contrasts: ClassVar[bool] = True
+    """Whether the loss looks at rejected answers; where it does not, none is computed."""
     needs_reference: ClassVar[bool] = False
     """Whether the loss looks at the log-probs of the policy as it was before training."""
 

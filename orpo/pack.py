@@ -69,17 +69,29 @@ def plan(tokens_E: Sequence[int], batch_size: int, seed: int, epoch: int) -> lis
     """The steps of one epoch over E examples as lists of their indices, shuffled by (seed, epoch).
 
     One step is shorter where `batch_size` does not divide the examples; none is left out. The
-    first epoch begins with the step that holds the longest example: a device whose memory is too
-    small for it says so in the first seconds.
+    first epoch begins with the steps that need most memory (`heaviest`): a device that is too small
+    says so in the first seconds.
     """
     order = list(range(len(tokens_E)))
     random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311  not a secret
     steps = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
     if epoch == 0 and steps:
-        sizes = [sorted((tokens_E[index] for index in step), reverse=True) for step in steps]
-        heaviest = sizes.index(max(sizes))
-        steps[0], steps[heaviest] = steps[heaviest], steps[0]
+        first = heaviest(tokens_E, steps)
+        steps = first + [step for step in steps if step not in first]
     return steps
+
+
+def heaviest(tokens_E: Sequence[int], steps: Sequence[list[int]]) -> list[list[int]]:
+    """The step with the longest example and, where it is another one, that with most tokens.
+
+    An example beyond the token budget is a forward pass of its own; where all are within it, passes
+    are as large as a step fills them. Which steps these are does not depend on the budget: a run
+    goes on in its order under half of it.
+    """
+    sizes = [sorted((tokens_E[index] for index in step), reverse=True) for step in steps]
+    longest = sizes.index(max(sizes))
+    fullest = max(range(len(steps)), key=lambda at: (sum(sizes[at]), at == longest))
+    return [steps[at] for at in dict.fromkeys((longest, fullest))]
 
 
 def micro_batches(
@@ -89,7 +101,7 @@ def micro_batches(
 
     An example longer than the budget stands alone. The grouping changes speed, never results.
     """
-    sizes = [_size(example, prefix_sharing, rejected) for example in examples]
+    sizes = [example.n_computed(rejected=rejected, shared=prefix_sharing) for example in examples]
     groups: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(sizes)), key=lambda at: (-sizes[at], at)):
@@ -101,12 +113,6 @@ def micro_batches(
             groups[fit].append(index)
             room[fit] -= sizes[index]
     return groups
-
-
-def _size(example: Example, prefix_sharing: bool, rejected: bool) -> int:
-    if not rejected:
-        return len(example.prefix) + len(example.chosen)
-    return example.n_tokens if prefix_sharing else example.n_tokens_unshared
 
 
 def collate(

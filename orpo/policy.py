@@ -28,6 +28,7 @@ from orpo.masters import Masters
 from orpo.pack import Batch
 from orpo.spec import RunSpec
 from orpo.tokenize import load_tokenizer
+from orpo.widen import widened
 
 # fp32 logits of one tile of the head; beyond it tiles are recomputed in the backward pass.
 TILE_BYTES = 256 * 2**20
@@ -37,6 +38,8 @@ KEPT_TILE_BYTES = 4 * 2**30 + 2**28
 
 # What a configuration may name, and the head then does to its logits.
 SCALED = ("logit_scale", "logits_scaling", "final_logit_softcapping")
+PROBE = [1, 2, 3, 4, 5, 6, 7, 8]  # a few tokens that every vocabulary has
+TOLERANCE = 1e-4  # of their log-probs in fp32: relative, and in nats where they are near zero
 
 Policy = PreTrainedModel | PeftModel
 DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP32: torch.float32}
@@ -72,7 +75,8 @@ def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
     """A causal language model from a local safetensors folder; its own code is never run.
 
     Its weights are held in `precision`, or as they are stored where that is None. Dropout is off
-    for good: with it, two ways of packing a batch would differ.
+    for good: with it, two ways of packing a batch would differ. Raises Failure(`bad_spec`) where
+    its head is not known (see `check_head`).
     """
     model = AutoModelForCausalLM.from_pretrained(
         path,
@@ -85,7 +89,9 @@ def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
 
 
 def prepare(model: PreTrainedModel) -> PreTrainedModel:
-    """Turn dropout off and packed attention on, where the architecture allows it."""
+    """Turn dropout off and packed attention on, where the architecture allows it; raises Failure
+    where the head is not known (see `check_head`).
+    """
     model.eval()
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -93,6 +99,7 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0  # pyright: ignore[reportArgumentType]
     attention.install(model)
+    check_head(model)
     kernels.install(model)
     return model
 
@@ -240,6 +247,43 @@ def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tens
             for hidden, target in tiles
         ]
     )
+
+
+def check_head(lm: PreTrainedModel) -> None:
+    """Raise Failure(`bad_spec`) unless `head_logps` says of states what the model itself does.
+
+    Some architectures scale, cap or transform in their heads by settings of their own: without
+    that, another loss would be trained. Both start from the states of a few tokens, computed in
+    the weights' precision. From the head on all is fp32: bf16's noise is as large as an error.
+    """
+    ids_T = torch.tensor(PROBE, device=lm.device)
+    stored = head(lm).weight.dtype
+    precision = Precision.FP32 if stored == torch.float32 else Precision.BF16
+    with (
+        torch.no_grad(),
+        widened(head(lm)),
+        autocast(lm, precision),
+        contextlib.ExitStack() as from_head_on,
+    ):
+
+        def widen(_head: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+            from_head_on.enter_context(torch.autocast(lm.device.type, enabled=False))
+            return inputs[0].to(stored).float()  # some models round here, others do not
+
+        states_TD = _backbone(lm, ids_T, torch.arange(len(ids_T), device=lm.device))
+        from_head_on.callback(head(lm).register_forward_pre_hook(widen).remove)
+        logits_TV = lm(input_ids=ids_T[None], use_cache=False).logits[0]
+        own_T = -F.cross_entropy(logits_TV.float(), ids_T, reduction="none")
+        ours_T = head_logps(lm, states_TD, ids_T)
+    # Weights that hold a NaN are told at the first step, by their loss.
+    if not torch.allclose(ours_T, own_T, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+        raise Failure(
+            "bad_spec",
+            f"base_model is a {type(lm).__name__}, whose head does to its logits what the engine "
+            f"does not know: log-probs differ by up to {float((ours_T - own_T).abs().max()):.1e}.",
+            "Choose a base model of another architecture, such as Llama, Qwen, Gemma or SmolLM.",
+            "base_model",
+        )
 
 
 def _tile_rows(lm: PreTrainedModel) -> int:

@@ -4,10 +4,11 @@ Knows devices and clocks; knows nothing of what was computed.
 """
 
 import os
+import re
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,11 @@ from typing import Any
 import torch
 
 from orpo.nf4 import Nf4Linear
-from orpo.tokenize import Example
 
 # Dense bf16 peaks in FLOP/s, from NVIDIA's data sheets; elsewhere `mfu` is left out.
 PEAK_FLOPS = {
-    "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H200": 989e12, "A100": 312e12,
-    "L40S": 362e12, "L4": 121e12,
+    "B200": 2250e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H200": 989e12,
+    "A100": 312e12, "A10": 125e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12,
 }  # fmt: skip
 
 
@@ -62,10 +62,14 @@ def _wait() -> None:
 
 @dataclass(frozen=True)
 class Weights:
-    """How many values a policy has, and how many of them are trained."""
+    """How many values a policy has, and how many of them are trained; the same of those that a
+    token meets, which passes by most experts of a mixture.
+    """
 
     total: int
     trained: int
+    met: int
+    met_trained: int
 
     @classmethod
     def of(cls, policy: torch.nn.Module) -> "Weights":
@@ -73,27 +77,46 @@ class Weights:
         and what an adapter replaces does not count.
         """
         sizes = [
-            (p.numel(), p.requires_grad)
+            (name, p.numel(), p.requires_grad)
             for name, p in policy.named_parameters()
             if ".original_module." not in name
         ]
         sizes += [
-            (module.in_features * module.out_features, False)
-            for module in policy.modules()
+            (name, module.in_features * module.out_features, False)
+            for name, module in policy.named_modules()
             if isinstance(module, Nf4Linear)
         ]
-        return cls(sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
+        share = _share_of_experts(policy)
+        met = [(n * share if ".experts." in name else n, trained) for name, n, trained in sizes]
+        return cls(
+            total=sum(n for _, n, _ in sizes),
+            trained=sum(n for _, n, trained in sizes if trained),
+            met=round(sum(n for n, _ in met)),
+            met_trained=round(sum(n for n, trained in met if trained)),
+        )
+
+
+def _share_of_experts(policy: torch.nn.Module) -> float:
+    """Experts that a token meets, of all in a layer; 1 where the configuration does not say."""
+    config: Any = policy.config
+    text = config.get_text_config()
+    met = getattr(text, "num_experts_per_tok", None)
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    experts = next((n for name in names if (n := getattr(text, name, None))), None)
+    return met / experts if met and experts else 1.0
 
 
 def series(
-    examples: Sequence[Example], step_s: float, weights: Weights, world: int
+    tokens: int, pairs: int, step_s: float, weights: Weights, world: int
 ) -> dict[str, float]:
-    """Speed over all ranks, and this rank's peak memory in bytes (of its GPU where it has one)."""
-    tokens = sum(example.n_tokens for example in examples)
+    """Speed over all ranks, and this rank's peak memory in bytes (of its GPU where it has one).
+
+    `tokens` are the useful ones: those that the method computes, each prefix once.
+    """
     values = {
         "step_s": step_s,
         "tokens_per_s": tokens / step_s,
-        "pairs_per_s": len(examples) / step_s,
+        "pairs_per_s": pairs / step_s,
         "mem_peak_bytes": float(peak_bytes()),
     }
     peak = peak_flops()
@@ -103,10 +126,12 @@ def series(
 
 
 def flops(weights: Weights, tokens: int) -> float:
-    """FLOP of a step's products: 2 forward and 2 for the inputs' gradients per weight and token,
-    and 2 more per trained weight (arXiv 2001.08361, section 2.1); attention is not counted.
+    """FLOP of a step's products: 2 forward and 2 for the inputs' gradients per token and weight
+    that it meets, and 2 more per trained weight (arXiv 2001.08361, section 2.1).
+
+    Embeddings and head count like all weights, at every token; attention is not counted.
     """
-    return (4.0 * weights.total + 2.0 * weights.trained) * tokens
+    return (4.0 * weights.met + 2.0 * weights.met_trained) * tokens
 
 
 def peak_bytes() -> int:
@@ -138,4 +163,5 @@ def peak_flops() -> float | None:
     if not torch.cuda.is_available():
         return None
     name = torch.cuda.get_device_name()
-    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+    found = (peak for model, peak in PEAK_FLOPS.items() if re.search(rf"\b{model}\b", name))
+    return next(found, None)

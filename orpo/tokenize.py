@@ -53,14 +53,22 @@ class Example:
     reference: tuple[float, float] | None = None
     """Summed log-probs of both answers under the untrained policy, where a method wants them."""
 
+    def n_computed(self, *, rejected: bool, shared: bool = True) -> int:
+        """Tokens that are computed of it: the prefix once where it is `shared`, and the rejected
+        side only where a method looks at it (`contrasts`).
+        """
+        if not rejected:
+            return len(self.prefix) + len(self.chosen)
+        return self.n_tokens if shared else self.n_tokens_unshared
+
     @property
     def n_tokens(self) -> int:
-        """Tokens computed when the prefix is shared."""
+        """Tokens of all its parts, the prefix once."""
         return len(self.prefix) + len(self.chosen) + len(self.rejected or ())
 
     @property
     def n_tokens_unshared(self) -> int:
-        """Tokens computed when each sequence stands alone."""
+        """Tokens of its sequences when each stands alone."""
         return self.n_tokens + (len(self.prefix) if self.rejected is not None else 0)
 
 

@@ -84,9 +84,9 @@ class Run:
         self.weights = speed.Weights.of(self.policy)
         prompts = [] if spec.resume_from else self._probe()
         self.strategy = adopt(self.policy, spec, group)
-        tokens_E = self.data.train.examples.tokens_E().tolist()
-        self.steps, self.steps_per_epoch = data.steps(len(tokens_E), spec.method)
-        planned = partial(plan, tokens_E, spec.method.batch_size, spec.seed)
+        self.tokens_E = self.data.train.examples.tokens_E(rejected=self.method.contrasts).tolist()
+        self.steps, self.steps_per_epoch = data.steps(len(self.tokens_E), spec.method)
+        planned = partial(plan, self.tokens_E, spec.method.batch_size, spec.seed)
         self.plan = lru_cache(maxsize=1)(planned)  # of the current epoch
         fingerprint = data.fingerprint(spec)
         self.progress = Progress()
@@ -151,13 +151,13 @@ class Run:
         with self.clock.phase("optimizer"):
             norm = self.strategy.step(learning_rate)
         refuse_nan(step, values["loss"], norm)  # before anything is saved
-        tokens = self.progress.trained_tokens + sum(example.n_tokens for example in examples)
-        self.progress = replace(self.progress, step=step, trained_tokens=tokens)
+        tokens = sum(e.n_computed(rejected=self.method.contrasts) for e in examples)
+        trained_tokens = self.progress.trained_tokens + tokens
+        self.progress = replace(self.progress, step=step, trained_tokens=trained_tokens)
         values |= {"grad_norm": norm, "lr": learning_rate, "epoch": step / self.steps_per_epoch}
-        values |= series.lengths(examples) | {"trained_tokens": self.progress.trained_tokens}
+        values |= series.lengths(examples) | {"trained_tokens": trained_tokens} | self.clock.read()
         step_s = time.perf_counter() - started
-        values |= speed.series(examples, step_s, self.weights, self.group.world)
-        values |= self.clock.read()
+        values |= speed.series(tokens, len(examples), step_s, self.weights, self.group.world)
         self.journal.metrics(step, "train", values)
         self.latest = {"train": values}
 
@@ -226,7 +226,7 @@ class Run:
             trainable_parameters=self.weights.trained,
             strategy=self.method.strategy,
             token_budget=token_budget(self.method, self.group),
-            longest=int(self.data.train.examples.tokens_E().max()),
+            longest=max(self.tokens_E),
             first_step=self.progress.step + 1,
             max_length=self.data.max_length,
             dropped=dict(self.data.train.dropped),

@@ -41,7 +41,10 @@ def deal(
     `rejected=False` leaves the rejected sides out; otherwise rows with and without one are
     batched apart. In `lockstep` all ranks get as many as the one with most.
     """
-    shares = spread([example.n_tokens for example in examples], parallel.world)
+    costs = [
+        example.n_computed(rejected=rejected, shared=method.prefix_sharing) for example in examples
+    ]
+    shares = spread(costs, parallel.world)
     budget = token_budget(method, parallel)
     for places in _packed(examples, shares[parallel.rank], method, budget, rejected=rejected):
         yield _work(examples, places, method, rejected=rejected)
@@ -49,7 +52,7 @@ def deal(
         sizes = [
             len(_packed(examples, share, method, budget, rejected=rejected)) for share in shares
         ]
-        shortest = min(range(len(examples)), key=lambda at: examples[at].n_tokens)
+        shortest = costs.index(min(costs))
         for _ in range(max(sizes) - sizes[parallel.rank]):
             yield replace(_work(examples, [shortest], method, rejected=rejected), counts=False)
 

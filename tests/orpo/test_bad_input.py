@@ -17,6 +17,7 @@ from tests.orpo import tiny_models
 from tests.orpo.tiny_run import (
     VOCAB,
     Bench,
+    bitsandbytes,
     checkpoint,
     fork_ranks,
     join,
@@ -65,6 +66,17 @@ def test_layers_that_transformers_does_not_name_are_not_computed_again(
     code, field, sentence = refused(bench.spec("run", base=base, gradient_checkpointing=True))
     assert (code, field) == ("bad_spec", "method.gradient_checkpointing")
     assert "BioGptForCausalLM" in sentence
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full", pytest.param("qlora", marks=bitsandbytes)])
+def test_an_unknown_head_stops_before_the_first_step(
+    bench: Bench, tmp_path: Path, tuning: str
+) -> None:
+    model = tiny_models.hyperclovax(vocab_size=VOCAB)
+    base = write_base(tmp_path / "unknown", model=model)
+    code, param, message = refused(bench.spec("run", base=base, tuning=tuning, precision="bf16"))
+    assert (code, param) == ("bad_spec", "base_model")
+    assert "HyperCLOVAXForCausalLM" in message
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
-from orpo import train
+from orpo import policy, train
 from orpo.estimate import estimate
-from orpo.spec import read_spec
+from orpo.hyperparameters import Precision
+from orpo.pack import Batch
 from services.verbs import smaller_budget
 from tests.orpo.tiny_run import Bench, records
 
@@ -48,12 +50,65 @@ def test_memory_is_told_by_what_takes_it(bench: Bench) -> None:
     assert sum(memory.values()) - memory["peak_bytes"] == memory["peak_bytes"]
 
 
-def test_a_run_begins_with_the_batch_that_needs_most_memory(bench: Bench) -> None:
-    run = bench.run("run", max_steps=6, batch_size=2)
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens of each forward pass that a gradient follows, as they are computed."""
+    found: list[int] = []
+
+    def watched(model: policy.Policy, batch: Batch, precision: Precision) -> Tensor:
+        found.append(len(batch.input_ids_T))
+        return policy.token_logps(model, batch, precision)
+
+    monkeypatch.setattr("orpo.gradients.token_logps", watched)
+    return found
+
+
+# Each pair alone, and each step whole; of 16 pairs.
+@pytest.mark.parametrize(("token_budget", "passes_a_step"), [(8, 2), (4096, 1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_begins_with_the_forward_pass_that_needs_most_memory(
+    bench: Bench, passes: list[int], token_budget: int, passes_a_step: int, seed: int
+) -> None:
+    settings: dict[str, Any] = {"batch_size": 2, "token_budget": token_budget, "seed": seed}
+    run = bench.run("run", max_steps=8, n_samples=0, eval_every=8, **settings)
+    assert len(passes) == 8 * passes_a_step
+    assert max(passes[: 2 * passes_a_step]) == max(passes)
     started = records(run, "events")[0]["data"]
-    first = next(r for r in records(run, "metrics") if r["split"] == "train")
-    assert first["values"]["trained_tokens"] >= started["longest"]
-    assert started["token_budget"] == read_spec(run).method.token_budget
+    assert started["token_budget"] == token_budget
+    assert (started["longest"] == max(passes)) == (passes_a_step == 2)
+
+
+def test_half_a_budget_leaves_the_order_as_it_was(bench: Bench) -> None:
+    seen = [
+        [
+            record["values"]["lengths/prompt"]
+            for record in records(bench.run(f"of-{budget}", token_budget=budget), "metrics")
+            if record["split"] == "train"
+        ]
+        for budget in (400, 200, 100)
+    ]
+    assert seen[0] == seen[1] == seen[2]
+
+
+@pytest.mark.parametrize(
+    "pairs_a_step", [2, 8, 16]
+)  # so many steps that both batches differ, to one
+def test_an_estimate_measures_what_the_run_begins_with(
+    bench: Bench, passes: list[int], pairs_a_step: int
+) -> None:
+    settings: dict[str, Any] = {
+        "batch_size": pairs_a_step,
+        "token_budget": 4096,
+        "n_samples": 0,
+        "eval_every": 8,
+    }
+    estimated(bench.spec("estimate", **settings))
+    probed = passes.copy()
+    passes.clear()
+    bench.run("run", max_steps=16 // pairs_a_step, **settings)
+    assert max(probed) == max(passes) == max(passes[:2])
+    assert set(probed) <= set(passes[:2])
+    assert len(probed) == 3
 
 
 def test_a_budget_is_halved_only_where_that_makes_a_forward_pass_smaller() -> None:

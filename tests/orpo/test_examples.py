@@ -31,6 +31,9 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert examples.about(tmp_path / "kept") == ({"a": 3}, {"template": "model", "tokens": 6})
     longest = [len(e.prefix) + max(len(e.chosen), len(e.rejected or ())) for e in some]
     assert found.longest_E().tolist() == longest
+    for rejected in (True, False):
+        sizes = [e.n_computed(rejected=rejected) for e in some]
+        assert found.tokens_E(rejected=rejected).tolist() == sizes
     sums = np.arange(10, dtype=np.float64).reshape(5, 2)
     assert [e.reference for e in found.with_references(sums)] == [tuple(row) for row in sums]
     with pytest.raises(IndexError):

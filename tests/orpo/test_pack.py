@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpo.hyperparameters import NllTokens
-from orpo.pack import Batch, collate, micro_batches, plan
+from orpo.pack import Batch, collate, heaviest, micro_batches, plan
 from orpo.tokenize import Example
 from tests.orpo import tiny_models
 
@@ -65,6 +65,7 @@ def test_supervised_leaves_the_rejected_side_out():
     assert not batch.has_rejected
     assert set(batch.sequence_L.tolist()) == {0, 2}
     assert 30 not in batch.input_ids_T
+    assert len(batch.input_ids_T) == 2 * TWO.n_computed(rejected=False) == 10
 
 
 def test_single_answers_and_pairs_do_not_mix():
@@ -93,12 +94,15 @@ def test_epochs_and_seeds_shuffle_apart():
     size=st.integers(1, 9),
     seed=st.integers(0, 99),
 )
-def test_the_first_epoch_begins_with_the_longest_example(
+def test_the_first_epoch_begins_with_the_longest_example_and_then_with_most_tokens(
     tokens: list[int], size: int, seed: int
 ) -> None:
-    first, *others = plan(tokens, size, seed, epoch=0)
-    assert max(tokens[at] for at in first) == max(tokens)
-    assert sorted([*first, *(at for step in others for at in step)]) == list(range(len(tokens)))
+    steps = plan(tokens, size, seed, epoch=0)
+    assert max(tokens[at] for at in steps[0]) == max(tokens)
+    sums = [sum(tokens[at] for at in step) for step in steps]
+    assert max(sums[:2]) == max(sums)
+    assert sorted(at for step in steps for at in step) == list(range(len(tokens)))
+    assert heaviest(tokens, steps) == steps[: 1 + (sums[0] < max(sums))]
 
 
 @settings(max_examples=50)
@@ -111,4 +115,5 @@ def test_micro_batches_keep_the_budget(seed: int, n: int, budget: int, share: bo
     assert sorted(at for group in groups for at in group) == list(range(n))
     for group in groups:
         size = len(collate([examples[at] for at in group], share).input_ids_T)
+        assert size == sum(examples[at].n_computed(rejected=True, shared=share) for at in group)
         assert size <= budget or len(group) == 1

@@ -1,15 +1,18 @@
 """Loading, adapters, precision and what the optimizer sees."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from orpo import attention, policy
 from orpo.adapter import with_lora
+from orpo.failures import Failure
 from orpo.hyperparameters import Precision
 from orpo.loss import Counts, objective
 from orpo.methods import parse_method
@@ -75,6 +78,47 @@ def test_a_scale_by_the_root_of_the_rank(folder: Path):
     policy = load(spec(folder, use_rslora=True, lora_rank=16, lora_alpha=8))[0]
     scales = {m.scaling["default"] for m in policy.modules() if isinstance(m, LoraLayer)}
     assert scales == {2.0}
+
+
+HEADS: dict[str, Callable[[Tensor], Tensor]] = {
+    "multiplied": lambda logits: 1.01 * logits,
+    "capped": lambda logits: 5 * torch.tanh(logits / 5),
+    "biased": lambda logits: logits + torch.arange(logits.shape[-1]) / 100,
+    "padded": lambda logits: logits[..., :-7],
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_that_the_engine_does_not_know_is_refused(kind: str, dtype: torch.dtype):
+    """Whatever a model does around its head: trained without it, the loss would be another."""
+    model = tiny_models.llama()
+    nn.Module.to(model, dtype)
+    own = model.forward
+
+    def forward(**inputs: Any) -> Any:
+        output = own(**inputs)
+        output.logits = HEADS[kind](output.logits)
+        return output
+
+    model.forward = forward
+    with pytest.raises(Failure, match="LlamaForCausalLM") as refused:
+        prepare(model)
+    assert refused.value.param == "base_model"
+
+
+def test_a_scale_that_another_architecture_divides_by_is_refused():
+    with pytest.raises(Failure, match="HyperCLOVAX"):
+        prepare(tiny_models.hyperclovax())
+    prepare(tiny_models.hyperclovax(logits_scaling=1.0))
+
+
+@pytest.mark.parametrize("make", [tiny_models.mamba, tiny_models.gemma2, tiny_models.opt])
+def test_a_known_head_is_known_in_bf16_too(make: Callable[[], PreTrainedModel]):
+    model = make().bfloat16()
+    policy.check_head(model)
+    assert not torch.is_autocast_enabled("cpu")
+    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
 
 
 def test_dropout_stays_off_even_in_training_mode():

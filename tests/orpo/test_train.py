@@ -14,6 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from orpo import attention, data, optimizer, pack, policy, series, train
 from orpo.formats import validate
+from orpo.hyperparameters import Precision
 from orpo.methods import METHODS, parse_method
 from orpo.spec import read_spec
 from tests.orpo.tiny_run import (
@@ -210,6 +211,28 @@ def test_supervised_rows_need_no_rejected_side(bench: Bench) -> None:
     bench.train_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     last = numbers(bench.run("mixed", type="supervised", max_steps=3))[3, "held_out"]
     assert last["loss"] == last["loss/nll"] > 0
+
+
+@pytest.mark.parametrize("kind", ["supervised", "orpo"])
+def test_tokens_that_count_are_those_that_are_computed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A rejected side that no loss looks at is not computed, and does not count."""
+    computed: list[int] = []
+
+    def watched(model: policy.Policy, batch: pack.Batch, precision: Precision) -> torch.Tensor:
+        computed.append(len(batch.input_ids_T))
+        return policy.token_logps(model, batch, precision)
+
+    monkeypatch.setattr("orpo.gradients.token_logps", watched)
+    run = bench.run("run", type=kind, max_steps=3, token_budget=8)  # each pair goes alone
+    trained = [r["values"] for r in records(run, "metrics") if r["split"] == "train"]
+    assert trained[-1]["trained_tokens"] == sum(computed)
+    sides = ["prompt", "chosen", "rejected"] if kind == "orpo" else ["prompt", "chosen"]
+    for values in trained:
+        useful = values["tokens_per_s"] * values["step_s"]
+        assert useful == pytest.approx(4 * sum(values[f"lengths/{side}"] for side in sides))
+    assert records(run, "events")[0]["data"]["longest"] == max(computed)
 
 
 @pytest.mark.parametrize(

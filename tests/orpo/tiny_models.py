@@ -13,6 +13,8 @@ from transformers import (
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    HyperCLOVAXConfig,
+    HyperCLOVAXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MambaConfig,
@@ -113,6 +115,12 @@ def mamba(vocab_size: int = VOCAB) -> PreTrainedModel:
     """A state in place of attention."""
     config = MambaConfig(vocab_size=vocab_size, hidden_size=32, num_hidden_layers=2)
     return _made(MambaForCausalLM, config)
+
+
+def hyperclovax(**settings: Any) -> PreTrainedModel:
+    """Logits multiplied by what others divide by: a head that the engine does not know."""
+    config = HyperCLOVAXConfig(**{**GROUPED, "logits_scaling": 2.0, **settings})
+    return _made(HyperCLOVAXForCausalLM, config)
 
 
 def _made(kind: Any, config: Any, scale: float = 0.3) -> PreTrainedModel:
