@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from multiprocessing import get_context
@@ -32,7 +33,7 @@ from orpo.split import hold_out
 from orpo.tokenize import tokenize_pairs
 
 # Raised when other tokens come of the same rows, or they are written otherwise.
-FORMAT = 1
+FORMAT = 2
 PAIRS_A_PART = 1024
 # How the files end that say how a model reads text.
 TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
@@ -40,10 +41,13 @@ TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file in their normal form, read anew each time: all, or those at `places`."""
+    """Rows of a file in their normal form, read anew each time: all, or those at `places`, or all
+    but those that are `left_out`.
+    """
 
     path: Path
     places: frozenset[int] | None = None
+    left_out: frozenset[int] = frozenset()
     at_most: int | None = None
 
     def __iter__(self) -> Iterator[Pair]:
@@ -54,7 +58,7 @@ class Rows:
         try:
             with self.path.open(encoding="utf-8") as lines:
                 for place, line in enumerate(lines):
-                    if self.places is None or place in self.places:
+                    if place not in self.left_out and (self.places is None or place in self.places):
                         yield Pair.from_json(json.loads(line))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Failure(
@@ -93,16 +97,22 @@ class Data:
         return replace(self, train=change(self.train), held_out=change(self.held_out))
 
 
-def load(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, processes: int = 1) -> Data:
+def load(
+    spec: RunSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    processes: int = 1,
+    tell: Callable[[int], None] | None = None,
+) -> Data:
     """Read, split and tokenise, over `processes` where nothing is kept yet.
 
-    Raises Failure(`bad_data`) when nothing is left to train.
+    `tell` hears how many more pairs are done, each time some are. Raises Failure(`bad_data`) when
+    nothing is left to train.
     """
     max_length = min(spec.method.max_length, context_length(spec.base_model_path))
     method = spec.method.model_copy(update={"max_length": max_length})
     kept = spec.train_path.parent / f"tokens-{_key(spec, method)}"
     train, held_out = (
-        _part(kept / side, rows, tokenizer, method, processes)
+        _part(kept / side, rows, partial(_tokenised, tokenizer, method, processes, tell))
         for side, rows in zip(("train", "held_out"), split(spec), strict=True)
     )
     if not train.examples:
@@ -117,16 +127,10 @@ def load(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, processes: int = 1) 
     return Data(train, held_out, max_length)
 
 
-def _part(
-    folder: Path,
-    rows: Rows,
-    tokenizer: PreTrainedTokenizerBase,
-    method: Hyperparameters,
-    processes: int,
-) -> Part:
+def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:
     if not examples.is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
-        examples.write(folder, _tokenised(_chunks(rows), tokenizer, method, processes))
+        examples.write(folder, tokenised(rows))
     return Part(Examples.read(folder), rows, *examples.about(folder))
 
 
@@ -140,6 +144,21 @@ def _chunks(rows: Rows) -> Iterator[list[Pair]]:
 
 
 def _tokenised(
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    processes: int,
+    tell: Callable[[int], None] | None,
+    rows: Rows,
+) -> Iterator[Tokenised]:
+    """The rows in tokens, part by part in their order."""
+    for part in _in_order(_chunks(rows), tokenizer, method, processes):
+        yield part
+        if tell:
+            made, dropped, _ = part
+            tell(len(made) + dropped.total())
+
+
+def _in_order(
     chunks: Iterable[list[Pair]],
     tokenizer: PreTrainedTokenizerBase,
     method: Hyperparameters,
@@ -204,10 +223,11 @@ def split(spec: RunSpec) -> tuple[Rows, Rows]:
     train, method = Rows(spec.train_path), spec.method
     if spec.held_out_path is not None:
         return train, Rows(spec.held_out_path, at_most=method.max_held_out)
-    prompts = [pair.prompt for pair in train]
-    held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
-    rest = frozenset(range(len(prompts))) - held_out
-    return replace(train, places=rest), replace(train, places=frozenset(held_out))
+    prompts = (pair.prompt for pair in train)
+    held_out = frozenset(
+        hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
+    )
+    return replace(train, left_out=held_out), replace(train, places=held_out)
 
 
 def context_length(model_path: Path) -> int:
