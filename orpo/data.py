@@ -1,20 +1,18 @@
 """A run's rows: read from their normal form, split into training and held-out pairs, tokenised.
 
-Tokens are made once and kept beside the rows, under a hash of all that decides them: a run that is
-prepared, started and resumed tokenises once, and holds none of its tokens in memory. Knows the spec
-and the tokenizer; knows no model weights and no steps.
+Tokens are made once and kept (`cache.py`): a run that is prepared, started and resumed tokenises
+once, and holds none of its tokens in memory. Knows the spec and the tokenizer; knows no model
+weights and no steps.
 """
 
 import hashlib
 import json
 import math
-import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,21 +20,16 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from orpo import examples, watchdog
+from orpo import cache, examples, watchdog
 from orpo.examples import Examples, Tokenised
 from orpo.failures import Failure
 from orpo.formats import Pair
 from orpo.hyperparameters import Hyperparameters
-from orpo.methods import Preference
 from orpo.spec import RunSpec
 from orpo.split import hold_out
 from orpo.tokenize import tokenize_pairs
 
-# Raised when other tokens come of the same rows, or they are written otherwise.
-FORMAT = 2
 PAIRS_A_PART = 1024
-# How the files end that say how a model reads text.
-TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 
 
 @dataclass(frozen=True)
@@ -110,7 +103,7 @@ def load(
     """
     max_length = min(spec.method.max_length, context_length(spec.base_model_path))
     method = spec.method.model_copy(update={"max_length": max_length})
-    kept = spec.train_path.parent / f"tokens-{_key(spec, method)}"
+    kept = cache.folder(spec, method)
     train, held_out = (
         _part(kept / side, rows, partial(_tokenised, tokenizer, method, processes, tell))
         for side, rows in zip(("train", "held_out"), split(spec), strict=True)
@@ -129,7 +122,6 @@ def load(
 
 def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:
     if not examples.is_whole(folder):
-        shutil.rmtree(folder, ignore_errors=True)
         examples.write(folder, tokenised(rows))
     return Part(Examples.read(folder), rows, *examples.about(folder))
 
@@ -194,30 +186,6 @@ def _tokenise(chunk: list[Pair]) -> Tokenised:
     return tokenize_pairs(chunk, tokenizer, method)
 
 
-def _key(spec: RunSpec, method: Hyperparameters) -> str:
-    """Of all that decides which tokens a run trains on: settings, rows, the model's own files but
-    its weights, and the code.
-    """
-    settings = method.model_dump(
-        mode="json",
-        include={"max_length", "overlong", "turns", "held_out_fraction", "max_held_out"},
-    )
-    code = [FORMAT, *(version(name) for name in ("transformers", "tokenizers"))]
-    decisive = [settings, spec.seed, isinstance(method, Preference), code]
-    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-    of_model = (path for path in spec.base_model_path.iterdir() if path.suffix in TOLD_IN)
-    for path in (spec.train_path, spec.held_out_path, *sorted(of_model)):
-        digest.update(_sha256(path))
-    return digest.hexdigest()[:16]
-
-
-def _sha256(path: Path | None) -> bytes:
-    if path is None or not path.exists():  # what is missing is told when it is read
-        return b""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
 def split(spec: RunSpec) -> tuple[Rows, Rows]:
     """Training and held-out rows: those of two files, or of one by `held_out_fraction`."""
     train, method = Rows(spec.train_path), spec.method
@@ -254,5 +222,5 @@ def fingerprint(spec: RunSpec) -> str:
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for path in (spec.train_path, spec.held_out_path):
-        digest.update(_sha256(path))
+        digest.update(cache.sha256(path))
     return digest.hexdigest()

@@ -7,7 +7,6 @@ Tokenises under the spec, writes `prepared.json` beside it and prints the same. 
 import json
 import math
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orpo import data
+from orpo import cache, data
 from orpo.spec import RunSpec, read_spec
 from orpo.tokenize import load_tokenizer
 from orpo.verbs import answer
@@ -32,8 +31,7 @@ def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> dict[st
 
     `tell` hears how many more pairs are tokenised, each time some are.
     """
-    for left_over in spec.train_path.parent.glob("tokens-*/*.tmp"):  # of one that was killed
-        shutil.rmtree(left_over, ignore_errors=True)
+    cache.prune(spec)
     large = spec.train_path.exists() and spec.train_path.stat().st_size > LARGE_BYTES
     processes = len(os.sched_getaffinity(0)) if large else 1
     loaded = data.load(spec, load_tokenizer(spec.base_model_path), processes, tell)

@@ -54,6 +54,7 @@ def prepare(job_id: str) -> None:
         base_model_path=Path(base.path),
         train_path=folder / "train.jsonl",
         held_out_path=folder / "held_out.jsonl",
+        tokens_path=get_settings().tokens_dir,
         method=method,
         seed=job.seed,
     )
