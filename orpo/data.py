@@ -63,8 +63,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Part:
-    """The pairs of one side of the split that can be trained on, in tokens, and their rows."""
+    """The pairs of one side of the split that can be trained on, in tokens that lie in `folder`,
+    and their rows.
+    """
 
+    folder: Path
     examples: Examples
     rows: Rows
     dropped: Counter[str] = field(default_factory=Counter)
@@ -123,7 +126,7 @@ def load(
 def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:
     if not examples.is_whole(folder):
         examples.write(folder, tokenised(rows))
-    return Part(Examples.read(folder), rows, *examples.about(folder))
+    return Part(folder, Examples.read(folder), rows, *examples.about(folder))
 
 
 def _chunks(rows: Rows) -> Iterator[list[Pair]]:
