@@ -117,6 +117,12 @@ def test_before_the_first_step_a_view_says_how_many_pairs_are_tokenised() -> Non
         assert said in shown.get()
 
 
+def test_a_job_that_is_prepared_shows_how_far_it_is(api: FakeApi, oddsmith: Oddsmith) -> None:
+    progress = {"preparing": {"tokenised": 2048, "pairs": 9000}}
+    api.on(f"GET {JOBS}/ftjob-1", {**JOB, "status": "validating_files", "progress": progress})
+    assert "2048/9000 pairs tokenised" in oddsmith("jobs", "show", "ftjob-1").stdout
+
+
 def test_events_are_read_oldest_first(api: FakeApi, oddsmith: Oddsmith) -> None:
     newest_first = [
         {"id": f"e{i}", "created_at": 1764000000 + i, "level": "info", "message": f"event {i}"}
