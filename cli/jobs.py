@@ -263,6 +263,8 @@ def _path(job_id: str) -> str:
 
 def _progress(job: dict[str, Any]) -> str:
     progress = job.get("progress") or {}
+    if preparing := progress.get("preparing"):
+        return f"{preparing['tokenised']}/{preparing['pairs']} pairs tokenised"
     return f"{progress['step']}/{progress['steps']}" if progress.get("steps") else ""
 
 

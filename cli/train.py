@@ -14,7 +14,7 @@ from cli import output
 from cli.jobs import hyperparameter
 from cli.output import CommandError, ExitCode
 from cli.progress import bar
-from cli.training import Training, intact, launch
+from cli.training import Training, intact, launch, prepare
 from orpo.formats import validate
 from orpo.methods import METHODS, Method, parse_method
 from orpo.spec import RunSpec, write_spec
@@ -67,6 +67,7 @@ def train(
         seed=seed,
         resume_from=last_checkpoint(earlier),
     )
+    prepare(write_spec(spec, out.absolute() / f"g{spec.generation}").parent, quiet=as_json)
     training = follow(spec, out.absolute(), quiet=as_json)
     while smaller := training.smaller_budget:
         output.complain(f"Out of memory; again with {smaller:,} tokens in a forward pass.")

@@ -4,6 +4,7 @@ Knows the run directory's journals; knows nothing of what is trained.
 """
 
 import json
+import math
 import signal
 import subprocess
 import time
@@ -24,6 +25,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cli.output import CommandError
+from cli.progress import bar
 from services.settings import get_settings
 from services.verbs import VerbError, environment, run_verb, smaller_budget
 
@@ -135,6 +138,25 @@ class Training:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def prepare(run_dir: Path, quiet: bool = False) -> None:
+    """Tokenise a run's pairs once for all its ranks, over every core; a bar on stderr says how far.
+
+    Raises CommandError where they can't be trained on.
+    """
+    with bar("Tokenising", quiet) as show:
+
+        def look() -> None:
+            with suppress(OSError, ValueError):  # not yet, or no more
+                told = json.loads((run_dir / "progress.json").read_bytes())
+                show(told["tokenised"], told["pairs"])
+
+        try:
+            run_verb("prepare", str(run_dir), timeout_s=math.inf, meanwhile=look)
+        except VerbError as failure:
+            said = (failure.error.get(part) for part in ("message", "hint"))
+            raise CommandError(" ".join(filter(None, said)), error=failure.error) from None
 
 
 def launch(run_dir: Path, processes: int) -> Training:

@@ -100,7 +100,7 @@ class JobView:
 
     def _bar(self) -> Table:
         epoch, left = self.progress.get("epoch"), output.duration(self.eta_s)
-        said = [f"step {self.step}/{self.steps}" if self.steps else "not yet training"]
+        said = [f"step {self.step}/{self.steps}" if self.steps else self._beginning()]
         said += [f"epoch {epoch:.1f}"] if epoch is not None else []
         said += [f"{left} left"] if left and self.status == "running" else []
         line = Table.grid(padding=(0, 2, 0, 0))
@@ -108,6 +108,12 @@ class JobView:
             ProgressBar(total=max(1, self.steps), completed=self.step, width=24), "  ".join(said)
         )
         return line
+
+    def _beginning(self) -> str:
+        preparing = self.progress.get("preparing")
+        if preparing is None or self.status != "validating_files":
+            return "not yet training"
+        return f"{preparing['tokenised']:,} of {preparing['pairs']:,} pairs tokenised"
 
 
 @dataclass

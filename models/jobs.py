@@ -92,7 +92,8 @@ class Job(Owned, Base):
     # {"pairs", "dropped", "tokens", "steps", ...}: what validation found, before any device; and
     # {"token_budget"} where the spec's was too large for the device.
     prepared: Mapped[dict[str, Any] | None]
-    # An object of step, steps, epoch, trained_tokens and eta_s.
+    # An object of step, steps, epoch, trained_tokens and eta_s; before, of `preparing`:
+    # {"tokenised", "pairs"}; between two attempts, of `retry`.
     progress: Mapped[dict[str, Any] | None]
     trained_tokens: Mapped[int | None]
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)

@@ -1,19 +1,18 @@
 """A run's rows: read from their normal form, split into training and held-out pairs, tokenised.
 
-Tokens are made once and kept beside the rows, under a hash of all that decides them: a run that is
-prepared, started and resumed tokenises once, and holds none of its tokens in memory. Knows the spec
-and the tokenizer; knows no model weights and no steps.
+Tokens are made once and kept (`cache.py`): a run that is prepared, started and resumed tokenises
+once, and holds none of its tokens in memory. Knows the spec and the tokenizer; knows no model
+weights and no steps.
 """
 
 import hashlib
 import json
 import math
-import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,29 +20,27 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from orpo import examples, watchdog
+from orpo import cache, examples, watchdog
 from orpo.examples import Examples, Tokenised
 from orpo.failures import Failure
 from orpo.formats import Pair
 from orpo.hyperparameters import Hyperparameters
-from orpo.methods import Preference
 from orpo.spec import RunSpec
 from orpo.split import hold_out
 from orpo.tokenize import tokenize_pairs
 
-# Raised when other tokens come of the same rows, or they are written otherwise.
-FORMAT = 1
 PAIRS_A_PART = 1024
-# How the files end that say how a model reads text.
-TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file in their normal form, read anew each time: all, or those at `places`."""
+    """Rows of a file in their normal form, read anew each time: all, or those at `places`, or all
+    but those that are `left_out`.
+    """
 
     path: Path
     places: frozenset[int] | None = None
+    left_out: frozenset[int] = frozenset()
     at_most: int | None = None
 
     def __iter__(self) -> Iterator[Pair]:
@@ -54,7 +51,7 @@ class Rows:
         try:
             with self.path.open(encoding="utf-8") as lines:
                 for place, line in enumerate(lines):
-                    if self.places is None or place in self.places:
+                    if place not in self.left_out and (self.places is None or place in self.places):
                         yield Pair.from_json(json.loads(line))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Failure(
@@ -66,8 +63,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Part:
-    """The pairs of one side of the split that can be trained on, in tokens, and their rows."""
+    """The pairs of one side of the split that can be trained on, in tokens that lie in `folder`,
+    and their rows.
+    """
 
+    folder: Path
     examples: Examples
     rows: Rows
     dropped: Counter[str] = field(default_factory=Counter)
@@ -93,16 +93,22 @@ class Data:
         return replace(self, train=change(self.train), held_out=change(self.held_out))
 
 
-def load(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, processes: int = 1) -> Data:
+def load(
+    spec: RunSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    processes: int = 1,
+    tell: Callable[[int], None] | None = None,
+) -> Data:
     """Read, split and tokenise, over `processes` where nothing is kept yet.
 
-    Raises Failure(`bad_data`) when nothing is left to train.
+    `tell` hears how many more pairs are done, each time some are. Raises Failure(`bad_data`) when
+    nothing is left to train.
     """
     max_length = min(spec.method.max_length, context_length(spec.base_model_path))
     method = spec.method.model_copy(update={"max_length": max_length})
-    kept = spec.train_path.parent / f"tokens-{_key(spec, method)}"
+    kept = cache.folder(spec, method)
     train, held_out = (
-        _part(kept / side, rows, tokenizer, method, processes)
+        _part(kept / side, rows, partial(_tokenised, tokenizer, method, processes, tell))
         for side, rows in zip(("train", "held_out"), split(spec), strict=True)
     )
     if not train.examples:
@@ -117,17 +123,10 @@ def load(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, processes: int = 1) 
     return Data(train, held_out, max_length)
 
 
-def _part(
-    folder: Path,
-    rows: Rows,
-    tokenizer: PreTrainedTokenizerBase,
-    method: Hyperparameters,
-    processes: int,
-) -> Part:
+def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:
     if not examples.is_whole(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        examples.write(folder, _tokenised(_chunks(rows), tokenizer, method, processes))
-    return Part(Examples.read(folder), rows, *examples.about(folder))
+        examples.write(folder, tokenised(rows))
+    return Part(folder, Examples.read(folder), rows, *examples.about(folder))
 
 
 def _chunks(rows: Rows) -> Iterator[list[Pair]]:
@@ -140,6 +139,21 @@ def _chunks(rows: Rows) -> Iterator[list[Pair]]:
 
 
 def _tokenised(
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    processes: int,
+    tell: Callable[[int], None] | None,
+    rows: Rows,
+) -> Iterator[Tokenised]:
+    """The rows in tokens, part by part in their order."""
+    for part in _in_order(_chunks(rows), tokenizer, method, processes):
+        yield part
+        if tell:
+            made, dropped, _ = part
+            tell(len(made) + dropped.total())
+
+
+def _in_order(
     chunks: Iterable[list[Pair]],
     tokenizer: PreTrainedTokenizerBase,
     method: Hyperparameters,
@@ -175,39 +189,16 @@ def _tokenise(chunk: list[Pair]) -> Tokenised:
     return tokenize_pairs(chunk, tokenizer, method)
 
 
-def _key(spec: RunSpec, method: Hyperparameters) -> str:
-    """Of all that decides which tokens a run trains on: settings, rows, the model's own files but
-    its weights, and the code.
-    """
-    settings = method.model_dump(
-        mode="json",
-        include={"max_length", "overlong", "turns", "held_out_fraction", "max_held_out"},
-    )
-    code = [FORMAT, *(version(name) for name in ("transformers", "tokenizers"))]
-    decisive = [settings, spec.seed, isinstance(method, Preference), code]
-    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-    of_model = (path for path in spec.base_model_path.iterdir() if path.suffix in TOLD_IN)
-    for path in (spec.train_path, spec.held_out_path, *sorted(of_model)):
-        digest.update(_sha256(path))
-    return digest.hexdigest()[:16]
-
-
-def _sha256(path: Path | None) -> bytes:
-    if path is None or not path.exists():  # what is missing is told when it is read
-        return b""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
 def split(spec: RunSpec) -> tuple[Rows, Rows]:
     """Training and held-out rows: those of two files, or of one by `held_out_fraction`."""
     train, method = Rows(spec.train_path), spec.method
     if spec.held_out_path is not None:
         return train, Rows(spec.held_out_path, at_most=method.max_held_out)
-    prompts = [pair.prompt for pair in train]
-    held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
-    rest = frozenset(range(len(prompts))) - held_out
-    return replace(train, places=rest), replace(train, places=frozenset(held_out))
+    prompts = (pair.prompt for pair in train)
+    held_out = frozenset(
+        hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
+    )
+    return replace(train, left_out=held_out), replace(train, places=held_out)
 
 
 def context_length(model_path: Path) -> int:
@@ -234,5 +225,5 @@ def fingerprint(spec: RunSpec) -> str:
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for path in (spec.train_path, spec.held_out_path):
-        digest.update(_sha256(path))
+        digest.update(cache.sha256(path))
     return digest.hexdigest()

@@ -98,7 +98,7 @@ class Examples(Sequence[Example]):
 def write(folder: Path, parts: Iterable[Tokenised]) -> None:
     """Write what `tokenize_pairs` gave, part by part, into `folder`: all of it or nothing.
 
-    Ranks that do so at the same time write the same, and the first to end is kept.
+    Processes that do so at the same time write the same, and the first to end is kept.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
@@ -108,9 +108,11 @@ def write(folder: Path, parts: Iterable[Tokenised]) -> None:
         for path in temporary.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+        if not is_whole(folder):  # what is left of one that was damaged is in the way
+            shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
     except OSError:
-        if not folder.is_dir():  # else another rank was first
+        if not is_whole(folder):  # else another was first
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -23,6 +23,10 @@ class RunSpec(Strict):
     base_model_path: Path
     train_path: Path = Field(description="Accepted rows in their normal form, one JSON a line.")
     held_out_path: Path | None = None
+    tokens_path: Path | None = Field(
+        default=None,
+        description="Where tokens are kept for all runs; by default beside the rows, for this one.",
+    )
     method: Method
     seed: int = Field(default=0, ge=0, lt=2**31)
     resume_from: Path | None = Field(

@@ -3,12 +3,13 @@
 Knows prompts only; the workers and the core split by it alike.
 """
 
+import hashlib
 import json
-import random
-from collections import Counter
 from collections.abc import Iterable
 
 from orpo.shapes import Message
+
+ABOVE_ALL = 2**64  # digests have 8 bytes
 
 
 def hold_out(
@@ -16,19 +17,32 @@ def hold_out(
 ) -> set[int]:
     """The places of the rows to hold out, given each row's prompt: a fraction, and `at_most`.
 
-    Rows with one prompt stay on one side, or the held-out figures would be flattered.
+    Rows with one prompt stay on one side, or the held-out figures would be flattered. Prompts are
+    taken in the order of their digests, each that still fits. Only the first `at_most` prompts are
+    remembered, and as many rows of each: memory does not grow with the set.
     """
-    keys = [json.dumps(prompt, sort_keys=True) for prompt in prompts]
-    chosen = _choose(Counter(keys), min(at_most, round(fraction * len(keys))), seed)
-    return {place for place, key in enumerate(keys) if key in chosen}
-
-
-def _choose(sizes: Counter[str], wanted: int, seed: int) -> set[str]:
-    keys = sorted(sizes)
-    random.Random(f"{seed}/held-out").shuffle(keys)  # noqa: S311  a split, not a secret
-    chosen: set[str] = set()
-    for key in keys:
-        if sizes[key] <= wanted:
-            chosen.add(key)
-            wanted -= sizes[key]
+    places: dict[int, list[int]] = {}
+    n_rows, limit = 0, ABOVE_ALL
+    for place, prompt in enumerate(prompts):
+        n_rows += 1
+        digest = _digest(prompt, seed)
+        if digest >= limit:
+            continue
+        of_prompt = places.setdefault(digest, [])
+        if len(of_prompt) <= at_most:  # one more than fits says as much as all
+            of_prompt.append(place)
+        if len(places) > 2 * at_most:  # twice, so that sorting is seldom
+            places = {digest: places[digest] for digest in sorted(places)[:at_most]}
+            limit = max(places, default=-1) + 1
+    wanted = min(at_most, round(fraction * n_rows))
+    chosen: set[int] = set()
+    for digest in sorted(places):
+        if len(places[digest]) <= wanted - len(chosen):
+            chosen.update(places[digest])
     return chosen
+
+
+def _digest(prompt: list[Message], seed: int) -> int:
+    """A number that stands for a prompt, in an order that is another for each seed."""
+    text = f"{seed}/{json.dumps(prompt, sort_keys=True)}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

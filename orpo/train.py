@@ -80,7 +80,7 @@ class Run:
         self.data = data.load(spec, self.tokenizer)
         # Until a step is made or a checkpoint read, the policy still is its base.
         if spec.method.needs_reference:
-            self.data = reference.measure(self.policy, self.data, spec.method, group, stopping)
+            self.data = reference.measure(self.policy, self.data, spec, group, stopping)
         self.weights = speed.Weights.of(self.policy)
         prompts = [] if spec.resume_from else self._probe()
         self.strategy = adopt(self.policy, spec, group)

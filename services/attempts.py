@@ -14,6 +14,7 @@ from models.jobs import DesiredState
 from services.settings import get_settings
 
 LONGEST_REASON = 500
+FLEETING = ("retry", "eta_s", "preparing")
 
 
 def charge(job: Job) -> bool:
@@ -59,9 +60,11 @@ def postpone(session: Session, job: Job, reason: str) -> None:
 
 
 def forget(job: Job) -> None:
-    """Take what no longer holds out of the job's progress: the retry's reason, the time left."""
+    """Take what no longer holds out of the job's progress: the retry's reason, the time left, how
+    far its preparation was.
+    """
     if job.progress is not None:
-        kept = {k: v for k, v in job.progress.items() if k not in ("retry", "eta_s")}
+        kept = {k: v for k, v in job.progress.items() if k not in FLEETING}
         job.progress = kept or None
 
 

@@ -236,7 +236,7 @@ def _copy_upload(partial: Path, file: File) -> dict[str, dict[str, Any]]:
 def _add_runs(partial: Path, contents: Contents, records: Records) -> None:
     runs = get_settings().runs_dir
     for job_id in records.jobs:
-        # The folders beside the data are tokens, which are made anew from it.
+        # The folders are tokens, as those beside the jobs': they are made anew from the data.
         for path in [*(runs / job_id).glob("data/*"), *(runs / job_id).glob("g*/train.log")]:
             if path.is_file() and not path.is_symlink() and path.suffix != ".tmp":
                 name = f"runs/{path.relative_to(runs)}"

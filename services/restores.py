@@ -286,7 +286,7 @@ def _settle(session: Session, contents: Contents) -> list[str]:
 
 def _relocate(session: Session, staged: Path) -> None:
     """Let the prepared specs name this machine's folders."""
-    runs = get_settings().runs_dir
+    runs, tokens = get_settings().runs_dir, get_settings().tokens_dir
     for path in staged.glob("*/data/spec.json"):
         job_id = path.parent.parent.name
         with suppress(ValidationError):
@@ -297,5 +297,6 @@ def _relocate(session: Session, staged: Path) -> None:
                 "base_model_path": Path(base.path),
                 "train_path": data / spec.train_path.name,
                 "held_out_path": spec.held_out_path and data / spec.held_out_path.name,
+                "tokens_path": tokens,
             }
             write_file(path, [spec.model_copy(update=places).model_dump_json(indent=2).encode()])

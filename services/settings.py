@@ -101,6 +101,10 @@ class Settings(BaseSettings):
         return (self.runs or self.var / "runs").absolute()
 
     @property
+    def tokens_dir(self) -> Path:
+        return self.runs_dir / "tokens"
+
+    @property
     def storage_root(self) -> str:
         return self.storage_url or (self.var / "storage").absolute().as_uri()
 

@@ -6,7 +6,8 @@ The core is never imported here: it needs torch, and this process may not have i
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.settings import get_settings
@@ -30,6 +31,7 @@ FIXED = {
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",  # bars are for terminals; in a log each frame is a line
 }
+PAUSE_S = 0.5  # between two calls of `meanwhile`
 # The mark by which each process of a tree is found again, whoever its parent has become.
 MARK = "ODDSMITH_TREE"
 
@@ -52,22 +54,20 @@ class VerbError(Exception):
         self.error = error
 
 
-def run_verb(verb: str, *arguments: str, timeout_s: float = 600) -> dict[str, Any]:
+def run_verb(
+    verb: str,
+    *arguments: str,
+    timeout_s: float = 600,
+    meanwhile: Callable[[], None] | None = None,
+) -> dict[str, Any]:
     """Run `python -m orpo.<verb>` and return the JSON object that is its last line.
 
-    That object tells how it went, not the exit code. Raises VerbError with {"code", "message",
-    "hint", "param"}.
+    That object tells how it went, not the exit code. `meanwhile` is called twice a second until
+    then. Raises VerbError with {"code", "message", "hint", "param"}.
     """
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            env=environment(" ".join(command)),
-            check=False,
-        )
+        done = _run(command, timeout_s, meanwhile)
     except subprocess.TimeoutExpired:
         message = f"orpo.{verb} did not end within {timeout_s:.0f} s."
         raise VerbError({"code": "timeout", "message": message}) from None
@@ -81,6 +81,33 @@ def run_verb(verb: str, *arguments: str, timeout_s: float = 600) -> dict[str, An
     if "error" in answer:
         raise VerbError(answer["error"])
     return answer
+
+
+def _run(
+    command: list[str], timeout_s: float, meanwhile: Callable[[], None] | None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end; whatever cuts that short ends the process."""
+    until = time.monotonic() + timeout_s
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(" ".join(command)),
+    ) as process:
+        try:
+            while True:
+                try:
+                    out, error = process.communicate(timeout=min(PAUSE_S, timeout_s))
+                    return subprocess.CompletedProcess(command, process.returncode, out, error)
+                except subprocess.TimeoutExpired:
+                    if time.monotonic() >= until:
+                        raise
+                if meanwhile:
+                    meanwhile()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def smaller_budget(started: dict[str, Any]) -> int | None:

@@ -68,6 +68,7 @@ def _resolve(session: Session, job: Job) -> Claim:
             "rendezvous": _rendezvous() if method.nodes > 1 else None,
             "generation": job.generation,
             "held_out_path": held_out if held_out.exists() else None,
+            "tokens_path": get_settings().tokens_dir,
             "resume_from": checkpoints.folder(newest) if newest else None,
         }
     )

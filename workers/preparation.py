@@ -6,13 +6,16 @@ may run twice: it writes the same bytes, and only a job still being validated mo
 
 import logging
 import random
-import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import func
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, File, Job
@@ -51,19 +54,35 @@ def prepare(job_id: str) -> None:
         base_model_path=Path(base.path),
         train_path=folder / "train.jsonl",
         held_out_path=folder / "held_out.jsonl",
+        tokens_path=get_settings().tokens_dir,
         method=method,
         seed=job.seed,
     )
     write_spec(spec, folder)
     try:
         patience_s = time_for(folder, PREPARE_S)
-        prepared, error = run_verb("prepare", str(folder), timeout_s=patience_s), None
+        tell = partial(_tell, job_id, folder)
+        prepared = run_verb("prepare", str(folder), timeout_s=patience_s, meanwhile=tell)
+        error = None
     except VerbError as failure:
         if failure.error.get("code") == "timeout":
             raise  # the machine's fault, not the data's: it is charged and tried again
         prepared, error = None, failure.error
     with transaction() as session:
         _move_on(session, job_id, prepared, error)
+
+
+def _tell(job_id: str, folder: Path) -> None:
+    """Put what the core says of its progress into the job's, as long as it is being prepared."""
+    try:
+        preparing = orjson.loads((folder / "progress.json").read_bytes())
+    except (OSError, ValueError):  # not yet, or no more
+        return
+    # News that can't be told is no reason to begin again.
+    with suppress(OperationalError), transaction() as session:
+        job = session.get_one(Job, job_id, with_for_update=True)
+        if job.state == JobState.VALIDATING_FILES:
+            job.progress = (job.progress or {}) | {"preparing": preparing}
 
 
 def write_rows(
@@ -83,18 +102,16 @@ def write_rows(
         with files.open_rows(training) as lines:
             prompts = (orjson.loads(line)["prompt"] for line in lines)
             held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, seed)
-    _copy(validation or training, folder / "held_out.jsonl", held_out)
-    _copy(training, folder / "train.jsonl", None if validation else set(rows) - held_out)
+    _copy(validation or training, folder / "held_out.jsonl", held_out.__contains__)
+    left_out = set[int]() if validation else held_out
+    _copy(training, folder / "train.jsonl", lambda place: place not in left_out)
 
 
-def _copy(file: File, to: Path, keep: set[int] | None) -> None:
-    """Copy the rows of `file` whose places are in `keep`, or all of them."""
+def _copy(file: File, to: Path, keep: Callable[[int], bool]) -> None:
+    """Copy the rows of `file` whose places are to `keep`."""
     temporary = to.with_suffix(".tmp")
     with files.open_rows(file) as source, temporary.open("wb") as target:
-        if keep is None:
-            shutil.copyfileobj(source, target)
-        else:
-            target.writelines(line for place, line in enumerate(source) if place in keep)
+        target.writelines(line for place, line in enumerate(source) if keep(place))
     temporary.replace(to)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from cli.jobs import hyperparameter
 from cli.output import CommandError, ExitCode
@@ -103,6 +104,23 @@ def test_a_step_that_is_trained_again_replaces_itself() -> None:
         view.apply(ServerEvent("metrics", data))
     assert view.series("train", "loss") == [3.0, 1.0]
     assert view.series("train", "lr") == []
+
+
+def test_before_the_first_step_a_view_says_how_many_pairs_are_tokenised() -> None:
+    view = JobView("ftjob-1")
+    progress = {"preparing": {"tokenised": 2048, "pairs": 9000}}
+    for status, said in [("validating_files", "2,048 of 9,000"), ("queued", "not yet training")]:
+        view.apply(ServerEvent("state", json.dumps({"status": status, "progress": progress})))
+        console = Console(width=100)
+        with console.capture() as shown:
+            console.print(view)
+        assert said in shown.get()
+
+
+def test_a_job_that_is_prepared_shows_how_far_it_is(api: FakeApi, oddsmith: Oddsmith) -> None:
+    progress = {"preparing": {"tokenised": 2048, "pairs": 9000}}
+    api.on(f"GET {JOBS}/ftjob-1", {**JOB, "status": "validating_files", "progress": progress})
+    assert "2048/9000 pairs tokenised" in oddsmith("jobs", "show", "ftjob-1").stdout
 
 
 def test_events_are_read_oldest_first(api: FakeApi, oddsmith: Oddsmith) -> None:

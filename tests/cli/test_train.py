@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.train import last_checkpoint, read_settings
 from cli.training import Training, line
+from services.verbs import VerbError
 from tests.cli.conftest import Oddsmith
 
 
@@ -96,6 +99,26 @@ def test_a_zero_is_shown_and_a_missing_number_is_not() -> None:
     assert line(values) == "chosen -1.500  accuracy 0.000"
 
 
+def test_pairs_are_tokenised_before_ranks_are_started(
+    base: Path, pairs: Path, tmp_path: Path, oddsmith: Oddsmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_verb(verb: str, run_dir: str, *, meanwhile: Callable[[], None], **_: Any) -> Any:
+        assert verb == "prepare"
+        meanwhile()
+        (Path(run_dir) / "progress.json").write_text('{"tokenised": 5, "pairs": 12}')
+        meanwhile()
+        error = {"code": "bad_data", "message": "None of 12 pairs fits.", "hint": "Raise it."}
+        raise VerbError(error)
+
+    monkeypatch.setattr("cli.training.run_verb", run_verb)
+    where = ["--model", str(base), "--data", str(pairs), "--out", str(tmp_path / "out")]
+    done = oddsmith("train", *where, "--json")
+    assert done.exit_code == 1
+    assert "None of 12 pairs fits. Raise it." in done.output
+    assert (tmp_path / "out/g1/spec.json").exists()
+    assert not (tmp_path / "out/g1/train.log").exists()
+
+
 # Stands for torchrun: notes that it was told to stop, and ends with its ranks. Both write without
 # a buffer, which a handler must not enter twice.
 AGENT = """
@@ -143,6 +166,7 @@ def test_a_run_and_its_resume(tmp_path: Path, pairs: Path, oddsmith: Oddsmith) -
     assert (result["state"], result["step"]) == ("finished", 3)
     assert Path(result["checkpoint"]) == out / "g1/checkpoints/step-000003"
     assert result["held_out"]["last"]["accuracy"] >= 0
+    assert json.loads((out / "g1/prepared.json").read_text())["steps"] == 3
     content = out / "g1/checkpoints/step-000003/state/progress.json"
     content.write_text("{}")  # damaged: the one before it is taken
     done = oddsmith("train", *where, "--resume")

@@ -1,5 +1,6 @@
 """Tokens on disk: what is written is what is read, made once, the same over any processes."""
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,21 @@ def test_processes_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     two = load(bench, processes=2)
     assert list(two.train.examples) == list(one.train.examples)
     assert two.train.stats == one.train.stats
+
+
+def test_memory_stays_flat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "PAIRS_A_PART", 50)
+
+    def peak(n: int) -> int:
+        write_pairs(bench.train_path, n)
+        tracemalloc.start()
+        assert len(load(bench).train.examples) > n / 2
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(100)  # what is loaded once
+    assert peak(4000) < peak(1000) + 200_000
 
 
 def test_what_broke_off_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from orpo import check_model, merge, prepare, probe, unpack_gguf
-from orpo.tokenize import DEFAULT_TEMPLATE
+from orpo import check_model, data, merge, prepare, probe, unpack_gguf
+from orpo.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
 from tests.orpo.tiny_run import Bench, checkpoint, write_base
 
 
@@ -33,6 +33,23 @@ def test_prepare_counts_what_is_left(bench: Bench, capsys: pytest.CaptureFixture
     assert said["steps"] == 2 * said["steps_per_epoch"]
     assert 0 < train["length"]["p50"] <= train["length"]["p95"] <= train["length"]["max"] <= 45
     assert train["tokens"] < train["tokens_unshared"]
+
+
+def test_prepare_tells_how_far_it_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.spec("run")
+    told: list[dict[str, int]] = []
+
+    def look(*arguments: Any) -> Any:
+        if (run / "progress.json").exists():
+            told.append(json.loads((run / "progress.json").read_text()))
+        return tokenize_pairs(*arguments)
+
+    monkeypatch.setattr(prepare, "TELL_EVERY_S", 0)
+    monkeypatch.setattr(data, "PAIRS_A_PART", 6)
+    monkeypatch.setattr(data, "tokenize_pairs", look)
+    assert prepare.main(run) == 0
+    assert told == [{"tokenised": n, "pairs": 20} for n in (6, 12, 16)]
+    assert not (run / "progress.json").exists()
 
 
 def test_prepare_refuses_when_nothing_is_left(

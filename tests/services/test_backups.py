@@ -143,6 +143,8 @@ def job_at_work(session: Any, base: str, **fields: Any) -> Job:
     (data / "train.jsonl").write_bytes(ROWS)
     (data / "tokens-abc").mkdir()
     (data / "tokens-abc" / "tokens.bin").write_bytes(b"made anew")
+    get_settings().tokens_dir.mkdir(exist_ok=True)
+    (get_settings().tokens_dir / "tokens.bin").write_bytes(b"made anew")
     run_dir = get_settings().runs_dir / job.id / "g1"
     run_dir.mkdir()
     (run_dir / "train.log").write_text("step 1\n")
@@ -223,6 +225,7 @@ def folder_of(name: str) -> list[str]:
 def test_everything_comes_back(stacks: Stacks, old: Old):
     made = backups.make(stacks.backup)
     assert made.left_out == []
+    assert not [name for name in made.files if "tokens" in name]
     before, stored = rows(), folder_of("storage")
     stacks.choose("new")
     restored = restores.restore(stacks.backup)
@@ -265,6 +268,7 @@ def test_what_ran_is_claimed_again_from_its_last_checkpoint(stacks: Stacks, old:
     spec = read_spec(get_settings().runs_dir / old.running / "data")
     assert spec.train_path.read_bytes() == ROWS
     assert spec.train_path.is_relative_to(get_settings().runs_dir)
+    assert spec.tokens_path == get_settings().tokens_dir
 
 
 def test_what_was_served_waits_for_an_engine(stacks: Stacks, old: Old):

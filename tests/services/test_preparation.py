@@ -1,4 +1,4 @@
-"""A job's rows are split as `oddsmith train` splits them: prompt by prompt."""
+"""A job's rows are split as `oddsmith train` splits them, and how far that is can be read."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 
 from models import File
+from models.jobs import JobState
 from orpo.methods import parse_method
 from orpo.spec import RunSpec
+from services import storage
+from tests import records
 from workers import preparation
+
+PREPARED = {"train": {"pairs": 7, "tokens": 70, "dropped": {}}, "steps": 3}
 
 
 def pair(line: int, prompt: str) -> dict[str, Any]:
@@ -46,3 +51,39 @@ def test_the_rows_of_a_prompt_stay_on_one_side(training: File, tmp_path: Path) -
     assert list(data.Rows(folder / "held_out.jsonl")) == held_out
     assert (len(train), len(held_out)) == (51, 9)
     assert not {p.prompt[0]["content"] for p in train} & {p.prompt[0]["content"] for p in held_out}
+
+
+def test_the_job_tells_how_many_pairs_are_tokenised_until_they_are(
+    product, session, caller, monkeypatch
+):
+    job = records.job(session, caller, progress={"retry": {"reason": "It broke."}})
+    session.commit()
+    with storage.writing("x.rows") as rows:
+        rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
+    told = []
+
+    def run_verb(verb, folder, *, timeout_s, meanwhile):
+        meanwhile()
+        for tokenised in (3, 6):
+            (Path(folder) / "progress.json").write_text(f'{{"tokenised": {tokenised}, "pairs": 8}}')
+            meanwhile()
+            session.refresh(job)
+            told.append(job.progress)
+        return PREPARED
+
+    monkeypatch.setattr(preparation, "run_verb", run_verb)
+    preparation.prepare(job.id)
+    assert [progress["preparing"]["tokenised"] for progress in told] == [3, 6]
+    assert all(progress["retry"] for progress in told)
+    session.refresh(job)
+    assert (job.state, job.progress) == (JobState.QUEUED, None)
+
+
+def test_a_job_that_was_cancelled_meanwhile_is_left_as_it_is(product, session, caller, tmp_path):
+    job = records.job(session, caller)
+    job.state = JobState.CANCELLED
+    session.commit()
+    (tmp_path / "progress.json").write_text('{"tokenised": 1, "pairs": 8}')
+    preparation._tell(job.id, tmp_path)
+    session.refresh(job)
+    assert job.progress is None

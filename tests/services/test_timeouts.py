@@ -2,9 +2,13 @@
 
 import json
 import os
+from types import SimpleNamespace
+
+import psutil
+import pytest
 
 from models.jobs import JobState
-from services import storage
+from services import storage, verbs
 from services.verbs import VerbError
 from tests import records
 from workers import jobs, preparation
@@ -26,7 +30,7 @@ def test_a_preparation_that_took_too_long_is_tried_again(product, session, calle
         rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
     limits = []
 
-    def run_verb(verb, folder, *, timeout_s):
+    def run_verb(verb, folder, *, timeout_s, meanwhile):
         limits.append(timeout_s)
         raise VerbError({"code": "timeout", "message": "orpo.prepare did not end within 600 s."})
 
@@ -35,3 +39,31 @@ def test_a_preparation_that_took_too_long_is_tried_again(product, session, calle
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.VALIDATING_FILES, 1)
     assert limits[0] > preparation.PREPARE_S
+
+
+@pytest.fixture
+def slow(tmp_path, monkeypatch):
+    """A core that says nothing for half a minute; gives the file with its process id."""
+    python, pid = tmp_path / "python", tmp_path / "pid"
+    python.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 30\n")
+    python.chmod(0o700)
+    monkeypatch.setattr(verbs, "get_settings", lambda: SimpleNamespace(train_python=str(python)))
+    return pid
+
+
+def test_a_verb_that_takes_too_long_is_ended(slow):
+    looked = []
+    with pytest.raises(VerbError) as caught:
+        verbs.run_verb("prepare", timeout_s=1.2, meanwhile=lambda: looked.append(1))
+    assert caught.value.error["code"] == "timeout"
+    assert len(looked) == 2
+    assert not psutil.pid_exists(int(slow.read_text()))
+
+
+def test_a_verb_does_not_outlive_who_waits_for_it(slow):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verbs.run_verb("prepare", meanwhile=interrupt)
+    assert not psutil.pid_exists(int(slow.read_text()))

@@ -48,6 +48,10 @@ def claimed(session, caller):
     return job, claim
 
 
+def test_all_jobs_keep_their_tokens_in_one_place(product, session, caller):
+    assert claimed(session, caller)[1].spec.tokens_path == get_settings().runs_dir / "tokens"
+
+
 @pytest.mark.parametrize("content", [None, "{}"])
 def test_a_job_without_usable_data_fails_and_the_next_one_is_trained(
     product, session, caller, monkeypatch, content

@@ -1,7 +1,7 @@
 /** What the page reads out of a job: its name, its settings, how far it is. */
 import { z } from "zod/mini";
 import type { Job } from "@/features/jobs/api";
-import { duration } from "@/lib/format";
+import { duration, number } from "@/lib/format";
 
 const Progress = z.object({
   step: z.number(),
@@ -9,6 +9,9 @@ const Progress = z.object({
   epoch: z.nullish(z.number()),
   eta_s: z.nullish(z.number()),
 });
+
+/** How many pairs of how many are in tokens, while a job is prepared. */
+const Preparing = z.object({ preparing: z.object({ tokenised: z.number(), pairs: z.number() }) });
 
 export const shortId = (id: string) => id.replace(/^ftjob-/, "").slice(0, 8);
 
@@ -50,7 +53,12 @@ export function advance(job: Pick<Job, "progress" | "status">): Advance | null {
 export function standing(
   job: Pick<Job, "progress" | "status" | "desired_status"> & Partial<Pick<Job, "queue">>,
 ): string {
-  if (job.status === "validating_files") return "Reading the files";
+  if (job.status === "validating_files") {
+    const found = Preparing.safeParse(job.progress).data?.preparing;
+    return found
+      ? `Read ${number(found.tokenised)} of ${number(found.pairs)} pairs`
+      : "Reading the files";
+  }
   if (job.status === "queued") {
     const ahead = (job.queue?.position ?? 1) - 1;
     return ahead > 0 ? `Waiting, ${ahead} before it` : "Waiting for a free worker";

@@ -1,0 +1,83 @@
+"""Where tokens are kept: under a hash of all that decides them, for whoever needs the same.
+
+Knows the spec; knows nothing of how tokens are made or written.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from orpo.hyperparameters import Hyperparameters
+from orpo.methods import Preference
+from orpo.spec import RunSpec
+
+# Raised when other tokens come of the same rows, or they are written otherwise.
+FORMAT = 2
+# How the files end that say how a model reads text.
+TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
+UNUSED_S = 30 * 24 * 3600
+HALF_MADE_S = 3600  # whoever still makes them writes every few seconds
+
+
+def folder(spec: RunSpec, method: Hyperparameters) -> Path:
+    """Where the run's tokens are, or are to be; from now on they count as used."""
+    found = _root(spec) / f"tokens-{_key(spec, method)}"
+    with suppress(FileNotFoundError):
+        os.utime(found)
+    return found
+
+
+def prune(spec: RunSpec) -> None:
+    """Remove tokens that no run has begun with for 30 days, and what one that was killed left.
+
+    A run that reads them goes on: files that it has open are there until it ends.
+    """
+    for half in _root(spec).glob("tokens-*/*.tmp"):
+        if _age_s(half) > HALF_MADE_S:
+            shutil.rmtree(half, ignore_errors=True)
+    for entry in _root(spec).glob("tokens-*"):
+        if _age_s(entry) > UNUSED_S:
+            with suppress(OSError):  # another was first
+                shutil.rmtree(entry.rename(entry.with_suffix(".old")), ignore_errors=True)
+
+
+def sha256(path: Path | None) -> bytes:
+    """The digest of a file, or nothing of one that is not there: that is told when it is read."""
+    if path is None or not path.exists():
+        return b""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _root(spec: RunSpec) -> Path:
+    return spec.tokens_path or spec.train_path.parent
+
+
+def _key(spec: RunSpec, method: Hyperparameters) -> str:
+    """Of all that decides which tokens a run trains on: settings, rows, the model's own files but
+    its weights, and the code; of the seed only where it splits the rows.
+    """
+    limits = method.model_dump(
+        mode="json", include={"max_length", "overlong", "turns", "max_held_out"}
+    )
+    split_by = [] if spec.held_out_path else [spec.seed, method.held_out_fraction]
+    code = [FORMAT, *(version(name) for name in ("transformers", "tokenizers"))]
+    decisive = [limits, split_by, isinstance(method, Preference), code]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    of_model = (path for path in spec.base_model_path.iterdir() if path.suffix in TOLD_IN)
+    for path in (spec.train_path, spec.held_out_path, *sorted(of_model)):
+        digest.update(sha256(path))
+    return digest.hexdigest()[:16]
+
+
+def _age_s(entry: Path) -> float:
+    """Seconds since anything was written there; 0 of what is gone."""
+    try:
+        return time.time() - max(path.stat().st_mtime for path in (entry, *entry.iterdir()))
+    except OSError:
+        return 0
