@@ -597,7 +597,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Download a tuned model as a tar stream */
+        /** Download a tuned model: a tar stream, or one GGUF file */
         get: operations["download_v1_models__model_id__download_get"];
         put?: never;
         post?: never;
@@ -1248,7 +1248,7 @@ export interface components {
          * Format
          * @enum {string}
          */
-        Format: "adapter" | "merged";
+        Format: "adapter" | "merged" | "gguf";
         /** HeldOut */
         HeldOut: {
             /** Job Id */
