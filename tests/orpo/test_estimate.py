@@ -90,9 +90,7 @@ def test_half_a_budget_leaves_the_order_as_it_was(bench: Bench) -> None:
     assert seen[0] == seen[1] == seen[2]
 
 
-@pytest.mark.parametrize(
-    "pairs_a_step", [2, 8, 16]
-)  # so many steps that both batches differ, to one
+@pytest.mark.parametrize("pairs_a_step", [2, 8, 16])  # an epoch of eight steps, of two, of one
 def test_an_estimate_measures_what_the_run_begins_with(
     bench: Bench, passes: list[int], pairs_a_step: int
 ) -> None:
