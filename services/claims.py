@@ -21,6 +21,9 @@ from services.workers import Fleet, fleet, nodes, processes_a_node
 
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
 PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
+# A row that is locked is read as it is now, though the session has met it before: as the fleet
+# shows it, a job that was taken back meanwhile is still held.
+ANEW = {"populate_existing": True}
 
 
 def claim_next(session: Session, worker: str) -> Job | None:
@@ -41,6 +44,7 @@ def claim_next(session: Session, worker: str) -> Job | None:
         .order_by(*claim_order())
         .limit(1)
         .with_for_update(of=Job, skip_locked=True)
+        .execution_options(**ANEW)
     )
     if job is None:
         return None
@@ -75,6 +79,7 @@ def join_next(session: Session, worker: str) -> Job | None:
         .order_by(Job.created_at)
         .limit(1)
         .with_for_update(of=Job, skip_locked=True)
+        .execution_options(**ANEW)
     )
     if job is not None:
         job.placement = [*job.placement, _place(known, worker, job)]
@@ -131,6 +136,7 @@ def held(session: Session, job_id: str, generation: int) -> Job:
             Job.lease_until > func.clock_timestamp(),
         )
         .with_for_update()
+        .execution_options(**ANEW)
     )
     if job is None:
         raise Fenced(f"Generation {generation} does not hold the job {job_id} any more.")

@@ -129,6 +129,11 @@ CLAIM = [
         (claims.claim_next, ".with_for_update(of=Job, skip_locked=True)", ""),
     ),
     without(
+        "claim: reads anew what it locks",
+        "I2",
+        (claims.claim_next, ".execution_options(**ANEW)", ""),
+    ),
+    without(
         "claim: pause",
         "pace",
         (
