@@ -36,7 +36,7 @@ class EstimateDevice(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What was measured: three steps on the heaviest batch, and one evaluation."""
+    """What was measured: three steps on the heaviest batches, and one evaluation."""
 
     pairs: int
     held_out_pairs: int

@@ -1036,7 +1036,7 @@ export interface components {
         };
         /**
          * Estimate
-         * @description What was measured: three steps on the heaviest batch, and one evaluation.
+         * @description What was measured: three steps on the heaviest batches, and one evaluation.
          */
         Estimate: {
             device: components["schemas"]["EstimateDevice"];
