@@ -177,6 +177,15 @@ def measure(name: str, work: Work, engines: list[str], rounds: int) -> list[dict
     return measured
 
 
+def show_profile(name: str, work: Work) -> None:
+    """Train it once with ours, and print which operators took how much of the time."""
+    print(f"\n{name}", flush=True)
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        work.write(Path(file.name))
+        command = [sys.executable, "-m", "bench.train.profile", file.name]
+        subprocess.run(command, cwd=ROOT, check=True)
+
+
 def store(data: str, found: report.Found, raw: dict[str, Any]) -> None:
     """Write what is known so far."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
@@ -195,6 +204,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", choices=DATA, default=pairs)
     parser.add_argument("--peers", nargs="*", default=["tuned", "default"])
     parser.add_argument("--model", nargs="+", help="by default the demo's base, and the shapes")
+    parser.add_argument("--profile", action="store_true", help="ours, by operators")
     parser.add_argument("--token-budget", type=int, help="ours, of a shape")
     parser.add_argument(
         "--peer-pairs", type=int, help="the tuned peer's a forward pass, of a shape"
@@ -210,11 +220,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name, work, engines in works(given, Path(folder)):
             found[name] = {}
-            if work is not None:
+            if work is not None and given.profile:
+                show_profile(name, work)
+            elif work is not None:
                 raw[name] = measure(name, work, engines, given.rounds)
                 pairs = (work.steps - work.warmup) * work.pairs_a_step
                 found[name] = report.summary(raw[name], engines, pairs, speed.peak_flops())
                 store(given.data, found, raw)
+    if given.profile:
+        return 0
     print(f"Pairs of {DATA[given.data][0].name}.\n\n{report.table(found)}")
     wrong = report.missed(found)
     for sentence in wrong:

@@ -6,6 +6,8 @@ The run itself is the product's, from its spec to its steps; only the order of t
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.train.work import Work
@@ -17,8 +19,9 @@ from orpo.stopping import Stopping
 from orpo.train import Run
 
 
-def main(path: Path) -> None:
-    work = Work.read(path)
+@contextmanager
+def begun(work: Work) -> Iterator[Run]:
+    """Yield a run of it that has yet to make its first step; its files are gone afterwards."""
     method = parse_method(
         "orpo",
         {
@@ -46,11 +49,18 @@ def main(path: Path) -> None:
             assert len(run.data.train.examples) == len(every), "a pair does not fit"
             steps = [list(every[at : at + work.pairs_a_step]) for at in every[:: work.pairs_a_step]]
             run.plan = lambda _: steps  # pyright: ignore[reportAttributeAccessIssue]  cached or not
-            while run.progress.step < run.steps:
-                run.step()
-            lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+            yield run
+
+
+def main(path: Path) -> None:
+    work = Work.read(path)
+    with begun(work) as run:
+        while run.progress.step < run.steps:
+            run.step()
+        lines = (run.run_dir / "metrics.jsonl").read_text().splitlines()
+        examples = run.data.train.examples[work.warmup * work.pairs_a_step :]
+        tokens = sum(example.n_tokens for example in examples)
     values = [json.loads(line)["values"] for line in lines]
-    examples = run.data.train.examples[work.warmup * work.pairs_a_step :]
     print(
         json.dumps(
             {
@@ -58,7 +68,7 @@ def main(path: Path) -> None:
                 "loss": [value["loss"] for value in values],
                 "nll": [value["loss/nll"] for value in values],
                 "peak_bytes": values[-1]["mem_peak_bytes"],
-                "tokens": sum(example.n_tokens for example in examples),
+                "tokens": tokens,
                 "parameters": run.weights.total,
                 "trained": run.weights.trained,
                 "attention": sorted({backend.name for backend in backends.chosen.values()}),
