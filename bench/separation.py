@@ -30,6 +30,7 @@ DATA: dict[str, tuple[Path, Path | None, int]] = {
         ROOT / "examples" / "short-answers.held-out.jsonl",
         512,
     ),
+    # Ranked by people: both answers of a pair are of one kind, as in the paper.
     "oasst": (SHARED / "data" / "oasst_pairs.jsonl", None, 384),
 }
 COMMON: dict[str, Any] = {
@@ -113,10 +114,13 @@ def missed(curves: dict[str, Curve]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", choices=DATA, default="examples")
+    parser.add_argument("--data", choices=DATA, default="oasst")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    if not DATA[given.data][0].exists():
+        name = DATA[given.data][0].name
+        sys.exit(f"{name} is not on this machine. `--data examples` takes our own pairs.")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the product sets it
     with tempfile.TemporaryDirectory() as folder:
         curves = {
@@ -124,7 +128,7 @@ def main() -> int:
             for kind in METHODS
         }
     print(table(curves))
-    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-separation.json"
+    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-separation-{given.data}.json"
     about = {"model": given.model.name, "data": given.data, "seed": given.seed}
     settings = {kind: {**COMMON, **of} for kind, of in METHODS.items()}
     found = {**about, "hyperparameters": settings, "held_out": curves}
