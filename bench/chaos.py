@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import psutil
 
+from bench.base import MODEL, demo_model
 from cli.stack.folder import Folder
 from cli.stack.parts import ROOT
 from cli.stack.postgres import Postgres
@@ -35,7 +36,6 @@ from tests.faults.launch import pairs
 from tests.faults.stack import TWO_RANKS, Stack
 
 JOBS = 20
-SMOLLM2 = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
 
 
 @contextmanager
@@ -105,7 +105,7 @@ class Load:
 
     def _chat(self, http: httpx.Client) -> None:
         body = {
-            "model": SMOLLM2.name,
+            "model": MODEL.name,
             "stream": True,
             "max_tokens": 40,
             "messages": [{"role": "user", "content": "Should I keep bread in the fridge?"}],
@@ -152,7 +152,7 @@ def prepare(stack: Stack, folder: Path) -> bytes:
     command = [sys.executable, "-c", make + "w(pathlib.Path(sys.argv[1]))", str(tiny)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     with stack.http() as http:
-        for name, path in (("tiny", tiny), (SMOLLM2.name, SMOLLM2)):
+        for name, path in (("tiny", tiny), (MODEL.name, demo_model())):
             http.post("/v1/models", json={"id": name, "path": str(path)}).raise_for_status()
         files = {"file": ("pairs.jsonl", content)}
         stack.pairs = http.post("/v1/files", data={"purpose": "fine-tune"}, files=files).json()[
@@ -160,7 +160,7 @@ def prepare(stack: Stack, folder: Path) -> bytes:
         ]
         look = f"/v1/files/{stack.pairs}"
         wait_for(lambda: http.get(look).json()["status"] == "processed", 60)
-        made = http.post("/v1/deployments", json={"model": SMOLLM2.name}).json()["id"]
+        made = http.post("/v1/deployments", json={"model": MODEL.name}).json()["id"]
         wait_for(lambda: http.get(f"/v1/deployments/{made}").json()["status"] == "ready", 300)
     stack.faultless = stack.create(**TWO_RANKS)
     stack.until_state(stack.faultless, "succeeded", 300)

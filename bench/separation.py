@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.base import demo_model
 from orpo.formats import validate
 from orpo.methods import parse_method
 from orpo.spec import RunSpec, write_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
-MODEL = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
 RESULTS = ROOT / "bench" / "results"
 # Of each: a file to train on, one to measure (else a part of the first is held out), its longest.
 DATA: dict[str, tuple[Path, Path | None, int]] = {
@@ -115,21 +115,19 @@ def missed(curves: dict[str, Curve]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=DATA, default="oasst")
-    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--model", type=Path, help="by default the demo's base")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if not DATA[given.data][0].exists():
         name = DATA[given.data][0].name
         sys.exit(f"{name} is not on this machine. `--data examples` takes our own pairs.")
+    model = (given.model or demo_model()).resolve()
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the product sets it
     with tempfile.TemporaryDirectory() as folder:
-        curves = {
-            kind: tune(kind, given.data, Path(folder), given.model.resolve(), given.seed)
-            for kind in METHODS
-        }
+        curves = {kind: tune(kind, given.data, Path(folder), model, given.seed) for kind in METHODS}
     print(table(curves))
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-separation-{given.data}.json"
-    about = {"model": given.model.name, "data": given.data, "seed": given.seed}
+    about = {"model": model.name, "data": given.data, "seed": given.seed}
     settings = {kind: {**COMMON, **of} for kind, of in METHODS.items()}
     found = {**about, "hyperparameters": settings, "held_out": curves}
     path.write_text(json.dumps(found, indent=1) + "\n")

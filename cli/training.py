@@ -28,7 +28,7 @@ from rich.progress import (
 from cli.output import CommandError
 from cli.progress import bar
 from services.settings import get_settings
-from services.verbs import VerbError, environment, run_verb, smaller_budget
+from services.verbs import VerbError, environment, run_verb, smaller_budget, tokenised
 
 POLL_S = 0.2
 ENDS = ("finished", "stopped", "error")
@@ -148,8 +148,7 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
     with bar("Tokenising", quiet) as show:
 
         def look() -> None:
-            with suppress(OSError, ValueError):  # not yet, or no more
-                told = json.loads((run_dir / "progress.json").read_bytes())
+            if told := tokenised(run_dir):
                 show(told["tokenised"], told["pairs"])
 
         try:

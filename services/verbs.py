@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from services.settings import get_settings
@@ -108,6 +109,14 @@ def _run(
         except BaseException:
             process.kill()
             raise
+
+
+def tokenised(run_dir: Path) -> dict[str, int] | None:
+    """How far `orpo.prepare` is with a run, {"tokenised", "pairs"}; None before and after."""
+    try:
+        return json.loads((run_dir / "progress.json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def smaller_budget(started: dict[str, Any]) -> int | None:

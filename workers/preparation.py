@@ -27,7 +27,7 @@ from services import attempts, files, job_events
 from services.database import transaction
 from services.queue import Task, send
 from services.settings import get_settings
-from services.verbs import VerbError, run_verb
+from services.verbs import VerbError, run_verb, tokenised
 from workers.process import time_for
 
 logger = logging.getLogger(__name__)
@@ -74,9 +74,8 @@ def prepare(job_id: str) -> None:
 
 def _tell(job_id: str, folder: Path) -> None:
     """Put what the core says of its progress into the job's, as long as it is being prepared."""
-    try:
-        preparing = orjson.loads((folder / "progress.json").read_bytes())
-    except (OSError, ValueError):  # not yet, or no more
+    preparing = tokenised(folder)
+    if preparing is None:
         return
     # News that can't be told is no reason to begin again.
     with suppress(OperationalError), transaction() as session:

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from bench.base import demo_model
 from bench.train import report
 from bench.train.shapes import SHAPES, WARMUP, draw
 from bench.train.work import MAX_LENGTH, PAIRS_A_STEP, Work
@@ -34,7 +35,6 @@ from orpo.tokenize import tokenize_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
-MODEL = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
 PEER = ROOT / "var" / "bench" / "trl"
 MADE = ROOT / "var" / "bench" / "models"
 # File, and pairs that are timed; four more come before them as the warm-up.
@@ -57,15 +57,6 @@ def peer() -> Path:
         subprocess.run([*command, *what], check=True, stderr=subprocess.DEVNULL)
         stamp.write_text(pins)
     return PEER
-
-
-def demo_model() -> Path:
-    """The demo's base, unpacked on first use."""
-    if not (MODEL / "config.json").exists():
-        MODEL.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "orpo.unpack_gguf", str(MODEL)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
-    return MODEL
 
 
 def select(source: Path, model: Path, count: int | None, target: Path) -> None:
