@@ -1,8 +1,8 @@
 """Causal attention of one sequence on a CPU, by blocks of queries that skip what they can't see.
 
-Keeps what goes in and comes out and one number a query and head; the backward pass computes the
-scores anew (as in arXiv 2205.14135). SDPA's own backward pass takes several times as long on a CPU,
-and all scores at once would fill the memory.
+Keeps what goes in and comes out; the backward pass computes the shares of attention anew (as in
+arXiv 2205.14135). SDPA's own backward pass takes several times as long on a CPU, and all scores at
+once would fill the memory.
 
 Shapes: H query heads, G key/value heads, R = H / G, Q queries, K keys, D head size, M = R * rows of
 a block, S = the keys that a block sees.
@@ -18,7 +18,10 @@ ROWS = 128
 
 
 class Block:
-    """The queries `rows`, the keys `seen`, and which of these pairs lie outside the triangle."""
+    """The queries `rows`, the keys `seen`, and which of these pairs lie outside the triangle.
+
+    The pairs before the key `edge` of those seen all lie inside.
+    """
 
     def __init__(self, start: int, n_queries: int, n_keys: int, window: int | None) -> None:
         end = min(start + ROWS, n_queries)
@@ -28,13 +31,16 @@ class Block:
         place_S = torch.arange(first, ahead + end)
         distance_RS = torch.arange(ahead + start, ahead + end)[:, None] - place_S
         self.hidden_RS = (distance_RS < 0) | (distance_RS >= (window or n_keys + 1))
+        self.edge = 0 if window else max(0, len(place_S) - ROWS)
 
-    def scores(self, query_GRQD: Tensor, key_GKD: Tensor, scaling: float) -> Tensor:
-        """Scaled scores in fp32, -inf where hidden, [G, R, rows, S]."""
+    def shares(self, query_GRQD: Tensor, key_GKD: Tensor, scaling: float) -> Tensor:
+        """softmax of the scaled scores in fp32, zero where hidden, [G, R, rows, S]."""
         scores = self.queries(query_GRQD) @ key_GKD[:, self.seen].transpose(1, 2)
         shape = (*query_GRQD.shape[:2], *self.hidden_RS.shape)
         wide = scores.view(shape).to(torch.promote_types(scores.dtype, torch.float32), copy=True)
-        return wide.mul_(scaling).masked_fill_(self.hidden_RS, float("-inf"))
+        wide.mul_(scaling)
+        wide[..., self.edge :].masked_fill_(self.hidden_RS[:, self.edge :], float("-inf"))
+        return wide.softmax(-1)
 
     def queries(self, tensor_GRQD: Tensor) -> Tensor:
         """This block's part, the heads that share keys laid end to end, [G, M, D]."""
@@ -58,32 +64,27 @@ class Causal(torch.autograd.Function):
         query_GRQD = query_1HQD[0].unflatten(0, (len(key_GKD), -1))
         groups, repeats, n_queries, _ = query_GRQD.shape
         out_GRQD = query_GRQD.new_empty(groups, repeats, n_queries, value_GKD.shape[2])
-        wide = torch.promote_types(query_GRQD.dtype, torch.float32)
-        total_GRQ = out_GRQD.new_empty(groups, repeats, n_queries, dtype=wide)
         for block in blocks(n_queries, key_GKD.shape[1], window):
-            scores = block.scores(query_GRQD, key_GKD, scaling)
-            total = scores.logsumexp(-1)
-            share = scores.sub_(total[..., None]).exp_().to(value_GKD.dtype)
+            share = block.shares(query_GRQD, key_GKD, scaling).to(value_GKD.dtype)
             part = share.view(groups, -1, share.shape[-1]) @ value_GKD[:, block.seen]
             out_GRQD[:, :, block.rows] = part.view(groups, repeats, -1, part.shape[-1])
-            total_GRQ[:, :, block.rows] = total
-        ctx.save_for_backward(query_GRQD, key_GKD, value_GKD, out_GRQD, total_GRQ)
+        ctx.save_for_backward(query_GRQD, key_GKD, value_GKD, out_GRQD)
         ctx.scaling, ctx.window = scaling, window
         return out_GRQD.view(1, groups * repeats, n_queries, -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_1HQD: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        query_GRQD, key_GKD, value_GKD, out_GRQD, total_GRQ = ctx.saved_tensors
+        query_GRQD, key_GKD, value_GKD, out_GRQD = ctx.saved_tensors
+        wide = torch.promote_types(query_GRQD.dtype, torch.float32)
         groups, repeats, n_queries, _ = query_GRQD.shape
         grad_GRQD = grad_1HQD.reshape(out_GRQD.shape)
-        along_GRQ = (grad_GRQD * out_GRQD).sum(-1, dtype=total_GRQ.dtype)
+        along_GRQ = (grad_GRQD * out_GRQD).sum(-1, dtype=wide)
         of_query = torch.empty_like(query_GRQD)
-        of_key = torch.zeros_like(key_GKD, dtype=total_GRQ.dtype)
-        of_value = torch.zeros_like(value_GKD, dtype=total_GRQ.dtype)
+        of_key = torch.zeros_like(key_GKD, dtype=wide)
+        of_value = torch.zeros_like(value_GKD, dtype=wide)
         for block in blocks(n_queries, key_GKD.shape[1], ctx.window):
-            scores = block.scores(query_GRQD, key_GKD, ctx.scaling)
-            share = scores.sub_(total_GRQ[:, :, block.rows, None]).exp_()
+            share = block.shares(query_GRQD, key_GKD, ctx.scaling)
             grad, query = block.queries(grad_GRQD), block.queries(query_GRQD)
             flat = share.view(groups, -1, share.shape[-1])
             of_value[:, block.seen] += flat.to(grad.dtype).transpose(1, 2) @ grad

@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from orpo.fused import fused
 
-# Of fp32: on a CPU what fits a core's second-level cache; on a GPU enough rows to fill it.
-SLICE_BYTES = {"cpu": 512 * 2**10, "cuda": 256 * 2**20}
+# Of fp32: on a CPU what fits its cores' second-level caches; on a GPU enough rows to fill it.
+SLICE_BYTES = {"cpu": 2**20, "cuda": 256 * 2**20}
 
 
 def slices(tensor_ND: Tensor) -> list[slice]:
@@ -161,12 +161,13 @@ class HeadLogps(torch.autograd.Function):
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         hidden_ND, weight_VD, target_N, whole_N = ctx.saved_tensors
         logits_NV, ctx.logits_NV = ctx.logits_NV, None
-        target_N1 = target_N[:, None]
-        of_target_N = (wide(logits_NV.gather(1, target_N1)[:, 0]) - whole_N).exp_()
+        of_target_N = (wide(logits_NV.gather(1, target_N[:, None])[:, 0]) - whole_N).exp_()
         of_target_N.mul_(-grad_N).add_(grad_N)
         for rows in slices(logits_NV):
             softmax_back(logits_NV[rows], whole_N[rows, None], grad_N[rows, None])
-        logits_NV.scatter_(1, target_N1, of_target_N[:, None].to(logits_NV.dtype))
+        # Not `scatter_`: on a CPU it copies all logits there and back.
+        place_N = torch.arange(len(target_N), device=target_N.device)
+        logits_NV.index_put_((place_N, target_N), of_target_N.to(logits_NV.dtype))
         of_hidden = logits_NV @ weight_VD if ctx.needs_input_grad[0] else None
         of_weight = logits_NV.T @ hidden_ND if ctx.needs_input_grad[1] else None
         return of_hidden, of_weight, None

@@ -134,12 +134,16 @@ def test_a_checkpoint_belongs_to_what_changes_results(bench: Bench) -> None:
 
 @pytest.mark.parametrize("settings", [{"n_samples": 0, "eval_every": 100}, {"token_budget": 2048}])
 def test_what_only_watches_or_packs_changes_no_weight(bench: Bench, settings: dict) -> None:
-    """Evaluation and sampling leave no trace; micro-batches change the last digits at most."""
+    """Evaluation and sampling leave no trace; micro-batches change the last digits at most.
+
+    A difference of log-probs has no more digits than these: what lies near zero is held to one last
+    place of an fp32 number of their size (5.5), the rest to a relative 2e-6.
+    """
     plain, other = bench.run("plain"), bench.run("other", **settings)
     exact = "token_budget" not in settings
     for key, values in numbers(plain).items():
         if key[1] == "train":
-            expected = values if exact else pytest.approx(values, rel=1e-5, abs=1e-7)
+            expected = values if exact else pytest.approx(values, rel=2e-6, abs=2**-21)
             assert numbers(other)[key] == expected
 
 
