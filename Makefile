@@ -60,8 +60,8 @@ fmt: setup  ## Format, and fix what can be fixed
 
 ## Measure
 
-bench: setup  ## Training speed and memory against TRL, alternating (about 40 minutes)
-	@$(BIN)/python -m bench.train
+bench: setup  ## Training speed and memory against TRL (40 minutes; ROUNDS=1: a first look)
+	@$(BIN)/python -m bench.train $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-gpu: setup  ## The same on models of 1.2 and 8 billion weights, on an H100 (about 10 minutes)
 	@$(BIN)/python -m bench.train --model llama-1b llama-8b --data dpo_en --rounds 2
