@@ -78,6 +78,23 @@ def options(work: Work, kind: str) -> dict[str, Any]:
     }
 
 
+def written(tokenizer: Any, row: dict[str, Any]) -> dict[str, str]:
+    """A pair as the chat template writes it, each answer up to the token that ends it.
+
+    Templates write a line break behind that token, and TRL, which then misses it at the end, adds a
+    second one: tokens that we don't train, and that nobody samples.
+    """
+    write, end = tokenizer.apply_chat_template, tokenizer.eos_token
+    prompt = write(row["prompt"], tokenize=False, add_generation_prompt=True)
+    answers = {
+        name: write(row["prompt"] + row[name], tokenize=False).removeprefix(prompt)
+        for name in ("chosen", "rejected")
+    }
+    return {"prompt": prompt} | {
+        name: answer[: answer.rindex(end) + len(end)] for name, answer in answers.items()
+    }
+
+
 def main(path: Path, kind: str) -> None:
     work = Work.read(path)
     tokenizer = AutoTokenizer.from_pretrained(work.model)
@@ -92,7 +109,7 @@ def main(path: Path, kind: str) -> None:
     lora = LoraConfig(
         task_type="CAUSAL_LM", r=work.rank, lora_alpha=work.alpha, target_modules="all-linear"
     )
-    rows = [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in work.rows()]
+    rows = [written(tokenizer, row) for row in work.rows()]
     with tempfile.TemporaryDirectory() as folder:
         config = ORPOConfig(
             output_dir=folder,

@@ -55,6 +55,14 @@ def test_each_floor_is_told(ours_s: float, ours_bytes: int, peak_flops: float, s
     assert said in wrong[0]
 
 
+def test_pairs_without_floors_miss_none_but_must_train_the_same():
+    row = found(9, 99, None)
+    assert len(missed({"full": row})) == 2
+    assert missed({"full": row}, {}) == []
+    row["trl-tuned"]["first_loss_differs_by"] = 0.04
+    assert len(missed({"full": row}, {})) == 1
+
+
 def test_engines_that_train_something_else_are_not_compared():
     row = found(2, 50, None)
     rounds = [{"ours": engine(2, 50, parameters=1, trained=1, tokens=1), "gemm_flops": 1e6}]
