@@ -97,7 +97,6 @@ def _number(value: Any) -> float | None:
 def _store(session: Session, job_id: str, generation: int, points: Points) -> None:
     if not points:
         return
-    _lose_the_last_in_a_crash(session)
     places, steps, values, times = [], [], [], []
     for place, one in enumerate(points.values(), start=1):
         places += [place] * len(one)
@@ -141,7 +140,6 @@ def _upsert(
     if not rows:
         return
     claims.held(session, job_id, generation)
-    _lose_the_last_in_a_crash(session)
     table = record.__table__
     keys = [column.name for column in table.primary_key]
     known = {column.name for column in table.columns}
@@ -159,11 +157,6 @@ def _upsert(
                 where=table.c.generation <= statement.excluded.generation,
             )
         )
-
-
-def _lose_the_last_in_a_crash(session: Session) -> None:
-    """The last numbers of a curve need not be on disk yet: the resumed run writes them anew."""
-    session.execute(text("SET LOCAL synchronous_commit = off"))
 
 
 def after_step(

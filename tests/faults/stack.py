@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,15 @@ class Stack:
         self[name].until_ready()
 
     def heal(self) -> None:
-        """Bring back whatever the row before has killed, paused or tampered with; end its jobs."""
+        """Bring back whatever the row before has killed, paused or tampered with; end its jobs.
+
+        Trainings that were tampered with to outlive their jobs are killed here.
+        """
         self.heal_programs()
         self.end_all()
+        for process in self.tree():
+            with suppress(psutil.Error):
+                process.kill()
         self.jobs.clear()
 
     def heal_programs(self) -> None:
