@@ -40,7 +40,8 @@ test-fast: setup  ## Run the unit and service tests only
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow and not faults"
 
 faults: setup  ## Kill, freeze, fill and flip everything (half an hour); keeps docs/reliability.md
-	@$(BIN)/python -m pytest tests/faults tests/services/test_protocol.py --faults-table docs/reliability.md
+	@$(BIN)/python -m pytest tests/faults --faults-table docs/reliability.md
+	@$(BIN)/python -m pytest -n 2 tests/services/test_protocol.py
 
 chaos: setup  ## Kill a random process of `oddsmith up` every 20 s for 5 minutes, under load
 	@$(BIN)/python -m bench.chaos

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from models import Job
-from models.jobs import JobState
+from models.jobs import DesiredState, JobState
 from orpo.spec import read_spec
 from services import jobs, metrics
 from services.callers import Caller
@@ -30,6 +30,11 @@ from workers import jobs as tasks
 from workers import keeper, preparation, supervision, training
 
 LIVE_JOBS = 6
+PAUSED = (
+    select(Job.id)
+    .where(Job.desired_state == DesiredState.PAUSE, Job.state.not_in(ENDED))
+    .order_by(Job.created_at)
+)
 STEPS = 4
 SAVE_EVERY = 2
 PREPARED = {"train": {"pairs": 8, "tokens": 80, "dropped": {}}, "steps": STEPS}
@@ -247,18 +252,20 @@ def owner(world: World, actor: Actor) -> None:
 
 
 def person(world: World, actor: Actor) -> None:
-    """Cancels, pauses and resumes at any time; once the faults are over, only resumes."""
+    """Cancels, pauses and resumes at any time; once the faults are over, resumes what is paused."""
     while True:
         actor.sleep(actor.rng.uniform(1, 12))
         job_id = actor.target or actor.rng.choice(world.job_ids or [None])
         wishes = (jobs.cancel, jobs.pause, jobs.pause, jobs.resume, jobs.resume)
         change = actor.rng.choice(wishes[:2] if actor.target else wishes)
         actor.target = None
-        if job_id is None:
-            continue
         try:
             with transaction() as session:
-                (change if world.is_rough else jobs.resume)(session, world.caller, job_id)
+                if not world.is_rough:
+                    paused = session.scalars(PAUSED).all()
+                    job_id, change = actor.rng.choice(paused or [None]), jobs.resume
+                if job_id is not None:
+                    change(session, world.caller, job_id)
         except (Conflict, DBAPIError):
             continue
 

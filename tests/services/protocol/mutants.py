@@ -90,15 +90,21 @@ def without(name: str, breaks: str, *edits: Edit, sql: str = "") -> Mutant:
 FENCE_OUT = [
     without("held: generation", "I3", (claims.held, "Job.generation == generation,", "")),
     without("held: lease", "I3", (claims.held, "Job.lease_until > func.clock_timestamp(),", "")),
-    without("held: lock", "I3 or cancel or states", (claims.held, ".with_for_update()", "")),
+    without(
+        "held: lock", "I3 or cancel or states or stuck", (claims.held, ".with_for_update()", "")
+    ),
     without("heartbeat", "I3", (claims.heartbeat, HELD, UNFENCED)),
     without("fail", "I3", (claims.fail, HELD, UNFENCED)),
-    without("release", "I3", (claims.release, HELD, UNFENCED)),
+    without("release", "I3 or stuck", (claims.release, HELD, UNFENCED)),
     without("lose", "I3", (claims.lose, HELD, UNFENCED)),
     without(
         "finalize",
         "I3",
-        (training._finish, "claims.held(session, *job)", "session.get_one(Job, claim.job_id)"),
+        (
+            training._finish,
+            "claims.held(session, *job)",
+            "session.get_one(claims.Job, claim.job_id)",
+        ),
         (claims.finalize, HELD, UNFENCED),
     ),
     without(
@@ -107,11 +113,11 @@ FENCE_OUT = [
         (results.register, FENCE, UNFENCED),
         (claims.succeed, HELD, UNFENCED),
     ),
-    without("metrics", "I3", (metrics._upsert, f"    {FENCE}\n", "")),
+    without("metrics", "I3", (metrics.write, f"    {FENCE}\n", "")),
     without(
         "metrics: newer replaces older",
         "I6",
-        (metrics._upsert, "table.c.generation <= statement.excluded.generation", "text('false')"),
+        (metrics._store, "UPSERT", 'text(UPSERT.text.replace("<= excluded.generation", "< 0"))'),
     ),
     without("events", "I3", (job_events.record, f"    {FENCE}\n", "")),
     without(
@@ -125,12 +131,12 @@ CLAIM = [
     without("claim: state", "states", (claims.claim_next, "Job.state == JobState.QUEUED,", "")),
     without(
         "claim: lock",
-        "I2",
+        "I2 or states",
         (claims.claim_next, ".with_for_update(of=Job, skip_locked=True)", ""),
     ),
     without(
         "claim: reads anew what it locks",
-        "I2",
+        "I2 or I3",
         (claims.claim_next, ".execution_options(**ANEW)", ""),
     ),
     without(
@@ -190,7 +196,11 @@ WISHES = [
 KEEPER = [
     without("reap: lease", "I3", (claims.reap, ", Job.lease_until < func.clock_timestamp()", "")),
     without("reap: lock", "I3 or states", (claims.reap, ".with_for_update(skip_locked=True)", "")),
-    without("rewake", "stuck", (keeper.rewake, "and _queued(session)", "and False")),
+    without(
+        "rewake",
+        "stuck",
+        (keeper.rewake, "_queued(session) or claims.awaits_nodes(session)", "False"),
+    ),
     without(
         "dispatch", "stuck", (queue.dispatch, "publish(message.task, message.arguments)", "pass")
     ),

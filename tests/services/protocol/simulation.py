@@ -97,8 +97,9 @@ class Simulation:
     def _fault(self) -> Callable[[], None] | None:
         dice = self.rng.random()
         for share, fault in (
-            (0.006, self._freeze), (0.001, self._kill), (0.001, self._deploy),
-            (0.001, self._lose_answer), (0.004, self._let_a_lease_pass), (0.02, self._meddle),
+            (0.006, self._freeze), (self._danger(), self._freeze_between), (0.001, self._kill),
+            (0.001, self._deploy), (0.001, self._lose_answer), (0.004, self._let_a_lease_pass),
+            (0.02, self._meddle),
         ):  # fmt: skip
             if dice < share:
                 return fault
@@ -116,6 +117,19 @@ class Simulation:
         actor.frozen_until = self.turns.now + leases * get_settings().lease_s * 1000
         if leases == float("inf"):
             self.world.add(getattr(actors, role_of(actor)))
+
+    def _danger(self) -> float:
+        """How likely a worker freezes behind its commit: mostly between the two that end a job."""
+        job_id, _ = self.checker.holds.get(self.last, ("", 0)) if self.last else ("", 0)
+        job = self.checker.jobs.get(job_id)
+        return 0.3 if job is not None and job.state == "finalizing" else 0.03
+
+    def _freeze_between(self) -> None:
+        """SIGSTOP behind a commit, for longer than a lease: what comes next may be fenced only."""
+        actor = self.last
+        if actor is not None and role_of(actor) == "worker" and actor.committed is not None:
+            lease_ms = get_settings().lease_s * 1000
+            actor.frozen_until = self.turns.now + self.rng.choice((1.2, 3)) * lease_ms
 
     def _kill(self) -> None:
         actor = self._some("worker", "warden", "preparer")
