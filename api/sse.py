@@ -15,7 +15,7 @@ import anyio
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api import meters
+from api import collector, meters
 from api.errors import body_of, error_body
 from services.errors import OddsmithError
 
@@ -78,7 +78,8 @@ class EventStream(StreamingResponse):
         drop_stalled = scope.get("extensions", {}).get(DROP_STALLED)
         if drop_stalled is not None:
             drop_stalled(STALLED_S)
-        with meters.open_streams.labels(self.kind).track_inprogress():
+        counted = meters.open_streams.labels(self.kind).track_inprogress()
+        with counted, collector.streams.one_more():
             await super().__call__(scope, receive, send)
 
 
