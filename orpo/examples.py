@@ -96,9 +96,10 @@ class Examples(Sequence[Example]):
 
 
 def write(folder: Path, parts: Iterable[Tokenised]) -> None:
-    """Write what `tokenize_pairs` gave, part by part, into `folder`: all of it or nothing.
+    """Write what `tokenize_pairs` gave, part by part, into `folder`; it is whole once all lies there.
 
-    Processes that do so at the same time write the same, and the first to end is kept.
+    Processes that do so at the same time write the same: whose file comes last doesn't matter, and
+    nothing is ever removed under one that reads already.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
@@ -108,12 +109,9 @@ def write(folder: Path, parts: Iterable[Tokenised]) -> None:
         for path in temporary.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        if not is_whole(folder):  # what is left of one that was damaged is in the way
-            shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except OSError:
-        if not is_whole(folder):  # else another was first
-            raise
+        folder.mkdir(exist_ok=True)
+        for name in (IDS, MASKS, ROWS, ABOUT):  # what tells the others' sizes comes last
+            (temporary / name).replace(folder / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -2,7 +2,10 @@
 
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from orpo import data, examples
 from orpo.examples import Examples
 from orpo.spec import read_spec
-from orpo.tokenize import load_tokenizer, tokenize_pairs
+from orpo.tokenize import Example, load_tokenizer, tokenize_pairs
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, write_pairs
 
@@ -39,6 +42,23 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert [e.reference for e in found.with_references(sums)] == [tuple(row) for row in sums]
     with pytest.raises(IndexError):
         found[5]
+
+
+def test_who_writes_last_takes_nothing_from_who_reads_first(tmp_path: Path) -> None:
+    some = tiny_models.examples(seed=1, n=2)
+    together = Barrier(2)
+
+    def parts() -> Iterator[examples.Tokenised]:
+        yield some, Counter(), {"tokens": 2}
+        together.wait(10)  # both end at the same moment
+
+    def write_and_read(folder: Path) -> list[Example]:
+        examples.write(folder, parts())
+        return list(Examples.read(folder))
+
+    folders = [tmp_path / str(n) for n in range(200) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(write_and_read, folders)) == [some] * 400
 
 
 def test_nothing_is_kept_too(bench: Bench) -> None:
