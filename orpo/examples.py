@@ -96,10 +96,10 @@ class Examples(Sequence[Example]):
 
 
 def write(folder: Path, parts: Iterable[Tokenised]) -> None:
-    """Write what `tokenize_pairs` gave, part by part, into `folder`; it is whole once all lies there.
+    """Write what `tokenize_pairs` gave, part by part; `folder` is whole once all of it lies there.
 
-    Processes that do so at the same time write the same: whose file comes last doesn't matter, and
-    nothing is ever removed under one that reads already.
+    Processes that do so at the same time write the same: it doesn't matter whose file comes last,
+    and nothing is removed under one that reads already.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
