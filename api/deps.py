@@ -1,6 +1,7 @@
 """What routes ask for: a session that commits before the answer is sent, and who is calling."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -20,25 +21,20 @@ HARMLESS = {"GET", "HEAD", "OPTIONS"}
 bearer = HTTPBearer(auto_error=False, description="An API key, `sk-odd-...`.")
 
 
-def open_session() -> Iterator[Session]:
-    with transaction() as session:
-        yield session
+# Opened and closed by the route (`api/routing.py`), on the thread that the endpoint runs on: the
+# commit happens before the first byte of the answer, so that what was acknowledged is stored, and
+# a stream holds no connection.
+async def open_session() -> AbstractContextManager[Session]:
+    return transaction()
 
 
-# `function`: the commit happens before the first byte of the answer, so that what was
-# acknowledged is stored, and a stream holds no connection.
-SessionDep = Annotated[Session, Depends(open_session, scope="function")]
+async def open_reader() -> AbstractContextManager[Session]:
+    return reading()
 
 
-async def open_reader() -> AsyncIterator[Session]:
-    # On the event loop, since neither end of the block waits: a hop to a thread at each would
-    # cost as much as the query.
-    with reading() as session:
-        yield session
-
-
+SessionDep = Annotated[Session, Depends(open_session)]
 # For routes that only read.
-ReaderDep = Annotated[Session, Depends(open_reader, scope="function")]
+ReaderDep = Annotated[Session, Depends(open_reader)]
 
 
 async def authenticate(

@@ -51,25 +51,27 @@ WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 RETRY_WINDOW = timedelta(minutes=10)
 # Above all jobs: an estimate takes a minute at most, and somebody waits for it.
 ESTIMATE_PRIORITY = 100
-# Of the table itself: a class would cost the session's bookkeeping for rows nobody keeps.
-REMEMBER = (
-    insert(cast("Table", IdempotencyKey.__table__))
-    .on_conflict_do_nothing()
-    .returning(IdempotencyKey.__table__.c.key)
+# Of the tables themselves: classes would cost the session's bookkeeping for rows nobody keeps.
+# The share locks keep a parallel delete from slipping in between a look and the insert.
+KEYS, BASES, FILES = (
+    cast("Table", record.__table__) for record in (IdempotencyKey, BaseModelRecord, File)
 )
+REMEMBER = insert(KEYS).on_conflict_do_nothing().returning(KEYS.c.key)
 BASE = (
-    select(
-        BaseModelRecord.org_id,
-        BaseModelRecord.deleted_at,
-        BaseModelRecord.status,
-        BaseModelRecord.error,
-    )
-    .where(BaseModelRecord.id == bindparam("id"))
+    select(BASES.c.org_id, BASES.c.deleted_at, BASES.c.status, BASES.c.error)
+    .where(BASES.c.id == bindparam("id"))
     .with_for_update(read=True)
 )
 FILE = (
-    select(File.org_id, File.deleted_at, File.status, File.status_details, File.report)
-    .where(File.id == bindparam("id"))
+    select(
+        FILES.c.org_id,
+        FILES.c.deleted_at,
+        FILES.c.status,
+        FILES.c.status_details,
+        FILES.c.report["accepted"].label("accepted"),
+        FILES.c.report["shapes"].label("shapes"),
+    )
+    .where(FILES.c.id == bindparam("id"))
     .with_for_update(read=True)
 )
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -211,7 +213,6 @@ def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
 
 
 def _check_base(session: Session, caller: Caller, model: str) -> None:
-    # The share lock keeps a parallel delete from slipping in between this look and the insert.
     base = session.execute(BASE, {"id": model}).one_or_none()
     if base is None or base.org_id != caller.org_id or base.deleted_at is not None:
         raise Invalid(
@@ -242,15 +243,14 @@ def _check_file(session: Session, caller: Caller, file_id: str, param: str, meth
             param=param,
             code="file_not_ready",
         )
-    if file.status == FileStatus.ERROR or not (file.report or {}).get("accepted"):
+    if file.status == FileStatus.ERROR or not file.accepted:
         raise Invalid(
             f"The file '{file_id}' has no usable row: {file.status_details or 'see its report'} "
             f"GET /v1/files/{file_id}/report lists what was found.",
             param=param,
             code="file_unusable",
         )
-    shapes = (file.report or {}).get("shapes", {})
-    if isinstance(method, Preference) and set(shapes) == {"messages"}:
+    if isinstance(method, Preference) and set(file.shapes or {}) == {"messages"}:
         raise Invalid(
             f"The file '{file_id}' holds conversations without a rejected answer: use the method "
             "'supervised', or a file of preference pairs.",

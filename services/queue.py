@@ -33,7 +33,7 @@ def send(session: Session, task: Task, **arguments: Any) -> None:
     """Put a wake-up for `task` into the outbox of the current transaction."""
     # Into the table itself: nobody needs the message as an object, and the session's bookkeeping
     # takes as long as the insert.
-    session.execute(insert(TABLE), {"task": task, "arguments": arguments})
+    session.execute(insert(TABLE).inline(), {"task": task, "arguments": arguments})
 
 
 def dispatch(

@@ -94,6 +94,8 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
 
 def refuse_impossible(session: Session, method: Method) -> None:
     """Raise Invalid for a job that no worker here could ever run; silent while none is known."""
+    if method.processes == 1:  # any worker will do
+        return
     workers = session.scalars(select(Worker).where(_alive())).all()
     if not workers:
         return

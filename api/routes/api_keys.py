@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.deps import Admin, ReaderDep, SessionDep
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.api_keys import ApiKeyObject, CreateApiKey, CreatedApiKey
 from api.schemas.deleted import Deleted
 from services import api_keys
 from services.pages import Order
 
-router = APIRouter(prefix="/v1/api_keys", tags=["api keys"])
+router = Router(prefix="/v1/api_keys", tags=["api keys"])
 
 
 @router.post("", summary="Create a key; its text is in this answer only")

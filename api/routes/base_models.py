@@ -3,11 +3,11 @@
 from pathlib import PurePath
 from urllib.parse import quote
 
-from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from api.deps import Admin, CallerDep, ReaderDep, SessionDep
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.base_models import ModelObject, RegisterModel
 from api.schemas.deleted import Deleted
 from models import BaseModelRecord
@@ -17,7 +17,7 @@ from services.database import transaction
 from services.errors import Conflict, Invalid
 from services.weights import Format
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = Router(prefix="/v1/models", tags=["models"])
 
 
 @router.post("", summary="Register a base model: a folder, or a hub id with its revision")

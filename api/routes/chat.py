@@ -5,18 +5,19 @@ from collections.abc import AsyncIterator
 
 import anyio
 import httpx
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api import sse, upstream
 from api.deps import CallerDep
 from api.errors import body_of
+from api.routing import Router
 from api.schemas.chat import ChatRequest
 from services.deployments import Route
 from services.errors import OddsmithError
 
-router = APIRouter(tags=["chat"])
+router = Router(tags=["chat"])
 
 # Nobody reads it: the connection is closed. Logs show that the client left.
 CLIENT_LEFT = 499

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
@@ -10,6 +10,7 @@ from api import sse, upstream
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
 from services import comparisons
 from services.callers import Caller
@@ -17,7 +18,7 @@ from services.database import transaction
 from services.deployments import Route
 from services.pages import Order
 
-router = APIRouter(tags=["chat"])
+router = Router(tags=["chat"])
 
 
 @router.post("/v1/comparisons", summary="Let two to four deployed models answer side by side")

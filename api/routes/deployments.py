@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy.orm import Session
 
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.deployments import CreateDeployment, DeploymentObject
 from models import Deployment
 from services import deployments
 from services.pages import Order
 
-router = APIRouter(prefix="/v1/deployments", tags=["deployments"])
+router = Router(prefix="/v1/deployments", tags=["deployments"])
 
 
 @router.post("", summary="Serve a model; one that is deployed gives the same deployment")

@@ -5,15 +5,14 @@ It goes the way of a job (prepared, queued, measured on a device), with nothing 
 
 from dataclasses import replace
 
-from fastapi import APIRouter
-
 from api.deps import CallerDep, SessionDep, Writer
+from api.routing import Router
 from api.schemas.estimates import EstimateObject
 from api.schemas.jobs import CreateJob
 from models.jobs import Purpose
 from services import jobs
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs/estimate", tags=["fine-tuning"])
+router = Router(prefix="/v1/fine_tuning/jobs/estimate", tags=["fine-tuning"])
 
 
 @router.post("", summary="Measure what a job would take: time, memory, tokens")

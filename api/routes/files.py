@@ -3,13 +3,14 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import uploads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.deleted import Deleted
 from api.schemas.files import FileObject, FileReport, FileRows
 from services import files, storage
@@ -17,7 +18,7 @@ from services.callers import Caller
 from services.database import transaction
 from services.pages import Order
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = Router(prefix="/v1/files", tags=["files"])
 
 FORM = {
     "type": "object",

@@ -1,11 +1,11 @@
 """Is the process alive, and can it serve? Both without a key."""
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from api.routing import Router
 from services import health
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 
 @router.get("/healthz", summary="The process is alive")

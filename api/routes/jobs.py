@@ -3,12 +3,13 @@
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from api import job_stream, sse
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.jobs import (
     CheckpointObject,
     CreateJob,
@@ -25,31 +26,28 @@ from api.schemas.series import (
 )
 from models.jobs import JobState
 from services import checkpoints, job_events, jobs, metrics, runs, series, waiting
-from services.database import transaction
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.post("", summary="Create a fine-tuning job")
 def create(
+    session: SessionDep,
     caller: Writer,
     body: CreateJob,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> JobObject:
-    # Committed on this very thread: others with the same key wait for that, each on a thread, and
-    # might leave none for a commit that came with the answer.
-    with transaction() as session:
-        job = jobs.create(
-            session,
-            caller,
-            body.request(),
-            idempotency_key=idempotency_key,
-            is_retry=x_stainless_retry_count > 0,
-        )
-        return JobObject.from_record(job)
+    job = jobs.create(
+        session,
+        caller,
+        body.request(),
+        idempotency_key=idempotency_key,
+        is_retry=x_stainless_retry_count > 0,
+    )
+    return JobObject.from_record(job)
 
 
 @router.get("", summary="List jobs, newest first")

@@ -1,13 +1,13 @@
 """`/metrics`: for Prometheus, which sends an API key as any client does."""
 
-from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from api.deps import CallerDep
 from api.meters import REGISTRY
+from api.routing import Router
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -1,13 +1,12 @@
 """`/v1/fine_tuning/methods`: what a job can be asked to do, with the defaults of this version."""
 
-from fastapi import APIRouter
-
 from api.deps import CallerDep
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.methods import MethodObject
 from orpo.methods import METHODS
 
-router = APIRouter(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
+router = Router(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
 
 
 @router.get("", summary="Ways to train and their hyperparameters")

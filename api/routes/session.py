@@ -6,13 +6,14 @@ origin (`api/deps.py`).
 
 from typing import Annotated
 
-from fastapi import APIRouter, Cookie, Request, Response
+from fastapi import Cookie, Request, Response
 
 from api.deps import COOKIE, Admin, ReaderDep, SessionDep, same_origin
+from api.routing import Router
 from api.schemas.session import LinkObject, SessionObject, SignedOut, SignInRequest
 from services import sign_ins
 
-router = APIRouter(prefix="/v1/session", tags=["session"])
+router = Router(prefix="/v1/session", tags=["session"])
 
 Token = Annotated[str, Cookie(alias=COOKIE)]
 

@@ -1,13 +1,12 @@
 """`/v1/workers`: who trains here, and on what."""
 
-from fastapi import APIRouter
-
 from api.deps import CallerDep, SessionDep
 from api.pages import ListPage, page
+from api.routing import Router
 from api.schemas.workers import WorkerObject
 from services import workers
 
-router = APIRouter(prefix="/v1/workers", tags=["fine-tuning"])
+router = Router(prefix="/v1/workers", tags=["fine-tuning"])
 
 
 @router.get("", summary="Train workers that are alive, with their devices and their jobs")

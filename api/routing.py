@@ -1,0 +1,42 @@
+"""How a synchronous endpoint is run: in one visit to a thread, from BEGIN to COMMIT."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial, wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+
+class OneVisit(APIRoute):
+    """A route whose endpoint gets what its context managers give, opened and closed around it.
+
+    FastAPI would go to a thread for the endpoint, for what comes after a dependency's `yield`, and
+    for the answer's shape. Between these a request that holds a connection waits for a thread, and
+    may wait for ever: for threads that all wait for a connection.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        runs_on_loop = iscoroutinefunction(endpoint)
+        super().__init__(path, endpoint if runs_on_loop else in_thread(endpoint), **options)
+
+
+def in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(endpoint)
+    async def visit(**values: Any) -> Any:
+        return await run_in_threadpool(call, values)
+
+    def call(values: dict[str, Any]) -> Any:
+        with ExitStack() as opened:
+            for name, value in values.items():
+                if isinstance(value, AbstractContextManager):
+                    values[name] = opened.enter_context(value)
+            return endpoint(**values)
+
+    return visit
+
+
+Router = partial(APIRouter, route_class=OneVisit)
