@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from cli.stack.scratch import ScratchApi, scratch_api
+from cli.stack.scratch import scratch_api
 
 BOUNDARY = "oddsmith-bench"
 ROW = json.dumps({"prompt": "Why?", "chosen": "Because. " * 60, "rejected": "Who knows. " * 50})
@@ -30,12 +30,12 @@ def body(size_bytes: int) -> Iterator[bytes]:
     yield f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def upload(api: ScratchApi, size_bytes: int) -> dict[str, object]:
+def upload(url: str, key: str, size_bytes: int) -> dict[str, object]:
     response = httpx.post(
-        f"{api.url}/v1/files",
+        f"{url}/v1/files",
         content=body(size_bytes),
         headers={
-            "Authorization": f"Bearer {api.key}",
+            "Authorization": f"Bearer {key}",
             "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
         },
         timeout=600,
@@ -62,12 +62,14 @@ def main() -> None:
     size_bytes = int(arguments.parse_args().gib * 2**30)
     with tempfile.TemporaryDirectory() as folder, scratch_api(Path(folder)) as api:
         process = psutil.Process(api.process.pid)
-        upload(api, 1)  # The first request imports and connects; that is not the upload's cost.
+        upload(
+            api.url, api.key, 1
+        )  # The first request imports and connects; that is not the upload's cost.
         before_bytes = process.memory_info().rss
         peak = Peak(process)
         peak.start()
         started_s = time.perf_counter()
-        file = upload(api, size_bytes)
+        file = upload(api.url, api.key, size_bytes)
         took_s = time.perf_counter() - started_s
         peak.done.set()
     sent_mb = int(str(file["bytes"])) / 1e6

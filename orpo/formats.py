@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from orpo.rows import Finding, Row, read_rows
+from orpo.rows import CHUNK_BYTES, Finding, Row, read_rows
 from orpo.shapes import Message, Pair, Reject, Shape, detect, parse, why_no_shape
 from orpo.split import hold_out
 
@@ -43,17 +43,18 @@ class Report:
     accepted: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
-    shapes: Counter[str] = field(default_factory=Counter)
+    shapes: Counter[Shape] = field(default_factory=Counter)
 
     @property
-    def shape(self) -> str | None:
+    def shape(self) -> Shape | None:
         """The most common shape among the accepted rows."""
         return self.shapes.most_common(1)[0][0] if self.shapes else None
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values, `shape` included."""
         # `asdict` would rebuild a Counter from pairs, and so count the pairs.
-        counters = {"dropped": dict(self.dropped), "shapes": dict(self.shapes)}
+        shapes = {str(shape): n for shape, n in self.shapes.items()}
+        counters = {"dropped": dict(self.dropped), "shapes": shapes}
         return {**asdict(self), **counters, "shape": self.shape}
 
     def drop(self, finding: Finding) -> None:
@@ -75,7 +76,7 @@ def validate(
     Raises OSError where a file can't be read or written; bad rows never raise.
     """
     report, offset_bytes = Report(), 0
-    with (out_path or Path(os.devnull)).open("wb") as out:
+    with (out_path or Path(os.devnull)).open("wb", CHUNK_BYTES) as out:
         for row in read_rows(src_path, filename):
             report.rows += 1
             offset_bytes = row.offset_bytes
@@ -100,7 +101,7 @@ def _accept(row: Row, report: Report) -> Pair | None:
         report.drop(Finding(row.line, None, reject.code, reject.message))
         return None
     report.accepted += 1
-    report.shapes[shape.value] += 1
+    report.shapes[shape] += 1
     return pair
 
 

@@ -53,7 +53,7 @@ def read_rows(path: Path, filename: str) -> Iterator[Row]:
     comes as a Row with a finding; in an array nothing can be read after it.
     """
     suffix = PurePath(filename).suffix.lower()
-    with path.open("rb") as file:
+    with path.open("rb", CHUNK_BYTES) as file:
         if suffix in (".jsonl", ".ndjson", ""):
             yield from _lines(file)
         elif suffix == ".json":

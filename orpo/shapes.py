@@ -40,6 +40,9 @@ class Shape(StrEnum):
     RANKED = "ranked"
     MESSAGES = "messages"
 
+    # An enum's own hash is a call into Python, and each row asks for it twice.
+    __hash__ = str.__hash__
+
 
 class Reject(ValueError):
     """Why a row can't be trained on: a `code` to count by and a sentence that tells what to do."""
@@ -88,24 +91,28 @@ def detect(value: Any) -> Shape | None:
     if shape is not Shape.EXPLICIT:
         return shape
     prompt, chosen = value.get("prompt"), value["chosen"]
-    if any(isinstance(text, str) and text.startswith("\n\nHuman:") for text in (prompt, chosen)):
+    if _is_transcript(prompt) or _is_transcript(chosen):
         return Shape.HH_RLHF
     if prompt is not None:
         return Shape.EXPLICIT
     return Shape.IMPLICIT if isinstance(chosen, list) else None
 
 
+def _is_transcript(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("\n\nHuman:")
+
+
 def _families(value: dict[str, Any]) -> list[Shape]:
     keys = value.keys()
     found = []
-    if keys & {"preferred_output", "non_preferred_output"}:
+    if "preferred_output" in keys or "non_preferred_output" in keys:
         found.append(Shape.OPENAI)
     if "chosen" in keys and "rejected" in keys:
         found.append(Shape.SHAREGPT if "conversations" in keys else Shape.EXPLICIT)
     if "responses" in keys:
         found.append(Shape.RANKED)
     # Published pair sets carry a `messages` column beside their pairs: it decides only alone.
-    if not found and "messages" in keys and not keys & {"chosen", "rejected"}:
+    if not found and "messages" in keys and "chosen" not in keys and "rejected" not in keys:
         found.append(Shape.MESSAGES)
     return found
 
@@ -314,19 +321,24 @@ def _text(value: Any, name: str) -> str:
 
 def _checked(pair: Pair) -> Pair:
     """The pair, if it can be trained on: see `Pair` for what must hold."""
-    if not pair.prompt or not pair.prompt[-1]["content"].strip():
+    if not pair.prompt or _is_blank(pair.prompt[-1]):
         raise Reject("empty", "The prompt is empty.")
     if pair.prompt[-1]["role"] == "assistant":
         raise Reject("not_a_pair", "The prompt ends with an assistant turn; it must ask something.")
-    for name, answer in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-        if answer is None:
-            continue
-        if not answer or any(not turn["content"].strip() for turn in answer):
-            raise Reject("empty", f"The {name} answer is empty.")
-        if answer[0]["role"] != "assistant" or answer[-1]["role"] != "assistant":
-            raise Reject(
-                "not_a_pair", f"The {name} answer must begin and end with an assistant turn."
-            )
+    _check_answer(pair.chosen, "chosen")
+    if pair.rejected is not None:
+        _check_answer(pair.rejected, "rejected")
     if pair.chosen == pair.rejected:
         raise Reject("identical", "chosen and rejected are the same; the pair teaches nothing.")
     return pair
+
+
+def _check_answer(answer: list[Message], name: str) -> None:
+    if not answer or any(map(_is_blank, answer)):
+        raise Reject("empty", f"The {name} answer is empty.")
+    if answer[0]["role"] != "assistant" or answer[-1]["role"] != "assistant":
+        raise Reject("not_a_pair", f"The {name} answer must begin and end with an assistant turn.")
+
+
+def _is_blank(turn: Message) -> bool:
+    return not turn["content"] or turn["content"].isspace()

@@ -10,9 +10,10 @@ import json
 import os
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import Depends, FastAPI, Form, Header, HTTPException, Request, UploadFile
 from sqlalchemy import create_engine, text
 from starlette.responses import Response, StreamingResponse
 
@@ -20,6 +21,7 @@ app = FastAPI()
 engine = create_engine(os.environ["ODDSMITH_DATABASE_URL"], pool_size=10, max_overflow=30)
 reader = engine.execution_options(isolation_level="AUTOCOMMIT")
 known = {hashlib.sha256(os.environ["ODDSMITH_FIRST_KEY"].encode()).hexdigest()}
+BLOCK_BYTES = 2**20
 # Clients of the stream: each waits for the next bytes.
 queues: set[asyncio.Queue[bytes]] = set()
 
@@ -70,6 +72,20 @@ def create(body: dict[str, Any], idempotency_key: Annotated[str, Header()]) -> d
         job = connection.execute(INSERT_JOB, values).mappings().one()
         connection.execute(INSERT_MESSAGE, {"arguments": json.dumps({"job_id": values["id"]})})
     return dict(job)
+
+
+@app.post("/v1/files", dependencies=[Depends(check)])
+def upload(file: UploadFile, purpose: Annotated[str, Form()]) -> dict[str, Any]:
+    key = secrets.token_hex(12)
+    digest = hashlib.sha256()
+    with (Path(os.environ["ODDSMITH_VAR"]) / key).open("wb") as stored:
+        while block := file.file.read(BLOCK_BYTES):
+            digest.update(block)
+            stored.write(block)
+        stored.flush()
+        os.fsync(stored.fileno())
+        size_bytes = stored.tell()
+    return {"id": key, "bytes": size_bytes, "purpose": purpose, "sha256": digest.hexdigest()}
 
 
 @app.get("/stream", dependencies=[Depends(check)])

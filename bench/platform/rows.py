@@ -1,7 +1,6 @@
 """The rows of the load table: each measures one side once and returns its figures."""
 
 import asyncio
-import hashlib
 import json
 import os
 import secrets
@@ -29,6 +28,8 @@ from workers.tail import RunTail
 
 Figures = dict[str, float]
 CONNECTIONS = 64
+# Steps that are followed before any is measured: ours learns from them when the next is due.
+WARM_UP = 2
 # The series that a training step of ORPO writes.
 NAMES = (
     "loss", "loss/nll", "loss/or", "or_share", "logps/chosen", "logps/rejected", "log_odds_ratio",
@@ -37,6 +38,7 @@ NAMES = (
 )  # fmt: skip
 LINES = 10_000
 BATCH = 1000
+TEXTS = ("prompt", "chosen", "rejected")
 UPLOAD_BYTES = 512 * 2**20
 PATH = "/v1/fine_tuning/jobs"
 # Arrays in psycopg's binary form: of its ways the quickest that can replace what there is.
@@ -109,9 +111,11 @@ async def _follow_job(
         connect_s = time.perf_counter() - began_at
         await asyncio.sleep(2)
         published: dict[int, float] = {}
-        before_s = stage.cpu_s(side)
-        for step in range(1, rounds + 1):
+        before_s = 0.0
+        for step in range(1, WARM_UP + rounds + 1):
             turn = asyncio.create_task(asyncio.sleep(every_s))
+            if step == WARM_UP + 1:
+                published, before_s = {}, stage.cpu_s(side)
             published[step] = await asyncio.to_thread(tell, stage, job_id, step)
             await turn
         await asyncio.sleep(2)
@@ -208,24 +212,16 @@ def _bare_copy(connection: psycopg.Connection[Any], job_id: str) -> float:
 
 
 def upload(stage: Stage, side: Side) -> Figures:
-    """A file of preference pairs: sent and judged row by row; bare: read, hashed and parsed."""
-    if side is Side.BARE:
-        path = stage.folder / "rows.jsonl"
-        if not path.exists():
-            with path.open("wb") as file:
-                for _ in range(UPLOAD_BYTES // len(uploads.BLOCK) + 1):
-                    file.write(uploads.BLOCK)
-        took_s, peak_bytes = _alone(_read, str(path))
-        return {"mb_per_s": path.stat().st_size / took_s / 1e6, "peak_mb": peak_bytes / 1e6}
-    api = stage.servers[Side.OURS]
-    uploads.upload(api, 1)  # type: ignore[arg-type]
-    before_bytes, peak = stage.rss_bytes(side), uploads.Peak(psutil.Process(api.process.pid))
+    """A file of preference pairs: sent, stored, then judged row by row and written anew."""
+    server = stage.servers[side]
+    uploads.upload(server.url, server.key, 1)
+    before_bytes, peak = stage.rss_bytes(side), uploads.Peak(psutil.Process(server.process.pid))
     peak.start()
     began_at = time.perf_counter()
-    file = uploads.upload(api, UPLOAD_BYTES)  # type: ignore[arg-type]
+    file = uploads.upload(server.url, server.key, UPLOAD_BYTES)
     sent_s = time.perf_counter() - began_at
     peak.done.set()
-    judged_s, peak_bytes = _alone(_judge, str(file["id"]))
+    judged_s, peak_bytes = _alone(_judge if side is Side.OURS else _judge_barely, str(file["id"]))
     size_mb = int(str(file["bytes"])) / 1e6
     return {
         "mb_per_s": size_mb / (sent_s + judged_s),
@@ -242,18 +238,22 @@ def _alone(work: Any, argument: str) -> tuple[float, int]:
         return process.submit(work, argument).result()
 
 
-def _read(path: str) -> tuple[float, int]:
-    began_at, digest = time.perf_counter(), hashlib.sha256()
-    with Path(path).open("rb") as file:
-        for each in file:
-            digest.update(each)
-            orjson.loads(each)
-    return time.perf_counter() - began_at, peak_bytes()
-
-
 def _judge(file_id: str) -> tuple[float, int]:
     began_at = time.perf_counter()
     file_tasks.validate(file_id)
+    return time.perf_counter() - began_at, peak_bytes()
+
+
+def _judge_barely(key: str) -> tuple[float, int]:
+    """The least that is judging: is each text there? Pairs go to a file of their own."""
+    began_at, path = time.perf_counter(), Path(os.environ["ODDSMITH_VAR"]) / key
+    with path.open("rb") as file, path.with_suffix(".rows").open("wb") as pairs:
+        for each in file:
+            row = orjson.loads(each)
+            if all(isinstance(row[name], str) and row[name] for name in TEXTS):
+                pairs.write(orjson.dumps({name: row[name] for name in TEXTS}) + b"\n")
+        pairs.flush()
+        os.fsync(pairs.fileno())
     return time.perf_counter() - began_at, peak_bytes()
 
 

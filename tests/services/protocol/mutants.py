@@ -99,7 +99,7 @@ FENCE_OUT = [
     without("lose", "I3", (claims.lose, HELD, UNFENCED)),
     without(
         "finalize",
-        "I3",
+        "I3 or states",
         (
             training._finish,
             "claims.held(session, *job)",
@@ -128,7 +128,9 @@ FENCE_OUT = [
     ),
 ]
 CLAIM = [
-    without("claim: state", "states", (claims.claim_next, "Job.state == JobState.QUEUED,", "")),
+    without(
+        "claim: state", "I2 or states", (claims.claim_next, "Job.state == JobState.QUEUED,", "")
+    ),
     without(
         "claim: lock",
         "I2 or states",

@@ -95,11 +95,11 @@ class Simulation:
         self.turns.refusals.clear()
 
     def _fault(self) -> Callable[[], None] | None:
-        dice = self.rng.random()
+        dice, is_ending = self.rng.random(), self._is_ending()
         for share, fault in (
-            (0.006, self._freeze), (self._danger(), self._freeze_between), (0.001, self._kill),
-            (0.001, self._deploy), (0.001, self._lose_answer), (0.004, self._let_a_lease_pass),
-            (0.02, self._meddle),
+            (0.006, self._freeze), (0.3 if is_ending else 0.03, self._freeze_between),
+            (0.001, self._kill), (0.001, self._deploy), (0.001, self._lose_answer),
+            (0.004, self._let_a_lease_pass), (0.2 if is_ending else 0.02, self._meddle),
         ):  # fmt: skip
             if dice < share:
                 return fault
@@ -118,11 +118,14 @@ class Simulation:
         if leases == float("inf"):
             self.world.add(getattr(actors, role_of(actor)))
 
-    def _danger(self) -> float:
-        """How likely a worker freezes behind its commit: mostly between the two that end a job."""
+    def _is_ending(self) -> bool:
+        """Whether who acted last is between the two commits that end a job: much can go wrong."""
         job_id, _ = self.checker.holds.get(self.last, ("", 0)) if self.last else ("", 0)
+        return self._is_finalizing(job_id)
+
+    def _is_finalizing(self, job_id: str) -> bool:
         job = self.checker.jobs.get(job_id)
-        return 0.3 if job is not None and job.state == "finalizing" else 0.03
+        return job is not None and job.state == "finalizing"
 
     def _freeze_between(self) -> None:
         """SIGSTOP behind a commit, for longer than a lease: what comes next may be fenced only."""
@@ -146,8 +149,11 @@ class Simulation:
         self._some("worker", "warden", "preparer").loses_answer = True
 
     def _meddle(self) -> None:
-        """A person acts now, on a job that a worker is in the middle of writing."""
-        writing = [job for actor, (job, _) in self.checker.holds.items() if actor.began is not None]
+        """A person acts now, on a job that is being ended, or else on one that is being written."""
+        held = {actor: job for actor, (job, _) in self.checker.holds.items()}
+        writing = [job for job in held.values() if self._is_finalizing(job)] or [
+            job for actor, job in held.items() if actor.began is not None
+        ]
         someone = self._some("person")
         if writing and someone in self.turns.sleeping():
             someone.target = self.rng.choice(writing)
@@ -158,8 +164,9 @@ class Simulation:
         self.turns.pass_time(self.rng.uniform(1.1, 2) * get_settings().lease_s)
 
     def _calm(self) -> None:
-        """No more faults. Who is frozen for good stays so."""
+        """No more faults after a last one: Redis is empty. Who is frozen for good stays so."""
         self.world.is_rough = False
+        self.world.broker.messages.clear()
         for actor in self.turns.actors:
             actor.loses_answer = False
 
