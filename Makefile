@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down test test-fast faults chaos check fmt lock \
+.PHONY: help setup demo up down test test-fast faults model-check chaos check fmt lock \
 	bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
 
 help:  ## Print this
@@ -40,7 +40,9 @@ test-fast: setup  ## Run the unit and service tests only
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow and not faults"
 
 faults: setup  ## Kill, freeze, fill and flip everything (half an hour); keeps docs/reliability.md
-	@$(BIN)/python -m pytest tests/faults --faults-table docs/reliability.md
+	@$(BIN)/python -m pytest tests/faults tests/e2e/test_restore.py --faults-table docs/reliability.md
+
+model-check: setup  ## The job protocol under seeded schedules, with each guard and without it
 	@$(BIN)/python -m pytest -n 2 tests/services/test_protocol.py
 
 chaos: setup  ## Kill a random process of `oddsmith up` every 20 s for 5 minutes, under load

@@ -228,7 +228,8 @@ def main() -> int:
         if wrong:
             print(stack.logs(), file=sys.stderr)
     chats = ", ".join(f"{n} {outcome}" for outcome, n in sorted(load.chats.items()))
-    print(f"{JOBS} jobs: {dict(found)}, {mended_s:.0f} s after the last kill")
+    many = f"{JOBS} jobs and the one that nobody disturbed"
+    print(f"{many}: {dict(found)}, {mended_s:.0f} s after the last kill")
     print(f"{len(load.uploads)} uploads acknowledged; chats: {chats}")
     print("\n".join(wrong) or "I1 to I8 hold, and nothing that was acknowledged is lost.")
     return 1 if wrong else 0

@@ -13,6 +13,7 @@ from models.files import File
 from models.jobs import Job, JobEvent
 from models.metrics import Metric, MetricBucket, PairScore, Sample
 from models.outbox import IdempotencyKey, OutboxMessage
+from models.run_folder import RunFolder
 from models.sign_ins import SignIn
 from models.workers import Worker
 
@@ -33,6 +34,7 @@ __all__ = [
     "Organization",
     "OutboxMessage",
     "PairScore",
+    "RunFolder",
     "Sample",
     "SignIn",
     "Worker",

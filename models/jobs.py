@@ -70,6 +70,8 @@ class Job(Owned, Base):
     # `metadata` is taken by SQLAlchemy's declarative classes.
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     request_sha256: Mapped[str] = mapped_column(index=True)
+    # `orpo.spec.VERSION` of whoever created it: an older worker leaves it alone.
+    spec_version: Mapped[int] = mapped_column(server_default=text("1"))
     purpose: Mapped[str] = mapped_column(default=Purpose.TRAIN, server_default=Purpose.TRAIN)
 
     state: Mapped[str] = mapped_column(default=JobState.VALIDATING_FILES, index=True)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -17,4 +18,6 @@ class Worker(Base):
     cores: Mapped[int]
     # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty where it has its cores alone.
     devices: Mapped[list[Any]]
+    # The newest `orpo.spec.VERSION` that it can read.
+    spec_version: Mapped[int] = mapped_column(server_default=text("1"))
     seen_at: Mapped[datetime]

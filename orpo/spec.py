@@ -11,6 +11,10 @@ from pydantic import Field, TypeAdapter
 from orpo.hyperparameters import Strict
 from orpo.methods import Method
 
+# Raised with each change of what a spec may hold, the methods' hyperparameters included, so that a
+# worker of an older release leaves alone what it can't read (tests/orpo/test_spec.py).
+VERSION = 1
+
 
 class RunSpec(Strict):
     """Everything a training run reads. Paths are absolute and local."""

@@ -24,7 +24,7 @@ from psycopg import sql
 from sqlalchemy import Table, select, text
 from sqlalchemy.orm import Session
 
-from models import Base, Checkpoint, File, Job, SignIn, Worker
+from models import Base, Checkpoint, File, Job, RunFolder, SignIn, Worker
 from services import storage
 from services.database import transaction
 from services.errors import Conflict, Invalid
@@ -39,9 +39,9 @@ MANIFEST = "manifest.json"
 TRIES = 3
 CHUNK_BYTES = 2**20
 
-# Whoever was signed in signs in again, and workers say by themselves that they are there. What is
-# left of keys is their hash.
-LEFT_OUT = {SignIn.__tablename__, Worker.__tablename__}
+# Whoever was signed in signs in again, workers say by themselves that they are there, and another
+# stack has a run folder of its own. What is left of keys is their hash.
+LEFT_OUT = {record.__tablename__ for record in (RunFolder, SignIn, Worker)}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LEFT_OUT]
 # These hold a password.
 SECRET_SETTINGS = {"database_url", "redis_url"}

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from models import Job
 from models.jobs import HELD, DesiredState, JobState
+from orpo.spec import VERSION
 from services import attempts
 from services.errors import Fenced
 from services.queue import Task, send
@@ -21,6 +22,8 @@ from services.workers import Fleet, fleet, nodes, processes_a_node
 
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
 PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
+# What a newer release created is left to its workers: this one might not know what it asks for.
+READABLE = Job.spec_version <= VERSION
 # A row that is locked is read as it is now, though the session has met it before: as the fleet
 # shows it, a job that was taken back meanwhile is still held.
 ANEW = {"populate_existing": True}
@@ -39,6 +42,7 @@ def claim_next(session: Session, worker: str) -> Job | None:
             Job.state == JobState.QUEUED,
             Job.desired_state == DesiredState.RUN,
             func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
+            READABLE,
             *_fits(known, worker),
         )
         .order_by(*claim_order())
@@ -75,7 +79,7 @@ def join_next(session: Session, worker: str) -> Job | None:
     known = fleet(session, asking=worker)
     job = session.scalar(
         select(Job)
-        .where(_awaits_nodes(), *_has_devices(known, worker))
+        .where(_awaits_nodes(), READABLE, *_has_devices(known, worker))
         .order_by(Job.created_at)
         .limit(1)
         .with_for_update(of=Job, skip_locked=True)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
-from services import presence
+from services import presence, run_folder, workers
 from services.database import transaction
 from services.errors import OddsmithError
 from services.settings import get_settings
@@ -33,6 +33,8 @@ def degraded() -> list[str]:
     try:
         with transaction() as session:
             age_s = presence.keeper_age_s(session)
+            stranger = run_folder.stranger(session)
+            outdated = workers.outdated(session)
         with presence.broker() as client:
             seen = presence.workers(client)
     except (SQLAlchemyError, OddsmithError, redis.RedisError):
@@ -42,7 +44,11 @@ def degraded() -> list[str]:
         for queue in presence.QUEUES
         if not seen[queue]
     ]
-    return [*filter(None, [keeper(age_s)]), *waiting]
+    old = [
+        f"Worker {name} is of an older release: it leaves newer jobs alone. Upgrade it."
+        for name in outdated
+    ]
+    return [*filter(None, [keeper(age_s), stranger]), *waiting, *old]
 
 
 def keeper(age_s: float | None) -> str | None:
@@ -61,7 +67,8 @@ def database() -> str | None:
             found = session.scalar(text("SELECT version_num FROM alembic_version")) if exists else 0
     except (SQLAlchemyError, OddsmithError):
         return "Postgres does not answer. Check that it runs and ODDSMITH_DATABASE_URL."
-    if found != head():
+    # One that is not known here is of a newer release, whose schema suits this one, too.
+    if found != head() and (not found or found in revisions()):
         at = found or "none"
         return f"The database is at migration {at}, not {head()}: run `alembic upgrade head`."
     return None
@@ -78,8 +85,19 @@ def broker() -> str | None:
     return "Redis does not answer. Check that it runs and ODDSMITH_REDIS_URL."
 
 
-@lru_cache
 def head() -> str | None:
+    """The newest migration of this release."""
+    return _scripts().get_current_head()
+
+
+@lru_cache
+def revisions() -> frozenset[str]:
+    """All migrations of this release."""
+    return frozenset(script.revision for script in _scripts().walk_revisions())
+
+
+@lru_cache
+def _scripts() -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__path__[0])))
-    return ScriptDirectory.from_config(config).get_current_head()
+    return ScriptDirectory.from_config(config)

@@ -23,6 +23,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState, Purpose
 from orpo.methods import METHODS, Method, Preference, parse_method
+from orpo.spec import VERSION
 from services import attempts, traces
 from services.callers import Caller
 from services.errors import Conflict, Invalid, Mismatch, NotFound
@@ -138,6 +139,7 @@ def create(
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         metadata_=request.metadata,
         request_sha256=sha256,
+        spec_version=VERSION,
         purpose=request.purpose,
         priority=ESTIMATE_PRIORITY if request.purpose is Purpose.ESTIMATE else request.priority,
     )

@@ -6,13 +6,12 @@ before. What ran when the backup was made is queued again, and goes on from its 
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from psycopg import sql
-from pydantic import ValidationError
 from sqlalchemy import Table, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
@@ -27,7 +26,6 @@ from models import (
     Organization,
 )
 from models.jobs import HELD
-from orpo.spec import RunSpec
 from services import checkpoints, claims, engines, health, storage
 from services.backups import (
     CHUNK_BYTES,
@@ -99,7 +97,6 @@ def _restore(folder: Path, contents: Contents) -> Restored:
         _keep_keys(session, here.keys)
         bases_missing = _find_bases(session, here.bases)
         resumed = _settle(session, contents)
-        _relocate(session, staged)
         session.flush()
         _move_in(staged)
     return Restored(contents, resumed, bases_missing)
@@ -282,21 +279,3 @@ def _settle(session: Session, contents: Contents) -> list[str]:
     for job_id, generation in jobs:
         claims.release(session, job_id, generation)
     return [job_id for job_id, _ in jobs]
-
-
-def _relocate(session: Session, staged: Path) -> None:
-    """Let the prepared specs name this machine's folders."""
-    runs, tokens = get_settings().runs_dir, get_settings().tokens_dir
-    for path in staged.glob("*/data/spec.json"):
-        job_id = path.parent.parent.name
-        with suppress(ValidationError):
-            spec = RunSpec.model_validate_json(path.read_bytes())
-            base = session.get_one(BaseModelRecord, spec.base_model)
-            data = runs / job_id / "data"
-            places = {
-                "base_model_path": Path(base.path),
-                "train_path": data / spec.train_path.name,
-                "held_out_path": spec.held_out_path and data / spec.held_out_path.name,
-                "tokens_path": tokens,
-            }
-            write_file(path, [spec.model_copy(update=places).model_dump_json(indent=2).encode()])

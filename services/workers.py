@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from models import Job, Worker
 from models.jobs import HELD
 from orpo.methods import Method
+from orpo.spec import VERSION
 from services.errors import Invalid
 from services.settings import get_settings
 
@@ -70,7 +71,8 @@ def register(
     session: Session, worker_id: str, *, host: str, cores: int, devices: list[dict[str, Any]]
 ) -> None:
     """Say that a worker is alive; repeated at every heartbeat."""
-    values = {"host": host, "cores": cores, "devices": devices, "seen_at": func.clock_timestamp()}
+    values = {"host": host, "cores": cores, "devices": devices, "spec_version": VERSION}
+    values["seen_at"] = func.clock_timestamp()
     statement = insert(Worker).values(id=worker_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[Worker.id], set_=values))
 
@@ -90,6 +92,16 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
     workers = session.scalars(query.with_for_update() if asking else query).all()
     held = session.scalars(select(Job).where(Job.state.in_(HELD))).all()
     return Fleet(workers, held)
+
+
+def outdated(session: Session) -> Sequence[str]:
+    """The ids of workers that are alive and of an older release than this process."""
+    old = select(Worker.id).where(_alive(), is_outdated(Worker.spec_version))
+    return session.scalars(old.order_by(Worker.id)).all()
+
+
+def is_outdated(spec_version: Any) -> Any:
+    return spec_version < VERSION
 
 
 def refuse_impossible(session: Session, method: Method) -> None:

@@ -4,9 +4,16 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
-from services import logs, presence, traces
+from services import logs, presence, run_folder, traces
+from services.errors import OddsmithError
 from services.queue import Task
 from services.settings import get_settings
 from workers import fleet
@@ -51,6 +58,16 @@ app.conf.update(
 def _log(**_: Any) -> None:
     logs.configure()
     traces.configure("worker")
+
+
+@worker_init.connect
+def _belong(**_: Any) -> None:
+    """End at once where the run folder is not the database's; wait for one that is away."""
+    logs.configure()
+    try:
+        run_folder.until_joined()
+    except OddsmithError as error:
+        raise SystemExit(error.message) from None
 
 
 @worker_ready.connect

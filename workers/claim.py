@@ -10,17 +10,17 @@ from sqlalchemy.orm import Session
 from models import Job
 from models.jobs import Purpose
 from orpo.spec import RunSpec
-from services import checkpoints, claims
+from services import checkpoints, claims, run_folder
 from services.database import transaction
 from services.settings import get_settings
 from workers.process import Node
+from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = {
-    "code": "bad_spec",
-    "message": "The prepared data of this job is missing, or another version of Oddsmith wrote it: "
-    "create the job again.",
+    "code": "bad_data",
+    "message": "The prepared data of this job is gone from the run folder: create the job again.",
     "param": None,
 }
 
@@ -42,7 +42,7 @@ def describe(job: Job) -> Claim | None:
     """Resolve the claimed job into a spec that reads from nowhere else.
 
     None where its prepared data can't be read: the job has failed then, since each further claim
-    would end the same way.
+    would end the same way, or is lost, where all of the run folder is away.
     """
     try:
         with transaction() as session:
@@ -50,25 +50,28 @@ def describe(job: Job) -> Claim | None:
     except (OSError, ValueError) as reason:
         logger.warning("the prepared data can't be read: %s", reason)
         with transaction() as session:
-            claims.fail(session, job.id, job.generation, UNREADABLE)
+            if elsewhere := run_folder.stranger(session):
+                claims.lose(session, job.id, job.generation, elsewhere)
+            else:
+                claims.fail(session, job.id, job.generation, UNREADABLE)
         return None
 
 
 def _resolve(session: Session, job: Job) -> Claim:
     root = get_settings().runs_dir / job.id
     newest = checkpoints.latest(session, job.id)
-    held_out = root / "data" / "held_out.jsonl"
-    prepared = RunSpec.model_validate_json((root / "data" / "spec.json").read_bytes())
-    method = prepared.method
+    whole = spec_of(session, job)
+    whole.train_path.stat()
+    method = whole.method
     if smaller := (job.prepared or {}).get("token_budget"):
         method = method.model_copy(update={"token_budget": smaller})
-    spec = prepared.model_copy(
+    held_out = whole.held_out_path
+    spec = whole.model_copy(
         update={
             "method": method,
             "rendezvous": _rendezvous() if method.nodes > 1 else None,
             "generation": job.generation,
-            "held_out_path": held_out if held_out.exists() else None,
-            "tokens_path": get_settings().tokens_dir,
+            "held_out_path": held_out if held_out and held_out.exists() else None,
             "resume_from": checkpoints.folder(newest) if newest else None,
         }
     )

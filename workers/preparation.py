@@ -13,22 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 from sqlalchemy import func
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, File, Job
+from models import File, Job
 from models.jobs import DesiredState, JobState
 from orpo.formats import hold_out
-from orpo.methods import Method
-from orpo.spec import RunSpec, write_spec
+from orpo.spec import VERSION, write_spec
 from services import attempts, files, job_events
 from services.database import transaction
 from services.queue import Task, send
-from services.settings import get_settings
 from services.verbs import VerbError, run_verb, tokenised
 from workers.process import time_for
+from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,22 +40,14 @@ def prepare(job_id: str) -> None:
         job = session.get(Job, job_id)
         if job is None or job.state != JobState.VALIDATING_FILES:
             return
-        base = session.get_one(BaseModelRecord, job.base_model)
+        if job.spec_version > VERSION:
+            logger.warning("a newer release created this job: it waits for a worker of that one")
+            return
+        spec = spec_of(session, job)
         training = session.get_one(File, job.training_file)
         validation = session.get(File, job.validation_file) if job.validation_file else None
-    folder = get_settings().runs_dir / job_id / "data"
-    method = TypeAdapter[Any](Method).validate_python(job.method)
-    write_rows(folder, training, validation, method, job.seed)
-    spec = RunSpec(
-        job_id=job_id,
-        base_model=job.base_model,
-        base_model_path=Path(base.path),
-        train_path=folder / "train.jsonl",
-        held_out_path=folder / "held_out.jsonl",
-        tokens_path=get_settings().tokens_dir,
-        method=method,
-        seed=job.seed,
-    )
+    folder = spec.train_path.parent
+    write_rows(folder, training, validation, spec.method, spec.seed)
     write_spec(spec, folder)
     try:
         patience_s = time_for(folder, PREPARE_S)

@@ -52,6 +52,10 @@ def seed(env: Mapping[str, str], secrets: Secrets) -> Part:
     return step("seed", "First key", Stage.SEED, with_key, "services.seed")
 
 
+def run_folder(env: Mapping[str, str]) -> Part:
+    return step("run-folder", "Run folder", Stage.SEED, env, "services.run_folder")
+
+
 def api(env: Mapping[str, str], host: str, port: int) -> Part:
     url = env["ODDSMITH_API_URL"]
     where = ("--factory", "--host", host, "--port", str(port))
@@ -90,7 +94,8 @@ def keeper(env: Mapping[str, str]) -> Part:
 
 def services(env: Mapping[str, str], secrets: Secrets, host: str, port: int) -> list[Part]:
     workers = [worker(env, queue) for queue in QUEUES]
-    return [schema(env), seed(env, secrets), api(env, host, port), *workers, keeper(env)]
+    once = [schema(env), run_folder(env), seed(env, secrets)]
+    return [*once, api(env, host, port), *workers, keeper(env)]
 
 
 def answers(url: str) -> bool:

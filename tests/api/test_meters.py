@@ -1,11 +1,9 @@
-"""`/metrics` as Prometheus reads it, what the dashboard asks of it, and what `/readyz` says."""
+"""`/metrics` as Prometheus reads it, and what the dashboard asks of it."""
 
 import asyncio
 import json
 import re
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,14 +22,13 @@ from models import Deployment, Engine
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import claims, database, meters, metrics, presence, queue, seed
+from services import claims, meters, metrics, queue, seed
 from services.callers import Caller
 from services.database import transaction
 from services.engines import EngineStatus
 from services.queue import Task
 from tests import records
-from tests.api.fake_engine import wait_until
-from workers import keeper
+from tests.api.at_work import at_work
 
 pytest_plugins = ["tests.api.with_fake_engine"]
 
@@ -327,75 +324,12 @@ def test_prometheus_reads_the_path_and_sends_the_key_that_compose_gives_it():
     assert set(services["prometheus"]["networks"]) <= set(services["api"]["networks"])
 
 
-# ---- Who is at work ----
-
-
-def keeps() -> bool:
-    with transaction() as session:
-        return presence.keeper_age_s(session) is not None
-
-
-@contextmanager
-def at_work() -> Iterator[None]:
-    """A keeper that keeps and a worker of each queue that signs, for as long as the block."""
-    thread = threading.Thread(target=keeper.keep)
-    thread.start()
-    try:
-        for name in presence.QUEUES:
-            presence.sign(f"{name}@here")
-        assert wait_until(keeps)
-        yield
-    finally:
-        keeper.stopping.set()
-        thread.join()
-        keeper.stopping.clear()
-        # The lock is the connection's, which a keeper's end closes and a thread's does not.
-        database.engine().dispose()
-
-
-def test_ready_says_who_is_missing_and_stays_ready(client: TestClient, redis_url, settings_from):
+def test_who_is_at_work_is_counted(client: TestClient, redis_url, settings_from):
     settings_from(redis_url=redis_url)
-    answer = client.get("/readyz")
-    assert answer.status_code == 200
-    assert answer.json()["status"] == "degraded"
-    nobody, *waiting = answer.json()["degraded"]
-    assert nobody.startswith("No keeper is at work")
-    assert [f"`{name}`" in said for name, said in zip(presence.QUEUES, waiting, strict=True)]
-
     with at_work():
-        ok = {"status": "ok", "missing": [], "degraded": []}
-        assert wait_until(lambda: client.get("/readyz").json() == ok)
         found = scrape(client)
         assert value(found, "workers", queue="train") == 1
         assert value(found, "broker_up") == 1
         assert value(found, "broker_messages", queue="serve") == 0
         assert 0 <= (value(found, "keeper_age_seconds") or 0) < 10
-    found = scrape(client)
-    assert value(found, "keeper_age_seconds") is None
-
-
-def test_a_keeper_that_hangs_is_seen(client: TestClient, redis_url, settings_from, monkeypatch):
-    settings_from(redis_url=redis_url)
-    monkeypatch.setattr("services.health.KEEPER_SILENT_S", 0.5)
-    hung, go_on = threading.Event(), threading.Event()
-
-    def hang() -> None:
-        hung.set()
-        go_on.wait(30)
-
-    monkeypatch.setattr(keeper, "LOOPS", [(hang, 0.0)])
-    with at_work():
-        try:
-            assert hung.wait(10)
-            said = "The keeper has not ended a turn"
-            assert wait_until(lambda: said in str(client.get("/readyz").json()["degraded"]))
-        finally:
-            go_on.set()
-
-
-def test_without_redis_it_is_not_ready(client: TestClient):
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json()["status"] == "unavailable"
-    assert "Redis does not answer" in answer.json()["missing"][0]
-    assert answer.json()["degraded"] == []
+    assert value(scrape(client), "keeper_age_seconds") is None

@@ -1,11 +1,14 @@
 """What a spec refuses is a ValidationError that names the field, and nothing else."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from orpo.methods import parse_method
+from orpo.methods import METHODS, parse_method
+from orpo.spec import VERSION, RunSpec
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,51 @@ def test_what_belongs_to_an_adapter_needs_one(field: str, value: Any) -> None:
 def test_what_is_offloaded_must_be_there() -> None:
     with pytest.raises(ValidationError, match="activation_offload moves what gradient_checkpoint"):
         parse_method("orpo", {"activation_offload": True})
+
+
+EXAMPLES = Path(__file__).parent / "specs"
+
+
+def shape(schema: Any) -> Any:
+    """A JSON schema without its words: what may be written and read."""
+    if isinstance(schema, dict):
+        words = ("title", "description", "examples")
+        return {key: shape(value) for key, value in schema.items() if key not in words}
+    return [shape(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def test_what_a_spec_may_hold_has_a_version() -> None:
+    """If it fails: raise `orpo.spec.VERSION`, and run this file as a program to note the new shape.
+
+    Workers of an older release then leave new jobs alone, and the examples of all versions, which
+    stand for jobs that were queued before an upgrade, must still be read.
+    """
+    noted = json.loads((EXAMPLES / f"{VERSION}.json").read_text())
+    assert shape(RunSpec.model_json_schema()) == noted["schema"]
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_specs_of_older_releases_are_read(version: int) -> None:
+    for spec in json.loads((EXAMPLES / f"{version}.json").read_text())["specs"]:
+        RunSpec.model_validate(spec)
+
+
+def note() -> None:
+    """Keep the shape of this version, with a spec of each method as it is written today."""
+    specs = [
+        RunSpec(
+            job_id="ftjob-1",
+            base_model="base",
+            base_model_path=Path("/base"),
+            train_path=Path("/train.jsonl"),
+            method=parse_method(name, {}),
+        ).model_dump(mode="json")
+        for name in METHODS
+    ]
+    noted = {"schema": shape(RunSpec.model_json_schema()), "specs": specs}
+    EXAMPLES.mkdir(exist_ok=True)
+    (EXAMPLES / f"{VERSION}.json").write_text(json.dumps(noted, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    note()

@@ -30,7 +30,6 @@ from models.deployments import DeploymentStatus
 from models.jobs import DesiredState, JobState
 from orpo import manifest
 from orpo.manifest import Manifest
-from orpo.spec import RunSpec, read_spec, write_spec
 from services import backups, checkpoints, claims, database, metrics, restores, seed, storage
 from services.callers import Caller
 from services.database import transaction
@@ -39,6 +38,7 @@ from services.errors import Conflict, Invalid
 from services.settings import get_settings
 from tests import records
 from tests.conftest import administer, create_database, forget_connections
+from workers.spec import spec_of
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
 OLD_KEY = "sk-odd-old-0123456789-0123456789"
@@ -132,14 +132,7 @@ def job_at_work(session: Any, base: str, **fields: Any) -> Job:
     claims.claim_next(session, "w")
     session.refresh(job)
     data = get_settings().runs_dir / job.id / "data"
-    spec = RunSpec.model_validate(
-        {
-            "job_id": job.id, "base_model": base, "base_model_path": "/old/base",
-            "train_path": data / "train.jsonl", "held_out_path": data / "held_out.jsonl",
-            "method": job.method, "seed": 0,
-        }
-    )  # fmt: skip
-    write_spec(spec, data)
+    data.mkdir(parents=True)
     (data / "train.jsonl").write_bytes(ROWS)
     (data / "tokens-abc").mkdir()
     (data / "tokens-abc" / "tokens.bin").write_bytes(b"made anew")
@@ -265,7 +258,7 @@ def test_what_ran_is_claimed_again_from_its_last_checkpoint(stacks: Stacks, old:
         assert newest is not None
         assert newest.id == old.checkpoints[-1]
         assert manifest.verify(checkpoints.folder(newest)).step == 20
-    spec = read_spec(get_settings().runs_dir / old.running / "data")
+        spec = spec_of(session, claimed)
     assert spec.train_path.read_bytes() == ROWS
     assert spec.train_path.is_relative_to(get_settings().runs_dir)
     assert spec.tokens_path == get_settings().tokens_dir
@@ -489,7 +482,8 @@ def test_a_base_that_is_not_here_is_named_and_one_that_lies_elsewhere_is_found(
     with transaction() as session:
         records.base_model(session, CALLER, id="acme/base", path=str(tmp_path / "moved"))
     restores.restore(stacks.backup)
-    spec = read_spec(get_settings().runs_dir / old.running / "data")
+    with transaction() as session:
+        spec = spec_of(session, session.get_one(Job, old.running))
     assert spec.base_model_path == tmp_path / "moved"
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from models import Job, JobEvent
 from models.jobs import JobState
 from orpo.methods import parse_method
+from orpo.spec import VERSION
 from services import checkpoints, claims, database, jobs
 from services.errors import Fenced
 from services.settings import get_settings
@@ -207,3 +208,11 @@ def test_a_worker_that_froze_in_a_transaction_does_not_keep_its_job(
         freeze()
     session.refresh(job)
     assert (job.state, job.generation, job.worker) == (JobState.QUEUED, 1, None)
+
+
+def test_what_a_newer_release_created_is_left_to_its_workers(session, caller):
+    newer = records.job(session, caller, JobState.QUEUED, spec_version=VERSION + 1)
+    older = records.job(session, caller, JobState.QUEUED, spec_version=VERSION - 1)
+    assert claim(session).id == older.id
+    assert claims.claim_next(session, "w") is None
+    assert newer.state == JobState.QUEUED

@@ -64,6 +64,7 @@ def test_whatever_happens_each_job_comes_to_one_end(simulate, seed):
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_a_guard_that_is_taken_out_is_missed(simulate, turns, monkeypatch, mutant: Mutant):
     mutant.take_out(monkeypatch, turns.monitor)

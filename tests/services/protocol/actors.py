@@ -45,10 +45,13 @@ class Broker:
 
     def __init__(self) -> None:
         self.messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        # How many of a message may arrive, each as likely.
+        self.copies: dict[str, tuple[int, ...]] = defaultdict(lambda: (0, 1, 1, 1, 2))
 
     def publish(self, task: str, arguments: dict[str, Any]) -> None:
-        for _ in range(_acting().rng.choice((0, 1, 1, 1, 2))):
-            self.messages[task.partition(".")[0]].append(arguments)
+        queue = task.partition(".")[0]
+        for _ in range(_acting().rng.choice(self.copies[queue])):
+            self.messages[queue].append(arguments)
 
     def llen(self, queue: str) -> int:
         return len(self.messages[queue])
@@ -66,10 +69,11 @@ class Process:
         self.run_dir, self.world, self.rng = run_dir, world, _acting().rng
         self.step = int(spec.resume_from.name.split("-")[1]) if spec.resume_from else 0
         self.generation, self.is_resumed = spec.generation, bool(spec.resume_from)
+        self.claim = (spec.job_id, spec.generation)
         self.is_poisoned = spec.job_id in world.poisoned
         self.has_begun = self.is_stopping = False
         self.status: int | None = None
-        world.first_steps[spec.job_id, spec.generation] = self.step + 1
+        world.first_steps[self.claim] = self.step + 1
 
     def poll(self) -> int | None:
         if self.status is None and self.rng.random() < 0.7:
@@ -82,6 +86,7 @@ class Process:
 
     def kill(self) -> None:
         self.status = -9 if self.status is None else self.status
+        self.world.trained.add(self.claim)
 
     def _advance(self) -> None:
         if self.is_poisoned or (self.world.is_rough and self.rng.random() < 0.1):
@@ -142,6 +147,8 @@ class World:
         self.job_ids: list[str] = []
         self.poisoned: set[str] = set()
         self.first_steps: dict[tuple[str, int], int] = {}
+        # Claims, by job and generation, whose training process has ended.
+        self.trained: set[tuple[str, int]] = set()
         self._made: Counter[str] = Counter()
 
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,11 +169,7 @@ class World:
             (training, "launch_training", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),
-            (
-                preparation,
-                "write_rows",
-                lambda folder, *_: folder.mkdir(parents=True, exist_ok=True),
-            ),
+            (preparation, "write_rows", _write_rows),
             (preparation, "run_verb", self._run_verb),
             # Curves are drawn from what the check looks at, and cost half of its time.
             (metrics, "series", SimpleNamespace(roll_up=lambda *_: None)),
@@ -186,6 +189,11 @@ class World:
         name = f"{role.__name__}-{self._made[role.__name__]}"
         rng = random.Random(f"{self.seed} {name}")
         return self.turns.add(Actor(name, lambda actor: role(self, actor), self.turns, rng))
+
+
+def _write_rows(folder: Path, *_: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "train.jsonl").touch()
 
 
 class Fleet:

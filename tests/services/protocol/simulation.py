@@ -4,11 +4,12 @@ import random
 from collections import deque
 from collections.abc import Callable
 
+from models.jobs import HELD, JobState
 from services.jobs import ENDED
 from services.settings import get_settings
 from tests.services.protocol import actors
 from tests.services.protocol.actors import World
-from tests.services.protocol.invariants import Checker, Violation, is_complete, require
+from tests.services.protocol.invariants import Checker, Seen, Violation, is_complete, require
 from tests.services.protocol.turns import Actor, role_of
 
 CAST = {
@@ -97,9 +98,10 @@ class Simulation:
     def _fault(self) -> Callable[[], None] | None:
         dice, is_ending = self.rng.random(), self._is_ending()
         for share, fault in (
-            (0.006, self._freeze), (0.3 if is_ending else 0.03, self._freeze_between),
-            (0.001, self._kill), (0.001, self._deploy), (0.001, self._lose_answer),
-            (0.004, self._let_a_lease_pass), (0.2 if is_ending else 0.02, self._meddle),
+            (0.006, self._freeze), (0.25 if is_ending else 0.03, self._freeze_between),
+            (0.02, self._doze), (0.001, self._kill), (0.002, self._deploy),
+            (0.001, self._lose_answer), (0.004, self._let_a_lease_pass),
+            (0.15 if is_ending else 0.03, self._meddle),
         ):  # fmt: skip
             if dice < share:
                 return fault
@@ -118,14 +120,17 @@ class Simulation:
         if leases == float("inf"):
             self.world.add(getattr(actors, role_of(actor)))
 
-    def _is_ending(self) -> bool:
-        """Whether who acted last is between the two commits that end a job: much can go wrong."""
+    def _held_by_last(self) -> Seen | None:
+        """The job that whoever acted last has claimed last."""
         job_id, _ = self.checker.holds.get(self.last, ("", 0)) if self.last else ("", 0)
-        return self._is_finalizing(job_id)
+        return self.checker.jobs.get(job_id)
 
-    def _is_finalizing(self, job_id: str) -> bool:
-        job = self.checker.jobs.get(job_id)
-        return job is not None and job.state == "finalizing"
+    def _is_ending(self) -> bool:
+        """Whether who acted last holds a job whose training is over: much may go wrong there."""
+        job = self._held_by_last()
+        if job is None or job.state not in HELD:
+            return False
+        return (job.id, job.generation) in self.world.trained
 
     def _freeze_between(self) -> None:
         """SIGSTOP behind a commit, for longer than a lease: what comes next may be fenced only."""
@@ -133,6 +138,12 @@ class Simulation:
         if actor is not None and role_of(actor) == "worker" and actor.committed is not None:
             lease_ms = get_settings().lease_s * 1000
             actor.frozen_until = self.turns.now + self.rng.choice((1.2, 3)) * lease_ms
+
+    def _doze(self) -> None:
+        """SIGSTOP in a transaction, for nearly a lease: Postgres doesn't end it, the lease may."""
+        actor = self.last
+        if actor is not None and role_of(actor) == "worker" and actor.began is not None:
+            actor.frozen_until = self.turns.now + 0.9 * get_settings().lease_s * 1000
 
     def _kill(self) -> None:
         actor = self._some("worker", "warden", "preparer")
@@ -149,24 +160,24 @@ class Simulation:
         self._some("worker", "warden", "preparer").loses_answer = True
 
     def _meddle(self) -> None:
-        """A person acts now, on a job that is being ended, or else on one that is being written."""
-        held = {actor: job for actor, (job, _) in self.checker.holds.items()}
-        writing = [job for job in held.values() if self._is_finalizing(job)] or [
-            job for actor, job in held.items() if actor.began is not None
-        ]
-        someone = self._some("person")
-        if writing and someone in self.turns.sleeping():
-            someone.target = self.rng.choice(writing)
-            someone.wakes_at = 0
+        """A person acts now, on a job that is being written, or between the writes that end it."""
+        job, someone = self._held_by_last(), self._some("person")
+        if self.last is None or job is None or someone not in self.turns.sleeping():
+            return
+        if self.last.began is not None or job.state == JobState.FINALIZING:
+            someone.target, someone.wakes_at = job.id, 0
             self.last = someone
 
     def _let_a_lease_pass(self) -> None:
         self.turns.pass_time(self.rng.uniform(1.1, 2) * get_settings().lease_s)
 
     def _calm(self) -> None:
-        """No more faults after a last one: Redis is empty. Who is frozen for good stays so."""
+        """No more faults, but Redis is empty, and of the wake-ups to come most are lost: who claims
+        must not depend on them. Who is frozen for good stays so.
+        """
         self.world.is_rough = False
         self.world.broker.messages.clear()
+        self.world.broker.copies["train"] = (0, 0, 0, 1)
         for actor in self.turns.actors:
             actor.loses_answer = False
 

@@ -1931,6 +1931,11 @@ export interface components {
              * @constant
              */
             object: "worker";
+            /**
+             * Outdated
+             * @description Of an older release than the API: it leaves newer jobs to others. Upgrade it.
+             */
+            outdated: boolean;
             /** Seen At */
             seen_at: number;
         };

@@ -1,0 +1,31 @@
+"""A job's row as the training core reads it. Nothing of it is kept on disk that could be edited."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, Job
+from orpo.methods import Method
+from orpo.spec import RunSpec
+from services.settings import get_settings
+
+_METHOD: TypeAdapter[Method] = TypeAdapter(Method)
+
+
+def spec_of(session: Session, job: Job) -> RunSpec:
+    """Return the spec of a run of this job from its beginning, on one node.
+
+    Raises pydantic's ValidationError for a method that is not known here.
+    """
+    data = get_settings().runs_dir / job.id / "data"
+    return RunSpec(
+        job_id=job.id,
+        base_model=job.base_model,
+        base_model_path=Path(session.get_one(BaseModelRecord, job.base_model).path),
+        train_path=data / "train.jsonl",
+        held_out_path=data / "held_out.jsonl",
+        tokens_path=get_settings().tokens_dir,
+        method=_METHOD.validate_python(job.method),
+        seed=job.seed,
+    )
