@@ -7,15 +7,13 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
-from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from orpo import kernels, nf4
 from orpo.failures import Failure
 from orpo.hyperparameters import Hyperparameters, Tuning
+from orpo.peft import LoraConfig, LoraLayer, ModulesToSaveWrapper, PeftModel, get_peft_model
 
 
 def with_lora(

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -21,6 +20,7 @@ from orpo.deterministic import set_random_state
 from orpo.failures import Failure
 from orpo.hyperparameters import Precision
 from orpo.manifest import Manifest
+from orpo.peft import PeftModel
 from orpo.policy import DTYPES, Policy, causal_lm
 from orpo.spec import RunSpec
 from orpo.strategy import Replicated

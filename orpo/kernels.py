@@ -12,12 +12,12 @@ from types import MethodType
 from typing import Any, cast
 
 import torch
-from peft.tuners import lora
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from orpo.fused import fused
+from orpo.peft import lora
 
 # Of fp32: on a CPU what fits its cores' second-level caches; on a GPU enough rows to fill it.
 SLICE_BYTES = {"cpu": 2**20, "cuda": 256 * 2**20}

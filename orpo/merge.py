@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from orpo.manifest import verify
+from orpo.peft import PeftModel
 from orpo.tokenize import load_tokenizer
 from orpo.verbs import answer, folder_facts
 

@@ -13,8 +13,6 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from peft import PeftModel
-from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from torch.autograd.graph import save_on_cpu
 from torch.utils.checkpoint import checkpoint
@@ -26,6 +24,7 @@ from orpo.failures import Failure
 from orpo.hyperparameters import Precision, Tuning
 from orpo.masters import Masters
 from orpo.pack import Batch
+from orpo.peft import ModulesToSaveWrapper, PeftModel
 from orpo.spec import RunSpec
 from orpo.tokenize import load_tokenizer
 from orpo.widen import widened

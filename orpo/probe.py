@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from orpo.formats import Message, Pair
 from orpo.hyperparameters import Precision
 from orpo.manifest import sha256, weights_digest
 from orpo.pack import collate
+from orpo.peft import PeftModel
 from orpo.policy import Policy, load_base, token_logps
 from orpo.tokenize import Example, load_tokenizer, render
 from orpo.verbs import answer

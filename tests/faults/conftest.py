@@ -1,5 +1,6 @@
 """The stack of the rows, mended between them, and the table of what they showed."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.faults.stack import TWO_RANKS, Stack
 
 KEY = "sk-odd-for-faults-0123456789abcdefghijklmnop"
 LINES = pytest.StashKey[list[table.Line]]()
+BEGAN = pytest.StashKey[float]()
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +70,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[LINES] = []
+    config.stash[LINES], config.stash[BEGAN] = [], time.monotonic()
+
+
+def _minutes(config: pytest.Config) -> float:
+    return (time.monotonic() - config.stash[BEGAN]) / 60
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,7 +86,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         texts = [str(text) for name, text in report.user_properties if name == "seen"]
         doc = getattr(getattr(item, "function", None), "__doc__", "")
         done = table.first_sentence(doc)
-        line = table.Line(row, done, "; ".join(texts), result, call.duration)
+        line = table.Line(row, done, "; ".join(texts), result)
         item.config.stash[LINES].append(line)
     return report  # pyright: ignore[reportReturnType]
 
@@ -89,15 +95,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     lines = session.config.stash[LINES]
     document = session.config.getoption("--faults-table", default=None)
     if document is not None:
-        table.keep(lines, document)
+        table.keep(lines, _minutes(session.config), document)
         if table.missing(lines):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines = terminalreporter.config.stash[LINES]
+    config = terminalreporter.config
+    lines = config.stash[LINES]
     if lines:
         terminalreporter.section("faults")
-        terminalreporter.write_line(table.written(lines))
+        terminalreporter.write_line(table.written(lines, _minutes(config)))
         if lost := table.missing(lines):
             terminalreporter.write_line(f"Rows that did not run or did not pass: {lost}")

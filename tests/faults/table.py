@@ -22,10 +22,9 @@ class Line:
     done: str
     seen: str
     result: str
-    seconds: float
 
     def __str__(self) -> str:
-        seen = self.seen.replace("|", "/") or "-"
+        seen = self.seen.replace("|", "/").replace("\n", " ") or "-"
         return f"| {self.row} | {self.done} | {seen} | {self.result} |"
 
 
@@ -44,16 +43,15 @@ def missing(lines: list[Line]) -> list[int]:
     return sorted((EXPECTED - {line.row for line in lines}) | bad)
 
 
-def written(lines: list[Line]) -> str:
+def written(lines: list[Line], minutes: float) -> str:
     ordered = sorted(lines, key=lambda line: line.row)
-    minutes = sum(line.seconds for line in lines) / 60
     passed = sum(line.result == "pass" for line in lines)
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     said = f"{passed} of {len(lines)} passed on {day}, in {minutes:.0f} minutes."
     return f"{said}\n\n{HEAD}" + "\n".join(map(str, ordered)) + "\n"
 
 
-def keep(lines: list[Line], document: Path) -> None:
+def keep(lines: list[Line], minutes: float, document: Path) -> None:
     """Replace the table of the document; its text above stays."""
     text = document.read_text().partition(BEGIN)[0]
-    document.write_text(f"{text}{BEGIN}\n\n{written(lines)}")
+    document.write_text(f"{text}{BEGIN}\n\n{written(lines, minutes)}")

@@ -1,0 +1,21 @@
+"""What a start of the core imports, in an interpreter of its own."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+import orpo.train
+
+assert "bitsandbytes" not in sys.modules
+import bitsandbytes
+
+assert bitsandbytes.functional
+"""
+
+
+def test_a_start_leaves_bitsandbytes_alone_until_somebody_asks_for_it():
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
