@@ -181,7 +181,8 @@ class World:
         if dice < 0.05:
             raise VerbError({"code": "bad_data", "message": "No row is usable."})
         if dice < 0.2:
-            raise VerbError({"code": "timeout", "message": "It did not end."})
+            code = "killed" if dice < 0.12 else "timeout"
+            raise VerbError({"code": code, "message": "It did not end."})
         return PREPARED
 
     def add(self, role: Callable[["World", Actor], None]) -> Actor:
@@ -233,7 +234,7 @@ def preparer(world: World, actor: Actor) -> None:
 def warden(world: World, actor: Actor) -> None:
     """The keeper's loops. Two run at once: the advisory lock spares work, it is no guard."""
     while True:
-        actor.sleep(actor.rng.uniform(0.5, 3))
+        actor.sleep(actor.rng.uniform(0.5, 5))
         loop = actor.rng.choice((keeper.dispatch, keeper.dispatch, keeper.reap, keeper.rewake))
         try:
             loop()
