@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from models import Base, Checkpoint, File, Job, RunFolder, SignIn, Worker
 from services import storage
-from services.database import transaction
+from services.database import idle_at_will, transaction
 from services.errors import Conflict, Invalid
 from services.settings import get_settings
 
@@ -167,6 +167,7 @@ def _snapshot(partial: Path) -> tuple[Contents, Records]:
     with transaction() as session:
         moment = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         session.connection(execution_options=moment)
+        idle_at_will(session)  # between two statements, files are written
         contents = Contents(
             migration=session.scalars(text("SELECT version_num FROM alembic_version")).one(),
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),

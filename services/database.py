@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.errors import Unavailable
@@ -28,6 +28,7 @@ def engine() -> Engine:
     made = create_engine(url, pool_size=10, max_overflow=30, pool_timeout=10)
     event.listen(made, "checkout", _replace_if_closed)
     event.listen(made, "connect", _limit_idling)
+    event.listen(made, "handle_error", _call_it_operational)
     return made
 
 
@@ -55,6 +56,21 @@ def _limit_idling(connection: psycopg.Connection, _: Any) -> None:
     limit_ms = int(get_settings().lease_s * 1000)
     connection.execute(f"SET idle_in_transaction_session_timeout = {limit_ms}".encode())
     connection.commit()
+
+
+def idle_at_will(session: Session) -> None:
+    """Lift that limit for the current transaction: it holds no job, and does much besides SQL."""
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
+def _call_it_operational(context: ExceptionContext) -> None:
+    """Let a connection that is gone be an OperationalError, by whatever name Postgres ended it.
+
+    The end of one that idled too long is an InternalError to psycopg, which nobody waits out.
+    """
+    gone = context.is_disconnect and context.original_exception
+    if gone and not isinstance(context.sqlalchemy_exception, OperationalError):
+        raise OperationalError(context.statement, context.parameters, gone)
 
 
 @lru_cache

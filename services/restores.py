@@ -24,6 +24,7 @@ from models import (
     File,
     Job,
     Organization,
+    RunFolder,
 )
 from models.jobs import HELD
 from services import checkpoints, claims, engines, health, storage
@@ -38,7 +39,7 @@ from services.backups import (
     sync_folders,
     write_file,
 )
-from services.database import engine, transaction
+from services.database import engine, idle_at_will, transaction
 from services.engines import EngineStatus
 from services.errors import Conflict, Invalid
 from services.settings import get_settings
@@ -89,6 +90,7 @@ def _restore(folder: Path, contents: Contents) -> Restored:
         _refuse_misfit(session, contents)
         _refuse_occupied(session, contents)
     with _uploads(folder, contents), _staged(folder, contents) as staged, transaction() as session:
+        idle_at_will(session)  # between two statements, files are moved
         _lock(session)
         _refuse_occupied(session, contents)
         here = _empty(session)
@@ -213,7 +215,8 @@ def _empty(session: Session) -> Here:
         bases={row.id: row.path for row in session.execute(bases)},
     )
     for table in reversed(Base.metadata.sorted_tables):
-        session.execute(table.delete())
+        if table.name != RunFolder.__tablename__:  # the folder stays this database's
+            session.execute(table.delete())
     return here
 
 

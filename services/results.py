@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from models import Job, Metric
 from services import checkpoints, claims, files, series
+from services.settings import get_settings
 
 BATCH = 10_000
 
@@ -18,10 +20,20 @@ BATCH = 10_000
 def register(session: Session, job_id: str, generation: int) -> None:
     """Store the result file and end the job as succeeded (fenced: raises Fenced)."""
     job = claims.held(session, job_id, generation)
-    table = metrics_csv(session, job)
+    table = holding(session, job, metrics_csv(session, job))
     file = files.store_result(session, job, f"{job_id}-metrics.csv", table)
     model = checkpoints.model_name(session, job)
     claims.succeed(session, job_id, generation, model=model, result_files=[file.id])
+
+
+def holding(session: Session, job: Job, parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the parts, and renew the lease meanwhile, as long as that may take."""
+    renew_at = time.monotonic() + get_settings().heartbeat_s
+    for part in parts:
+        yield part
+        if time.monotonic() > renew_at:
+            claims.heartbeat(session, job.id, job.generation)
+            renew_at = time.monotonic() + get_settings().heartbeat_s
 
 
 def metrics_csv(session: Session, job: Job) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ The core is never imported here: it needs torch, and this process may not have i
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,11 @@ class VerbError(Exception):
         super().__init__(error.get("message"))
         self.error = error
 
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether this says nothing of what the verb was asked: it may end well the next time."""
+        return self.error.get("code") in ("timeout", "killed", "internal")
+
 
 def run_verb(
     verb: str,
@@ -64,7 +70,8 @@ def run_verb(
     """Run `python -m orpo.<verb>` and return the JSON object that is its last line.
 
     That object tells how it went, not the exit code. `meanwhile` is called twice a second until
-    then. Raises VerbError with {"code", "message", "hint", "param"}.
+    then. Raises VerbError with {"code", "message", "hint", "param"}; its codes are those of
+    `orpo.failures`, and `timeout` and `killed`.
     """
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
     try:
@@ -76,12 +83,21 @@ def run_verb(
     try:
         answer = json.loads(lines[-1])
     except (IndexError, json.JSONDecodeError):
-        tail = done.stderr.decode(errors="replace").strip()[-500:]
-        message = f"orpo.{verb} ended with code {done.returncode}: {tail or 'it printed nothing'}"
-        raise VerbError({"code": "internal", "message": message}) from None
+        raise VerbError(_unsaid(verb, done)) from None
     if "error" in answer:
         raise VerbError(answer["error"])
     return answer
+
+
+def _unsaid(verb: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    """The error of a verb that left none of its own."""
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        hint = "The machine may be short of memory: its own log says so then."
+        return {"code": "killed", "message": f"orpo.{verb} was ended by {name}.", "hint": hint}
+    tail = done.stderr.decode(errors="replace").strip()[-500:]
+    message = f"orpo.{verb} ended with code {done.returncode}: {tail or 'it printed nothing'}"
+    return {"code": "internal", "message": message}
 
 
 def _run(

@@ -127,6 +127,26 @@ def refuse_impossible(session: Session, method: Method) -> None:
             "start more, or lower nodes.",
             param=f"{path}.nodes",
         )
+    if method.nodes > (room := _room(workers, each)):
+        raise Invalid(
+            f"{method.nodes} nodes of {each} processes were asked for, and the train workers here "
+            f"have room for {room}: set processes or nodes lower.",
+            param=f"{path}.nodes",
+        )
+
+
+def _room(workers: Sequence[Worker], processes: int) -> int:
+    """How many nodes of so many processes all idle workers make; those of a host share its GPUs."""
+    hosts: dict[str, list[Worker]] = {}
+    for worker in workers:
+        hosts.setdefault(worker.host, []).append(worker)
+    return sum(_room_on(host, processes) for host in hosts.values())
+
+
+def _room_on(host: list[Worker], processes: int) -> int:
+    if gpus := max(len(worker.devices) for worker in host):
+        return min(len(host), gpus // processes)
+    return len(host) if max(worker.cores for worker in host) >= processes else 0
 
 
 def _alive() -> Any:

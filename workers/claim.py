@@ -41,8 +41,9 @@ class Claim:
 def describe(job: Job) -> Claim | None:
     """Resolve the claimed job into a spec that reads from nowhere else.
 
-    None where its prepared data can't be read: the job has failed then, since each further claim
-    would end the same way, or is lost, where all of the run folder is away.
+    None where its prepared data can't be read: the job has failed then, if it is gone, since each
+    further claim would end the same way. It is lost where the whole run folder is away, or the disk
+    says anything else.
     """
     try:
         with transaction() as session:
@@ -52,6 +53,9 @@ def describe(job: Job) -> Claim | None:
         with transaction() as session:
             if elsewhere := run_folder.stranger(session):
                 claims.lose(session, job.id, job.generation, elsewhere)
+            elif isinstance(reason, OSError) and not isinstance(reason, FileNotFoundError):
+                sentence = f"The prepared data can't be read: {reason}"
+                claims.lose(session, job.id, job.generation, sentence)
             else:
                 claims.fail(session, job.id, job.generation, UNREADABLE)
         return None

@@ -105,6 +105,10 @@ def download_base(base_model: str) -> None:
         info = info | base_models.check_folder(record.path)
     except OddsmithError as error:
         failure = error.message
+    except Exception as error:
+        # The keeper would send it again and again; a person may, once the cause is gone.
+        logger.exception("a base model could not be downloaded")
+        failure = f"The download broke off ({type(error).__name__}: {error}). Register it again."
     with transaction() as session:
         base_models.finish_download(session, base_model, record.path, info=info, failure=failure)
     logger.info("downloaded", extra={"base_model": base_model, "failure": failure})

@@ -11,6 +11,7 @@ from services import claims, traces
 from services.database import transaction
 from services.logs import bound
 from services.queue import Task
+from services.verbs import VerbError
 from workers import fleet, joining, preparation, training
 from workers.app import app, draining
 from workers.claim import describe
@@ -26,6 +27,9 @@ def prepare_job(job_id: str) -> None:
             preparation.prepare(job_id)
         except OperationalError:
             logger.warning("the database is away; the keeper sends this job again")
+        except VerbError as failure:
+            logger.warning("preparing the data failed: %s", failure)
+            preparation.charge(job_id, str(failure))
         except Exception as error:
             logger.exception("preparing the data failed")
             preparation.charge(job_id, f"{type(error).__name__}: {error}")

@@ -58,8 +58,11 @@ def _follow(job: Job, process: TrainingProcess, deadline_file: Path) -> None:
             extend_deadline(deadline_file, get_settings().lease_s)
         except OperationalError:
             logger.warning("the database is away; the training goes on until the lease ends")
-        if draining.wait(get_settings().heartbeat_s):
+        if draining.is_set():
             process.ask_to_stop()  # the ranks tell the others, and all save
+            time.sleep(get_settings().heartbeat_s)
+        else:
+            draining.wait(get_settings().heartbeat_s)
 
 
 def _held(job: Job) -> bool:

@@ -55,8 +55,8 @@ def prepare(job_id: str) -> None:
         prepared = run_verb("prepare", str(folder), timeout_s=patience_s, meanwhile=tell)
         error = None
     except VerbError as failure:
-        if failure.error.get("code") == "timeout":
-            raise  # the machine's fault, not the data's: it is charged and tried again
+        if failure.is_fleeting:
+            raise  # the machine's fault or ours, not the data's: it is charged and tried again
         prepared, error = None, failure.error
     with transaction() as session:
         _move_on(session, job_id, prepared, error)

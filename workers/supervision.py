@@ -61,6 +61,7 @@ class Supervision:
 
     def renew(self) -> DesiredState:
         """Renew the lease, store how far the run is, and return what a person wants of it."""
+        asked_at = time.monotonic()  # the lease begins at some moment after it
         with transaction() as session:
             if not self.running and self.tail.steps is not None:
                 claims.start(session, self.claim.job_id, self.claim.generation)
@@ -68,7 +69,7 @@ class Supervision:
                 session, self.claim.job_id, self.claim.generation, self._progress()
             )
         self.running = self.tail.steps is not None
-        self.renewed_at = time.monotonic()
+        self.renewed_at = asked_at
         return desired
 
     def renew_when_due(self) -> None:

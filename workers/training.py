@@ -50,10 +50,14 @@ def train(claim: Claim) -> None:
         _run(claim)
     except Fenced as fenced:
         logger.warning("%s The training is stopped.", fenced)
+    except OperationalError:
+        logger.exception("the database stayed away for longer than a lease: the job is lost")
     except OSError as error:
         logger.warning("this worker can't go on with the run: %s", error)
-        with suppress(Fenced):
-            _with_patience(partial(_give_up, claim, error))
+        _give_up(claim, error)
+    except Exception as error:
+        logger.exception("this worker can't go on with the run")
+        _give_up(claim, error)
 
 
 def _run(claim: Claim) -> None:
@@ -138,14 +142,20 @@ def _finish(claim: Claim, tail: RunTail) -> None:
     shutil.rmtree(claim.run_dir.parent, ignore_errors=True)  # nothing of it is asked for again
 
 
-def _give_up(claim: Claim, error: OSError) -> None:
-    """Let go of a run whose files this worker can't read or write."""
-    job = (claim.job_id, claim.generation)
-    with transaction() as session:
-        if error.errno in FULL:
-            claims.fail(session, *job, NO_ROOM)
-        else:
-            claims.lose(session, *job, f"The worker could not go on: {error}")
+def _give_up(claim: Claim, error: Exception) -> None:
+    """Let go of a run whose files this worker can't read, write or make sense of."""
+
+    def let_go() -> None:
+        job = (claim.job_id, claim.generation)
+        with transaction() as session:
+            if isinstance(error, OSError) and error.errno in FULL:
+                claims.fail(session, *job, NO_ROOM)
+            else:
+                what = f"{type(error).__name__}: {error}"
+                claims.lose(session, *job, f"The worker could not go on ({what})")
+
+    with suppress(Fenced):
+        _with_patience(let_go)
 
 
 def _is_full(folder: Path) -> bool:

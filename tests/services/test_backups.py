@@ -24,13 +24,24 @@ from models import (
     Job,
     JobEvent,
     OutboxMessage,
+    RunFolder,
 )
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import DesiredState, JobState
 from orpo import manifest
 from orpo.manifest import Manifest
-from services import backups, checkpoints, claims, database, metrics, restores, seed, storage
+from services import (
+    backups,
+    checkpoints,
+    claims,
+    database,
+    metrics,
+    restores,
+    run_folder,
+    seed,
+    storage,
+)
 from services.callers import Caller
 from services.database import transaction
 from services.engines import EngineStatus
@@ -236,6 +247,17 @@ def test_everything_comes_back(stacks: Stacks, old: Old):
         assert (ended.state, ended.fine_tuned_model) == (JobState.SUCCEEDED, "ft:tuned")
         (comparison,) = session.scalars(select(Comparison))
         assert comparison.sides == ["a\tb\n\\N"]
+
+
+def test_the_run_folder_stays_this_database_s(stacks: Stacks, old: Old):
+    backups.make(stacks.backup)
+    stacks.choose("new")
+    with transaction() as session:
+        run_folder.join(session)
+    restores.restore(stacks.backup)
+    with transaction() as session:
+        assert session.scalar(select(RunFolder.mark))
+        assert run_folder.stranger(session) is None
 
 
 def test_what_ran_is_claimed_again_from_its_last_checkpoint(stacks: Stacks, old: Old):

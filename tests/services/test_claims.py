@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import OperationalError
 
 from models import Job, JobEvent
 from models.jobs import JobState
@@ -204,7 +204,7 @@ def test_a_worker_that_froze_in_a_transaction_does_not_keep_its_job(
             session.commit()
             claims.held(own, job.id, 1)
 
-    with pytest.raises(DBAPIError):
+    with pytest.raises(OperationalError):
         freeze()
     session.refresh(job)
     assert (job.state, job.generation, job.worker) == (JobState.QUEUED, 1, None)

@@ -1,5 +1,8 @@
 """The table that a finished job leaves."""
 
+import time
+
+from models import Job
 from models.jobs import JobState
 from services import claims, metrics, results
 from tests import records
@@ -21,3 +24,23 @@ def test_the_table_has_a_row_a_step_and_a_column_a_name(session, caller):
         "2,held_out,0.5,,",
         "10,train,,,0.2",
     ]
+
+
+def test_a_table_that_takes_longer_than_a_lease_still_ends_its_job(
+    product, settings_from, session, caller, monkeypatch
+):
+    settings_from(lease_s=1, heartbeat_s=0.2)
+    job = records.job(session, caller, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    claims.finalize(session, job.id, 1)
+    session.commit()
+
+    def slowly(*_):
+        for _ in range(15):
+            time.sleep(0.1)
+            yield b"1\n"
+
+    monkeypatch.setattr(results, "metrics_csv", slowly)
+    results.register(session, job.id, 1)
+    session.commit()
+    assert session.get_one(Job, job.id).state == JobState.SUCCEEDED

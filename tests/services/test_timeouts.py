@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from types import SimpleNamespace
 
 import psutil
@@ -23,7 +24,10 @@ def test_the_time_for_a_folder_grows_with_what_lies_in_it(tmp_path):
     assert time_for(tmp_path, 300) == 1300
 
 
-def test_a_preparation_that_took_too_long_is_tried_again(product, session, caller, monkeypatch):
+@pytest.mark.parametrize("code", ["timeout", "killed", "internal"])
+def test_a_preparation_that_was_cut_short_is_tried_again(
+    product, session, caller, monkeypatch, code
+):
     job = records.job(session, caller)
     session.commit()
     with storage.writing("x.rows") as rows:
@@ -32,13 +36,14 @@ def test_a_preparation_that_took_too_long_is_tried_again(product, session, calle
 
     def run_verb(verb, folder, *, timeout_s, meanwhile):
         limits.append(timeout_s)
-        raise VerbError({"code": "timeout", "message": "orpo.prepare did not end within 600 s."})
+        raise VerbError({"code": code, "message": "orpo.prepare did not end within 600 s."})
 
     monkeypatch.setattr(preparation, "run_verb", run_verb)
     jobs.prepare_job(job.id)
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.VALIDATING_FILES, 1)
     assert limits[0] > preparation.PREPARE_S
+    assert job.progress["retry"]["reason"].endswith(": orpo.prepare did not end within 600 s.")
 
 
 @pytest.fixture
@@ -67,3 +72,14 @@ def test_a_verb_does_not_outlive_who_waits_for_it(slow):
     with pytest.raises(KeyboardInterrupt):
         verbs.run_verb("prepare", meanwhile=interrupt)
     assert not psutil.pid_exists(int(slow.read_text()))
+
+
+def test_a_verb_that_is_killed_says_nothing_of_its_data(slow):
+    def kill():
+        if slow.exists():
+            os.kill(int(slow.read_text()), signal.SIGKILL)
+
+    with pytest.raises(VerbError) as caught:
+        verbs.run_verb("prepare", timeout_s=20, meanwhile=kill)
+    assert caught.value.error["code"] == "killed"
+    assert str(caught.value) == "orpo.prepare was ended by SIGKILL."

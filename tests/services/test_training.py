@@ -1,5 +1,6 @@
 """The train worker around a run: what it claims, how it stops it, how it goes on."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -225,3 +226,24 @@ def test_a_training_that_falls_silent_is_ended_and_tried_again(
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.QUEUED, 1)
     assert "wrote nothing" in supervision.last_words()
+
+
+def test_what_a_worker_can_t_make_sense_of_is_the_reason_on_the_job(trained, session):
+    """The lease need not run out first, and nobody reads that the worker stopped answering."""
+    job = trained(json.dumps({"t": 0, "message": "An event of no type."}))
+    assert (job.state, job.attempts, job.worker) == (JobState.QUEUED, 1, None)
+    assert job.progress["retry"]["reason"] == "The worker could not go on (KeyError: 'type')."
+
+
+def test_prepared_data_that_can_t_be_read_just_now_is_no_end(product, session, caller, monkeypatch):
+    job = prepared(session, caller)
+    session.commit()
+
+    def spec_of(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("workers.claim.spec_of", spec_of)
+    jobs.train()
+    session.refresh(job)
+    assert (job.state, job.attempts > 0) == (JobState.QUEUED, True)
+    assert "Input/output error" in job.progress["retry"]["reason"]

@@ -145,6 +145,30 @@ def test_a_job_that_asks_for_more_than_there_is_is_refused_at_once(
     assert caught.value.param == f"method.orpo.hyperparameters.{field}"
 
 
+@pytest.mark.parametrize(
+    ("second", "settings", "is_refused"),
+    [
+        ({"host": "a"}, {"processes": 8, "nodes": 2}, True),  # one machine, whose GPUs they share
+        ({"host": "a"}, {"processes": 4, "nodes": 2}, False),
+        ({"host": "b"}, {"processes": 8, "nodes": 2}, False),
+        ({"host": "b", "devices": GPUS[:2]}, {"processes": 8, "nodes": 2}, True),
+        ({"host": "b", "devices": GPUS[:2]}, {"processes": 4, "nodes": 2}, False),
+    ],
+)
+def test_nodes_that_could_never_meet_are_refused_at_once(
+    session, caller, register, second, settings, is_refused
+):
+    register("w1")
+    register("w2", **second)
+    method = parse_method("orpo", {"strategy": "ddp", **settings})
+    if not is_refused:
+        workers.refuse_impossible(session, method)
+        return
+    with pytest.raises(Invalid, match="have room for 1") as caught:
+        workers.refuse_impossible(session, method)
+    assert caught.value.param == "method.orpo.hyperparameters.nodes"
+
+
 def test_without_workers_any_job_may_wait_for_one(session, caller):
     base, file = records.base_model(session, caller), records.file(session, caller)
     settings = {"strategy": "ddp", "processes": 64}
