@@ -43,6 +43,7 @@ def test_a_preparation_that_was_cut_short_is_tried_again(
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.VALIDATING_FILES, 1)
     assert limits[0] > preparation.PREPARE_S
+    assert job.progress
     assert job.progress["retry"]["reason"].endswith(": orpo.prepare did not end within 600 s.")
 
 

@@ -246,4 +246,5 @@ def test_prepared_data_that_can_t_be_read_just_now_is_no_end(product, session, c
     jobs.train()
     session.refresh(job)
     assert (job.state, job.attempts > 0) == (JobState.QUEUED, True)
+    assert job.progress
     assert "Input/output error" in job.progress["retry"]["reason"]
