@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from models import Checkpoint, Job, Organization
 from models.base import new_id
 from models.checkpoints import WeightsKind
+from orpo import manifest
 from services import claims
 from services.callers import Caller
 from services.errors import NotFound
@@ -80,11 +81,30 @@ def _metrics(data: dict[str, Any]) -> dict[str, Any]:
 
 def latest(session: Session, job_id: str) -> Checkpoint | None:
     """Return the undamaged checkpoint of the highest step, or None."""
-    return session.scalar(
+    return session.scalar(_undamaged(job_id).limit(1))
+
+
+def to_resume(session: Session, job_id: str) -> Checkpoint | None:
+    """Return the newest checkpoint that a run can go on from, or None: it begins anew.
+
+    Of a generation's checkpoints only the last ones keep the optimizer's state. One whose manifest
+    can't be read is returned, too: the core is to find it damaged, so that it is marked.
+    """
+    for checkpoint in session.scalars(_undamaged(job_id)):
+        try:
+            keeps_state = manifest.read(folder(checkpoint)).resumable
+        except manifest.Damaged:
+            keeps_state = True
+        if keeps_state:
+            return checkpoint
+    return None
+
+
+def _undamaged(job_id: str) -> Select[tuple[Checkpoint]]:
+    return (
         select(Checkpoint)
         .where(Checkpoint.job_id == job_id, Checkpoint.damaged_at.is_(None))
         .order_by(Checkpoint.step.desc())
-        .limit(1)
     )
 
 

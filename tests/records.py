@@ -66,3 +66,11 @@ def job(session: Session, owner: Caller, state: JobState | None = None, **fields
         record.state = state
         session.flush()
     return record
+
+
+def saved(step: int, sha256: str = "0") -> dict[str, Any]:
+    """The data of the core's event `checkpoint`."""
+    return {
+        "step": step, "path": f"checkpoints/step-{step}", "sha256": sha256, "size_bytes": 1,
+        "metrics": {"train": {"loss": 1.0}, "held_out": {"accuracy": 0.5, "loss": 2.0}},
+    }  # fmt: skip

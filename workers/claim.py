@@ -63,7 +63,7 @@ def describe(job: Job) -> Claim | None:
 
 def _resolve(session: Session, job: Job) -> Claim:
     root = get_settings().runs_dir / job.id
-    newest = checkpoints.latest(session, job.id)
+    newest = checkpoints.to_resume(session, job.id)
     whole = spec_of(session, job)
     whole.train_path.stat()
     method = whole.method

@@ -114,13 +114,17 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
             claims.release(session, *job)
         elif smaller is not None:
             message = f"Out of memory; again with {smaller:,} tokens in a forward pass."
-            job_events.record(session, *job, message=message, level="warning")
+            job_events.record(session, *job, message=message, level="warn")
             claims.shrink(session, *job, smaller)
         elif code in FINAL_ERRORS:
             claims.fail(session, *job, _error(ended))
+        elif code == "bad_checkpoint" and claim.checkpoint_id:
+            # No attempt is charged: it ends by itself, at the first step if need be.
+            checkpoints.mark_damaged(session, claim.checkpoint_id)
+            message = f"{ended['message']} Going on from what was saved before it."
+            job_events.record(session, *job, message=message, level="warn")
+            claims.release(session, *job)
         else:
-            if code == "bad_checkpoint" and claim.checkpoint_id:
-                checkpoints.mark_damaged(session, claim.checkpoint_id)
             reason = ended.get("message") or supervision.last_words()
             state = claims.lose(session, *job, reason)
             logger.warning("the training was lost: %s The job is %s now.", reason, state)

@@ -73,6 +73,15 @@ class Stack:
             for path in sorted((self.var / "log").glob("*.log"))
         )
 
+    def story(self, job_id: str) -> str:
+        """What a job's events tell, oldest first, for the message of a failed test."""
+        with self.http() as http:
+            events = http.get(f"/v1/fine_tuning/jobs/{job_id}/events", params={"limit": 100}).json()
+        return "\n".join(
+            f"{event['created_at']} {event['level']}: {event['message']}"
+            for event in reversed(events["data"])
+        )
+
     def run_dir(self, job_id: str, generation: int) -> Path:
         return self.var / "runs" / job_id / f"g{generation}"
 

@@ -100,7 +100,7 @@ def undisturbed(stack, tiny, pairs):
 def test_two_ranks(stack, create, until, strategy):
     job_id = create(max_steps=6, batch_size=4, strategy=strategy, processes=2)
     job = until(job_id, lambda job: job["status"] == "succeeded")
-    assert job["generation"] == 1
+    assert job["generation"] == 1, stack.story(job_id)
     assert len(train_losses(stack, job_id)) == 6
 
 
@@ -137,7 +137,7 @@ def test_two_nodes(stack, create, until, second_worker):
     settings = {"max_steps": 6, "batch_size": 4, "strategy": "ddp", "processes": 2}
     job_id = create(**settings, nodes=2)
     job = until(job_id, lambda job: job["status"] == "succeeded")
-    assert (job["generation"], job["attempts"]) == (1, 0)
+    assert (job["generation"], job["attempts"]) == (1, 0), stack.story(job_id)
     assert (stack.run_dir(job_id, 1) / "train-1.log").exists()
     # The second node learns of the end by itself, within a heartbeat.
     wait_for(lambda: not training_processes(job_id), 10, stack.logs)
@@ -178,7 +178,7 @@ def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
     with stack.http() as http:
         assert http.post(f"/v1/fine_tuning/jobs/{job_id}/pause").status_code == 200
     paused = until(job_id, lambda job: job["status"] == "paused")
-    assert paused["attempts"] == 0
+    assert paused["attempts"] == 0, stack.story(job_id)
     assert not training_processes(job_id)
     with stack.http() as http:
         assert http.post(f"/v1/fine_tuning/jobs/{job_id}/resume").status_code == 200
@@ -208,7 +208,7 @@ def test_a_killed_api_costs_a_training_nothing(stack, create, until):
     time.sleep(0.5)
     wait_for(back, 60, stack.logs)
     job = until(job_id, lambda job: job["status"] == "succeeded")
-    assert job["generation"] == 1
+    assert job["generation"] == 1, stack.story(job_id)
 
 
 def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, undisturbed):
@@ -218,7 +218,7 @@ def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, 
     assert not training_processes(job_id)
     stack.up()
     job = until(job_id, lambda job: job["status"] == "succeeded")
-    assert (job["generation"], job["attempts"]) == (2, 0)
+    assert (job["generation"], job["attempts"]) == (2, 0), stack.story(job_id)
     assert weights(stack, job_id) == weights(stack, undisturbed)
     assert train_losses(stack, job_id) == train_losses(stack, undisturbed)
 
@@ -252,7 +252,7 @@ def test_what_has_no_usable_pair_fails_before_training(stack, create, until):
             stack.logs,
         )
     assert job["status"] == "failed"
-    assert job["generation"] == 0
+    assert job["generation"] == 0, stack.story(job_id)
     assert "max_length" in job["error"]["message"]
 
 

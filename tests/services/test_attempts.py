@@ -11,7 +11,7 @@ from api.schemas.jobs import JobObject
 from models import JobEvent, OutboxMessage
 from models.jobs import JobState
 from orpo.spec import RunSpec
-from services import attempts, claims, database, jobs
+from services import attempts, checkpoints, claims, database, jobs
 from services.errors import Fenced
 from tests import records
 from workers import keeper, preparation, training
@@ -195,7 +195,6 @@ def test_what_another_attempt_would_repeat_is_final(session, job, claimed, code)
     [
         (None, "The training process ended with code -9."),
         (error("internal"), "It went wrong."),
-        (error("bad_checkpoint"), "It went wrong."),
     ],
 )
 def test_what_may_go_away_is_tried_again(session, job, claimed, outcome, reason):
@@ -203,6 +202,19 @@ def test_what_may_go_away_is_tried_again(session, job, claimed, outcome, reason)
     session.refresh(job)
     assert (job.state, job.attempts, job.error) == (JobState.QUEUED, 1, None)
     assert job.progress["retry"]["reason"] == reason
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_charges_nothing(session, job, claimed):
+    saved = checkpoints.register(session, job.id, 1, records.saved(step=5))
+    session.commit()
+    claimed.checkpoint_id = saved.id
+    training._conclude(claimed, ended(error("bad_checkpoint")))
+    session.refresh(job)
+    session.refresh(saved)
+    assert (job.state, job.attempts, job.progress) == (JobState.QUEUED, 0, None)
+    assert saved.damaged_at is not None
+    told = session.scalars(select(JobEvent).where(JobEvent.level == "warn")).one()
+    assert told.message == "It went wrong. Going on from what was saved before it."
 
 
 @pytest.mark.parametrize("outcome", [None, {"type": "stopped", "message": "Asked to.", "data": {}}])

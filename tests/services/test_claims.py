@@ -106,7 +106,7 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
     claims.claim_next(session, "w")
     claims.lose(session, job.id, 1, "x")
     claims.claim_next(session, "w")
-    saved = checkpoints.register(session, job.id, 2, checkpoint(step=5))
+    saved = checkpoints.register(session, job.id, 2, records.saved(step=5))
     assert job.attempts == 0
     assert saved.path == f"{job.id}/g2/checkpoints/step-5"
     assert saved.model.endswith(":ckpt-step-5")
@@ -115,7 +115,7 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
     newest = checkpoints.latest(session, job.id)
     assert newest is not None
     assert newest.id == saved.id
-    again = checkpoints.register(session, job.id, 2, checkpoint(step=5, sha256="other"))
+    again = checkpoints.register(session, job.id, 2, records.saved(step=5, sha256="other"))
     session.refresh(again)
     assert (again.id, again.sha256) == (saved.id, "other")
 
@@ -134,14 +134,7 @@ def test_a_checkpoint_knows_how_it_is_served(session, caller, settings, kind):
     method = parse_method("orpo", settings).model_dump(mode="json")
     job = records.job(session, caller, JobState.QUEUED, method=method)
     claims.claim_next(session, "w")
-    assert checkpoints.register(session, job.id, 1, checkpoint(step=5)).kind == kind
-
-
-def checkpoint(step, sha256="0"):
-    return {
-        "step": step, "path": f"checkpoints/step-{step}", "sha256": sha256, "size_bytes": 1,
-        "metrics": {"train": {"loss": 1.0}, "held_out": {"accuracy": 0.5, "loss": 2.0}},
-    }  # fmt: skip
+    assert checkpoints.register(session, job.id, 1, records.saved(step=5)).kind == kind
 
 
 def test_a_cancel_accepted_before_the_end_wins(session, caller):
