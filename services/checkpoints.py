@@ -100,7 +100,7 @@ def to_resume(session: Session, job_id: str) -> Checkpoint | None:
     return None
 
 
-def _undamaged(job_id: str) -> Select[tuple[Checkpoint]]:
+def _undamaged(job_id: str) -> Select[Checkpoint]:
     return (
         select(Checkpoint)
         .where(Checkpoint.job_id == job_id, Checkpoint.damaged_at.is_(None))

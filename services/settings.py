@@ -54,6 +54,12 @@ class Settings(BaseSettings):
         description="A training that has begun and then writes nothing for this long hangs, and "
         "is started again; more than the longest step, evaluation or save.",
     )
+    start_s: float = Field(
+        default=1800,
+        gt=0,
+        description="A training that hasn't begun this long after its start hangs, too. What a "
+        "slow disk needs for the base model (5 MB/s) is added.",
+    )
     drain_s: float = Field(
         default=50, gt=0, description="How long a stopping training may take to save."
     )

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from services.errors import Fenced
 from services.settings import get_settings
 from workers.app import draining
 from workers.claim import Claim
-from workers.process import TrainingProcess, extend_deadline
+from workers.process import TrainingProcess, extend_deadline, time_for
 from workers.tail import RunTail
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ class Supervision:
     renewed_at: float = field(default_factory=time.monotonic)
     first_seen: tuple[int, float] | None = None
     heard_at: float = field(default_factory=time.monotonic)
-    stalled: bool = False
+    # How long it was silent, once that was too long.
+    silent_s: float | None = None
 
     def follow(self) -> None:
         """Return when the process has ended. Raises Fenced once the lease can't be held."""
@@ -97,20 +99,22 @@ class Supervision:
             self.process.kill()
 
     def _enforce_progress(self, now: float) -> None:
-        """End a training that hangs: ranks that wait for a hung one would wait half an hour.
-
-        Loading a model says nothing and may take long, so the time runs from the first line on.
-        """
-        limit_s = get_settings().stall_s
-        if self.tail.steps is not None and now - self.heard_at > limit_s:
-            logger.warning("the training has written nothing for %s s", limit_s)
-            self.stalled = True
+        """End a training that hangs: ranks that wait for a hung one would wait half an hour."""
+        has_begun = self.tail.steps is not None
+        limit_s = get_settings().stall_s if has_begun else self._start_s
+        if now - self.heard_at > limit_s:
+            logger.warning("the training has written nothing for %.0f s", limit_s)
+            self.silent_s = limit_s
             self.process.kill()
+
+    @cached_property
+    def _start_s(self) -> float:
+        return time_for(self.claim.spec.base_model_path, get_settings().start_s)
 
     def last_words(self) -> str:
         """Why the training ended, where it left no word of its own."""
-        if self.stalled:
-            return f"The training hung: it wrote nothing for {get_settings().stall_s:.0f} s."
+        if self.silent_s is not None:
+            return f"The training hung: it wrote nothing for {self.silent_s:.0f} s."
         return f"The training process ended with code {self.process.poll()}."
 
     def _progress(self) -> dict[str, Any] | None:

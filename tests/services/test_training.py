@@ -209,13 +209,15 @@ def test_the_lease_is_held_while_much_is_left_to_store(
     assert len(set(leases)) == 5
 
 
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "loading"])
 def test_a_training_that_falls_silent_is_ended_and_tried_again(
-    product, session, caller, settings_from
+    product, session, caller, settings_from, begun
 ):
-    settings_from(stall_s=0.5)
+    settings_from(**{"stall_s" if begun else "start_s": 0.5})
     job, claim = claimed(session, caller)
-    started = {"t": 0, "type": "started", "message": "Started.", "data": {"steps": 9}}
-    (claim.run_dir / "events.jsonl").write_text(json.dumps(started) + "\n")
+    if begun:
+        started = {"t": 0, "type": "started", "message": "Started.", "data": {"steps": 9}}
+        (claim.run_dir / "events.jsonl").write_text(json.dumps(started) + "\n")
     mark = str(claim.run_dir)
     silent = TrainingProcess(subprocess.Popen(["sleep", "60"], env=environment(mark)), mark)
     tail = RunTail(claim.run_dir, job.id, 1)
