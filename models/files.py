@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Owned
@@ -28,5 +29,7 @@ class File(Owned, Base):
     rows_key: Mapped[str | None]
     status: Mapped[str] = mapped_column(default=FileStatus.UPLOADED, index=True)
     status_details: Mapped[str | None]
+    # How often its validation was begun.
+    attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     report: Mapped[dict[str, Any] | None]
     deleted_at: Mapped[datetime | None]

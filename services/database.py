@@ -3,14 +3,14 @@
 Callers (a request, one step of a task) own the transaction; services never commit.
 """
 
-import select
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from select import POLLIN, poll
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -38,8 +38,8 @@ def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     A server that ends leaves something to read on each idle connection, if only its end. Looking
     for that finds what a ping would find, without its way to the server and back.
     """
-    waiting = select.poll()
-    waiting.register(connection.fileno(), select.POLLIN)
+    waiting = poll()
+    waiting.register(connection.fileno(), POLLIN)
     while waiting.poll(0):
         try:
             connection.pgconn.consume_input()
@@ -97,3 +97,22 @@ def reading() -> Iterator[Session]:
     """
     with _sessions(autocommit=True)() as session:
         yield session
+
+
+@contextmanager
+def alone(key: str | int) -> Iterator[bool]:
+    """Keep others out while the block runs; False, and the block's to heed, where one is within.
+
+    `key` names what is worked on. Postgres lets go of it by itself when this process dies, or
+    when the connection does: what is done within must bear being done twice.
+    """
+    number = func.hashtextextended(key, 0) if isinstance(key, str) else key
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(select(func.pg_try_advisory_lock(number))):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with suppress(OperationalError):
+                connection.execute(select(func.pg_advisory_unlock(number)))

@@ -207,6 +207,34 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     return record
 
 
+def begin_validation(session: Session, file_id: str) -> bool:
+    """Count one more attempt at a file that is still to be judged; False where there is none.
+
+    One whose worker ended at each of `max_attempts` would end it again and again: it is in error
+    from here on.
+    """
+    record = _unjudged(session, file_id)
+    if record is None:
+        return False
+    if record.attempts >= get_settings().max_attempts:
+        record.status = FileStatus.ERROR
+        record.status_details = (
+            f"The worker that checked it ended {record.attempts} times before it was done: a row "
+            "may need more memory than there is. Split the file, and upload it again."
+        )
+        return False
+    record.attempts += 1
+    return True
+
+
+def _unjudged(session: Session, file_id: str) -> File | None:
+    """Lock and return a file that awaits its validation, unless it was deleted meanwhile."""
+    record = session.get(File, file_id, with_for_update=True)
+    if record is None or record.deleted_at is not None or record.status != FileStatus.UPLOADED:
+        return None
+    return record
+
+
 def finish_validation(
     session: Session,
     file_id: str,
@@ -216,8 +244,8 @@ def finish_validation(
     failure: str | None,
 ) -> bool:
     """Write what validation found; False when the file was deleted or validated meanwhile."""
-    record = session.get(File, file_id, with_for_update=True)
-    if record is None or record.deleted_at is not None or record.status != FileStatus.UPLOADED:
+    record = _unjudged(session, file_id)
+    if record is None:
         return False
     # Findings quote the rows, and those hold whatever someone wrote.
     record.report, record.status_details = storable(report), storable(failure)

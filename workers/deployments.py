@@ -10,14 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from models import Checkpoint, Engine
 from models.deployments import DeploymentStatus
 from services import deployments, engines, traces
-from services.database import engine as database
-from services.database import transaction
+from services.database import alone, transaction
 from services.engines import EngineStatus, Wanted
 from services.errors import NotFound, Unavailable
 from services.logs import bound
@@ -45,12 +43,9 @@ SILENCE_S = 30.0
 def reconcile() -> None:
     """Step until everything is as desired, or for a while."""
     try:
-        with database().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if connection.scalar(select(func.pg_try_advisory_lock(LOCK))):
-                try:
-                    _turn()
-                finally:
-                    connection.execute(select(func.pg_advisory_unlock(LOCK)))
+        with alone(LOCK) as mine:
+            if mine:
+                _turn()
     except OperationalError:
         logger.warning("the database is away; the keeper wakes this worker again")
 

@@ -12,7 +12,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from orpo import formats
 from services import base_models, files, hub, storage
-from services.database import transaction
+from services.database import alone, transaction
 from services.errors import OddsmithError
 from services.logs import bound
 from services.queue import Task
@@ -31,11 +31,17 @@ def validate(file_id: str) -> None:
     if record.deleted_at is not None:
         forget(record)
     elif record.status == FileStatus.UPLOADED:
-        with bound(file=file_id):
-            judge(record)
+        with bound(file=file_id), alone(file_id) as mine:
+            written = not mine or judge(record)
+        if not written:
+            validate(file_id)  # Deleted or validated by another meanwhile: the rest is to tidy.
 
 
-def judge(record: File) -> None:
+def judge(record: File) -> bool:
+    """Judge the file and write what was found; False where that is no longer asked for."""
+    with transaction() as session:
+        if not files.begin_validation(session, record.id):
+            return False
     rows_key = f"{record.storage_key}.rows"
     report, failure = read(record, rows_key)
     usable = failure is None
@@ -47,9 +53,8 @@ def judge(record: File) -> None:
             rows_key=rows_key if usable else None,
             failure=failure,
         )
-    if not written:
-        validate(record.id)  # Deleted or validated by another meanwhile: what is left is to tidy.
     logger.info("validated", extra={"failure": failure, "written": written})
+    return written
 
 
 def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -99,6 +104,12 @@ def download_base(base_model: str) -> None:
         record = session.get(BaseModelRecord, base_model)
     if record is None or record.deleted_at or record.status != BaseModelStatus.DOWNLOADING:
         return
+    with alone(base_model) as mine:
+        if mine:
+            fetch(record)
+
+
+def fetch(record: BaseModelRecord) -> None:
     info, failure = record.info, None
     try:
         hub.download(info["hub_id"], record.revision, Path(record.path))
@@ -110,5 +121,5 @@ def download_base(base_model: str) -> None:
         logger.exception("a base model could not be downloaded")
         failure = f"The download broke off ({type(error).__name__}: {error}). Register it again."
     with transaction() as session:
-        base_models.finish_download(session, base_model, record.path, info=info, failure=failure)
-    logger.info("downloaded", extra={"base_model": base_model, "failure": failure})
+        base_models.finish_download(session, record.id, record.path, info=info, failure=failure)
+    logger.info("downloaded", extra={"base_model": record.id, "failure": failure})

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from models import Job
 from services import claims, traces
-from services.database import transaction
+from services.database import alone, transaction
 from services.logs import bound
 from services.queue import Task
 from services.verbs import VerbError
@@ -24,7 +24,9 @@ def prepare_job(job_id: str) -> None:
     """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
     with bound(job=job_id), traces.span("prepare", job=job_id):
         try:
-            preparation.prepare(job_id)
+            with alone(job_id) as mine:
+                if mine:
+                    preparation.prepare(job_id)
         except OperationalError:
             logger.warning("the database is away; the keeper sends this job again")
         except VerbError as failure:

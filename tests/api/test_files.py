@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from models import File
 from models.jobs import JobState
+from services import database, seed
 from services import files as file_service
-from services import seed
 from services.database import transaction
 from tests import records
 from workers import files as file_tasks
@@ -241,3 +241,27 @@ def test_a_file_deleted_while_it_is_read_leaves_nothing(
     monkeypatch.setattr(file_tasks, "read", slowly)
     file_tasks.validate(file_id)
     assert stored(tmp_path) == []
+
+
+def test_a_file_is_read_by_one_worker_at_a_time(client: TestClient) -> None:
+    file_id = post(client, jsonl(PAIRS)).json()["id"]
+    with database.alone(file_id):
+        file_tasks.validate(file_id)
+        assert client.get(f"/v1/files/{file_id}").json()["status"] == "uploaded"
+    file_tasks.validate(file_id)
+    assert client.get(f"/v1/files/{file_id}").json()["status"] == "processed"
+
+
+def test_a_file_that_ends_its_worker_each_time_is_given_up(
+    client: TestClient, settings_from: Callable[..., None]
+) -> None:
+    settings_from(max_attempts=2)
+    file_id = post(client, jsonl(PAIRS)).json()["id"]
+    for _ in range(2):  # the worker dies each time
+        with transaction() as session:
+            assert file_service.begin_validation(session, file_id)
+    file_tasks.validate(file_id)
+    found = client.get(f"/v1/files/{file_id}").json()
+    assert found["status"] == "error"
+    assert "ended 2 times before it was done" in found["status_details"]
+    file_tasks.validate(file_id)  # nothing is begun any more

@@ -6,10 +6,15 @@ import pytest
 from sqlalchemy import QueuePool, text
 from sqlalchemy.exc import DataError
 
-from services.database import engine, reading, transaction
+from services.database import alone, engine, reading, transaction
 from tests.conftest import administer
 
 OTHERS = "SELECT pid, state FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
+
+
+def close_all(postgres, database):
+    others = f"SELECT pg_terminate_backend(pid, 5000) FROM ({OTHERS.format(database)}) AS found"
+    administer(postgres, others)
 
 
 def test_connections_that_the_server_closed_are_replaced_unseen(product, postgres):
@@ -17,8 +22,7 @@ def test_connections_that_the_server_closed_are_replaced_unseen(product, postgre
         database = session.scalar(text("SELECT current_database()"))
         other.execute(text("SELECT 1"))
     assert cast("QueuePool", engine().pool).checkedin() == 2
-    others = f"SELECT pg_terminate_backend(pid, 5000) FROM ({OTHERS.format(database)}) AS found"
-    administer(postgres, others)
+    close_all(postgres, database)
     with transaction() as session, reading() as other:
         assert session.scalar(text("SELECT 1")) == 1
         assert other.scalar(text("SELECT 1")) == 1
@@ -48,3 +52,15 @@ def test_a_connection_that_has_read_can_write_in_a_transaction(product):
         write_and_fail()
     with reading() as session:
         assert session.scalar(text("SELECT count(*) FROM kept")) == 0
+
+
+def test_one_at_a_time_works_on_a_thing_until_its_process_ends(product, postgres):
+    with alone("this") as first, alone("this") as second, alone("that") as other, alone(7) as by_id:
+        assert (first, second, other, by_id) == (True, False, True, True)
+    with alone("this") as first:
+        assert first
+        with transaction() as session:
+            database = session.scalar(text("SELECT current_database()"))
+        close_all(postgres, database)  # as when its process dies
+        with alone("this") as second:
+            assert second
