@@ -4,6 +4,7 @@ import json
 import logging
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
@@ -28,12 +29,14 @@ KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
     (errors.Unauthenticated, 401, "authentication_error"),
     (errors.Denied, 403, "permission_error"),
     (errors.Unavailable, 503, "service_unavailable"),
+    (errors.DiskFull, 507, "server_error"),
 ]
-# OpenAI's client repeats a 409 unless it is told not to.
+# OpenAI's client repeats a 409, and all from 500 on, unless it is told not to.
 HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
     409: {"x-should-retry": "false"},
     503: {"Retry-After": "2"},
+    507: {"x-should-retry": "false"},
 }
 # What Starlette raises by itself, as (sentence, code); without a sentence its own is used.
 HTTP_ERRORS = {
@@ -108,9 +111,23 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
 
 
 def on_database_down(_: Request, error: Exception) -> AsciiJson:
+    if isinstance(getattr(error, "orig", None), psycopg.errors.DiskFull):
+        return disk_full("the database", error)
     logger.warning("database unavailable: %s", type(error).__name__)
     down = errors.Unavailable("The database does not answer. Try again in a few seconds.")
     return respond(503, body_of(down))
+
+
+def on_os_error(_: Request, error: OSError) -> AsciiJson:
+    if not errors.is_disk_full(error):
+        raise error
+    return disk_full("uploads and results", error)
+
+
+def disk_full(of: str, error: Exception) -> AsciiJson:
+    logger.error("no space left: %s", error)
+    full = errors.DiskFull(f"The disk of {of} is full. Nothing was stored: free some space there.")
+    return respond(507, body_of(full))
 
 
 def on_unstorable(_: Request, error: Exception) -> AsciiJson:
@@ -135,5 +152,6 @@ def install(app: FastAPI) -> None:
     app.exception_handler(ClientDisconnect)(on_client_gone)
     for down in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(down, on_database_down)
+    app.exception_handler(OSError)(on_os_error)
     for unstorable in (DataError, UnicodeEncodeError):
         app.add_exception_handler(unstorable, on_unstorable)

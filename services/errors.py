@@ -3,6 +3,8 @@
 A message is a sentence that tells what to do; `param` names the field that caused it.
 """
 
+import errno
+
 
 class OddsmithError(Exception):
     """Base of all: `message` for people, `code` for programs, `param` for the field at fault."""
@@ -54,7 +56,18 @@ class Unavailable(OddsmithError):
     default_code = "unavailable"
 
 
+class DiskFull(OddsmithError):
+    """There is no room for what was asked: trying again helps once somebody has made some."""
+
+    default_code = "disk_full"
+
+
 class Fenced(OddsmithError):
     """A newer claim holds the job: the caller must stop and kill its process tree."""
 
     default_code = "fenced"
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether the system refused a write because a disk, or somebody's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from services.errors import Invalid, Unavailable
+from services.errors import DiskFull, Invalid, Unavailable, is_disk_full
 
 WANTED = ["*.safetensors", "*.json", "tokenizer.model", "*.jinja", "*.txt"]
 
@@ -50,7 +50,7 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def speaking(hub_id: str, revision: str | None) -> Iterator[None]:
-    """Turn the hub's refusals into Invalid, and its silence into Unavailable."""
+    """Turn the hub's refusals into Invalid, its silence into Unavailable, a full disk into that."""
     try:
         yield
     except RevisionNotFoundError:
@@ -68,6 +68,12 @@ def speaking(hub_id: str, revision: str | None) -> Iterator[None]:
             param="id",
         ) from None
     except (httpx2.HTTPError, OSError) as error:
+        if is_disk_full(error):
+            raise DiskFull(
+                "The disk that keeps base models is full: free some space there and register the "
+                "model again; what was fetched stays.",
+                param="id",
+            ) from None
         raise Unavailable(
             f"The model hub can't be reached ({type(error).__name__}). Copy the model's folder to "
             "this machine and register it with `path`, or set HF_ENDPOINT to a mirror.",

@@ -13,7 +13,7 @@ from models.files import FileStatus
 from orpo import formats
 from services import base_models, files, hub, storage
 from services.database import alone, transaction
-from services.errors import OddsmithError
+from services.errors import OddsmithError, is_disk_full
 from services.logs import bound
 from services.queue import Task
 from workers.app import app
@@ -68,6 +68,8 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
     except FileNotFoundError:
         return None, "Its bytes are no longer in the storage. Upload it again."
     except OSError as error:
+        if is_disk_full(error):
+            return None, "The disk of the storage is full: free some space and upload it again."
         return None, f"It could not be read: {error.strerror}. Upload it again."
     except Exception:
         # A file that breaks the reader would break it again at each of the keeper's wake-ups.

@@ -4,7 +4,6 @@ The order of trust: Postgres says who holds the job, the run's files say what ha
 process's exit code is only a hint.
 """
 
-import errno
 import logging
 import shutil
 import time
@@ -19,7 +18,7 @@ from models.jobs import JobState, Purpose
 from orpo.spec import write_spec
 from services import checkpoints, claims, engines, job_events, results, verbs
 from services.database import transaction
-from services.errors import Fenced
+from services.errors import Fenced, is_disk_full
 from services.queue import Task, send
 from services.settings import get_settings
 from workers.app import draining
@@ -35,7 +34,6 @@ ROOM_S = 60  # an engine is gone within seconds
 FINAL_ERRORS = frozenset(
     {"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data", "not_resumable"}
 )
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_ROOM = {
     "code": "disk_full",
     "message": "The disk that keeps the runs is full: free some space there and create the job "
@@ -152,7 +150,7 @@ def _give_up(claim: Claim, error: Exception) -> None:
     def let_go() -> None:
         job = (claim.job_id, claim.generation)
         with transaction() as session:
-            if isinstance(error, OSError) and error.errno in FULL:
+            if is_disk_full(error):
                 claims.fail(session, *job, NO_ROOM)
             else:
                 what = f"{type(error).__name__}: {error}"
@@ -168,7 +166,7 @@ def _is_full(folder: Path) -> bool:
     try:
         probe.write_bytes(bytes(2**16))
     except OSError as error:
-        return error.errno in FULL
+        return is_disk_full(error)
     finally:
         with suppress(OSError):
             probe.unlink()

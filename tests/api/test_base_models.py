@@ -1,5 +1,6 @@
 """`/v1/models`: registering, listing, downloading. The core's check is a process, replaced here."""
 
+import errno
 import io
 import tarfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from models.deployments import DeploymentStatus
 from models.jobs import JobState
 from services import base_models, hub, seed, verbs, weights
 from services.database import transaction
-from services.errors import Unavailable
+from services.errors import DiskFull, Unavailable
 from tests import records
 
 FACTS = {"architecture": "LlamaForCausalLM", "parameters": 1, "size_bytes": 2}
@@ -154,6 +155,15 @@ def test_without_a_hub_the_answer_says_what_to_do(
     error = error_of(client.post("/v1/models", json={"id": "acme/tiny"}), 503)
     assert error["code"] == "hub_unreachable"
     assert "register it with `path`" in error["message"]
+
+
+def test_a_disk_that_is_full_is_not_the_hub_s_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hub, "snapshot_download", full)
+    with pytest.raises(DiskFull, match="register the model again"):
+        hub.download("acme/tiny", "0" * 40, Path("/nowhere"))
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Every error is OpenAI's object with all four fields, and every answer carries its id."""
 
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import openai
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
@@ -44,6 +46,7 @@ def raising(error: Exception) -> TestClient:
         (errors.Unauthenticated("No."), 401, "authentication_error"),
         (errors.Denied("No."), 403, "permission_error"),
         (errors.Unavailable("No."), 503, "service_unavailable"),
+        (errors.DiskFull("No."), 507, "server_error"),
     ],
 )
 def test_errors_of_the_product(error: OddsmithError, status: int, kind: str) -> None:
@@ -55,13 +58,32 @@ def test_errors_of_the_product(error: OddsmithError, status: int, kind: str) -> 
         "param": "field",
         "code": error.default_code,
     }
-    assert response.headers.get("x-should-retry") == ("false" if status == 409 else None)
+    assert response.headers.get("x-should-retry") == ("false" if status in (409, 507) else None)
     assert response.headers.get("retry-after") == ("2" if status == 503 else None)
 
 
 def test_a_database_that_is_down_is_503() -> None:
     response = raising(OperationalError("SELECT", {}, Exception("gone"))).get("/boom")
     assert error_of(response, 503)["code"] == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("error", "whose"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "uploads"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "uploads"),
+        (OperationalError("INSERT", {}, psycopg.errors.DiskFull("could not extend")), "database"),
+    ],
+)
+def test_a_full_disk_is_507_and_says_what_to_do(error: Exception, whose: str) -> None:
+    found = error_of(raising(error).get("/boom"), 507)
+    assert found["code"] == "disk_full"
+    assert whose in found["message"]
+    assert "free some space" in found["message"]
+
+
+def test_what_else_the_system_says_is_nobody_s_fault() -> None:
+    error_of(raising(OSError(errno.EIO, "Input/output error")).get("/boom"), 500)
 
 
 def test_what_nobody_expected_is_500_and_says_nothing_of_its_cause(

@@ -1,7 +1,9 @@
 """`/v1/files` with OpenAI's own client, and what happens to files that are no good."""
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +227,22 @@ def test_validation_may_run_twice_late_or_without_its_bytes(
     assert [file["status"] for file in statuses] == ["processed", "error"]
     assert "Upload it again." in statuses[1]["status_details"]
     assert len(stored(tmp_path)) == 2
+
+
+def test_a_disk_that_is_full_is_said_and_nothing_stays(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_id = post(client, jsonl(PAIRS)).json()["id"]
+    kept = stored(tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert error_of(post(client, jsonl(PAIRS)), 507)["code"] == "disk_full"
+    file_tasks.validate(file_id)
+    assert "free some space" in client.get(f"/v1/files/{file_id}").json()["status_details"]
+    assert stored(tmp_path) == kept
 
 
 def test_a_file_deleted_while_it_is_read_leaves_nothing(
