@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from api import errors, web
+from api import errors, sse, web
 from api.limits import BodyLimit
 from api.requests import Requests
 from api.routes import (
@@ -46,6 +46,8 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     traces.configure("api")
     current_default_thread_limiter().total_tokens = THREADS
     yield
+    # uvicorn has cancelled them, and ends the process when this returns.
+    await sse.until_left()
 
 
 def create_app() -> FastAPI:

@@ -6,6 +6,7 @@ Knows no noun: it is handed an async iterator of events, which must hold no data
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import collector, meters
 from api.errors import body_of, error_body
-from services.errors import OddsmithError
+from services.errors import OddsmithError, Unavailable
 
 logger = logging.getLogger("oddsmith.api")
 
@@ -28,6 +29,7 @@ DONE = b"data: [DONE]\n\n"
 DROP_STALLED = "oddsmith.drop_stalled"
 # A client that leaves what was sent to it untouched this long is dropped; it may come back.
 STALLED_S = 20
+LEAVE_S = 2
 NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -52,6 +54,17 @@ def frame(data: bytes, id: str | None = None, event: str | None = None) -> bytes
     head = f"id: {id}\n" if id is not None else ""
     head += f"event: {event}\n" if event else ""
     return b"%bdata: %b\n\n" % (head.encode(), data)
+
+
+# The last frame of a stream that outlasted the time which a server that leaves gives it.
+LEAVING = encode(
+    body_of(
+        Unavailable(
+            "The server is being restarted and could not wait for the end: ask again in a moment.",
+            code="restarting",
+        )
+    )
+)
 
 
 def respond(
@@ -80,7 +93,21 @@ class EventStream(StreamingResponse):
             drop_stalled(STALLED_S)
         counted = meters.open_streams.labels(self.kind).track_inprogress()
         with counted, collector.streams.one_more():
-            await super().__call__(scope, receive, send)
+            try:
+                await super().__call__(scope, receive, send)
+            except asyncio.CancelledError:
+                # Nobody but a server that leaves, and has waited long enough, cancels a request.
+                await send({"type": "http.response.body", "body": LEAVING, "more_body": False})
+                raise
+
+
+async def until_left() -> None:
+    """Wait until each open stream has told that the server leaves; one that can't isn't waited for
+    for long.
+    """
+    until = time.monotonic() + LEAVE_S
+    while collector.streams.open and time.monotonic() < until:
+        await asyncio.sleep(0.01)
 
 
 def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""The real stack, as `oddsmith up --detach` starts it, with leases short enough for tests."""
+"""The real stack, as `oddsmith up --detach` starts it, and how tests talk to it."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from openai import OpenAI
 from playwright.sync_api import Browser
@@ -20,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
 SMOLLM2 = "SmolLM2-135M-Instruct"
-# Short enough to test what happens when they run out, long enough for a busy machine of 2 cores.
 # Quicker to be told, so that a test that interferes waits less; leases are those that people have.
 TIMES = {"ODDSMITH_HEARTBEAT_S": "0.5"}
 
@@ -82,6 +82,30 @@ class Stack:
             f"{event['created_at']} {event['level']}: {event['message']}"
             for event in reversed(events["data"])
         )
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Everything that the stack has started and that shows all of `words`, in this order."""
+        return [
+            process
+            for process in psutil.Process(int(self.running["pid"])).children(recursive=True)
+            if " ".join(words) in " ".join(process.cmdline())
+        ]
+
+    def kill_api(self) -> None:
+        """SIGKILL to the API; returns once the stack has brought it back."""
+        # Not the leash around it, whose words are the same.
+        killed = self.processes("-m", "uvicorn", "api.app:create_app")[-1]
+        killed.kill()
+        psutil.wait_procs([killed], timeout=5)
+
+        def is_back() -> bool:
+            try:
+                with self.http() as http:
+                    return http.get("/readyz").status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        wait_for(is_back, 60, self.logs)
 
     def run_dir(self, job_id: str, generation: int) -> Path:
         return self.var / "runs" / job_id / f"g{generation}"

@@ -1,11 +1,8 @@
 """Jobs on the real stack: several ranks, pause and resume, cancel, and what a kill costs."""
 
 import hashlib
-import signal
 import subprocess
-import time
 
-import httpx
 import openai
 import psutil
 import pytest
@@ -190,23 +187,7 @@ def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
 def test_a_killed_api_costs_a_training_nothing(stack, create, until):
     job_id = create(**LONG)
     until(job_id, lambda job: step_of(job) >= 10)
-    api = next(
-        process
-        for process in psutil.process_iter(["cmdline", "environ"])
-        if "api.app:create_app" in (process.info["cmdline"] or [])
-        and (process.info["environ"] or {}).get("ODDSMITH_VAR") == str(stack.var)
-    )
-    api.send_signal(signal.SIGKILL)
-
-    def back() -> bool:
-        try:
-            with stack.http() as http:
-                return http.get("/readyz").status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    time.sleep(0.5)
-    wait_for(back, 60, stack.logs)
+    stack.kill_api()
     job = until(job_id, lambda job: job["status"] == "succeeded")
     assert job["generation"] == 1, stack.story(job_id)
 

@@ -154,6 +154,16 @@ def test_the_loop_on_the_example_pairs(stack, base, smollm2, tmp_path):
     assert not torch.equal(merged.get_parameter(layer), whole(smollm2).get_parameter(layer))
 
 
+def test_an_engine_outlives_the_api_and_is_met_again(stack, base):
+    deploy(stack, base)
+    engine = {process.pid for process in stack.processes("vllm")}
+    assert engine
+    stack.kill_api()
+    answer = stack.openai().chat.completions.create(model=base, messages=QUESTION, max_tokens=4)
+    assert answer.choices[0].message.content
+    assert {process.pid for process in stack.processes("vllm")} == engine
+
+
 def test_all_weights_are_tuned_served_and_downloaded(stack, base, tmp_path):
     path = first_lines(EXAMPLES / "short-answers.jsonl", 8, tmp_path / "pairs.jsonl")
     short = {"max_steps": 2, "batch_size": 2, "checkpoint_every": 1, "eval_every": 2}
