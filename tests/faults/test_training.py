@@ -228,6 +228,7 @@ def test_row_12_a_deploy(stack, faultless, seen):
     job_id = stack.create(**TWO_RANKS)
     stack.until_step(job_id, MIDWAY)
     left_s = deploy(stack)
+    assert left_s < 60
     job, saved = stack.job(job_id), stack.checkpoints(job_id)[-1]
     assert (job["state"], job["attempts"]) == ("queued", 0)
     assert saved["step"] == stack.step(job_id)

@@ -2,9 +2,10 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
 from models import Job, JobEvent
@@ -118,6 +119,21 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
     again = checkpoints.register(session, job.id, 2, records.saved(step=5, sha256="other"))
     session.refresh(again)
     assert (again.id, again.sha256) == (saved.id, "other")
+
+
+def test_a_clock_that_is_set_back_makes_no_lease_longer(session, caller):
+    """Nor does it cost a live worker its claim; see docs/reliability.md on the other direction."""
+    job = records.job(session, caller, JobState.QUEUED)
+    claim(session)
+    ahead = text("UPDATE jobs SET lease_until = lease_until + interval '1 hour' WHERE id = :i")
+    session.execute(ahead, {"i": job.id})
+    assert claims.reap(session) == []
+    session.refresh(job)
+    now = session.scalars(select(func.clock_timestamp())).one()
+    assert job.lease_until <= now + timedelta(seconds=get_settings().lease_s)
+    claims.heartbeat(session, job.id, 1)
+    expire(session, job)
+    assert claims.reap(session) == [job.id]
 
 
 @pytest.mark.parametrize(
