@@ -36,6 +36,8 @@ from tests.faults.launch import pairs
 from tests.faults.stack import TWO_RANKS, Stack
 
 JOBS = 20
+# Between two uploads, and between an answer and the next question: people read.
+UPLOAD_S, READING_S = 1, 4
 
 
 @contextmanager
@@ -82,14 +84,16 @@ class Load:
     chats: Counter[str] = field(default_factory=Counter)
 
     def start(self) -> list[threading.Thread]:
-        threads = [threading.Thread(target=self._repeat, args=(work,), daemon=True)
-                   for work in (self._upload, self._chat)]  # fmt: skip
+        threads = [
+            threading.Thread(target=self._repeat, args=(work, pause_s), daemon=True)
+            for work, pause_s in ((self._upload, UPLOAD_S), (self._chat, READING_S))
+        ]
         for thread in threads:
             thread.start()
         return threads
 
-    def _repeat(self, work: Callable[[httpx.Client], None]) -> None:
-        while not self.stop.wait(1):
+    def _repeat(self, work: Callable[[httpx.Client], None], pause_s: float) -> None:
+        while not self.stop.wait(pause_s):
             try:
                 with self.stack.http() as http:
                     work(http)

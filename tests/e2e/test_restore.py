@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 # Long enough to be at work while it is backed up.
 LONG = {
-    "max_steps": 240,
+    "max_steps": 160,
     "batch_size": 2,
     "checkpoint_every": 20,
-    "eval_every": 240,
+    "eval_every": 160,
     "n_samples": 1,
     "sample_tokens": 8,
 }
