@@ -3,8 +3,9 @@
 Asks nobody who took part: not the API, not a worker. Each check returns sentences on what is wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
@@ -170,13 +171,18 @@ def i7_no_process(stack: Stack) -> list[str]:
 
 def i8_no_secret(stack: Stack) -> list[str]:
     """No key and no password stands in any log or in what a training wrote."""
-    secrets = [str(secret).encode() for secret in vars(stack.folder.secrets()).values()]
     written = [*stack.folder.logs.rglob("*"), *stack.folder.runs.rglob("*.log")]
     written += [*stack.folder.runs.rglob("*.json*")]
+    return telling(map(str, vars(stack.folder.secrets()).values()), written)
+
+
+def telling(secrets: Iterable[str], written: Iterable[Path]) -> list[str]:
+    """A sentence for each of these files that holds a secret."""
+    unsaid = [secret.encode() for secret in secrets]
     return [
         f"{path} holds a secret"
         for path in written
-        if path.is_file() and any(secret in path.read_bytes() for secret in secrets)
+        if path.is_file() and any(secret in path.read_bytes() for secret in unsaid)
     ]
 
 

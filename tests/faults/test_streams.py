@@ -29,6 +29,7 @@ from services import engines, seed
 from services.database import transaction
 from tests import records
 from tests.api.fake_engine import FakeEngine, deploy, serving, wait_until
+from tests.faults import invariants
 from tests.faults.conftest import KEY
 from tests.serving.conftest import CALLER, Serving
 from workers import deployments as worker
@@ -89,7 +90,7 @@ def start_talking(url: str) -> Listener:
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-def test_row_15_a_killed_engine(engine_room, smollm2, seen):
+def test_row_15_a_killed_engine(engine_room, smollm2, tmp_path, database_url, seen):
     """SIGKILL to a real vLLM in the middle of a stream: its whole tree, then its API server alone.
 
     Passes when the client gets an error frame within 2 s and no `[DONE]`, the tree is gone within
@@ -121,6 +122,9 @@ def test_row_15_a_killed_engine(engine_room, smollm2, seen):
             what = "the tree" if whole_tree else "the API server alone"
             seen(f"{what}: gone after {gone_s:.1f} s, the client told after {heard_s:.2f} s")
         again = engine_room.until(engine_room.live, 30)[0]
+    logs = [*tmp_path.rglob("*.log")]
+    assert any(engine.id in path.name for path in logs)
+    assert invariants.telling([KEY, database_url], logs) == []  # I8
     first = next(e for e in engine_room.engines() if e.id == engine.id)
     pause_s = (again.created_at - first.stopped_at).total_seconds()
     assert pause_s >= 2 * engines.FIRST_PAUSE.total_seconds()  # the second crash
