@@ -4,6 +4,7 @@ Knows no rows and no process.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,16 @@ import httpx
 ANSWER_S = 5
 # A cold engine on a busy CPU may take its time for the first tokens.
 COMPUTE_S = 180
+
+
+@lru_cache
+def _http() -> httpx.Client:
+    """One for all requests: each new client reads the machine's certificates (30 ms of a core).
+
+    It keeps no connection, since an engine may end a silent one at any moment.
+    """
+    # Proxies of the environment are not for loopback.
+    return httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
 
 
 class RefusedError(Exception):
@@ -68,7 +79,7 @@ class EngineClient:
         self, method: str, path: str, body: Any = None, *, timeout_s: float = COMPUTE_S
     ) -> Any:
         try:
-            answer = httpx.request(method, self.url + path, json=body, timeout=timeout_s)
+            answer = _http().request(method, self.url + path, json=body, timeout=timeout_s)
         except httpx.TransportError as error:
             raise DownError(str(error) or type(error).__name__) from error
         if answer.is_server_error:

@@ -24,6 +24,7 @@ LONG = {
     "n_samples": 1,
     "sample_tokens": 8,
 }
+TWO_RANKS = {"max_steps": 6, "batch_size": 4, "strategy": "ddp", "processes": 2}
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -78,10 +79,9 @@ def training_processes(job_id: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.fixture(scope="module")
-def undisturbed(stack, tiny, pairs):
-    """A job that nobody touches: what the others must be equal to."""
-    method = {"type": "orpo", "orpo": {"hyperparameters": LONG}}
+def train(stack, tiny: str, pairs: str, **hyperparameters) -> str:
+    """A job that nobody touches, trained to its end."""
+    method = {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}}
     client = stack.openai()
     job = client.fine_tuning.jobs.create(model=tiny, training_file=pairs, method=method, seed=7)
 
@@ -93,11 +93,32 @@ def undisturbed(stack, tiny, pairs):
     return job.id
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_two_ranks(stack, create, until, strategy):
-    job_id = create(max_steps=6, batch_size=4, strategy=strategy, processes=2)
-    job = until(job_id, lambda job: job["status"] == "succeeded")
-    assert job["generation"] == 1, stack.story(job_id)
+@pytest.fixture(scope="module")
+def undisturbed(stack, tiny, pairs):
+    """What all others of LONG must be equal to."""
+    return train(stack, tiny, pairs, **LONG)
+
+
+@pytest.fixture(scope="module")
+def two_ranks(stack, tiny, pairs):
+    """What the same on two nodes must be equal to."""
+    return train(stack, tiny, pairs, **TWO_RANKS)
+
+
+def assert_undisturbed(stack, job_id: str) -> None:
+    with stack.http() as http:
+        job = http.get(f"/v1/fine_tuning/jobs/{job_id}").json()
+    assert (job["generation"], job["attempts"]) == (1, 0), stack.story(job_id)
+
+
+def test_two_ranks(stack, two_ranks):
+    assert_undisturbed(stack, two_ranks)
+    assert len(train_losses(stack, two_ranks)) == 6
+
+
+def test_two_ranks_that_share_the_weights(stack, tiny, pairs):
+    job_id = train(stack, tiny, pairs, **TWO_RANKS | {"strategy": "fsdp2"})
+    assert_undisturbed(stack, job_id)
     assert len(train_losses(stack, job_id)) == 6
 
 
@@ -130,17 +151,13 @@ def second_worker(stack):
     process.wait(30)
 
 
-def test_two_nodes(stack, create, until, second_worker):
-    settings = {"max_steps": 6, "batch_size": 4, "strategy": "ddp", "processes": 2}
-    job_id = create(**settings, nodes=2)
-    job = until(job_id, lambda job: job["status"] == "succeeded")
-    assert (job["generation"], job["attempts"]) == (1, 0), stack.story(job_id)
-    assert (stack.run_dir(job_id, 1) / "train-1.log").exists()
+def test_two_nodes(stack, create, until, second_worker, two_ranks):
+    job_id = create(**TWO_RANKS, nodes=2)
+    until(job_id, lambda job: job["status"] == "succeeded")
+    assert_undisturbed(stack, job_id)
     # The second node learns of the end by itself, within a heartbeat.
     wait_for(lambda: not training_processes(job_id), 10, stack.logs)
-    one = create(**settings)
-    until(one, lambda job: job["status"] == "succeeded")
-    assert train_losses(stack, job_id) == train_losses(stack, one)
+    assert train_losses(stack, job_id) == train_losses(stack, two_ranks)
 
 
 def test_more_nodes_than_there_are_are_refused_at_once(create):

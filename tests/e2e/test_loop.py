@@ -20,11 +20,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.slow, pytest.ma
 HYPERPARAMETERS = {
     "lambda": 0.1,
     "max_steps": 4,
-    "batch_size": 4,
+    "batch_size": 2,
     "checkpoint_every": 2,
     "eval_every": 4,
     "n_samples": 1,
 }
+SHORT = {"max_steps": 2, "batch_size": 2, "checkpoint_every": 1, "eval_every": 2}
 QUESTION = [{"role": "user", "content": "Should I store bread in the fridge?"}]
 
 
@@ -166,8 +167,7 @@ def test_an_engine_outlives_the_api_and_is_met_again(stack, base):
 
 def test_all_weights_are_tuned_served_and_downloaded(stack, base, tmp_path):
     path = first_lines(EXAMPLES / "short-answers.jsonl", 8, tmp_path / "pairs.jsonl")
-    short = {"max_steps": 2, "batch_size": 2, "checkpoint_every": 1, "eval_every": 2}
-    job = loop(stack, base, path, tuning="full", **short)
+    job = loop(stack, base, path, tuning="full", **SHORT)
     deployment = deployment_of(stack, job)
     assert deployment["engine"]["adapter"] is None
     assert deployment["parity"]["max_logprob_diff"] < 0.01
@@ -179,4 +179,4 @@ def test_the_loop_on_human_ranked_pairs(stack, base, tmp_path):
     source = SHARED / "data" / "oasst_pairs.jsonl"
     if not source.exists():
         pytest.skip("the shared preference data is not on this machine")
-    loop(stack, base, first_lines(source, 40, tmp_path / "pairs.jsonl"))
+    loop(stack, base, first_lines(source, 12, tmp_path / "pairs.jsonl"), **SHORT)

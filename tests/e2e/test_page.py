@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TRAIN_MS = 240_000
 DEPLOY_MS = 180_000
-SETTINGS = {"max_steps": 8, "batch_size": 2, "eval_every": 2, "checkpoint_every": 2, "n_samples": 1}
+SETTINGS = {"max_steps": 8, "batch_size": 2, "eval_every": 4, "checkpoint_every": 4, "n_samples": 1}
 
 
 @pytest.fixture
