@@ -8,6 +8,7 @@ import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -116,10 +117,10 @@ class Process:
 
     def _break(self) -> None:
         """Die without a word, or with an error that may go away, or with one that never will."""
-        codes = ["internal"] if self.is_poisoned else ["internal", "nan"]
+        codes = ["internal"] if self.is_poisoned else ["internal", "nan", "nan"]
         if self.is_resumed and not self.has_begun:
             codes.append("bad_checkpoint")
-        if self.rng.random() < 0.4:
+        if self.rng.random() < 0.25:
             self.status = -9
         else:
             self._end("error", 1, code=self.rng.choice(codes))
@@ -166,6 +167,8 @@ class World:
             (supervision, "draining", draining),
             (tasks, "draining", draining),
             (tasks, "fleet", Fleet()),
+            # It spares work and is no guard: Postgres may let go of it at any time.
+            (tasks, "alone", lambda _: nullcontext(enter_result=True)),
             (training, "launch_training", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),

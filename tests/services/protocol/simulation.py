@@ -18,9 +18,9 @@ CAST = {
 }  # fmt: skip
 # How often each fault comes, of all turns; and those of whoever is about to let go of its job.
 SHARES = {
-    "_freeze": (0.006,), "_freeze_between": (0.03, 0.15), "_doze": (0.015,), "_kill": (0.001,),
+    "_freeze": (0.006,), "_freeze_between": (0.03, 0.25), "_doze": (0.02,), "_kill": (0.001,),
     "_deploy": (0.002,), "_lose_answer": (0.001,), "_let_a_lease_pass": (0.004,),
-    "_meddle": (0.02, 0.1),
+    "_meddle": (0.03, 0.15),
 }  # fmt: skip
 # In the order in which a database would name what it refused.
 REFUSED = {"may not go from": "states", "generation": "I2", "uq_job_events_terminal": "I1"}
@@ -36,7 +36,7 @@ class Simulation:
         self.rng = random.Random(seed)
         self.transitions = 0
         # As in swarm testing, each seed has a mix of its own: what one hides another shows.
-        mix = [(fault, self.rng.choice((0.2, 1, 3))) for fault in SHARES]
+        mix = [(fault, self.rng.choice((0.5, 1, 1.5))) for fault in SHARES]
         self.faults = [
             (getattr(self, fault), factor * SHARES[fault][0], factor * SHARES[fault][-1])
             for fault, factor in mix
