@@ -2,6 +2,8 @@
 
 import time
 
+from sqlalchemy import text
+
 from models import Job
 from models.jobs import JobState
 from services import claims, metrics, results
@@ -29,15 +31,19 @@ def test_the_table_has_a_row_a_step_and_a_column_a_name(session, caller):
 def test_a_table_that_takes_longer_than_a_lease_still_ends_its_job(
     product, settings_from, session, caller, monkeypatch
 ):
-    settings_from(lease_s=1, heartbeat_s=0.2)
+    settings_from(lease_s=30, heartbeat_s=0.001)
     job = records.job(session, caller, JobState.QUEUED)
     claims.claim_next(session, "w")
     claims.finalize(session, job.id, 1)
     session.commit()
 
     def slowly(*_):
-        for _ in range(15):
-            time.sleep(0.1)
+        for _ in range(3):
+            time.sleep(0.002)
+            session.execute(
+                text("UPDATE jobs SET lease_until = lease_until - interval '25 s' WHERE id = :i"),
+                {"i": job.id},
+            )
             yield b"1\n"
 
     monkeypatch.setattr(results, "metrics_csv", slowly)
