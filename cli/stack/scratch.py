@@ -57,12 +57,11 @@ class ScratchApi:
 
     def start(self) -> None:
         """Start, and return when it answers. Raises RuntimeError where it doesn't in 30 s."""
-        port = self.url.rpartition(":")[2]
-        command = ("-m", "uvicorn", "--factory", "api.app:create_app", "--port", port)
-        command += ("--http", parts.API_CONNECTION)
+        host, _, port = self.url.rpartition("/")[2].partition(":")
+        part = parts.api({"ODDSMITH_API_URL": self.url}, host, int(port))
         with (self.folder / "api.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *command, "--no-access-log"],
+                [*part.argv, "--no-access-log"],
                 cwd=ROOT, env=self.environment(), stdout=log, stderr=log,
             )  # fmt: skip
         until = time.monotonic() + 30

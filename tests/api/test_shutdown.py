@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.stack import parts
-from cli.stack.folder import Folder
 from cli.stack.ports import LOOPBACK, Ports
+from cli.stack.scratch import ScratchApi
 from models.jobs import JobState
 from services import seed
 from services.database import transaction
@@ -47,49 +45,28 @@ def chat(url: str, model: str) -> Listener:
 
 
 @pytest.fixture
-def api(
-    product: None, api_database_url: str, tmp_path: Path
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address and the process of the API as `oddsmith up` starts it."""
+def api(product: None, api_database_url: str, tmp_path: Path) -> Iterator[ScratchApi]:
     with Ports() as ports:
-        port = ports.choose()
-    url = f"http://{LOOPBACK}:{port}"
-    env = parts.environment(
-        Folder(tmp_path), api_url=url, database_url=api_database_url, redis_url=""
-    )
-    part = parts.api(env, LOOPBACK, port)
-    with (tmp_path / "api.log").open("wb") as log:
-        process = subprocess.Popen(
-            part.argv, env=dict(part.env), cwd=parts.ROOT, stdout=log, stderr=log
-        )
-    try:
-        assert wait_until(lambda: is_up(url), 60), (tmp_path / "api.log").read_text()
-        yield url, process
-    finally:
-        process.kill()
-        process.wait()
+        url = f"http://{LOOPBACK}:{ports.choose()}"
+    api = ScratchApi(url, KEY, api_database_url, tmp_path)
+    api.start()
+    yield api
+    api.process.kill()
+    api.process.wait()
 
 
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/openapi.json").status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def test_streams_end_or_say_that_the_server_left(api: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_streams_end_or_say_that_the_server_left(api: ScratchApi) -> None:
     """Row 12 of the faults, for those who listen: no end is claimed that wasn't one."""
-    url, process = api
     engine = FakeEngine({"slow": "x" * 8 * PIECE})
     with transaction() as session:
         job_id = records.job(session, seed.organization(session), JobState.QUEUED).id
     with serving(engine) as port:
         deploy(seed.ORG_ID, port, "slow", "silent")
-        ending, outlasting = chat(url, "slow"), chat(url, "silent")
-        following = Listener(url, "GET", f"/v1/fine_tuning/jobs/{job_id}/stream")
+        ending, outlasting = chat(api.url, "slow"), chat(api.url, "silent")
+        following = Listener(api.url, "GET", f"/v1/fine_tuning/jobs/{job_id}/stream")
         assert wait_until(lambda: engine.open == 2 and ending.lines and following.lines)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == -signal.SIGTERM  # uvicorn ends by it once it is done
+        api.process.send_signal(signal.SIGTERM)
+        assert api.process.wait(20) == -signal.SIGTERM  # uvicorn ends by it once it is done
         for listener in (ending, outlasting, following):
             listener.join(5)
         assert wait_until(lambda: engine.open == 0)

@@ -14,6 +14,7 @@ import pytest
 from openai import OpenAI
 from playwright.sync_api import Browser
 
+from cli.stack import parts
 from tests.e2e import chromium
 from tests.e2e.wait import wait_for
 
@@ -98,15 +99,7 @@ class Stack:
         killed = self.processes("-m", "uvicorn", "api.app:create_app")[-1]
         killed.kill()
         psutil.wait_procs([killed], timeout=5)
-
-        def is_back() -> bool:
-            try:
-                with self.http() as http:
-                    return http.get("/readyz").status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        wait_for(is_back, 60, self.logs)
+        wait_for(lambda: parts.answers(f"{self.running['url']}/readyz"), 60, self.logs)
 
     def run_dir(self, job_id: str, generation: int) -> Path:
         return self.var / "runs" / job_id / f"g{generation}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+from functools import partial
 
 import openai
 import psutil
@@ -38,14 +39,14 @@ def pairs(stack):
 
 @pytest.fixture
 def create(stack, tiny, pairs):
-    def make(seed: int = 7, **hyperparameters) -> str:
-        method = {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}}
-        client = stack.openai()
-        return client.fine_tuning.jobs.create(
-            model=tiny, training_file=pairs, method=method, seed=seed
-        ).id
+    return partial(submit, stack, tiny, pairs)
 
-    return make
+
+def submit(stack, tiny: str, pairs: str, **hyperparameters) -> str:
+    """Create a job with the client, and return its id."""
+    method = {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}}
+    jobs = stack.openai().fine_tuning.jobs
+    return jobs.create(model=tiny, training_file=pairs, method=method, seed=7).id
 
 
 def step_of(job: dict) -> int:
@@ -81,16 +82,15 @@ def training_processes(job_id: str) -> list[psutil.Process]:
 
 def train(stack, tiny: str, pairs: str, **hyperparameters) -> str:
     """A job that nobody touches, trained to its end."""
-    method = {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}}
+    job_id = submit(stack, tiny, pairs, **hyperparameters)
     client = stack.openai()
-    job = client.fine_tuning.jobs.create(model=tiny, training_file=pairs, method=method, seed=7)
 
     def ended():
-        found = client.fine_tuning.jobs.retrieve(job.id)
+        found = client.fine_tuning.jobs.retrieve(job_id)
         return found if found.status in ENDED else None
 
     assert wait_for(ended, 300, stack.logs).status == "succeeded", stack.logs()
-    return job.id
+    return job_id
 
 
 @pytest.fixture(scope="module")
