@@ -9,12 +9,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -58,7 +57,6 @@ class Training:
 
     run_dir: Path
     process: subprocess.Popen[bytes]
-    torchrun: bool = False
     end: dict[str, Any] | None = None
     first: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
@@ -113,15 +111,10 @@ class Training:
                 progress.console.print(event["message"])
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the ranks, which save a checkpoint and leave.
-
-        Not to torchrun above them, which would cut their grace short; to it only while it has none.
+        """Send SIGTERM, which several ranks get from the process that started them: they save a
+        checkpoint and end.
         """
-        with suppress(psutil.NoSuchProcess):  # it has just ended
-            launched = psutil.Process(self.process.pid)
-            ranks = launched.children() if self.torchrun else []
-            for process in ranks or [launched]:
-                process.terminate()
+        self.process.terminate()
 
     @contextmanager
     def _interruptible(self, progress: Progress) -> Iterator[None]:
@@ -159,22 +152,18 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
 
 
 def launch(run_dir: Path, processes: int) -> Training:
-    """Start the training of a run directory, under torchrun where it takes several processes."""
-    command = [get_settings().train_python, "-m"]
-    torchrun = processes > 1
-    if torchrun:
-        command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    command += ["orpo.train", str(run_dir)]
+    """Start the training of a run directory, of one process or several."""
+    command = [get_settings().train_python, "-m", "orpo.ranks", str(processes), "train"]
     with (run_dir / "train.log").open("ab") as log:
         process = subprocess.Popen(
-            command,
+            [*command, str(run_dir)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment(str(run_dir)),
             start_new_session=True,
         )
-    return Training(run_dir, process, torchrun)
+    return Training(run_dir, process)
 
 
 def intact(checkpoint: Path) -> bool:
