@@ -17,7 +17,7 @@ class WorkerObject(BaseModel):
     id: str
     object: Literal["worker"] = "worker"
     host: str = Field(
-        description="The machine's name; for organisations that only use the installation, a number."
+        description="The machine; a number for organisations that only use the installation."
     )
     cores: int
     devices: list[Device] = Field(description="GPUs; empty where it trains on its cores.")
