@@ -48,6 +48,9 @@ model-check: setup  ## The job protocol under seeded schedules, with each guard 
 chaos: setup  ## Kill a random process of `oddsmith up` every 20 s for 5 minutes, under load
 	@$(BIN)/python -m bench.chaos
 
+soak: setup  ## Attack `oddsmith up` for 10 minutes: another key notices nothing, nothing leaks (SOAK_S=60)
+	@$(BIN)/python -m bench.soak
+
 check: setup  ## Lint, types, layers, migrations against records, and the page
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
