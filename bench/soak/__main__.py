@@ -7,7 +7,7 @@ in which the API was down by a kill are left out: `good.Windows`), where any of 
 refused or any of its jobs lost, where a revoked key's stream goes on, or where the stack ends with
 more processes, sockets, descriptors, files or shared memory than it had after a warm-up.
 
-SOAK_S=60 makes it shorter. `--plant KIND` plants a leak; the command must then fail.
+SOAK_S=60 makes it shorter. `--plant KIND...` plants leaks; the command must then fail.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +34,7 @@ from bench.soak import census, hostile, plants
 from bench.soak.census import Census
 from bench.soak.good import Good, Windows, p99_ms
 from cli.stack.parts import ROOT
+from cli.stack.process import has_ended
 from tests.e2e.wait import wait_for
 from tests.faults.invariants import problems
 from tests.faults.stack import TWO_RANKS, Stack, ended_within
@@ -203,7 +204,7 @@ def run(soak: Soak, given: argparse.Namespace, folder: Path) -> tuple[Good, Cens
             thread.start()
         while (left_s := until - time.monotonic()) > 0:
             good.stop.wait(min(given.kill_every_s, left_s))
-            if until - time.monotonic() > KILL_EVERY_S:
+            if until - time.monotonic() > given.kill_every_s / 2:
                 soak.kill_one(chance)
         good.stop.set()
     for thread in threads:
@@ -247,7 +248,9 @@ def report(soak: Soak, good: Good, before: Census, after: Census) -> list[str]:
 
 def left_behind(var: Path, supervisor: int) -> list[str]:
     """What is there although the stack was stopped."""
-    found = ["the supervisor's process"] if psutil.pid_exists(supervisor) else []
+    found: list[str] = []
+    with suppress(psutil.NoSuchProcess):
+        found += [] if has_ended(psutil.Process(supervisor)) else ["the supervisor's process"]
     return found + [
         str(path) for path in (var / "runtime.json", var / "stack.json") if path.exists()
     ]
@@ -258,7 +261,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("SOAK_S") or 600))
     parser.add_argument("--kill-every-s", type=float, default=KILL_EVERY_S)
     parser.add_argument("--engine", action=argparse.BooleanOptionalAction, default=None)
-    parser.add_argument("--plant", choices=plants.KINDS)
+    parser.add_argument("--plant", nargs="+", choices=plants.KINDS, default=[])
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = parser.parse_args()
     if given.engine is None:  # a short look has no time for its start

@@ -30,18 +30,23 @@ class Census:
     """How many of each kind, by what holds them."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+    """Their names, for the report."""
 
     def total(self, kind: str) -> int:
         return self.counts[kind].total()
 
     def leaks(self, before: "Census") -> list[str]:
         """Return a sentence for each part that holds more than it did."""
-        return [
+        found = [
             f"{kind} of {part}: {n}, before {before.counts[kind][part]}"
             for kind in KINDS
             for part, n in sorted(self.counts[kind].items())
             if n > before.counts[kind][part] + SLACK[kind]
         ]
+        if any(line.startswith("files") for line in found):
+            found += [f"    {name}" for name in sorted(self.files - before.files)[:20]]
+        return found
 
 
 def part_of(leash: psutil.Process) -> str:
@@ -63,8 +68,9 @@ def take(stack: Stack, supervisor: int) -> Census:
             segments.setdefault(part, set()).update(name for name, _ in mapped(process.pid))
     for part, names in segments.items():
         counts["shared memory"][part] += len(names)
-    counts["files"].update(_files(stack))
-    return Census(counts)
+    files = _files(stack)
+    counts["files"].update({kind: len(names) for kind, names in files.items()})
+    return Census(counts, {name for names in files.values() for name in names})
 
 
 def _add(counts: dict[str, Counter[str]], part: str, process: psutil.Process) -> None:
@@ -77,22 +83,19 @@ def _add(counts: dict[str, Counter[str]], part: str, process: psutil.Process) ->
     counts["descriptors"][part] += len(links)
 
 
-def _files(stack: Stack) -> Counter[str]:
+def _files(stack: Stack) -> dict[str, list[str]]:
     """Files in the temporary folder, half-written ones, and run folders of jobs that are gone."""
-    var = stack.folder.path
-    known = {row["id"] for row in stack.rows("SELECT id FROM jobs")}
-    found = Counter[str]()
+    var, temporary = stack.folder.path, []
     note = var / "runtime.json"
     if note.exists():
-        temporary = Path(json.loads(note.read_text())["temporary"])
+        folder = Path(json.loads(note.read_text())["temporary"])
         # A socket in use is counted as one.
-        found["temporary"] = len([path for path in temporary.rglob("*") if not path.is_socket()])
-    runs = [path.name for path in stack.folder.runs.iterdir() if path.is_dir()]
-    found["runs of no job"] = len([name for name in runs if _is_job(name) and name not in known])
+        temporary = [str(path) for path in folder.rglob("*") if not path.is_socket()]
+    known = {row["id"] for row in stack.rows("SELECT id FROM jobs")}
+    runs = [path.name for path in stack.folder.runs.glob("ftjob-*")]
     half = [*stack.folder.storage.rglob("*.part*"), *stack.folder.storage.rglob("*.tmp")]
-    found["half-written"] = len(half)
-    return found
-
-
-def _is_job(name: str) -> bool:
-    return name.startswith("ftjob-")
+    return {
+        "temporary": temporary,
+        "runs of no job": [name for name in runs if name not in known],
+        "half-written": [str(path) for path in half],
+    }

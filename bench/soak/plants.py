@@ -1,9 +1,10 @@
-"""Leaks on purpose, to see that the soak finds them: `--plant KIND`.
+"""Leaks on purpose, to see that the soak finds them: `--plant KIND...`.
 
 `sitecustomize.py`, put on the path of the stack's own processes: once a file in `var` says what to
 leak, the keeper leaks it, also after a restart.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 KINDS = ("process", "socket", "fd", "file", "shm")
@@ -33,7 +34,7 @@ def wait():
     path = os.path.join(os.environ["ODDSMITH_VAR"], "plant")
     while not os.path.exists(path):
         time.sleep(1)
-    sys.planted = leak(open(path).read())
+    sys.planted = [leak(kind) for kind in open(path).read().split()]
 
 if sys.orig_argv[-1] == "workers.keeper":
     threading.Thread(target=wait, daemon=True).start()
@@ -46,6 +47,6 @@ def prepare(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
-def plant(var: Path, kind: str) -> None:
-    (var / f"{FILE}.new").write_text(kind)
+def plant(var: Path, kinds: Sequence[str]) -> None:
+    (var / f"{FILE}.new").write_text(" ".join(kinds))
     (var / f"{FILE}.new").rename(var / FILE)
