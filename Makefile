@@ -8,8 +8,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down test test-fast faults model-check chaos check fmt lock \
-	bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
+.PHONY: help setup demo up down test test-fast faults model-check chaos check fmt lock audit \
+	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -47,6 +47,9 @@ model-check: setup  ## The job protocol under seeded schedules, with each guard 
 
 chaos: setup  ## Kill a random process of `oddsmith up` every 20 s for 5 minutes, under load
 	@$(BIN)/python -m bench.chaos
+
+soak: setup  ## Attack `oddsmith up` for 10 minutes: another key notices nothing, nothing leaks (SOAK_S=60)
+	@$(BIN)/python -m bench.soak
 
 check: setup  ## Lint, types, layers, migrations against records, and the page
 	@$(BIN)/ruff check
@@ -88,6 +91,12 @@ bench-web: setup  ## A run of a million steps in a browser: the first chart, and
 	@$(BIN)/python -m bench.web
 
 ## Keep
+
+audit: setup  ## Known vulnerabilities of all locked packages; 2 where advisories can't be reached
+	@$(BIN)/python -m cli.audit
+
+digests: setup  ## Pin the images that containers start from to their digests (needs Docker)
+	@$(BIN)/python -m cli.digests
 
 lock: setup  ## Resolve requirements.lock anew (the pins that still fit stay)
 	@$(BIN)/python -m cli.lock

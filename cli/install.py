@@ -21,14 +21,24 @@ PYTHON = VENV / "bin" / "python"
 LOG = ROOT / ".install.log"
 STAMP = VENV / "installed"
 LOCK = ROOT / "requirements.lock"
+TOOLS = ROOT / "docker" / "requirements-tools.txt"
 
+HASHED = ["--no-deps", "--require-hashes"]
 # By pip, with its dependencies: pip knows the configured sources of torch builds, uv does not.
-TORCH = ["torch==2.13.0", "uv==0.13.9"]
+# Each source has a build of its own, so no hash can be named; docs/decisions/0002 says more.
+TORCH = "torch==2.13.0"
 # `compat` puts the project's folder on the path, so that a new package is seen at once.
-EDITABLE = ["--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", str(ROOT)]
+EDITABLE = [
+    "--no-deps",
+    "--no-build-isolation",
+    "--config-settings",
+    "editable_mode=compat",
+    "-e",
+    str(ROOT),
+]
 
 # Seconds on two cores with a fast network; they only shape the bar and its first estimate.
-EXPECTED_S = {"environment": 4, "torch and uv": 25, "locked packages": 25, "oddsmith": 3}
+EXPECTED_S = {"environment": 4, "uv": 3, "locked packages": 25, "torch": 22, "oddsmith": 3}
 
 
 class Failed(Exception):
@@ -36,7 +46,7 @@ class Failed(Exception):
 
 
 def stamp() -> str:
-    parts = [LOCK, ROOT / "pyproject.toml", Path(__file__)]
+    parts = [LOCK, TOOLS, ROOT / "pyproject.toml", Path(__file__)]
     digest = hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()
     return f"{ROOT}\n{digest}\n"
 
@@ -123,11 +133,15 @@ def install(arguments: list[str], bar: Bar) -> None:
     """Install with uv, which is several times faster; where it can't, with pip.
 
     uv reads neither pip's configured sources nor its certificates, so behind a mirror only pip
-    may get through.
+    may get through. A package without a wheel is built with the setuptools whose hash is known.
     """
-    uv = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON), "--no-deps"]
-    if follow([*uv, *arguments], bar) != 0:
-        run([str(PYTHON), "-m", "pip", "install", "--no-deps", *arguments], bar)
+    uv = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON)]
+    if follow([*uv, "--build-constraints", str(TOOLS), *arguments], bar) != 0:
+        pip(["--no-build-isolation", *arguments], bar)
+
+
+def pip(arguments: list[str], bar: Bar) -> None:
+    run([str(PYTHON), "-m", "pip", "install", *arguments], bar)
 
 
 def environment(bar: Bar) -> None:
@@ -137,8 +151,10 @@ def environment(bar: Bar) -> None:
 
 STEPS: dict[str, Callable[[Bar], None]] = {
     "environment": environment,
-    "torch and uv": lambda bar: run([str(PYTHON), "-m", "pip", "install", *TORCH], bar),
-    "locked packages": lambda bar: install(["-r", str(LOCK)], bar),
+    "uv": lambda bar: pip([*HASHED, "-r", str(TOOLS)], bar),
+    "locked packages": lambda bar: install([*HASHED, "-r", str(LOCK)], bar),
+    # After the locked packages, so that it brings along only what these lack.
+    "torch": lambda bar: pip([TORCH], bar),
     "oddsmith": lambda bar: install(EDITABLE, bar),
 }
 

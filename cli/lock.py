@@ -16,12 +16,12 @@ EXTRAS = ["train", "embedded", "demo", "serve-cpu", "s3", "otel", "dev"]
 
 HEADER = """\
 # Every package of the default install but torch and what [tool.uv] in pyproject.toml excludes.
-# Written by `make lock`; installed with --no-deps by cli/install.py.
+# Written by `make lock`; installed with --no-deps --require-hashes by cli/install.py.
 """
 # One lock for both architectures; the marker that all lines would share says nothing.
 SHARED_MARKER = re.compile(
     r" ; \(platform_machine == 'aarch64' or platform_machine == 'x86_64'\)"
-    r" and sys_platform == 'linux'$",
+    r" and sys_platform == 'linux'(?=$| \\$)",
     re.MULTILINE,
 )
 
@@ -33,6 +33,13 @@ IMAGE_EXTRAS = {
 }
 IMAGE_PYTHON = {"api": "3.11", "train": "3.11", "serve": "3.12"}
 ENGINE = "serve-cuda"
+# What installs all else, and what builds a package that has no wheel.
+TOOLS = ROOT / "docker" / "requirements-tools.txt"
+TOOLS_WANTED = "uv==0.13.9\nsetuptools==78.1.1\n"
+TOOLS_HEADER = """\
+# What installs the other locks: uv, and setuptools for a package that has no wheel.
+# Written by `make lock`; cli/install.py and docker/Dockerfile install it with --require-hashes.
+"""
 IMAGE_HEADER = """\
 # Every package of the image `{image}` (docker/Dockerfile): Python {python}, x86_64, CUDA.
 # Written by `make lock`; the versions are those of requirements.lock where both name a package.
@@ -43,18 +50,34 @@ SERVE_HEADER = """\
 """
 
 
+# One package of a lock: the line of its version, then a line for each file of that release.
+ENTRY = re.compile(
+    r"^([a-z0-9.-]+)==[^\n]*?(?: \\\n    --hash=sha256:[0-9a-f]{64})*$", re.MULTILINE
+)
+
+
 def compile_lock(extras: Iterable[str], output: Path, *arguments: str, cwd: Path = ROOT) -> None:
     chosen = [argument for extra in extras for argument in ("--extra", extra)]
+    resolve(ROOT / "pyproject.toml", output, *chosen, *arguments, cwd=cwd)
+
+
+def resolve(wanted: Path, output: Path, *arguments: str, cwd: Path = ROOT) -> None:
+    """Write a lock of what a file asks for; versions that `output` has and that still fit stay."""
     options = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url"]
-    command = [sys.executable, "-m", "uv", "pip", "compile", str(ROOT / "pyproject.toml")]
-    argv = [*command, *chosen, *options, *arguments, "--output-file", str(output)]
-    subprocess.run([*argv, *sys.argv[1:]], cwd=cwd, check=True)
+    command = [sys.executable, "-m", "uv", "pip", "compile", str(wanted)]
+    argv = [*command, *options, *arguments, "--output-file", str(output), *sys.argv[1:]]
+    subprocess.run(argv, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+
+
+def entries(path: Path) -> dict[str, str]:
+    """Return the text of each package in a lock, its hashes included."""
+    text = path.read_text() if path.exists() else ""
+    return {found[1]: found[0] for found in ENTRY.finditer(text)}
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Return the lines of a lock by package."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {line.partition("==")[0]: line for line in lines if "==" in line}
+    """Return the version of each package in a lock, as the line says it: name, version, marker."""
+    return {name: entry.partition(" \\\n")[0] for name, entry in entries(path).items()}
 
 
 def lock_image(image: str, folder: Path) -> None:
@@ -74,18 +97,24 @@ def lock_image(image: str, folder: Path) -> None:
         compile_lock([*sorted(extras), ENGINE], everything, *target, cwd=folder)
     target += ["--constraint", str(everything)]
     found = folder / f"{image}.txt"
-    compile_lock(IMAGE_EXTRAS[image], found, *target, cwd=folder)
+    compile_lock(IMAGE_EXTRAS[image], found, *target, "--generate-hashes", cwd=folder)
     if image != "serve":
-        write(output, pins(found), IMAGE_HEADER.format(image=image, python=python))
+        write(output, entries(found), IMAGE_HEADER.format(image=image, python=python))
         return
     engine = folder / "engine.in"
     engine.write_text(pins(everything)["vllm"])
     present = folder / "engine.txt"
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate"]
-    argv = [*command, str(engine), *target, "--output-file", str(present), *sys.argv[1:]]
-    subprocess.run(argv, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    missing = {name: line for name, line in pins(found).items() if name not in pins(present)}
+    resolve(engine, present, *target, cwd=folder)
+    missing = {name: entry for name, entry in entries(found).items() if name not in pins(present)}
     write(output, missing, SERVE_HEADER)
+
+
+def lock_tools(folder: Path) -> None:
+    wanted = folder / "tools.in"
+    wanted.write_text(TOOLS_WANTED)
+    found = folder / "tools.txt"
+    resolve(wanted, found, "--universal", "--generate-hashes", cwd=folder)
+    write(TOOLS, entries(found), TOOLS_HEADER)
 
 
 def write(path: Path, lines: dict[str, str], header: str = "") -> None:
@@ -93,9 +122,11 @@ def write(path: Path, lines: dict[str, str], header: str = "") -> None:
 
 
 def main() -> None:
-    compile_lock(EXTRAS, LOCK, "--universal", "--python-version", "3.11")
+    universal = ("--universal", "--python-version", "3.11", "--generate-hashes")
+    compile_lock(EXTRAS, LOCK, *universal)
     LOCK.write_text(HEADER + SHARED_MARKER.sub("", LOCK.read_text()))
     with TemporaryDirectory() as folder:
+        lock_tools(Path(folder))
         for image in IMAGE_EXTRAS:
             lock_image(image, Path(folder))
 

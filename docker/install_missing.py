@@ -1,15 +1,15 @@
 """Adds packages to an environment without touching any that is there: `install_missing.py LOCK`.
 
 vLLM's image carries hundreds of packages whose versions fit each other, and more than vLLM's
-metadata names. So each line of the lock whose package is there already is left out, and what is
-there becomes a constraint of the rest: where the two don't fit, the build of the image fails.
+metadata names. So each entry of the lock whose package is there already is left out, the rest is
+installed by its hashes, and where the two don't fit, the build of the image fails.
 Standard library only.
 """
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,24 +24,33 @@ def installed() -> dict[str, str]:
     return {normal(found.name): found.version for found in distributions()}
 
 
-def missing(lock: Iterable[str], present: Mapping[str, str]) -> list[str]:
-    lines = [line.strip() for line in lock if "==" in line]
-    return [line for line in lines if normal(line.partition("==")[0]) not in present]
+# One package: the line of its version, then a line for each hash.
+ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==[^\s\\]+(?:\s*\\\n\s*--hash=\S+)*", re.MULTILINE)
+
+
+def missing(lock: str, present: Mapping[str, str]) -> list[str]:
+    """Return the packages of a lock that are not there, each with its hashes."""
+    return [found[0] for found in ENTRY.finditer(lock) if normal(found[1]) not in present]
+
+
+def install(*arguments: str) -> None:
+    installer = [sys.executable, "-m", "pip", "install"]
+    if find_spec("uv"):
+        installer = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
+    subprocess.run([*installer, *arguments], check=True)
 
 
 def main() -> int:
     before = installed()
-    wanted = missing(Path(sys.argv[1]).read_text().splitlines(), before)
-    if find_spec("uv"):
-        installer = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
-    else:
-        installer = [sys.executable, "-m", "pip", "install"]
+    wanted = missing(Path(sys.argv[1]).read_text(), before)
     with TemporaryDirectory() as folder:
-        constraints, requirements = Path(folder) / "constraints", Path(folder) / "requirements"
+        constraints, hashed, names = (Path(folder) / name for name in ("before", "hashed", "names"))
         constraints.write_text("".join(f"{name}=={found}\n" for name, found in before.items()))
-        requirements.write_text("\n".join(wanted))
-        options = ["--constraint", str(constraints), "--requirement", str(requirements)]
-        subprocess.run([*installer, *options, *sys.argv[2:]], check=True)
+        hashed.write_text("".join(f"{entry}\n" for entry in wanted))
+        names.write_text("".join(f"{entry.split()[0]}\n" for entry in wanted))
+        install("--no-deps", "--require-hashes", "--requirement", str(hashed), *sys.argv[2:])
+        # Nothing may be fetched any more: this fails where a dependency is missing or doesn't fit.
+        install("--no-index", "--constraint", str(constraints), "--requirement", str(names))
     after = installed()
     changed = [name for name, found in before.items() if after.get(name) != found]
     if changed:

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from services.errors import Denied
 
+# The organisation that runs the installation; every database has it from the first start.
+OPERATOR = "org-default"
+
 
 class Scope(StrEnum):
     READ = "read"
@@ -17,6 +20,20 @@ class Caller:
     org_id: str
     api_key_id: str | None
     scopes: frozenset[str]
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it belongs to those who run the installation, which others only use."""
+        return self.org_id == OPERATOR
+
+    def require_operator(self) -> None:
+        """Raise Denied for what tells of every organisation's work."""
+        if not self.is_operator:
+            raise Denied(
+                "This tells of the whole installation, so only keys of the organisation that runs "
+                "it may read it. Ask its administrators.",
+                code="operators_only",
+            )
 
     def require(self, scope: str) -> None:
         """Raise Denied unless the key may do what `scope` stands for."""

@@ -34,7 +34,7 @@ def degraded() -> list[str]:
         with transaction() as session:
             age_s = presence.keeper_age_s(session)
             stranger = run_folder.stranger(session)
-            outdated = workers.outdated(session)
+            n_outdated = workers.n_outdated(session)
         with presence.broker() as client:
             seen = presence.workers(client)
     except (SQLAlchemyError, OddsmithError, redis.RedisError):
@@ -44,11 +44,17 @@ def degraded() -> list[str]:
         for queue in presence.QUEUES
         if not seen[queue]
     ]
-    old = [
-        f"Worker {name} is of an older release: it leaves newer jobs alone. Upgrade it."
-        for name in outdated
-    ]
-    return [*filter(None, [keeper(age_s), stranger]), *waiting, *old]
+    return [*filter(None, [keeper(age_s), stranger, old(n_outdated)]), *waiting]
+
+
+def old(n_workers: int) -> str | None:
+    """Say how many workers are of an older release. Not which: this is told without a key."""
+    if not n_workers:
+        return None
+    return (
+        f"Train workers of an older release, which leave newer jobs alone: {n_workers}. "
+        "GET /v1/workers names them; upgrade them."
+    )
 
 
 def keeper(age_s: float | None) -> str | None:

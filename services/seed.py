@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 
 from models import ApiKey, BaseModelRecord, Organization
 from services import api_keys, base_models, logs, storage
-from services.callers import Caller, Scope
+from services.callers import OPERATOR, Caller, Scope
 from services.database import transaction
 from services.errors import OddsmithError
 from services.settings import get_settings
 
 logger = logging.getLogger("oddsmith.seed")
 
-ORG_ID = "org-default"
+ORG_ID = OPERATOR
 DEMO_BASE = "SmolLM2-135M-Instruct"
 
 

@@ -16,8 +16,19 @@ from models import Job, Worker
 from models.jobs import HELD
 from orpo.methods import Method
 from orpo.spec import VERSION
+from services.callers import Caller
 from services.errors import Invalid
 from services.settings import get_settings
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A worker as one caller may see it. `job` is what it trains, where that is the caller's."""
+
+    record: Worker
+    id: str
+    host: str
+    job: str | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,19 @@ class Fleet:
             if any(place["worker"] == worker.id for place in job.placement):
                 return job
         return None
+
+    def seen_by(self, caller: Caller) -> list[Seen]:
+        """All workers. Only those who run the installation are shown the names of its machines."""
+        hosts = {host: n for n, host in enumerate(sorted({w.host for w in self.workers}), start=1)}
+        found = []
+        for n, worker in enumerate(self.workers, start=1):
+            job = self.job_of(worker)
+            mine = job.id if job and job.org_id == caller.org_id else None
+            names = (worker.id, worker.host)
+            if not caller.is_operator:
+                names = (f"worker-{n}", f"host-{hosts[worker.host]}")
+            found.append(Seen(worker, *names, mine))
+        return found
 
     def n_idle(self) -> int:
         """Workers without a job, less those that held jobs still wait for."""
@@ -94,10 +118,10 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
     return Fleet(workers, held)
 
 
-def outdated(session: Session) -> Sequence[str]:
-    """The ids of workers that are alive and of an older release than this process."""
-    old = select(Worker.id).where(_alive(), is_outdated(Worker.spec_version))
-    return session.scalars(old.order_by(Worker.id)).all()
+def n_outdated(session: Session) -> int:
+    """How many workers are alive and of an older release than this process."""
+    old = select(func.count()).where(_alive(), is_outdated(Worker.spec_version))
+    return session.scalars(old).one()
 
 
 def is_outdated(spec_version: Any) -> Any:

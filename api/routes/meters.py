@@ -1,4 +1,7 @@
-"""`/metrics`: for Prometheus, which sends an API key as any client does."""
+"""`/metrics`: for Prometheus, which sends an API key as any client does.
+
+It tells of all organisations, so the key must be one of those who run the installation.
+"""
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
@@ -11,5 +14,6 @@ router = Router(tags=["health"])
 
 
 @router.get("/metrics", include_in_schema=False)
-def scrape(_: CallerDep) -> Response:
+def scrape(caller: CallerDep) -> Response:
+    caller.require_operator()
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -11,7 +11,5 @@ router = Router(prefix="/v1/workers", tags=["fine-tuning"])
 
 @router.get("", summary="Train workers that are alive, with their devices and their jobs")
 def list_workers(session: SessionDep, caller: CallerDep) -> ListPage[WorkerObject]:
-    fleet = workers.fleet(session)
-    jobs = [fleet.job_of(worker) for worker in fleet.workers]
-    mine = [job.id if job and job.org_id == caller.org_id else None for job in jobs]
-    return page([WorkerObject.from_record(*each) for each in zip(fleet.workers, mine, strict=True)])
+    seen = workers.fleet(session).seen_by(caller)
+    return page([WorkerObject.from_record(worker) for worker in seen])

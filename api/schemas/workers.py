@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from models import Worker
-from services.workers import is_outdated
+from services.workers import Seen, is_outdated
 
 
 class Device(BaseModel):
@@ -17,7 +16,9 @@ class Device(BaseModel):
 class WorkerObject(BaseModel):
     id: str
     object: Literal["worker"] = "worker"
-    host: str
+    host: str = Field(
+        description="The machine; a number for organisations that only use the installation."
+    )
     cores: int
     devices: list[Device] = Field(description="GPUs; empty where it trains on its cores.")
     outdated: bool = Field(
@@ -27,13 +28,13 @@ class WorkerObject(BaseModel):
     job: str | None = Field(description="What it trains now, where that is yours.")
 
     @classmethod
-    def from_record(cls, worker: Worker, job: str | None) -> "WorkerObject":
+    def from_record(cls, worker: Seen) -> "WorkerObject":
         return cls(
             id=worker.id,
             host=worker.host,
-            cores=worker.cores,
-            devices=[Device.model_validate(device) for device in worker.devices],
-            outdated=is_outdated(worker.spec_version),
-            seen_at=int(worker.seen_at.timestamp()),
-            job=job,
+            cores=worker.record.cores,
+            devices=[Device.model_validate(device) for device in worker.record.devices],
+            outdated=is_outdated(worker.record.spec_version),
+            seen_at=int(worker.record.seen_at.timestamp()),
+            job=worker.job,
         )

@@ -59,6 +59,7 @@ class Folder:
         self.logs = self.path / "log"
         self.storage = self.path / "storage"
         self.runs = self.path / "runs"
+        self.runtime_note = self.path / "runtime.json"
 
     def make(self) -> None:
         try:

@@ -34,6 +34,8 @@ HERE = "/proc/self/cwd"
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
+    # In the data folder, where each start tidies up: in /dev/shm, a killed server's would stay.
+    "dynamic_shared_memory_type": "mmap",
     "max_connections": "200",
     "shared_buffers": "128MB",
     "synchronous_commit": "on",

@@ -20,6 +20,7 @@ from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.postgres import Postgres, account_for
 from cli.stack.process import Part, has_ended, wait_until
 from cli.stack.redis import Redis
+from cli.stack.runtime import Runtime
 from cli.stack.supervisor import Stopped, Supervisor
 
 USUAL_API_PORT = 8000
@@ -49,7 +50,8 @@ class Options:
 def run(folder: Folder, options: Options, terminal: Terminal) -> None:
     """Run until SIGINT or SIGTERM; when this returns, no process is left."""
     folder.make()
-    with folder.lock(), ExitStack() as held:
+    runtime = Runtime(folder.runtime_note)
+    with folder.lock(), runtime.hold() as temporary, ExitStack() as held:
         secrets = folder.secrets()
         ports = held.enter_context(Ports())
         port = options.choose_port(ports)
@@ -57,8 +59,9 @@ def run(folder: Folder, options: Options, terminal: Terminal) -> None:
         begun = time.monotonic()
         stores, database_url, redis_url = prepare_stores(folder, secrets, ports, held, terminal)
         env = parts.environment(folder, api_url=url, database_url=database_url, redis_url=redis_url)
+        env["TMPDIR"] = str(temporary)
         everything = [*stores, *parts.services(env, secrets, options.host, port)]
-        supervisor = Supervisor(everything, folder.logs, terminal)
+        supervisor = Supervisor(everything, folder.logs, terminal, meanwhile=runtime.look)
         with stopping_on_signals(supervisor):
             running = Running(url, secrets.api_key, os.getpid(), database_url)
             supervise(supervisor, folder, running, begun, terminal)
@@ -165,9 +168,15 @@ def detach(folder: Folder, options: Options, show: Callable[[str], None]) -> Run
 
 
 def stop(folder: Folder) -> bool:
-    """Stop the stack that runs on the folder, and wait; False where none runs."""
+    """Stop the stack that runs on the folder, and wait; False where none runs.
+
+    What a killed one left outside the folder is removed.
+    """
     pid = folder.holder()
     if pid is None:
+        if folder.runtime_note.exists():
+            with folder.lock():
+                Runtime(folder.runtime_note).clear()
         return False
     with suppress(psutil.NoSuchProcess):
         supervisor = psutil.Process(pid)

@@ -4,7 +4,7 @@ Knows parts only by what `process.Part` says of them; prints through the reporte
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -58,12 +58,15 @@ class Supervisor:
         *,
         drain_s: float = 60,
         hurry_s: float = 10,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.tended = [Tended(part) for part in sorted(parts, key=lambda part: part.stage)]
         self.logs = logs
         self.reporter = reporter
         self.drain_s = drain_s
         self.hurry_s = hurry_s
+        self.meanwhile = meanwhile
+        """Called again and again while the parts run; has to be quick."""
         self.stop_requests = 0
 
     def request_stop(self, *_: object) -> None:
@@ -87,6 +90,7 @@ class Supervisor:
         while not self.stop_requests:
             for tended in self.tended:
                 self._tend(tended)
+            self.meanwhile()
             time.sleep(POLL_S)
 
     def stop(self) -> None:

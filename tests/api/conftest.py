@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from cli.stack.postgres import Postgres
 from models import Base
-from services import database, queue, seed
+from services import api_keys, database, queue, seed
 from services.database import transaction
+from tests import records
 from tests.conftest import create_database, forget_connections
 from workers import files as file_tasks
 
@@ -51,6 +52,14 @@ def product(
 def client(product: None) -> TestClient:
     """An HTTP client that sends the first key."""
     return TestClient(create_app(), headers={"Authorization": f"Bearer {KEY}"})
+
+
+@pytest.fixture
+def stranger(product: None) -> str:
+    """A key with all scopes, of an organisation that doesn't run the installation."""
+    with transaction() as session:
+        caller = records.caller(session, "stranger")
+        return api_keys.create(session, caller, "theirs", ["admin"])[1]
 
 
 @pytest.fixture

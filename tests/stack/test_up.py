@@ -1,11 +1,14 @@
 """`oddsmith up` with everything real: it answers, survives its own death, and leaves nothing."""
 
 import json
+import mmap
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import httpx
 import psutil
@@ -13,8 +16,26 @@ import pytest
 
 from cli.stack.folder import Folder, Running
 from cli.stack.process import has_ended, wait_until
+from cli.stack.runtime import Runtime, remove_unused
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+SHARED_MEMORY = Path("/dev/shm")
+# In the keeper, what an engine leaves when it is killed: shared memory, a socket, a folder.
+UNTIDY = """
+import mmap, os, socket, sys, tempfile, uuid
+if sys.orig_argv[-1] == "workers.keeper":
+    name = f"oddsmith-test-{uuid.uuid4().hex}"
+    kept = [open(f"/dev/shm/{name}", "wb+"), socket.socket(socket.AF_UNIX)]
+    kept[0].truncate(4096)
+    kept.append(mmap.mmap(kept[0].fileno(), 4096))
+    kept[1].bind(os.path.join(tempfile.gettempdir(), uuid.uuid4().hex))
+    kept[1].listen()
+    tempfile.mkdtemp()
+    with open(os.path.join(os.environ["ODDSMITH_VAR"], "left"), "a") as said:
+        said.write(name + "\\n")
+    sys.untidy = kept
+"""
 
 
 def oddsmith(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -53,10 +74,41 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         psutil.Process(pid).kill()
 
 
-def test_up_killed_up_again_and_down(folder: Path) -> None:
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder for temporary files, of a short name, of stacks whose keeper is untidy."""
+    (tmp_path / "sitecustomize.py").write_text(UNTIDY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    folder = Path(mkdtemp(dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def left_in_memory(folder: Path) -> list[Path]:
+    names = (folder / "left").read_text().split()
+    return [SHARED_MEMORY / name for name in names if (SHARED_MEMORY / name).exists()]
+
+
+def noted(folder: Path) -> bool:
+    """Whether the stack knows of the shared memory of the keeper that runs now."""
+    note = folder / "runtime.json"
+    name = (folder / "left").read_text().split()[-1]
+    return note.exists() and name in note.read_text()
+
+
+def sockets_below(folder: Path) -> list[str]:
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return [line for line in lines if str(folder) in line]
+
+
+def test_up_killed_up_again_and_down(folder: Path, temporary: Path) -> None:
     first, processes = up(folder)
     assert names_of_keys(first) == ["first key"]
     assert (folder / "stack.json").stat().st_mode & 0o777 == 0o600
+    assert left_in_memory(folder)
+    assert sockets_below(temporary)
+    wait_until(lambda: noted(folder), timeout_s=5)
 
     processes[0].kill()
     assert wait_until(lambda: all_ended(processes), timeout_s=10)
@@ -65,7 +117,45 @@ def test_up_killed_up_again_and_down(folder: Path) -> None:
     assert second.api_key == first.api_key
     assert names_of_keys(second) == ["first key"]  # found again, not made again
     assert first.api_key not in "".join(log.read_text() for log in (folder / "log").iterdir())
+    # What the killed one left is gone, and what this one uses is there.
+    assert len(left_in_memory(folder)) == 1
+    assert [path.stat().st_mode & 0o777 for path in temporary.iterdir()] == [0o700]
+    wait_until(lambda: noted(folder), timeout_s=5)
 
     assert oddsmith(folder, "down").returncode == 0
     assert all_ended(processes)
     assert not (folder / "stack.json").exists()
+    assert not left_in_memory(folder)
+    assert not list(temporary.iterdir())
+    assert not sockets_below(temporary)
+
+
+def test_down_removes_what_a_killed_stack_left(folder: Path, temporary: Path) -> None:
+    Folder(folder).make()
+    runtime = Runtime(Folder(folder).runtime_note)
+    # As a stack that was killed leaves it: it never came to the end of the block.
+    held = runtime.hold()
+    left = held.__enter__()
+    (left / "file").touch()
+    assert oddsmith(folder, "down").returncode == 0
+    assert not left.exists()
+    assert not Folder(folder).runtime_note.exists()
+
+
+def test_what_the_note_says_of_others_is_not_removed(folder: Path, temporary: Path) -> None:
+    Folder(folder).make()
+    others, segment = temporary / "others", SHARED_MEMORY / f"oddsmith-test-{os.getpid()}"
+    others.mkdir()
+    with segment.open("wb+") as file:
+        file.truncate(4096)
+        inode = segment.stat().st_ino
+        note = {"temporary": str(others), "shared_memory": [[segment.name, inode + 1]]}
+        Folder(folder).runtime_note.write_text(json.dumps(note))
+        Runtime(Folder(folder).runtime_note).clear()
+        assert others.exists()
+        assert segment.exists()  # another one that has got the name since
+        with mmap.mmap(file.fileno(), 4096):
+            remove_unused({(segment.name, inode)})
+            assert segment.exists()  # in use
+        remove_unused({(segment.name, inode)})
+        assert not segment.exists()
