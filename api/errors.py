@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 
 from services import errors
 
@@ -84,10 +85,20 @@ def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
     return respond(status_of(error)[0], body_of(error))
 
 
-def on_http_error(_: Request, error: HTTPException) -> AsciiJson:
+def on_http_error(request: Request, error: HTTPException) -> AsciiJson:
     sentence, code = HTTP_ERRORS.get(error.status_code, (error.detail, "bad_request"))
     body = error_body(sentence or error.detail, INVALID, None, code)
-    return respond(error.status_code, body, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(methods_of(request))
+    return respond(error.status_code, body, headers)
+
+
+def methods_of(request: Request) -> list[str]:
+    """The methods of a path, over all its routes: Starlette names those of the first alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 def on_validation_error(_: Request, error: RequestValidationError) -> AsciiJson:
