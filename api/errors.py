@@ -14,11 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 
+from api.schemas.text import NO_NUL
 from services import errors
 
 logger = logging.getLogger("oddsmith.api")
 
-INVALID = "invalid_request_error"
+INVALID, INVALID_VALUE = "invalid_request_error", "invalid_value"
 # The first class that an error is an instance of decides, so subclasses stand before their parents.
 KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
     (errors.TooLarge, 413, INVALID),
@@ -118,7 +119,13 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
         return f"{name} is required. Add it to the request.", param, "missing_required_parameter"
     if problem["type"] == "extra_forbidden":
         return f"{name} is not known. Remove it or correct its name.", param, "unknown_parameter"
-    return f"{name}: {problem['msg'].rstrip('.')}.", param, "invalid_value"
+    if problem.get("ctx", {}).get("pattern") == NO_NUL:
+        return (
+            f"{name} holds a NUL character, which can't be stored. Remove it.",
+            param,
+            INVALID_VALUE,
+        )
+    return f"{name}: {problem['msg'].rstrip('.')}.", param, INVALID_VALUE
 
 
 def on_database_down(_: Request, error: Exception) -> AsciiJson:

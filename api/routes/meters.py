@@ -3,6 +3,7 @@
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from api import media
 from api.deps import CallerDep
 from api.meters import REGISTRY
 from api.routing import Router
@@ -10,6 +11,11 @@ from api.routing import Router
 router = Router(tags=["health"])
 
 
-@router.get("/metrics", include_in_schema=False)
+@router.get(
+    "/metrics",
+    summary="Meters for Prometheus",
+    response_class=Response,
+    responses=media.METRICS,
+)
 def scrape(_: CallerDep) -> Response:
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

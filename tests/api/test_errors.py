@@ -127,7 +127,7 @@ def test_bad_bodies(client: TestClient, settings_from: Callable[..., None]) -> N
         (b'{"name": "a", "scopes": ["all"]}', "invalid_value", "scopes.0"),
         (b'{"name": "a", "colour": 1}', "unknown_parameter", "colour"),
         (b"3", "invalid_value", None),
-        (b'{"name": "a\\u0000b"}', "invalid_value", None),
+        (b'{"name": "a\\u0000b"}', "invalid_value", "name"),
         (b'{"name": "\\ud800"}', "invalid_value", "name"),
     ]
     for body, code, param in cases:
