@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
+from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
 from api.schemas.chat import Message, Messages, Sampling, upstream_body
@@ -36,23 +36,19 @@ LIST: JsonDict = {"type": "array"}
 SHARED = ("models", "messages", *Sampling.model_fields)
 
 
+ONE_WAY: list[JsonValue] = [
+    {
+        "required": ["models", "messages"],
+        "properties": {"sides": NULL, "models": LIST, "messages": LIST},
+    },
+    {"required": ["sides"], "properties": {**dict.fromkeys(SHARED, NULL), "sides": LIST}},
+]
+
+
 class CompareRequest(Sampling):
     """Either `models` that are all asked the same, or `sides` that are each asked their own."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {
-                    "required": ["models", "messages"],
-                    "properties": {"sides": NULL, "models": LIST, "messages": LIST},
-                },
-                {
-                    "required": ["sides"],
-                    "properties": dict.fromkeys(SHARED, NULL) | {"sides": LIST},
-                },
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"oneOf": ONE_WAY})
 
     models: list[Id] | None = Field(None, min_length=2, max_length=4)
     messages: Messages | None = None

@@ -6,7 +6,7 @@ example names an object it is given one that exists; the rest of it stays as it 
 
 from collections.abc import Iterator
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import schemathesis
@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.core.transport import Response
 from schemathesis.python.asgi import ASGIClient
 from schemathesis.specs.openapi.checks import (
@@ -43,7 +44,8 @@ AUTHORIZED = {"Authorization": f"Bearer {KEY}", "Origin": "http://testserver"}
 
 APP = create_app()
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
-OPERATIONS = {each.ok().label: each.ok() for each in SCHEMA.get_all_operations()}
+FOUND = [each.ok() for each in SCHEMA.get_all_operations() if isinstance(each, Ok)]
+OPERATIONS = {operation.label: operation for operation in FOUND}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def engine_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def asgi() -> Iterator[ASGIClient]:
-    with ASGIClient(APP) as session:
+    with ASGIClient(cast("Any", APP)) as session:
         yield session
 
 
@@ -78,7 +80,7 @@ def examples(label: str, mode: GenerationMode, count: int) -> list[Case]:
 
     @settings(
         max_examples=count, derandomize=True, database=None, deadline=None,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate], suppress_health_check=cast("Any", list(HealthCheck)),
     )  # fmt: skip
     @given(OPERATIONS[label].as_strategy(generation_mode=mode))
     def collect(case: Case) -> None:
@@ -147,6 +149,7 @@ def form_of(label: str, case: Case) -> dict[str, Any]:
     """The form of an upload, whose file needs a name that OpenAPI can't speak of."""
     if label != "POST /v1/files":
         return {}
+    assert isinstance(case.body, dict)
     return {
         "files": {"file": ("a.jsonl", case.body["file"] or b"{}")},
         "data": {"purpose": "fine-tune"},
@@ -163,6 +166,15 @@ def test_what_the_document_allows_is_accepted(label: str, asgi: ASGIClient, worl
         assert response.status_code < 300, (case.as_curl_command(), response.text)
         accepted += 1
     assert accepted == EACH
+
+
+def test_after_is_documented_as_an_id() -> None:
+    """The examples above replace it by an id that exists, so that its schema is held here."""
+    for label, operation in OPERATIONS.items():
+        for parameter in operation.definition.raw.get("parameters", []):
+            if parameter["name"] == "after":
+                assert parameter["schema"]["type"] == "string", label
+                assert parameter["schema"]["minLength"] == 1, label
 
 
 @pytest.mark.parametrize("label", sorted(set(OPERATIONS) - NEVER_REFUSED))

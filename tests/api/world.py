@@ -85,12 +85,12 @@ class World:
                 kind="adapter", sha256="0", size_bytes=1, metrics={}, model=f"ft:{job.id}:1",
             )  # fmt: skip
             session.add(checkpoint)
-            job.fine_tuned_model = f"ft:{job.id}"
+            job.fine_tuned_model = model = f"ft:{job.id}"
             job.state = JobState.SUCCEEDED
             adapter: Path = get_settings().runs_dir / path / "adapter"
             adapter.mkdir(parents=True)
             (adapter / "adapter_config.json").write_text("{}")
-            return job.id, checkpoint.id, job.fine_tuned_model
+            return job.id, checkpoint.id, model
 
     def _of_session(self, make: Callable[[Any], Any]) -> str:
         with transaction() as session:
