@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from api import errors, sse, web
+from api import document, errors, sse, web
 from api.limits import BodyLimit
 from api.requests import Requests
 from api.routes import (
@@ -68,6 +68,7 @@ def create_app() -> FastAPI:
     errors.install(app)
     for noun in NOUNS:
         app.include_router(noun.router)
+    document.install(app)
     web.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

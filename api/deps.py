@@ -92,6 +92,7 @@ def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
         caller.require(scope)
         return caller
 
+    check.scope = scope  # pyright: ignore[reportFunctionMemberAccess] - for api/document.py
     return check
 
 

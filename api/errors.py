@@ -12,12 +12,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 
+from api.schemas.text import NO_NUL
 from services import errors
 
 logger = logging.getLogger("oddsmith.api")
 
-INVALID = "invalid_request_error"
+INVALID, INVALID_VALUE = "invalid_request_error", "invalid_value"
 # The first class that an error is an instance of decides, so subclasses stand before their parents.
 KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
     (errors.TooLarge, 413, INVALID),
@@ -84,10 +86,20 @@ def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
     return respond(status_of(error)[0], body_of(error))
 
 
-def on_http_error(_: Request, error: HTTPException) -> AsciiJson:
+def on_http_error(request: Request, error: HTTPException) -> AsciiJson:
     sentence, code = HTTP_ERRORS.get(error.status_code, (error.detail, "bad_request"))
     body = error_body(sentence or error.detail, INVALID, None, code)
-    return respond(error.status_code, body, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(methods_of(request))
+    return respond(error.status_code, body, headers)
+
+
+def methods_of(request: Request) -> list[str]:
+    """The methods of a path, over all its routes: Starlette names those of the first alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 def on_validation_error(_: Request, error: RequestValidationError) -> AsciiJson:
@@ -107,7 +119,13 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
         return f"{name} is required. Add it to the request.", param, "missing_required_parameter"
     if problem["type"] == "extra_forbidden":
         return f"{name} is not known. Remove it or correct its name.", param, "unknown_parameter"
-    return f"{name}: {problem['msg'].rstrip('.')}.", param, "invalid_value"
+    if problem.get("ctx", {}).get("pattern") == NO_NUL:
+        return (
+            f"{name} holds a NUL character, which can't be stored. Remove it.",
+            param,
+            INVALID_VALUE,
+        )
+    return f"{name}: {problem['msg'].rstrip('.')}.", param, INVALID_VALUE
 
 
 def on_database_down(_: Request, error: Exception) -> AsciiJson:

@@ -1,9 +1,23 @@
-"""`python -m api.openapi`: the API's own OpenAPI document, of which the page's client is made."""
+"""`python -m api.openapi`: the API's own OpenAPI document, of which the page's client is made.
+
+With `--scopes`: its operations by the scope that each asks for.
+"""
 
 import json
 import sys
 
+from api import document
 from api.app import create_app
 
+
+def main() -> None:
+    app = create_app()
+    if "--scopes" in sys.argv[1:]:
+        rows = [f"{scope:8} {method:7} {path}\n" for scope, method, path in document.scopes(app)]
+        sys.stdout.writelines(rows)
+    else:
+        json.dump(app.openapi(), sys.stdout, indent=2, sort_keys=True)
+
+
 if __name__ == "__main__":
-    json.dump(create_app().openapi(), sys.stdout, indent=2, sort_keys=True)
+    main()

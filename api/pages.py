@@ -1,10 +1,15 @@
 """Lists as OpenAI's client wants them: it keeps asking while `has_more` is absent."""
 
 from collections.abc import Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
+from fastapi import Query
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
+from api.schemas.text import Id
+
+After = Annotated[Id | SkipJsonSchema[None], Query(description="`last_id` of the page before")]
 Item = TypeVar("Item", bound=BaseModel)
 
 

@@ -20,6 +20,8 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    # An answer is for its caller, and some hold a secret; what may be kept says so itself.
+    "Cache-Control": "no-store",
 }
 QUIET = {"/healthz", "/readyz", "/metrics"}
 

@@ -25,6 +25,8 @@ BLOCK_BYTES = 2**20
 # Boundaries, headers and the other fields, beside the file itself.
 MAX_FORM_BYTES = 2**16
 MAX_BOUNDARY_BYTES = 70
+# `file`, `purpose` and what a client adds. The parser limits the headers of each.
+MAX_PARTS = 64
 
 
 async def receive(request: Request) -> Upload:
@@ -100,6 +102,7 @@ class Form:
         self.filename: str | None = None
         self.field, self.ended = "", False
         self.header, self.value, self.disposition = bytearray(), bytearray(), b""
+        self.parts, self.other_bytes = 0, 0
         self.parser = MultipartParser(
             boundary,
             {
@@ -135,6 +138,9 @@ class Form:
 
     def begin(self) -> None:
         self.field, self.disposition = "", b""
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise Invalid(f"The form has more than {MAX_PARTS} parts. Send `file` and `purpose`.")
 
     def end_header(self) -> None:
         if self.header.lower() == b"content-disposition":
@@ -156,7 +162,9 @@ class Form:
             self.sink.write(piece)
             self.sha256.update(piece)
             self.size_bytes += len(piece)
-        elif self.field in self.fields:
+            return
+        self.other_bytes += len(piece)
+        if self.other_bytes > MAX_FORM_BYTES:
+            raise Invalid("The fields beside `file` are too long.", param=self.field or None)
+        if self.field in self.fields:
             self.fields[self.field] += piece
-            if len(self.fields[self.field]) > MAX_FORM_BYTES:
-                raise Invalid("This field is too long.", param=self.field)

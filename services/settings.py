@@ -36,6 +36,21 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(default=8 * 2**30, description="Largest file that is accepted.")
     max_body_bytes: int = Field(default=2**20, description="Largest JSON body.")
+    headers_s: float = Field(
+        default=10, gt=0, description="How long a request's line and headers may take to arrive."
+    )
+    body_gap_s: float = Field(
+        default=30, gt=0, description="How long a request's body may pause while it is sent."
+    )
+    body_bytes_per_s: int = Field(
+        default=1024, ge=0, description="The slowest body, on average; judged after `body_gap_s`."
+    )
+    pending_per_address: int = Field(
+        default=256,
+        ge=1,
+        description="Connections of one address that hold no complete request; those that have "
+        "waited longest are closed. A request that is being answered, a stream too, isn't counted.",
+    )
     lease_s: float = Field(
         default=30, gt=0, description="A claim that isn't renewed this long is lost."
     )

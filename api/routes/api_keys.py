@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import Query
 
 from api.deps import Admin, ReaderDep, SessionDep
-from api.pages import ListPage, page
+from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.api_keys import ApiKeyObject, CreateApiKey, CreatedApiKey
 from api.schemas.deleted import Deleted
+from api.schemas.text import Id
 from services import api_keys
 from services.pages import Order
 
@@ -25,7 +26,7 @@ def create(session: SessionDep, caller: Admin, body: CreateApiKey) -> CreatedApi
 def list_keys(
     session: ReaderDep,
     caller: Admin,
-    after: str | None = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     order: Order = Order.DESC,
 ) -> ListPage[ApiKeyObject]:
@@ -34,6 +35,6 @@ def list_keys(
 
 
 @router.delete("/{key_id}", summary="Revoke a key")
-def revoke(session: SessionDep, caller: Admin, key_id: str) -> Deleted:
+def revoke(session: SessionDep, caller: Admin, key_id: Id) -> Deleted:
     record = api_keys.revoke(session, caller, key_id)
     return Deleted(id=record.id, object="api_key")

@@ -5,11 +5,13 @@ from urllib.parse import quote
 
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
+from api import media
 from api.deps import Admin, CallerDep, ReaderDep, SessionDep
 from api.pages import ListPage, page
 from api.routing import Router
 from api.schemas.base_models import ModelObject, RegisterModel
 from api.schemas.deleted import Deleted
+from api.schemas.text import Id
 from models import BaseModelRecord
 from services import archive, base_models, catalog, hub, weights
 from services.callers import Caller
@@ -55,10 +57,11 @@ def list_models(session: ReaderDep, caller: CallerDep) -> ListPage[ModelObject]:
     "/{model_id:path}/download",
     summary="Download a tuned model: a tar stream, or one GGUF file",
     response_class=StreamingResponse,
+    responses=media.WEIGHTS,
 )
 def download(
     caller: CallerDep,
-    model_id: str,
+    model_id: Id,
     format: Format = Format.ADAPTER,  # noqa: A002 - the name of the query's field
 ) -> Response:
     with transaction() as session:
@@ -77,12 +80,12 @@ def download(
 
 
 @router.get("/{model_id:path}", summary="Retrieve a model")
-def retrieve(session: ReaderDep, caller: CallerDep, model_id: str) -> ModelObject:
+def retrieve(session: ReaderDep, caller: CallerDep, model_id: Id) -> ModelObject:
     return ModelObject.from_record(catalog.get(session, caller, model_id))
 
 
 @router.delete("/{model_id:path}", summary="Take a base model off the list")
-def delete(session: SessionDep, caller: Admin, model_id: str) -> Deleted:
+def delete(session: SessionDep, caller: Admin, model_id: Id) -> Deleted:
     model = catalog.get(session, caller, model_id)
     if model.kind != catalog.Kind.BASE:
         raise Conflict(

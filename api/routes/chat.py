@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import anyio
 import httpx
 from fastapi import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api import sse, upstream
+from api import media, sse, upstream
 from api.deps import CallerDep
 from api.errors import body_of
 from api.routing import Router
@@ -23,7 +23,12 @@ router = Router(tags=["chat"])
 CLIENT_LEFT = 499
 
 
-@router.post("/v1/chat/completions", summary="Chat with a deployed model")
+@router.post(
+    "/v1/chat/completions",
+    summary="Chat with a deployed model",
+    response_class=StreamingResponse,
+    responses=media.CHAT,
+)
 async def complete(request: Request, caller: CallerDep, body: ChatRequest) -> Response:
     route = await upstream.find_route(caller, body.model)
     try:

@@ -6,12 +6,13 @@ from fastapi import Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from api import sse, upstream
+from api import media, sse, upstream
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import ListPage, page
+from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
+from api.schemas.text import Id
 from services import comparisons
 from services.callers import Caller
 from services.database import transaction
@@ -21,7 +22,12 @@ from services.pages import Order
 router = Router(tags=["chat"])
 
 
-@router.post("/v1/comparisons", summary="Let two to four deployed models answer side by side")
+@router.post(
+    "/v1/comparisons",
+    summary="Let two to four deployed models answer side by side",
+    response_class=StreamingResponse,
+    responses=media.EVENTS,
+)
 async def compare(caller: CallerDep, body: CompareRequest) -> StreamingResponse:
     asked = body.asked()
     field = "sides.{}.model" if body.sides else "models.{}"
@@ -46,19 +52,19 @@ def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> Compari
 
 
 @router.get("/v1/comparisons/{comparison_id}", summary="One comparison")
-def retrieve(session: ReaderDep, caller: CallerDep, comparison_id: str) -> ComparisonObject:
+def retrieve(session: ReaderDep, caller: CallerDep, comparison_id: Id) -> ComparisonObject:
     return ComparisonObject.from_record(comparisons.get(session, caller, comparison_id))
 
 
 @router.post("/v1/comparisons/{comparison_id}/stop", summary="End one side's answer here")
 def stop(
-    session: SessionDep, caller: CallerDep, comparison_id: str, body: StopSide
+    session: SessionDep, caller: CallerDep, comparison_id: Id, body: StopSide
 ) -> ComparisonObject:
     return ComparisonObject.from_record(comparisons.stop(session, caller, comparison_id, body.side))
 
 
 @router.post("/v1/comparisons/{comparison_id}/vote", summary="Say which answer was better")
-def vote(session: SessionDep, caller: Writer, comparison_id: str, body: Vote) -> ComparisonObject:
+def vote(session: SessionDep, caller: Writer, comparison_id: Id, body: Vote) -> ComparisonObject:
     return ComparisonObject.from_record(
         comparisons.vote(session, caller, comparison_id, body.choice)
     )
@@ -68,7 +74,7 @@ def vote(session: SessionDep, caller: Writer, comparison_id: str, body: Vote) ->
 def list_votes(
     session: ReaderDep,
     caller: CallerDep,
-    after: str | None = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Order = Order.DESC,
 ) -> ListPage[ComparisonObject]:

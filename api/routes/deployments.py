@@ -6,9 +6,10 @@ from fastapi import Query
 from sqlalchemy.orm import Session
 
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import ListPage, page
+from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.deployments import CreateDeployment, DeploymentObject
+from api.schemas.text import Id
 from models import Deployment
 from services import deployments
 from services.pages import Order
@@ -26,7 +27,7 @@ def create(session: SessionDep, caller: Writer, body: CreateDeployment) -> Deplo
 def list_deployments(
     session: ReaderDep,
     caller: CallerDep,
-    after: str | None = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Order = Order.DESC,
 ) -> ListPage[DeploymentObject]:
@@ -36,12 +37,12 @@ def list_deployments(
 
 
 @router.get("/{deployment_id}", summary="Look at one deployment")
-def retrieve(session: ReaderDep, caller: CallerDep, deployment_id: str) -> DeploymentObject:
+def retrieve(session: ReaderDep, caller: CallerDep, deployment_id: Id) -> DeploymentObject:
     return _object(session, deployments.get(session, caller, deployment_id))
 
 
 @router.delete("/{deployment_id}", summary="Stop serving; chat with it ends at once")
-def delete(session: SessionDep, caller: Writer, deployment_id: str) -> DeploymentObject:
+def delete(session: SessionDep, caller: Writer, deployment_id: Id) -> DeploymentObject:
     return _object(session, deployments.stop(session, caller, deployment_id))
 
 

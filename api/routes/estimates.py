@@ -9,6 +9,7 @@ from api.deps import CallerDep, SessionDep, Writer
 from api.routing import Router
 from api.schemas.estimates import EstimateObject
 from api.schemas.jobs import CreateJob
+from api.schemas.text import Id
 from models.jobs import Purpose
 from services import jobs
 
@@ -22,12 +23,12 @@ def create(session: SessionDep, caller: Writer, body: CreateJob) -> EstimateObje
 
 
 @router.get("/{estimate_id}", summary="An estimate, as far as it is")
-def retrieve(session: SessionDep, caller: CallerDep, estimate_id: str) -> EstimateObject:
+def retrieve(session: SessionDep, caller: CallerDep, estimate_id: Id) -> EstimateObject:
     found = jobs.get(session, caller, estimate_id, purpose=Purpose.ESTIMATE)
     return EstimateObject.from_record(found)
 
 
 @router.post("/{estimate_id}/cancel", summary="Stop measuring")
-def cancel(session: SessionDep, caller: Writer, estimate_id: str) -> EstimateObject:
+def cancel(session: SessionDep, caller: Writer, estimate_id: Id) -> EstimateObject:
     found = jobs.cancel(session, caller, estimate_id, Purpose.ESTIMATE)
     return EstimateObject.from_record(found)

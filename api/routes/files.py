@@ -5,14 +5,16 @@ from urllib.parse import quote
 
 from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
+from pydantic.json_schema import SkipJsonSchema
 from starlette.concurrency import run_in_threadpool
 
-from api import uploads
+from api import media, uploads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import ListPage, page
+from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.deleted import Deleted
 from api.schemas.files import FileObject, FileReport, FileRows
+from api.schemas.text import Id, Text
 from services import files, storage
 from services.callers import Caller
 from services.database import transaction
@@ -24,7 +26,12 @@ FORM = {
     "type": "object",
     "required": ["file", "purpose"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": ".jsonl or .json"},
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "minLength": 1,
+            "description": ".jsonl or .json",
+        },
         "purpose": {"type": "string", "enum": [files.PURPOSE]},
     },
 }
@@ -51,8 +58,8 @@ def register(caller: Caller, received: files.Upload) -> FileObject:
 def list_files(
     session: ReaderDep,
     caller: CallerDep,
-    purpose: str | None = None,
-    after: str | None = None,
+    purpose: Text | SkipJsonSchema[None] = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Order = Order.DESC,
 ) -> ListPage[FileObject]:
@@ -61,12 +68,12 @@ def list_files(
 
 
 @router.get("/{file_id}", summary="Retrieve a file's record")
-def retrieve(session: ReaderDep, caller: CallerDep, file_id: str) -> FileObject:
+def retrieve(session: ReaderDep, caller: CallerDep, file_id: Id) -> FileObject:
     return FileObject.from_record(files.get(session, caller, file_id))
 
 
 @router.delete("/{file_id}", summary="Delete a file that no job needs")
-def delete(session: SessionDep, caller: Writer, file_id: str) -> Deleted:
+def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
     return Deleted(id=files.delete(session, caller, file_id).id, object="file")
 
 
@@ -74,8 +81,9 @@ def delete(session: SessionDep, caller: Writer, file_id: str) -> Deleted:
     "/{file_id}/content",
     summary="Download a file as it was uploaded",
     response_class=StreamingResponse,
+    responses=media.BYTES,
 )
-def content(session: ReaderDep, caller: CallerDep, file_id: str) -> StreamingResponse:
+def content(session: ReaderDep, caller: CallerDep, file_id: Id) -> StreamingResponse:
     record = files.get(session, caller, file_id)
     headers = {
         "Content-Length": str(record.size_bytes),
@@ -87,7 +95,7 @@ def content(session: ReaderDep, caller: CallerDep, file_id: str) -> StreamingRes
 
 
 @router.get("/{file_id}/report", summary="What validation found, row by row")
-def report(session: ReaderDep, caller: CallerDep, file_id: str) -> FileReport:
+def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> FileReport:
     return FileReport(file_id=file_id, **files.report(session, caller, file_id))
 
 
@@ -95,7 +103,7 @@ def report(session: ReaderDep, caller: CallerDep, file_id: str) -> FileReport:
 def rows(
     session: ReaderDep,
     caller: CallerDep,
-    file_id: str,
+    file_id: Id,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> FileRows:

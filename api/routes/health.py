@@ -3,17 +3,23 @@
 from fastapi.responses import JSONResponse
 
 from api.routing import Router
+from api.schemas.health import Alive, Readiness
 from services import health
 
 router = Router(tags=["health"])
 
 
 @router.get("/healthz", summary="The process is alive")
-async def alive() -> dict[str, str]:
-    return {"status": "ok"}
+async def alive() -> Alive:
+    return Alive()
 
 
-@router.get("/readyz", summary="Postgres, Redis and the migrations are ready")
+@router.get(
+    "/readyz",
+    summary="Postgres, Redis and the migrations are ready",
+    response_model=Readiness,
+    responses={503: {"model": Readiness}},
+)
 def ready() -> JSONResponse:
     missing = health.missing()
     degraded = [] if missing else health.degraded()

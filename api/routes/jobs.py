@@ -4,11 +4,13 @@ from typing import Annotated
 
 import orjson
 from fastapi import Header, Query, Request
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response, StreamingResponse
 
-from api import job_stream, sse
+from api import job_stream, media, sse
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import ListPage, page
+from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.jobs import (
     CheckpointObject,
@@ -24,12 +26,15 @@ from api.schemas.series import (
     SampleObject,
     SeriesList,
 )
+from api.schemas.text import Id, Text
 from models.jobs import JobState
 from services import checkpoints, job_events, jobs, metrics, runs, series, waiting
 
 router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+# As the database counts them.
+Step = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 @router.post("", summary="Create a fine-tuning job")
@@ -37,7 +42,9 @@ def create(
     session: SessionDep,
     caller: Writer,
     body: CreateJob,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: Annotated[
+        str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
+    ] = None,
     x_stainless_retry_count: Annotated[int, Header()] = 0,
 ) -> JobObject:
     job = jobs.create(
@@ -55,7 +62,7 @@ def list_jobs(
     request: Request,
     session: ReaderDep,
     caller: CallerDep,
-    after: str | None = None,
+    after: After = None,
     limit: Limit = 20,
 ) -> ListPage[JobObject]:
     found = jobs.list_jobs(session, caller, after=after, limit=limit, metadata=_metadata(request))
@@ -74,24 +81,24 @@ def _metadata(request: Request) -> dict[str, str]:
 
 
 @router.get("/{job_id}", summary="One job")
-def retrieve(session: ReaderDep, caller: CallerDep, job_id: str) -> JobObject:
+def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
     job = jobs.get(session, caller, job_id)
     place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
     return JobObject.from_record(job, place)
 
 
 @router.post("/{job_id}/cancel", summary="End a job; what it has saved stays")
-def cancel(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
+def cancel(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
     return JobObject.from_record(jobs.cancel(session, caller, job_id))
 
 
 @router.post("/{job_id}/pause", summary="Save a checkpoint and free the device")
-def pause(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
+def pause(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
     return JobObject.from_record(jobs.pause(session, caller, job_id))
 
 
 @router.post("/{job_id}/resume", summary="Go on from the last checkpoint")
-def resume(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
+def resume(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
     return JobObject.from_record(jobs.resume(session, caller, job_id))
 
 
@@ -99,8 +106,8 @@ def resume(session: SessionDep, caller: Writer, job_id: str) -> JobObject:
 def list_events(
     session: ReaderDep,
     caller: CallerDep,
-    job_id: str,
-    after: str | None = None,
+    job_id: Id,
+    after: After = None,
     limit: Limit = 20,
 ) -> ListPage[JobEventObject]:
     jobs.get(session, caller, job_id)
@@ -112,8 +119,8 @@ def list_events(
 def list_checkpoints(
     session: ReaderDep,
     caller: CallerDep,
-    job_id: str,
-    after: str | None = None,
+    job_id: Id,
+    after: After = None,
     limit: Limit = 10,
 ) -> ListPage[CheckpointObject]:
     jobs.get(session, caller, job_id)
@@ -127,16 +134,19 @@ def list_checkpoints(
 def read_series(
     session: ReaderDep,
     caller: CallerDep,
-    job_id: str,
-    keys: Annotated[str, Query(description="`split:name`, separated by commas; empty: all")] = "",
-    x0: Annotated[int, Query(ge=0)] = 0,
-    x1: Annotated[int | None, Query(ge=0)] = None,
+    job_id: Id,
+    keys: Annotated[Text, Query(description="`split:name`, separated by commas; empty: all")] = "",
+    x0: Step = 0,
+    x1: Step | SkipJsonSchema[None] = None,
     buckets: Annotated[int, Query(ge=1, le=5000)] = 500,
-    since: Annotated[int | None, Query(ge=0, description="Only steps after this one")] = None,
+    since: Annotated[
+        Step | SkipJsonSchema[None], Query(description="Only steps after this one")
+    ] = None,
 ) -> Response:
     jobs.get(session, caller, job_id)
     known = series.keys_of(session, job_id)
-    wanted = [key for key in keys.split(",") if key] or known
+    # Each once: an answer is no longer for what is named twice.
+    wanted = list(dict.fromkeys(key for key in keys.split(",") if key)) or known
     start = x0 if since is None else max(x0, since + 1)
     found = series.read(session, job_id, wanted, x0=start, x1=x1, buckets=buckets)
     data = [{"key": key, "points": found.get(key, [])} for key in wanted]
@@ -146,7 +156,7 @@ def read_series(
 
 
 @router.get("/{job_id}/pairs", summary="Each held-out pair before and after")
-def list_pairs(session: ReaderDep, caller: CallerDep, job_id: str) -> PairList:
+def list_pairs(session: ReaderDep, caller: CallerDep, job_id: Id) -> PairList:
     job = jobs.get(session, caller, job_id)
     texts = runs.held_out_texts(job)
     absent = {"prompt": None, "chosen": None, "rejected": None}
@@ -159,7 +169,7 @@ def list_pairs(session: ReaderDep, caller: CallerDep, job_id: str) -> PairList:
 
 
 @router.get("/{job_id}/samples", summary="Answers to held-out prompts during training")
-def list_samples(session: ReaderDep, caller: CallerDep, job_id: str) -> SampleList:
+def list_samples(session: ReaderDep, caller: CallerDep, job_id: Id) -> SampleList:
     jobs.get(session, caller, job_id)
     found = metrics.samples_of(session, job_id)
     return SampleList(
@@ -171,18 +181,23 @@ def list_samples(session: ReaderDep, caller: CallerDep, job_id: str) -> SampleLi
 def retrieve_logs(
     session: ReaderDep,
     caller: CallerDep,
-    job_id: str,
+    job_id: Id,
     tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = runs.LOG_TAIL_BYTES,
 ) -> JobLogs:
     text, truncated = runs.log_tail(jobs.get(session, caller, job_id), tail_bytes)
     return JobLogs(text=text, truncated=truncated)
 
 
-@router.get("/{job_id}/stream", summary="Follow a job as server-sent events")
+@router.get(
+    "/{job_id}/stream",
+    summary="Follow a job as server-sent events",
+    response_class=StreamingResponse,
+    responses=media.EVENTS,
+)
 async def stream(
     caller: CallerDep,
-    job_id: str,
-    last_event_id: Annotated[str | None, Header()] = None,
+    job_id: Id,
+    last_event_id: Annotated[str | SkipJsonSchema[None], Header()] = None,
 ) -> StreamingResponse:
     await job_stream.admit(caller, job_id)
     return sse.EventStream(sse.whole(job_stream.follow(caller, job_id, last_event_id)), "job")

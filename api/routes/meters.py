@@ -6,6 +6,7 @@ It tells of all organisations, so the key must be one of those who run the insta
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from api import media
 from api.deps import CallerDep
 from api.meters import REGISTRY
 from api.routing import Router
@@ -13,7 +14,12 @@ from api.routing import Router
 router = Router(tags=["health"])
 
 
-@router.get("/metrics", include_in_schema=False)
+@router.get(
+    "/metrics",
+    summary="Meters for Prometheus",
+    response_class=Response,
+    responses=media.METRICS,
+)
 def scrape(caller: CallerDep) -> Response:
     caller.require_operator()
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

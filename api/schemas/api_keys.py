@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.text import Text
 from models import ApiKey
 from services.callers import Scope
 
@@ -11,7 +12,7 @@ from services.callers import Scope
 class CreateApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=100)
+    name: Text = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(
         [Scope.READ, Scope.WRITE], min_length=1, description="admin brings write, write brings read"
     )

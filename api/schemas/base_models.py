@@ -3,17 +3,36 @@
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+from pydantic.json_schema import SkipJsonSchema
 
+from api.schemas.text import Text
+from services.base_models import MODEL_ID
 from services.catalog import Kind, Model
+
+# The service refuses what differs, in sentences of its own.
+NAME: JsonDict = {"pattern": f"^{MODEL_ID.pattern}$"}
+FOLDER: JsonDict = {"pattern": r"^/[^\x00]*$"}
 
 
 class RegisterModel(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("id", "path", "hub_id")]},
+    )
 
-    id: str | None = Field(None, description="Its name here; by default the folder's or hub's.")
-    path: str | None = Field(None, description="An absolute folder on the server.")
-    hub_id: str | None = Field(None, description="Its name on the hub; by default `id`.")
-    revision: str | None = Field(None, description="A branch, tag or commit of the hub's model.")
+    id: Text | SkipJsonSchema[None] = Field(
+        None, description="Its name here; by default the folder's or hub's.", json_schema_extra=NAME
+    )
+    path: Text | SkipJsonSchema[None] = Field(
+        None, description="An absolute folder on the server.", json_schema_extra=FOLDER
+    )
+    hub_id: Text | SkipJsonSchema[None] = Field(
+        None, description="Its name on the hub; by default `id`.", json_schema_extra=NAME
+    )
+    revision: Text | SkipJsonSchema[None] = Field(
+        None, description="A branch, tag or commit of the hub's model."
+    )
 
 
 class ModelObject(BaseModel):

@@ -6,8 +6,18 @@ addresses), and large `n` and `top_logprobs`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from api.schemas.text import NO_NUL, Id, Text
 
 # More characters than any context holds; the engine counts the tokens.
 MAX_CHARACTERS = 4_000_000
@@ -24,12 +34,33 @@ def _text(content: Any) -> Any:
     return "".join(str(part.get("text", "")) for part in content)
 
 
+PART = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"const": "text"}, "text": {"type": "string", "pattern": NO_NUL}},
+}
+CONTENT = {
+    "anyOf": [
+        {"type": "string", "maxLength": MAX_CHARACTERS, "pattern": NO_NUL},
+        {"type": "array", "items": PART},
+    ]
+}
+
+
 class Message(BaseModel):
     # An answer that is sent back as it came holds empty fields (`refusal`, `tool_calls`).
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"additionalProperties": {"enum": [None, False, 0, "", [], {}]}},
+    )
 
     role: Literal["system", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_text), Field(max_length=MAX_CHARACTERS)]
+    content: Annotated[
+        Text,
+        BeforeValidator(_text),
+        Field(max_length=MAX_CHARACTERS),
+        WithJsonSchema(CONTENT),
+    ]
 
     @model_validator(mode="after")
     def _holds_text_only(self) -> "Message":
@@ -38,6 +69,7 @@ class Message(BaseModel):
             raise PydanticCustomError(
                 "not_served", "`{name}` is not served here, remove it", {"name": used[0]}
             )
+        (self.model_extra or {}).clear()  # their names may be nothing that can be stored
         return self
 
 
@@ -47,7 +79,9 @@ def _few_stops(stop: str | list[str]) -> str | list[str]:
     return stop
 
 
-StopText = Annotated[str, Field(min_length=1, max_length=256)]
+StopText = Annotated[Text, Field(min_length=1, max_length=256)]
+ONE_STOP = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": NO_NUL}
+STOP = {"anyOf": [ONE_STOP, {"type": "array", "items": ONE_STOP, "maxItems": 4}, {"type": "null"}]}
 Messages = Annotated[list[Message], Field(min_length=1, max_length=1000)]
 
 
@@ -62,7 +96,9 @@ class Sampling(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    stop: Annotated[StopText | list[StopText] | None, AfterValidator(_few_stops)] = None
+    stop: Annotated[
+        StopText | list[StopText] | None, AfterValidator(_few_stops), WithJsonSchema(STOP)
+    ] = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
 
 
@@ -73,7 +109,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(Sampling):
-    model: str = Field(min_length=1, max_length=512)
+    model: Id
     messages: Messages
     n: int | None = Field(None, ge=1, le=4)
     logprobs: bool | None = None

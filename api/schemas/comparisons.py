@@ -1,21 +1,21 @@
 """Comparisons on the wire: several models answer, side by side, and one is found better."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
 from api.schemas.chat import Message, Messages, Sampling, upstream_body
+from api.schemas.text import Id
 from models import Comparison
 from models.comparisons import Choice
-
-ModelId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class SideRequest(Sampling):
     """What one side is asked: a conversation of its own, drawn in its own way."""
 
-    model: ModelId
+    model: Id
     messages: Messages
 
     def upstream(self, model: str) -> dict[str, Any]:
@@ -27,14 +27,30 @@ class SideRequest(Sampling):
 class HeldOut(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    job_id: str = Field(min_length=1, max_length=512)
-    line: int = Field(ge=1)
+    job_id: Id
+    line: int = Field(ge=1, lt=2**31)
+
+
+NULL: JsonDict = {"type": "null"}
+LIST: JsonDict = {"type": "array"}
+SHARED = ("models", "messages", *Sampling.model_fields)
+
+
+ONE_WAY: list[JsonValue] = [
+    {
+        "required": ["models", "messages"],
+        "properties": {"sides": NULL, "models": LIST, "messages": LIST},
+    },
+    {"required": ["sides"], "properties": {**dict.fromkeys(SHARED, NULL), "sides": LIST}},
+]
 
 
 class CompareRequest(Sampling):
     """Either `models` that are all asked the same, or `sides` that are each asked their own."""
 
-    models: list[ModelId] | None = Field(None, min_length=2, max_length=4)
+    model_config = ConfigDict(json_schema_extra={"oneOf": ONE_WAY})
+
+    models: list[Id] | None = Field(None, min_length=2, max_length=4)
     messages: Messages | None = None
     sides: list[SideRequest] | None = Field(None, min_length=2, max_length=4)
     held_out: HeldOut | None = Field(None, description="The held-out pair that the prompt is of.")

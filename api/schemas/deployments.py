@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.text import Id
 from models.deployments import DeploymentStatus
 from services.deployments import Shown
 
@@ -11,9 +12,7 @@ from services.deployments import Shown
 class CreateDeployment(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(
-        min_length=1, max_length=512, description="A base model, a tuned one, or a checkpoint."
-    )
+    model: Id = Field(description="A base model, a tuned one, or a checkpoint.")
     yields: bool | None = Field(
         None,
         description="Leave the device to jobs while one is trained, and come back after. "

@@ -1,37 +1,64 @@
 """Fine-tuning jobs on the wire: OpenAI's object, with what it lacks as extra fields."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from api.schemas.text import NO_NUL, Id, Text
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
+from orpo.methods import METHODS
 from services import job_events
 from services.errors import Invalid
-from services.jobs import NewJob
+from services.jobs import SUFFIX, NewJob
 from services.waiting import Place
 
 # The API shows OpenAI's names: what a worker holds is "running".
 SHOWN = {JobState.CLAIMED: "running", JobState.FINALIZING: "running"}
 DEFAULT_METHOD = "orpo"
+# As the document shows what the service refuses, in sentences of its own.
+NULL = {"type": "null"}
+LABEL = {"anyOf": [{"type": "string", "pattern": f"^{SUFFIX.pattern}$"}, NULL]}
+SEED = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, NULL]}
+PAIRS = {
+    "type": "object",
+    "maxProperties": 16,
+    "propertyNames": {"maxLength": 64, "pattern": NO_NUL},
+    "additionalProperties": {"type": "string", "maxLength": 512, "pattern": NO_NUL},
+}
+METADATA = {"anyOf": [PAIRS, NULL]}
+
+
+def _method_schema(name: str) -> dict[str, Any]:
+    """A method as OpenAI shapes it. What its hyperparameters are, /v1/fine_tuning/methods tells."""
+    settings = {"type": "object", "properties": {"hyperparameters": {"type": "object"}}}
+    return {
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"const": name}, name: settings | {"additionalProperties": False}},
+        "additionalProperties": False,
+    }
+
+
+METHOD = {"anyOf": [*map(_method_schema, METHODS), NULL]}
 
 
 class CreateJob(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    model: str
-    training_file: str
-    validation_file: str | None = None
-    method: dict[str, Any] | None = Field(
+    model: Id
+    training_file: Id
+    validation_file: Id | None = None
+    method: Annotated[dict[str, Any] | None, WithJsonSchema(METHOD)] = Field(
         None, description='{"type": "orpo", "orpo": {"hyperparameters": {"lambda": 0.1}}}'
     )
     hyperparameters: dict[str, Any] | None = Field(
         None, description="OpenAI's older place for hyperparameters; prefer `method`."
     )
-    suffix: str | None = None
-    seed: int | None = None
-    metadata: dict[str, str] | None = None
+    suffix: Annotated[str | None, WithJsonSchema(LABEL)] = None
+    seed: Annotated[int | None, WithJsonSchema(SEED)] = None
+    metadata: Annotated[dict[Text, Text] | None, WithJsonSchema(METADATA)] = None
     priority: int | None = Field(
         None, ge=-10, le=10, description="Higher is claimed first; 0 where it is left out."
     )

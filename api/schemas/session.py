@@ -3,6 +3,7 @@
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from models import ApiKey, SignIn
@@ -10,10 +11,15 @@ from services.callers import Scope
 
 
 class SignInRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"oneOf": [{"required": ["api_key"]}, {"required": ["token"]}]},
+    )
 
-    api_key: str | None = Field(None, min_length=1, max_length=512)
-    token: str | None = Field(None, min_length=1, max_length=512, description="Of a link.")
+    api_key: str | SkipJsonSchema[None] = Field(None, min_length=1, max_length=512)
+    token: str | SkipJsonSchema[None] = Field(
+        None, min_length=1, max_length=512, description="Of a link."
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "SignInRequest":

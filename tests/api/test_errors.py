@@ -102,6 +102,22 @@ def test_unknown_paths_and_methods() -> None:
     assert error_of(client.put("/v1/files"), 405)["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/files", "GET, POST"),
+        ("PATCH", "/v1/files/file-1", "DELETE, GET"),
+        ("POST", "/v1/models/acme/chat", "DELETE, GET"),
+        ("PUT", "/v1/session", "DELETE, GET, POST"),
+        ("POST", "/healthz", "GET"),
+    ],
+)
+def test_allow_names_every_method_of_the_path(method: str, path: str, allowed: str) -> None:
+    response = TestClient(create_app()).request(method, path)
+    error_of(response, 405)
+    assert response.headers["allow"] == allowed
+
+
 def test_bad_bodies(client: TestClient, settings_from: Callable[..., None]) -> None:
     as_json = {"Content-Type": "application/json"}
     cases: list[tuple[bytes, str, str | None]] = [
@@ -111,7 +127,7 @@ def test_bad_bodies(client: TestClient, settings_from: Callable[..., None]) -> N
         (b'{"name": "a", "scopes": ["all"]}', "invalid_value", "scopes.0"),
         (b'{"name": "a", "colour": 1}', "unknown_parameter", "colour"),
         (b"3", "invalid_value", None),
-        (b'{"name": "a\\u0000b"}', "invalid_value", None),
+        (b'{"name": "a\\u0000b"}', "invalid_value", "name"),
         (b'{"name": "\\ud800"}', "invalid_value", "name"),
     ]
     for body, code, param in cases:

@@ -172,6 +172,31 @@ def multipart(boundary: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
+    ("headers", "parts"),
+    [
+        pytest.param('Content-Disposition: form-data; name="a"\r\n', 65, id="many parts"),
+        pytest.param("", 65, id="many parts without headers"),
+        pytest.param("x: y\r\n" * 100, 1, id="many headers"),
+        pytest.param("x: " + "y" * 5000 + "\r\n", 1, id="a long header"),
+        pytest.param("x" * 5000 + ": y\r\n", 1, id="a long name"),
+    ],
+)
+def test_a_form_has_few_parts_and_headers(
+    client: TestClient, tmp_path: Path, headers: str, parts: int
+) -> None:
+    """The file comes after them, so that without a limit the form would be accepted."""
+    disposition = 'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\n'
+    body = "".join(
+        [f"--b\r\n{headers}\r\n\r\n"] * parts
+        + [f"--b\r\n{disposition}\r\n{json.dumps(PAIRS[0])}\n\r\n"]
+        + ['--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n--b--\r\n']
+    )
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    error_of(client.post("/v1/files", content=body, headers=kind), 400)
+    assert stored(tmp_path) == []
+
+
+@pytest.mark.parametrize(
     ("name", "shown"),
     [("../../etc/x.jsonl", "x.jsonl"), ("C:\\a\\b.jsonl", "b.jsonl"), ("a\x07b.jsonl", "ab.jsonl")],
 )

@@ -53,6 +53,22 @@ def test_a_key_is_shown_once_and_stored_hashed(client: TestClient) -> None:
     assert record.sha256 == api_keys.digest(made["key"])
 
 
+def test_no_cache_may_keep_an_answer(client: TestClient) -> None:
+    """New keys, links that sign in, and sessions, above all."""
+    link = client.post("/v1/session/links")
+    token = link.json()["path"].partition("token=")[2]
+    answers = [
+        client.post("/v1/api_keys", json={"name": "n"}),
+        link,
+        client.post("/v1/session", json={"token": token}),
+        client.get("/v1/session"),
+        client.delete("/v1/session", headers={"Origin": "http://testserver"}),
+        client.get("/v1/api_keys"),
+        client.get("/v1/files/file-none"),
+    ]
+    assert [each.headers["cache-control"] for each in answers] == ["no-store"] * len(answers)
+
+
 def test_scopes(client: TestClient) -> None:
     reader, writer = make(client, "read"), make(client, "write")
     assert writer["scopes"] == ["read", "write"]

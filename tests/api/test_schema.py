@@ -1,0 +1,192 @@
+"""The OpenAPI document against the application: what it allows is accepted, the rest refused.
+
+Each operation gets examples that schemathesis makes of the document, always the same ones. Where an
+example names an object it is given one that exists; the rest of it stays as it was made.
+"""
+
+from collections.abc import Iterator
+from itertools import cycle, islice
+from typing import Any, cast
+
+import pytest
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.core.transport import Response
+from schemathesis.python.asgi import ASGIClient
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api import upstream
+from api.app import create_app
+from models.base import new_id
+from services import base_models, health, hub, seed
+from tests.api.conftest import KEY
+from tests.api.fake_engine import FakeEngine, deploy, serving
+from tests.api.world import SERVED, World
+
+pytestmark = pytest.mark.slow
+
+EACH = 20
+CHECKS = [
+    not_a_server_error, status_code_conformance, content_type_conformance,
+    response_schema_conformance,
+]  # fmt: skip
+# They take nothing, and ask for no key: nothing of them can be refused.
+NEVER_REFUSED = {"GET /healthz", "GET /readyz"}
+AUTHORIZED = {"Authorization": f"Bearer {KEY}", "Origin": "http://testserver"}
+
+APP = create_app()
+SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
+FOUND = [each.ok() for each in SCHEMA.get_all_operations() if isinstance(each, Ok)]
+OPERATIONS = {operation.label: operation for operation in FOUND}
+
+
+@pytest.fixture(scope="module")
+def engine_port() -> Iterator[int]:
+    with serving(FakeEngine()) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def asgi() -> Iterator[ASGIClient]:
+    with ASGIClient(cast("Any", APP)) as session:
+        yield session
+
+
+@pytest.fixture
+def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Objects of a new database, a model that answers, and a hub that has every model."""
+    upstream._routes.clear()
+    deploy(seed.ORG_ID, engine_port, SERVED.removeprefix("acme/"))
+    monkeypatch.setattr(hub, "resolve", lambda *_: "0" * 40)
+    # A process of its own, which tests/api/test_base_models.py replaces as well.
+    no_model = {"ok": False, "problems": []}
+    monkeypatch.setattr(base_models, "run_verb", lambda *_, **__: no_model)
+    monkeypatch.setattr(health, "missing", list)  # Redis is
+    monkeypatch.setattr(health, "degraded", list)
+    return World(client)
+
+
+def examples(label: str, mode: GenerationMode, count: int) -> list[Case]:
+    """So many cases of an operation, fewer where there are no more; always the same."""
+    found: list[Case] = []
+
+    @settings(
+        max_examples=count, derandomize=True, database=None, deadline=None,
+        phases=[Phase.generate], suppress_health_check=cast("Any", list(HealthCheck)),
+    )  # fmt: skip
+    @given(OPERATIONS[label].as_strategy(generation_mode=mode))
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return found
+
+
+def ask(asgi: ASGIClient, case: Case, headers: dict[str, str], **body: Any) -> Response:
+    """Send a case, and hold the answer against the document."""
+    response = case.call(session=asgi, headers=headers, **body)
+    case.validate_response(response, checks=CHECKS)
+    return response
+
+
+def name_what_exists(label: str, case: Case, world: World) -> None:
+    """Give a case objects of the world in the places where it names any."""
+    for name in case.path_parameters:
+        case.path_parameters[name] = world.path(label, name)
+    if "after" in case.query:
+        case.query["after"] = world.after(label)
+    if label.startswith("GET /v1/models"):
+        case.query.pop("format", None)  # other formats take a training process
+    if label == "GET /v1/session":
+        case.cookies["oddsmith_session"] = world.session
+    if "idempotency-key" in case.headers:
+        case.headers["idempotency-key"] = new_id("key")  # another body under one is a mismatch
+    if isinstance(case.body, dict):
+        name_in_body(label, case.body, world)
+
+
+def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
+    if label in ("POST /v1/fine_tuning/jobs", "POST /v1/fine_tuning/jobs/estimate"):
+        name_for_job(body, world)
+    if label == "POST /v1/session":
+        body |= {"api_key": KEY} if "api_key" in body else {"token": world.link()}
+    if label == "POST /v1/models":
+        body.pop("path", None)  # a folder is checked by a process of its own
+        body.setdefault("id", "tiny")
+    if label == "POST /v1/comparisons/{comparison_id}/stop":
+        body["side"] = body["side"] % 2
+    for holder in [body, *(body.get("sides") or [])]:
+        if "model" in holder and label in ("POST /v1/chat/completions", "POST /v1/comparisons"):
+            holder["model"] = SERVED
+        if holder.get("models"):
+            holder["models"] = [SERVED for _ in holder["models"]]
+    if body.get("held_out"):
+        body["held_out"]["job_id"] = world.job
+    if label == "POST /v1/deployments":
+        body["model"] = world.base
+
+
+def name_for_job(body: dict[str, Any], world: World) -> None:
+    body |= {"model": world.base, "training_file": world.file}
+    if body.get("validation_file") is not None:
+        body["validation_file"] = world.file
+    # Which hyperparameters there are is a document of its own, and tested there.
+    body.pop("hyperparameters", None)
+    method = body.get("method")
+    if method and method["type"] in method:
+        method[method["type"]] = {"hyperparameters": {}}
+
+
+def form_of(label: str, case: Case) -> dict[str, Any]:
+    """The form of an upload, whose file needs a name that OpenAPI can't speak of."""
+    if label != "POST /v1/files":
+        return {}
+    assert isinstance(case.body, dict)
+    return {
+        "files": {"file": ("a.jsonl", case.body["file"] or b"{}")},
+        "data": {"purpose": "fine-tune"},
+    }
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_what_the_document_allows_is_accepted(label: str, asgi: ASGIClient, world: World) -> None:
+    cases = examples(label, GenerationMode.POSITIVE, EACH)
+    accepted = 0
+    for case in islice(cycle(cases), EACH):
+        name_what_exists(label, case, world)
+        response = ask(asgi, case, AUTHORIZED, **form_of(label, case))
+        assert response.status_code < 300, (case.as_curl_command(), response.text)
+        accepted += 1
+    assert accepted == EACH
+
+
+def test_after_is_documented_as_an_id() -> None:
+    """The examples above replace it by an id that exists, so that its schema is held here."""
+    for label, operation in OPERATIONS.items():
+        for parameter in operation.definition.raw.get("parameters", []):
+            if parameter["name"] == "after":
+                assert parameter["schema"]["type"] == "string", label
+                assert parameter["schema"]["minLength"] == 1, label
+
+
+@pytest.mark.parametrize("label", sorted(set(OPERATIONS) - NEVER_REFUSED))
+def test_what_the_document_forbids_is_refused(label: str, asgi: ASGIClient, world: World) -> None:
+    """Forbidden values, and where an operation takes none, every request without a key."""
+    operation, refused = OPERATIONS[label], 0
+    takes_nothing = not operation.path_parameters and not operation.query and not operation.body
+    mode = GenerationMode.POSITIVE if takes_nothing else GenerationMode.NEGATIVE
+    headers = {} if takes_nothing else AUTHORIZED
+    for case in islice(cycle(examples(label, mode, 3 * EACH)), 3 * EACH):
+        response = ask(asgi, case, headers)
+        refused += 400 <= response.status_code < 500
+        if refused == EACH:
+            break
+    assert refused == EACH

@@ -1,0 +1,64 @@
+"""Which scope each operation asks for, as the OpenAPI document says, and as it is refused."""
+
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from api import document
+from api.app import create_app
+from services import api_keys
+from services.callers import Scope
+from services.database import transaction
+from tests import records
+
+# A route that checks no key belongs in here, with its reason, or gets a check.
+PUBLIC = {
+    ("GET", "/healthz"),  # is asked by what restarts the process
+    ("GET", "/readyz"),
+    ("POST", "/v1/session"),  # takes the key, or a link, in its body
+    ("GET", "/v1/session"),  # reads the cookie
+    ("DELETE", "/v1/session"),
+}
+TABLE = document.scopes(create_app())
+
+
+def test_only_these_operations_are_public() -> None:
+    public = {(method, path) for scope, method, path in TABLE if scope == document.PUBLIC}
+    assert public == PUBLIC
+    assert {scope for scope, *_ in TABLE} <= {document.PUBLIC, *Scope}
+
+
+def test_every_route_of_the_application_is_in_the_document() -> None:
+    routes = create_app().routes
+    hidden = [each for each in routes if isinstance(each, APIRoute) and not each.include_in_schema]
+    assert hidden == []
+    # Nothing is mounted beside the routes; the document itself is the one plain route.
+    plain = [getattr(each, "path", "") for each in routes if not isinstance(each, APIRoute)]
+    assert plain == ["/openapi.json"]
+
+
+def test_a_new_route_without_a_check_shows() -> None:
+    app = create_app()
+
+    @app.get("/v1/secrets", tags=["x"], summary="x")
+    def read() -> dict[str, Any]:
+        return {}
+
+    assert ("public", "GET", "/v1/secrets") in document.scopes(app)
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row[0] != document.PUBLIC], ids=" ".join)
+def test_a_key_of_every_other_scope_is_refused(client: TestClient, row: tuple[str, ...]) -> None:
+    """Asked with a key that has all scopes but this one."""
+    scope, method, path = row
+    with transaction() as session:
+        caller = records.caller(session, "others")
+        record, text = api_keys.create(session, caller, "n", list(Scope))
+        record.scopes = sorted(set(Scope) - {scope})
+    address = path.replace("{", "").replace("}", "")
+    answer = client.request(method, address, headers={"Authorization": f"Bearer {text}"}, json={})
+    assert answer.status_code == 403, answer.text
+    assert answer.json()["error"]["code"] == "insufficient_scope"
+    assert client.request(method, address, headers={"Authorization": ""}).status_code == 401

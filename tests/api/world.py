@@ -1,0 +1,153 @@
+"""One of each object that the API knows, for operations that are asked about one that exists."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from models import ApiKey, Checkpoint, Comparison, Deployment
+from models.base import new_id
+from models.jobs import JobState, Purpose
+from services import api_keys, comparisons, jobs, seed, sign_ins
+from services.callers import Caller, Scope
+from services.database import transaction
+from services.settings import get_settings
+from tests import records
+from tests.api.conftest import KEY
+from workers import files as file_tasks
+
+PAIR = b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n'
+SERVED = "acme/steady"
+SIDES = [{"side": n, "model": SERVED, "base_model": SERVED, "deployment_id": "d", "adapter": False,
+          "checkpoint_step": None, "weights_sha256": None, "device": "cpu", "asked": {},
+          "text": "Yes."} for n in range(2)]  # fmt: skip
+
+
+class World:
+    """What is read stays; what an operation ends or takes is made anew for each request."""
+
+    def __init__(self, client: TestClient) -> None:
+        with transaction() as session:
+            key = session.scalars(select(ApiKey)).one()
+            self.caller = Caller(seed.ORG_ID, key.id, frozenset(Scope))
+            self.base = records.base_model(session, self.caller).id
+        form = {"files": {"file": ("a.jsonl", PAIR * 8)}, "data": {"purpose": "fine-tune"}}
+        self.file = client.post("/v1/files", **form).raise_for_status().json()["id"]
+        file_tasks.validate(self.file)
+        self.job, self.checkpoint, self.model = self._trained()
+        self.deployment, self.comparison = self._deployment(), self._comparison()
+        self.session = self._sign_in()
+
+    def path(self, operation: str, name: str) -> str:
+        """The id of an object that the operation succeeds with."""
+        fresh: dict[str, Callable[[], str]] = {
+            "DELETE /v1/files/{file_id}": self._file,
+            "DELETE /v1/api_keys/{key_id}": self._key,
+            "DELETE /v1/models/{model_id}": self._base,
+            "DELETE /v1/deployments/{deployment_id}": self._deployment,
+            "POST /v1/comparisons/{comparison_id}/stop": self._comparison,
+            "POST /v1/fine_tuning/jobs/{job_id}/cancel": self._queued,
+            "POST /v1/fine_tuning/jobs/{job_id}/pause": self._queued,
+            "POST /v1/fine_tuning/jobs/{job_id}/resume": self._paused,
+            "POST /v1/fine_tuning/jobs/estimate/{estimate_id}/cancel": self._estimate,
+            "GET /v1/fine_tuning/jobs/estimate/{estimate_id}": self._estimate,
+        }
+        lasting = {
+            "file_id": self.file, "job_id": self.job, "deployment_id": self.deployment,
+            "comparison_id": self.comparison, "model_id": self.model,
+        }  # fmt: skip
+        return fresh[operation]() if operation in fresh else lasting[name]
+
+    def after(self, operation: str) -> str | None:
+        """The id of an item in the operation's list."""
+        key = self.caller.api_key_id
+        of_list = {
+            "/v1/api_keys": key, "/v1/files": self.file, "/v1/deployments": self.deployment,
+            "/v1/votes": self.comparison, "/v1/fine_tuning/jobs": self.job,
+            "/checkpoints": self.checkpoint, "/events": "ftevent-1",
+        }  # fmt: skip
+        return next((found for end, found in of_list.items() if operation.endswith(end)), None)
+
+    def _trained(self) -> tuple[str, str, str]:
+        with transaction() as session:
+            job = records.job(session, self.caller, state=None)
+            job.state = JobState.QUEUED
+            session.flush()
+            job.generation = 1
+            for state in (JobState.CLAIMED, JobState.RUNNING, JobState.FINALIZING):
+                job.state = state
+                session.flush()
+            path = f"{job.id}/g1/checkpoints/step-1"
+            checkpoint = Checkpoint(
+                id=new_id("ftckpt"), job_id=job.id, generation=1, step=1, path=path,
+                kind="adapter", sha256="0", size_bytes=1, metrics={}, model=f"ft:{job.id}:1",
+            )  # fmt: skip
+            session.add(checkpoint)
+            job.fine_tuned_model = model = f"ft:{job.id}"
+            job.state = JobState.SUCCEEDED
+            adapter: Path = get_settings().runs_dir / path / "adapter"
+            adapter.mkdir(parents=True)
+            (adapter / "adapter_config.json").write_text("{}")
+            return job.id, checkpoint.id, model
+
+    def _of_session(self, make: Callable[[Any], Any]) -> str:
+        with transaction() as session:
+            return make(session).id
+
+    def _file(self) -> str:
+        return self._of_session(lambda session: records.file(session, self.caller))
+
+    def _base(self) -> str:
+        return self._of_session(lambda session: records.base_model(session, self.caller))
+
+    def _key(self) -> str:
+        return self._of_session(
+            lambda session: api_keys.create(session, self.caller, "n", [Scope.READ])[0]
+        )
+
+    def _queued(self) -> str:
+        return self._of_session(lambda s: records.job(s, self.caller, JobState.QUEUED))
+
+    def _paused(self) -> str:
+        with transaction() as session:
+            job = records.job(session, self.caller, JobState.QUEUED)
+            return jobs.pause(session, self.caller, job.id).id
+
+    def _estimate(self) -> str:
+        return self._of_session(
+            lambda s: records.job(s, self.caller, JobState.QUEUED, purpose=Purpose.ESTIMATE)
+        )
+
+    def _deployment(self) -> str:
+        base = self._base()
+
+        def make(session: Any) -> Deployment:
+            record = Deployment(
+                id=new_id("deploy"), org_id=seed.ORG_ID, model=base, base_model=base,
+                status="pending", desired="run",
+            )  # fmt: skip
+            session.add(record)
+            return record
+
+        return self._of_session(make)
+
+    def _comparison(self) -> str:
+        def make(session: Any) -> Comparison:
+            record = Comparison(id=new_id("cmp"), org_id=seed.ORG_ID, sides=SIDES)
+            session.add(record)
+            session.flush()
+            comparisons.finish(session, record.id, {})
+            return record
+
+        return self._of_session(make)
+
+    def _sign_in(self) -> str:
+        with transaction() as session:
+            return sign_ins.with_key(session, KEY)[0]
+
+    def link(self) -> str:
+        """The token of a link that was not used yet."""
+        with transaction() as session:
+            return sign_ins.make_link(session, self.caller)[0]
