@@ -14,6 +14,7 @@ from bench.train.work import Work
 from orpo import backends, parallel
 from orpo.methods import parse_method
 from orpo.metrics import Journal
+from orpo.ranks import STORE
 from orpo.spec import RunSpec
 from orpo.stopping import Stopping
 from orpo.train import Run
@@ -44,7 +45,7 @@ def begun(work: Work) -> Iterator[Run]:
             method=method,
         )
         with Journal(run_dir) as journal:
-            run = Run(spec, run_dir, parallel.start(method), journal, Stopping())
+            run = Run(spec, run_dir, parallel.start(method, run_dir / STORE), journal, Stopping())
             every = range(work.steps * work.pairs_a_step)
             assert len(run.data.train.examples) == len(every), "a pair does not fit"
             steps = [list(every[at : at + work.pairs_a_step]) for at in every[:: work.pairs_a_step]]

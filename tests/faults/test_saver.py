@@ -12,6 +12,7 @@ import pytest
 from orpo import checkpoint, manifest, parallel, train
 from orpo.checkpoint import committed, resume
 from orpo.metrics import Journal
+from orpo.ranks import STORE
 from orpo.spec import read_spec
 from orpo.stopping import Stopping
 from tests.faults.test_disk import flip_a_bit
@@ -29,7 +30,8 @@ def saver(tmp_path: Path):
     run_dir = bench.spec("run")
     spec = read_spec(run_dir)
     with Journal(run_dir) as journal:
-        run = train.Run(spec, run_dir, parallel.start(spec.method), journal, Stopping())
+        group = parallel.start(spec.method, run_dir / STORE)
+        run = train.Run(spec, run_dir, group, journal, Stopping())
         run.step()
         yield run
 
