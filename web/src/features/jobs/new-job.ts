@@ -55,7 +55,8 @@ export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"Create
     model: form.model,
     training_file: form.training_file,
     validation_file: form.validation_file || null,
-    method: { type: form.type, [form.type]: { hyperparameters } },
+    // The API lists its methods; one that it does not know is refused with its name.
+    method: { type: form.type, [form.type]: { hyperparameters } } as Schema<"CreateJob">["method"],
     suffix: form.suffix.trim() || null,
     seed: form.seed.trim() === "" ? null : (numberOf(form.seed) as number),
   };
