@@ -27,6 +27,9 @@ from rich.progress import (
 
 from cli.output import CommandError
 from cli.progress import bar
+from orpo.spec import RunSpec
+from services import sandbox
+from services.reach import of_run
 from services.settings import get_settings
 from services.verbs import VerbError, environment, run_verb, smaller_budget, tokenised
 
@@ -58,7 +61,6 @@ class Training:
 
     run_dir: Path
     process: subprocess.Popen[bytes]
-    torchrun: bool = False
     end: dict[str, Any] | None = None
     first: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
@@ -115,12 +117,13 @@ class Training:
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the ranks, which save a checkpoint and leave.
 
-        Not to torchrun above them, which would cut their grace short; to it only while it has none.
+        Not to what launched several, which would cut their grace short, unless it has none yet. A
+        single process is reached through its guard, which passes the signal on.
         """
         with suppress(psutil.NoSuchProcess):  # it has just ended
             launched = psutil.Process(self.process.pid)
-            ranks = launched.children() if self.torchrun else []
-            for process in ranks or [launched]:
+            below = launched.children(recursive=True)
+            for process in list(filter(_is_rank, below)) or [launched]:
                 process.terminate()
 
     @contextmanager
@@ -158,29 +161,40 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
             raise CommandError(" ".join(filter(None, said)), error=failure.error) from None
 
 
-def launch(run_dir: Path, processes: int) -> Training:
-    """Start the training of a run directory, under torchrun where it takes several processes."""
+def _is_rank(process: psutil.Process) -> bool:
+    """Whether it was started as one of several ranks."""
+    try:
+        return "LOCAL_RANK" in process.environ()
+    except psutil.Error:
+        return False
+
+
+def launch(run_dir: Path, spec: RunSpec) -> Training:
+    """Start the training of a run directory, confined to it and to what its spec names; under
+    torchrun where it takes several processes.
+    """
+    processes = spec.method.processes
     command = [get_settings().train_python, "-m"]
-    torchrun = processes > 1
-    if torchrun:
+    if processes > 1:
         command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     command += ["orpo.train", str(run_dir)]
+    reach = of_run(spec, run_dir)
     with (run_dir / "train.log").open("ab") as log:
         process = subprocess.Popen(
-            command,
+            sandbox.wrap(command, reads=reach.reads, writes=reach.writes),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment(str(run_dir)),
             start_new_session=True,
         )
-    return Training(run_dir, process, torchrun)
+    return Training(run_dir, process)
 
 
 def intact(checkpoint: Path) -> bool:
     """Whether a checkpoint's files are what its manifest says, and a run can go on from it."""
     try:
-        return bool(run_verb("manifest", str(checkpoint))["resumable"])
+        return bool(run_verb("manifest", str(checkpoint.absolute()))["resumable"])
     except VerbError:
         return False
 

@@ -124,7 +124,8 @@ def test_pairs_are_tokenised_before_ranks_are_started(
 AGENT = """
 import os, signal, subprocess, sys
 signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"agent\\n"))
-ranks = [subprocess.Popen([sys.executable, "-c", sys.argv[1], str(n)]) for n in range(2)]
+command = [sys.executable, "-c", sys.argv[1]]
+ranks = [subprocess.Popen(command, env=os.environ | {"LOCAL_RANK": str(n)}) for n in range(2)]
 [rank.wait() for rank in ranks]
 """
 RANK = """
@@ -140,7 +141,7 @@ def test_a_stop_reaches_the_ranks_and_not_torchrun(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == [b"ready\n"] * 2
-        Training(tmp_path, process, torchrun=True).ask_to_stop()
+        Training(tmp_path, process).ask_to_stop()
         assert process.stdout.read().split() == [b"rank"] * 2
 
 

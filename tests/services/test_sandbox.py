@@ -1,0 +1,200 @@
+"""What a process that touches a model's files can't do, tried by one that was taken over."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cli.stack.files import write_private
+from cli.stack.parts import ROOT
+from cli.stack.process import wait_until
+from orpo.methods import parse_method
+from orpo.spec import RunSpec, write_spec
+from services import sandbox
+from services.settings import get_settings
+from services.verbs import MARK, VerbError, run_verb
+from tests.services import burglar
+from workers.process import launch_training
+
+confined = pytest.mark.skipif(bool(sandbox.why_not()), reason=f"{sandbox.why_not()}")
+
+
+@pytest.fixture
+def burgled(settings_from: Callable[..., None], tmp_path: Path) -> Path:
+    """A stack's folder with a model in it, whose trainings the burglar runs."""
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable} -IS\n{Path(burglar.__file__).read_text()}")
+    program.chmod(0o755)
+    var = tmp_path / "var"
+    settings_from(var=var, train_python=program, storage_url="", runs="")
+    os.environ.pop("ODDSMITH_RUNS")
+    get_settings.cache_clear()
+    for folder in ("model", "runs/other", "postgres", "log"):
+        (var / folder).mkdir(parents=True)
+    write_private(var / "secrets.json", "secret")
+    (var / "runs" / "other" / "spec.json").write_text("other")
+    return var
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, int]]:
+    """Stands for Postgres, Redis and the API: all three listen on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()
+
+
+@pytest.fixture
+def socket_file(burgled: Path) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp()) / "engine"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield path
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "61.25"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def escapes(
+    burgled: Path,
+    listener: tuple[str, int],
+    socket_file: Path,
+    bystander: subprocess.Popen[bytes],
+) -> Iterator[dict[str, Any]]:
+    """What must not succeed, by name."""
+    var = burgled
+    yield {
+        "secrets": ("read", [str(var / "secrets.json")]),
+        "another run": ("read", [str(var / "runs/other/spec.json")]),
+        "files of the database": ("list_folder", [str(var / "postgres")]),
+        "stores and API": ("connect", list(listener)),
+        "an engine's socket": ("connect_unix", [str(socket_file)]),
+        "the model": ("write", [str(var / "model" / "config.json")]),
+        "the code": ("write", [str(ROOT / "orpo" / "planted.py")]),
+        "packages": ("write", [str(Path(sys.prefix) / "planted.pth")]),
+        "the kernel": ("write", ["/proc/sys/kernel/core_pattern"]),
+        "a signal": ("signal", [bystander.pid]),
+        "processes": ("see", ["61.25"]),
+        "other users' files": ("list_folder", ["/home"]),
+    }
+    for path in (ROOT / "orpo" / "planted.py", Path(sys.prefix) / "planted.pth"):
+        path.unlink(missing_ok=True)
+
+
+def attempt(folder: Path, **attempts: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "attempts.json").write_text(json.dumps(attempts))
+    return folder
+
+
+@confined
+def test_a_verb_reaches_nothing_but_its_paths(burgled, escapes):
+    found = run_verb("check_model", str(attempt(burgled / "model", **escapes)))
+    assert found == dict.fromkeys(escapes)
+
+
+def run_of(var: Path, **attempts: Any) -> tuple[Path, RunSpec]:
+    """A run directory of two ranks on a model of which nothing may be changed."""
+    data = var / "runs" / "job" / "data"
+    data.mkdir(parents=True)
+    (data / "train.jsonl").write_text("row")
+    method = parse_method("orpo", {"processes": 2, "strategy": "ddp"})
+    spec = RunSpec(
+        job_id="job", base_model="model", base_model_path=var / "model", method=method,
+        train_path=data / "train.jsonl", tokens_path=var / "runs" / "tokens",
+    )  # fmt: skip
+    (var / "runs" / "tokens").mkdir()
+    run_dir = attempt(var / "runs" / "job" / "g1", **attempts)
+    write_spec(spec, run_dir)
+    return run_dir, spec
+
+
+@confined
+def test_a_training_reaches_nothing_but_its_run(burgled, escapes):
+    escapes |= {
+        "its own spec": ("write", [str(burgled / "runs/job/g1/spec.json")]),
+        "its rows": ("write", [str(burgled / "runs/job/data/train.jsonl")]),
+    }
+    own = {
+        "its folder": ("write", [str(burgled / "runs/job/g1/made")]),
+        "its tokens": ("write", [str(burgled / "runs/tokens/made")]),
+        "a row": ("read", [str(burgled / "runs/job/data/train.jsonl")]),
+    }
+    run_dir, spec = run_of(burgled, **escapes, **own)
+    process = launch_training(run_dir, spec, run_dir / "deadline")
+    assert wait_until(lambda: process.poll() is not None, timeout_s=30)
+    found = json.loads((run_dir / "train.log").read_text().splitlines()[-1])
+    assert {name for name, value in found.items() if value is not None} == set(own)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "settings", "ended"),
+    [
+        ({"one": ("allocate", [300_000_000])}, {"step_memory_gib": 0.2}, None),
+        (
+            {"several": ("allocate_together", [80_000_000, 12])},
+            {"step_memory_gib": 0.2},
+            "It took too much memory.",
+        ),
+        (
+            {"processes": ("multiply", [40])},
+            {"max_processes": 20},
+            "It started too many processes.",
+        ),
+        ({"file": ("fill", ["/tmp/big", 2_000_000])}, {"max_file_gib": 0.001}, None),
+    ],
+)
+def test_a_verb_that_takes_too_much_is_ended(burgled, settings_from, attempts, settings, ended):
+    settings_from(**settings)
+    folder = str(attempt(burgled / "model", **attempts))
+    if ended is None:
+        assert run_verb("check_model", folder) == dict.fromkeys(attempts)
+        return
+    with pytest.raises(VerbError) as caught:
+        run_verb("check_model", folder)
+    assert caught.value.error["code"] == "limit"
+    assert str(caught.value) == f"orpo.check_model was ended: {ended}"
+
+
+WAITING = "import sys; from services.verbs import run_verb; run_verb('check_model', sys.argv[1])"
+
+
+def left_of(folder: Path) -> list[psutil.Process]:
+    """The live processes of a check of this folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = process.environ().get(MARK, "").endswith(f"orpo.check_model {folder}")
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["auto", "floor"])
+def test_nothing_is_left_when_the_parent_is_killed(burgled, settings_from, mode):
+    settings_from(sandbox=mode)
+    folder = attempt(burgled / "model", left=("leave", [60]))
+    waiting = subprocess.Popen([sys.executable, "-c", WAITING, str(folder)], cwd=ROOT)
+
+    def there() -> bool:
+        return any(process.name() == "sleep" for process in left_of(folder))
+
+    assert wait_until(there, timeout_s=20)
+    waiting.send_signal(signal.SIGKILL)
+    waiting.wait()
+    assert wait_until(lambda: not left_of(folder), timeout_s=2)
