@@ -9,12 +9,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -115,16 +114,10 @@ class Training:
                 progress.console.print(event["message"])
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the ranks, which save a checkpoint and leave.
-
-        Not to what launched several, which would cut their grace short, unless it has none yet. A
-        single process is reached through its guard, which passes the signal on.
+        """Send SIGTERM, which the sandbox and the process that started the ranks hand on to them:
+        they save a checkpoint and end.
         """
-        with suppress(psutil.NoSuchProcess):  # it has just ended
-            launched = psutil.Process(self.process.pid)
-            below = launched.children(recursive=True)
-            for process in list(filter(_is_rank, below)) or [launched]:
-                process.terminate()
+        self.process.terminate()
 
     @contextmanager
     def _interruptible(self, progress: Progress) -> Iterator[None]:
@@ -161,27 +154,15 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
             raise CommandError(" ".join(filter(None, said)), error=failure.error) from None
 
 
-def _is_rank(process: psutil.Process) -> bool:
-    """Whether it was started as one of several ranks."""
-    try:
-        return "LOCAL_RANK" in process.environ()
-    except psutil.Error:
-        return False
-
-
 def launch(run_dir: Path, spec: RunSpec) -> Training:
-    """Start the training of a run directory, confined to it and to what its spec names; under
-    torchrun where it takes several processes.
+    """Start the training of a run directory, of one process or several; confined to that folder
+    and to what its spec names.
     """
-    processes = spec.method.processes
-    command = [get_settings().train_python, "-m"]
-    if processes > 1:
-        command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    command += ["orpo.train", str(run_dir)]
+    ranks = [get_settings().train_python, "-m", "orpo.ranks", str(spec.method.processes)]
     reach = of_run(spec, run_dir)
     with (run_dir / "train.log").open("ab") as log:
         process = subprocess.Popen(
-            sandbox.wrap(command, reads=reach.reads, writes=reach.writes),
+            sandbox.wrap([*ranks, "train", str(run_dir)], reads=reach.reads, writes=reach.writes),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -15,7 +15,8 @@ from typing import Any
 
 from orpo import policy, speed
 from orpo.pack import heaviest
-from orpo.train import STOPPED, Run, main
+from orpo.stopping import STOPPED
+from orpo.train import Run, main
 from orpo.work import deal, token_budget
 
 STEPS = 3  # the first warms caches; it is not counted

@@ -6,16 +6,29 @@ Shapes: N trained weights, `_R` one entry a rank.
 """
 
 import os
+import socket
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
+
+# torch documents these names and exports them to no type checker.
+from torch.distributed import (
+    FileStore,  # pyright: ignore[reportPrivateImportUsage]
+    HashStore,  # pyright: ignore[reportPrivateImportUsage]
+    Store,  # pyright: ignore[reportPrivateImportUsage]
+    TCPStore,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from orpo.failures import Failure
 from orpo.hyperparameters import Hyperparameters, Strategy
 
 TIMEOUT = timedelta(minutes=30)  # the others wait while the lead rank generates and saves
+# Gloo and NCCL ask no key of those that connect: on one node their sockets are on loopback alone,
+# whatever network the settings of this machine name for several.
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 
 class WrongWorld(Failure):
@@ -64,24 +77,26 @@ class Single:
 
 
 class Ranks(Single):
-    """Processes that torchrun started, over gloo (CPU) or NCCL."""
+    """Processes that `orpo.ranks` started, over gloo (CPU) or NCCL.
 
-    def __init__(self, strategy: Strategy, processes: int) -> None:
+    They meet at a file, or at `host:port` where they run on several nodes.
+    """
+
+    def __init__(self, strategy: Strategy, processes: int, meeting: Path | str) -> None:
         backend = "gloo"
         if torch.cuda.is_available():
             backend = "cpu:gloo,cuda:nccl"
             torch.cuda.set_device(self.device)
-        if "WORLD_SIZE" in os.environ:
-            dist.init_process_group(backend, timeout=TIMEOUT)
-        else:
-            dist.init_process_group(
-                backend, init_method="tcp://127.0.0.1:0", rank=0, world_size=1, timeout=TIMEOUT
-            )
-        self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        store = _store(meeting, self.rank, self.world)
+        dist.init_process_group(
+            backend, store=store, rank=self.rank, world_size=self.world, timeout=TIMEOUT
+        )
         if self.world != processes:
             raise WrongWorld(
                 f"{strategy} over {processes} processes was asked for, but {self.world} run: "
-                f"start with torchrun --nproc-per-node {processes}."
+                f"start with python -m orpo.ranks {processes} train RUN_DIR."
             )
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -100,11 +115,37 @@ class Ranks(Single):
         dist.destroy_process_group()
 
 
-def start(method: Hyperparameters) -> Single:
-    """The processes that the spec asks for, or WrongWorld where the launch does not match it."""
+def _store(meeting: Path | str, rank: int, world: int) -> Store:
+    """What the ranks tell each other their addresses through.
+
+    torch's own ways to make one (`env://`, `tcp://`) listen on all interfaces. Here nothing listens
+    beyond loopback on one node; on several, on the address that the nodes know of the first one.
+    """
+    if isinstance(meeting, str):
+        return _tcp_store(meeting, rank, world)
+    os.environ |= LOOPBACK
+    return FileStore(str(meeting), world) if world > 1 else HashStore()
+
+
+def _tcp_store(meeting: str, rank: int, world: int) -> Store:
+    host, _, port = meeting.rpartition(":")
+    listener = None
+    if rank == 0:
+        family, *_, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family).detach()
+    return TCPStore(
+        host, int(port), world, is_master=rank == 0, timeout=TIMEOUT, master_listen_fd=listener
+    )
+
+
+def start(method: Hyperparameters, meeting: Path | str) -> Single:
+    """The processes that the spec asks for, or WrongWorld where the launch does not match it.
+
+    `meeting` is the file at which the ranks of one node meet, or `host:port` for those of several.
+    """
     running = int(os.environ.get("WORLD_SIZE", "1"))
     if method.strategy is not Strategy.SINGLE:
-        return Ranks(method.strategy, method.processes)
+        return Ranks(method.strategy, method.processes, meeting)
     if method.processes != 1 or running != 1:
         raise WrongWorld(
             f"strategy `single` runs one process, but the spec names {method.processes} and "

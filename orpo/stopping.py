@@ -6,6 +6,8 @@ Knows signals; knows nothing of checkpoints.
 import signal
 from types import FrameType
 
+STOPPED = 75  # EX_TEMPFAIL: asked to stop, everything is saved, start again when you like
+
 
 class Stopping:
     """`requested` turns True at the first SIGTERM and stays so."""

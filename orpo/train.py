@@ -1,7 +1,8 @@
 """`python -m orpo.train RUN_DIR`: the training of one policy, from its spec to its last checkpoint.
 
-Runs alone or as a rank under torchrun. Writes only into its run directory (see docs) and knows no
-job queue and no database. Its exit status is one of `failures.EXIT_STATUS`, or 0, or 75.
+Runs alone or as one of the ranks that `orpo.ranks` starts. Writes only into its run directory (see
+docs) and knows no job queue and no database. Its exit status is one of `failures.EXIT_STATUS`, or
+0, or 75.
 
 Shapes: P pairs of a step, H held-out pairs, K columns of `series.COLUMNS`, R ranks.
 """
@@ -28,14 +29,14 @@ from orpo.failures import explain, refuse_nan
 from orpo.metrics import Journal
 from orpo.optimizer import rate
 from orpo.pack import plan
+from orpo.ranks import STORE
 from orpo.samples import samples
 from orpo.spec import RunSpec, read_spec
-from orpo.stopping import Stopping
+from orpo.stopping import STOPPED, Stopping
 from orpo.strategy import adopt
 from orpo.tokenize import Example
 from orpo.work import token_budget
 
-STOPPED = 75  # EX_TEMPFAIL: asked to stop, everything is saved, start again when you like
 EVALUATIONS = 5  # of a run whose spec names no interval; checkpoints likewise
 EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
 
@@ -43,13 +44,11 @@ EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
 def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
     """Train, or `use` the run otherwise; what happens is in its events. Returns the exit status."""
     watchdog.start()
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        watchdog.die_with_parent()
     stopping = Stopping().listen()
     with Journal(run_dir, leads=os.environ.get("RANK", "0") == "0") as journal:
         try:
             spec = read_spec(run_dir)
-            group = parallel.start(spec.method)
+            group = parallel.start(spec.method, spec.rendezvous or run_dir / STORE)
             status = (use or Run.train)(Run(spec, run_dir, group, journal, stopping))
             group.close()
         except Exception as error:  # noqa: BLE001  the one place where a run's end is explained

@@ -14,6 +14,7 @@ from pathlib import Path
 EXIT_CODE = 70
 POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def start(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> threading.Thread | None:
@@ -29,10 +30,10 @@ def start(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> threadin
 def die_with_parent() -> None:
     """Ask the kernel (Linux) to SIGKILL this process when its parent ends, however it ends.
 
-    torchrun gives each rank a session of its own: killing the agent's group leaves them running.
+    Call it between fork and exec: the wish outlasts exec, and no moment is left without it.
     """
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the kernel knew what we wanted
         os._exit(EXIT_CODE)
 

@@ -29,7 +29,7 @@ class Zero(Sharded):
     def _take_over(self) -> None:
         if self.group.device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
-        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks, also where no torchrun is needed
+        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it, also in one process
         deepspeed = _deepspeed()
         stage = STAGES[self.method.strategy]
         self.by_name = trainable(self.policy)

@@ -97,8 +97,7 @@ def node_of(job: Job) -> Node:
 
 
 def _rendezvous() -> str:
-    """Where the other nodes find this one."""
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        address = get_settings().node_address or socket.gethostname()
+    """Where the first rank listens and the other nodes find it: a free port of this address."""
+    address = get_settings().node_address or socket.gethostname()
+    with socket.create_server((address, 0)) as listener:
         return f"{address}:{listener.getsockname()[1]}"

@@ -3,6 +3,7 @@
 Knows nothing of jobs or the database.
 """
 
+import os
 import signal
 import subprocess
 import time
@@ -24,7 +25,7 @@ SLOW_BYTES_A_S = 5_000_000
 
 @dataclass
 class TrainingProcess:
-    """A running `torchrun` and its ranks, found by their mark."""
+    """A running `orpo.ranks` and the ranks it started, found by their mark."""
 
     popen: subprocess.Popen[bytes]
     mark: str
@@ -33,10 +34,7 @@ class TrainingProcess:
         return self.popen.poll()
 
     def ask_to_stop(self) -> bool:
-        """Send SIGTERM to the ranks, which save a checkpoint and leave. False if there is none yet.
-
-        Not to torchrun itself: it would kill the ranks after a grace time of its own.
-        """
+        """Send SIGTERM to the ranks, which save a checkpoint and end; False if none runs yet."""
         ranks = [process for process in tree(self.mark) if _is_rank(process)]
         for rank in ranks:
             _signal(rank, signal.SIGTERM)
@@ -58,14 +56,15 @@ class Node:
 def launch_training(
     run_dir: Path, spec: RunSpec, deadline_file: Path, verb: str = "train", node: Node = Node()
 ) -> TrainingProcess:
-    """Start this node's ranks of `python -m orpo.<verb> RUN_DIR` under torchrun.
+    """Start this node's ranks of `python -m orpo.<verb> RUN_DIR`.
 
     In their own session, logging to `train.log`, or `train-<node>.log` beyond the first.
     """
     method = spec.method
     command = [
-        get_settings().train_python, "-m", "torch.distributed.run", *_meeting(spec, node),
-        f"--nproc-per-node={method.processes // method.nodes}", "-m", f"orpo.{verb}", str(run_dir),
+        get_settings().train_python, "-m", "orpo.ranks",
+        str(method.processes // method.nodes), verb, str(run_dir),
+        f"--nodes={method.nodes}", f"--node={node.index}",
     ]  # fmt: skip
     # Nodes of one machine, as in tests, must not end each other's processes.
     mark, name = (
@@ -74,6 +73,8 @@ def launch_training(
         else (str(run_dir), "train.log")
     )
     extra = {"ODDSMITH_DEADLINE_FILE": str(deadline_file)}
+    if method.nodes > 1:
+        extra |= _network_of(get_settings().node_address)
     if node.devices:
         extra["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, node.devices))
     with (run_dir / name).open("ab") as log:
@@ -91,17 +92,22 @@ def launch_training(
 def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
     """All ranks in one sandbox, so that they meet on its loopback; several machines need more."""
     reach = of_run(spec, run_dir)
-    network = spec.rendezvous is not None
+    network = spec.method.nodes > 1
     return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, network=network)
 
 
-def _meeting(spec: RunSpec, node: Node) -> list[str]:
-    """How torchrun finds the other nodes."""
-    if spec.rendezvous is None:
-        return ["--standalone"]
-    host, _, port = spec.rendezvous.rpartition(":")
-    where = [f"--master-addr={host}", f"--master-port={port}"]
-    return [f"--nnodes={spec.method.nodes}", f"--node-rank={node.index}", *where]
+def _network_of(address: str | None) -> dict[str, str]:
+    """Let ranks of several nodes listen in the network that `address` belongs to, and no other.
+
+    Empty where it is not known; what the worker's own environment names stands.
+    """
+    for name, addresses in psutil.net_if_addrs().items():
+        if address in [each.address for each in addresses]:
+            return {
+                variable: os.environ.get(variable, name)
+                for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+            }
+    return {}
 
 
 def time_for(folder: Path, at_least_s: float) -> float:
@@ -152,7 +158,7 @@ def kill_tree(mark: str, patience_s: float = 5) -> None:
 
 
 def _is_rank(process: psutil.Process) -> bool:
-    """Say whether torchrun started it as a rank; its own helpers come and go before."""
+    """Say whether a process is a rank, and not the one that started the ranks."""
     try:
         return "LOCAL_RANK" in process.environ()
     except psutil.Error:

@@ -88,7 +88,7 @@ class Supervision:
     def _ask_to_stop(self) -> None:
         if self.stop_asked_at is None:
             self.stop_asked_at = time.monotonic()
-        # Until torchrun has started its ranks nobody hears it.
+        # Until there are ranks, no process hears it.
         self.stop_heard = self.stop_heard or self.process.ask_to_stop()
 
     def _enforce_stop(self, now: float) -> None:

@@ -119,15 +119,7 @@ def test_pairs_are_tokenised_before_ranks_are_started(
     assert not (tmp_path / "out/g1/train.log").exists()
 
 
-# Stands for torchrun: notes that it was told to stop, and ends with its ranks. Both write without
-# a buffer, which a handler must not enter twice.
-AGENT = """
-import os, signal, subprocess, sys
-signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"agent\\n"))
-command = [sys.executable, "-c", sys.argv[1]]
-ranks = [subprocess.Popen(command, env=os.environ | {"LOCAL_RANK": str(n)}) for n in range(2)]
-[rank.wait() for rank in ranks]
-"""
+# It writes without a buffer, which a handler must not enter twice.
 RANK = """
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"rank\\n") and sys.exit())
@@ -136,16 +128,7 @@ signal.pause()
 """
 
 
-def test_a_stop_reaches_the_ranks_and_not_torchrun(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", AGENT, RANK]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout is not None
-        assert [process.stdout.readline() for _ in range(2)] == [b"ready\n"] * 2
-        Training(tmp_path, process).ask_to_stop()
-        assert process.stdout.read().split() == [b"rank"] * 2
-
-
-def test_a_stop_reaches_a_process_without_torchrun(tmp_path: Path) -> None:
+def test_a_stop_reaches_the_process(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from playwright.sync_api import Browser
 from cli.stack import parts
 from tests.e2e import chromium
 from tests.e2e.wait import wait_for
+from tests.listeners import Watch, watching
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -31,6 +32,7 @@ class Stack:
     """A stack on a folder of its own, and how to talk to it."""
 
     var: Path
+    watch: Watch = field(default_factory=Watch)
 
     def oddsmith(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith("ODDSMITH_")}
@@ -109,7 +111,8 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack") / "var")
     stack.up()
-    yield stack
+    with watching(lambda: int(stack.running["pid"])) as stack.watch:
+        yield stack
     stack.down()
 
 

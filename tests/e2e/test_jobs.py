@@ -13,6 +13,7 @@ from cli.stack.folder import Folder
 from services.verbs import MARK
 from tests.e2e.conftest import EXAMPLES, ROOT, TIMES
 from tests.e2e.wait import wait_for
+from tests.listeners import beyond_loopback
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -158,6 +159,12 @@ def test_two_nodes(stack, create, until, second_worker, two_ranks):
     # The second node learns of the end by itself, within a heartbeat.
     wait_for(lambda: not training_processes(job_id), 10, stack.logs)
     assert train_losses(stack, job_id) == train_losses(stack, two_ranks)
+
+
+def test_ranks_listen_on_loopback_only(stack, two_ranks):
+    """Whoever connects to a rank's sockets is asked for no key. The watch began with the stack."""
+    assert stack.watch.of("orpo.train")
+    assert beyond_loopback(stack.watch.seen) == []
 
 
 def test_more_nodes_than_there_are_are_refused_at_once(create):

@@ -71,7 +71,7 @@ def test_row_02_a_killed_rank(stack, faultless, seen):
     """SIGKILL to one of two ranks.
 
     Passes when the whole group starts again from the last checkpoint, and I1 to I8 hold. Guard:
-    torchrun ends the other rank, the worker hands the job back at once.
+    the launcher ends the other rank, the worker hands the job back at once.
     """
     job_id = stack.create(**TWO_RANKS)
     stack.until_step(job_id, MIDWAY)
@@ -118,7 +118,7 @@ def test_row_02_needs_the_limit_on_silence(stack, seen):
 def freeze_worker_and_kill_agent(stack: Stack, job_id: str) -> float | None:
     """Seconds until no rank was alive; None if that took more than 2."""
     stack.holder(job_id).pause()
-    agent = next(p for p in stack.tree(job_id) if "torch.distributed.run" in p.cmdline())
+    agent = next(p for p in stack.tree(job_id) if "orpo.ranks" in p.cmdline())
     assert len(stack.ranks(job_id, generation=1)) == 2
     agent.kill()
     return ended_within(lambda: stack.ranks(job_id, generation=1), 2)
@@ -126,7 +126,7 @@ def freeze_worker_and_kill_agent(stack: Stack, job_id: str) -> float | None:
 
 @pytest.mark.faults
 def test_row_03_a_killed_agent(stack, faultless, seen):
-    """SIGKILL to torchrun, while the worker is frozen and can't help.
+    """SIGKILL to the launcher, while the worker is frozen and can't help.
 
     Passes when no rank is alive after 2 s, and after the worker's return I1 to I8 hold. Guard:
     each rank asks the kernel to die with its parent.
@@ -143,7 +143,7 @@ def test_row_03_a_killed_agent(stack, faultless, seen):
 
 @pytest.mark.faults
 def test_row_03_needs_death_with_the_parent(stack, seen):
-    """The same, and the ranks don't ask the kernel: they outlive torchrun."""
+    """The same, and the ranks don't ask the kernel: they outlive the launcher."""
     python = stack.rank_python("parent_death")
     for worker in stack.train_workers:
         stack.restart(worker.name, ODDSMITH_TRAIN_PYTHON=python)

@@ -81,7 +81,7 @@ TRICKS: dict[str, tuple[str, str, Substitute]] = {
     # A worker's writes are accepted, whoever holds the job; it never looks at its own clock.
     "fence": ("services.claims", "held", _anyone),
     "self_fence": ("workers.supervision", "Supervision.__setattr__", _always_renewed),
-    # A rank watches no deadline; doesn't ask the kernel to die with torchrun.
+    # A rank watches no deadline; doesn't ask the kernel to die with its launcher.
     "deadline": ("orpo.watchdog", "start", _two_minutes),
     "parent_death": ("orpo.watchdog", "die_with_parent", _does_nothing()),
     # A worker waits for a silent training; counts an orderly stop as a loss; tries a full disk

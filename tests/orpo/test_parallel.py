@@ -208,21 +208,22 @@ def test_work_is_dealt_by_cost_and_completely() -> None:
 
 
 def test_a_launch_that_does_not_match_the_spec_is_refused(
-    monkeypatch: pytest.MonkeyPatch, bench: Bench
+    monkeypatch: pytest.MonkeyPatch, bench: Bench, tmp_path: Path
 ) -> None:
-    with pytest.raises(parallel.WrongWorld, match="torchrun --nproc-per-node 2"):
-        parallel.start(parse_method("orpo", {"strategy": "ddp", "processes": 2}))
+    method = parse_method("orpo", {"strategy": "ddp", "processes": 2})
+    with pytest.raises(parallel.WrongWorld, match=r"orpo\.ranks 2 train"):
+        parallel.start(method, tmp_path / "store")
     torch.distributed.destroy_process_group()
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(parallel.WrongWorld, match="`single` runs one process"):
-        parallel.start(parse_method("orpo", {}))
+        parallel.start(parse_method("orpo", {}), tmp_path / "store")
     run = bench.spec("wrong")
     assert train.main(run) == 2
     assert records(run, "events")[-1]["data"]["code"] == "bad_spec"
 
 
-def test_ddp_over_one_process_is_ddp() -> None:
-    group = parallel.start(parse_method("orpo", {"strategy": "ddp"}))
+def test_ddp_over_one_process_is_ddp(tmp_path: Path) -> None:
+    group = parallel.start(parse_method("orpo", {"strategy": "ddp"}), tmp_path / "store")
     assert isinstance(group, parallel.Ranks)
     group.close()
 
@@ -243,13 +244,13 @@ def test_what_can_not_be_cut_up_is_refused(bench: Bench, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_under_torchrun(bench: Bench) -> None:
-    """The real launcher: two ranks finish; killing the agent alone leaves no rank behind."""
+def test_under_the_launcher(bench: Bench) -> None:
+    """The real launcher: two ranks finish; killing it alone leaves no rank behind."""
     run = bench.spec("run", strategy="ddp", processes=2, max_steps=2)
-    assert torchrun(run).wait(120) == 0
+    assert launch(run).wait(120) == 0
     assert records(run, "events")[-1]["type"] == "finished"
     endless = bench.spec("endless", strategy="ddp", processes=2, max_steps=10**6, n_epochs=1000)
-    agent = torchrun(endless)
+    agent = launch(endless)
     while not records(endless, "metrics"):
         assert agent.poll() is None
     ranks = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
@@ -271,7 +272,6 @@ def running(pid: str) -> bool:
     return True
 
 
-def torchrun(run_dir: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", "-m", "orpo.train", str(run_dir)]
+def launch(run_dir: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "orpo.ranks", "2", "train", str(run_dir)]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True)

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import random
-import socket
 import threading
 import traceback
 from collections.abc import Callable
@@ -163,15 +162,11 @@ class Bench:
 
 
 def fork_ranks(run_dir: Path, ranks: int) -> list[Any]:
-    """Start a run as `ranks` forked processes, with the environment that torchrun gives them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {"WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    """Start a run as `ranks` forked processes, with the environment that `orpo.ranks` gives."""
     children = [
         FORK.Process(
             target=_child,
-            args=(run_dir, {**env, "RANK": rank, "LOCAL_RANK": rank}),
+            args=(run_dir, {"WORLD_SIZE": ranks, "RANK": rank, "LOCAL_RANK": rank}),
             daemon=True,  # ranks that wait for each other must not keep the tests from ending
         )
         for rank in range(ranks)

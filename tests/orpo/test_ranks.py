@@ -1,0 +1,67 @@
+"""The launcher of ranks: what it starts, how it stops them, and how they end together."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Stands for the interpreter of a rank: writes its place and does what the test says.
+RANK = """#!{python}
+import os, pathlib, signal, sys
+place = [os.environ[n] for n in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")]
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+os.write(1, (" ".join([*sys.argv[1:3], *place]) + "\\n").encode())
+{then}
+"""
+
+
+@pytest.fixture
+def launch(tmp_path: Path):
+    started = []
+
+    def start(then: str, *arguments: str) -> subprocess.Popen[str]:
+        rank = tmp_path / "rank"
+        rank.write_text(RANK.format(python=sys.executable, then=then))
+        rank.chmod(0o700)
+        command = [sys.executable, "-m", "orpo.ranks", "2", "train", str(tmp_path), *arguments]
+        env = os.environ | {"PYTHON_EXEC": str(rank)}
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def lines(process: subprocess.Popen[str], n: int) -> list[str]:
+    assert process.stdout
+    return sorted(process.stdout.readline().strip() for _ in range(n))
+
+
+def test_each_rank_knows_its_place_and_the_store_is_private(launch, tmp_path: Path) -> None:
+    process = launch("signal.pause()")
+    assert lines(process, 2) == ["-m orpo.train 0 0 2 2", "-m orpo.train 1 1 2 2"]
+    assert (tmp_path / "store").stat().st_mode & 0o777 == 0o600
+    process.terminate()
+    assert process.wait(10) == 75
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_further_node_counts_on(launch) -> None:
+    process = launch("sys.exit()", "--nodes=2", "--node=1")
+    assert lines(process, 2) == ["-m orpo.train 2 0 4 2", "-m orpo.train 3 1 4 2"]
+    assert process.wait(10) == 0
+
+
+def test_ranks_that_fail_together_say_why_by_themselves(launch) -> None:
+    assert launch("sys.exit(3)").wait(20) == 3
+
+
+def test_a_killed_rank_ends_the_others(launch) -> None:
+    process = launch('place[0] == "1" and os.kill(os.getpid(), signal.SIGKILL)\nsignal.pause()')
+    assert process.wait(20) == 128 + signal.SIGKILL
