@@ -36,8 +36,8 @@ OF_ETC = (
 OF_SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 HOME = "/tmp/home"  # noqa: S108 - inside, where /tmp is private
 BROKEN = {
-    TOO_MUCH_MEMORY: "It took too much memory.",
-    TOO_MANY_PROCESSES: "It started too many processes.",
+    TOO_MUCH_MEMORY: "it took too much memory.",
+    TOO_MANY_PROCESSES: "it started too many processes.",
 }
 HINT = "Choose a smaller model or file, or let the server's limits be raised."
 # bubblewrap's processes around the command: the one that waits outside, and process 1 inside.

@@ -149,12 +149,12 @@ def test_a_training_reaches_nothing_but_its_run(burgled, escapes):
         (
             {"several": ("allocate_together", [80_000_000, 12])},
             {"step_memory_gib": 0.2},
-            "It took too much memory.",
+            "it took too much memory.",
         ),
         (
             {"processes": ("multiply", [40])},
             {"max_processes": 20},
-            "It started too many processes.",
+            "it started too many processes.",
         ),
         ({"file": ("fill", ["/tmp/big", 2_000_000])}, {"max_file_gib": 0.001}, None),
     ],
