@@ -34,7 +34,7 @@ OF_ETC = (
 )  # fmt: skip
 # CPU topology, which OpenMP and vLLM ask for.
 OF_SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
-HOME = "/tmp/home"  # noqa: S108 - inside, where /tmp is private
+HOME = Path("/tmp/home")  # noqa: S108 - inside, where /tmp is private
 BROKEN = {
     TOO_MUCH_MEMORY: "it took too much memory.",
     TOO_MANY_PROCESSES: "it started too many processes.",
@@ -124,7 +124,7 @@ def _namespaces(network: bool) -> list[str]:
     return [
         "--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL",
         "--die-with-parent", *(["--share-net"] if network else []),
-        "--setenv", "HOME", HOME, "--setenv", "TMPDIR", "/tmp", "--unsetenv", "HF_HOME",  # noqa: S108
+        "--setenv", "HOME", str(HOME), "--setenv", "TMPDIR", "/tmp", "--unsetenv", "HF_HOME",  # noqa: S108
     ]  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def _mounts(reads: Iterable[Path], writes: Iterable[Path], limits: Limits) -> li
         "/proc": ["--proc", "/proc", "--remount-ro", "/proc"],
         "/dev": ["--dev", "/dev"],
         "/dev/shm": ["--size", size, "--tmpfs", "/dev/shm"],  # noqa: S108 - made inside
-        HOME: ["--dir", HOME],
+        str(HOME): ["--dir", str(HOME)],
     }
     for path in (*_system(), *map(_absolute, reads)):
         ways[str(path)] = ["--ro-bind-try", str(path), str(path)]

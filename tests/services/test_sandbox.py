@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -24,6 +25,7 @@ from services import sandbox
 from services.settings import get_settings
 from services.verbs import MARK, VerbError, run_verb
 from tests.services import burglar
+from workers import vllm
 from workers.process import launch_training
 
 confined = pytest.mark.skipif(bool(sandbox.why_not()), reason=f"{sandbox.why_not()}")
@@ -139,6 +141,28 @@ def test_a_training_reaches_nothing_but_its_run(burgled, escapes):
     process = launch_training(run_dir, spec, run_dir / "deadline")
     assert wait_until(lambda: process.poll() is not None, timeout_s=30)
     found = json.loads((run_dir / "train.log").read_text().splitlines()[-1])
+    assert {name for name, value in found.items() if value is not None} == set(own)
+
+
+@confined
+def test_an_engine_reaches_nothing_but_weights_and_runs(burgled, escapes, monkeypatch, tmp_path):
+    del escapes["another run"]  # its adapter may have to be loaded
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    own = {
+        "its socket": ("write", [str(sockets / "http")]),
+        "an adapter": ("read", [str(burgled / "runs/other/spec.json")]),
+    }
+    weights = attempt(burgled / "model", **escapes, **own)
+    argv = [get_settings().train_python, "--model", str(weights), "--uds", str(sockets / "http")]
+    monkeypatch.setattr(vllm, "command", lambda _: argv)
+    plan = SimpleNamespace(
+        engine_id="engine-1", weights=str(weights), host=str(sockets / "http"), port=0,
+        device="cpu", max_lora_rank=0,
+    )  # fmt: skip
+    session, _ = vllm.start(plan)  # pyright: ignore[reportArgumentType]
+    assert wait_until(lambda: not vllm.members(session), timeout_s=20)
+    found = json.loads(vllm.log_file("engine-1").read_text().splitlines()[-1])
     assert {name for name, value in found.items() if value is not None} == set(own)
 
 
