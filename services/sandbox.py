@@ -9,6 +9,7 @@ what a process does to its own run, whose files are its to write; or, on the flo
 and writing what its user may. The process keeps its user: files of others must be readable by it.
 """
 
+import logging
 import os
 import shutil
 import subprocess
@@ -24,6 +25,8 @@ from services import guard
 from services.errors import Unavailable
 from services.guard import TOO_MANY_PROCESSES, TOO_MUCH_MEMORY
 from services.settings import get_settings
+
+logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[1]
 GIB = 2**30
@@ -94,9 +97,10 @@ def wrap(
 ) -> list[str]:
     """Return the command line that runs `command` confined to these absolute paths.
 
-    `reads` and `writes` are there inside under their own names; a path that does not exist is left
-    out. It starts in `directory`, and with `network` it shares the host's. Start it in a session of
-    its own, so that no terminal is shared. The exit code is the command's, or one of `BROKEN`.
+    `reads` and `writes` are there inside under their own names; of those that don't exist, the
+    former are left out and the latter made, as folders. It starts in `directory`, and with
+    `network` it shares the host's. Start it in a session of its own, so that no terminal is shared.
+    The exit code is the command's, or one of `BROKEN`.
     """
     limits = limits or whole_limits()
     program = bubblewrap()
@@ -143,14 +147,17 @@ def _mounts(reads: Iterable[Path], writes: Iterable[Path], limits: Limits) -> li
     for path in _devices():
         ways[str(path)] = ["--dev-bind-try", str(path), str(path)]
     for path in map(_absolute, writes):
-        ways[str(path)] = ["--bind-try", str(path), str(path)]
+        if not path.exists():
+            path.mkdir(parents=True)
+        ways[str(path)] = ["--bind", str(path), str(path)]
     for path in _hidden():
         # In case a folder above it was asked for; one inside it that was asked for comes after.
-        ways.setdefault(str(path), ["--size", "4096", "--tmpfs", str(path)])
+        ways.setdefault(str(path), ["--tmpfs", str(path)])
     ordered = sorted(ways, key=lambda path: len(Path(path).parts))
     links = [part for link in _links() for part in ("--symlink", str(link.readlink()), str(link))]
-    # The rest of the root and of /dev is memory without a bound: nothing may be written there.
-    end = ["--remount-ro", "/dev", "--remount-ro", "/"]
+    # The rest of these is memory: nothing may be written there.
+    sealed = ["/dev", "/", *(path for path in map(str, _hidden()) if "--tmpfs" in ways[path])]
+    end = [part for path in sealed for part in ("--remount-ro", path)]
     return [*links, *(part for path in ordered for part in ways[path]), *end]
 
 
@@ -242,7 +249,13 @@ def why_not() -> str | None:
 @lru_cache
 def _refusal() -> str | None:
     """Why bubblewrap can't be used; tried once a process, with all that a sandbox takes."""
-    program = find_bubblewrap()
+    reason = _try_out(find_bubblewrap())
+    if reason:
+        logger.warning("processes have limits but no sandbox: %s See `oddsmith doctor`.", reason)
+    return reason
+
+
+def _try_out(program: str | None) -> str | None:
     if program is None:
         return "bubblewrap is not installed."
     mounts = _mounts([], [], Limits(GIB, GIB, 1))

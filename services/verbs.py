@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from services import sandbox
-from services.reach import of_verb
+from services.reach import Reach, of_verb
 from services.settings import get_settings
 
 # What a Python with torch needs to run, on CPU and on CUDA. Nothing else passes.
@@ -70,9 +70,12 @@ def run_verb(
     *arguments: str,
     timeout_s: float = 600,
     meanwhile: Callable[[], None] | None = None,
+    reach: Reach | None = None,
 ) -> dict[str, Any]:
-    """Run `python -m orpo.<verb>`, confined to what its arguments name; return the JSON object that
-    is its last line. Paths among the arguments are absolute.
+    """Run `python -m orpo.<verb>`, confined; return the JSON object that is its last line.
+
+    It is confined to `reach`, which is needed where an argument comes from a user and might look
+    like a path; by default to the absolute paths among its arguments (`of_verb`).
 
     That object tells how it went, not the exit code. `meanwhile` is called twice a second until
     then. Raises VerbError with {"code", "message", "hint", "param"}; its codes are those of
@@ -80,7 +83,9 @@ def run_verb(
     """
     mark = " ".join([f"orpo.{verb}", *arguments])
     try:
-        done = _run(_confined(verb, arguments), mark, timeout_s, meanwhile)
+        done = _run(
+            _confined(verb, arguments, reach or of_verb(arguments)), mark, timeout_s, meanwhile
+        )
     except subprocess.TimeoutExpired:
         message = f"orpo.{verb} did not end within {timeout_s:.0f} s."
         raise VerbError({"code": "timeout", "message": message}) from None
@@ -95,8 +100,7 @@ def run_verb(
     return answer
 
 
-def _confined(verb: str, arguments: Sequence[str]) -> list[str]:
-    reach = of_verb(arguments)
+def _confined(verb: str, arguments: Sequence[str], reach: Reach) -> list[str]:
     loads_weights = verb in LOADS_WEIGHTS
     limits = sandbox.whole_limits() if loads_weights else sandbox.step_limits()
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]

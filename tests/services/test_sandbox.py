@@ -120,7 +120,6 @@ def run_of(var: Path, **attempts: Any) -> tuple[Path, RunSpec]:
         job_id="job", base_model="model", base_model_path=var / "model", method=method,
         train_path=data / "train.jsonl", tokens_path=var / "runs" / "tokens",
     )  # fmt: skip
-    (var / "runs" / "tokens").mkdir()
     run_dir = attempt(var / "runs" / "job" / "g1", **attempts)
     write_spec(spec, run_dir)
     return run_dir, spec
