@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,13 +22,14 @@ from cli.stack.parts import ROOT
 from cli.stack.process import wait_until
 from orpo.methods import parse_method
 from orpo.spec import RunSpec, write_spec
-from services import sandbox
+from services import guard, sandbox
 from services.settings import get_settings
 from services.verbs import MARK, VerbError, run_verb
 from tests.services import burglar
 from workers import vllm
 from workers.process import launch_training
 
+NOBODY = 65534
 confined = pytest.mark.skipif(bool(sandbox.why_not()), reason=f"{sandbox.why_not()}")
 
 
@@ -221,3 +223,74 @@ def test_nothing_is_left_when_the_parent_is_killed(burgled, settings_from, mode)
     waiting.send_signal(signal.SIGKILL)
     waiting.wait()
     assert wait_until(lambda: not left_of(folder), timeout_s=2)
+
+
+# What a supervisor does: finds the rank by its environment from outside, and asks it to stop.
+SUPERVISOR = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+process = subprocess.Popen(sys.argv[1:], env={"LOCAL_RANK": "0", "PATH": "/usr/bin:/bin"},
+                           start_new_session=True)
+until, found = time.monotonic() + 10, False
+while not found and time.monotonic() < until:
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"LOCAL_RANK=0" in (entry / "environ").read_bytes() and (
+                entry / "comm").read_text() == "sleep\\n":
+                os.kill(int(entry.name), signal.SIGTERM)
+                found = True
+        except OSError:
+            pass
+print(found, process.wait(10))
+"""
+
+
+@pytest.fixture
+def as_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs a sandbox as an ordinary user, who can't enter root's home: with the system's Python."""
+    if os.getuid() or not Path("/usr/bin/python3").exists():
+        pytest.skip("the tests run as an ordinary user already, or there is no system Python")
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    copy = shutil.copy(guard.__file__, place)
+    monkeypatch.setattr(sandbox.guard, "__file__", str(copy))
+    for name, value in (
+        ("executable", "/usr/bin/python3"),
+        ("prefix", "/usr"),
+        ("base_prefix", "/usr"),
+    ):
+        monkeypatch.setattr(sys, name, value)
+
+    def run(argv: list[str], *before: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*before, *argv], user=NOBODY, group=NOBODY, extra_groups=[], cwd="/",
+            capture_output=True, text=True, check=False, start_new_session=True,
+        )  # fmt: skip
+
+    if run([str(sandbox.find_bubblewrap()), "--version"]).returncode:
+        pytest.skip("an ordinary user can't enter the folder of bubblewrap")
+    yield run
+    shutil.rmtree(place)
+
+
+@confined
+def test_an_ordinary_user_s_process_is_confined_too(burgled, escapes, as_nobody):
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    attempt(place, **escapes, own=("read", [str(place / "attempts.json")]))
+    shutil.copy(burglar.__file__, place)
+    command = ["/usr/bin/python3", "-IS", str(place / "burglar.py"), str(place)]
+    done = as_nobody(sandbox.wrap(command, reads=[place], directory=sandbox.HOME))
+    shutil.rmtree(place)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {name for name, value in found.items() if value is not None} == {"own"}
+
+
+@confined
+def test_an_ordinary_user_finds_and_stops_a_rank_in_its_sandbox(as_nobody):
+    command = sandbox.wrap(["/usr/bin/sleep", "30"], directory=sandbox.HOME)
+    done = as_nobody(command, "/usr/bin/python3", "-c", SUPERVISOR)
+    assert done.stdout.split() == ["True", str(-signal.SIGTERM)], done.stderr
