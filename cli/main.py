@@ -18,6 +18,7 @@ COMMANDS = {
     "models": ("cli.base_models", "Register, download, deploy and delete models."),
     "chat": ("cli.chat", "Talk with one or two deployed models, side by side."),
     "keys": ("cli.api_keys", "Make, list and delete API keys."),
+    "doctor": ("cli.doctor", "Print what protects this installation, and what does not."),
     "backup": ("cli.backup", "Write all of a stack into one folder, while it runs."),
     "restore": ("cli.restore", "Bring a backup back into an empty stack."),
     "train": ("cli.train", "Train from a file into a folder, with no server."),

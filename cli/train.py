@@ -87,7 +87,7 @@ def follow(spec: RunSpec, out: Path, quiet: bool) -> Training:
     """Launch a run in its generation's folder and return when it has ended."""
     run_dir = out / f"g{spec.generation}"
     write_spec(spec, run_dir)
-    training = launch(run_dir, spec.method.processes)
+    training = launch(run_dir, spec)
     training.follow(quiet)
     return training
 

@@ -26,6 +26,9 @@ from rich.progress import (
 
 from cli.output import CommandError
 from cli.progress import bar
+from orpo.spec import RunSpec
+from services import sandbox
+from services.reach import of_run
 from services.settings import get_settings
 from services.verbs import VerbError, environment, run_verb, smaller_budget, tokenised
 
@@ -111,8 +114,8 @@ class Training:
                 progress.console.print(event["message"])
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, which several ranks get from the process that started them: they save a
-        checkpoint and end.
+        """Send SIGTERM, which the sandbox and the process that started the ranks hand on to them:
+        they save a checkpoint and end.
         """
         self.process.terminate()
 
@@ -151,12 +154,15 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
             raise CommandError(" ".join(filter(None, said)), error=failure.error) from None
 
 
-def launch(run_dir: Path, processes: int) -> Training:
-    """Start the training of a run directory, of one process or several."""
-    command = [get_settings().train_python, "-m", "orpo.ranks", str(processes), "train"]
+def launch(run_dir: Path, spec: RunSpec) -> Training:
+    """Start the training of a run directory, of one process or several; confined to that folder
+    and to what its spec names.
+    """
+    ranks = [get_settings().train_python, "-m", "orpo.ranks", str(spec.method.processes)]
+    reach = of_run(spec, run_dir)
     with (run_dir / "train.log").open("ab") as log:
         process = subprocess.Popen(
-            [*command, str(run_dir)],
+            sandbox.wrap([*ranks, "train", str(run_dir)], reads=reach.reads, writes=reach.writes),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -169,7 +175,7 @@ def launch(run_dir: Path, processes: int) -> Training:
 def intact(checkpoint: Path) -> bool:
     """Whether a checkpoint's files are what its manifest says, and a run can go on from it."""
     try:
-        return bool(run_verb("manifest", str(checkpoint))["resumable"])
+        return bool(run_verb("manifest", str(checkpoint.absolute()))["resumable"])
     except VerbError:
         return False
 

@@ -79,6 +79,31 @@ class Settings(BaseSettings):
         default=50, gt=0, description="How long a stopping training may take to save."
     )
 
+    sandbox: Literal["auto", "bubblewrap", "floor"] = Field(
+        default="auto",
+        description="How processes that touch models' and users' files are confined: `bubblewrap` "
+        "refuses to run them without it, `floor` sets limits only, `auto` takes the former where "
+        "the kernel allows it.",
+    )
+    memory_share: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of the machine's memory that one training, export or engine may take.",
+    )
+    step_memory_gib: float = Field(
+        default=4,
+        gt=0,
+        description="Memory of a process that checks a model or tokenises rows; all processes of "
+        "such a step together may take a quarter of that more for each core.",
+    )
+    max_processes: int = Field(
+        default=1024, ge=8, description="Processes that one of these may have at a time."
+    )
+    max_file_gib: float = Field(
+        default=512, gt=0, description="Largest file that one of these may write."
+    )
+
     node_address: str | None = Field(
         default=None,
         description="Where other workers reach this machine, for jobs over several nodes; by "

@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from services import sandbox
+from services.reach import Reach, of_verb
 from services.settings import get_settings
 
 # What a Python with torch needs to run, on CPU and on CUDA. Nothing else passes.
@@ -33,6 +35,8 @@ FIXED = {
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",  # bars are for terminals; in a log each frame is a line
 }
+# Verbs that load weights; the others get by with far less memory.
+LOADS_WEIGHTS = ("gguf", "merge", "probe")
 PAUSE_S = 0.5  # between two calls of `meanwhile`
 # The mark by which each process of a tree is found again, whoever its parent has become.
 MARK = "ODDSMITH_TREE"
@@ -66,16 +70,22 @@ def run_verb(
     *arguments: str,
     timeout_s: float = 600,
     meanwhile: Callable[[], None] | None = None,
+    reach: Reach | None = None,
 ) -> dict[str, Any]:
-    """Run `python -m orpo.<verb>` and return the JSON object that is its last line.
+    """Run `python -m orpo.<verb>`, confined; return the JSON object that is its last line.
+
+    It is confined to `reach`, which is needed where an argument comes from a user and might look
+    like a path; by default to the absolute paths among its arguments (`of_verb`).
 
     That object tells how it went, not the exit code. `meanwhile` is called twice a second until
     then. Raises VerbError with {"code", "message", "hint", "param"}; its codes are those of
-    `orpo.failures`, and `timeout` and `killed`.
+    `orpo.failures`, and `timeout`, `killed` and `limit`.
     """
-    command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
+    mark = " ".join([f"orpo.{verb}", *arguments])
     try:
-        done = _run(command, timeout_s, meanwhile)
+        done = _run(
+            _confined(verb, arguments, reach or of_verb(arguments)), mark, timeout_s, meanwhile
+        )
     except subprocess.TimeoutExpired:
         message = f"orpo.{verb} did not end within {timeout_s:.0f} s."
         raise VerbError({"code": "timeout", "message": message}) from None
@@ -85,12 +95,28 @@ def run_verb(
     except (IndexError, json.JSONDecodeError):
         raise VerbError(_unsaid(verb, done)) from None
     if "error" in answer:
-        raise VerbError(answer["error"])
+        ran_out = answer["error"].get("code") == "out_of_memory" and verb not in LOADS_WEIGHTS
+        raise VerbError(_too_much(verb, sandbox.TOO_MUCH_MEMORY) if ran_out else answer["error"])
     return answer
+
+
+def _confined(verb: str, arguments: Sequence[str], reach: Reach) -> list[str]:
+    loads_weights = verb in LOADS_WEIGHTS
+    limits = sandbox.whole_limits() if loads_weights else sandbox.step_limits()
+    command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
+    return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, limits=limits)
+
+
+def _too_much(verb: str, code: int) -> dict[str, Any]:
+    """The error of a verb that met a limit of its sandbox."""
+    message = f"orpo.{verb} was ended: {sandbox.BROKEN[code]}"
+    return {"code": "limit", "message": message, "hint": sandbox.HINT}
 
 
 def _unsaid(verb: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     """The error of a verb that left none of its own."""
+    if done.returncode in sandbox.BROKEN:
+        return _too_much(verb, done.returncode)
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         hint = "The machine may be short of memory: its own log says so then."
@@ -101,7 +127,7 @@ def _unsaid(verb: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, An
 
 
 def _run(
-    command: list[str], timeout_s: float, meanwhile: Callable[[], None] | None
+    command: list[str], mark: str, timeout_s: float, meanwhile: Callable[[], None] | None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end; whatever cuts that short ends the process."""
     until = time.monotonic() + timeout_s
@@ -110,7 +136,8 @@ def _run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(" ".join(command)),
+        env=environment(mark),
+        start_new_session=True,
     ) as process:
         try:
             while True:

@@ -3,6 +3,7 @@ in a folder, and a GGUF file.
 """
 
 import fcntl
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -69,14 +70,20 @@ def _made_once(checkpoint: Checkpoint, wanted: Format, target: Path) -> Path:
 
 
 def _make(wanted: Format, source: Path, target: Path) -> None:
-    """The verb writes beside the target and renames: what is there is whole."""
+    """The verb writes into a folder of its own, all that it may change; what is whole is moved."""
     verb, done = MADE_BY[wanted]
+    scratch = target.with_name(f"{target.name}.new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
     try:
-        run_verb(verb, str(source), str(target))
+        run_verb(verb, str(source), str(scratch / target.name))
+        (scratch / target.name).rename(target)
     except VerbError as failure:
         if failure.error.get("code") == "not_exportable":
             raise Invalid(f"{failure} Ask for `format=merged`.", param="format") from None
         raise Unavailable(f"The weights could not be {done}: {failure}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

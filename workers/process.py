@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 
 from orpo.spec import RunSpec
+from services import sandbox
+from services.reach import of_run
 from services.settings import get_settings
 from services.verbs import MARK, environment
 
@@ -77,7 +79,7 @@ def launch_training(
         extra["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, node.devices))
     with (run_dir / name).open("ab") as log:
         popen = subprocess.Popen(
-            command,
+            _confined(command, run_dir, spec),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -85,6 +87,13 @@ def launch_training(
             start_new_session=True,
         )
     return TrainingProcess(popen, mark)
+
+
+def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
+    """All ranks in one sandbox, so that they meet on its loopback; several machines need more."""
+    reach = of_run(spec, run_dir)
+    network = spec.method.nodes > 1
+    return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, network=network)
 
 
 def _network_of(address: str | None) -> dict[str, str]:

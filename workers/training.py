@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from models.jobs import JobState, Purpose
 from orpo.spec import write_spec
-from services import checkpoints, claims, engines, job_events, results, verbs
+from services import checkpoints, claims, engines, job_events, results, sandbox, verbs
 from services.database import transaction
 from services.errors import Fenced, is_disk_full
 from services.queue import Task, send
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 ROOM_S = 60  # an engine is gone within seconds
 # Ends that another attempt would only repeat.
 FINAL_ERRORS = frozenset(
-    {"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data", "not_resumable"}
+    {"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data", "not_resumable", "limit"}
 )
 NO_ROOM = {
     "code": "disk_full",
@@ -100,8 +100,8 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
     # A run that was told to stop before it could listen leaves no event.
     unsaid = "lost" if supervision.stop_asked_at is None else "stopped"
     ended = supervision.tail.outcome or {"type": unsaid, "data": {}}
-    if ended["type"] == "lost" and _is_full(claim.run_dir):
-        ended = {"type": "error", "message": NO_ROOM["message"], "data": NO_ROOM}
+    if ended["type"] == "lost":
+        ended = _why_lost(claim, supervision) or ended
     if ended["type"] == "finished":
         _finish(claim, supervision.tail)
         return
@@ -126,6 +126,18 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
             reason = ended.get("message") or supervision.last_words()
             state = claims.lose(session, *job, reason)
             logger.warning("the training was lost: %s The job is %s now.", reason, state)
+
+
+def _why_lost(claim: Claim, supervision: Supervision) -> dict[str, Any] | None:
+    """The error of a run that was ended before it could write one: a full disk, a limit."""
+    if _is_full(claim.run_dir):
+        return {"type": "error", "message": NO_ROOM["message"], "data": NO_ROOM}
+    exit_code = supervision.process.poll()
+    if exit_code not in sandbox.BROKEN:
+        return None
+    code = "out_of_memory" if exit_code == sandbox.TOO_MUCH_MEMORY else "limit"
+    data = {"code": code, "hint": sandbox.HINT}
+    return {"type": "error", "message": f"Ended: {sandbox.BROKEN[exit_code]}", "data": data}
 
 
 def _finish(claim: Claim, tail: RunTail) -> None:

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from services import sandbox
+from services.reach import model
 from services.settings import get_settings
 from services.verbs import environment
 from workers.process import tree
@@ -164,7 +166,7 @@ def start(plan: Plan) -> tuple[int, int]:
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", LEASH, "engine", *command(plan)],
+            ["/bin/sh", "-c", LEASH, "engine", *_confined(command(plan), plan)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -174,6 +176,24 @@ def start(plan: Plan) -> tuple[int, int]:
             start_new_session=True,
         )
     return process.pid, start_ticks(process.pid) or 0
+
+
+def _confined(argv: list[str], plan: Plan) -> list[str]:
+    """The engine in a sandbox, without a network where it listens on a Unix socket.
+
+    It reads the run folder as a whole, since the adapters of later jobs are loaded while it runs.
+    """
+    cache = Path(engine_environment(plan)["VLLM_CACHE_ROOT"])
+    cache.mkdir(parents=True, exist_ok=True)
+    sockets = [Path(argv[argv.index("--uds") + 1]).parent] if "--uds" in argv else []
+    return sandbox.wrap(
+        argv,
+        reads=(*model(Path(plan.weights)), get_settings().runs_dir),
+        writes=(cache, *sockets),
+        network=not sockets,
+        # Not the code's: `python -m` puts it first on the path, and ours has a package `models`.
+        directory=sandbox.HOME,
+    )
 
 
 def start_ticks(pid: int) -> int | None:

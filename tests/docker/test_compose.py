@@ -57,6 +57,15 @@ def test_each_service_is_confined(named):
         assert "privileged" not in service, name
 
 
+def test_each_service_s_memory_and_processes_are_bounded(named):
+    for name, service in named.items():
+        assert 2**30 <= int(service["mem_limit"]) <= 64 * 2**30, name
+        assert 1024 <= int(service["pids_limit"]) <= 16384, name
+    changed = config(ODDSMITH_TRAIN_MEMORY="2g", ODDSMITH_PIDS="2000")["services"]
+    assert int(changed["train-worker"]["mem_limit"]) == 2 * 2**30
+    assert int(changed["redis"]["pids_limit"]) == 2000
+
+
 def test_what_runs_for_long_is_checked_and_restarted(named):
     for name in ALL - ONCE:
         assert named[name]["healthcheck"]["test"][0].startswith("CMD"), name
@@ -197,8 +206,9 @@ def test_the_example_s_defaults_change_nothing(tmp_path):
     for name, service in theirs.items():
         for variable, value in (service.pop("environment", None) or {}).items():
             ours_value = (ours[name]["environment"] or {}).get(variable)
-            if ours_value is None and variable in defaults and defaults[variable] is not None:
-                assert float(value) == float(defaults[variable]), variable
+            default = defaults.get(variable)
+            if ours_value is None and default is not None:
+                assert type(default)(value) == default, variable
         ours[name].pop("environment", None)
     assert theirs == ours
 

@@ -115,10 +115,15 @@ def test_row_02_needs_the_limit_on_silence(stack, seen):
     seen("without it the job still hung")
 
 
+def is_launcher(words: list[str]) -> bool:
+    """Whether these are the launcher's own: the sandbox's processes around it bear them, too."""
+    return "orpo.ranks" in words and not any(w.endswith(("guard.py", "bwrap")) for w in words)
+
+
 def freeze_worker_and_kill_agent(stack: Stack, job_id: str) -> float | None:
     """Seconds until no rank was alive; None if that took more than 2."""
     stack.holder(job_id).pause()
-    agent = next(p for p in stack.tree(job_id) if "orpo.ranks" in p.cmdline())
+    agent = next(p for p in stack.tree(job_id) if is_launcher(p.cmdline()))
     assert len(stack.ranks(job_id, generation=1)) == 2
     agent.kill()
     return ended_within(lambda: stack.ranks(job_id, generation=1), 2)
@@ -128,8 +133,8 @@ def freeze_worker_and_kill_agent(stack: Stack, job_id: str) -> float | None:
 def test_row_03_a_killed_agent(stack, faultless, seen):
     """SIGKILL to the launcher, while the worker is frozen and can't help.
 
-    Passes when no rank is alive after 2 s, and after the worker's return I1 to I8 hold. Guard:
-    each rank asks the kernel to die with its parent.
+    Passes when no rank is alive after 2 s, and after the worker's return I1 to I8 hold. Guards:
+    each rank asks the kernel to die with its parent; a sandbox ends with its first process.
     """
     job_id = stack.create(**TWO_RANKS)
     stack.until_step(job_id, MIDWAY)
@@ -143,10 +148,10 @@ def test_row_03_a_killed_agent(stack, faultless, seen):
 
 @pytest.mark.faults
 def test_row_03_needs_death_with_the_parent(stack, seen):
-    """The same, and the ranks don't ask the kernel: they outlive the launcher."""
+    """The same, without a sandbox, and the ranks don't ask the kernel: they outlive it."""
     python = stack.rank_python("parent_death")
     for worker in stack.train_workers:
-        stack.restart(worker.name, ODDSMITH_TRAIN_PYTHON=python)
+        stack.restart(worker.name, "sandbox", ODDSMITH_TRAIN_PYTHON=python)
     job_id = stack.create(**ENDLESS)
     stack.until_step(job_id, 10)
     assert freeze_worker_and_kill_agent(stack, job_id) is None

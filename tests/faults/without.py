@@ -84,6 +84,8 @@ TRICKS: dict[str, tuple[str, str, Substitute]] = {
     # A rank watches no deadline; doesn't ask the kernel to die with its launcher.
     "deadline": ("orpo.watchdog", "start", _two_minutes),
     "parent_death": ("orpo.watchdog", "die_with_parent", _does_nothing()),
+    # A worker starts trainings without a sandbox.
+    "sandbox": ("services.sandbox", "wrap", lambda _: lambda command, **_: list(command)),
     # A worker waits for a silent training; counts an orderly stop as a loss; tries a full disk
     # again; ends leases by its own clock.
     "stall": ("workers.supervision", "Supervision._enforce_progress", _does_nothing()),

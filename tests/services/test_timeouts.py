@@ -2,18 +2,17 @@
 
 import json
 import os
-import signal
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
+from cli.stack.process import wait_until
 from models.jobs import JobState
 from services import storage, verbs
 from services.verbs import VerbError
 from tests import records
 from workers import jobs, preparation
-from workers.process import time_for
+from workers.process import time_for, tree
 
 
 def test_the_time_for_a_folder_grows_with_what_lies_in_it(tmp_path):
@@ -49,38 +48,45 @@ def test_a_preparation_that_was_cut_short_is_tried_again(
 
 @pytest.fixture
 def slow(tmp_path, monkeypatch):
-    """A core that says nothing for half a minute; gives the file with its process id."""
-    python, pid = tmp_path / "python", tmp_path / "pid"
-    python.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 30\n")
+    """A core that says nothing for half a minute; gives what lists its live processes."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 30\n")
     python.chmod(0o700)
     monkeypatch.setattr(verbs, "get_settings", lambda: SimpleNamespace(train_python=str(python)))
-    return pid
+    mark = str(tmp_path / "model")
+    return mark, lambda: [p for p in tree(f"orpo.prepare {mark}") if p.name() == "sleep"]
 
 
 def test_a_verb_that_takes_too_long_is_ended(slow):
+    mark, alive = slow
     looked = []
     with pytest.raises(VerbError) as caught:
-        verbs.run_verb("prepare", timeout_s=1.2, meanwhile=lambda: looked.append(1))
+        verbs.run_verb("prepare", mark, timeout_s=1.2, meanwhile=lambda: looked.append(alive()))
     assert caught.value.error["code"] == "timeout"
     assert len(looked) == 2
-    assert not psutil.pid_exists(int(slow.read_text()))
+    assert all(looked)
+    assert wait_until(lambda: not alive(), timeout_s=5)
 
 
 def test_a_verb_does_not_outlive_who_waits_for_it(slow):
+    mark, alive = slow
+
     def interrupt():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        verbs.run_verb("prepare", meanwhile=interrupt)
-    assert not psutil.pid_exists(int(slow.read_text()))
+        verbs.run_verb("prepare", mark, meanwhile=interrupt)
+    assert wait_until(lambda: not alive(), timeout_s=5)
 
 
 def test_a_verb_that_is_killed_says_nothing_of_its_data(slow):
+    mark, alive = slow
+
     def kill():
-        if slow.exists():
-            os.kill(int(slow.read_text()), signal.SIGKILL)
+        for process in alive():
+            process.kill()
 
     with pytest.raises(VerbError) as caught:
-        verbs.run_verb("prepare", timeout_s=20, meanwhile=kill)
+        verbs.run_verb("prepare", mark, timeout_s=20, meanwhile=kill)
     assert caught.value.error["code"] == "killed"
     assert str(caught.value) == "orpo.prepare was ended by SIGKILL."

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from models import Job, JobEvent
 from models.jobs import JobState, Purpose
-from services import claims
+from services import claims, sandbox
 from services.settings import get_settings
 from services.verbs import environment
 from tests import records
@@ -109,8 +109,11 @@ def test_a_stop_is_repeated_until_a_rank_hears_it(
 class Ended:
     """A training process that has written its events and left."""
 
+    def __init__(self, code=4):
+        self.code = code
+
     def poll(self):
-        return 4
+        return self.code
 
     def kill(self):
         """It is gone."""
@@ -124,7 +127,7 @@ def event(type_, message="", **data):
 def trained(product, session, caller, monkeypatch):
     """Let a claimed job's training end with these events, and return the job."""
 
-    def run(*events, **fields):
+    def run(*events, exit_code=4, **fields):
         job = prepared(session, caller)
         for name, value in fields.items():
             setattr(job, name, value)
@@ -132,7 +135,7 @@ def trained(product, session, caller, monkeypatch):
 
         def launch(run_dir, *_, **__):
             (run_dir / "events.jsonl").write_text("".join(f"{line}\n" for line in events))
-            return Ended()
+            return Ended(exit_code)
 
         monkeypatch.setattr(training, "launch_training", launch)
         claimed = jobs.claim_next("w")
@@ -161,6 +164,23 @@ def test_a_job_that_ran_out_of_memory_goes_on_with_half_the_tokens(trained, sess
     claim = describe(again)
     assert claim
     assert claim.spec.method.token_budget == 4096
+
+
+def test_a_job_that_was_ended_for_its_memory_goes_on_with_less(trained):
+    job = trained(event("started", **STARTED), exit_code=sandbox.TOO_MUCH_MEMORY)
+    assert (job.state, job.attempts, job.prepared["token_budget"]) == (JobState.QUEUED, 0, 4096)
+
+
+def test_a_job_that_was_ended_for_its_memory_before_it_began_fails(trained):
+    job = trained(exit_code=sandbox.TOO_MUCH_MEMORY)
+    assert job.state == JobState.FAILED
+    assert job.error["code"] == "out_of_memory"
+    assert job.error["message"].startswith("Ended: it took too much memory. ")
+
+
+def test_a_job_that_started_too_many_processes_is_not_tried_again(trained):
+    job = trained(event("started", **STARTED), exit_code=sandbox.TOO_MANY_PROCESSES)
+    assert (job.state, job.error["code"]) == (JobState.FAILED, "limit")
 
 
 @pytest.mark.parametrize("events", [(), (event("started", "", **STARTED | {"longest": 9000}),)])

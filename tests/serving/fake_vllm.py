@@ -73,8 +73,10 @@ def scored(body: dict) -> dict:
 
 if __name__ == "__main__":
     BEHAVIOUR |= json.loads((WEIGHTS / "behaviour.json").read_text())
-    (WEIGHTS / "environment.json").write_text(json.dumps(dict(os.environ)))
-    (WEIGHTS / "arguments.json").write_text(json.dumps(sys.argv[1:]))
+    # Its weights are not for it to write.
+    cache = Path(os.environ["VLLM_CACHE_ROOT"])
+    (cache / f"{NAME}.environment.json").write_text(json.dumps(dict(os.environ)))
+    (cache / f"{NAME}.arguments.json").write_text(json.dumps(sys.argv[1:]))
     # EngineCore: a process of the same session that outlives its parent.
     subprocess.Popen(["/bin/sleep", "600"], stdin=subprocess.DEVNULL)
     time.sleep(BEHAVIOUR.get("start_s", 0))

@@ -66,12 +66,13 @@ def test_an_engine_knows_no_credentials(serving, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     base = serving.base()
     serving.settle(*serving.deploy(base))
-    environment = json.loads((serving.folder / base / "environment.json").read_text())
+    cache = serving.folder / "cache" / "vllm"
+    environment = json.loads((cache / f"{base}.environment.json").read_text())
     assert not {name for name in environment if name.startswith(("ODDSMITH_", "AWS_"))} - {
         "ODDSMITH_TREE"
     }
     assert environment["HF_HUB_OFFLINE"] == "1"
-    arguments = json.loads((serving.folder / base / "arguments.json").read_text())
+    arguments = json.loads((cache / f"{base}.arguments.json").read_text())
     assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
     assert arguments[arguments.index("--max-lora-rank") + 1] == "16"
 

@@ -1,0 +1,64 @@
+"""Which paths a verb, a run or an engine reads and writes: all that its sandbox lets it see.
+
+Knows nothing of how it is confined.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from orpo.spec import RunSpec, read_spec
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Absolute paths. One that lies in another is what it says itself."""
+
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
+
+
+def of_verb(arguments: Sequence[str]) -> Reach:
+    """What `python -m orpo.<verb> ARGUMENT...` touches: paths that are there are read; of one that
+    isn't, its folder is written. A folder with a spec is a run's.
+    """
+    paths = [Path(argument) for argument in arguments if argument.startswith("/")]
+    if paths and (paths[0] / "spec.json").is_file():
+        with suppress(ValidationError):  # the verb says what is wrong with it
+            return of_run(read_spec(paths[0]), paths[0])
+        return Reach(writes=(paths[0],))
+    there = [path for path in paths if path.exists()]
+    missing = [path.parent for path in paths if not path.exists()]
+    return Reach((*model(*there), *_bases(there)), tuple(missing))
+
+
+def of_run(spec: RunSpec, run_dir: Path) -> Reach:
+    """What the ranks of a run touch. Its spec can't be changed by them: we read it again later."""
+    data = [path for path in (spec.train_path, spec.held_out_path) if path is not None]
+    tokens = spec.tokens_path or spec.train_path.parent
+    resumed = [spec.resume_from] if spec.resume_from else []
+    reads = (*model(spec.base_model_path), spec.train_path.parent, *data, *resumed)
+    return Reach((*reads, run_dir / "spec.json"), (run_dir, tokens))
+
+
+def model(*folders: Path) -> Iterable[Path]:
+    """Models' folders, each with the blobs that it links to where it is a hub cache's snapshot."""
+    for folder in folders:
+        yield folder
+        if folder.parent.name == "snapshots":
+            yield folder.parent.parent / "blobs"
+
+
+def _bases(checkpoints: Iterable[Path]) -> Iterable[Path]:
+    """The base models that checkpoints of runs need.
+
+    From the run's spec, not from the adapter's configuration, which the ranks have written.
+    """
+    for checkpoint in checkpoints:
+        with suppress(OSError, ValueError, IndexError, KeyError):
+            spec = json.loads((checkpoint.parents[1] / "spec.json").read_bytes())
+            yield from model(Path(spec["base_model_path"]))
