@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orpo import check_model
+from orpo import architecture, check_model
 from orpo.failures import Failure
 from orpo.policy import load_base
 from tests.orpo import hostile
@@ -82,3 +82,14 @@ def test_links_within_a_hubs_cache_are_the_repositorys_own(bench: Bench) -> None
     (snapshot / "config.json").symlink_to(bench.base / "config.json")
     found: dict[str, Any] = check_model.check(snapshot).to_json()
     assert "leads out" in found["problems"][0]["what"]
+
+
+@pytest.mark.parametrize("name", ["a layer too few", "a layer too many", "a smaller vocabulary"])
+def test_without_torch_layers_and_embeddings_are_still_compared(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(architecture, "find_spec", lambda _: None)
+    folder = copy(bench, name)
+    assert check_model.check(folder).to_json()["ok"]
+    hostile.OTHERS[name][0](folder)
+    assert not check_model.check(folder).to_json()["ok"]
