@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from orpo.hyperparameters import Hyperparameters
+from orpo.manifest import open_regular
 from orpo.methods import Preference
 from orpo.spec import RunSpec
 
@@ -50,7 +51,7 @@ def sha256(path: Path | None) -> bytes:
     """The digest of a file, or nothing of one that is not there: that is told when it is read."""
     if path is None or not path.exists():
         return b""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from orpo import manifest, probe
+from orpo.base_files import NAME as BASE_NAME
 from orpo.deterministic import set_random_state
 from orpo.failures import Failure
 from orpo.hyperparameters import Precision
@@ -112,6 +113,9 @@ class Checkpoints:
         weights = folder / weights_folder(policy)
         save_weights(policy, weights, self.spec.method.precision, tensors)
         self.tokenizer.save_pretrained(weights)
+        if self.spec.base_sha256:
+            known = {"sha256": self.spec.base_sha256, "files": self.spec.base_files}
+            (folder / BASE_NAME).write_text(json.dumps(known))
         state = folder / "state"
         state.mkdir()
         save_file(tensors, state / "training.safetensors")

@@ -21,8 +21,9 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from orpo import cache, examples, watchdog
+from orpo.base_files import blaming
 from orpo.examples import Examples, Tokenised
-from orpo.failures import Failure
+from orpo.failures import Failure, explain, is_panic
 from orpo.formats import Pair
 from orpo.hyperparameters import Hyperparameters
 from orpo.spec import RunSpec
@@ -186,7 +187,12 @@ def _take(tokenizer: PreTrainedTokenizerBase, method: Hyperparameters) -> None:
 
 def _tokenise(chunk: list[Pair]) -> Tokenised:
     tokenizer, method = _mine[0]
-    return tokenize_pairs(chunk, tokenizer, method)
+    try:
+        return tokenize_pairs(chunk, tokenizer, method)
+    except BaseException as error:
+        if is_panic(error):  # whose class the other process can't import
+            raise explain(error) from None
+        raise
 
 
 def split(spec: RunSpec) -> tuple[Rows, Rows]:
@@ -203,7 +209,8 @@ def split(spec: RunSpec) -> tuple[Rows, Rows]:
 
 def context_length(model_path: Path) -> int:
     """Positions that the base model has, or a number no text reaches where it has no limit."""
-    config = AutoConfig.from_pretrained(model_path, local_files_only=True).get_text_config()
+    with blaming(f"config.json in {model_path}"):
+        config = AutoConfig.from_pretrained(model_path, local_files_only=True).get_text_config()
     return getattr(config, "max_position_embeddings", None) or 2**31
 
 

@@ -13,6 +13,8 @@ from orpo.manifest import Damaged
 EXIT_STATUS = {
     "bad_spec": 2,
     "bad_data": 2,
+    "bad_model": 2,
+    "base_changed": 2,
     "nan": 3,
     "out_of_memory": 4,
     "disk_full": 5,
@@ -23,7 +25,7 @@ EXIT_STATUS = {
     "internal": 1,
 }
 # Every rank finds these by itself, at the same moment; one of them need tell.
-FOUND_BY_ALL = ("bad_spec", "bad_data", "bad_checkpoint", "not_resumable", "nan")
+FOUND_BY_ALL = ("bad_spec", "bad_data", "bad_model", "bad_checkpoint", "not_resumable", "nan")
 
 
 class Failure(Exception):
@@ -32,6 +34,10 @@ class Failure(Exception):
     def __init__(self, code: str, message: str, hint: str, param: str | None = None):
         super().__init__(message)
         self.code, self.message, self.hint, self.param = code, message, hint, param
+
+    def __reduce__(self) -> tuple[type["Failure"], tuple[str, str, str, str | None]]:
+        """How it travels from one process to another."""
+        return Failure, (self.code, self.message, self.hint, self.param)
 
     @property
     def exit_status(self) -> int:
@@ -61,9 +67,9 @@ def explain(error: BaseException) -> Failure:
         return error
     if isinstance(error, ValidationError):
         return _bad_spec(error)
-    if isinstance(error, Damaged):
-        return Failure("bad_checkpoint", str(error), "Resume from an earlier checkpoint.")
-    if _out_of_memory(error):
+    if isinstance(error, Damaged) or is_panic(error):
+        return _bad_files(error)
+    if is_out_of_memory(error):
         hint = "Lower token_budget or max_length, choose lora tuning, or take a smaller base model."
         return Failure("out_of_memory", "The device ran out of memory.", hint)
     if _disk_full(error):
@@ -73,14 +79,34 @@ def explain(error: BaseException) -> Failure:
     return Failure("internal", message, "The log of the training process says where it happened.")
 
 
+def _bad_files(error: BaseException) -> Failure:
+    if isinstance(error, Damaged):
+        return Failure("bad_checkpoint", str(error), "Resume from an earlier checkpoint.")
+    return Failure(
+        "bad_model",
+        f"The base model's tokenizer broke off: {error}",
+        "Correct the regular expressions of its tokenizer.json, or choose another base model.",
+        "base_model",
+    )
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust code broke off, which here is a tokenizer's: such an error is no Exception, and
+    its class can't be imported.
+    """
+    return type(error).__name__ == "PanicException"
+
+
 def _bad_spec(error: ValidationError) -> Failure:
     first = error.errors()[0]
     param = ".".join(map(str, first["loc"]))
     return Failure("bad_spec", f"{param}: {first['msg']}", "Correct this field.", param)
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    """Also told by name and text: torch raises its own classes, and RuntimeError on a CPU."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Also told by name and text: torch raises its own classes, and
+    RuntimeError on a CPU.
+    """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from orpo.base_files import blaming, weight_files
 from orpo.failures import Failure
 from orpo.gguf_vocabulary import add_vocabulary
 from orpo.merge import to_bf16
@@ -65,7 +66,8 @@ class Entry:
 
 def load_config(folder: Path) -> PreTrainedConfig:
     """The configuration of a local model folder."""
-    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with blaming(f"config.json in {folder}"):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def architecture_of(config: PreTrainedConfig) -> MODEL_ARCH:
@@ -145,7 +147,7 @@ def _entries(folder: Path, config: PreTrainedConfig, kind: Type) -> Iterator[Ent
         factors = _rope_factors(config)
         yield Entry(ROPE_FACTORS, tuple(factors.shape), GGMLQuantizationType.F32, lambda: factors)
     names = gguf.get_tensor_name_map(architecture_of(config), config.num_hidden_layers)
-    for path in sorted(folder.glob("model*.safetensors")):
+    for path in weight_files(folder):
         with safe_open(path, framework="pt") as weights:
             shapes = {key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()}  # noqa: SIM118
         for key, shape in shapes.items():

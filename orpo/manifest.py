@@ -4,12 +4,15 @@
 and knows nothing of what the files hold.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +110,34 @@ def verify(folder: Path) -> Manifest:
 
 
 def sha256(path: Path) -> str:
-    """The file's sha256 in hex, read in blocks."""
-    with path.open("rb") as file:
+    """The file's sha256 in hex, read in blocks; OSError where it is no regular file."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a regular file for reading; OSError for anything else, at once: a FIFO would block until
+    another process writes to it, and a device may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, f"It is {kind_of(found)}, not a regular file", str(path))
+
+
+def kind_of(found: os.stat_result) -> str:
+    """What lies where a regular file was expected, in words."""
+    kinds = {
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a link to itself",
+    }
+    return kinds.get(stat.S_IFMT(found.st_mode), "something else")
 
 
 def _sync(path: Path) -> int:

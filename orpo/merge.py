@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 
+from orpo import base_files
+from orpo.base_model import load_whole
 from orpo.manifest import verify
 from orpo.peft import PeftModel
 from orpo.tokenize import load_tokenizer
@@ -39,13 +40,10 @@ def merge(checkpoint: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> N
 
 def _fold(adapter: Path, out: Path, dtype: torch.dtype) -> None:
     settings = json.loads((adapter / "adapter_config.json").read_text())
-    base = AutoModelForCausalLM.from_pretrained(
-        settings["base_model_name_or_path"],
-        dtype=torch.float32,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
+    folder, noted = Path(settings["base_model_name_or_path"]), adapter.parent / base_files.NAME
+    known = json.loads(noted.read_text()) if noted.is_file() else {"sha256": None, "files": None}
+    with base_files.unchanged(folder, **known):
+        base = load_whole(folder, torch.float32)
     merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
     if dtype is torch.bfloat16:
         chance = torch.Generator().manual_seed(0)

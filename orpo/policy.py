@@ -6,6 +6,7 @@ Shapes: T packed tokens, L labelled tokens, N rows of a tile, D hidden size.
 """
 
 import contextlib
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import save_on_cpu
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orpo import attention, kernels
 from orpo.adapter import with_lora
+from orpo.base_files import blaming, unchanged
+from orpo.base_model import load_whole
 from orpo.failures import Failure
 from orpo.hyperparameters import Precision, Tuning
 from orpo.masters import Masters
@@ -52,11 +55,11 @@ def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
     """
     method = spec.method
     if method.tuning is Tuning.FULL:
-        policy = load_base(spec.base_model_path, Precision.FP32)
+        policy = load_registered(spec, Precision.FP32)
     else:
         # What is saved whole begins as it is stored, and not as the rest of the base computes.
         precision = None if method.modules_to_save else method.precision
-        base = load_base(spec.base_model_path, precision)
+        base = load_registered(spec, precision)
         policy = with_lora(base, method, spec.seed, DTYPES[method.precision])
     if method.gradient_checkpointing:
         recompute_layers(policy, offload=method.activation_offload)
@@ -66,8 +69,18 @@ def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
 def as_served(policy: Policy, spec: RunSpec) -> Policy:
     """The untrained policy as an engine serves it: no engine serves the base of QLoRA in 4 bits."""
     if spec.method.tuning is Tuning.QLORA:
-        return load_base(spec.base_model_path, spec.method.precision)
+        return load_registered(spec, spec.method.precision)
     return policy
+
+
+def load_registered(spec: RunSpec, precision: Precision | None) -> PreTrainedModel:
+    """`load_base` of the run's base; raises Failure(`base_changed`) where its files are no longer
+    those that were registered. One process of a machine looks.
+    """
+    looks = os.environ.get("LOCAL_RANK", "0") == "0"
+    known = (spec.base_sha256, spec.base_files) if looks else (None, None)
+    with unchanged(spec.base_model_path, *known):
+        return load_base(spec.base_model_path, precision)
 
 
 def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
@@ -75,16 +88,11 @@ def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
 
     Its weights are held in `precision`, or as they are stored where that is None. Dropout is off
     for good: with it, two ways of packing a batch would differ. Raises Failure(`bad_spec`) where
-    its head is not known (see `check_head`).
+    its head is not known (see `check_head`), and what `load_whole` raises.
     """
-    model = AutoModelForCausalLM.from_pretrained(
-        path,
-        dtype="auto" if precision is None else DTYPES[precision],
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
-    return prepare(model)
+    model = load_whole(path, "auto" if precision is None else DTYPES[precision])
+    with blaming(f"The model in {path}"):
+        return prepare(model)
 
 
 def prepare(model: PreTrainedModel) -> PreTrainedModel:
@@ -151,7 +159,7 @@ def load_saved(spec: RunSpec, folder: Path) -> Policy:
     """The policy of a checkpoint's folder as it was saved, on the CPU."""
     if (folder / "model").is_dir():
         return load_base(folder / "model", None)
-    base = load_base(spec.base_model_path, spec.method.precision)
+    base = load_registered(spec, spec.method.precision)
     if spec.method.modules_to_save:
         base.float()  # PEFT would round what is saved in fp32 to the base's type
     return PeftModel.from_pretrained(base, str(folder / "adapter")).eval()

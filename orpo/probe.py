@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from orpo.base_files import weight_files
 from orpo.formats import Message, Pair
 from orpo.hyperparameters import Precision
 from orpo.manifest import sha256, weights_digest
@@ -118,9 +119,7 @@ def of_base(folder: Path) -> dict[str, Any]:
         for q, a in FIXED
     ]
     prompts = with_base(policy, choose(pairs, tokenizer, 2**31), Precision.FP32)
-    files = {
-        path.name: {"sha256": sha256(path)} for path in sorted(folder.glob("model*.safetensors"))
-    }
+    files = {path.name: {"sha256": sha256(path)} for path in weight_files(folder)}
     return report(policy, prompts, Precision.FP32, weights_digest(files, ""))
 
 

@@ -5,6 +5,7 @@ Knows nothing of files, jobs or devices beyond the values it holds.
 """
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, TypeAdapter
 
@@ -13,7 +14,7 @@ from orpo.methods import Method
 
 # Raised with each change of what a spec may hold, the methods' hyperparameters included, so that a
 # worker of an older release leaves alone what it can't read (tests/orpo/test_spec.py).
-VERSION = 1
+VERSION = 2
 
 
 class RunSpec(Strict):
@@ -25,6 +26,12 @@ class RunSpec(Strict):
     )
     base_model: str = Field(description="Name shown to people.")
     base_model_path: Path
+    base_sha256: str | None = Field(
+        default=None, description="The weights' digest at registration; None is not checked."
+    )
+    base_files: dict[str, dict[str, Any]] | None = Field(
+        default=None, description="What `orpo.base_files` noted of each file then."
+    )
     train_path: Path = Field(description="Accepted rows in their normal form, one JSON a line.")
     held_out_path: Path | None = None
     tokens_path: Path | None = Field(

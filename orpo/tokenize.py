@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from orpo.base_files import blaming
 from orpo.formats import Message, Pair, Reject
 from orpo.hyperparameters import Hyperparameters, Overlong, Turns
 from orpo.methods import Preference
@@ -73,8 +74,14 @@ class Example:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local model folder, given the default template where it has none."""
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    """The tokenizer of a local model folder, given the default template where it has none.
+
+    Raises Failure(`bad_model`) where its files can't be used.
+    """
+    with blaming(f"The tokenizer in {path}"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
     if not tokenizer.chat_template:
         tokenizer.chat_template = DEFAULT_TEMPLATE
     return tokenizer
@@ -106,7 +113,10 @@ def render_text(
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
         )
-    except (TemplateError, TypeError, ValueError) as error:
+    except (
+        TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
+        RecursionError,
+    ) as error:  # fmt: skip
         raise Reject("template", f"The model's chat template refuses this row: {error}.") from error
     return str(text)
 

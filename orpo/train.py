@@ -51,7 +51,9 @@ def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
             group = parallel.start(spec.method, spec.rendezvous or run_dir / STORE)
             status = (use or Run.train)(Run(spec, run_dir, group, journal, stopping))
             group.close()
-        except Exception as error:  # noqa: BLE001  the one place where a run's end is explained
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  where a run's end is explained, a panic's too
             traceback.print_exc()
             failure = explain(error)
             status = failure.exit_status

@@ -16,7 +16,9 @@ def answer(work: Callable[[], Mapping[str, Any]]) -> int:
     """Do the work, print what it returns, or why it could not; returns the exit status."""
     try:
         result = dict(work())
-    except Exception as error:  # noqa: BLE001  every end of a verb is JSON
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  every end of a verb is JSON, a panic's as well
         traceback.print_exc()
         failure = explain(error)
         print(json.dumps({"error": failure.to_json()}))

@@ -23,8 +23,9 @@ from services.verbs import VerbError, run_verb
 
 PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 MODEL_ID = re.compile(rf"{PART}(/{PART})?")
-# Reading the hashes of a large model's weights takes a while.
-CHECK_S = 1800
+# Configuration, tokenizer and headers are read within seconds, whatever the model's size; the
+# weights are hashed at the rate of a slow disk.
+CHECK_S, HASH_S, HASH_BYTES_S = 180, 300, 20_000_000
 
 
 def check_id(model_id: str) -> str:
@@ -47,16 +48,21 @@ def check_folder(path: str) -> dict[str, Any]:
         raise Invalid(f"`{path}` is not absolute. Send the whole path, from `/` on.", param="path")
     if not Path(path).is_dir():
         raise Invalid(f"There is no folder `{path}` on the server.", param="path")
-    found = _check_model(path)
+    found = _ask("check_model", path, CHECK_S)
     if not found["ok"]:
         said = " ".join(f"{problem['what']} {problem['hint']}" for problem in found["problems"])
         raise Invalid(f"`{path}` can't be a base model. {said}", param="path")
-    return {name: value for name, value in found.items() if name not in ("ok", "problems")}
+    patience_s = HASH_S + found.get("size_bytes", 0) / HASH_BYTES_S
+    hashes = _ask("base_files", path, patience_s)
+    if hashes.get("size_bytes") != found.get("size_bytes"):
+        raise Invalid(f"`{path}` changed while it was checked. Register it again.", param="path")
+    facts = {**found, **hashes}
+    return {name: value for name, value in facts.items() if name not in ("ok", "problems")}
 
 
-def _check_model(path: str) -> dict[str, Any]:
+def _ask(verb: str, path: str, timeout_s: float) -> dict[str, Any]:
     try:
-        return run_verb("check_model", path, timeout_s=CHECK_S)
+        return run_verb(verb, path, timeout_s=timeout_s)
     except VerbError as failure:
         message = failure.error["message"]
         raise Invalid(f"`{path}` could not be checked: {message}", param="path") from None
@@ -102,7 +108,10 @@ def _put(
     ).one_or_none()
     record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
     is_live = record.deleted_at is None and record.status != BaseModelStatus.ERROR
-    if fresh or (is_live and record.path == path and record.org_id == caller.org_id):
+    if fresh:
+        return record
+    if is_live and record.path == path and record.org_id == caller.org_id:
+        _renew(record, row["info"])
         return record
     if is_live or record.org_id != caller.org_id:
         raise Conflict(
@@ -115,6 +124,30 @@ def _put(
         setattr(record, name, value)
     session.flush()
     return record
+
+
+def _renew(record: BaseModelRecord, info: dict[str, Any]) -> None:
+    """Note a folder's facts again, such as when its files were written; Conflict where it holds
+    another model by now: what was trained belongs to the old one.
+    """
+    if record.status != BaseModelStatus.READY or "files" not in info:
+        return
+    if _contents(record.info) not in (None, _contents(info)) or record.info.get("sha256") not in (
+        None,
+        info["sha256"],
+    ):
+        raise Conflict(
+            f"The files of `{record.id}` are not those that were registered. Put the old ones "
+            "back, or delete that base model first and register the folder again.",
+            param="path",
+            code="base_changed",
+        )
+    record.info = {**record.info, **info}
+
+
+def _contents(info: dict[str, Any]) -> dict[str, str] | None:
+    files = info.get("files")
+    return files and {name: facts["sha256"] for name, facts in files.items()}
 
 
 def finish_download(

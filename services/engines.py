@@ -49,6 +49,8 @@ class Wanted:
     adapter: Path | None
     # The checkpoint that `weights` are merged from before an engine can load them.
     unmerged: Checkpoint | None = None
+    # The digest of a base's weights at its registration; None where it was not noted.
+    registered_sha256: str | None = None
 
     @property
     def is_base(self) -> bool:
@@ -95,7 +97,7 @@ def room_is_made(session: Session) -> bool:
 def wanted(session: Session) -> list[Wanted]:
     """Return every deployment that should run now and hasn't failed, the oldest first."""
     rows = session.execute(
-        select(Deployment, BaseModelRecord.path, Checkpoint)
+        select(Deployment, BaseModelRecord, Checkpoint)
         .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
         .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
         .where(Deployment.desired == "run", Deployment.status != DeploymentStatus.FAILED)
@@ -105,12 +107,13 @@ def wanted(session: Session) -> list[Wanted]:
     return [_wanted(*row) for row in rows]
 
 
-def _wanted(deployment: Deployment, base_path: str, checkpoint: Checkpoint | None) -> Wanted:
+def _wanted(deployment: Deployment, base: BaseModelRecord, checkpoint: Checkpoint | None) -> Wanted:
     if checkpoint is None:
-        return Wanted(deployment, base_path, None, None)
+        registered = base.info.get("sha256")
+        return Wanted(deployment, base.path, None, None, registered_sha256=registered)
     folder = checkpoints.folder(checkpoint)
     if checkpoint.kind == WeightsKind.ADAPTER:
-        return Wanted(deployment, base_path, folder, folder / "adapter")
+        return Wanted(deployment, base.path, folder, folder / "adapter")
     if checkpoint.kind == WeightsKind.MERGED:
         return Wanted(deployment, str(merged_folder(checkpoint)), folder, None, checkpoint)
     return Wanted(deployment, str(folder / "model"), folder, None)

@@ -27,6 +27,20 @@ class Settings(BaseSettings):
         default=None, description="Run directories; shared by train and serve."
     )
 
+    egress_allow: str | None = Field(
+        default=None,
+        description="Hosts and networks of private addresses that the product may connect to, such "
+        "as a hub's mirror that redirects: `mirror.internal,10.0.0.0/8`.",
+    )
+    download_s: float = Field(
+        default=86_400, gt=0, description="How long the download of a base model may take."
+    )
+    download_bytes_s: float = Field(
+        default=20_000,
+        ge=0,
+        description="A download that is slower than this for a minute is ended.",
+    )
+
     web_dist: Path = Field(
         default=Path(__file__).parents[1] / "web" / "dist", description="The built page."
     )

@@ -16,6 +16,7 @@ from typing import IO, Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from orpo.manifest import open_regular
 from services.settings import get_settings
 
 PARTIAL = ".part"
@@ -79,8 +80,10 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def reading(key: str) -> IO[bytes]:
-    """Open `key` for reading; raises FileNotFoundError."""
+    """Open `key` for reading; raises FileNotFoundError, and OSError for what is no regular file."""
     filesystem, path = _place(key)
+    if isinstance(filesystem, LocalFileSystem):
+        return open_regular(path)
     return filesystem.open(path, "rb")
 
 

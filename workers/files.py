@@ -4,8 +4,12 @@ Each reads its row first: a message says only that there may be something to do.
 """
 
 import logging
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import OperationalError
 
 from models import BaseModelRecord, File
 from models.base_models import BaseModelStatus
@@ -13,7 +17,7 @@ from models.files import FileStatus
 from orpo import formats
 from services import base_models, files, hub, storage
 from services.database import alone, transaction
-from services.errors import OddsmithError, is_disk_full
+from services.errors import Conflict, OddsmithError, is_disk_full
 from services.logs import bound
 from services.queue import Task
 from workers.app import app
@@ -111,10 +115,20 @@ def download_base(base_model: str) -> None:
             fetch(record)
 
 
+def _see_that_it_is_wanted(record: BaseModelRecord) -> None:
+    """Raise Conflict once the model is deleted, or registered otherwise: its download ends then."""
+    with suppress(OperationalError), transaction() as session:
+        now = session.get_one(BaseModelRecord, record.id)
+        wanted = now.deleted_at is None and (now.path, now.status) == (record.path, record.status)
+        if not wanted:
+            raise Conflict(f"`{record.id}` was deleted.", param="id")
+
+
 def fetch(record: BaseModelRecord) -> None:
     info, failure = record.info, None
     try:
-        hub.download(info["hub_id"], record.revision, Path(record.path))
+        wanted = partial(_see_that_it_is_wanted, record)
+        hub.download(info["hub_id"], record.revision, Path(record.path), wanted)
         info = info | base_models.check_folder(record.path)
     except OddsmithError as error:
         failure = error.message

@@ -140,7 +140,13 @@ def differences(a: list[list[float]], b: list[list[float]]) -> list[float]:
 def verify_weights(want: Wanted) -> str:
     """Hash the files on disk again and return the weights' sha256."""
     if want.checkpoint is None:
-        return probe_of(want)["weights_sha256"]
+        found = probe_of(want)["weights_sha256"]
+        if want.registered_sha256 not in (None, found):
+            raise ParityError(
+                "The base model's weights are not those that were registered. Put the old files "
+                "back, or delete the base model and register the folder again."
+            )
+        return found
     try:
         return _ask("manifest", want.checkpoint)["weights_sha256"]
     except VerbError as failure:

@@ -19,10 +19,13 @@ def spec_of(session: Session, job: Job) -> RunSpec:
     Raises pydantic's ValidationError for a method that is not known here.
     """
     data = get_settings().runs_dir / job.id / "data"
+    base = session.get_one(BaseModelRecord, job.base_model)
     return RunSpec(
         job_id=job.id,
         base_model=job.base_model,
-        base_model_path=Path(session.get_one(BaseModelRecord, job.base_model).path),
+        base_model_path=Path(base.path),
+        base_sha256=base.info.get("sha256"),
+        base_files=base.info.get("files"),
         train_path=data / "train.jsonl",
         held_out_path=data / "held_out.jsonl",
         tokens_path=get_settings().tokens_dir,

@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 ROOM_S = 60  # an engine is gone within seconds
 # Ends that another attempt would only repeat.
 FINAL_ERRORS = frozenset(
-    {"nan", "out_of_memory", "disk_full", "bad_spec", "bad_data", "not_resumable", "limit"}
+    {"nan", "out_of_memory", "disk_full", "limit", "not_resumable"}
+    | {"bad_spec", "bad_data", "bad_model", "base_changed"}
 )
 NO_ROOM = {
     "code": "disk_full",

@@ -52,4 +52,5 @@ class ModelObject(BaseModel):
     @classmethod
     def from_record(cls, model: Model) -> "ModelObject":
         fields = {name: value for name, value in vars(model).items() if name != "created_at"}
+        fields["info"] = {name: value for name, value in model.info.items() if name != "files"}
         return cls.model_validate({**fields, "created": int(model.created_at.timestamp())})

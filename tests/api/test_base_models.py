@@ -11,13 +11,13 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
-from models import Checkpoint, Deployment
+from models import BaseModelRecord, Checkpoint, Deployment
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
 from services import base_models, hub, seed, verbs, weights
 from services.database import transaction
-from services.errors import DiskFull, Unavailable
+from services.errors import Conflict, DiskFull, Unavailable
 from tests import records
 
 FACTS = {"architecture": "LlamaForCausalLM", "parameters": 1, "size_bytes": 2}
@@ -29,7 +29,8 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     def run_verb(verb: str, path: str, **_: Any) -> dict[str, Any]:
-        seen.append(path)
+        if verb == "check_model":
+            seen.append(path)
         return {"ok": True, "problems": [], **FACTS}
 
     monkeypatch.setattr(base_models, "run_verb", run_verb)
@@ -67,6 +68,54 @@ def test_the_life_of_a_base_with_the_openai_client(
     assert error_of(client.get("/v1/models/acme/tiny"), 404)["param"] == "model"
     revived = client.post("/v1/models", json={"id": "acme/tiny", "path": str(folder.parent)})
     assert revived.status_code == 200
+
+
+def test_a_folder_with_another_model_is_not_the_registered_one(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def facts(content: str, written_at: int) -> None:
+        file = {"sha256": content, "stamp": [1, written_at, written_at, 7]}
+        found = {"ok": True, "sha256": content, "files": {"model.safetensors": file}}
+        monkeypatch.setattr(base_models, "run_verb", lambda *_, **__: found)
+
+    def stamp() -> int:
+        with transaction() as session:
+            return session.get_one(BaseModelRecord, "tiny").info["files"]["model.safetensors"][
+                "stamp"
+            ][1]
+
+    body = {"id": "tiny", "path": str(folder)}
+    facts("a" * 64, written_at=1)
+    assert client.post("/v1/models", json=body).json()["info"] == {"sha256": "a" * 64}
+    facts("a" * 64, written_at=2)
+    assert client.post("/v1/models", json=body).status_code == 200
+    assert stamp() == 2
+    facts("b" * 64, written_at=3)
+    error = error_of(client.post("/v1/models", json=body), 409)
+    assert (error["code"], error["param"], stamp()) == ("base_changed", "path", 2)
+    client.delete("/v1/models/tiny").raise_for_status()
+    assert client.post("/v1/models", json=body).json()["info"] == {"sha256": "b" * 64}
+
+
+def test_a_model_that_is_deleted_is_no_longer_fetched(
+    client: TestClient, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    def endless(hub_id: str, commit: str, path: Path, meanwhile: Callable[[], None]) -> None:
+        meanwhile()
+        client.delete("/v1/models/acme%2Ftiny").raise_for_status()
+        try:
+            meanwhile()
+        except Conflict:
+            ended.append(hub_id)
+            raise
+
+    monkeypatch.setattr(hub, "resolve", lambda hub_id, revision: "c0ffee00" * 5)
+    monkeypatch.setattr(hub, "download", endless)
+    client.post("/v1/models", json={"id": "acme/tiny"}).raise_for_status()
+    work()
+    assert ended == ["acme/tiny"]
 
 
 def test_a_folder_names_its_model(client: TestClient, checked: list[str], folder: Path) -> None:
@@ -126,11 +175,11 @@ def test_from_a_hub(
     checked: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "resolve", lambda hub_id, revision: "c0ffee" * 6)
+    monkeypatch.setattr(hub, "resolve", lambda hub_id, revision: "c0ffee00" * 5)
     body = {"id": "acme/tiny", "revision": "main"}
     made = client.post("/v1/models", json=body).json()
-    assert (made["status"], made["revision"]) == ("downloading", "c0ffee" * 6)
-    monkeypatch.setattr(hub, "download", lambda hub_id, commit, path: path.mkdir(parents=True))
+    assert (made["status"], made["revision"]) == ("downloading", "c0ffee00" * 5)
+    monkeypatch.setattr(hub, "download", lambda hub_id, commit, path, _: path.mkdir(parents=True))
     work()
     found = client.get("/v1/models/acme%2Ftiny").json()
     assert (found["status"], found["info"]) == ("ready", {"hub_id": "acme/tiny", **FACTS})
@@ -161,9 +210,9 @@ def test_a_disk_that_is_full_is_not_the_hub_s_silence(monkeypatch: pytest.Monkey
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(hub, "snapshot_download", full)
+    monkeypatch.setattr(hub.HfApi, "model_info", full)
     with pytest.raises(DiskFull, match="register the model again"):
-        hub.download("acme/tiny", "0" * 40, Path("/nowhere"))
+        hub.fetch("acme/tiny", "0" * 40, Path("/nowhere"))
 
 
 @pytest.fixture

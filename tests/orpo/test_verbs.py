@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from orpo import check_model, data, merge, prepare, probe, unpack_gguf
+from orpo import base_files, check_model, data, manifest, merge, prepare, probe, unpack_gguf
 from orpo.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
 from tests.orpo.tiny_run import Bench, checkpoint, write_base
 
@@ -76,7 +76,8 @@ def test_check_model_describes_a_good_folder(
     assert said["has_chat_template"] is True
     assert said["dtype"] == "f32"
     assert said["size_bytes"] == (bench.base / "model.safetensors").stat().st_size
-    assert len(said["sha256"]) == 64
+    assert base_files.main(bench.base) == 0
+    assert last_json(capsys)["sha256"] == manifest.sha256(bench.base / "model.safetensors")
 
 
 @pytest.mark.parametrize(

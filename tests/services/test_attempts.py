@@ -182,7 +182,10 @@ def error(code: str) -> dict[str, Any]:
     return {"type": "error", "message": "It went wrong.", "data": data}
 
 
-@pytest.mark.parametrize("code", ["nan", "bad_spec", "bad_data", "not_resumable", "disk_full"])
+@pytest.mark.parametrize(
+    "code",
+    ["nan", "bad_spec", "bad_data", "bad_model", "base_changed", "not_resumable", "disk_full"],
+)
 def test_what_another_attempt_would_repeat_is_final(session, job, claimed, code):
     training._conclude(claimed, ended(error(code)))
     session.refresh(job)

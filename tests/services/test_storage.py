@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,3 +78,10 @@ def test_only_old_remains_of_crashes_are_removed(
     assert storage.remove_partial() == 1
     assert (old.exists(), new.exists()) == (False, True)
     get_settings.cache_clear()
+
+
+def test_what_is_no_regular_file_is_not_waited_for(settings_from: Any, tmp_path: Path) -> None:
+    settings_from(storage_url=tmp_path.as_uri())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a FIFO, not a regular file"):
+        storage.reading("pipe")
