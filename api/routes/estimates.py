@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from api.deps import CallerDep, SessionDep, Writer
 from api.routing import Router
+from api.schemas.deleted import Deleted
 from api.schemas.estimates import EstimateObject
 from api.schemas.jobs import CreateJob
 from models.jobs import Purpose
-from services import jobs
+from services import deletions, jobs
 
 router = Router(prefix="/v1/fine_tuning/jobs/estimate", tags=["fine-tuning"])
 
@@ -31,3 +32,9 @@ def retrieve(session: SessionDep, caller: CallerDep, estimate_id: str) -> Estima
 def cancel(session: SessionDep, caller: Writer, estimate_id: str) -> EstimateObject:
     found = jobs.cancel(session, caller, estimate_id, Purpose.ESTIMATE)
     return EstimateObject.from_record(found)
+
+
+@router.delete("/{estimate_id}", summary="Delete an estimate that has ended")
+def delete(session: SessionDep, caller: Writer, estimate_id: str) -> Deleted:
+    deletions.delete_job(session, caller, estimate_id, Purpose.ESTIMATE)
+    return Deleted(id=estimate_id, object="fine_tuning.job.estimate")

@@ -65,7 +65,7 @@ def retrieve(session: ReaderDep, caller: CallerDep, file_id: str) -> FileObject:
     return FileObject.from_record(files.get(session, caller, file_id))
 
 
-@router.delete("/{file_id}", summary="Delete a file that no job needs")
+@router.delete("/{file_id}", summary="Delete a file, and its rows in the data of ended jobs")
 def delete(session: SessionDep, caller: Writer, file_id: str) -> Deleted:
     return Deleted(id=files.delete(session, caller, file_id).id, object="file")
 
@@ -76,7 +76,7 @@ def delete(session: SessionDep, caller: Writer, file_id: str) -> Deleted:
     response_class=StreamingResponse,
 )
 def content(session: ReaderDep, caller: CallerDep, file_id: str) -> StreamingResponse:
-    record = files.get(session, caller, file_id)
+    record = files.open_content(session, caller, file_id)
     headers = {
         "Content-Length": str(record.size_bytes),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(record.filename)}",
