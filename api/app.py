@@ -11,6 +11,7 @@ from api.limits import BodyLimit
 from api.requests import Requests
 from api.routes import (
     api_keys,
+    audit_log,
     base_models,
     chat,
     comparisons,
@@ -22,6 +23,7 @@ from api.routes import (
     meters,
     methods,
     session,
+    storage_use,
     workers,
 )
 from api.schemas.errors import ErrorBody
@@ -32,7 +34,7 @@ out, served beside their base. Where OpenAI has a path and an object, these are 
 
 NOUNS = (
     files, estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,
-    workers, health, meters,
+    workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 # Each answers a request in a few milliseconds. Of more of them fewer do: with the usual 40 a third

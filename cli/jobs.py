@@ -234,6 +234,13 @@ def resume(job_id: JobId, as_json: Json = False) -> None:
     _steer(job_id, "resume", as_json)
 
 
+@output.command(app, "delete")
+def delete(job_id: JobId, as_json: Json = False) -> None:
+    """Delete a job that has ended, with its checkpoints and all that it left on disk."""
+    deleted = connect().delete(_path(job_id))
+    output.emit_or_say(deleted, as_json, f"Deleted {job_id}.")
+
+
 def _request(
     client: Client,
     model: str,

@@ -19,6 +19,8 @@ COMMANDS = {
     "chat": ("cli.chat", "Talk with one or two deployed models, side by side."),
     "keys": ("cli.api_keys", "Make, list and delete API keys."),
     "doctor": ("cli.doctor", "Print what protects this installation, and what does not."),
+    "audit": ("cli.audit_log", "List who created, deleted, deployed or revoked what, and when."),
+    "prune": ("cli.prune", "Remove what lies on disk and nothing needs any more."),
     "backup": ("cli.backup", "Write all of a stack into one folder, while it runs."),
     "restore": ("cli.restore", "Bring a backup back into an empty stack."),
     "train": ("cli.train", "Train from a file into a folder, with no server."),

@@ -4,6 +4,7 @@ Language models are not meant by this name: see `docs/glossary.md`.
 """
 
 from models.api_keys import ApiKey, Organization
+from models.audit_log import AuditEntry
 from models.base import Base
 from models.base_models import BaseModelRecord
 from models.checkpoints import Checkpoint
@@ -15,10 +16,12 @@ from models.metrics import Metric, MetricBucket, PairScore, Sample
 from models.outbox import IdempotencyKey, OutboxMessage
 from models.run_folder import RunFolder
 from models.sign_ins import SignIn
+from models.storage_use import StorageUse
 from models.workers import Worker
 
 __all__ = [
     "ApiKey",
+    "AuditEntry",
     "Base",
     "BaseModelRecord",
     "Checkpoint",
@@ -37,5 +40,6 @@ __all__ = [
     "RunFolder",
     "Sample",
     "SignIn",
+    "StorageUse",
     "Worker",
 ]

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -19,7 +19,10 @@ class WeightsKind(StrEnum):
 
 class Checkpoint(Created, Base):
     __tablename__ = "checkpoints"
-    __table_args__ = (UniqueConstraint("job_id", "step"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "step"),
+        Index("ix_checkpoints_marked", "id", postgresql_where=text("deleted_at IS NOT NULL")),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
@@ -35,3 +38,5 @@ class Checkpoint(Created, Base):
     model: Mapped[str] = mapped_column(unique=True)
     # Set when the files were found damaged: neither resumed from nor deployed since.
     damaged_at: Mapped[datetime | None]
+    # Set when it was deleted, or its job kept others: the files go, then the row.
+    deleted_at: Mapped[datetime | None]

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Owned
@@ -18,6 +18,13 @@ class FileStatus(StrEnum):
 
 class File(Owned, Base):
     __tablename__ = "files"
+    __table_args__ = (
+        Index(
+            "ix_files_marked",
+            "id",
+            postgresql_where=text("deleted_at IS NOT NULL AND erased_at IS NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     filename: Mapped[str]
@@ -33,3 +40,5 @@ class File(Owned, Base):
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     report: Mapped[dict[str, Any] | None]
     deleted_at: Mapped[datetime | None]
+    # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.
+    erased_at: Mapped[datetime | None]

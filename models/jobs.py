@@ -57,6 +57,7 @@ class Job(Owned, Base):
             "lease_until",
             postgresql_where=text("state IN ('claimed', 'running', 'finalizing')"),
         ),
+        Index("ix_jobs_marked", "id", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -102,6 +103,8 @@ class Job(Owned, Base):
     result_files: Mapped[list[str]] = mapped_column(default=list)
     # What an estimate has measured: the data of the core's event `estimated`.
     estimate: Mapped[dict[str, Any] | None]
+    # Set when the job was deleted: its files go, then its rows.
+    deleted_at: Mapped[datetime | None]
 
 
 class JobEvent(Created, Base):

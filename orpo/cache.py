@@ -15,7 +15,7 @@ from pathlib import Path
 from orpo.hyperparameters import Hyperparameters
 from orpo.manifest import open_regular
 from orpo.methods import Preference
-from orpo.spec import RunSpec
+from orpo.spec import TOKENS_NOTE, RunSpec
 
 # Raised when other tokens come of the same rows, or they are written otherwise.
 FORMAT = 2
@@ -26,11 +26,22 @@ HALF_MADE_S = 3600  # whoever still makes them writes every few seconds
 
 
 def folder(spec: RunSpec, method: Hyperparameters) -> Path:
-    """Where the run's tokens are, or are to be; from now on they count as used."""
+    """Where the run's tokens are, or are to be; from now on they count as used, by this run."""
     found = _root(spec) / f"tokens-{_key(spec, method)}"
+    _note(spec, found.name)
     with suppress(FileNotFoundError):
         os.utime(found)
     return found
+
+
+def _note(spec: RunSpec, name: str) -> None:
+    """Write beside the rows which tokens are made of them, so that both can be deleted."""
+    note = spec.train_path.parent / TOKENS_NOTE
+    if spec.tokens_path is None or not note.parent.is_dir():
+        return
+    if not note.exists() or name not in note.read_text().splitlines():
+        with note.open("a") as lines:
+            lines.write(f"{name}\n")
 
 
 def prune(spec: RunSpec) -> None:

@@ -8,6 +8,7 @@ import errno
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -183,11 +184,47 @@ def prune(run_dir: Path) -> None:
     known = registered(run_dir)
     counted = [folder for folder in committed(run_dir) if known is None or _step(folder) <= known]
     for folder in counted[:-RESUMABLE_KEPT]:
-        found = manifest.read(folder)
-        if found.resumable:
-            kept = {name: f for name, f in found.files.items() if not name.startswith("state/")}
-            manifest.write(folder, replace(found, resumable=False, files=kept))
-            shutil.rmtree(folder / "state")
+        try:
+            _let_state_go(folder)
+        except (FileNotFoundError, manifest.Damaged):
+            if folder.exists():  # else the platform has removed it meanwhile
+                raise
+
+
+def _let_state_go(folder: Path) -> None:
+    found = manifest.read(folder)
+    if found.resumable:
+        kept = {name: f for name, f in found.files.items() if not name.startswith("state/")}
+        manifest.write(folder, replace(found, resumable=False, files=kept))
+        shutil.rmtree(folder / "state")
+
+
+def keep_last(run_dir: Path, keep: int) -> None:
+    """Remove all checkpoints but the last `keep` (at least two) and the best; none where it is 0.
+
+    The best has the lowest held-out loss, as the run's events tell. Under a worker none is removed
+    here: the platform keeps account of them, and removes what nothing there needs.
+    """
+    if keep == 0 or registered(run_dir) is not None:
+        return
+    older = committed(run_dir)[: -max(keep, RESUMABLE_KEPT)]
+    losses = _held_out_losses(run_dir)
+    best = min(losses, key=losses.__getitem__, default=None)
+    for folder in older:
+        if _step(folder) != best:
+            shutil.rmtree(folder)
+
+
+def _held_out_losses(run_dir: Path) -> dict[int, float]:
+    """The held-out loss of each saved step that has one."""
+    losses = {}
+    for line in (run_dir / "events.jsonl").read_bytes().splitlines():
+        if b'"checkpoint"' in line:
+            with suppress(ValueError, KeyError):  # torn by a kill, or another event's
+                data = json.loads(line)["data"]
+                losses[data["step"]] = data["metrics"]["held_out"]["loss"]
+    # What was not finite was written as None.
+    return {step: loss for step, loss in losses.items() if loss is not None}
 
 
 def registered(run_dir: Path) -> int | None:

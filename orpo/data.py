@@ -221,13 +221,14 @@ def steps(n_examples: int, method: Hyperparameters) -> tuple[int, int]:
 
 
 def fingerprint(spec: RunSpec) -> str:
-    """sha256 of what decides a run's result: data, seed, method; not of how fast it gets there.
+    """sha256 of what decides a run's result: data, seed, method; not of how fast it gets there, nor
+    of what it keeps.
 
     A checkpoint goes on only under the fingerprint that it was made with.
     """
     speed = {
         "strategy", "processes", "nodes", "token_budget", "prefix_sharing",
-        "gradient_checkpointing", "activation_offload",
+        "gradient_checkpointing", "activation_offload", "keep_checkpoints",
     }  # fmt: skip
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())

@@ -180,6 +180,13 @@ class Hyperparameters(Strict):
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="Steps between checkpoints; by default a fifth of the run."
     )
+    keep_checkpoints: int = Field(
+        default=3,
+        ge=0,
+        le=10_000,
+        description="Keep the last this many checkpoints, at least two, and the best: that of the "
+        "lowest held-out loss. 0 keeps all.",
+    )
     n_samples: int = Field(
         default=3, ge=0, le=32, description="Held-out prompts answered at evaluations."
     )

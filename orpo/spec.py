@@ -15,6 +15,8 @@ from orpo.methods import Method
 # Raised with each change of what a spec may hold, the methods' hyperparameters included, so that a
 # worker of an older release leaves alone what it can't read (tests/orpo/test_spec.py).
 VERSION = 2
+# In the folder of a run's rows: which of the tokens beside all runs are made of them, a line each.
+TOKENS_NOTE = "tokens.txt"
 
 
 class RunSpec(Strict):

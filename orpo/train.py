@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from orpo import data, gradients, parallel, policy, probe, reference, series, speed, watchdog
-from orpo.checkpoint import Checkpoints, Progress, folder_of, resume
+from orpo.checkpoint import Checkpoints, Progress, folder_of, keep_last, resume
 from orpo.deterministic import make_deterministic, random_state
 from orpo.evaluate import evaluate, pair_records
 from orpo.failures import explain, refuse_nan
@@ -210,6 +210,7 @@ class Run:
                 size_bytes=saved.manifest.size_bytes,
                 metrics=self.latest,
             )
+            keep_last(self.run_dir, self.method.keep_checkpoints)
         self.group.barrier()
         self.saved_at = self.progress.step
         self.saved = folder_of(self.run_dir, self.saved_at)

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from models import ApiKey, Organization
 from models.base import new_id
+from services import audit_log
+from services.audit_log import Action, Object
 from services.callers import Caller, Scope
 from services.errors import Conflict, Invalid, NotFound, Unauthenticated
 from services.pages import Page, paginate
@@ -71,7 +73,11 @@ def create(
     if not wanted:
         raise Invalid("A key needs a scope: read, write or admin.", param="scopes")
     text = PREFIX + secrets.token_urlsafe(30)
-    return insert(session, caller.org_id, name, text, wanted), text
+    record = insert(session, caller.org_id, name, text, wanted)
+    audit_log.record(
+        session, caller, Action.CREATED, Object.API_KEY, record.id, name=name, scopes=record.scopes
+    )
+    return record, text
 
 
 def insert(session: Session, org_id: str, name: str, text: str, scopes: Iterable[str]) -> ApiKey:
@@ -116,6 +122,7 @@ def revoke(session: Session, caller: Caller, key_id: str) -> ApiKey:
         )
     record.revoked_at = func.clock_timestamp()
     _known.pop(record.sha256, None)
+    audit_log.record(session, caller, Action.REVOKED, Object.API_KEY, key_id, name=record.name)
     session.flush()
     return record
 

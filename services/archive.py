@@ -4,6 +4,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from services import folders
+
 BLOCK_BYTES = tarfile.BLOCKSIZE
 CHUNK_BYTES = 2**20
 END = bytes(2 * BLOCK_BYTES)
@@ -17,15 +19,19 @@ def size_bytes(folder: Path, name: str) -> int:
 
 
 def stream(folder: Path, name: str) -> Iterator[bytes]:
-    """Yield a tar of the folder's files, all of them below a folder called `name`."""
-    for path in _files(folder):
-        yield _header(folder, path, name)
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
-            length = file.tell()
-        yield bytes(_padded(length) - length)
-    yield END
+    """Yield a tar of the folder's files, all of them below a folder called `name`.
+
+    The folder is not removed meanwhile.
+    """
+    with folders.held(folder):
+        for path in _files(folder):
+            yield _header(folder, path, name)
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+                length = file.tell()
+            yield bytes(_padded(length) - length)
+        yield END
 
 
 def _files(folder: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from psycopg import sql
 from sqlalchemy import Table, select, text
 from sqlalchemy.orm import Session
 
-from models import Base, Checkpoint, File, Job, RunFolder, SignIn, Worker
+from models import Base, Checkpoint, File, Job, RunFolder, SignIn, StorageUse, Worker
 from services import storage
 from services.database import idle_at_will, transaction
 from services.errors import Conflict, Invalid
@@ -40,8 +40,8 @@ TRIES = 3
 CHUNK_BYTES = 2**20
 
 # Whoever was signed in signs in again, workers say by themselves that they are there, and another
-# stack has a run folder of its own. What is left of keys is their hash.
-LEFT_OUT = {record.__tablename__ for record in (RunFolder, SignIn, Worker)}
+# stack has a run folder and a disk of its own. What is left of keys is their hash.
+LEFT_OUT = {record.__tablename__ for record in (RunFolder, SignIn, StorageUse, Worker)}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LEFT_OUT]
 # These hold a password.
 SECRET_SETTINGS = {"database_url", "redis_url"}
@@ -179,9 +179,13 @@ def _snapshot(partial: Path) -> tuple[Contents, Records]:
             contents.tables[table.name] = _rows(partial / name)
         return contents, Records(
             files=list(session.scalars(select(File).where(File.deleted_at.is_(None)))),
-            jobs=list(session.scalars(select(Job.id))),
+            jobs=list(session.scalars(select(Job.id).where(Job.deleted_at.is_(None)))),
             checkpoints=list(
-                session.scalars(select(Checkpoint).where(Checkpoint.damaged_at.is_(None)))
+                session.scalars(
+                    select(Checkpoint).where(
+                        Checkpoint.damaged_at.is_(None), Checkpoint.deleted_at.is_(None)
+                    )
+                )
             ),
         )
 

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Deployment, Job
 from models.base_models import BaseModelStatus
-from services import queue
+from services import audit_log, queue
+from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import Conflict, Invalid, NotFound
 from services.jobs import ENDED
@@ -108,12 +109,10 @@ def _put(
     ).one_or_none()
     record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
     is_live = record.deleted_at is None and record.status != BaseModelStatus.ERROR
-    if fresh:
-        return record
-    if is_live and record.path == path and record.org_id == caller.org_id:
+    if not fresh and is_live and record.path == path and record.org_id == caller.org_id:
         _renew(record, row["info"])
         return record
-    if is_live or record.org_id != caller.org_id:
+    if not fresh and (is_live or record.org_id != caller.org_id):
         raise Conflict(
             f"The id `{model_id}` is taken by another model. Choose another id, "
             f"or delete that one first.",
@@ -122,6 +121,7 @@ def _put(
         )
     for name, value in row.items():
         setattr(record, name, value)
+    audit_log.record(session, caller, Action.CREATED, Object.MODEL, model_id, path=path)
     session.flush()
     return record
 
@@ -196,5 +196,6 @@ def delete(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
             code="model_in_use",
         )
     record.deleted_at = func.clock_timestamp()
+    audit_log.record(session, caller, Action.DELETED, Object.MODEL, model_id)
     session.flush()
     return record

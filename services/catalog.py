@@ -12,7 +12,8 @@ from models import BaseModelRecord, Checkpoint, Deployment, Job
 from models.base_models import BaseModelStatus
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import checkpoints
+from services import audit_log, checkpoints
+from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import NotFound
 
@@ -51,6 +52,7 @@ def list_all(session: Session, caller: Caller) -> list[Model]:
             Job.org_id == caller.org_id,
             Job.state == JobState.SUCCEEDED,
             Job.fine_tuned_model.is_not(None),
+            Job.deleted_at.is_(None),
         )
     )
     found = [_base(record, served) for record in bases] + [_tuned(job, served) for job in jobs]
@@ -77,6 +79,15 @@ def find_checkpoint(session: Session, caller: Caller, model_id: str) -> tuple[Ch
         raise NotFound(
             f"No model has the id `{model_id}`. List them with GET /v1/models.", param="model"
         ) from None
+
+
+def export(
+    session: Session, caller: Caller, model_id: str, **details: Any
+) -> tuple[Checkpoint, Job]:
+    """Return the checkpoint of a tuned model whose weights are about to be handed out."""
+    found = find_checkpoint(session, caller, model_id)
+    audit_log.record(session, caller, Action.EXPORTED, Object.MODEL, model_id, **details)
+    return found
 
 
 def _served(session: Session, caller: Caller) -> set[str]:

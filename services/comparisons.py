@@ -5,8 +5,10 @@ anywhere and touch columns of their own. Knows no HTTP and no engine's address.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import delete as delete_rows
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -14,7 +16,8 @@ from models import Checkpoint, Comparison, Deployment, Engine
 from models.base import new_id
 from models.checkpoints import WeightsKind
 from models.comparisons import Choice
-from services import jobs
+from services import audit_log, jobs
+from services.audit_log import Action, Object
 from services.callers import Caller
 from services.deployments import Route
 from services.errors import Conflict, NotFound
@@ -72,8 +75,13 @@ def _attest(session: Session, route: Route) -> Side:
 
 
 def finish(session: Session, comparison_id: str, answers: dict[int, Side]) -> None:
-    """Add each side's answer: text, how it ended, its usage and pace, or its error."""
-    comparison = session.get_one(Comparison, comparison_id)
+    """Add each side's answer: text, how it ended, its usage and pace, or its error.
+
+    Of a comparison that was deleted meanwhile nothing is stored.
+    """
+    comparison = session.get(Comparison, comparison_id)
+    if comparison is None:
+        return
     comparison.sides = [side | answers.get(side["side"], {}) for side in comparison.sides]
     comparison.ended_at = func.clock_timestamp()
 
@@ -121,6 +129,7 @@ def vote(session: Session, caller: Caller, comparison_id: str, choice: Choice) -
         raise Conflict("One side gave no answer, so there is nothing to choose from. Ask again.")
     comparison.choice = choice
     comparison.voted_at = func.clock_timestamp()
+    audit_log.record(session, caller, Action.VOTED, Object.COMPARISON, comparison_id, choice=choice)
     session.flush()
     session.refresh(comparison)
     return comparison
@@ -140,3 +149,29 @@ def list_votes(
     )
     keys = (Comparison.created_at, Comparison.id)
     return paginate(session, query, *keys, after=after, limit=limit, order=order)
+
+
+def delete(session: Session, caller: Caller, comparison_id: str) -> None:
+    """Delete a comparison with its texts and its vote. Answers that still come are not stored."""
+    session.delete(get(session, caller, comparison_id))
+    audit_log.record(session, caller, Action.DELETED, Object.COMPARISON, comparison_id)
+    session.flush()
+
+
+def older_than(days: float) -> Any:
+    """Whether a comparison was made more than `days` ago."""
+    return Comparison.created_at < func.clock_timestamp() - timedelta(days=days)
+
+
+def forget_old(session: Session, days: float) -> int:
+    """Delete the comparisons that were made more than `days` ago, and return how many."""
+    old = older_than(days)
+    counts = session.execute(
+        select(Comparison.org_id, func.count()).where(old).group_by(Comparison.org_id)
+    ).all()
+    session.execute(delete_rows(Comparison).where(old))
+    for org_id, count in counts:
+        audit_log.note(
+            session, org_id, None, Action.PRUNED, Object.COMPARISON, "*", count=count, days=days
+        )
+    return sum(count for _, count in counts)

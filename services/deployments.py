@@ -15,7 +15,8 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
-from services import checkpoints
+from services import audit_log, checkpoints
+from services.audit_log import Action, Object
 from services.callers import Caller
 from services.engines import LIVE, gives_way
 from services.errors import Conflict, NotFound
@@ -69,7 +70,7 @@ def create(
     if live is not None and live.status == DeploymentStatus.FAILED:
         live.desired = "stop"
         session.flush()
-    session.execute(
+    made = session.execute(
         insert(Deployment)
         .values(
             id=new_id("deploy"),
@@ -83,7 +84,10 @@ def create(
             yields=bool(yields),
         )
         .on_conflict_do_nothing()
-    )
+        .returning(Deployment.id)
+    ).scalar()
+    if made is not None:
+        audit_log.record(session, caller, Action.DEPLOYED, Object.DEPLOYMENT, made, model=model)
     send(session, Task.RECONCILE)
     deployment = _live(session, caller, model)
     if deployment is None:
@@ -123,6 +127,8 @@ def _find(session: Session, caller: Caller, model: str) -> Served:
         raise _unfinished(job)
     if checkpoint.damaged_at is not None:
         raise Conflict(f"The files of '{model}' are damaged: deploy another step.", param="model")
+    if not checkpoints.lock(session, checkpoint, share=True):
+        return _find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
     return Served(job.base_model, checkpoint.id)
 
 
@@ -133,7 +139,8 @@ def _refuse_job(session: Session, caller: Caller, model: str) -> None:
         return
     job = session.scalar(
         select(Job)
-        .where(Job.org_id == caller.org_id, Job.id.startswith(f"ftjob-{last}", autoescape=True))
+        .where(Job.org_id == caller.org_id, Job.deleted_at.is_(None))
+        .where(Job.id.startswith(f"ftjob-{last}", autoescape=True))
         .limit(1)
     )
     if job is None or (model != job.id and model != checkpoints.model_name(session, job)):
@@ -209,6 +216,9 @@ def stop(session: Session, caller: Caller, deployment_id: str) -> Deployment:
     if deployment.status == DeploymentStatus.FAILED or deployment.engine_id is None:
         deployment.status = DeploymentStatus.STOPPED
     send(session, Task.RECONCILE)
+    audit_log.record(
+        session, caller, Action.UNDEPLOYED, Object.DEPLOYMENT, deployment_id, model=deployment.model
+    )
     session.flush()
     session.refresh(deployment)
     return deployment

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from models import File, Job
 from models.base import new_id
 from models.files import FileStatus
-from services import queue, storage
+from services import audit_log, queue, storage
+from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import Conflict, Invalid, NotFound, TooLarge
 from services.jobs import ENDED
@@ -85,10 +86,32 @@ def create(session: Session, caller: Caller, upload: Upload) -> File:
         sha256=upload.sha256,
         storage_key=upload.key,
     )
+    _refuse_beyond_quota(session, caller, upload.size_bytes)
     session.add(record)
     queue.send(session, Task.VALIDATE_FILE, file_id=record.id)
+    audit_log.record(
+        session, caller, Action.CREATED, Object.FILE, record.id, size_bytes=upload.size_bytes
+    )
     session.flush()
     return record
+
+
+def _refuse_beyond_quota(session: Session, caller: Caller, size_bytes: int) -> None:
+    """Raise TooLarge where the organisation's files would take more than they may."""
+    quota = get_settings().org_quota_bytes
+    if not quota:
+        return
+    mine = (File.org_id == caller.org_id, File.deleted_at.is_(None))
+    used = session.execute(select(func.coalesce(func.sum(File.size_bytes), 0)).where(*mine))
+    stored = int(used.scalar_one())
+    if stored + size_bytes > quota:
+        raise TooLarge(
+            f"Your organisation stores {stored} of the {quota} bytes that it may, and this file "
+            f"has {size_bytes}. Delete files that you no longer need, or raise "
+            "ODDSMITH_ORG_QUOTA_BYTES.",
+            param="file",
+            code="quota_exceeded",
+        )
 
 
 def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
@@ -182,7 +205,9 @@ def _validated(record: File) -> File:
 
 
 def delete(session: Session, caller: Caller, file_id: str) -> File:
-    """Forget a file; its bytes go once the transaction has committed. Conflict while in use."""
+    """Delete a file. Its bytes, and its rows in the data of jobs that have ended, go after the
+    commit (`services/removals.py`). Raises Conflict while a job that has not ended uses it.
+    """
     # The lock makes a job that is being created with this file wait, and us for it.
     record = session.get(File, file_id, with_for_update=True)
     record = get(session, caller, file_id)
@@ -201,9 +226,18 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
             code="file_in_use",
         )
     record.deleted_at = func.clock_timestamp()
-    # The task that reads the bytes is also the one that removes them: no other may hold them.
-    queue.send(session, Task.VALIDATE_FILE, file_id=file_id)
+    queue.send(session, Task.REMOVE)
+    audit_log.record(
+        session, caller, Action.DELETED, Object.FILE, file_id, size_bytes=record.size_bytes
+    )
     session.flush()
+    return record
+
+
+def open_content(session: Session, caller: Caller, file_id: str) -> File:
+    """Return a file whose bytes are about to be handed out."""
+    record = get(session, caller, file_id)
+    audit_log.record(session, caller, Action.EXPORTED, Object.FILE, file_id)
     return record
 
 

@@ -24,7 +24,8 @@ from models.files import FileStatus
 from models.jobs import DesiredState, JobState, Purpose
 from orpo.methods import METHODS, Method, Preference, parse_method
 from orpo.spec import VERSION
-from services import attempts, traces
+from services import attempts, audit_log, traces
+from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import Conflict, Invalid, Mismatch, NotFound
 from services.pages import Page, paginate
@@ -146,6 +147,7 @@ def create(
     session.add(job)
     session.flush()
     send(session, Task.PREPARE_JOB, job_id=job.id)
+    audit_log.record(session, caller, Action.CREATED, kind_of(request.purpose), job.id)
     # Beside the id of the request: all that follows names the job only.
     logger.info("created", extra={"job": job.id})
     traces.begin_job(job.id)
@@ -181,6 +183,7 @@ def _recent_twin(session: Session, caller: Caller, sha256: str) -> Job | None:
             Job.org_id == caller.org_id,
             Job.api_key_id == caller.api_key_id,
             Job.request_sha256 == sha256,
+            Job.deleted_at.is_(None),
             Job.created_at > func.clock_timestamp() - RETRY_WINDOW,
         )
         .order_by(Job.created_at.desc())
@@ -278,6 +281,10 @@ def _check_labels(request: NewJob) -> None:
             )
 
 
+def kind_of(purpose: Purpose) -> Object:
+    return Object.JOB if purpose is Purpose.TRAIN else Object.ESTIMATE
+
+
 def get(
     session: Session,
     caller: Caller,
@@ -288,7 +295,8 @@ def get(
 ) -> Job:
     """Return the caller's job; with `lock`, hold its row until the transaction ends."""
     job = session.get(Job, job_id, with_for_update=lock)
-    if job is None or job.org_id != caller.org_id or job.purpose != purpose:
+    theirs = job is None or job.org_id != caller.org_id or job.purpose != purpose
+    if job is None or theirs or job.deleted_at is not None:
         noun = "fine-tuning job" if purpose is Purpose.TRAIN else "estimate"
         raise NotFound(f"There is no {noun} '{job_id}'.", param="fine_tuning_job_id")
     return job
@@ -303,7 +311,9 @@ def list_jobs(
     metadata: dict[str, str] | None = None,
 ) -> Page[Job]:
     """Return a page of the caller's jobs, newest first, those that carry `metadata` only."""
-    query = select(Job).where(Job.org_id == caller.org_id, Job.purpose == Purpose.TRAIN)
+    query = select(Job).where(
+        Job.org_id == caller.org_id, Job.purpose == Purpose.TRAIN, Job.deleted_at.is_(None)
+    )
     if metadata:
         query = query.where(Job.metadata_.contains(metadata))
     return paginate(session, query, Job.created_at, Job.id, after=after, limit=limit)
@@ -317,6 +327,7 @@ def cancel(session: Session, caller: Caller, job_id: str, purpose: Purpose = Pur
         attempts.forget(job)
         job.state = JobState.CANCELLED
         job.finished_at = func.clock_timestamp()
+    audit_log.record(session, caller, Action.CANCELLED, kind_of(purpose), job_id)
     session.flush()
     return job
 
@@ -329,6 +340,7 @@ def pause(session: Session, caller: Caller, job_id: str) -> Job:
     job.desired_state = DesiredState.PAUSE
     if job.state == JobState.QUEUED:
         job.state = JobState.PAUSED
+    audit_log.record(session, caller, Action.PAUSED, Object.JOB, job_id)
     session.flush()
     return job
 
@@ -344,6 +356,7 @@ def resume(session: Session, caller: Caller, job_id: str) -> Job:
         # Who asks for it now need not wait out the pause after a lost attempt.
         job.available_at = None
         send(session, Task.TRAIN)
+    audit_log.record(session, caller, Action.RESUMED, Object.JOB, job_id)
     session.flush()
     return job
 

@@ -25,6 +25,9 @@ class Task(StrEnum):
     VALIDATE_FILE = "files.validate"
     DOWNLOAD_BASE = "files.download_base"
     PREPARE_JOB = "files.prepare_job"
+    # Removes what is marked as deleted; and what is old or nobody's, and measures what is left.
+    REMOVE = "files.remove"
+    TIDY = "files.tidy"
     TRAIN = "train.run"
     RECONCILE = "serve.reconcile"
 

@@ -27,7 +27,8 @@ from models import (
     RunFolder,
 )
 from models.jobs import HELD
-from services import checkpoints, claims, engines, health, storage
+from services import audit_log, checkpoints, claims, engines, health, storage
+from services.audit_log import Action, Object
 from services.backups import (
     CHUNK_BYTES,
     TABLES,
@@ -93,9 +94,13 @@ def _restore(folder: Path, contents: Contents) -> Restored:
         idle_at_will(session)  # between two statements, files are moved
         _lock(session)
         _refuse_occupied(session, contents)
-        here = _empty(session)
-        for table in TABLES:
-            _copy_in(session, table, folder / "tables" / f"{table.name}.copy", contents)
+        with audit_log.replaceable(session):
+            here = _empty(session)
+            for table in TABLES:
+                _copy_in(session, table, folder / "tables" / f"{table.name}.copy", contents)
+        about = (Action.RESTORED, Object.STACK, contents.made_at)
+        for org_id in session.scalars(select(Organization.id)):
+            audit_log.note(session, org_id, None, *about)
         _keep_keys(session, here.keys)
         bases_missing = _find_bases(session, here.bases)
         resumed = _settle(session, contents)

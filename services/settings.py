@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     vllm_python: str = Field(default=sys.executable, description="Interpreter that has vLLM.")
 
     max_upload_bytes: int = Field(default=8 * 2**30, description="Largest file that is accepted.")
+    org_quota_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes of files that an organisation may store; 0 is no limit.",
+    )
     max_body_bytes: int = Field(default=2**20, description="Largest JSON body.")
     headers_s: float = Field(
         default=10, gt=0, description="How long a request's line and headers may take to arrive."
@@ -64,6 +69,24 @@ class Settings(BaseSettings):
         ge=1,
         description="Connections of one address that hold no complete request; those that have "
         "waited longest are closed. A request that is being answered, a stream too, isn't counted.",
+    )
+    keep_merged_days: float = Field(
+        default=30,
+        ge=0,
+        description="Days after which merged weights and GGUF files that nobody asked for are "
+        "removed; they are made again when asked for. 0 keeps them.",
+    )
+    keep_prepared_days: float = Field(
+        default=30,
+        gt=0,
+        le=30,
+        description="Days after which tokens that no run has begun with are removed; they are made "
+        "again when needed.",
+    )
+    keep_comparisons_days: float = Field(
+        default=365,
+        ge=0,
+        description="Days that comparisons and their votes are kept; 0: for ever.",
     )
     lease_s: float = Field(
         default=30, gt=0, description="A claim that isn't renewed this long is lost."

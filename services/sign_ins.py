@@ -11,8 +11,9 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from models import ApiKey, SignIn
-from services import api_keys
+from services import api_keys, audit_log
 from services.api_keys import digest
+from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import Invalid, Unauthenticated
 
@@ -23,12 +24,16 @@ LINK = timedelta(minutes=30)
 def with_key(session: Session, key: str) -> tuple[str, SignIn]:
     """Sign a browser in for an API key's text. Raises Unauthenticated for an unknown one."""
     caller = api_keys.authenticate(session, key)
+    audit_log.record(session, caller, Action.CREATED, Object.SIGN_IN, _key_id(caller), link=False)
     return _issue(session, _key_id(caller), is_link=False)
 
 
 def make_link(session: Session, caller: Caller) -> tuple[str, SignIn]:
     """Return the token of a link that signs one browser in for the caller's key."""
-    return _issue(session, _key_id(caller), is_link=True)
+    made = _issue(session, _key_id(caller), is_link=True)
+    # By the key: of a link no more may be known than its hash.
+    audit_log.record(session, caller, Action.CREATED, Object.SIGN_IN, _key_id(caller), link=True)
+    return made
 
 
 def with_link(session: Session, token: str) -> tuple[str, SignIn]:
@@ -49,6 +54,8 @@ def with_link(session: Session, token: str) -> tuple[str, SignIn]:
             code="link_used",
             param="token",
         )
+    caller = api_keys.caller_of(session.get_one(ApiKey, used))
+    audit_log.record(session, caller, Action.CREATED, Object.SIGN_IN, used, link=False)
     return _issue(session, used, is_link=False)
 
 

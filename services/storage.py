@@ -116,15 +116,33 @@ def delete(key: str | None) -> None:
             filesystem.rm_file(path)
 
 
+def in_folder() -> Iterator[tuple[str, Path]]:
+    """Yield key and path of each file of a storage that is a folder, the partial ones too.
+
+    Nothing of an object store, which shows nothing of an upload that did not end.
+    """
+    filesystem, root = _place("")
+    if isinstance(filesystem, LocalFileSystem):
+        for path in Path(root).rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                yield str(path.relative_to(root)), path
+
+
+def used_bytes() -> int:
+    """Return the bytes that all keys take."""
+    filesystem, root = _place("")
+    try:
+        return int(filesystem.du(root.rstrip("/")))
+    except FileNotFoundError:
+        return 0
+
+
 def remove_partial(older_than_s: float = 86_400) -> int:
     """Remove what uploads left that a crash cut short, and return how many there were."""
-    filesystem, root = _place("")
-    if not isinstance(filesystem, LocalFileSystem):
-        return 0  # An object store shows nothing of an upload that did not end.
     stale = [
         path
-        for path in Path(root).rglob(f"*{PARTIAL}")
-        if path.stat().st_mtime < time.time() - older_than_s
+        for _, path in in_folder()
+        if path.suffix == PARTIAL and path.stat().st_mtime < time.time() - older_than_s
     ]
     for path in stale:
         path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@ in a folder, and a GGUF file.
 """
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from models import Checkpoint
 from models.checkpoints import WeightsKind
+from services import folders
 from services.checkpoints import folder
 from services.errors import Invalid, NotFound, Unavailable
 from services.settings import get_settings
@@ -51,6 +53,12 @@ def merged_folder(checkpoint: Checkpoint) -> Path:
     return get_settings().var.absolute() / "merged" / checkpoint.id
 
 
+def made_of(checkpoint_id: str) -> tuple[Path, Path, Path]:
+    """Return where a checkpoint's merged weights, its GGUF file, and the lock of both lie."""
+    whole = get_settings().var.absolute() / "merged" / checkpoint_id
+    return whole, whole.with_suffix(".gguf"), whole.with_suffix(".lock")
+
+
 def merged(checkpoint: Checkpoint) -> Path:
     """Return whole weights of an adapter's checkpoint, merging them the first time."""
     return _made_once(checkpoint, Format.MERGED, merged_folder(checkpoint))
@@ -65,7 +73,10 @@ def _made_once(checkpoint: Checkpoint, wanted: Format, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(target.with_suffix(".lock")):
         if not target.exists():
-            _make(wanted, _existing(folder(checkpoint)), target)
+            source = _existing(folder(checkpoint))
+            with folders.held(source):
+                _make(wanted, source, target)
+    os.utime(target)  # it counts as used from now on
     return target
 
 

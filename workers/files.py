@@ -27,25 +27,24 @@ logger = logging.getLogger("oddsmith.workers")
 
 @app.task(name=Task.VALIDATE_FILE)
 def validate(file_id: str) -> None:
-    """Bring an uploaded file to `processed` or `error`; remove the bytes of a deleted one."""
+    """Bring an uploaded file to `processed` or `error`.
+
+    Who removes the bytes of a file that was deleted meanwhile waits for this to end.
+    """
     with transaction() as session:
         record = session.get(File, file_id)
-    if record is None:
+    if record is None or record.deleted_at or record.status != FileStatus.UPLOADED:
         return
-    if record.deleted_at is not None:
-        forget(record)
-    elif record.status == FileStatus.UPLOADED:
-        with bound(file=file_id), alone(file_id) as mine:
-            written = not mine or judge(record)
-        if not written:
-            validate(file_id)  # Deleted or validated by another meanwhile: the rest is to tidy.
+    with bound(file=file_id), alone(file_id) as mine:
+        if mine:
+            judge(record)
 
 
-def judge(record: File) -> bool:
-    """Judge the file and write what was found; False where that is no longer asked for."""
+def judge(record: File) -> None:
+    """Judge the file and write what was found, unless that is no longer asked for."""
     with transaction() as session:
         if not files.begin_validation(session, record.id):
-            return False
+            return
     rows_key = f"{record.storage_key}.rows"
     report, failure = read(record, rows_key)
     usable = failure is None
@@ -58,7 +57,6 @@ def judge(record: File) -> bool:
             failure=failure,
         )
     logger.info("validated", extra={"failure": failure, "written": written})
-    return written
 
 
 def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -96,11 +94,6 @@ def nothing_left(report: dict[str, Any]) -> str:
         f"None of its {report['rows']} rows can be used. "
         f"Line {first['line']}: {first['message']} See the report for the others."
     )
-
-
-def forget(record: File) -> None:
-    for key in (record.storage_key, record.rows_key, f"{record.storage_key}.rows"):
-        storage.delete(key)
 
 
 @app.task(name=Task.DOWNLOAD_BASE)

@@ -18,7 +18,7 @@ from models import BaseModelRecord, File, Job
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
-from services import claims, deployments, logs, presence, queue, sign_ins
+from services import claims, deployments, logs, presence, queue, removals, sign_ins
 from services.database import engine, transaction
 from services.queue import Task
 from services.settings import get_settings
@@ -91,16 +91,25 @@ def _rewake_files(session: Session) -> None:
         queue.send(session, Task.DOWNLOAD_BASE, base_model=base_id)
 
 
+def remove() -> None:
+    """Wake who removes what was deleted, while something of it is left."""
+    with transaction() as session:
+        if removals.pending(session):
+            queue.send(session, Task.REMOVE)
+
+
 def prune() -> None:
     with transaction() as session:
         queue.prune(session)
         sign_ins.forget_expired(session)
+        queue.send(session, Task.TIDY)
 
 
 LOOPS: list[tuple[Callable[[], None], float]] = [
     (dispatch, 0.2),
     (reap, 1.0),
     (rewake, 2.0),
+    (remove, 10.0),
     (prune, 600.0),
 ]
 

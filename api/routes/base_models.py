@@ -6,17 +6,17 @@ from urllib.parse import quote
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from api import media
-from api.deps import Admin, CallerDep, ReaderDep, SessionDep
+from api.deps import Admin, CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
 from api.routing import Router
 from api.schemas.base_models import ModelObject, RegisterModel
 from api.schemas.deleted import Deleted
 from api.schemas.text import Id
 from models import BaseModelRecord
-from services import archive, base_models, catalog, hub, weights
-from services.callers import Caller
+from services import archive, base_models, catalog, deletions, hub, weights
+from services.callers import Caller, Scope
 from services.database import transaction
-from services.errors import Conflict, Invalid
+from services.errors import Invalid
 from services.weights import Format
 
 router = Router(prefix="/v1/models", tags=["models"])
@@ -65,7 +65,7 @@ def download(
     format: Format = Format.ADAPTER,  # noqa: A002 - the name of the query's field
 ) -> Response:
     with transaction() as session:
-        checkpoint, _ = catalog.find_checkpoint(session, caller, model_id)
+        checkpoint, _ = catalog.export(session, caller, model_id, format=format)
     found = weights.find(checkpoint, format)
     name = model_id.replace(":", "-").replace("/", "--")
     if format == Format.GGUF:
@@ -84,14 +84,14 @@ def retrieve(session: ReaderDep, caller: CallerDep, model_id: Id) -> ModelObject
     return ModelObject.from_record(catalog.get(session, caller, model_id))
 
 
-@router.delete("/{model_id:path}", summary="Take a base model off the list")
-def delete(session: SessionDep, caller: Admin, model_id: Id) -> Deleted:
-    model = catalog.get(session, caller, model_id)
-    if model.kind != catalog.Kind.BASE:
-        raise Conflict(
-            f"`{model_id}` is the result of the job `{model.job_id}` and stays with it. "
-            "To stop serving it, delete its deployment.",
-            param="model",
-        )
-    base_models.delete(session, caller, model_id)
+@router.delete(
+    "/{model_id:path}",
+    summary="Take a base model off the list (scope admin), or delete a tuned one's checkpoint",
+)
+def delete(session: SessionDep, caller: Writer, model_id: Id) -> Deleted:
+    if catalog.get(session, caller, model_id).kind == catalog.Kind.BASE:
+        caller.require(Scope.ADMIN)
+        base_models.delete(session, caller, model_id)
+    else:
+        deletions.delete_checkpoint(session, caller, model_id)
     return Deleted(id=model_id, object="model")

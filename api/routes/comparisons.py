@@ -12,6 +12,7 @@ from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
+from api.schemas.deleted import Deleted
 from api.schemas.text import Id
 from services import comparisons
 from services.callers import Caller
@@ -54,6 +55,12 @@ def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> Compari
 @router.get("/v1/comparisons/{comparison_id}", summary="One comparison")
 def retrieve(session: ReaderDep, caller: CallerDep, comparison_id: Id) -> ComparisonObject:
     return ComparisonObject.from_record(comparisons.get(session, caller, comparison_id))
+
+
+@router.delete("/v1/comparisons/{comparison_id}", summary="Delete a comparison and its vote")
+def delete(session: SessionDep, caller: Writer, comparison_id: Id) -> Deleted:
+    comparisons.delete(session, caller, comparison_id)
+    return Deleted(id=comparison_id, object="comparison")
 
 
 @router.post("/v1/comparisons/{comparison_id}/stop", summary="End one side's answer here")

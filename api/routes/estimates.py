@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from api.deps import CallerDep, SessionDep, Writer
 from api.routing import Router
+from api.schemas.deleted import Deleted
 from api.schemas.estimates import EstimateObject
 from api.schemas.jobs import CreateJob
 from api.schemas.text import Id
 from models.jobs import Purpose
-from services import jobs
+from services import deletions, jobs
 
 router = Router(prefix="/v1/fine_tuning/jobs/estimate", tags=["fine-tuning"])
 
@@ -32,3 +33,9 @@ def retrieve(session: SessionDep, caller: CallerDep, estimate_id: Id) -> Estimat
 def cancel(session: SessionDep, caller: Writer, estimate_id: Id) -> EstimateObject:
     found = jobs.cancel(session, caller, estimate_id, Purpose.ESTIMATE)
     return EstimateObject.from_record(found)
+
+
+@router.delete("/{estimate_id}", summary="Delete an estimate that has ended")
+def delete(session: SessionDep, caller: Writer, estimate_id: Id) -> Deleted:
+    deletions.delete_job(session, caller, estimate_id, Purpose.ESTIMATE)
+    return Deleted(id=estimate_id, object="fine_tuning.job.estimate")

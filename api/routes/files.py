@@ -72,7 +72,7 @@ def retrieve(session: ReaderDep, caller: CallerDep, file_id: Id) -> FileObject:
     return FileObject.from_record(files.get(session, caller, file_id))
 
 
-@router.delete("/{file_id}", summary="Delete a file that no job needs")
+@router.delete("/{file_id}", summary="Delete a file, and its rows in the data of ended jobs")
 def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
     return Deleted(id=files.delete(session, caller, file_id).id, object="file")
 
@@ -84,7 +84,7 @@ def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
     responses=media.BYTES,
 )
 def content(session: ReaderDep, caller: CallerDep, file_id: Id) -> StreamingResponse:
-    record = files.get(session, caller, file_id)
+    record = files.open_content(session, caller, file_id)
     headers = {
         "Content-Length": str(record.size_bytes),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(record.filename)}",

@@ -12,6 +12,7 @@ from api import job_stream, media, sse
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page
 from api.routing import Router
+from api.schemas.deleted import Deleted
 from api.schemas.jobs import (
     CheckpointObject,
     CreateJob,
@@ -28,7 +29,7 @@ from api.schemas.series import (
 )
 from api.schemas.text import Id, Text
 from models.jobs import JobState
-from services import checkpoints, job_events, jobs, metrics, runs, series, waiting
+from services import checkpoints, deletions, job_events, jobs, metrics, runs, series, waiting
 
 router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
@@ -85,6 +86,12 @@ def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
     job = jobs.get(session, caller, job_id)
     place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
     return JobObject.from_record(job, place)
+
+
+@router.delete("/{job_id}", summary="Delete a job that has ended, with all that it left")
+def delete(session: SessionDep, caller: Writer, job_id: Id) -> Deleted:
+    deletions.delete_job(session, caller, job_id)
+    return Deleted(id=job_id, object="fine_tuning.job")
 
 
 @router.post("/{job_id}/cancel", summary="End a job; what it has saved stays")

@@ -11,16 +11,18 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from cli.stack.postgres import Postgres
 from models import Base
-from services import api_keys, database, queue, seed
+from services import api_keys, audit_log, database, queue, seed
 from services.database import transaction
 from tests import records
 from tests.conftest import create_database, forget_connections
 from workers import files as file_tasks
+from workers import removals
 
 KEY = "sk-odd-for-tests-0123456789abcdefghijklmnopq"
 TASKS: dict[str, Callable[..., None]] = {
     queue.Task.VALIDATE_FILE: file_tasks.validate,
     queue.Task.DOWNLOAD_BASE: file_tasks.download_base,
+    queue.Task.REMOVE: removals.remove,
 }
 
 
@@ -39,8 +41,9 @@ def product(
     settings_from(database_url=api_database_url, var=tmp_path, storage_url="", redis_url="")
     forget_connections()
     with transaction() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
+        with audit_log.replaceable(session):
+            for table in reversed(Base.metadata.sorted_tables):
+                session.execute(table.delete())
         seed.organization(session)
         seed.first_key(session, KEY)
     yield

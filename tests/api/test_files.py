@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from models import File
 from models.jobs import JobState
-from services import database, seed
+from services import database, removals, seed
 from services import files as file_service
 from services.database import transaction
 from tests import records
@@ -271,7 +271,10 @@ def test_a_disk_that_is_full_is_said_and_nothing_stays(
 
 
 def test_a_file_deleted_while_it_is_read_leaves_nothing(
-    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: TestClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[], None],
 ) -> None:
     file_id = post(client, jsonl(PAIRS)).json()["id"]
     read = file_tasks.read
@@ -279,10 +282,12 @@ def test_a_file_deleted_while_it_is_read_leaves_nothing(
     def slowly(record: File, rows_key: str) -> Any:
         found = read(record, rows_key)
         client.delete(f"/v1/files/{file_id}").raise_for_status()
+        work()
         return found
 
     monkeypatch.setattr(file_tasks, "read", slowly)
     file_tasks.validate(file_id)
+    assert removals.remove_all() == 0
     assert stored(tmp_path) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orpo import cache, data, prepare
-from orpo.spec import RunSpec, read_spec
+from orpo.spec import TOKENS_NOTE, RunSpec, read_spec
 from orpo.tokenize import load_tokenizer, tokenize_pairs
 from tests.orpo.tiny_run import FORK, Bench, write_pairs
 
@@ -129,3 +129,16 @@ def _age(folder: Path, when: float) -> None:
     """Let all that lies there be as old as that."""
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (when, when))
+
+
+def test_the_rows_tell_which_tokens_are_made_of_them(bench: Bench) -> None:
+    """So that whoever deletes the rows can delete those, too."""
+    spec = job(bench, "job")
+    load(spec)
+    load(spec)
+    load(job(bench, "shorter", max_length=64))
+    notes = [bench.folder / name / "data" / TOKENS_NOTE for name in ("job", "shorter")]
+    names = [note.read_text().splitlines() for note in notes]
+    assert [len(each) for each in names] == [1, 1]
+    made = {entry.name for entry in (bench.folder / "tokens").iterdir()}
+    assert {name for each in names for name in each} == made

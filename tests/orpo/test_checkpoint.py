@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orpo import manifest, train
-from orpo.checkpoint import committed, prune
+from orpo.checkpoint import committed, keep_last, prune
 from orpo.manifest import Damaged, Manifest, verify
 from tests import probes
 from tests.orpo.tiny_run import Bench, checkpoint, fork_single, join, records, state
@@ -66,7 +66,7 @@ def test_a_missing_file_a_cut_file_and_no_manifest_are_found(saved: Path) -> Non
 
 
 def test_only_the_last_two_keep_what_a_resume_needs(bench: Bench) -> None:
-    run = bench.run("run", max_steps=4, checkpoint_every=1)
+    run = bench.run("run", max_steps=4, checkpoint_every=1, keep_checkpoints=0)
     found = [verify(checkpoint(run, step)) for step in range(1, 5)]
     assert [m.resumable for m in found] == [False, False, True, True]
     assert not (checkpoint(run, 2) / "state").exists()
@@ -80,13 +80,65 @@ def test_only_the_last_two_keep_what_a_resume_needs(bench: Bench) -> None:
 
 def test_what_the_worker_has_not_registered_lets_nothing_go(bench: Bench) -> None:
     """A run that saves on without its worker is resumed from what that worker knew last."""
-    run = bench.spec("run", max_steps=4, checkpoint_every=1)
+    run = bench.spec("run", max_steps=4, checkpoint_every=1, keep_checkpoints=2)
     (run / "registered").write_text("1")
     assert train.main(run) == 0
     assert all(verify(checkpoint(run, step)).resumable for step in range(1, 5))
     (run / "registered").write_text("3")
     prune(run)
     assert [verify(checkpoint(run, step)).resumable for step in range(1, 5)] == [False] + [True] * 3
+
+
+def test_the_last_three_and_the_best_are_kept(bench: Bench) -> None:
+    """`checkpoint_every=1` kept everything."""
+    run = bench.run("run", max_steps=8, checkpoint_every=1, eval_every=1, n_samples=0)
+    losses = {
+        event["data"]["step"]: event["data"]["metrics"]["held_out"]["loss"]
+        for event in records(run, "events")
+        if event["type"] == "checkpoint"
+    }
+    best = min(losses, key=losses.__getitem__)
+    assert committed(run) == [checkpoint(run, step) for step in sorted({best, 6, 7, 8})]
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [(0, [1, 2, 3, 4, 5]), (1, [2, 4, 5]), (3, [2, 3, 4, 5]), (9, [1, 2, 3, 4, 5])],
+)
+def test_the_best_is_that_of_the_lowest_held_out_loss(
+    tmp_path: Path, keep: int, left: list[int]
+) -> None:
+    losses = {1: 1.0, 2: 0.5, 3: None, 4: 0.7, 5: 0.9}
+    lines = [
+        json.dumps(
+            {"type": "checkpoint", "data": {"step": n, "metrics": {"held_out": {"loss": x}}}}
+        )
+        for n, x in losses.items()
+    ]
+    torn = '{"type": "checkpoint", "data": {"st'
+    (tmp_path / "events.jsonl").write_text("\n".join([torn, *lines]))
+    for step in losses:
+        checkpoint(tmp_path, step).mkdir(parents=True)
+    keep_last(tmp_path, keep)
+    assert committed(tmp_path) == [checkpoint(tmp_path, step) for step in left]
+
+
+def test_what_the_platform_removes_meanwhile_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2, 3):
+        checkpoint(tmp_path, step).mkdir(parents=True)
+        found = Manifest(step, 1, "", "", resumable=False, files={})
+        manifest.write(checkpoint(tmp_path, step), found)
+    read = manifest.read
+
+    def late(folder: Path) -> Manifest:
+        folder.rename(folder.with_name(f"{folder.name}.removed"))
+        return read(folder)
+
+    monkeypatch.setattr(manifest, "read", late)
+    prune(tmp_path)
+    assert committed(tmp_path) == [checkpoint(tmp_path, step) for step in (2, 3)]
 
 
 def test_the_newest_are_kept_beyond_a_million_steps(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_everything_comes_back(stacks: Stacks, old: Old):
     restored = restores.restore(stacks.backup)
     after = rows()
     # What is let go of, and what tells of it.
-    settled = {"jobs", "job_events", "deployments", "engines", "outbox", "api_keys"}
+    settled = {"jobs", "job_events", "deployments", "engines", "outbox", "api_keys", "audit_log"}
     assert {name for name in before if before[name] != after[name]} == settled
     assert folder_of("storage") == stored
     assert sorted(restored.resumed) == sorted([old.running, old.cancelling, old.pausing])

@@ -1,0 +1,30 @@
+"""`/v1/audit_log`: who did what to which object, and when. For administrators."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from api.deps import Admin, ReaderDep
+from api.pages import After, ListPage, page
+from api.routing import Router
+from api.schemas.audit_log import AuditEntryObject
+from api.schemas.text import Id
+from services import audit_log
+from services.pages import Order
+
+router = Router(prefix="/v1/audit_log", tags=["administration"])
+
+
+@router.get("", summary="List what was created, deleted, deployed, exported or revoked")
+def list_entries(
+    session: ReaderDep,
+    caller: Admin,
+    object_id: Annotated[Id | None, Query(description="Only entries of this object.")] = None,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    order: Order = Order.DESC,
+) -> ListPage[AuditEntryObject]:
+    found = audit_log.list_page(
+        session, caller, object_id=object_id, after=after, limit=limit, order=order
+    )
+    return page([AuditEntryObject.from_record(entry) for entry in found.items], found.has_more)

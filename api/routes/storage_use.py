@@ -1,0 +1,13 @@
+"""`/v1/storage`: how many bytes lie on disk for what. For administrators."""
+
+from api.deps import Admin, ReaderDep
+from api.routing import Router
+from api.schemas.storage_use import StorageObject
+from services import storage_use
+
+router = Router(prefix="/v1/storage", tags=["administration"])
+
+
+@router.get("", summary="Disk use by kind, measured every ten minutes")
+def retrieve(session: ReaderDep, caller: Admin) -> StorageObject:  # noqa: ARG001 - checks the scope
+    return StorageObject.from_use(*storage_use.last(session))

@@ -1,0 +1,33 @@
+"""Tasks that make room: remove what was deleted, is old or is nobody's, and measure the rest.
+
+All may run twice or be cut short: what is left is found again at the next turn.
+"""
+
+import logging
+
+from services import comparisons, leftovers, removals, storage_use
+from services.database import alone, transaction
+from services.queue import Task
+from services.settings import get_settings
+from workers.app import app
+
+logger = logging.getLogger("oddsmith.workers")
+
+
+@app.task(name=Task.REMOVE)
+def remove() -> None:
+    """Remove what is marked as deleted; the keeper sends this again while something is left."""
+    if left := removals.remove_all():
+        logger.info("deleted, and still in use: removed later", extra={"left": left})
+
+
+@app.task(name=Task.TIDY)
+def tidy() -> None:
+    """Remove what nobody needs any more, as the settings say, and measure what is left."""
+    with alone(Task.TIDY) as mine:
+        if mine:
+            leftovers.remove(leftovers.listed())
+            if days := get_settings().keep_comparisons_days:
+                with transaction() as session:
+                    comparisons.forget_old(session, days)
+            storage_use.measure()
