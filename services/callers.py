@@ -18,6 +18,11 @@ class Caller:
     api_key_id: str | None
     scopes: frozenset[str]
 
+    @property
+    def account(self) -> str:
+        """What shares and budgets are counted by: the key, or the organisation where none is."""
+        return self.api_key_id or self.org_id
+
     def require(self, scope: str) -> None:
         """Raise Denied unless the key may do what `scope` stands for."""
         if scope not in self.scopes:

@@ -2,6 +2,7 @@
 
 from fastapi.responses import JSONResponse
 
+from api import threads
 from api.routing import Router
 from services import health
 
@@ -14,7 +15,11 @@ async def alive() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Postgres, Redis and the migrations are ready")
-def ready() -> JSONResponse:
+async def ready() -> JSONResponse:
+    return await threads.run(threads.PROBES, threads.NO_KEY, look)
+
+
+def look() -> JSONResponse:
     missing = health.missing()
     degraded = [] if missing else health.degraded()
     status = "unavailable" if missing else "degraded" if degraded else "ok"

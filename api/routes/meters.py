@@ -3,6 +3,7 @@
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from api import threads
 from api.deps import CallerDep
 from api.meters import REGISTRY
 from api.routing import Router
@@ -11,5 +12,6 @@ router = Router(tags=["health"])
 
 
 @router.get("/metrics", include_in_schema=False)
-def scrape(_: CallerDep) -> Response:
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+async def scrape(caller: CallerDep) -> Response:
+    content = await threads.run(threads.PROBES, caller.account, generate_latest, REGISTRY)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)

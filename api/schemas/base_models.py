@@ -10,10 +10,16 @@ from services.catalog import Kind, Model
 class RegisterModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    id: str | None = Field(None, description="Its name here; by default the folder's or hub's.")
-    path: str | None = Field(None, description="An absolute folder on the server.")
-    hub_id: str | None = Field(None, description="Its name on the hub; by default `id`.")
-    revision: str | None = Field(None, description="A branch, tag or commit of the hub's model.")
+    id: str | None = Field(
+        None, max_length=512, description="Its name here; by default the folder's or hub's."
+    )
+    path: str | None = Field(None, max_length=4096, description="An absolute folder on the server.")
+    hub_id: str | None = Field(
+        None, max_length=512, description="Its name on the hub; by default `id`."
+    )
+    revision: str | None = Field(
+        None, max_length=256, description="A branch, tag or commit of the hub's model."
+    )
 
 
 class ModelObject(BaseModel):
