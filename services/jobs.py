@@ -145,7 +145,7 @@ def create(
     )
     session.add(job)
     session.flush()
-    send(session, Task.PREPARE_JOB, job_id=job.id)
+    send(session, Task.PREPARE)
     # Beside the id of the request: all that follows names the job only.
     logger.info("created", extra={"job": job.id})
     traces.begin_job(job.id)

@@ -23,8 +23,7 @@ class Task(StrEnum):
     """Names of the Celery tasks; the part before the dot is the queue they go to."""
 
     VALIDATE_FILE = "files.validate"
-    DOWNLOAD_BASE = "files.download_base"
-    PREPARE_JOB = "files.prepare_job"
+    PREPARE = "prepare.next"
     TRAIN = "train.run"
     RECONCILE = "serve.reconcile"
 

@@ -29,7 +29,7 @@ def _queue_of(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
 app = Celery(
     "oddsmith",
     broker=get_settings().redis_url or "redis://",
-    include=["workers.files", "workers.jobs", "workers.deployments"],
+    include=["workers.files", "workers.preparing", "workers.jobs", "workers.deployments"],
 )
 app.conf.update(
     # An early ack loses at most the tasks that ran at a kill, and those the database knows of;

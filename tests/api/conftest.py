@@ -1,6 +1,7 @@
 """The real application in this process, on a database and a folder of the test's own."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,18 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from cli.stack.postgres import Postgres
 from models import Base
-from services import database, queue, seed
+from services import api_keys, database, queue, seed
 from services.database import transaction
 from tests.conftest import create_database, forget_connections
 from workers import files as file_tasks
+from workers import preparing
 
 KEY = "sk-odd-for-tests-0123456789abcdefghijklmnopq"
+OTHER = "sk-odd-another-key-0123456789abcdefghijklmnop"
 TASKS: dict[str, Callable[..., None]] = {
     queue.Task.VALIDATE_FILE: file_tasks.validate,
-    queue.Task.DOWNLOAD_BASE: file_tasks.download_base,
+    # Jobs are prepared by a process with torch, which these tests do without.
+    queue.Task.PREPARE: partial(preparing.do_next, preparing.base_models),
 }
 
 
@@ -51,6 +55,13 @@ def product(
 def client(product: None) -> TestClient:
     """An HTTP client that sends the first key."""
     return TestClient(create_app(), headers={"Authorization": f"Bearer {KEY}"})
+
+
+@pytest.fixture
+def other(product: None) -> None:
+    """A second key, OTHER, of the same organisation."""
+    with transaction() as session:
+        api_keys.insert(session, seed.ORG_ID, "other", OTHER, ["read", "write", "admin"])
 
 
 @pytest.fixture

@@ -11,21 +11,12 @@ import httpx
 import pytest
 
 from api.app import create_app
-from services import api_keys, base_models, seed, weights
-from services.database import transaction
-from tests.api.conftest import KEY
+from services import base_models, weights
+from tests.api.conftest import KEY, OTHER
 from tests.api.test_base_models import tuned  # noqa: F401 - a fixture
 
-OTHER = "sk-odd-another-key-0123456789abcdefghijklmnop"
 PATIENCE_S = 15
 Client = httpx.AsyncClient
-
-
-@pytest.fixture
-def other(product: None) -> None:
-    """A second key of the same organisation."""
-    with transaction() as session:
-        api_keys.insert(session, seed.ORG_ID, "other", OTHER, ["read", "write", "admin"])
 
 
 class SlowVerb:

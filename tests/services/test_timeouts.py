@@ -3,16 +3,19 @@
 import json
 import os
 import signal
+import threading
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from models.jobs import JobState
+from services import jobs as job_service
 from services import storage, verbs
 from services.verbs import VerbError
 from tests import records
-from workers import jobs, preparation
+from tests.api.fake_engine import wait_until
+from workers import preparation, preparing
 from workers.process import time_for
 
 
@@ -39,7 +42,7 @@ def test_a_preparation_that_was_cut_short_is_tried_again(
         raise VerbError({"code": code, "message": "orpo.prepare did not end within 600 s."})
 
     monkeypatch.setattr(preparation, "run_verb", run_verb)
-    jobs.prepare_job(job.id)
+    preparing.prepare()
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.VALIDATING_FILES, 1)
     assert limits[0] > preparation.PREPARE_S
@@ -72,6 +75,43 @@ def test_a_verb_does_not_outlive_who_waits_for_it(slow):
 
     with pytest.raises(KeyboardInterrupt):
         verbs.run_verb("prepare", meanwhile=interrupt)
+    assert not psutil.pid_exists(int(slow.read_text()))
+
+
+def prepare_in_thread(job, slow):
+    """Begin to prepare a job with a core that says nothing; return once that has started."""
+    with storage.writing("x.rows") as rows:
+        rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
+    thread = threading.Thread(target=preparation.prepare, args=(job.id,), daemon=True)
+    thread.start()
+    assert wait_until(slow.exists)
+    return thread
+
+
+def test_cancelling_a_job_ends_its_preparation(product, session, caller, slow):
+    job = records.job(session, caller)
+    session.commit()
+    thread = prepare_in_thread(job, slow)
+    job_service.cancel(session, caller, job.id)
+    session.commit()
+    thread.join(15)
+    assert not thread.is_alive()
+    assert not psutil.pid_exists(int(slow.read_text()))
+    session.refresh(job)
+    assert (job.state, job.attempts) == (JobState.CANCELLED, 0)
+
+
+def test_a_preparation_that_stands_still_is_ended(product, session, caller, slow, monkeypatch):
+    settings = preparation.get_settings().model_copy(update={"prepare_stall_s": 0.1})
+    monkeypatch.setattr(preparation, "get_settings", lambda: settings)
+    job = records.job(session, caller)
+    with storage.writing("x.rows") as rows:
+        rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
+    session.commit()
+    with pytest.raises(VerbError) as caught:
+        preparation.prepare(job.id)
+    assert caught.value.is_fleeting
+    assert "stood still" in str(caught.value)
     assert not psutil.pid_exists(int(slow.read_text()))
 
 
