@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 from api import document, errors, sse, web
@@ -37,16 +36,11 @@ NOUNS = (
     workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
-# Each answers a request in a few milliseconds. Of more of them fewer do: with the usual 40 a third
-# fewer creates a second, since they keep handing the interpreter to each other.
-THREADS = 8
-
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     logs.configure()
     traces.configure("api")
-    current_default_thread_limiter().total_tokens = THREADS
     yield
     # uvicorn has cancelled them, and ends the process when this returns.
     await sse.until_left()

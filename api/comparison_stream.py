@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx
 from sqlalchemy.exc import OperationalError
-from starlette.concurrency import run_in_threadpool
 
-from api import upstream
+from api import threads, upstream
 from api.errors import body_of
 from api.schemas.comparisons import ComparisonObject
 from services import comparisons
@@ -88,7 +87,9 @@ def _rounded(later: float | None, earlier: float | None) -> float | None:
     return round(later - earlier, 4) if later is not None and earlier is not None else None
 
 
-async def together(begun: ComparisonObject, sides: list[Side]) -> AsyncGenerator[Said, None]:
+async def together(
+    account: str, begun: ComparisonObject, sides: list[Side]
+) -> AsyncGenerator[Said, None]:
     """Yield what answers, then what any side says as it says it, until each has ended.
 
     What was answered is stored before the end is told, and also when the client leaves.
@@ -96,7 +97,7 @@ async def together(begun: ComparisonObject, sides: list[Side]) -> AsyncGenerator
     yield {"comparison": begun.model_dump(mode="json")}
     said: asyncio.Queue[Said] = asyncio.Queue()
     tasks = [asyncio.create_task(speak(side, said)) for side in sides]
-    heeding = asyncio.create_task(heed_stops(begun.id, sides, tasks, said))
+    heeding = asyncio.create_task(heed_stops(account, begun.id, sides, tasks, said))
     try:
         unfinished = len(sides)
         while unfinished:
@@ -107,7 +108,8 @@ async def together(begun: ComparisonObject, sides: list[Side]) -> AsyncGenerator
         for task in (heeding, *tasks):
             task.cancel()
         await asyncio.gather(heeding, *tasks, return_exceptions=True)
-        await run_in_threadpool(_finish, begun.id, {side.number: side.answer() for side in sides})
+        answers = {side.number: side.answer() for side in sides}
+        await threads.run(threads.REQUESTS, account, _finish, begun.id, answers)
 
 
 def _finish(comparison_id: str, answers: dict[int, Said]) -> None:
@@ -116,6 +118,7 @@ def _finish(comparison_id: str, answers: dict[int, Said]) -> None:
 
 
 async def heed_stops(
+    account: str,
     comparison_id: str,
     sides: list[Side],
     tasks: list[asyncio.Task[None]],
@@ -125,7 +128,7 @@ async def heed_stops(
     while True:
         await asyncio.sleep(LOOK_FOR_STOPS_S)
         try:
-            asked = await run_in_threadpool(_stopping, comparison_id)
+            asked = await threads.run(threads.REQUESTS, account, _stopping, comparison_id)
         except OperationalError as error:
             logger.warning("could not look for stops of %s: %s", comparison_id, error)
             continue

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
+from api import threads
 from services import api_keys, jobs, sign_ins
 from services.callers import Caller, Scope
 from services.database import reading, transaction
@@ -44,14 +44,18 @@ async def authenticate(
     """Who asks: by the key in the header, or by the cookie of a browser that is signed in."""
     if credentials is None and COOKIE in request.cookies:
         same_origin(request)
-        return await run_in_threadpool(look_up_browser, request.cookies[COOKIE])
+        return await threads.run(
+            threads.REQUESTS, threads.NO_KEY, look_up_browser, request.cookies[COOKIE]
+        )
     if credentials is None:
         raise Unauthenticated(
             "No API key was sent. Add the header `Authorization: Bearer sk-odd-...`.",
             code="missing_api_key",
         )
     known = api_keys.cached(credentials.credentials)
-    return known or await run_in_threadpool(look_up, credentials.credentials)
+    return known or await threads.run(
+        threads.REQUESTS, threads.NO_KEY, look_up, credentials.credentials
+    )
 
 
 def look_up(key: str) -> Caller:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from typing import Any
 
 import psycopg
@@ -30,6 +31,7 @@ KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
     (errors.Fenced, 409, INVALID),
     (errors.Unauthenticated, 401, "authentication_error"),
     (errors.Denied, 403, "permission_error"),
+    (errors.RateLimited, 429, "rate_limit_error"),
     (errors.Unavailable, 503, "service_unavailable"),
     (errors.DiskFull, 507, "server_error"),
 ]
@@ -83,7 +85,10 @@ def server_error() -> AsciiJson:
 
 
 def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
-    return respond(status_of(error)[0], body_of(error))
+    headers = None
+    if isinstance(error, errors.RateLimited):
+        headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
+    return respond(status_of(error)[0], body_of(error), headers)
 
 
 def on_http_error(request: Request, error: HTTPException) -> AsciiJson:

@@ -12,9 +12,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
-
-from api import job_news, sse
+from api import job_news, sse, threads
 from api.deps import look_up_job
 from api.job_news import Message, News, Place, frames
 from services.callers import Caller
@@ -103,8 +101,14 @@ class Log:
             while not self.ended:
                 place, began_at = self.place, time.monotonic()
                 version = self.news.version if self.news else None
-                news = await run_in_threadpool(
-                    job_news.read, self.caller, self.job_id, place, version
+                news = await threads.run(
+                    threads.REQUESTS,
+                    self.caller.account,
+                    job_news.read,
+                    self.caller,
+                    self.job_id,
+                    place,
+                    version,
                 )
                 took_s = time.monotonic() - began_at
                 if place == self.place:  # else it began anew meanwhile
@@ -163,7 +167,7 @@ async def admit(caller: Caller, job_id: str) -> None:
     """Raise NotFound before a stream begins; no query where the caller's like follow the job."""
     log = _logs.get(job_id)
     if log is None or log.caller.org_id != caller.org_id:
-        await run_in_threadpool(look_up_job, caller, job_id)
+        await threads.run(threads.REQUESTS, caller.account, look_up_job, caller, job_id)
 
 
 @contextmanager
@@ -195,7 +199,9 @@ async def follow(
             if at < log.first and log.holds(place):
                 (told, place), at = log.all_behind(place), log.end
             elif at < log.first:  # newly come, or left behind
-                news = await run_in_threadpool(job_news.read_whole, caller, job_id, place)
+                news = await threads.run(
+                    threads.REQUESTS, caller.account, job_news.read_whole, caller, job_id, place
+                )
                 if log.start is None or not (news.messages or log.holds(place)):
                     log.begin(place, news)
                     continue

@@ -8,7 +8,9 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
+
+from api import threads
+from services.callers import Caller
 
 
 class OneVisit(APIRoute):
@@ -27,7 +29,9 @@ class OneVisit(APIRoute):
 def in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(endpoint)
     async def visit(**values: Any) -> Any:
-        return await run_in_threadpool(call, values)
+        caller = values.get("caller")
+        key = caller.account if isinstance(caller, Caller) else threads.NO_KEY
+        return await threads.run(threads.REQUESTS, key, call, values)
 
     def call(values: dict[str, Any]) -> Any:
         with ExitStack() as opened:

@@ -8,13 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from fastapi.concurrency import contextmanager_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api import meters
+from api import meters, threads
 from models.base import new_id
 from services import files, storage
 from services.errors import Invalid
@@ -29,16 +27,19 @@ MAX_BOUNDARY_BYTES = 70
 MAX_PARTS = 64
 
 
-async def receive(request: Request) -> Upload:
-    """Store the form's field `file` and return what came; what is refused leaves no bytes."""
+async def receive(request: Request, account: str) -> Upload:
+    """Store the form's field `file` and return what came; what is refused leaves no bytes.
+
+    The threads that write are counted for `account`.
+    """
     boundary = boundary_of(request)
     key = f"files/{new_id('upload')}"
     # Writing, hashing and syncing block, so they run in threads.
     with counted() as count:
-        async with contextmanager_in_threadpool(storage.writing(key)) as sink:
+        async with threads.opened(threads.MOVING, account, storage.writing(key)) as sink:
             form = Form(boundary, sink)
             async for block in blocks(request):
-                await run_in_threadpool(form.feed, block)
+                await threads.run(threads.MOVING, account, form.feed, block)
                 count(form.size_bytes)
             upload = form.finish(key)
     return upload

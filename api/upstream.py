@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api import meters
+from api import meters, threads
 from services import deployments
 from services.callers import Caller
 from services.database import transaction
@@ -60,7 +59,7 @@ async def find_route(caller: Caller, model: str, param: str = "model") -> Route:
     known = _routes.get((caller.org_id, model))
     if known is not None and known[0] > time.monotonic():
         return known[1]
-    route = await run_in_threadpool(_look_up, caller, model, param)
+    route = await threads.run(threads.REQUESTS, caller.account, _look_up, caller, model, param)
     if len(_routes) >= MAX_ROUTES:
         _routes.clear()
     _routes[caller.org_id, model] = (time.monotonic() + ROUTE_S, route)

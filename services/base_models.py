@@ -91,7 +91,7 @@ def begin_download(
         status=BaseModelStatus.DOWNLOADING,
     )
     if record.status == BaseModelStatus.DOWNLOADING:
-        queue.send(session, Task.DOWNLOAD_BASE, base_model=model_id)
+        queue.send(session, Task.PREPARE)
     return record
 
 

@@ -35,6 +35,11 @@ class Caller:
                 code="operators_only",
             )
 
+    @property
+    def account(self) -> str:
+        """What shares and budgets are counted by: the key, or the organisation where none is."""
+        return self.api_key_id or self.org_id
+
     def require(self, scope: str) -> None:
         """Raise Denied unless the key may do what `scope` stands for."""
         if scope not in self.scopes:

@@ -56,6 +56,16 @@ class Unavailable(OddsmithError):
     default_code = "unavailable"
 
 
+class RateLimited(OddsmithError):
+    """A key has used up what it may ask for, for now: trying again in `retry_after_s` may help."""
+
+    default_code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: float, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
+
+
 class DiskFull(OddsmithError):
     """There is no room for what was asked: trying again helps once somebody has made some."""
 

@@ -146,7 +146,7 @@ def create(
     )
     session.add(job)
     session.flush()
-    send(session, Task.PREPARE_JOB, job_id=job.id)
+    send(session, Task.PREPARE)
     audit_log.record(session, caller, Action.CREATED, kind_of(request.purpose), job.id)
     # Beside the id of the request: all that follows names the job only.
     logger.info("created", extra={"job": job.id})

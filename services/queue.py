@@ -23,11 +23,10 @@ class Task(StrEnum):
     """Names of the Celery tasks; the part before the dot is the queue they go to."""
 
     VALIDATE_FILE = "files.validate"
-    DOWNLOAD_BASE = "files.download_base"
-    PREPARE_JOB = "files.prepare_job"
     # Removes what is marked as deleted; and what is old or nobody's, and measures what is left.
     REMOVE = "files.remove"
-    TIDY = "files.tidy"
+    TIDY = "prepare.tidy"
+    PREPARE = "prepare.next"
     TRAIN = "train.run"
     RECONCILE = "serve.reconcile"
 

@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         description="A training that hasn't begun this long after its start hangs, too. What a "
         "slow disk needs for the base model (5 MB/s) is added.",
     )
+    prepare_stall_s: float = Field(
+        default=300,
+        gt=0,
+        description="Tokenising a job's data that makes no progress for this long is ended.",
+    )
     drain_s: float = Field(
         default=50, gt=0, description="How long a stopping training may take to save."
     )

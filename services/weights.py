@@ -48,6 +48,16 @@ def find(checkpoint: Checkpoint, wanted: Format) -> Path:
     return _existing(folder(checkpoint) / "model") if is_full else merged(checkpoint)
 
 
+def find_made(checkpoint: Checkpoint, wanted: Format) -> Path | None:
+    """Return the weights as `find` does, or None where they would first have to be made."""
+    is_full = checkpoint.kind == WeightsKind.FULL
+    if wanted == Format.ADAPTER or (wanted == Format.MERGED and is_full):
+        return find(checkpoint, wanted)
+    target = merged_folder(checkpoint)
+    target = target.with_suffix(".gguf") if wanted == Format.GGUF else target
+    return target if target.exists() else None
+
+
 def merged_folder(checkpoint: Checkpoint) -> Path:
     """Return where the whole weights of an adapter's checkpoint lie, or will once it is merged."""
     return get_settings().var.absolute() / "merged" / checkpoint.id

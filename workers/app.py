@@ -29,7 +29,13 @@ def _queue_of(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
 app = Celery(
     "oddsmith",
     broker=get_settings().redis_url or "redis://",
-    include=["workers.files", "workers.jobs", "workers.deployments", "workers.removals"],
+    include=[
+        "workers.files",
+        "workers.preparing",
+        "workers.jobs",
+        "workers.deployments",
+        "workers.removals",
+    ],
 )
 app.conf.update(
     # An early ack loses at most the tasks that ran at a kill, and those the database knows of;

@@ -1,12 +1,15 @@
-"""Tasks of the `files` queue: validate an upload, fetch a base model. Both may run twice.
+"""The task of the `files` queue: work of seconds, which is to check uploads and to remove bytes.
 
-Each reads its row first: a message says only that there may be something to do.
+A message is a wake-up for one file; whose is decided here, so that keys take turns. Also fetches
+base models, for the queue `prepare`.
 """
 
 import logging
+import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
@@ -14,39 +17,62 @@ from sqlalchemy.exc import OperationalError
 from models import BaseModelRecord, File
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
-from orpo import formats
 from services import base_models, files, hub, storage
-from services.database import alone, transaction
+from services.database import transaction
 from services.errors import Conflict, OddsmithError, is_disk_full
 from services.logs import bound
 from services.queue import Task
+from services.reach import Reach
+from services.turns import Turns, oldest
+from services.verbs import VerbError, run_verb
 from workers.app import app
+from workers.turns import take
 
 logger = logging.getLogger("oddsmith.workers")
 
 
+# What a check may take: some time at least, and more for a large file, however slow the disk.
+CHECK_S = 120
+SLOWEST_BYTES_A_S = 2e6
+DISK_FULL = "The disk of the storage is full: free some space and upload it again."
+
+turns = Turns()
+
+
 @app.task(name=Task.VALIDATE_FILE)
-def validate(file_id: str) -> None:
+def validate(file_id: str | None = None) -> None:  # noqa: ARG001 - kept for messages that an older release has sent
+    """Judge the file whose turn it is."""
+    with transaction() as session:
+        waiting = oldest(
+            session,
+            File,
+            judge,
+            File.status == FileStatus.UPLOADED,
+            File.deleted_at.is_(None),
+        )
+    with take(turns, waiting) as item:
+        if item is not None:
+            item.work(item.id)
+
+
+def judge(file_id: str) -> None:
     """Bring an uploaded file to `processed` or `error`.
 
-    Who removes the bytes of a file that was deleted meanwhile waits for this to end.
+    The task that removes the bytes of a file that was deleted meanwhile waits for this to end.
     """
-    with transaction() as session:
-        record = session.get(File, file_id)
-    if record is None or record.deleted_at or record.status != FileStatus.UPLOADED:
-        return
-    with bound(file=file_id), alone(file_id) as mine:
-        if mine:
-            judge(record)
+    with bound(file=file_id):
+        with transaction() as session:
+            if not files.begin_validation(session, file_id):
+                return
+            record = session.get_one(File, file_id)
+        rows_key = f"{record.storage_key}.rows"
+        with suppress(NoLongerWantedError):
+            report, failure = read(record, rows_key)
+            finish(record, rows_key, report, failure)
 
 
-def judge(record: File) -> None:
-    """Judge the file and write what was found, unless that is no longer asked for."""
-    with transaction() as session:
-        if not files.begin_validation(session, record.id):
-            return
-    rows_key = f"{record.storage_key}.rows"
-    report, failure = read(record, rows_key)
+def finish(record: File, rows_key: str, report: dict[str, Any] | None, failure: str | None) -> None:
+    """Write what was found, unless that is no longer asked for."""
     usable = failure is None
     with transaction() as session:
         written = files.finish_validation(
@@ -59,6 +85,18 @@ def judge(record: File) -> None:
     logger.info("validated", extra={"failure": failure, "written": written})
 
 
+class NoLongerWantedError(Exception):
+    """The file was deleted, or another worker has judged it."""
+
+
+def stop_unless_wanted(file_id: str) -> None:
+    """Raise NoLongerWantedError unless the file still awaits its validation."""
+    with suppress(OperationalError), transaction() as session:
+        record = session.get(File, file_id)
+        if record is None or record.deleted_at or record.status != FileStatus.UPLOADED:
+            raise NoLongerWantedError
+
+
 def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None]:
     """Judge every row and store the accepted ones; return (report, why the file is unusable)."""
     try:
@@ -66,24 +104,55 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
             storage.local_copy(record.storage_key) as source,
             storage.writing_path(rows_key) as accepted,
         ):
-            report = formats.validate(Path(source), record.filename, accepted).to_json()
+            report = _validated(record, source, accepted)
     except FileNotFoundError:
         return None, "Its bytes are no longer in the storage. Upload it again."
     except OSError as error:
         if is_disk_full(error):
-            return None, "The disk of the storage is full: free some space and upload it again."
+            return None, DISK_FULL
         return None, f"It could not be read: {error.strerror}. Upload it again."
-    except Exception:
-        # A file that breaks the reader would break it again at each of the keeper's wake-ups.
-        logger.exception("a file could not be judged")
-        return (
-            None,
-            "Its content broke the check on our side; the log of the files worker says how.",
-        )
+    except VerbError as failure:
+        logger.warning("a file could not be judged: %s", failure)
+        return None, _why(failure)
     if report["accepted"]:
         return report, None
     storage.delete(rows_key)
     return report, nothing_left(report)
+
+
+def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
+    # Whether it can be read at all is found here, where the error has its own class.
+    with source.open("rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+    # A folder of its own beside the others' files, so that the check sees none of them.
+    with TemporaryDirectory(prefix=f"{accepted.name}.", dir=accepted.parent) as folder:
+        rows = Path(folder, "rows")
+        report = run_verb(
+            "validate",
+            str(source),
+            record.filename,
+            str(rows),
+            timeout_s=CHECK_S + size_bytes / SLOWEST_BYTES_A_S,
+            meanwhile=partial(stop_unless_wanted, record.id),
+            reach=Reach(reads=(source,), writes=(Path(folder),)),
+        )
+        rows.replace(accepted)
+    return report
+
+
+def _why(failure: VerbError) -> str:
+    """What is said of a file whose check did not end."""
+    match failure.error.get("code"):
+        case "disk_full":
+            return DISK_FULL
+        case "timeout":
+            return f"Its check was ended: {failure} Split the file, and upload it again."
+        case "killed" | "limit":
+            return (
+                "A row of it needs more memory than its check may take. Split the file, and "
+                "upload it again."
+            )
+    return "Its content broke the check on our side; the log of the files worker says how."
 
 
 def nothing_left(report: dict[str, Any]) -> str:
@@ -96,16 +165,13 @@ def nothing_left(report: dict[str, Any]) -> str:
     )
 
 
-@app.task(name=Task.DOWNLOAD_BASE)
 def download_base(base_model: str) -> None:
     """Fetch a base that is `downloading` from its hub, check it, and mark it ready or in error."""
     with transaction() as session:
         record = session.get(BaseModelRecord, base_model)
     if record is None or record.deleted_at or record.status != BaseModelStatus.DOWNLOADING:
         return
-    with alone(base_model) as mine:
-        if mine:
-            fetch(record)
+    fetch(record)
 
 
 def _see_that_it_is_wanted(record: BaseModelRecord) -> None:

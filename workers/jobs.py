@@ -1,40 +1,19 @@
-"""Celery tasks of fine-tuning jobs. Both are wake-ups: what to do is read from Postgres."""
+"""The Celery task that trains. It is a wake-up: what to do is read from Postgres."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import OperationalError
-
 from models import Job
 from services import claims, traces
-from services.database import alone, transaction
+from services.database import transaction
 from services.logs import bound
 from services.queue import Task
-from services.verbs import VerbError
-from workers import fleet, joining, preparation, training
+from workers import fleet, joining, training
 from workers.app import app, draining
 from workers.claim import describe
 
 logger = logging.getLogger(__name__)
-
-
-@app.task(name=Task.PREPARE_JOB)
-def prepare_job(job_id: str) -> None:
-    """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
-    with bound(job=job_id), traces.span("prepare", job=job_id):
-        try:
-            with alone(job_id) as mine:
-                if mine:
-                    preparation.prepare(job_id)
-        except OperationalError:
-            logger.warning("the database is away; the keeper sends this job again")
-        except VerbError as failure:
-            logger.warning("preparing the data failed: %s", failure)
-            preparation.charge(job_id, str(failure))
-        except Exception as error:
-            logger.exception("preparing the data failed")
-            preparation.charge(job_id, f"{type(error).__name__}: {error}")
 
 
 @app.task(name=Task.TRAIN)

@@ -57,6 +57,8 @@ def rewake() -> None:
             queue.send(session, Task.RECONCILE)
         if not broker.llen("files"):
             _rewake_files(session)
+        if not broker.llen("prepare"):
+            _rewake_prepare(session)
 
 
 def _queued(session: Session) -> bool:
@@ -75,20 +77,23 @@ def _rewake_files(session: Session) -> None:
     )
     for file_id in session.scalars(unread):
         queue.send(session, Task.VALIDATE_FILE, file_id=file_id)
+
+
+def _rewake_prepare(session: Session) -> None:
+    """Send a wake-up for each item: one message is one item's work."""
+    old = func.clock_timestamp() - FORGOTTEN_AFTER
     unprepared = select(Job.id).where(
         Job.state == JobState.VALIDATING_FILES,
         Job.created_at < old,
         func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
     )
-    for job_id in session.scalars(unprepared):
-        queue.send(session, Task.PREPARE_JOB, job_id=job_id)
     missing = select(BaseModelRecord.id).where(
         BaseModelRecord.status == BaseModelStatus.DOWNLOADING,
         BaseModelRecord.deleted_at.is_(None),
         BaseModelRecord.created_at < old,
     )
-    for base_id in session.scalars(missing):
-        queue.send(session, Task.DOWNLOAD_BASE, base_model=base_id)
+    for _ in [*session.scalars(unprepared), *session.scalars(missing)]:
+        queue.send(session, Task.PREPARE)
 
 
 def remove() -> None:

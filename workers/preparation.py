@@ -6,9 +6,9 @@ may run twice: it writes the same bytes, and only a job still being validated mo
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from orpo.spec import VERSION, write_spec
 from services import attempts, files, job_events
 from services.database import transaction
 from services.queue import Task, send
+from services.settings import get_settings
 from services.verbs import VerbError, run_verb, tokenised
 from workers.process import time_for
 from workers.spec import spec_of
@@ -32,10 +33,23 @@ logger = logging.getLogger(__name__)
 
 # The least time that tokenising gets.
 PREPARE_S = 600
+LOOK_EVERY_S = 0.5
+
+
+class NoLongerWantedError(Exception):
+    """The job was cancelled, or another worker has prepared it."""
 
 
 def prepare(job_id: str) -> None:
-    """Prepare the job's data and queue it, or fail it with the sentence that says why."""
+    """Prepare the job's data and queue it, or fail it with the sentence that says why.
+
+    Ends early, and so does its process, once the job is no longer to be prepared.
+    """
+    with suppress(NoLongerWantedError):
+        _prepare(job_id)
+
+
+def _prepare(job_id: str) -> None:
     with transaction() as session:
         job = session.get(Job, job_id)
         if job is None or job.state != JobState.VALIDATING_FILES:
@@ -47,12 +61,12 @@ def prepare(job_id: str) -> None:
         training = session.get_one(File, job.training_file)
         validation = session.get(File, job.validation_file) if job.validation_file else None
     folder = spec.train_path.parent
-    write_rows(folder, training, validation, spec.method, spec.seed)
+    watch = Watch(job_id, folder)
+    write_rows(folder, training, validation, spec.method, spec.seed, watch.look_when_due)
     write_spec(spec, folder)
     try:
         patience_s = time_for(folder, PREPARE_S)
-        tell = partial(_tell, job_id, folder)
-        prepared = run_verb("prepare", str(folder), timeout_s=patience_s, meanwhile=tell)
+        prepared = run_verb("prepare", str(folder), timeout_s=patience_s, meanwhile=watch.look)
         error = None
     except VerbError as failure:
         if failure.is_fleeting:
@@ -62,24 +76,57 @@ def prepare(job_id: str) -> None:
         _move_on(session, job_id, prepared, error)
 
 
-def _tell(job_id: str, folder: Path) -> None:
-    """Put what the core says of its progress into the job's, as long as it is being prepared."""
-    preparing = tokenised(folder)
-    if preparing is None:
-        return
-    # News that can't be told is no reason to begin again.
-    with suppress(OperationalError), transaction() as session:
-        job = session.get_one(Job, job_id, with_for_update=True)
-        if job.state == JobState.VALIDATING_FILES:
-            job.progress = (job.progress or {}) | {"preparing": preparing}
+class Watch:
+    """Looks at a job while its data is prepared: is that still asked for, and does it go on?"""
+
+    def __init__(self, job_id: str, folder: Path) -> None:
+        self.job_id, self.folder = job_id, folder
+        self.progress: dict[str, int] | None = None
+        self.looked_at = self.moved_at = time.monotonic()
+
+    def look_when_due(self) -> None:
+        """Look twice a second, while rows are copied, which is progress itself."""
+        if time.monotonic() - self.looked_at > LOOK_EVERY_S:
+            self.moved_at = time.monotonic()
+            self.look()
+
+    def look(self) -> None:
+        """Put what the core says of its progress into the job's.
+
+        Raises NoLongerWantedError, or VerbError where the core has been silent for too long: a
+        chat template may go round in circles.
+        """
+        self.looked_at = time.monotonic()
+        self._enforce_progress(tokenised(self.folder))
+        # News that can't be told is no reason to begin again.
+        with suppress(OperationalError), transaction() as session:
+            job = session.get_one(Job, self.job_id, with_for_update=True)
+            if job.state != JobState.VALIDATING_FILES:
+                raise NoLongerWantedError
+            if self.progress is not None:
+                job.progress = (job.progress or {}) | {"preparing": self.progress}
+
+    def _enforce_progress(self, progress: dict[str, int] | None) -> None:
+        if progress != self.progress:
+            self.progress, self.moved_at = progress, self.looked_at
+        silent_s = self.looked_at - self.moved_at
+        if silent_s > get_settings().prepare_stall_s:
+            message = f"Tokenising stood still for {silent_s:.0f} s and was ended."
+            raise VerbError({"code": "timeout", "message": message})
 
 
 def write_rows(
-    folder: Path, training: File, validation: File | None, method: Any, seed: int
+    folder: Path,
+    training: File,
+    validation: File | None,
+    method: Any,
+    seed: int,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Write `train.jsonl` and `held_out.jsonl`.
 
     Rows are drawn from the validation file, or from the training file, which then lacks them.
+    `meanwhile` is called for each row that is copied.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = range(((validation or training).report or {})["accepted"])
@@ -91,16 +138,19 @@ def write_rows(
         with files.open_rows(training) as lines:
             prompts = (orjson.loads(line)["prompt"] for line in lines)
             held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, seed)
-    _copy(validation or training, folder / "held_out.jsonl", held_out.__contains__)
+    _copy(validation or training, folder / "held_out.jsonl", held_out.__contains__, meanwhile)
     left_out = set[int]() if validation else held_out
-    _copy(training, folder / "train.jsonl", lambda place: place not in left_out)
+    _copy(training, folder / "train.jsonl", lambda place: place not in left_out, meanwhile)
 
 
-def _copy(file: File, to: Path, keep: Callable[[int], bool]) -> None:
+def _copy(file: File, to: Path, keep: Callable[[int], bool], meanwhile: Callable[[], None]) -> None:
     """Copy the rows of `file` whose places are to `keep`."""
     temporary = to.with_suffix(".tmp")
     with files.open_rows(file) as source, temporary.open("wb") as target:
-        target.writelines(line for place, line in enumerate(source) if keep(place))
+        for place, line in enumerate(source):
+            meanwhile()
+            if keep(place):
+                target.write(line)
     temporary.replace(to)
 
 

@@ -1,18 +1,18 @@
 """`/v1/models`: bases and tuned models by name. Ids may hold a slash, so they are path parts."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
-from api import media
+from api import media, threads
 from api.deps import Admin, CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import ListPage, page
 from api.routing import Router
 from api.schemas.base_models import ModelObject, RegisterModel
 from api.schemas.deleted import Deleted
 from api.schemas.text import Id
-from models import BaseModelRecord
+from models import BaseModelRecord, Checkpoint
 from services import archive, base_models, catalog, deletions, hub, weights
 from services.callers import Caller, Scope
 from services.database import transaction
@@ -23,7 +23,12 @@ router = Router(prefix="/v1/models", tags=["models"])
 
 
 @router.post("", summary="Register a base model: a folder, or a hub id with its revision")
-def register(caller: Admin, body: RegisterModel) -> ModelObject:
+async def register(caller: Admin, body: RegisterModel) -> ModelObject:
+    # Reads a folder's weights, or asks a hub: seconds, and for whom it is slow, more.
+    return await threads.run(threads.MAKING, caller.account, check_and_store, caller, body)
+
+
+def check_and_store(caller: Caller, body: RegisterModel) -> ModelObject:
     record = from_folder(caller, body) if body.path is not None else from_hub(caller, body)
     with transaction() as session:
         return ModelObject.from_record(catalog.get(session, caller, record.id))
@@ -59,24 +64,32 @@ def list_models(session: ReaderDep, caller: CallerDep) -> ListPage[ModelObject]:
     response_class=StreamingResponse,
     responses=media.WEIGHTS,
 )
-def download(
+async def download(
     caller: CallerDep,
     model_id: Id,
     format: Format = Format.ADAPTER,  # noqa: A002 - the name of the query's field
 ) -> Response:
-    with transaction() as session:
-        checkpoint, _ = catalog.export(session, caller, model_id, format=format)
-    found = weights.find(checkpoint, format)
+    found, checkpoint = await threads.run(
+        threads.REQUESTS, caller.account, find_weights, caller, model_id, format
+    )
+    if found is None:
+        found = await threads.run(threads.MAKING, caller.account, weights.find, checkpoint, format)
     name = model_id.replace(":", "-").replace("/", "--")
     if format == Format.GGUF:
         return FileResponse(found, filename=f"{name}.gguf", media_type="application/octet-stream")
+    parts = threads.iterate(threads.MOVING, caller.account, archive.stream(found, name))
     headers = {
         "Content-Length": str(archive.size_bytes(found, name)),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.tar",
     }
-    return StreamingResponse(
-        archive.stream(found, name), media_type="application/x-tar", headers=headers
-    )
+    return StreamingResponse(parts, media_type="application/x-tar", headers=headers)
+
+
+def find_weights(caller: Caller, model_id: str, wanted: Format) -> tuple[Path | None, Checkpoint]:
+    """Return the weights, or None where they must be made first, and their checkpoint."""
+    with transaction() as session:
+        checkpoint, _ = catalog.export(session, caller, model_id, format=wanted)
+    return weights.find_made(checkpoint, wanted), checkpoint
 
 
 @router.get("/{model_id:path}", summary="Retrieve a model")

@@ -3,10 +3,9 @@
 from typing import Annotated
 
 from fastapi import Query
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from api import media, sse, upstream
+from api import media, sse, threads, upstream
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page
@@ -36,12 +35,12 @@ async def compare(caller: CallerDep, body: CompareRequest) -> StreamingResponse:
         await upstream.find_route(caller, request.model, field.format(side))
         for side, request in enumerate(asked)
     ]
-    begun = await run_in_threadpool(_begin, caller, body, routes)
+    begun = await threads.run(threads.REQUESTS, caller.account, _begin, caller, body, routes)
     sides = [
         Side(number, route, request.upstream(route.upstream_model))
         for number, (route, request) in enumerate(zip(routes, asked, strict=True))
     ]
-    return sse.respond(together(begun, sides), "comparison")
+    return sse.respond(together(caller.account, begun, sides), "comparison")
 
 
 def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> ComparisonObject:

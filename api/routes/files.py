@@ -6,18 +6,18 @@ from urllib.parse import quote
 from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
-from starlette.concurrency import run_in_threadpool
 
-from api import media, uploads
+from api import media, threads, uploads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.deleted import Deleted
 from api.schemas.files import FileObject, FileReport, FileRows
 from api.schemas.text import Id, Text
+from models import File
 from services import files, storage
 from services.callers import Caller
-from services.database import transaction
+from services.database import reading, transaction
 from services.pages import Order
 
 router = Router(prefix="/v1/files", tags=["files"])
@@ -40,8 +40,8 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 
 @router.post("", summary="Upload a preference file", openapi_extra=BODY)
 async def upload(request: Request, caller: Writer) -> FileObject:
-    received = await uploads.receive(request)
-    return await run_in_threadpool(register, caller, received)
+    received = await uploads.receive(request, caller.account)
+    return await threads.run(threads.REQUESTS, caller.account, register, caller, received)
 
 
 def register(caller: Caller, received: files.Upload) -> FileObject:
@@ -83,15 +83,19 @@ def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
     response_class=StreamingResponse,
     responses=media.BYTES,
 )
-def content(session: ReaderDep, caller: CallerDep, file_id: Id) -> StreamingResponse:
-    record = files.open_content(session, caller, file_id)
+async def content(caller: CallerDep, file_id: Id) -> StreamingResponse:
+    record = await threads.run(threads.REQUESTS, caller.account, find, caller, file_id)
     headers = {
         "Content-Length": str(record.size_bytes),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(record.filename)}",
     }
-    return StreamingResponse(
-        storage.chunks(record.storage_key), media_type="application/octet-stream", headers=headers
-    )
+    sent = threads.iterate(threads.MOVING, caller.account, storage.chunks(record.storage_key))
+    return StreamingResponse(sent, media_type="application/octet-stream", headers=headers)
+
+
+def find(caller: Caller, file_id: str) -> File:
+    with transaction() as session:
+        return files.open_content(session, caller, file_id)
 
 
 @router.get("/{file_id}/report", summary="What validation found, row by row")
@@ -100,12 +104,18 @@ def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> FileReport:
 
 
 @router.get("/{file_id}/rows", summary="Preview the accepted rows in their normal form")
-def rows(
-    session: ReaderDep,
+async def rows(
     caller: CallerDep,
     file_id: Id,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> FileRows:
-    data, total = files.rows(session, caller, file_id, offset=offset, limit=limit)
+    return await threads.run(
+        threads.READING, caller.account, read_rows, caller, file_id, offset, limit
+    )
+
+
+def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> FileRows:
+    with reading() as session:
+        data, total = files.rows(session, caller, file_id, offset=offset, limit=limit)
     return FileRows(data=data, offset=offset, total=total, has_more=offset + len(data) < total)

@@ -2,6 +2,7 @@
 
 from fastapi.responses import JSONResponse
 
+from api import threads
 from api.routing import Router
 from api.schemas.health import Alive, Readiness
 from services import health
@@ -20,7 +21,11 @@ async def alive() -> Alive:
     response_model=Readiness,
     responses={503: {"model": Readiness}},
 )
-def ready() -> JSONResponse:
+async def ready() -> JSONResponse:
+    return await threads.run(threads.PROBES, threads.NO_KEY, look)
+
+
+def look() -> JSONResponse:
     missing = health.missing()
     degraded = [] if missing else health.degraded()
     status = "unavailable" if missing else "degraded" if degraded else "ok"

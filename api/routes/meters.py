@@ -6,7 +6,7 @@ It tells of all organisations, so the key must be one of those who run the insta
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
-from api import media
+from api import media, threads
 from api.deps import CallerDep
 from api.meters import REGISTRY
 from api.routing import Router
@@ -20,6 +20,7 @@ router = Router(tags=["health"])
     response_class=Response,
     responses=media.METRICS,
 )
-def scrape(caller: CallerDep) -> Response:
+async def scrape(caller: CallerDep) -> Response:
     caller.require_operator()
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    content = await threads.run(threads.PROBES, caller.account, generate_latest, REGISTRY)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)

@@ -22,16 +22,25 @@ class RegisterModel(BaseModel):
     )
 
     id: Text | SkipJsonSchema[None] = Field(
-        None, description="Its name here; by default the folder's or hub's.", json_schema_extra=NAME
+        None,
+        max_length=512,
+        description="Its name here; by default the folder's or hub's.",
+        json_schema_extra=NAME,
     )
     path: Text | SkipJsonSchema[None] = Field(
-        None, description="An absolute folder on the server.", json_schema_extra=FOLDER
+        None,
+        max_length=4096,
+        description="An absolute folder on the server.",
+        json_schema_extra=FOLDER,
     )
     hub_id: Text | SkipJsonSchema[None] = Field(
-        None, description="Its name on the hub; by default `id`.", json_schema_extra=NAME
+        None,
+        max_length=512,
+        description="Its name on the hub; by default `id`.",
+        json_schema_extra=NAME,
     )
     revision: Text | SkipJsonSchema[None] = Field(
-        None, description="A branch, tag or commit of the hub's model."
+        None, max_length=256, description="A branch, tag or commit of the hub's model."
     )
 
 

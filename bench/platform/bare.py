@@ -39,7 +39,7 @@ INSERT_JOB = text("""
     RETURNING *
 """)
 INSERT_MESSAGE = text("""
-    INSERT INTO outbox (task, arguments) VALUES ('files.prepare_job', CAST(:arguments AS jsonb))
+    INSERT INTO outbox (task, arguments) VALUES ('prepare.next', CAST(:arguments AS jsonb))
 """)
 
 

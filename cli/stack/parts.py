@@ -11,7 +11,12 @@ from cli.stack.folder import Folder, Secrets
 from cli.stack.process import Part, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
-QUEUES = {"files": "Files worker", "train": "Training worker", "serve": "Serving worker"}
+QUEUES = {
+    "files": "Files worker",
+    "prepare": "Preparing worker",
+    "train": "Training worker",
+    "serve": "Serving worker",
+}
 # An answer that streams may go on this long after the API was asked to stop.
 API_GRACE_S = 5
 API_CONNECTION = "api.connections:Connection"

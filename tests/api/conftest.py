@@ -1,6 +1,7 @@
 """The real application in this process, on a database and a folder of the test's own."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from services.database import transaction
 from tests import records
 from tests.conftest import create_database, forget_connections
 from workers import files as file_tasks
-from workers import removals
+from workers import preparing, removals
 
 KEY = "sk-odd-for-tests-0123456789abcdefghijklmnopq"
+OTHER = "sk-odd-another-key-0123456789abcdefghijklmnop"
 TASKS: dict[str, Callable[..., None]] = {
     queue.Task.VALIDATE_FILE: file_tasks.validate,
-    queue.Task.DOWNLOAD_BASE: file_tasks.download_base,
     queue.Task.REMOVE: removals.remove,
+    # Jobs are prepared by a process with torch, which these tests do without.
+    queue.Task.PREPARE: partial(preparing.do_next, preparing.base_models),
 }
 
 
@@ -63,6 +66,13 @@ def stranger(product: None) -> str:
     with transaction() as session:
         caller = records.caller(session, "stranger")
         return api_keys.create(session, caller, "theirs", ["admin"])[1]
+
+
+@pytest.fixture
+def other(product: None) -> None:
+    """A second key, OTHER, of the same organisation."""
+    with transaction() as session:
+        api_keys.insert(session, seed.ORG_ID, "other", OTHER, ["read", "write", "admin"])
 
 
 @pytest.fixture

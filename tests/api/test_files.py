@@ -239,15 +239,15 @@ def test_validation_may_run_twice_late_or_without_its_bytes(
     client: TestClient, work: Callable[[], None], tmp_path: Path
 ) -> None:
     first, second, third = (post(client, jsonl(PAIRS)).json()["id"] for _ in range(3))
-    file_tasks.validate("file-none")
-    file_tasks.validate(first)
-    file_tasks.validate(first)
-    client.delete(f"/v1/files/{second}").raise_for_status()
-    file_tasks.validate(second)
     with transaction() as session:
         record = session.scalars(select(File).where(File.id == third)).one()
     (tmp_path / "storage" / record.storage_key).unlink()
+    client.delete(f"/v1/files/{second}").raise_for_status()
+    for file_id in (first, second, second):
+        file_tasks.validate(file_id)
     work()
+    file_tasks.validate("file-none")
+    file_tasks.validate(first)
     statuses = [client.get(f"/v1/files/{file_id}").json() for file_id in (first, third)]
     assert [file["status"] for file in statuses] == ["processed", "error"]
     assert "Upload it again." in statuses[1]["status_details"]

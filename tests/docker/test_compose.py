@@ -14,7 +14,10 @@ from tests.docker.compose import UID, config, seconds, services
 
 ONCE = {"migrate", "seed"}
 WATCH = {"prometheus", "grafana"}
-STACK = {"api", "files-worker", "keeper", "postgres", "redis", "serve-worker", "train-worker"}
+STACK = {
+    "api", "files-worker", "keeper", "postgres", "prepare-worker", "redis", "serve-worker",
+    "train-worker",
+}  # fmt: skip
 ALL = STACK | ONCE | WATCH
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-[\w.]+)?")
 VARIABLE = re.compile(r"\$\{(\w+)")
@@ -134,7 +137,7 @@ def test_volumes_are_declared_and_what_need_not_be_written_is_not(whole):
     # A training's caches hold programs: nobody else may run them.
     caches = [m["/var/lib/oddsmith/cache"]["source"] for m in mounts.values() if models in m and
               "/var/lib/oddsmith/cache" in m]  # fmt: skip
-    assert len(caches) == len(set(caches)) == 4
+    assert len(caches) == len(set(caches)) == 5
 
 
 def test_gpus_are_reserved(named):

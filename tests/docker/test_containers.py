@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 KEY = "sk-odd-of-the-test"
 WATCH_KEY = "sk-odd-of-prometheus"
 _numbers = count()
-LONG_RUNNING = ("api", "files-worker", "serve-worker", "keeper", "train-worker")
+LONG_RUNNING = ("api", "files-worker", "prepare-worker", "serve-worker", "keeper", "train-worker")
 FOLDERS = ("storage", "runs", "models", "merged", "cache", "log", "secrets")
 
 # $1: the folder that may be written; $2: where Python is installed, which may lie below a home

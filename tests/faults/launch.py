@@ -69,6 +69,7 @@ def _start(stack: Stack, port: int) -> None:
 def _parts(env: dict[str, str], port: int) -> list[Part]:
     keeper = replace(parts.keeper(env), ready_text="keeping")
     return [parts.api(env, LOOPBACK, port), keeper, _named(env, "files", "files"),
+            _named(env, "prepare", "prepare"),
             _named(env, "train", "train-a"), _named(env, "train", "train-b")]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """A stack whose every process can be killed by itself, and how the rows talk to it.
 
-Real Postgres, Redis, API, keeper, a files worker and two train workers: the second is the warm
-standby. Answers about jobs come from the database, which works while the API doesn't.
+Real Postgres, Redis, API, keeper, workers of files and of preparations, and two train workers: the
+second is the warm standby. Answers about jobs come from the database, which works while the API
+doesn't.
 """
 
 import json

@@ -136,7 +136,7 @@ def test_a_preparation_that_breaks_off_is_explained_and_sent_again_after_its_pau
             text("UPDATE jobs SET available_at = available_at - make_interval(secs => :s)"),
             {"s": wait_s},
         )
-        keeper._rewake_files(session)
+        keeper._rewake_prepare(session)
         assert len(session.scalars(select(OutboxMessage)).all()) == sent
 
 

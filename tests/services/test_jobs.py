@@ -36,7 +36,7 @@ def test_a_new_job_waits_for_validation_and_wakes_a_worker(session, caller, requ
     assert job.method["lambda"] == 0.2
     assert job.method["learning_rate"] == 2e-4
     message = session.scalars(select(OutboxMessage)).one()
-    assert (message.task, message.arguments) == ("files.prepare_job", {"job_id": job.id})
+    assert (message.task, message.arguments) == ("prepare.next", {})
 
 
 @pytest.mark.parametrize(

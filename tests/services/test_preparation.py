@@ -84,6 +84,7 @@ def test_a_job_that_was_cancelled_meanwhile_is_left_as_it_is(product, session, c
     job.state = JobState.CANCELLED
     session.commit()
     (tmp_path / "progress.json").write_text('{"tokenised": 1, "pairs": 8}')
-    preparation._tell(job.id, tmp_path)
+    with pytest.raises(preparation.NoLongerWantedError):
+        preparation.Watch(job.id, tmp_path).look()
     session.refresh(job)
     assert job.progress is None

@@ -8,7 +8,7 @@ from models import IdempotencyKey, OutboxMessage
 from models.base_models import BaseModelStatus
 from services import queue
 from tests import records
-from workers import keeper
+from workers import keeper, preparing
 
 
 def ago(**time):
@@ -19,9 +19,9 @@ def test_a_base_that_was_deleted_while_downloading_is_left_alone(session, caller
     fields = {"status": BaseModelStatus.DOWNLOADING, "created_at": ago(minutes=5)}
     records.base_model(session, caller, deleted_at=ago(minutes=1), **fields)
     awaited = records.base_model(session, caller, **fields)
-    keeper._rewake_files(session)
-    messages = session.scalars(select(OutboxMessage)).all()
-    assert [message.arguments for message in messages] == [{"base_model": awaited.id}]
+    keeper._rewake_prepare(session)
+    assert [message.task for message in session.scalars(select(OutboxMessage))] == ["prepare.next"]
+    assert [item.id for item in preparing.base_models(session)] == [awaited.id]
 
 
 def test_old_keys_and_published_messages_are_forgotten(session):

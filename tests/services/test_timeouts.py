@@ -2,16 +2,19 @@
 
 import json
 import os
+import threading
 from types import SimpleNamespace
 
 import pytest
 
 from cli.stack.process import wait_until
 from models.jobs import JobState
+from services import jobs as job_service
 from services import storage, verbs
+from services.settings import get_settings
 from services.verbs import VerbError
 from tests import records
-from workers import jobs, preparation
+from workers import preparation, preparing
 from workers.process import time_for, tree
 
 
@@ -38,7 +41,7 @@ def test_a_preparation_that_was_cut_short_is_tried_again(
         raise VerbError({"code": code, "message": "orpo.prepare did not end within 600 s."})
 
     monkeypatch.setattr(preparation, "run_verb", run_verb)
-    jobs.prepare_job(job.id)
+    preparing.prepare()
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.VALIDATING_FILES, 1)
     assert limits[0] > preparation.PREPARE_S
@@ -77,6 +80,50 @@ def test_a_verb_does_not_outlive_who_waits_for_it(slow):
     with pytest.raises(KeyboardInterrupt):
         verbs.run_verb("prepare", mark, meanwhile=interrupt)
     assert wait_until(lambda: not alive(), timeout_s=5)
+
+
+def prepares(job):
+    """What tells which processes prepare a job."""
+    mark = f"orpo.prepare {get_settings().runs_dir / job.id / 'data'}"
+    return lambda: [process for process in tree(mark) if process.name() == "sleep"]
+
+
+def prepare_in_thread(job, alive):
+    """Begin to prepare a job with a core that says nothing; return once that has started."""
+    with storage.writing("x.rows") as rows:
+        rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
+    thread = threading.Thread(target=preparation.prepare, args=(job.id,), daemon=True)
+    thread.start()
+    assert wait_until(alive, timeout_s=10)
+    return thread
+
+
+def test_cancelling_a_job_ends_its_preparation(product, session, caller, slow):
+    job = records.job(session, caller)
+    session.commit()
+    alive = prepares(job)
+    thread = prepare_in_thread(job, alive)
+    job_service.cancel(session, caller, job.id)
+    session.commit()
+    thread.join(15)
+    assert not thread.is_alive()
+    assert wait_until(lambda: not alive(), timeout_s=5)
+    session.refresh(job)
+    assert (job.state, job.attempts) == (JobState.CANCELLED, 0)
+
+
+def test_a_preparation_that_stands_still_is_ended(product, session, caller, slow, monkeypatch):
+    settings = preparation.get_settings().model_copy(update={"prepare_stall_s": 0.1})
+    monkeypatch.setattr(preparation, "get_settings", lambda: settings)
+    job = records.job(session, caller)
+    with storage.writing("x.rows") as rows:
+        rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
+    session.commit()
+    with pytest.raises(VerbError) as caught:
+        preparation.prepare(job.id)
+    assert caught.value.is_fleeting
+    assert "stood still" in str(caught.value)
+    assert wait_until(lambda: not prepares(job)(), timeout_s=5)
 
 
 def test_a_verb_that_is_killed_says_nothing_of_its_data(slow):

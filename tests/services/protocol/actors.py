@@ -28,7 +28,7 @@ from services.jobs import ENDED, TRANSITIONS, NewJob
 from services.verbs import VerbError
 from tests.services.protocol.turns import Actor, Turns, acting
 from workers import jobs as tasks
-from workers import keeper, preparation, supervision, training
+from workers import keeper, preparation, preparing, supervision, training, turns
 
 LIVE_JOBS = 6
 PAUSED = (
@@ -168,7 +168,7 @@ class World:
             (tasks, "draining", draining),
             (tasks, "fleet", Fleet()),
             # It spares work and is no guard: Postgres may let go of it at any time.
-            (tasks, "alone", lambda _: nullcontext(enter_result=True)),
+            (turns, "alone", lambda _: nullcontext(enter_result=True)),
             (training, "launch_training", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),
@@ -226,10 +226,10 @@ def worker(world: World, actor: Actor) -> None:
 
 def preparer(world: World, actor: Actor) -> None:
     while True:
-        actor.wait(lambda: world.broker.llen("files"))
-        job_id = world.broker.take("files")["job_id"]
+        actor.wait(lambda: world.broker.llen("prepare"))
+        world.broker.take("prepare")
         try:
-            tasks.prepare_job(job_id)
+            preparing.prepare()
         except DBAPIError:
             continue
 

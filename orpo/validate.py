@@ -1,0 +1,20 @@
+"""`python -m orpo.validate SOURCE NAME ROWS`: judge a preference file, row by row.
+
+Writes the accepted rows to ROWS in their normal form and prints the report as JSON. A process of
+its own, so that a file which takes too long or too much memory ends with it and nothing else.
+"""
+
+import sys
+from pathlib import Path
+
+from orpo import formats
+from orpo.verbs import answer
+
+
+def main(source: Path, name: str, rows: Path) -> int:
+    """Print the report; `name` is the file's own, by which its container is known."""
+    return answer(lambda: formats.validate(source, name, rows).to_json())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))

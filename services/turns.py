@@ -1,0 +1,80 @@
+"""Whose turn it is, where the work of several API keys waits for one worker: round robin.
+
+Knows no noun: what waits is a row that belongs to a key (or, without one, to an organisation).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, File, Job
+
+# Of one key; more than there are workers of a queue, each of which may be at one of them.
+LOOKED_AT = 20
+# Keys that are remembered. Forgetting them costs one of them a turn.
+MAX_KEYS = 10_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work that waits: `work(id)` does it."""
+
+    account: str
+    created_at: datetime
+    id: str
+    work: Callable[[str], None]
+
+
+class Turns:
+    """The order in which this process has served keys; another process has an order of its own."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, int] = {}
+        self._count = 0
+
+    def order(self, waiting: Iterable[Item]) -> list[Item]:
+        """Return what waits in turn: first the oldest item of each key, then the second of each.
+
+        Within such a round a key comes earlier the longer ago it was served.
+        """
+        seen: Counter[str] = Counter()
+        ranked: list[tuple[int, int, datetime, Item]] = []
+        for item in sorted(waiting, key=lambda item: item.created_at):
+            served = self._served.get(item.account, 0)
+            ranked.append((seen[item.account], served, item.created_at, item))
+            seen[item.account] += 1
+        return [item for *_, item in sorted(ranked, key=lambda entry: entry[:3])]
+
+    def serve(self, account: str) -> None:
+        """Note that the key has its turn now."""
+        if len(self._served) >= MAX_KEYS:
+            self._served.clear()
+        self._count += 1
+        self._served[account] = self._count
+
+
+def oldest(
+    session: Session,
+    record: type[File] | type[Job] | type[BaseModelRecord],
+    work: Callable[[str], None],
+    *conditions: Any,
+) -> list[Item]:
+    """Return the oldest rows of each key that satisfy `conditions`, as work to be done."""
+    account = func.coalesce(record.api_key_id, record.org_id).label("account")
+    place = func.row_number().over(partition_by=account, order_by=(record.created_at, record.id))
+    ranked = (
+        select(account, record.created_at, record.id, place.label("place"))
+        .where(*conditions)
+        .subquery()
+    )
+    found = session.execute(
+        select(ranked.c.account, ranked.c.created_at, ranked.c.id)
+        .where(ranked.c.place <= LOOKED_AT)
+        .order_by(ranked.c.created_at)
+    )
+    return [Item(row.account, row.created_at, row.id, work) for row in found]

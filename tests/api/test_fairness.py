@@ -1,0 +1,162 @@
+"""What one key asks for, slow as it may be, does not keep another key's requests waiting."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from services import base_models, weights
+from tests.api.conftest import KEY, OTHER
+from tests.api.test_base_models import tuned  # noqa: F401 - a fixture
+
+PATIENCE_S = 15
+Client = httpx.AsyncClient
+
+
+class SlowVerb:
+    """Stands for a verb that takes until the test lets go; remembers what it was called for."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.let_go = threading.Event()
+
+    def __call__(self, verb: str, *arguments: str, **_: Any) -> dict[str, Any]:
+        self.calls.append(arguments[0])
+        assert self.let_go.wait(60)
+        if verb == "gguf":
+            Path(arguments[1]).write_bytes(b"GGUF")
+        return {"ok": True, "problems": []}
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> SlowVerb:
+    verb = SlowVerb()
+    monkeypatch.setattr(base_models, "run_verb", verb)
+    monkeypatch.setattr(weights, "run_verb", verb)
+    return verb
+
+
+@asynccontextmanager
+async def clients(slow: SlowVerb) -> AsyncIterator[tuple[Client, Client]]:
+    """One client of each key, of one application; slow verbs end when the block does."""
+    app = create_app()
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app):
+        made = [
+            Client(transport=transport, base_url="http://api", headers={"Authorization": key})
+            for key in (f"Bearer {KEY}", f"Bearer {OTHER}")
+        ]
+        try:
+            yield made[0], made[1]
+        finally:
+            slow.let_go.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def all_wait(answers: list[asyncio.Task[httpx.Response]], slow: SlowVerb) -> None:
+    """Return once the first of them is at work and the others had many turns to get ahead."""
+    await until(lambda: bool(slow.calls))
+    for _ in range(500):
+        await asyncio.sleep(0)
+    assert not any(answer.done() for answer in answers)
+
+
+def begin(*requests: Awaitable[httpx.Response]) -> list[asyncio.Task[httpx.Response]]:
+    return [asyncio.ensure_future(request) for request in requests]
+
+
+def register(client: Client, folder: Path, model_id: str) -> Awaitable[httpx.Response]:
+    return client.post("/v1/models", json={"id": model_id, "path": str(folder)})
+
+
+def test_registrations_leave_the_threads_of_other_requests_alone(
+    other: None, slow: SlowVerb, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with clients(slow) as (mine, theirs):
+            asked = begin(*(register(mine, tmp_path, f"m{n}") for n in range(9)))
+            await all_wait(asked, slow)
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await theirs.get("/v1/models")).status_code == 200
+                assert (await mine.get("/v1/models")).status_code == 200
+            slow.let_go.set()
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(main())
+
+
+def test_exports_leave_the_threads_of_other_requests_alone(
+    other: None,
+    slow: SlowVerb,
+    tuned: str,  # noqa: F811
+) -> None:
+    async def main() -> None:
+        path = f"/v1/models/{tuned}/download"
+        async with clients(slow) as (mine, theirs):
+            asked = begin(*(mine.get(path, params={"format": "gguf"}) for _ in range(9)))
+            await all_wait(asked, slow)
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await theirs.get("/v1/models")).status_code == 200
+                # What is there already needs not wait for what is still being made.
+                assert (await mine.get(path)).status_code == 200
+            slow.let_go.set()
+            assert {answer.content for answer in await asyncio.gather(*asked)} == {b"GGUF"}
+            assert len(slow.calls) == 1
+
+    asyncio.run(main())
+
+
+def test_slow_work_of_two_keys_goes_on_side_by_side(
+    other: None, slow: SlowVerb, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with clients(slow) as (mine, theirs):
+            asked = begin(*(register(mine, tmp_path, f"m{n}") for n in range(9)))
+            await all_wait(asked, slow)
+            folder = tmp_path / "theirs"
+            folder.mkdir()
+            asked += begin(register(theirs, folder, "theirs"))
+            await until(lambda: len(slow.calls) == 2)
+            assert slow.calls == [str(tmp_path), str(folder)]
+            refused = await register(mine, tmp_path, "one-too-many")
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) > 0
+            error = refused.json()["error"]
+            assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+            slow.let_go.set()
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(main())
+
+
+def test_a_probe_that_waits_for_redis_holds_no_thread_of_requests(
+    other: None, slow: SlowVerb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> list[str]:
+        slow("missing", "redis")
+        return []
+
+    monkeypatch.setattr("services.health.missing", missing)
+    monkeypatch.setattr("services.health.degraded", list)
+
+    async def main() -> None:
+        async with clients(slow) as (mine, theirs):
+            asked = begin(*(mine.get("/readyz") for _ in range(9)))
+            await all_wait(asked, slow)
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await theirs.get("/v1/models")).status_code == 200
+            slow.let_go.set()
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(main())

@@ -1,0 +1,80 @@
+"""The task of the `prepare` queue: work of minutes, such as a job's data or a hub's model.
+
+A message is a wake-up for one item; which one is decided here, so that keys take turns.
+"""
+
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import func
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from models import BaseModelRecord, Job
+from models.base_models import BaseModelStatus
+from models.jobs import JobState
+from services import claims, traces, turns
+from services.database import transaction
+from services.logs import bound
+from services.queue import Task
+from services.turns import Item, Turns
+from services.verbs import VerbError
+from workers import files, preparation
+from workers.app import app
+from workers.turns import take
+
+logger = logging.getLogger(__name__)
+
+served = Turns()
+
+
+@app.task(name=Task.PREPARE)
+def prepare() -> None:
+    """Do the next item of the key whose turn it is."""
+    do_next(jobs, base_models)
+
+
+def do_next(*kinds: Callable[[Session], list[Item]]) -> None:
+    with transaction() as session:
+        waiting = [item for kind in kinds for item in kind(session)]
+    with take(served, waiting) as item:
+        if item is not None:
+            item.work(item.id)
+
+
+def jobs(session: Session) -> list[Item]:
+    """Return the jobs whose data is still to be prepared, as far as this release can read them."""
+    return turns.oldest(
+        session,
+        Job,
+        prepare_job,
+        Job.state == JobState.VALIDATING_FILES,
+        func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
+        claims.READABLE,
+    )
+
+
+def base_models(session: Session) -> list[Item]:
+    """Return the base models that are still to be fetched."""
+    return turns.oldest(
+        session,
+        BaseModelRecord,
+        files.download_base,
+        BaseModelRecord.status == BaseModelStatus.DOWNLOADING,
+        BaseModelRecord.deleted_at.is_(None),
+    )
+
+
+def prepare_job(job_id: str) -> None:
+    """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
+    with bound(job=job_id), traces.span("prepare", job=job_id):
+        try:
+            preparation.prepare(job_id)
+        except OperationalError:
+            logger.warning("the database is away; the keeper sends this job again")
+        except VerbError as failure:
+            logger.warning("preparing the data failed: %s", failure)
+            preparation.charge(job_id, str(failure))
+        except Exception as error:
+            logger.exception("preparing the data failed")
+            preparation.charge(job_id, f"{type(error).__name__}: {error}")
