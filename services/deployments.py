@@ -17,7 +17,7 @@ from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
 from services import checkpoints
 from services.callers import Caller
-from services.engines import LIVE, gives_way
+from services.engines import LIVE, Address, address, gives_way
 from services.errors import Conflict, NotFound
 from services.jobs import ENDED
 from services.pages import Order, Page, paginate
@@ -51,7 +51,7 @@ class Route:
 
     model: str
     deployment_id: str
-    upstream_url: str
+    upstream: Address
     upstream_model: str
 
 
@@ -239,7 +239,7 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
     return Route(
         model=model,
         deployment_id=deployment.id,
-        upstream_url=f"http://{engine.host}:{engine.port}",
+        upstream=address(engine),
         upstream_model=deployment.id if is_adapter else engine.served_name,
     )
 

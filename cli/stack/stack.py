@@ -21,6 +21,7 @@ from cli.stack.postgres import Postgres, account_for
 from cli.stack.process import Part, has_ended, wait_until
 from cli.stack.redis import Redis
 from cli.stack.supervisor import Stopped, Supervisor
+from services import engine_folders
 
 USUAL_API_PORT = 8000
 # Beside the ports of the servers that a developer may already run.
@@ -81,6 +82,7 @@ def supervise(
     finally:
         began_to_stop = time.monotonic()
         supervisor.stop()
+        engine_folders.remove_all(folder.path)
         terminal.step("Stopped", time.monotonic() - began_to_stop)
 
 

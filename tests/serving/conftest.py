@@ -16,7 +16,7 @@ from models import Checkpoint, Deployment, Engine, Job
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from orpo import manifest
-from services import database, deployments, engines, seed
+from services import database, deployments, engine_folders, engines, seed
 from services.callers import Caller
 from services.database import transaction
 from tests import records
@@ -185,3 +185,4 @@ def serving(
     yield serving
     for engine in serving.live():
         vllm.stop(engine.pid, engine.pid_started)
+    engine_folders.remove_all(tmp_path)

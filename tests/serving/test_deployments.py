@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from models import Engine
+from models import BaseModelRecord, Engine
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
+from orpo import manifest
 from services import claims, deployments, engines, weights
 from services.database import transaction
 from services.errors import NotFound
@@ -30,7 +31,11 @@ READY, FAILED, PENDING = (
 
 
 def client_of(engine) -> EngineClient:
-    return EngineClient(f"http://{engine.host}:{engine.port}")
+    return EngineClient(engines.address(engine))
+
+
+def names_of(engine) -> set[str]:
+    return set(client_of(engine).models() or ())
 
 
 def gone_within(session: int, timeout_s: float) -> bool:
@@ -47,7 +52,7 @@ def test_base_and_tuned_sit_side_by_side_in_one_engine(serving):
     of_base, of_tuned = serving.settle(*ids)
     assert (of_base.status, of_tuned.status) == (READY, READY), serving.describe()
     (engine,) = serving.engines()
-    assert client_of(engine).models() == {base, of_tuned.id}
+    assert names_of(engine) == {base, of_tuned.id}
     parity = of_tuned.parity
     assert parity["token_ids_equal"] is True
     assert parity["max_logprob_diff"] == 0
@@ -59,7 +64,7 @@ def test_base_and_tuned_sit_side_by_side_in_one_engine(serving):
         route = deployments.route(session, CALLER, tuned)
         assert not deployments.needs_reconcile(session)
     assert route.upstream_model == of_tuned.id
-    assert route.upstream_url == f"http://127.0.0.1:{engine.port}"
+    assert route.upstream.socket == engine.host
 
 
 def test_an_engine_knows_no_credentials(serving, monkeypatch):
@@ -72,7 +77,10 @@ def test_an_engine_knows_no_credentials(serving, monkeypatch):
     }
     assert environment["HF_HUB_OFFLINE"] == "1"
     arguments = json.loads((serving.folder / base / "arguments.json").read_text())
-    assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
+    assert "--host" not in arguments
+    socket = Path(arguments[arguments.index("--uds") + 1])
+    assert socket.is_socket()
+    assert socket.parent.stat().st_mode & 0o777 == 0o700
     assert arguments[arguments.index("--max-lora-rank") + 1] == "16"
 
 
@@ -144,7 +152,7 @@ def test_a_killed_server_takes_its_tree_along_and_comes_back(serving):
     assert {serving.deployment(i).status for i in ids} == {READY}
     (successor,) = serving.live()
     assert successor.id != engine.id
-    assert ids[1] in client_of(successor).models()
+    assert ids[1] in names_of(successor)
 
 
 def test_a_killed_leader_leaves_nothing_either(serving):
@@ -185,7 +193,7 @@ def test_an_adapter_that_the_engine_lost_is_loaded_again(serving):
     serving.settle(deployment_id)
     (engine,) = serving.live()
     client_of(engine).unload_adapter(deployment_id)
-    serving.until(lambda: deployment_id in client_of(engine).models())
+    serving.until(lambda: deployment_id in names_of(engine))
     assert serving.deployment(deployment_id).status == READY
 
 
@@ -197,7 +205,7 @@ def test_what_is_taken_back_is_unloaded_and_the_engine_ends(serving, monkeypatch
     with transaction() as session:
         deployments.stop(session, CALLER, of_tuned)
     worker.step()
-    assert client_of(engine).models() == {base}
+    assert names_of(engine) == {base}
     with transaction() as session:
         deployments.stop(session, CALLER, of_base)
     worker.step()
@@ -258,7 +266,7 @@ def test_a_larger_adapter_gets_a_larger_engine(serving):
     serving.settle(first)
     (engine,) = serving.live()
     assert engine.max_lora_rank == 64
-    assert client_of(engine).models() == {base, first, second}
+    assert names_of(engine) == {base, first, second}
 
 
 def test_an_adapter_beyond_any_engine_fails_alone(serving):
@@ -341,7 +349,7 @@ def test_what_failed_its_check_is_unloaded(serving):
     serving.settle(of_base, failed)
     assert serving.deployment(failed).status == FAILED
     (engine,) = serving.live()
-    serving.until(lambda: client_of(engine).models() == {base})
+    serving.until(lambda: names_of(engine) == {base})
 
 
 def test_what_could_not_be_unloaded_in_time_is_unloaded_later(serving, monkeypatch):
@@ -358,9 +366,9 @@ def test_what_could_not_be_unloaded_in_time_is_unloaded_later(serving, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(EngineClient, "unload_adapter", time_out)
         worker.step()
-    assert client_of(engine).models() == {base, of_tuned}
+    assert names_of(engine) == {base, of_tuned}
     worker.step()
-    assert client_of(engine).models() == {base}
+    assert names_of(engine) == {base}
     assert serving.deployment(of_tuned).status == DeploymentStatus.STOPPED
     assert serving.deployment(of_base).status == READY
 
@@ -406,3 +414,95 @@ def test_a_stop_waits_for_the_engine_that_is_just_being_given(serving):
         assert [row.id for row in engines.unwanted(session)] == [deployment_id]
         # There is no process behind it.
         engines.end(session, "engine-1", engines.EngineStatus.STOPPED)
+
+
+def look_again(serving, deployment_id: str):
+    """One step of the worker, after which everything is as it was found."""
+    worker.step()
+    return serving.deployment(deployment_id)
+
+
+def test_an_adapter_that_was_replaced_under_its_name_is_noticed(serving):
+    base = serving.base()
+    of_base, of_tuned = serving.deploy(base, serving.tuned(base))
+    serving.settle(of_base, of_tuned)
+    (engine,) = serving.live()
+    assert look_again(serving, of_tuned).status == READY
+    other = serving.folder / "other"
+    other.mkdir()
+    (other / "adapter_model.safetensors").write_text("-3.0")
+    client_of(engine).unload_adapter(of_tuned)
+    client_of(engine).load_adapter(of_tuned, other)
+    failed = look_again(serving, of_tuned)
+    assert (failed.status, failed.error["code"]) == (FAILED, "parity")
+    assert str(other) in failed.error["message"]
+    # The engine is not trusted with anything else; what else it served gets a new one.
+    assert gone_within(engine.pid, 0)
+    (again,) = serving.settle(of_base)
+    assert again.status == READY
+    assert [live.id for live in serving.live()] != [engine.id]
+
+
+def test_what_is_served_is_compared_with_its_certificate_at_intervals(serving, settings_from):
+    base = serving.base()
+    (of_tuned,) = serving.deploy(serving.tuned(base))
+    serving.settle(of_tuned)
+    assert look_again(serving, of_tuned).status == READY
+    # As if the engine's memory held something else: its list of models is the same.
+    (weights,) = serving.folder.glob("runs/*/g1/checkpoints/*/adapter/adapter_model.safetensors")
+    weights.write_text("-3.0")
+    assert look_again(serving, of_tuned).status == READY
+    settings_from(engine_check_s=0.001)
+    failed = look_again(serving, of_tuned)
+    assert (failed.status, failed.error["code"]) == (FAILED, "parity")
+    assert "differ from the trainer's by up to 2.500" in failed.error["message"]
+    assert failed.parity["max_logprob_diff"] == 2.5
+    assert not serving.live()
+
+
+def test_a_list_of_models_that_changed_is_reason_to_look(serving):
+    base = serving.base()
+    of_base, of_tuned = serving.deploy(base, serving.tuned(base))
+    serving.settle(of_base, of_tuned)
+    assert look_again(serving, of_tuned).status == READY
+    (engine,) = serving.live()
+    (weights,) = serving.folder.glob("runs/*/g1/checkpoints/*/adapter/adapter_model.safetensors")
+    weights.write_text("-3.0")
+    client_of(engine).load_adapter("a-name-that-nobody-asked-for", weights.parent)
+    assert look_again(serving, of_tuned).status == FAILED
+
+
+def test_a_check_that_the_engine_can_not_answer_now_is_made_later(serving, monkeypatch):
+    (of_base,) = serving.deploy(serving.base())
+    serving.settle(of_base)
+
+    def time_out(*_):
+        raise DownError("timed out")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EngineClient, "logprobs", time_out)
+        assert look_again(serving, of_base).status == READY
+    assert look_again(serving, of_base).status == READY
+
+
+@pytest.mark.parametrize("shards", [["model.safetensors"], ["a.safetensors", "b.safetensors"]])
+def test_weights_that_changed_since_they_were_registered_are_not_served(serving, shards):
+    base = serving.base()
+    folder = serving.folder / base
+    for name in shards:
+        (folder / name).write_text(name)
+    if len(shards) > 1:
+        index = {"weight_map": dict(enumerate(shards))}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    digests = {name: {"sha256": manifest.sha256(folder / name)} for name in shards}
+    with transaction() as session:
+        record = session.get_one(BaseModelRecord, base)
+        record.info = {"sha256": manifest.weights_digest(digests, "")}
+    (deployment,) = serving.settle(*serving.deploy(base))
+    assert deployment.status == READY, serving.describe()
+    (folder / shards[-1]).write_text("changed")
+    # Whatever is deployed next on this base is checked, the adapter too.
+    of_base, of_tuned = serving.settle(deployment.id, *serving.deploy(serving.tuned(base)))
+    for failed in (of_base, of_tuned):
+        assert failed.status == FAILED
+        assert "have changed since it was registered" in failed.error["message"]
