@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api import meters
+from orpo.special import SpecialTextError, admit
 from services import deployments
 from services.callers import Caller
 from services.database import transaction
@@ -93,11 +94,33 @@ def _look_up(caller: Caller, model: str, param: str) -> Route:
         return deployments.route(session, caller, model, param)
 
 
+def admitted(route: Route, body: dict[str, Any], param: str = "messages") -> dict[str, Any]:
+    """The request with messages that are text and nothing else to the model, as in its training.
+
+    Raises Invalid, naming `param`, the message and the string, where one holds a special string.
+    """
+    messages = []
+    for number, message in enumerate(body["messages"]):
+        try:
+            content = admit(message["content"], route.special_strings, route.rule)
+        except SpecialTextError as error:
+            raise Invalid(
+                f"Message {number} holds `{error.string}`, which `{route.model}` reads as a "
+                "special token and not as text: take it out.",
+                param=f"{param}.{number}.content",
+                code="special_token",
+            ) from None
+        messages.append({**message, "content": content})
+    return {**body, "messages": messages}
+
+
 async def ask(route: Route, body: dict[str, Any]) -> httpx.Response:
     """Send a chat request and return the engine's answer, its body still to be read.
 
-    Raises Invalid where the engine refuses the request, Unavailable where it can't answer.
+    Raises Invalid where the engine refuses the request or `admitted` does, Unavailable where it
+    can't answer.
     """
+    body = admitted(route, body)
     engine = client(route.upstream.socket)
     url = f"{route.upstream.url}/v1/chat/completions"
     request = engine.build_request("POST", url, json=body, headers=route.upstream.headers)

@@ -15,6 +15,7 @@ from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from orpo.manifest import sha256, weights_digest
+from orpo.special_text import special_strings
 from orpo.tokenize import load_tokenizer, template_name
 from orpo.verbs import answer
 
@@ -155,6 +156,7 @@ def _tokenizer(result: Check) -> int | None:
         result.problem(f"The tokenizer can't be read: {error}", "Copy the model folder again.")
         return None
     result.facts["has_chat_template"] = template_name(tokenizer) == "model"
+    result.facts["special_tokens"] = special_strings(tokenizer)
     return len(tokenizer)
 
 

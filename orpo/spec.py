@@ -13,7 +13,7 @@ from orpo.methods import Method
 
 # Raised with each change of what a spec may hold, the methods' hyperparameters included, so that a
 # worker of an older release leaves alone what it can't read (tests/orpo/test_spec.py).
-VERSION = 1
+VERSION = 2
 
 
 class RunSpec(Strict):

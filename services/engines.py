@@ -17,6 +17,7 @@ from models import BaseModelRecord, Checkpoint, Deployment, Engine, Job
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
 from models.jobs import HELD
+from orpo.special import SpecialTokens
 from services import checkpoints
 from services.settings import get_settings
 from services.weights import merged_folder
@@ -81,6 +82,9 @@ class Wanted:
     unmerged: Checkpoint | None = None
     # Of the base's weights when it was registered; None where nothing is known of them.
     base_sha256: str | None = None
+    # What its chats do with special strings, and those of the base; None: not known yet.
+    rule: SpecialTokens = SpecialTokens.REFUSE
+    special_strings: tuple[str, ...] | None = None
 
     @property
     def is_base(self) -> bool:
@@ -127,9 +131,10 @@ def room_is_made(session: Session) -> bool:
 def wanted(session: Session) -> list[Wanted]:
     """Return every deployment that should run now and hasn't failed, the oldest first."""
     rows = session.execute(
-        select(Deployment, BaseModelRecord, Checkpoint)
+        select(Deployment, BaseModelRecord, Checkpoint, Job.method)
         .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
         .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
+        .outerjoin(Job, Job.id == Checkpoint.job_id)
         .where(Deployment.desired == "run", Deployment.status != DeploymentStatus.FAILED)
         .where(~gives_way())
         .order_by(Deployment.created_at)
@@ -137,16 +142,40 @@ def wanted(session: Session) -> list[Wanted]:
     return [_wanted(*row) for row in rows]
 
 
-def _wanted(deployment: Deployment, base: BaseModelRecord, checkpoint: Checkpoint | None) -> Wanted:
+def _wanted(
+    deployment: Deployment,
+    base: BaseModelRecord,
+    checkpoint: Checkpoint | None,
+    method: dict[str, Any] | None,
+) -> Wanted:
+    rule, strings = special_rule(method), special_strings(base.info)
     known = base.info.get("sha256")
     if checkpoint is None:
-        return Wanted(deployment, base.path, None, None, base_sha256=known)
+        return Wanted(deployment, base.path, None, None, None, known, rule, strings)
     folder = checkpoints.folder(checkpoint)
     if checkpoint.kind == WeightsKind.ADAPTER:
-        return Wanted(deployment, base.path, folder, folder / "adapter", base_sha256=known)
+        adapter = folder / "adapter"
+        return Wanted(deployment, base.path, folder, adapter, None, known, rule, strings)
     if checkpoint.kind == WeightsKind.MERGED:
-        return Wanted(deployment, str(merged_folder(checkpoint)), folder, None, checkpoint)
-    return Wanted(deployment, str(folder / "model"), folder, None)
+        whole = str(merged_folder(checkpoint))
+        return Wanted(deployment, whole, folder, None, checkpoint, None, rule, strings)
+    return Wanted(deployment, str(folder / "model"), folder, None, None, None, rule, strings)
+
+
+def special_rule(method: dict[str, Any] | None) -> SpecialTokens:
+    """Return the rule of a job's method for special strings; that of a base without a job."""
+    return SpecialTokens((method or {}).get("special_tokens", SpecialTokens.REFUSE))
+
+
+def special_strings(info: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the special strings of a base; None where it was registered before they were noted."""
+    return tuple(info["special_tokens"]) if "special_tokens" in info else None
+
+
+def note_special_strings(session: Session, base_model: str, strings: Sequence[str]) -> None:
+    """Note the special strings of a base that was registered before they were."""
+    record = session.get_one(BaseModelRecord, base_model, with_for_update=True)
+    record.info = record.info | {"special_tokens": list(strings)}
 
 
 def unwanted(session: Session) -> list[Deployment]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from models import Checkpoint, Engine
+from models import BaseModelRecord, Checkpoint, Engine
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from services import deployments, engine_folders, engines, traces
@@ -74,6 +74,8 @@ def step() -> None:
     by_weights: dict[str, list[Wanted]] = {}
     for want in filter(_is_servable, wanted):
         by_weights.setdefault(want.weights, []).append(want)
+    for want in wanted:
+        _note_special_strings(want)
     kept = [engine for engine in live if _tend(engine, by_weights.get(engine.weights, []))]
     serving = {engine.weights: engine for engine in kept}
     is_starting = any(engine.status == EngineStatus.STARTING for engine in kept)
@@ -83,6 +85,23 @@ def step() -> None:
             is_starting = is_starting or _start(wants)
         elif serving[weights].status == EngineStatus.READY:
             _serve(serving[weights], wants)
+
+
+def _note_special_strings(want: Wanted) -> None:
+    """Find the special strings of a base that was registered before they were noted; once."""
+    if want.special_strings is not None:
+        return
+    try:
+        with transaction() as session:
+            base = session.get_one(BaseModelRecord, want.deployment.base_model)
+        if engines.special_strings(base.info) is not None:
+            return  # noted just now for another deployment
+        strings = parity.special_strings_of(Path(base.path))
+    except parity.UndecidedError as reason:
+        logger.warning("its special strings are not known yet: %s", reason)
+        return
+    with transaction() as session:
+        engines.note_special_strings(session, base.id, strings)
 
 
 def _client(engine: Engine) -> EngineClient:

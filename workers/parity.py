@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orpo.manifest import sha256, weights_digest
+from orpo.special import SpecialTokens
 from services.engines import Wanted
 from services.settings import get_settings
 from services.verbs import VerbError, run_verb
@@ -48,6 +49,10 @@ class Certificate:
     weights_sha256: str
     # A warning where it is true: an adapter that changed nothing is legal.
     equal_to_base: bool
+    # What chats do with special strings; whether the engine renders escaped ones to the trainer's
+    # tokens, None where an older release made the probe.
+    special_tokens: SpecialTokens = SpecialTokens.REFUSE
+    escaped_ids_equal: bool | None = None
 
 
 def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) -> dict[str, Any]:
@@ -74,9 +79,24 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
         tolerance=get_settings().logprob_tolerance,
         weights_sha256=weights_sha256,
         equal_to_base=_equals_base(engine, base, want, prompts, served),
+        special_tokens=want.rule,
+        escaped_ids_equal=_escapes_as_the_trainer(engine, model, probe_of(want).get("hostile")),
     )
     _judge(certificate, prompts)
     return asdict(certificate)
+
+
+def _escapes_as_the_trainer(
+    engine: EngineClient, model: str, hostile: dict[str, Any] | None
+) -> bool | None:
+    """Whether a prompt full of escaped special strings is plain text to both, in the same tokens.
+
+    None where the probe holds no such prompt.
+    """
+    if hostile is None:
+        return None
+    rendered = engine.tokenize(model, hostile["messages"])
+    return hostile["is_plain"] and rendered == hostile["prompt_token_ids"]
 
 
 def check_again(
@@ -129,6 +149,12 @@ def _judge(certificate: Certificate, prompts: list[dict[str, Any]]) -> None:
         raise ParityError(
             "The engine renders the prompt to other tokens than the training did: check that the "
             "model's folder holds one chat template, the one it was trained with.",
+            found,
+        )
+    if certificate.special_tokens is SpecialTokens.ESCAPE and not certificate.escaped_ids_equal:
+        raise ParityError(
+            "The engine does not take escaped special strings for the text that the training took "
+            "them for: train again with special_tokens set to refuse.",
             found,
         )
     difference = certificate.max_logprob_diff
@@ -188,6 +214,19 @@ def verify_weights(want: Wanted) -> str:
         return _ask("manifest", want.checkpoint)["weights_sha256"]
     except VerbError as failure:
         raise ParityError(f"{failure} Deploy another step of the job.") from None
+
+
+def special_strings_of(base: Path) -> list[str]:
+    """The special strings of a base that was registered before they were noted.
+
+    None can be told where its tokenizer can't be read: then no engine can serve it either.
+    """
+    try:
+        return run_verb("special_strings", str(base), timeout_s=PROBE_S)["special_tokens"]
+    except VerbError as failure:
+        if failure.is_fleeting:
+            raise UndecidedError(str(failure)) from None
+        return []
 
 
 def verify_base(want: Wanted) -> None:

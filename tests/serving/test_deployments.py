@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from models import BaseModelRecord, Engine
+from models import Engine
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from orpo import manifest
 from services import claims, deployments, engines, weights
 from services.database import transaction
 from services.errors import NotFound
 from services.verbs import VerbError
 from tests import records
-from tests.serving.conftest import CALLER
+from tests.serving.conftest import CALLER, client_of, gone_within, names_of
 from workers import deployments as worker
 from workers import parity, vllm
 from workers.engine_client import DownError, EngineClient
@@ -28,21 +27,6 @@ READY, FAILED, PENDING = (
     DeploymentStatus.FAILED,
     DeploymentStatus.PENDING,
 )
-
-
-def client_of(engine) -> EngineClient:
-    return EngineClient(engines.address(engine))
-
-
-def names_of(engine) -> set[str]:
-    return set(client_of(engine).models() or ())
-
-
-def gone_within(session: int, timeout_s: float) -> bool:
-    until = time.monotonic() + timeout_s
-    while vllm.members(session) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not vllm.members(session)
 
 
 def test_base_and_tuned_sit_side_by_side_in_one_engine(serving):
@@ -414,95 +398,3 @@ def test_a_stop_waits_for_the_engine_that_is_just_being_given(serving):
         assert [row.id for row in engines.unwanted(session)] == [deployment_id]
         # There is no process behind it.
         engines.end(session, "engine-1", engines.EngineStatus.STOPPED)
-
-
-def look_again(serving, deployment_id: str):
-    """One step of the worker, after which everything is as it was found."""
-    worker.step()
-    return serving.deployment(deployment_id)
-
-
-def test_an_adapter_that_was_replaced_under_its_name_is_noticed(serving):
-    base = serving.base()
-    of_base, of_tuned = serving.deploy(base, serving.tuned(base))
-    serving.settle(of_base, of_tuned)
-    (engine,) = serving.live()
-    assert look_again(serving, of_tuned).status == READY
-    other = serving.folder / "other"
-    other.mkdir()
-    (other / "adapter_model.safetensors").write_text("-3.0")
-    client_of(engine).unload_adapter(of_tuned)
-    client_of(engine).load_adapter(of_tuned, other)
-    failed = look_again(serving, of_tuned)
-    assert (failed.status, failed.error["code"]) == (FAILED, "parity")
-    assert str(other) in failed.error["message"]
-    # The engine is not trusted with anything else; what else it served gets a new one.
-    assert gone_within(engine.pid, 0)
-    (again,) = serving.settle(of_base)
-    assert again.status == READY
-    assert [live.id for live in serving.live()] != [engine.id]
-
-
-def test_what_is_served_is_compared_with_its_certificate_at_intervals(serving, settings_from):
-    base = serving.base()
-    (of_tuned,) = serving.deploy(serving.tuned(base))
-    serving.settle(of_tuned)
-    assert look_again(serving, of_tuned).status == READY
-    # As if the engine's memory held something else: its list of models is the same.
-    (weights,) = serving.folder.glob("runs/*/g1/checkpoints/*/adapter/adapter_model.safetensors")
-    weights.write_text("-3.0")
-    assert look_again(serving, of_tuned).status == READY
-    settings_from(engine_check_s=0.001)
-    failed = look_again(serving, of_tuned)
-    assert (failed.status, failed.error["code"]) == (FAILED, "parity")
-    assert "differ from the trainer's by up to 2.500" in failed.error["message"]
-    assert failed.parity["max_logprob_diff"] == 2.5
-    assert not serving.live()
-
-
-def test_a_list_of_models_that_changed_is_reason_to_look(serving):
-    base = serving.base()
-    of_base, of_tuned = serving.deploy(base, serving.tuned(base))
-    serving.settle(of_base, of_tuned)
-    assert look_again(serving, of_tuned).status == READY
-    (engine,) = serving.live()
-    (weights,) = serving.folder.glob("runs/*/g1/checkpoints/*/adapter/adapter_model.safetensors")
-    weights.write_text("-3.0")
-    client_of(engine).load_adapter("a-name-that-nobody-asked-for", weights.parent)
-    assert look_again(serving, of_tuned).status == FAILED
-
-
-def test_a_check_that_the_engine_can_not_answer_now_is_made_later(serving, monkeypatch):
-    (of_base,) = serving.deploy(serving.base())
-    serving.settle(of_base)
-
-    def time_out(*_):
-        raise DownError("timed out")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(EngineClient, "logprobs", time_out)
-        assert look_again(serving, of_base).status == READY
-    assert look_again(serving, of_base).status == READY
-
-
-@pytest.mark.parametrize("shards", [["model.safetensors"], ["a.safetensors", "b.safetensors"]])
-def test_weights_that_changed_since_they_were_registered_are_not_served(serving, shards):
-    base = serving.base()
-    folder = serving.folder / base
-    for name in shards:
-        (folder / name).write_text(name)
-    if len(shards) > 1:
-        index = {"weight_map": dict(enumerate(shards))}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    digests = {name: {"sha256": manifest.sha256(folder / name)} for name in shards}
-    with transaction() as session:
-        record = session.get_one(BaseModelRecord, base)
-        record.info = {"sha256": manifest.weights_digest(digests, "")}
-    (deployment,) = serving.settle(*serving.deploy(base))
-    assert deployment.status == READY, serving.describe()
-    (folder / shards[-1]).write_text("changed")
-    # Whatever is deployed next on this base is checked, the adapter too.
-    of_base, of_tuned = serving.settle(deployment.id, *serving.deploy(serving.tuned(base)))
-    for failed in (of_base, of_tuned):
-        assert failed.status == FAILED
-        assert "have changed since it was registered" in failed.error["message"]

@@ -111,6 +111,7 @@ def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_f
         assert parity["max_logprob_diff"] < 0.01
         assert len(parity["weights_sha256"]) == 64
         assert parity["equal_to_base"] is False
+        assert parity["escaped_ids_equal"] is True
     (engine,) = real.live()
     assert engine.pid
     listening = listeners_of(vllm.members(engine.pid))
