@@ -1,10 +1,13 @@
-"""The engines as the API sees them: one pool of connections, requests out, frames back.
+"""The engines as the API sees them: pools of connections, requests out, frames back.
 
 Knows which address a model has, for a second; knows nothing of what a request asks.
 """
 
 import asyncio
 import json
+import logging
+import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
@@ -14,11 +17,14 @@ import httpx
 from starlette.requests import Request
 
 from api import meters, threads
+from orpo.special import SpecialTextError, admit
 from services import deployments
 from services.callers import Caller
 from services.database import transaction
 from services.deployments import Route
 from services.errors import Invalid, OddsmithError, Unavailable
+
+logger = logging.getLogger("oddsmith.api")
 
 Result = TypeVar("Result")
 
@@ -34,7 +40,11 @@ LIMITS = httpx.Limits(
     max_connections=None, max_keepalive_connections=200, keepalive_expiry=KEEPALIVE_S
 )
 
-_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
+# By the path of an engine's Unix socket; under None the one for all engines on a network.
+Pools = dict[str | None, httpx.AsyncClient]
+# Of each event loop its own: connections can't be shared between loops.
+_pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, Pools]" = WeakKeyDictionary()
+_closing: set[asyncio.Task[None]] = set()
 _routes: dict[tuple[str, str], tuple[float, Route]] = {}
 
 
@@ -42,16 +52,28 @@ class ClientLeftError(Exception):
     """The one who asked has closed the connection."""
 
 
-def client() -> httpx.AsyncClient:
-    """The pool of this event loop; connections can't be shared between loops."""
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
+def client(socket: str | None) -> httpx.AsyncClient:
+    """The pool of connections to an engine's Unix socket, or with None to engines on a network."""
+    pools = _pools.setdefault(asyncio.get_running_loop(), {})
+    if socket not in pools:
+        _close_abandoned(pools)
+        # Without certificates, which would take 30 ms to read: engines speak plain HTTP.
+        no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        transport = httpx.AsyncHTTPTransport(verify=no_tls, limits=LIMITS, uds=socket)
         headers = {"accept-encoding": "identity"}
-        # Proxies of the environment are not for loopback.
-        _clients[loop] = httpx.AsyncClient(
-            timeout=TIMEOUT, limits=LIMITS, headers=headers, trust_env=False
+        # Proxies of the environment are not for engines.
+        pools[socket] = httpx.AsyncClient(
+            transport=transport, timeout=TIMEOUT, headers=headers, trust_env=False
         )
-    return _clients[loop]
+    return pools[socket]
+
+
+def _close_abandoned(pools: Pools) -> None:
+    """Close the pools of engines that are gone: the worker has removed their sockets."""
+    for socket in [path for path in pools if path and not os.path.exists(path)]:  # noqa: PTH110
+        task = asyncio.get_running_loop().create_task(pools.pop(socket).aclose())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
 
 
 async def find_route(caller: Caller, model: str, param: str = "model") -> Route:
@@ -71,17 +93,40 @@ def _look_up(caller: Caller, model: str, param: str) -> Route:
         return deployments.route(session, caller, model, param)
 
 
+def admitted(route: Route, body: dict[str, Any], param: str = "messages") -> dict[str, Any]:
+    """The request with messages that are text and nothing else to the model, as in its training.
+
+    Raises Invalid, naming `param`, the message and the string, where one holds a special string.
+    """
+    messages = []
+    for number, message in enumerate(body["messages"]):
+        try:
+            content = admit(message["content"], route.special_strings, route.rule)
+        except SpecialTextError as error:
+            raise Invalid(
+                f"Message {number} holds `{error.string}`, which `{route.model}` reads as a "
+                "special token and not as text: take it out.",
+                param=f"{param}.{number}.content",
+                code="special_token",
+            ) from None
+        messages.append({**message, "content": content})
+    return {**body, "messages": messages}
+
+
 async def ask(route: Route, body: dict[str, Any]) -> httpx.Response:
     """Send a chat request and return the engine's answer, its body still to be read.
 
-    Raises Invalid where the engine refuses the request, Unavailable where it can't answer.
+    Raises Invalid where the engine refuses the request or `admitted` does, Unavailable where it
+    can't answer.
     """
-    url = f"{route.upstream_url}/v1/chat/completions"
-    request = client().build_request("POST", url, json=body)
+    body = admitted(route, body)
+    engine = client(route.upstream.socket)
+    url = f"{route.upstream.url}/v1/chat/completions"
+    request = engine.build_request("POST", url, json=body, headers=route.upstream.headers)
     request.extensions[ASKED_AT] = time.perf_counter()
     meters.chat_requests.inc()
     try:
-        response = await client().send(request, stream=True)
+        response = await engine.send(request, stream=True)
         if response.is_success:
             return response
         raise _refusal(route, response.status_code, await _read(response))
@@ -99,6 +144,8 @@ async def _read(response: httpx.Response) -> bytes:
 def _refusal(route: Route, status: int, content: bytes) -> OddsmithError:
     if status != 400:
         # 404: the adapter isn't there (again) yet; 5xx: the engine is going down.
+        if status == 401:
+            logger.error("the engine refuses our key: oddsmith_engine_secret must be the worker's")
         return broken(route)
     meters.chat_failures.labels("refused").inc()
     error = _error_of(content)

@@ -34,10 +34,15 @@ WARM_UP = 5
 class Target:
     """One way to the same model, over a connection that is kept alive."""
 
-    def __init__(self, url: str, model: str, api_key: str = "none") -> None:
+    def __init__(
+        self, url: str, model: str, api_key: str = "none", socket: str | None = None
+    ) -> None:
         self.model = model
         headers = {"Authorization": f"Bearer {api_key}"}
-        self.client = httpx.AsyncClient(base_url=url, headers=headers, timeout=120)
+        transport = httpx.AsyncHTTPTransport(uds=socket)
+        self.client = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=120, transport=transport
+        )
 
     async def first_token_ms(self, prompt: str) -> float:
         """Ask with a stream; return the time to the first frame that holds text."""
@@ -79,22 +84,23 @@ async def measure(direct: Target, proxy: Target, rounds: int) -> dict[str, Any]:
 
 
 def running_engine() -> tuple[str, str]:
-    """Find the address and the base's name of an engine on this machine by its command line."""
+    """Find the Unix socket and the base's name of an engine on this machine by its command line."""
     for process in psutil.process_iter():
         try:
             argv = process.cmdline()
         except psutil.Error:
             continue
         if "--served-model-name" in argv and argv[0] != "/bin/sh":
-            port = argv[argv.index("--port") + 1]
-            return f"http://127.0.0.1:{port}", argv[argv.index("--served-model-name") + 1]
+            socket = argv[argv.index("--uds") + 1]
+            return socket, argv[argv.index("--served-model-name") + 1]
     sys.exit("No engine runs: deploy a base model first (`oddsmith models deploy ID`).")
 
 
 def on_the_stack(stack_file: Path, model: str | None) -> tuple[Target, Target]:
     stack = json.loads(stack_file.read_text())
-    url, name = running_engine()
-    return Target(url, name), Target(stack["url"], model or name, stack["api_key"])
+    socket, name = running_engine()
+    direct = Target("http://engine", name, socket=socket)
+    return direct, Target(stack["url"], model or name, stack["api_key"])
 
 
 @contextmanager
@@ -103,11 +109,12 @@ def on_a_fake() -> Iterator[tuple[Target, Target]]:
     with (
         TemporaryDirectory() as folder,
         scratch_api(Path(folder)) as api,
-        serving(FakeEngine()) as engine_port,
+        serving(FakeEngine(), Path(folder) / "http") as engine_port,
     ):
         os.environ |= api.environment()
-        deploy(seed.ORG_ID, engine_port, "steady")
-        direct = Target(f"http://127.0.0.1:{engine_port}", "steady")
+        socket = str(Path(folder) / "http")
+        deploy(seed.ORG_ID, engine_port, "steady", host=socket)
+        direct = Target("http://engine", "steady", socket=socket)
         yield direct, Target(api.url, "acme/steady", api.key)
 
 

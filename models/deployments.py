@@ -65,6 +65,7 @@ class Engine(Created, Base):
     served_name: Mapped[str]
     status: Mapped[str]
     worker: Mapped[str]
+    # Its address, or the path of its Unix socket: then the port is 0.
     host: Mapped[str]
     port: Mapped[int]
     pid: Mapped[int | None]

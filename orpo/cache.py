@@ -18,7 +18,7 @@ from orpo.methods import Preference
 from orpo.spec import TOKENS_NOTE, RunSpec
 
 # Raised when other tokens come of the same rows, or they are written otherwise.
-FORMAT = 2
+FORMAT = 3
 # How the files end that say how a model reads text.
 TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 UNUSED_S = 30 * 24 * 3600
@@ -75,7 +75,8 @@ def _key(spec: RunSpec, method: Hyperparameters) -> str:
     its weights, and the code; of the seed only where it splits the rows.
     """
     limits = method.model_dump(
-        mode="json", include={"max_length", "overlong", "turns", "max_held_out"}
+        mode="json",
+        include={"max_length", "overlong", "turns", "max_held_out", "special_tokens"},
     )
     split_by = [] if spec.held_out_path else [spec.seed, method.held_out_fraction]
     code = [FORMAT, *(version(name) for name in ("transformers", "tokenizers"))]

@@ -18,6 +18,7 @@ from orpo import architecture, base_files, headers
 from orpo.base_files import ADAPTER, HINT, INDEX
 from orpo.failures import Failure
 from orpo.headers import Tensors
+from orpo.special_text import special_strings
 from orpo.tokenize import load_tokenizer, template_name
 from orpo.verbs import answer
 
@@ -228,6 +229,7 @@ def _read_tokenizer(result: Check) -> int:
     tokenizer = load_tokenizer(result.folder)
     tokenizer(SAMPLE)  # an expression that breaks off does so here, and not in a training
     result.facts["has_chat_template"] = template_name(tokenizer) == "model"
+    result.facts["special_tokens"] = special_strings(tokenizer)
     return len(tokenizer)
 
 

@@ -127,7 +127,13 @@ class Checkpoints:
         files = manifest.inventory(folder)
         weights_sha256 = manifest.weights_digest(files, weights_folder(strategy.policy))
         precision = self.spec.method.precision
-        content = probe.report(strategy.whole(folder), self.prompts, precision, weights_sha256)
+        content = probe.report(
+            strategy.whole(folder),
+            self.prompts,
+            precision,
+            weights_sha256,
+            probe.hostile(self.tokenizer),
+        )
         (folder / probe.NAME).write_text(json.dumps(content))
         return Manifest(
             step=progress.step,

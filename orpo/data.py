@@ -25,7 +25,7 @@ from orpo.base_files import blaming
 from orpo.examples import Examples, Tokenised
 from orpo.failures import Failure, explain, is_panic
 from orpo.formats import Pair
-from orpo.hyperparameters import Hyperparameters
+from orpo.hyperparameters import Hyperparameters, SpecialTokens
 from orpo.spec import RunSpec
 from orpo.split import hold_out
 from orpo.tokenize import tokenize_pairs
@@ -113,15 +113,29 @@ def load(
         for side, rows in zip(("train", "held_out"), split(spec), strict=True)
     )
     if not train.examples:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in train.dropped.items())
-        raise Failure(
-            "bad_data",
-            f"None of {sum(train.dropped.values())} pairs can be trained on "
-            f"({reasons or 'the file is empty'}).",
-            "Raise max_length, set overlong to truncate_prompt, or bring other pairs.",
-            "max_length" if "prompt_too_long" in train.dropped else "training_file",
-        )
+        raise _nothing_left(train)
     return Data(train, held_out, max_length)
+
+
+def _nothing_left(train: Part) -> Failure:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in train.dropped.items())
+    message = (
+        f"None of {sum(train.dropped.values())} pairs can be trained on "
+        f"({reasons or 'the file is empty'})."
+    )
+    if refused := train.stats.get("special_token"):
+        return Failure(
+            "bad_data",
+            f"{message} Line {refused['line']}: {refused['message']}",
+            "Take such strings out of the texts, or set special_tokens to escape.",
+            "special_tokens",
+        )
+    return Failure(
+        "bad_data",
+        message,
+        "Raise max_length, set overlong to truncate_prompt, or bring other pairs.",
+        "max_length" if "prompt_too_long" in train.dropped else "training_file",
+    )
 
 
 def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:
@@ -230,6 +244,9 @@ def fingerprint(spec: RunSpec) -> str:
         "strategy", "processes", "nodes", "token_budget", "prefix_sharing",
         "gradient_checkpointing", "activation_offload", "keep_checkpoints",
     }  # fmt: skip
+    if spec.method.special_tokens is SpecialTokens.REFUSE:
+        # The default is left out, as checkpoints know it that are older than this setting.
+        speed.add("special_tokens")
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for path in (spec.train_path, spec.held_out_path):

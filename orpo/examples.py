@@ -171,9 +171,9 @@ def _row(example: Example, start: int) -> tuple[Any, ...]:
 
 
 def _sum(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Numbers are added up; a name is the same in every part."""
+    """Numbers are added up; of anything else, the first part that has it counts."""
     return {
-        name: value + left.get(name, 0) if isinstance(value, int) else value
+        name: value + left.get(name, 0) if isinstance(value, int) else left.get(name) or value
         for name, value in right.items()
     }
 

@@ -53,6 +53,13 @@ class Overlong(StrEnum):
     TRUNCATE_PROMPT = "truncate_prompt"
 
 
+class SpecialTokens(StrEnum):
+    """What happens to a message that holds a special string of the base, such as `<|im_end|>`."""
+
+    REFUSE = "refuse"
+    ESCAPE = "escape"
+
+
 class Schedule(StrEnum):
     COSINE = "cosine"
     LINEAR = "linear"
@@ -155,6 +162,12 @@ class Hyperparameters(Strict):
     overlong: Overlong = Field(
         default=Overlong.DROP,
         description="Drop a pair whose prompt is too long, or cut it from the left.",
+    )
+    special_tokens: SpecialTokens = Field(
+        default=SpecialTokens.REFUSE,
+        description="Drop a pair, and refuse a chat request, whose text holds a special token of "
+        "the base, such as <|im_end|>; or break that token up with an invisible character, in "
+        "training and in chat alike.",
     )
     turns: Turns = Field(
         default=Turns.LAST, description="Train the last assistant turn, or all of them."

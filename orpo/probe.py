@@ -18,12 +18,14 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from orpo.base_files import weight_files
-from orpo.formats import Message, Pair
-from orpo.hyperparameters import Precision
+from orpo.formats import Message, Pair, Reject
+from orpo.hyperparameters import Precision, SpecialTokens
 from orpo.manifest import sha256, weights_digest
 from orpo.pack import collate
 from orpo.peft import PeftModel
 from orpo.policy import Policy, load_base, token_logps
+from orpo.special import admit
+from orpo.special_text import admitted, special_ids, special_strings
 from orpo.tokenize import Example, load_tokenizer, render
 from orpo.verbs import answer
 from orpo.widen import widened
@@ -31,6 +33,7 @@ from orpo.widen import widened
 NAME = "probe.json"
 PROMPTS = 2
 COMPLETION_TOKENS = 16
+HOSTILE_STRINGS = 32
 # What a base model is asked about where there is no run to take prompts from.
 FIXED = [
     ("What is the capital of France?", "The capital of France is Paris, a city on the Seine."),
@@ -63,11 +66,18 @@ class Prompt:
 
 
 def choose(
-    pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, max_length: int
+    pairs: Iterable[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    rule: SpecialTokens = SpecialTokens.REFUSE,
 ) -> list[Prompt]:
-    """The first prompts that fit, each with the beginning of its chosen answer."""
-    prompts = []
-    for pair in pairs:
+    """The first prompts that fit and pass `rule`, each with the beginning of its chosen answer."""
+    prompts, strings = [], special_strings(tokenizer)
+    for row in pairs:
+        try:
+            pair = admitted(row, tokenizer, strings, rule)
+        except Reject:
+            continue
         prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         answer = tokenizer(pair.chosen[0]["content"], add_special_tokens=False)["input_ids"]
         room = min(COMPLETION_TOKENS, max_length - len(prompt))
@@ -92,12 +102,36 @@ def score(policy: Policy, prompt: Prompt, precision: Precision) -> list[float]:
         return token_logps(policy, batch, Precision.FP32).tolist()
 
 
+def hostile(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any] | None:
+    """A prompt full of the base's special strings, escaped, and the tokens that it comes to.
+
+    An engine that renders it to the same tokens escapes as the trainer does. `is_plain` says that
+    no special token is left of them: as many as around harmless text. None where the base has no
+    special strings, or its template takes no single message.
+    """
+    strings = special_strings(tokenizer)[:HOSTILE_STRINGS]
+    texts = (admit(" ".join(strings), strings, SpecialTokens.ESCAPE), "harmless")
+    conversations = [[Message(role="user", content=text)] for text in texts]
+    try:
+        tokens, harmless = (render(tokenizer, each, True) for each in conversations)
+    except Reject:
+        return None
+    ids = set(special_ids(tokenizer).values())
+    count, expected = (sum(token in ids for token in each) for each in (tokens, harmless))
+    prompt = {"messages": conversations[0], "prompt_token_ids": tokens}
+    return {**prompt, "is_plain": count == expected} if strings else None
+
+
 def report(
-    policy: Policy, prompts: Sequence[Prompt], precision: Precision, weights_sha256: str
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    precision: Precision,
+    weights_sha256: str,
+    hostile: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of `probe.json` for the policy as it stands."""
     scored = [{**vars(p), "logprobs": score(policy, p, precision)} for p in prompts]
-    return {"prompts": scored, "weights_sha256": weights_sha256}
+    return {"prompts": scored, "hostile": hostile, "weights_sha256": weights_sha256}
 
 
 def read(folder: Path) -> list[Prompt]:
@@ -120,7 +154,8 @@ def of_base(folder: Path) -> dict[str, Any]:
     ]
     prompts = with_base(policy, choose(pairs, tokenizer, 2**31), Precision.FP32)
     files = {path.name: {"sha256": sha256(path)} for path in weight_files(folder)}
-    return report(policy, prompts, Precision.FP32, weights_digest(files, ""))
+    digest = weights_digest(files, "")
+    return report(policy, prompts, Precision.FP32, digest, hostile(tokenizer))
 
 
 def main(folder: Path) -> int:

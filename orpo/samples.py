@@ -18,6 +18,7 @@ from transformers import (
 from orpo.formats import Pair
 from orpo.hyperparameters import Hyperparameters
 from orpo.policy import Policy, autocast, causal_lm
+from orpo.special_text import admitted, special_strings
 from orpo.stopping import Stopping
 from orpo.strategy import Replicated
 from orpo.tokenize import render
@@ -49,7 +50,9 @@ def samples(
     An answer that takes longer than half a minute is cut there; none follows a request to stop.
     """
     settings = _settings(strategy.policy, tokenizer, strategy.method)
-    for pair in pairs:
+    strings, rule = special_strings(tokenizer), strategy.method.special_tokens
+    for row in pairs:
+        pair = admitted(row, tokenizer, strings, rule)  # as each was before it was tokenised
         prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         answer = strategy(_generate, prompt, settings, _Enough(strategy, stopping), strategy.method)
         if strategy.agree(stopping.requested):

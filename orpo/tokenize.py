@@ -20,6 +20,7 @@ from orpo.base_files import blaming
 from orpo.formats import Message, Pair, Reject
 from orpo.hyperparameters import Hyperparameters, Overlong, Turns
 from orpo.methods import Preference
+from orpo.special_text import admitted, special_strings, special_tokens
 
 PAIRS_PER_CHUNK = 256
 STAND_IN = "(here stands the answer)"
@@ -127,7 +128,8 @@ def tokenize_pairs(
     """Tokenise pairs under the limits of `method`.
 
     Returns the examples, the number dropped by reason (`prompt_too_long`, `identical`,
-    `identical_after_truncation`, `no_rejected`, `template`) and statistics: `template`
+    `identical_after_truncation`, `no_rejected`, `special_token`, `template`) and statistics:
+    `special_token` (the first such row's line and what is wrong with it, or None), `template`
     (`default`|`model`), `tokens`, `tokens_unshared`, `truncated` (examples), `border_merges`
     (sequences whose prompt tokens differ from an engine's, because the answer's first characters
     merged into the prompt's last token).
@@ -135,8 +137,10 @@ def tokenize_pairs(
     examples: list[Example] = []
     dropped: Counter[str] = Counter()
     border_merges = 0
+    refused: list[dict[str, Any]] = []
     for chunk in _chunks(pairs, PAIRS_PER_CHUNK):
-        drafts = list(_drafts(chunk, tokenizer, method, dropped))
+        plain = list(_plain(chunk, tokenizer, method, dropped, refused))
+        drafts = list(_drafts(plain, tokenizer, method, dropped))
         ids = _encode(tokenizer, (text for draft in drafts for text in draft.texts()))
         for draft in drafts:
             border_merges += draft.border_merges(ids)
@@ -145,6 +149,7 @@ def tokenize_pairs(
             except Reject as reject:
                 dropped[reject.code] += 1
     stats = {
+        "special_token": refused[0] if refused else None,
         "template": template_name(tokenizer),
         "tokens": sum(example.n_tokens for example in examples),
         "tokens_unshared": sum(example.n_tokens_unshared for example in examples),
@@ -152,6 +157,24 @@ def tokenize_pairs(
         "border_merges": border_merges,
     }
     return examples, dropped, stats
+
+
+def _plain(
+    pairs: list[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    dropped: Counter[str],
+    refused: list[dict[str, Any]],
+) -> Iterator[Pair]:
+    """The pairs without special strings in their text; the first that is refused is noted."""
+    strings = special_strings(tokenizer)
+    for pair in pairs:
+        try:
+            yield admitted(pair, tokenizer, strings, method.special_tokens)
+        except Reject as reject:
+            dropped[reject.code] += 1
+            if not refused:
+                refused.append({"line": pair.line, "message": reject.message})
 
 
 def _chunks(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
@@ -247,10 +270,7 @@ def _drafts(
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
     """Matches the special tokens that a template may end a turn with."""
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    special = {token.content for token in added if token.special} | set(
-        tokenizer.all_special_tokens
-    )
+    special = special_tokens(tokenizer)
     return re.compile("|".join(map(re.escape, sorted(special)))) if special else None
 
 

@@ -102,7 +102,8 @@ class Run:
     def _probe(self) -> list[probe.Prompt]:
         """The prompts by which an engine shows that it serves this run, with the base's answers."""
         rows = (self.data.held_out if self.held_out else self.data.train).rows
-        prompts = probe.choose(rows, self.tokenizer, self.data.max_length)
+        rule = self.method.special_tokens
+        prompts = probe.choose(rows, self.tokenizer, self.data.max_length, rule)
         served = policy.as_served(self.policy, self.spec)
         return probe.with_base(served, prompts, self.method.precision)
 

@@ -15,10 +15,18 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
+from orpo.special import SpecialTokens
 from services import audit_log, checkpoints
 from services.audit_log import Action, Object
 from services.callers import Caller
-from services.engines import LIVE, gives_way
+from services.engines import (
+    LIVE,
+    Address,
+    address,
+    gives_way,
+    special_rule,
+    special_strings,
+)
 from services.errors import Conflict, NotFound
 from services.jobs import ENDED
 from services.pages import Order, Page, paginate
@@ -52,8 +60,11 @@ class Route:
 
     model: str
     deployment_id: str
-    upstream_url: str
+    upstream: Address
     upstream_model: str
+    # What is done with special strings in messages, and which they are: those of the base.
+    rule: SpecialTokens = SpecialTokens.REFUSE
+    special_strings: tuple[str, ...] = ()
 
 
 def create(
@@ -227,9 +238,11 @@ def stop(session: Session, caller: Caller, deployment_id: str) -> Deployment:
 def route(session: Session, caller: Caller, model: str, param: str = "model") -> Route:
     """Return where `model` answers. Raises NotFound, with what to do, unless it is ready."""
     found = session.execute(
-        select(Deployment, Engine, Checkpoint.kind)
+        select(Deployment, Engine, Checkpoint.kind, BaseModelRecord.info, Job.method)
+        .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
         .outerjoin(Engine, Engine.id == Deployment.engine_id)
         .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
+        .outerjoin(Job, Job.id == Checkpoint.job_id)
         .where(
             Deployment.org_id == caller.org_id,
             Deployment.model == model,
@@ -242,15 +255,18 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
             param=param,
             code="model_not_deployed",
         )
-    deployment, engine, kind = found
+    deployment, engine, kind, info, method = found
     if deployment.status != DeploymentStatus.READY or engine is None:
         raise _not_ready(deployment, param)
     is_adapter = kind == WeightsKind.ADAPTER
     return Route(
         model=model,
         deployment_id=deployment.id,
-        upstream_url=f"http://{engine.host}:{engine.port}",
+        upstream=address(engine),
         upstream_model=deployment.id if is_adapter else engine.served_name,
+        rule=special_rule(method),
+        # A base from before these were noted: its serve worker notes them within seconds.
+        special_strings=special_strings(info) or (),
     )
 
 

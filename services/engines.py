@@ -2,8 +2,9 @@
 in the worker's transaction. Knows no process and no HTTP.
 """
 
+import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +14,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Checkpoint, Deployment, Engine, Job
-from models.base import new_id
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
 from models.jobs import HELD
+from orpo.special import SpecialTokens
 from services import checkpoints
+from services.settings import get_settings
 from services.weights import merged_folder
 
 # Crashes that count together: an engine that fails this often in this time is given up.
@@ -25,6 +27,35 @@ MAX_CRASHES = 3
 CRASH_WINDOW = timedelta(minutes=10)
 # The pause after the first crash; it doubles with each.
 FIRST_PAUSE = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an engine answers, and the key that it asks for. `socket` is a Unix socket's path."""
+
+    url: str
+    socket: str | None = None
+    key: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"} if self.key else {}
+
+
+def address(engine: Engine) -> Address:
+    """Return where `engine` answers."""
+    if engine.port == 0:
+        return Address("http://engine", socket=engine.host)
+    return Address(f"http://{engine.host}:{engine.port}", key=key(engine.id))
+
+
+def key(engine_id: str) -> str | None:
+    """Return the key of an engine that listens on a network; None where no secret is set.
+
+    Made from one secret that the API and the workers have as a file: the database holds no keys.
+    """
+    secret = get_settings().engine_secret
+    return hmac.new(secret.encode(), engine_id.encode(), "sha256").hexdigest() if secret else None
 
 
 class EngineStatus(StrEnum):
@@ -49,8 +80,11 @@ class Wanted:
     adapter: Path | None
     # The checkpoint that `weights` are merged from before an engine can load them.
     unmerged: Checkpoint | None = None
-    # The digest of a base's weights at its registration; None where it was not noted.
-    registered_sha256: str | None = None
+    # Of the base's weights when it was registered; None where nothing is known of them.
+    base_sha256: str | None = None
+    # What its chats do with special strings, and those of the base; None: not known yet.
+    rule: SpecialTokens = SpecialTokens.REFUSE
+    special_strings: tuple[str, ...] | None = None
 
     @property
     def is_base(self) -> bool:
@@ -97,9 +131,10 @@ def room_is_made(session: Session) -> bool:
 def wanted(session: Session) -> list[Wanted]:
     """Return every deployment that should run now and hasn't failed, the oldest first."""
     rows = session.execute(
-        select(Deployment, BaseModelRecord, Checkpoint)
+        select(Deployment, BaseModelRecord, Checkpoint, Job.method)
         .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
         .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
+        .outerjoin(Job, Job.id == Checkpoint.job_id)
         .where(Deployment.desired == "run", Deployment.status != DeploymentStatus.FAILED)
         .where(~gives_way())
         .order_by(Deployment.created_at)
@@ -107,16 +142,40 @@ def wanted(session: Session) -> list[Wanted]:
     return [_wanted(*row) for row in rows]
 
 
-def _wanted(deployment: Deployment, base: BaseModelRecord, checkpoint: Checkpoint | None) -> Wanted:
+def _wanted(
+    deployment: Deployment,
+    base: BaseModelRecord,
+    checkpoint: Checkpoint | None,
+    method: dict[str, Any] | None,
+) -> Wanted:
+    rule, strings = special_rule(method), special_strings(base.info)
+    known = base.info.get("sha256")
     if checkpoint is None:
-        registered = base.info.get("sha256")
-        return Wanted(deployment, base.path, None, None, registered_sha256=registered)
+        return Wanted(deployment, base.path, None, None, None, known, rule, strings)
     folder = checkpoints.folder(checkpoint)
     if checkpoint.kind == WeightsKind.ADAPTER:
-        return Wanted(deployment, base.path, folder, folder / "adapter")
+        adapter = folder / "adapter"
+        return Wanted(deployment, base.path, folder, adapter, None, known, rule, strings)
     if checkpoint.kind == WeightsKind.MERGED:
-        return Wanted(deployment, str(merged_folder(checkpoint)), folder, None, checkpoint)
-    return Wanted(deployment, str(folder / "model"), folder, None)
+        whole = str(merged_folder(checkpoint))
+        return Wanted(deployment, whole, folder, None, checkpoint, None, rule, strings)
+    return Wanted(deployment, str(folder / "model"), folder, None, None, None, rule, strings)
+
+
+def special_rule(method: dict[str, Any] | None) -> SpecialTokens:
+    """Return the rule of a job's method for special strings; that of a base without a job."""
+    return SpecialTokens((method or {}).get("special_tokens", SpecialTokens.REFUSE))
+
+
+def special_strings(info: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the special strings of a base; None where it was registered before they were noted."""
+    return tuple(info["special_tokens"]) if "special_tokens" in info else None
+
+
+def note_special_strings(session: Session, base_model: str, strings: Sequence[str]) -> None:
+    """Note the special strings of a base that was registered before they were."""
+    record = session.get_one(BaseModelRecord, base_model, with_for_update=True)
+    record.info = record.info | {"special_tokens": list(strings)}
 
 
 def unwanted(session: Session) -> list[Deployment]:
@@ -163,7 +222,6 @@ def _seconds_since(session: Session, then: datetime) -> float:
 def add(session: Session, wanted_here: Sequence[Wanted], **fields: Any) -> Engine:
     """Record an engine that is about to start for `wanted_here`; they are starting, too."""
     engine = Engine(
-        id=new_id("engine"),
         weights=wanted_here[0].weights,
         status=EngineStatus.STARTING,
         **fields,

@@ -8,10 +8,12 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(BaseSettings):
@@ -154,8 +156,14 @@ class Settings(BaseSettings):
 
     engine_host: str = Field(
         default="127.0.0.1",
-        description="What an engine listens on and where the API reaches it; another address "
-        "only in a private network, since engines ask for no key.",
+        description="Where the API reaches an engine: on this machine (the default) over a Unix "
+        "socket that only our user may use; at another address, which must be of a private "
+        "network, over TCP with a key for each engine.",
+    )
+    engine_secret: str = Field(
+        default="",
+        description="What the keys of engines are made from, where engine_host is another address; "
+        "the API and the serve workers share it.",
     )
     engine_memory_gib: float = Field(default=2, gt=0, description="KV cache of a CPU engine.")
     engine_memory_share: float = Field(
@@ -167,6 +175,12 @@ class Settings(BaseSettings):
     )
     engine_start_s: float = Field(
         default=600, gt=0, description="How long an engine may take to start."
+    )
+    engine_check_s: float = Field(
+        default=600,
+        gt=0,
+        description="How often what a ready engine serves is compared with its certificate again; "
+        "also whenever its list of models changes.",
     )
     engine_max_length: int = Field(
         default=4096, ge=16, description="Longest context an engine serves."
@@ -183,6 +197,21 @@ class Settings(BaseSettings):
         if host in ("", "*", "0.0.0.0", "::"):  # noqa: S104 - to refuse it
             raise ValueError("name one address of a private network: the API connects to it, too")
         return host
+
+    @model_validator(mode="after")
+    def _keys_over_a_network(self) -> Self:
+        if not self.engines_are_local and len(self.engine_secret) < 32:
+            raise ValueError(
+                "engine_host is an address of a network, so engines need keys: put at least 32 "
+                "random characters into the secret file oddsmith_engine_secret, the same for the "
+                "API and the serve workers"
+            )
+        return self
+
+    @property
+    def engines_are_local(self) -> bool:
+        """Whether engines are asked on this machine only, over Unix sockets."""
+        return self.engine_host in LOCAL
 
     @property
     def runs_dir(self) -> Path:

@@ -7,14 +7,16 @@ remembered between steps but the rows, so any worker can go on where another sto
 import logging
 import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from models import Checkpoint, Engine
+from models import BaseModelRecord, Checkpoint, Engine
+from models.base import new_id
 from models.deployments import DeploymentStatus
-from services import deployments, engines, traces
+from services import deployments, engine_folders, engines, traces
 from services.database import alone, transaction
 from services.engines import EngineStatus, Wanted
 from services.errors import NotFound, Unavailable
@@ -24,7 +26,7 @@ from services.settings import get_settings
 from services.weights import merged
 from workers import parity, vllm
 from workers.app import app, draining
-from workers.engine_client import DownError, EngineClient, RefusedError
+from workers.engine_client import DownError, EngineClient, Listing, RefusedError
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +69,13 @@ def step() -> None:
             engines.mark_stopped(session, deployment.id)
         wanted = engines.wanted(session)
         live = engines.live(session)
+    for gone in _looks.keys() - {want.deployment.id for want in wanted}:
+        del _looks[gone]
     by_weights: dict[str, list[Wanted]] = {}
     for want in filter(_is_servable, wanted):
         by_weights.setdefault(want.weights, []).append(want)
+    for want in wanted:
+        _note_special_strings(want)
     kept = [engine for engine in live if _tend(engine, by_weights.get(engine.weights, []))]
     serving = {engine.weights: engine for engine in kept}
     is_starting = any(engine.status == EngineStatus.STARTING for engine in kept)
@@ -81,8 +87,25 @@ def step() -> None:
             _serve(serving[weights], wants)
 
 
+def _note_special_strings(want: Wanted) -> None:
+    """Find the special strings of a base that was registered before they were noted; once."""
+    if want.special_strings is not None:
+        return
+    try:
+        with transaction() as session:
+            base = session.get_one(BaseModelRecord, want.deployment.base_model)
+        if engines.special_strings(base.info) is not None:
+            return  # noted just now for another deployment
+        strings = parity.special_strings_of(Path(base.path))
+    except parity.UndecidedError as reason:
+        logger.warning("its special strings are not known yet: %s", reason)
+        return
+    with transaction() as session:
+        engines.note_special_strings(session, base.id, strings)
+
+
 def _client(engine: Engine) -> EngineClient:
-    return EngineClient(f"http://{engine.host}:{engine.port}")
+    return EngineClient(engines.address(engine))
 
 
 def _tend(engine: Engine, wants: list[Wanted]) -> bool:
@@ -117,13 +140,17 @@ def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
         idle_s = 0.0 if wants else engines.idle_s(session, engine)
         in_the_way = not wants and engines.is_in_the_way(session, engine)
         silent_s = engines.silent_s(session, engine)
-    if in_the_way or idle_s > IDLE_GRACE_S or _rank(wants) > engine.max_lora_rank:
+    # One that an older release started listens on loopback, and asks for no key.
+    misplaced = get_settings().engines_are_local and engine.port != 0
+    too_small = _rank(wants) > engine.max_lora_rank
+    if in_the_way or idle_s > IDLE_GRACE_S or too_small or misplaced:
         return _retire(engine)
     names = _client(engine).models()
     if names is not None:
         with transaction() as session:
             engines.seen(session, engine.id)
-        _unload(engine, names - {engine.served_name} - {want.deployment.id for want in wants})
+        wanted = {engine.served_name, *(want.deployment.id for want in wants)}
+        _unload(engine, names.keys() - wanted)
         return True
     return silent_s < SILENCE_S or _crashed(engine, f"it stopped answering for {SILENCE_S:.0f} s")
 
@@ -131,6 +158,7 @@ def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
 def _unload(engine: Engine, unwanted: set[str]) -> None:
     """Take out what was taken back or has failed; what stays in is met again at the next step."""
     for name in unwanted:
+        _forget_looks(engine)  # its list of models has changed
         try:
             _client(engine).unload_adapter(name)
         except (DownError, RefusedError) as reason:
@@ -191,6 +219,7 @@ def _stop_process(engine: Engine) -> None:
         vllm.stop_unrecorded(engine.id)
     else:
         vllm.stop(engine.pid, engine.pid_started)
+    engine_folders.remove(engine.id)
 
 
 def _start(wants: list[Wanted]) -> bool:
@@ -218,17 +247,24 @@ def _launch(wants: list[Wanted]) -> None:
     name = first.deployment.model if first.is_full else first.deployment.base_model
     # An engine of a base takes adapters from the start: the first one is usually on its way.
     rank = 0 if first.is_full else max(_rank(wants), vllm.LORA_RANK_FLOOR)
-    port, device = vllm.free_port(), vllm.device()
+    engine_id, device = new_id("engine"), vllm.device()
+    host, port = vllm.place(engine_id)
     with transaction() as session:
+        engine_folders.remove_others([engine.id for engine in engines.live(session)])
         engine = engines.add(
-            session, wants, served_name=name, worker=WORKER, host=get_settings().engine_host,
+            session, wants, id=engine_id, served_name=name, worker=WORKER, host=host,
             port=port, device=device, max_lora_rank=rank,
         )  # fmt: skip
-    plan = vllm.Plan(engine.id, engine.weights, name, port, device, rank)
-    pid, pid_started = vllm.start(plan)
+    plan = vllm.Plan(engine.id, engine.weights, name, host, port, device, rank)
+    try:
+        pid, pid_started = vllm.start(plan)
+    except Unavailable as refusal:
+        with transaction() as session:
+            engines.end(session, engine.id, EngineStatus.FAILED, str(refusal))
+        return
     with transaction() as session:
         engines.set_process(session, engine.id, pid, pid_started)
-    logger.info("started an engine", extra={"engine": engine.id, "pid": pid, "port": port})
+    logger.info("started an engine", extra={"engine": engine.id, "pid": pid, "host": host})
 
 
 def _probe_meanwhile(want: Wanted) -> None:
@@ -240,20 +276,67 @@ def _probe_meanwhile(want: Wanted) -> None:
 
 
 def _serve(engine: Engine, wants: list[Wanted]) -> None:
-    names = _client(engine).models()
+    listed = _client(engine).models()
     for want in wants:
-        if names is None or draining.is_set():
+        if listed is None or draining.is_set():
             return
         name = want.deployment.id if want.adapter else engine.served_name
-        if want.deployment.status != DeploymentStatus.READY or name not in names:
+        if want.deployment.status != DeploymentStatus.READY or name not in listed:
             with (
                 bound(deployment=want.deployment.id, engine=engine.id),
                 traces.span("deploy", deployment=want.deployment.id, engine=engine.id),
             ):
-                _make_ready(engine, want, name, names)
+                _make_ready(engine, want, name, listed)
+        elif _is_check_due(engine, want, listed) and not _check_again(engine, want, name, listed):
+            return
 
 
-def _make_ready(engine: Engine, want: Wanted, name: str, names: set[str]) -> None:
+@dataclass(frozen=True)
+class Look:
+    """When a ready deployment was last compared with its certificate, and beside what models."""
+
+    engine_id: str
+    listed: Listing
+    at_s: float
+
+
+# By deployment. A worker that has just started knows of no look, so it looks.
+_looks: dict[str, Look] = {}
+
+
+def _forget_looks(engine: Engine) -> None:
+    for deployment_id in [each for each, look in _looks.items() if look.engine_id == engine.id]:
+        del _looks[deployment_id]
+
+
+def _is_check_due(engine: Engine, want: Wanted, listed: Listing) -> bool:
+    last = _looks.get(want.deployment.id)
+    if last is None or last.engine_id != engine.id or last.listed != listed:
+        return True
+    return time.monotonic() - last.at_s >= get_settings().engine_check_s
+
+
+def _check_again(engine: Engine, want: Wanted, name: str, listed: Listing) -> bool:
+    """Compare what is ready with its certificate; False where that ended the engine.
+
+    An engine that serves something else was tampered with or is damaged: nothing else of it is
+    trusted either, and what it served goes on with a new one.
+    """
+    client = _client(engine)
+    base = engine.served_name if want.adapter is not None else None
+    try:
+        parity.check_again(client, name, base, want, listed[name][0])
+    except (DownError, RefusedError, parity.UndecidedError) as reason:
+        logger.warning("not checked again yet: %s", reason)
+        return True
+    except parity.ParityError as refusal:
+        _fail(want, str(refusal), "parity", refusal.certificate or want.deployment.parity)
+        return _retire(engine)
+    _looks[want.deployment.id] = Look(engine.id, listed, time.monotonic())
+    return True
+
+
+def _make_ready(engine: Engine, want: Wanted, name: str, names: Listing) -> None:
     """Load what isn't loaded, certify it, and let requests in."""
     if not _set_status(want, DeploymentStatus.STARTING, engine_id=engine.id):
         return

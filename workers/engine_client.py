@@ -3,6 +3,7 @@
 Knows no rows and no process.
 """
 
+import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,19 +11,31 @@ from typing import Any
 
 import httpx
 
+from services.engines import Address
+
 ANSWER_S = 5
 # A cold engine on a busy CPU may take its time for the first tokens.
 COMPUTE_S = 180
 
 
-@lru_cache
-def _http() -> httpx.Client:
-    """One for all requests: each new client reads the machine's certificates (30 ms of a core).
+@lru_cache(maxsize=64)
+def _http(socket: str | None) -> httpx.Client:
+    """One client for all requests to an address: making one takes milliseconds of a core.
 
     It keeps no connection, since an engine may end a silent one at any moment.
     """
-    # Proxies of the environment are not for loopback.
-    return httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
+    # Without certificates, which would take 30 ms to read: engines speak plain HTTP.
+    transport = httpx.HTTPTransport(
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        limits=httpx.Limits(max_keepalive_connections=0),
+        uds=socket,
+    )
+    # Proxies of the environment are not for engines.
+    return httpx.Client(transport=transport, trust_env=False)
+
+
+# By a model's name: the folder that it was loaded from, and for an adapter its base.
+Listing = dict[str, tuple[str | None, str | None]]
 
 
 class RefusedError(Exception):
@@ -35,15 +48,15 @@ class DownError(Exception):
 
 @dataclass(frozen=True)
 class EngineClient:
-    url: str
+    address: Address
 
-    def models(self) -> set[str] | None:
-        """Return the names it serves now, or None while it doesn't answer."""
+    def models(self) -> Listing | None:
+        """Return what it serves now by name, or None while it doesn't answer."""
         try:
             listed = self._call("GET", "/v1/models", timeout_s=ANSWER_S)
         except (DownError, RefusedError):
             return None
-        return {model["id"] for model in listed["data"]}
+        return {model["id"]: (model.get("root"), model.get("parent")) for model in listed["data"]}
 
     def load_adapter(self, name: str, folder: Path) -> None:
         body = {"lora_name": name, "lora_path": str(folder)}
@@ -79,7 +92,13 @@ class EngineClient:
         self, method: str, path: str, body: Any = None, *, timeout_s: float = COMPUTE_S
     ) -> Any:
         try:
-            answer = _http().request(method, self.url + path, json=body, timeout=timeout_s)
+            answer = _http(self.address.socket).request(
+                method,
+                self.address.url + path,
+                json=body,
+                headers=self.address.headers,
+                timeout=timeout_s,
+            )
         except httpx.TransportError as error:
             raise DownError(str(error) or type(error).__name__) from error
         if answer.is_server_error:

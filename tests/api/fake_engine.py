@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -125,21 +126,25 @@ def _whole(model: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[int]:
-    """Serve an ASGI app on a free port in a thread."""
-    config = uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1)
+def serving(app: Any, socket: Path | None = None) -> Iterator[int]:
+    """Serve an ASGI app in a thread: on a Unix socket (yields 0), or on a free port."""
+    uds = None if socket is None else str(socket)
+    config = uvicorn.Config(app, port=0, uds=uds, log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
+    yield 0 if socket else server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join(5)
 
 
-def deploy(org_id: str, port: int, *names: str) -> None:
-    """Record `acme/<name>` as ready on an engine at `port`, which knows it as `<name>`."""
+def deploy(org_id: str, port: int, *names: str, host: str = "127.0.0.1") -> None:
+    """Record `acme/<name>` as ready on an engine at `port`, which knows it as `<name>`.
+
+    With port 0, `host` is the path of its Unix socket.
+    """
     with transaction() as session:
         for name in names:
             public = f"acme/{name}"
@@ -147,7 +152,7 @@ def deploy(org_id: str, port: int, *names: str) -> None:
             session.add(BaseModelRecord(id=public, path=path, info={}, org_id=org_id))
             engine = Engine(
                 id=new_id("engine"), weights=path, served_name=name, status="ready",
-                worker="w", host="127.0.0.1", port=port, device="cpu",
+                worker="w", host=host, port=port, device="cpu",
             )  # fmt: skip
             session.add(engine)
             session.flush()

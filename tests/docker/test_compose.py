@@ -118,7 +118,10 @@ def test_a_worker_gets_the_secrets_it_needs_and_no_others(named):
         return {secret["source"] for secret in named[name]["secrets"]}
 
     connections = {"oddsmith_database_url", "oddsmith_redis_url"}
-    assert of("train-worker") == of("serve-worker") == of("keeper") == connections
+    assert of("train-worker") == of("keeper") == connections
+    assert of("serve-worker") == connections | {"oddsmith_engine_secret"}
+    assert "oddsmith_engine_secret" in of("api")
+    assert "oddsmith_engine_secret" not in of("files-worker")
     assert of("migrate") == {"oddsmith_database_url"}
 
 
@@ -195,7 +198,7 @@ def test_the_example_explains_every_knob_and_no_other():
 def test_every_setting_can_be_set():
     """All but those that the images fix, or that are secret."""
     fixed = {"var", "runs", "web_dist", "train_python", "vllm_python", "secrets"}
-    secret = {"database_url", "redis_url"}
+    secret = {"database_url", "redis_url", "engine_secret"}
     example = (ROOT / ".env.example").read_text()
     for name in set(Settings.model_fields) - fixed - secret:
         assert f"#ODDSMITH_{name.upper()}=" in example, name

@@ -74,6 +74,8 @@ def test_settings_read_them(made, read):
     settings = read(made)
     assert settings.database_url == (made / "oddsmith_database_url").read_text()
     assert settings.redis_url == (made / "oddsmith_redis_url").read_text()
+    assert settings.engine_secret == (made / "oddsmith_engine_secret").read_text()
+    assert len(settings.engine_secret) == 64
     password = (made / "redis_conf").read_text().split()[1]
     assert settings.redis_url == f"redis://:{password}@redis:6379/0"
 

@@ -128,6 +128,7 @@ def test_a_checkpoint_belongs_to_what_changes_results(bench: Bench) -> None:
         {"tuning": "qlora"},
         {"use_dora": True},
         {"modules_to_save": ["lm_head"]},
+        {"special_tokens": "escape"},
     ):
         assert fingerprint(**settings) != plain
 

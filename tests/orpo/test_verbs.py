@@ -12,7 +12,17 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from orpo import base_files, check_model, data, manifest, merge, prepare, probe, unpack_gguf
+from orpo import (
+    base_files,
+    check_model,
+    data,
+    manifest,
+    merge,
+    prepare,
+    probe,
+    special_strings,
+    unpack_gguf,
+)
 from orpo.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
 from tests.orpo.tiny_run import Bench, checkpoint, write_base
 
@@ -74,6 +84,9 @@ def test_check_model_describes_a_good_folder(
     assert said["parameters"] == sum(p.numel() for p in model.parameters())
     assert (said["vocab_size"], said["context_length"]) == (258, 2048)
     assert said["has_chat_template"] is True
+    assert said["special_tokens"] == ["<|im_end|>", "<|im_start|>"]
+    assert special_strings.main(bench.base) == 0
+    assert last_json(capsys) == {"special_tokens": said["special_tokens"]}
     assert said["dtype"] == "f32"
     assert said["size_bytes"] == (bench.base / "model.safetensors").stat().st_size
     assert base_files.main(bench.base) == 0

@@ -16,7 +16,7 @@ from models import Checkpoint, Deployment, Engine, Job
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from orpo import manifest
-from services import database, deployments, engines, seed
+from services import database, deployments, engine_folders, engines, seed
 from services.callers import Caller
 from services.database import transaction
 from tests import records
@@ -24,13 +24,14 @@ from tests.conftest import forget_connections
 from tests.serving import fake_vllm
 from workers import deployments as worker
 from workers import parity, vllm
+from workers.engine_client import EngineClient
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
 BASE = fake_vllm.BASE_LOGPROB
 MESSAGES = [{"role": "user", "content": "?"}]
 
 
-def probe(logprob: float, **changes: Any) -> dict[str, Any]:
+def probe(logprob: float, hostile: Any = None, **changes: Any) -> dict[str, Any]:
     prompt = {
         "messages": MESSAGES,
         "prompt_token_ids": fake_vllm.TOKENS,
@@ -38,7 +39,8 @@ def probe(logprob: float, **changes: Any) -> dict[str, Any]:
         "logprobs": [logprob, logprob],
         "base_logprobs": [BASE] * 2,
     }
-    return {"prompts": [prompt | changes], "weights_sha256": "of-the-base"}
+    prompts = [prompt | changes]
+    return {"prompts": prompts, "hostile": hostile, "weights_sha256": "of-the-base"}
 
 
 @dataclass
@@ -52,7 +54,8 @@ class Serving:
         weights.mkdir()
         (weights / "behaviour.json").write_text(json.dumps(behaviour))
         with transaction() as session:
-            return records.base_model(session, CALLER, id=name, path=str(weights)).id
+            info = {"special_tokens": ["<|im_end|>"]}
+            return records.base_model(session, CALLER, id=name, path=str(weights), info=info).id
 
     def tuned(self, base: str, logprob: float = -0.5, rank: int = 16, **probed: Any) -> str:
         """A checkpoint of a failed job (the shortest way to one), served at `logprob`."""
@@ -147,6 +150,21 @@ def add_checkpoint(session: Any, job: Job, path: str, kind: str) -> str:
     return model
 
 
+def client_of(engine) -> EngineClient:
+    return EngineClient(engines.address(engine))
+
+
+def names_of(engine) -> set[str]:
+    return set(client_of(engine).models() or ())
+
+
+def gone_within(session: int, timeout_s: float) -> bool:
+    until = time.monotonic() + timeout_s
+    while vllm.members(session) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not vllm.members(session)
+
+
 @pytest.fixture
 def product(
     settings_from: Callable[..., None], database_url: str, tmp_path: Path
@@ -177,11 +195,12 @@ def serving(
     run_verb = parity.run_verb
 
     def run(verb: str, *arguments: str, **options: Any) -> dict[str, Any]:
-        is_probe = verb == "probe"
-        return probe(BASE) if is_probe else run_verb(verb, *arguments, **options)
+        made_up = {"probe": probe(BASE), "special_strings": {"special_tokens": ["<|im_end|>"]}}
+        return made_up.get(verb) or run_verb(verb, *arguments, **options)
 
     monkeypatch.setattr(parity, "run_verb", run)
     serving = Serving(tmp_path)
     yield serving
     for engine in serving.live():
         vllm.stop(engine.pid, engine.pid_started)
+    engine_folders.remove_all(tmp_path)

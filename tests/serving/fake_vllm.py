@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
 
 TOKENS = [1, 2, 3]
 BASE_LOGPROB = -1.0
@@ -27,7 +28,9 @@ adapters: dict[str, str] = {}
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.answer({"data": [{"id": name} for name in (NAME, *adapters)]})
+        base = {"id": NAME, "root": str(WEIGHTS), "parent": None}
+        tuned = [{"id": name, "root": path, "parent": NAME} for name, path in adapters.items()]
+        self.answer({"data": [base, *tuned]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -62,6 +65,14 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent, as the engine does without its access log."""
 
 
+class UnixServer(ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def get_request(self) -> tuple:
+        request, _ = super().get_request()
+        return request, ("engine", 0)
+
+
 def scored(body: dict) -> dict:
     logprob = BASE_LOGPROB
     if body["model"] in adapters and not BEHAVIOUR.get("ignores_adapters"):
@@ -84,5 +95,4 @@ if __name__ == "__main__":
         cause = "(EngineCore pid=7) ERROR 11-23 01:56:11 [core.py:9] ValueError: No KV cache fits."
         sys.stderr.write(f"{cause}\n")
         sys.exit("RuntimeError: Engine core initialization failed. See root cause above.")
-    server = ThreadingHTTPServer((option("--host"), int(option("--port"))), Handler)
-    server.serve_forever()
+    UnixServer(option("--uds"), Handler).serve_forever()

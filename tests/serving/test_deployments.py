@@ -17,7 +17,7 @@ from services.database import transaction
 from services.errors import NotFound
 from services.verbs import VerbError
 from tests import records
-from tests.serving.conftest import CALLER
+from tests.serving.conftest import CALLER, client_of, gone_within, names_of
 from workers import deployments as worker
 from workers import parity, vllm
 from workers.engine_client import DownError, EngineClient
@@ -29,17 +29,6 @@ READY, FAILED, PENDING = (
 )
 
 
-def client_of(engine) -> EngineClient:
-    return EngineClient(f"http://{engine.host}:{engine.port}")
-
-
-def gone_within(session: int, timeout_s: float) -> bool:
-    until = time.monotonic() + timeout_s
-    while vllm.members(session) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not vllm.members(session)
-
-
 def test_base_and_tuned_sit_side_by_side_in_one_engine(serving):
     base = serving.base()
     tuned = serving.tuned(base)
@@ -47,7 +36,7 @@ def test_base_and_tuned_sit_side_by_side_in_one_engine(serving):
     of_base, of_tuned = serving.settle(*ids)
     assert (of_base.status, of_tuned.status) == (READY, READY), serving.describe()
     (engine,) = serving.engines()
-    assert client_of(engine).models() == {base, of_tuned.id}
+    assert names_of(engine) == {base, of_tuned.id}
     parity = of_tuned.parity
     assert parity["token_ids_equal"] is True
     assert parity["max_logprob_diff"] == 0
@@ -59,7 +48,7 @@ def test_base_and_tuned_sit_side_by_side_in_one_engine(serving):
         route = deployments.route(session, CALLER, tuned)
         assert not deployments.needs_reconcile(session)
     assert route.upstream_model == of_tuned.id
-    assert route.upstream_url == f"http://127.0.0.1:{engine.port}"
+    assert route.upstream.socket == engine.host
 
 
 def test_an_engine_knows_no_credentials(serving, monkeypatch):
@@ -72,8 +61,11 @@ def test_an_engine_knows_no_credentials(serving, monkeypatch):
         "ODDSMITH_TREE"
     }
     assert environment["HF_HUB_OFFLINE"] == "1"
-    arguments = json.loads((cache / f"{base}.arguments.json").read_text())
-    assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
+    arguments = json.loads((serving.folder / base / "arguments.json").read_text())
+    assert "--host" not in arguments
+    socket = Path(arguments[arguments.index("--uds") + 1])
+    assert socket.is_socket()
+    assert socket.parent.stat().st_mode & 0o777 == 0o700
     assert arguments[arguments.index("--max-lora-rank") + 1] == "16"
 
 
@@ -145,7 +137,7 @@ def test_a_killed_server_takes_its_tree_along_and_comes_back(serving):
     assert {serving.deployment(i).status for i in ids} == {READY}
     (successor,) = serving.live()
     assert successor.id != engine.id
-    assert ids[1] in client_of(successor).models()
+    assert ids[1] in names_of(successor)
 
 
 def test_a_killed_leader_leaves_nothing_either(serving):
@@ -186,7 +178,7 @@ def test_an_adapter_that_the_engine_lost_is_loaded_again(serving):
     serving.settle(deployment_id)
     (engine,) = serving.live()
     client_of(engine).unload_adapter(deployment_id)
-    serving.until(lambda: deployment_id in client_of(engine).models())
+    serving.until(lambda: deployment_id in names_of(engine))
     assert serving.deployment(deployment_id).status == READY
 
 
@@ -198,7 +190,7 @@ def test_what_is_taken_back_is_unloaded_and_the_engine_ends(serving, monkeypatch
     with transaction() as session:
         deployments.stop(session, CALLER, of_tuned)
     worker.step()
-    assert client_of(engine).models() == {base}
+    assert names_of(engine) == {base}
     with transaction() as session:
         deployments.stop(session, CALLER, of_base)
     worker.step()
@@ -259,7 +251,7 @@ def test_a_larger_adapter_gets_a_larger_engine(serving):
     serving.settle(first)
     (engine,) = serving.live()
     assert engine.max_lora_rank == 64
-    assert client_of(engine).models() == {base, first, second}
+    assert names_of(engine) == {base, first, second}
 
 
 def test_an_adapter_beyond_any_engine_fails_alone(serving):
@@ -342,7 +334,7 @@ def test_what_failed_its_check_is_unloaded(serving):
     serving.settle(of_base, failed)
     assert serving.deployment(failed).status == FAILED
     (engine,) = serving.live()
-    serving.until(lambda: client_of(engine).models() == {base})
+    serving.until(lambda: names_of(engine) == {base})
 
 
 def test_what_could_not_be_unloaded_in_time_is_unloaded_later(serving, monkeypatch):
@@ -359,9 +351,9 @@ def test_what_could_not_be_unloaded_in_time_is_unloaded_later(serving, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(EngineClient, "unload_adapter", time_out)
         worker.step()
-    assert client_of(engine).models() == {base, of_tuned}
+    assert names_of(engine) == {base, of_tuned}
     worker.step()
-    assert client_of(engine).models() == {base}
+    assert names_of(engine) == {base}
     assert serving.deployment(of_tuned).status == DeploymentStatus.STOPPED
     assert serving.deployment(of_base).status == READY
 

@@ -4,7 +4,9 @@ One test, because a start of the engine takes half a minute or more.
 """
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,10 +16,12 @@ import httpx
 import psutil
 import pytest
 
+from models import Engine
 from models.deployments import DeploymentStatus
-from services import deployments
+from services import deployments, engine_folders, engines
 from services.database import transaction
 from tests import records
+from tests.listeners import beyond_loopback, listeners_of
 from tests.serving.conftest import CALLER, Serving, add_checkpoint
 from workers import deployments as worker
 from workers import vllm
@@ -35,6 +39,15 @@ def real(product: None, tmp_path: Path):
     yield serving
     for engine in serving.live():
         vllm.stop(engine.pid, engine.pid_started)
+    engine_folders.remove_all(tmp_path)
+
+
+@pytest.fixture
+def a_network(monkeypatch):
+    """Asks Gloo to listen on an interface of a network, where the machine has one."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if name != "lo" and any(address.family == socket.AF_INET for address in addresses):
+            monkeypatch.setenv("GLOO_SOCKET_IFNAME", name)
 
 
 def tuned(serving: Serving, base: str, weights: Path) -> str:
@@ -42,10 +55,11 @@ def tuned(serving: Serving, base: str, weights: Path) -> str:
     with transaction() as session:
         job = records.job(session, CALLER, base_model=base)
         job.state = "failed"
-        path = f"{job.id}/g1/checkpoints/step-000002"
-        folder = serving.folder / "runs" / path
-        command = [sys.executable, "-m", "tests.serving.make_adapter", str(weights), str(folder)]
-        subprocess.run(command, cwd=ROOT, check=True)
+    path = f"{job.id}/g1/checkpoints/step-000002"
+    folder = serving.folder / "runs" / path
+    command = [sys.executable, "-m", "tests.serving.make_adapter", str(weights), str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    with transaction() as session:
         return add_checkpoint(session, job, path, "adapter")
 
 
@@ -53,14 +67,34 @@ def chat(model: str, **fields) -> httpx.Response:
     with transaction() as session:
         route = deployments.route(session, CALLER, model)
     body = {"model": route.upstream_model, "messages": QUESTION, "temperature": 0, **fields}
-    return httpx.post(f"{route.upstream_url}/v1/chat/completions", json=body, timeout=120)
+    transport = httpx.HTTPTransport(uds=route.upstream.socket)
+    with httpx.Client(transport=transport, headers=route.upstream.headers, timeout=120) as client:
+        return client.post(f"{route.upstream.url}/v1/chat/completions", json=body)
 
 
 def answer(model: str) -> str:
     return chat(model, max_tokens=12).json()["choices"][0]["message"]["content"]
 
 
-def test_a_real_engine(real: Serving, smollm2: Path):
+def routes_of(engine_id: str) -> set[tuple[str, str]]:
+    """Method and path of all that an engine serves, as its own log lists them."""
+    listed = re.findall(r"Route: (\S+), Methods: (.+)", vllm.log_file(engine_id).read_text())
+    return {(method, path) for path, methods in listed for method in methods.split(", ")}
+
+
+def every_route_asks_for_the_key(engine: Engine) -> None:
+    routes = routes_of(engine.id)
+    assert {("POST", "/adapters"), ("GET", "/metrics"), ("GET", "/v1/models")} <= routes
+    assert len(routes) > 30
+    url = engines.address(engine).url
+    for key in ({}, {"authorization": "Bearer wrong"}, {"authorization": ""}):
+        with httpx.Client(base_url=url, headers=key) as client:
+            asked = [*routes, ("GET", "/"), ("GET", "/nowhere")]
+            answers = {(m, path): client.request(m, path).status_code for m, path in asked}
+        assert set(answers.values()) == {401}, answers
+
+
+def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_from):
     with transaction() as session:
         base = records.base_model(session, CALLER, id=BASE, path=str(smollm2)).id
     adapted = tuned(real, base, smollm2)
@@ -77,12 +111,20 @@ def test_a_real_engine(real: Serving, smollm2: Path):
         assert parity["max_logprob_diff"] < 0.01
         assert len(parity["weights_sha256"]) == 64
         assert parity["equal_to_base"] is False
+        assert parity["escaped_ids_equal"] is True
+    (engine,) = real.live()
+    assert engine.pid
+    listening = listeners_of(vllm.members(engine.pid))
+    assert not beyond_loopback(listening)
+    # What is left are Gloo's sockets, of a group of one: they take no commands.
+    assert {listener.cmdline.strip() for listener in listening} <= {"VLLM::Worker"}
+    folder = engine_folders.folder(engine.id)
+    assert "http" in [path.name for path in folder.iterdir() if path.is_socket()]
+
     answers = {model: answer(model) for model in (base, adapted)}
     assert all(text.strip() for text in answers.values())
     assert chat(base, max_tokens=1, logprobs=True, top_logprobs=2).status_code == 200
 
-    (engine,) = real.live()
-    assert engine.pid
     server = psutil.Process(engine.pid).children()[0].pid
     os.kill(server, signal.SIGKILL)
     killed = time.monotonic()
@@ -90,9 +132,14 @@ def test_a_real_engine(real: Serving, smollm2: Path):
         time.sleep(0.05)
     gone_s = time.monotonic() - killed
     assert gone_s < 2
+    # The next one stands on a network.
+    settings_from(engine_host="127.0.0.2", engine_secret="s" * 32)
     said += f"; gone after {gone_s:.2f} s"
     worker.step()
     assert real.deployment(ids[0]).status != DeploymentStatus.READY
     real.settle(*ids, timeout_s=300)
+    assert not folder.exists()
     assert {model: answer(model) for model in answers} == answers
+    (engine,) = real.live()
+    every_route_asks_for_the_key(engine)
     sys.stderr.write(f"{said}; answers {answers}\n")

@@ -90,6 +90,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit_log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was created, deleted, deployed, exported or revoked */
+        get: operations["list_entries_v1_audit_log_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/chat/completions": {
         parameters: {
             query?: never;
@@ -135,7 +152,8 @@ export interface paths {
         get: operations["retrieve_v1_comparisons__comparison_id__get"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Delete a comparison and its vote */
+        delete: operations["delete_v1_comparisons__comparison_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -240,7 +258,7 @@ export interface paths {
         get: operations["retrieve_v1_files__file_id__get"];
         put?: never;
         post?: never;
-        /** Delete a file that no job needs */
+        /** Delete a file, and its rows in the data of ended jobs */
         delete: operations["delete_v1_files__file_id__delete"];
         options?: never;
         head?: never;
@@ -344,7 +362,8 @@ export interface paths {
         get: operations["retrieve_v1_fine_tuning_jobs_estimate__estimate_id__get"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Delete an estimate that has ended */
+        delete: operations["delete_v1_fine_tuning_jobs_estimate__estimate_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -378,7 +397,8 @@ export interface paths {
         get: operations["retrieve_v1_fine_tuning_jobs__job_id__get"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Delete a job that has ended, with all that it left */
+        delete: operations["delete_v1_fine_tuning_jobs__job_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -600,7 +620,7 @@ export interface paths {
         get: operations["retrieve_v1_models__model_id__get"];
         put?: never;
         post?: never;
-        /** Take a base model off the list */
+        /** Take a base model off the list (scope admin), or delete a tuned one's checkpoint */
         delete: operations["delete_v1_models__model_id__delete"];
         options?: never;
         head?: never;
@@ -654,6 +674,23 @@ export interface paths {
         put?: never;
         /** Make a link that signs one browser in for this key */
         post: operations["make_link_v1_session_links_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Disk use by kind, measured every ten minutes */
+        get: operations["retrieve_v1_storage_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -725,6 +762,36 @@ export interface components {
             object: "api_key";
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+        };
+        /** AuditEntryObject */
+        AuditEntryObject: {
+            /** Action */
+            action: string;
+            /**
+             * Api Key Id
+             * @description Null where the server did it by itself.
+             */
+            api_key_id: string | null;
+            /** At */
+            at: number;
+            /** Details */
+            details: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default audit_log.entry
+             * @constant
+             */
+            object: "audit_log.entry";
+            /** Object Id */
+            object_id: string;
+            /** Object Type */
+            object_type: string;
+            /** Request Id */
+            request_id: string | null;
         };
         /** ChatRequest */
         ChatRequest: {
@@ -1487,6 +1554,23 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[AuditEntryObject] */
+        ListPage_AuditEntryObject_: {
+            /** Data */
+            data: components["schemas"]["AuditEntryObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** ListPage[CheckpointObject] */
         ListPage_CheckpointObject_: {
             /** Data */
@@ -1981,6 +2065,71 @@ export interface components {
             /** Side */
             side: number;
         };
+        /**
+         * StorageObject
+         * @description Bytes on disk. Those of the whole stack, not of one organisation.
+         */
+        StorageObject: {
+            /**
+             * Base Models
+             * @description Downloads from a hub, and the demo's base.
+             */
+            base_models: number;
+            /** Checkpoints */
+            checkpoints: number;
+            /**
+             * Comparisons
+             * @description In the database.
+             */
+            comparisons: number;
+            /**
+             * Database
+             * @description All of the database, comparisons included.
+             */
+            database: number;
+            /**
+             * Files
+             * @description Uploads, their accepted rows, and results.
+             */
+            files: number;
+            /**
+             * Free
+             * @description Left on the disk that holds the jobs' folders.
+             */
+            free: number;
+            /** Gguf */
+            gguf: number;
+            /**
+             * Logs
+             * @description Logs of the stack and its engines.
+             */
+            logs: number;
+            /**
+             * Measured At
+             * @description Null until the first measurement.
+             */
+            measured_at: number | null;
+            /** Merged */
+            merged: number;
+            /**
+             * Object
+             * @default storage
+             * @constant
+             */
+            object: "storage";
+            /**
+             * Prepared Data
+             * @description Rows of files in the folders of jobs.
+             */
+            prepared_data: number;
+            /**
+             * Run Logs
+             * @description Logs, numbers and samples in the folders of jobs.
+             */
+            run_logs: number;
+            /** Tokens */
+            tokens: number;
+        };
         /** StreamOptions */
         StreamOptions: {
             /**
@@ -2402,6 +2551,78 @@ export interface operations {
             };
         };
     };
+    list_entries_v1_audit_log_get: {
+        parameters: {
+            query?: {
+                /** @description Only entries of this object. */
+                object_id?: string | null;
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+                order?: components["schemas"]["Order"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_AuditEntryObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     complete_v1_chat_completions_post: {
         parameters: {
             query?: never;
@@ -2585,6 +2806,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ComparisonObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_v1_comparisons__comparison_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                comparison_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
                 };
             };
             /** @description A value is refused, by name */
@@ -3965,6 +4262,82 @@ export interface operations {
             };
         };
     };
+    delete_v1_fine_tuning_jobs_estimate__estimate_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                estimate_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     cancel_v1_fine_tuning_jobs_estimate__estimate_id__cancel_post: {
         parameters: {
             query?: never;
@@ -4059,6 +4432,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_v1_fine_tuning_jobs__job_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
                 };
             };
             /** @description A value is refused, by name */
@@ -5496,6 +5945,62 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LinkObject"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_storage_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageObject"];
                 };
             };
             /** @description The API key is missing or unknown */

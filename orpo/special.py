@@ -1,0 +1,55 @@
+"""Special strings inside a message, such as `<|im_end|>`: one rule for trainer and engine.
+
+A tokenizer makes a special token of such a string wherever it stands, so that a message which holds
+some could end its own turn and begin another's. Knows strings; which they are for a base model is
+found by `orpo.special_strings` and kept with the model. Imports no torch and no transformers.
+"""
+
+import re
+from functools import lru_cache
+
+from orpo.hyperparameters import SpecialTokens
+
+__all__ = ["SpecialTextError", "SpecialTokens", "admit", "find"]
+
+# Put behind the first character of a special string: invisible, and what remains is plain text.
+ZERO_WIDTH_SPACE = "\u200b"
+# A string that this file's own mark would make special; no base is known that has one.
+MAX_ROUNDS = 4
+
+
+class SpecialTextError(ValueError):
+    """A text holds a special string and the rule is to refuse it."""
+
+    def __init__(self, string: str) -> None:
+        super().__init__(f"The text holds `{string}`, which the model reads as a special token.")
+        self.string = string
+
+
+def find(text: str, strings: tuple[str, ...]) -> str | None:
+    """The first special string in `text`, the longest of those that begin there; or None."""
+    match = _pattern(strings).search(text) if strings else None
+    return match[0] if match else None
+
+
+def admit(text: str, strings: tuple[str, ...], rule: SpecialTokens) -> str:
+    """`text` as it is to be rendered; raises SpecialTextError where the rule refuses it."""
+    found = find(text, strings)
+    for _ in range(MAX_ROUNDS if rule is SpecialTokens.ESCAPE else 0):
+        if found is None:
+            break
+        text = _pattern(strings).sub(_broken_up, text)
+        found = find(text, strings)
+    if found is not None:
+        raise SpecialTextError(found)
+    return text
+
+
+def _broken_up(match: re.Match[str]) -> str:
+    return match[0][0] + ZERO_WIDTH_SPACE + match[0][1:]
+
+
+@lru_cache(maxsize=64)
+def _pattern(strings: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(strings, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)))
