@@ -22,7 +22,7 @@ from cli.stack.parts import ROOT
 from cli.stack.process import wait_until
 from orpo.methods import parse_method
 from orpo.spec import RunSpec, write_spec
-from services import guard, sandbox
+from services import engine_folders, guard, sandbox
 from services.settings import get_settings
 from services.verbs import MARK, VerbError, run_verb
 from tests.services import burglar
@@ -148,8 +148,7 @@ def test_a_training_reaches_nothing_but_its_run(burgled, escapes):
 @confined
 def test_an_engine_reaches_nothing_but_weights_and_runs(burgled, escapes, monkeypatch, tmp_path):
     del escapes["another run"]  # its adapter may have to be loaded
-    sockets = tmp_path / "sockets"
-    sockets.mkdir()
+    sockets = engine_folders.folder("engine-1")
     own = {
         "its socket": ("write", [str(sockets / "http")]),
         "an adapter": ("read", [str(burgled / "runs/other/spec.json")]),

@@ -61,7 +61,7 @@ def test_an_engine_knows_no_credentials(serving, monkeypatch):
         "ODDSMITH_TREE"
     }
     assert environment["HF_HUB_OFFLINE"] == "1"
-    arguments = json.loads((serving.folder / base / "arguments.json").read_text())
+    arguments = json.loads((cache / f"{base}.arguments.json").read_text())
     assert "--host" not in arguments
     socket = Path(arguments[arguments.index("--uds") + 1])
     assert socket.is_socket()
