@@ -26,6 +26,7 @@ from api.routes import (
     workers,
 )
 from api.schemas.errors import ErrorBody
+from api.standing import Standing
 from services import logs, traces
 
 DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, models tuned with ORPO
@@ -68,5 +69,6 @@ def create_app() -> FastAPI:
     web.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
+    app.add_middleware(Standing)
     app.add_middleware(Requests)
     return app

@@ -9,7 +9,8 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
-from api import threads
+from api import standing, threads
+from api.standing import Credential
 from services import api_keys, jobs, sign_ins
 from services.callers import Caller, Scope
 from services.database import reading, transaction
@@ -44,18 +45,20 @@ async def authenticate(
     """Who asks: by the key in the header, or by the cookie of a browser that is signed in."""
     if credentials is None and COOKIE in request.cookies:
         same_origin(request)
-        return await threads.run(
-            threads.REQUESTS, threads.NO_KEY, look_up_browser, request.cookies[COOKIE]
-        )
+        token = request.cookies[COOKIE]
+        caller = await threads.run(threads.REQUESTS, threads.NO_KEY, look_up_browser, token)
+        standing.note(request, Credential(caller.api_key_id, api_keys.digest(token)))
+        return caller
     if credentials is None:
         raise Unauthenticated(
             "No API key was sent. Add the header `Authorization: Bearer sk-odd-...`.",
             code="missing_api_key",
         )
-    known = api_keys.cached(credentials.credentials)
-    return known or await threads.run(
+    caller = api_keys.cached(credentials.credentials) or await threads.run(
         threads.REQUESTS, threads.NO_KEY, look_up, credentials.credentials
     )
+    standing.note(request, Credential(caller.api_key_id))
+    return caller
 
 
 def look_up(key: str) -> Caller:

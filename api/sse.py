@@ -16,7 +16,7 @@ import anyio
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api import collector, meters
+from api import collector, meters, standing
 from api.errors import body_of, error_body
 from services.errors import OddsmithError, Unavailable
 
@@ -66,6 +66,9 @@ LEAVING = encode(
     )
 )
 
+# The last frame of a stream whose key was revoked.
+REVOKED = encode(body_of(standing.ENDED))
+
 
 def respond(
     source: AsyncGenerator[Any, None], kind: str, heartbeat_s: float = HEARTBEAT_S
@@ -96,8 +99,10 @@ class EventStream(StreamingResponse):
             try:
                 await super().__call__(scope, receive, send)
             except asyncio.CancelledError:
-                # Nobody but a server that leaves, and has waited long enough, cancels a request.
-                await send({"type": "http.response.body", "body": LEAVING, "more_body": False})
+                # A server that stops and has waited long enough cancels a request, and so does the
+                # end of its key.
+                last = REVOKED if standing.is_over(scope) else LEAVING
+                await send({"type": "http.response.body", "body": last, "more_body": False})
                 raise
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -60,6 +60,14 @@ def authenticate(session: Session, key: str) -> Caller:
 def caller_of(key: ApiKey) -> Caller:
     """Return whom a key speaks for; whether it was revoked is not looked at."""
     return Caller(key.org_id, key.id, frozenset(key.scopes))
+
+
+def revoked(session: Session, key_ids: Collection[str]) -> set[str]:
+    """Return which of these keys no longer let anyone in."""
+    if not key_ids:
+        return set()
+    standing = select(ApiKey.id).where(ApiKey.id.in_(key_ids), ApiKey.revoked_at.is_(None))
+    return set(key_ids) - set(session.scalars(standing))
 
 
 def create(

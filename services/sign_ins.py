@@ -5,6 +5,7 @@ ends when its key is revoked. What an HTTP cookie is, `api/routes/session.py` kn
 """
 
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select
@@ -79,6 +80,16 @@ def current(session: Session, token: str) -> tuple[SignIn, ApiKey]:
     if found is None:
         raise Unauthenticated("You are signed out. Sign in again.", code="signed_out")
     return found[0], found[1]
+
+
+def ended(session: Session, digests: Collection[str]) -> set[str]:
+    """Return which of these browsers' tokens (their hashes) no longer let anyone in."""
+    if not digests:
+        return set()
+    standing = select(SignIn.sha256).where(
+        SignIn.sha256.in_(digests), SignIn.expires_at > func.clock_timestamp()
+    )
+    return set(digests) - set(session.scalars(standing))
 
 
 def end(session: Session, token: str) -> None:

@@ -20,7 +20,7 @@ from services.settings import get_settings
 ALLOWED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
     "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "HF_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR",
+    "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "HF_HOME",
     "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
 )  # fmt: skip
 # Which network several nodes speak over, and how: the libraries' own settings, none a credential.

@@ -170,7 +170,7 @@ def engine_environment(plan: Plan) -> dict[str, str]:
         "VLLM_RPC_BASE_PATH": str(folder),
         "TMPDIR": str(folder),
         # By default under TMPDIR; compiled once, not once an engine.
-        "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR", f"{cache}/inductor"),
+        "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
     }
     if plan.port != 0:
         extra |= {KEY_FILE: str(folder / engine_folders.KEY), "PYTHONPATH": str(IN_ENGINE)}

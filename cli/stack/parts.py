@@ -32,8 +32,6 @@ def environment(
         "ODDSMITH_VLLM_PYTHON": sys.executable,
         # All of it runs here; a host name may not even resolve.
         "ODDSMITH_NODE_ADDRESS": "127.0.0.1",
-        # Beside temporary files, which go when the stack stops, it would be compiled at each start.
-        "TORCHINDUCTOR_CACHE_DIR": str(folder.path / "cache" / "torchinductor"),
     }
     fixed = {
         "ODDSMITH_VAR": str(folder.path),
