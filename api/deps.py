@@ -104,6 +104,7 @@ def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
 
 
 CallerDep = Annotated[Caller, Depends(scoped(Scope.READ))]
+Chatter = Annotated[Caller, Depends(scoped(Scope.CHAT))]
 Writer = Annotated[Caller, Depends(scoped(Scope.WRITE))]
 Admin = Annotated[Caller, Depends(scoped(Scope.ADMIN))]
 

@@ -14,6 +14,7 @@ app = output.noun("Make, list and delete API keys.")
 
 class Scope(StrEnum):
     READ = "read"
+    CHAT = "chat"
     WRITE = "write"
     ADMIN = "admin"
 
@@ -23,12 +24,14 @@ def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scope: Annotated[
         list[Scope] | None,
-        typer.Option(help="What it may do; repeat for several. By default: read and write."),
+        typer.Option(
+            help="What it may do; repeat for several. By default: write, with read and chat."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key and print it, this once."""
-    scopes = list(scope or (Scope.READ, Scope.WRITE))
+    scopes = list(scope or [Scope.WRITE])
     key = connect().post("/v1/api_keys", {"name": name, "scopes": scopes})
     if as_json:
         output.emit(key)

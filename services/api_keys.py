@@ -21,8 +21,9 @@ CACHE_S = 5.0
 # What a scope brings with it.
 INCLUDED = {
     Scope.READ: [Scope.READ],
-    Scope.WRITE: [Scope.READ, Scope.WRITE],
-    Scope.ADMIN: [Scope.READ, Scope.WRITE, Scope.ADMIN],
+    Scope.CHAT: [Scope.READ, Scope.CHAT],
+    Scope.WRITE: [Scope.READ, Scope.CHAT, Scope.WRITE],
+    Scope.ADMIN: list(Scope),
 }
 # Hash of a good key -> its caller and until when that is believed. Wrong keys are not kept, so it
 # never holds more than there are keys.
@@ -59,7 +60,13 @@ def authenticate(session: Session, key: str) -> Caller:
 
 def caller_of(key: ApiKey) -> Caller:
     """Return whom a key speaks for; whether it was revoked is not looked at."""
-    return Caller(key.org_id, key.id, frozenset(key.scopes))
+    return Caller(key.org_id, key.id, frozenset(scopes_of(key)))
+
+
+def scopes_of(key: ApiKey) -> list[Scope]:
+    """Return what a key may do. One that was made before there was `chat` has it by `write`."""
+    also = {Scope.CHAT} if Scope.WRITE in key.scopes else set[Scope]()
+    return [scope for scope in Scope if scope in also | set(key.scopes)]
 
 
 def revoked(session: Session, key_ids: Collection[str]) -> set[str]:
@@ -75,11 +82,11 @@ def create(
 ) -> tuple[ApiKey, str]:
     """Make a key and return its record and its text, which can't be had again.
 
-    A wider scope brings the narrower ones: admin > write > read.
+    A wider scope brings the narrower ones: admin > write > chat > read.
     """
     wanted = {part for scope in scopes for part in INCLUDED[Scope(scope)]}
     if not wanted:
-        raise Invalid("A key needs a scope: read, write or admin.", param="scopes")
+        raise Invalid("A key needs a scope: read, chat, write or admin.", param="scopes")
     text = PREFIX + secrets.token_urlsafe(30)
     record = insert(session, caller.org_id, name, text, wanted)
     audit_log.record(

@@ -10,7 +10,10 @@ OPERATOR = "org-default"
 
 
 class Scope(StrEnum):
+    """What a key may do, from the narrowest to the widest."""
+
     READ = "read"
+    CHAT = "chat"
     WRITE = "write"
     ADMIN = "admin"
 

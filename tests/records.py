@@ -9,9 +9,9 @@ from models.base import new_id
 from models.files import FileStatus
 from models.jobs import JobState
 from orpo.methods import parse_method
-from services.callers import Caller
+from services.callers import Caller, Scope
 
-SCOPES = frozenset({"read", "write", "admin"})
+SCOPES = frozenset(Scope)
 
 
 def caller(session: Session, name: str = "default") -> Caller:

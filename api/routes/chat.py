@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api import media, sse, upstream
-from api.deps import CallerDep
+from api.deps import Chatter
 from api.errors import body_of
 from api.routing import Router
 from api.schemas.chat import ChatRequest
@@ -29,7 +29,7 @@ CLIENT_LEFT = 499
     response_class=StreamingResponse,
     responses=media.CHAT,
 )
-async def complete(request: Request, caller: CallerDep, body: ChatRequest) -> Response:
+async def complete(request: Request, caller: Chatter, body: ChatRequest) -> Response:
     route = await upstream.find_route(caller, body.model)
     try:
         response = await upstream.unless_left(

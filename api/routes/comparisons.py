@@ -7,7 +7,7 @@ from starlette.responses import StreamingResponse
 
 from api import media, sse, threads, upstream
 from api.comparison_stream import Side, together
-from api.deps import CallerDep, ReaderDep, SessionDep, Writer
+from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
@@ -28,7 +28,7 @@ router = Router(tags=["chat"])
     response_class=StreamingResponse,
     responses=media.EVENTS,
 )
-async def compare(caller: CallerDep, body: CompareRequest) -> StreamingResponse:
+async def compare(caller: Chatter, body: CompareRequest) -> StreamingResponse:
     asked = body.asked()
     field = "sides.{}.model" if body.sides else "models.{}"
     routes = [
@@ -66,13 +66,13 @@ def delete(session: SessionDep, caller: Writer, comparison_id: Id) -> Deleted:
 
 @router.post("/v1/comparisons/{comparison_id}/stop", summary="End one side's answer here")
 def stop(
-    session: SessionDep, caller: CallerDep, comparison_id: Id, body: StopSide
+    session: SessionDep, caller: Chatter, comparison_id: Id, body: StopSide
 ) -> ComparisonObject:
     return ComparisonObject.from_record(comparisons.stop(session, caller, comparison_id, body.side))
 
 
 @router.post("/v1/comparisons/{comparison_id}/vote", summary="Say which answer was better")
-def vote(session: SessionDep, caller: Writer, comparison_id: Id, body: Vote) -> ComparisonObject:
+def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: Vote) -> ComparisonObject:
     return ComparisonObject.from_record(
         comparisons.vote(session, caller, comparison_id, body.choice)
     )

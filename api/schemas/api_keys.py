@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.text import Text
 from models import ApiKey
+from services import api_keys
 from services.callers import Scope
 
 
@@ -14,7 +15,10 @@ class CreateApiKey(BaseModel):
 
     name: Text = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(
-        [Scope.READ, Scope.WRITE], min_length=1, description="admin brings write, write brings read"
+        [Scope.READ, Scope.CHAT, Scope.WRITE],
+        min_length=1,
+        max_length=len(Scope),
+        description="admin brings write, write brings chat, chat brings read",
     )
 
 
@@ -32,7 +36,7 @@ class ApiKeyObject(BaseModel):
             id=record.id,
             name=record.name,
             hint=record.hint,
-            scopes=[Scope(scope) for scope in record.scopes],
+            scopes=api_keys.scopes_of(record),
             created_at=int(record.created_at.timestamp()),
         )
 

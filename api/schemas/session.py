@@ -7,6 +7,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from models import ApiKey, SignIn
+from services import api_keys
 from services.callers import Scope
 
 
@@ -40,7 +41,7 @@ class SessionObject(BaseModel):
         return cls(
             key_id=key.id,
             name=key.name,
-            scopes=[Scope(scope) for scope in key.scopes],
+            scopes=api_keys.scopes_of(key),
             expires_at=int(sign_in.expires_at.timestamp()),
         )
 

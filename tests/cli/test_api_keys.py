@@ -19,6 +19,12 @@ def test_create_prints_the_key_on_a_line_of_its_own(api: FakeApi, oddsmith: Odds
     assert api.requests[0].json == {"name": "ci", "scopes": ["read"]}
 
 
+def test_create_with_the_scope_to_chat(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("POST /v1/api_keys", {**KEY, "key": "sk-oddsmith-secret"})
+    assert oddsmith("keys", "create", "ci", "--scope", "chat").exit_code == 0
+    assert api.requests[0].json == {"name": "ci", "scopes": ["chat"]}
+
+
 def test_an_unknown_scope_is_wrong_usage(api: FakeApi, oddsmith: Oddsmith) -> None:
     assert oddsmith("keys", "create", "ci", "--scope", "root").exit_code == 2
     assert not api.requests

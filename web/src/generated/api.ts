@@ -977,9 +977,10 @@ export interface components {
             name: string;
             /**
              * Scopes
-             * @description admin brings write, write brings read
+             * @description admin brings write, write brings chat, chat brings read
              * @default [
              *       "read",
+             *       "chat",
              *       "write"
              *     ]
              */
@@ -1947,9 +1948,10 @@ export interface components {
         };
         /**
          * Scope
+         * @description What a key may do, from the narrowest to the widest.
          * @enum {string}
          */
-        Scope: "read" | "write" | "admin";
+        Scope: "read" | "chat" | "write" | "admin";
         /** Series */
         Series: {
             /** Key */

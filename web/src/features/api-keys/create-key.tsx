@@ -10,9 +10,10 @@ import { ApiError, type Schema } from "@/lib/api";
 
 type Scope = Schema<"Scope">;
 
-// A wider scope brings the narrower ones with it, so there is one choice and not three.
+// A wider scope brings the narrower ones with it, so there is one choice and not four.
 const SCOPES: { scope: Scope; name: string; what: string }[] = [
-  { scope: "read", name: "Read", what: "look at files, runs, models and deployments, and chat" },
+  { scope: "read", name: "Read", what: "look at files, runs, models and deployments" },
+  { scope: "chat", name: "Chat", what: "also chat, compare models and vote" },
   { scope: "write", name: "Write", what: "also upload, train, deploy and delete" },
   { scope: "admin", name: "Admin", what: "also register models and manage keys" },
 ];
