@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 KEY = "sk-odd-of-the-test"
 WATCH_KEY = "sk-odd-of-prometheus"
+ENGINE_SECRET = "of-the-test-and-long-enough-for-a-secret"
 _numbers = count()
 LONG_RUNNING = ("api", "files-worker", "prepare-worker", "serve-worker", "keeper", "train-worker")
 FOLDERS = ("storage", "runs", "models", "merged", "cache", "log", "secrets")
@@ -151,6 +152,7 @@ def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containe
         "oddsmith_redis_url": redis_url,
         "oddsmith_first_key": KEY,
         "oddsmith_watch_key": WATCH_KEY,
+        "oddsmith_engine_secret": ENGINE_SECRET,
         "hf_token": "",
         "aws_credentials": "",
     }
@@ -198,7 +200,7 @@ def test_each_container_becomes_healthy_and_stops_in_time(containers):
             f"http://127.0.0.1:{containers.port}/metrics",
             headers={"Authorization": f"Bearer {WATCH_KEY}"}, trust_env=False,
         )  # fmt: skip
-        for name in ("files", "train", "serve"):
+        for name in ("files", "prepare", "train", "serve"):
             assert f'oddsmith_workers{{queue="{name}"}} 1.0' in metrics.text
         assert "oddsmith_keeper_age_seconds 0." in metrics.text
 
