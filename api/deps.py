@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from api import standing, threads
 from api.standing import Credential
-from services import api_keys, jobs, sign_ins
+from services import api_keys, budgets, jobs, sign_ins
+from services.budgets import Budget
 from services.callers import Caller, Scope
 from services.database import reading, transaction
 from services.errors import Denied, Unauthenticated
@@ -95,8 +96,12 @@ def _origin(request: Request) -> str | None:
 
 
 def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
-    async def check(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+    async def check(request: Request, caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
         caller.require(scope)
+        if request.method not in HARMLESS:
+            await threads.run(
+                threads.REQUESTS, caller.account, budgets.spend, caller.account, Budget.CHANGES
+            )
         return caller
 
     check.scope = scope  # pyright: ignore[reportFunctionMemberAccess] - for api/document.py

@@ -72,6 +72,24 @@ class Settings(BaseSettings):
         description="Connections of one address that hold no complete request; those that have "
         "waited longest are closed. A request that is being answered, a stream too, isn't counted.",
     )
+    changes_per_minute: int = Field(
+        default=600,
+        ge=0,
+        description="Requests that change or start something (POST, PUT, DELETE), of one API key "
+        "in a minute; 0 is no limit.",
+    )
+    chat_tokens_per_minute: int = Field(
+        default=400_000,
+        ge=0,
+        description="Tokens that chats and comparisons of one API key may cost in a minute: their "
+        "messages, and each answer at its longest; 0 is no limit.",
+    )
+    chats_at_once: int = Field(
+        default=8,
+        ge=0,
+        description="Answers of engines that one API key may have on their way, in each process of "
+        "the API; 0 is no limit. An engine on a CPU computes 16 at a time.",
+    )
     keep_merged_days: float = Field(
         default=30,
         ge=0,

@@ -9,9 +9,10 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api import media, sse, upstream
+from api import media, places, sse, upstream
 from api.deps import Chatter
 from api.errors import body_of
+from api.places import PlacesDep
 from api.routing import Router
 from api.schemas.chat import ChatRequest
 from services.deployments import Route
@@ -29,8 +30,12 @@ CLIENT_LEFT = 499
     response_class=StreamingResponse,
     responses=media.CHAT,
 )
-async def complete(request: Request, caller: Chatter, body: ChatRequest) -> Response:
+async def complete(
+    request: Request, caller: Chatter, room: PlacesDep, body: ChatRequest
+) -> Response:
     route = await upstream.find_route(caller, body.model)
+    answers = body.n or 1
+    await room.take(answers, places.cost(body, answers))
     try:
         response = await upstream.unless_left(
             request, upstream.ask(route, body.upstream(route.upstream_model))

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import StreamingResponse
 
-from api import media, sse, threads, upstream
+from api import media, places, sse, threads, upstream
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page
+from api.places import PlacesDep
 from api.routing import Router
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
 from api.schemas.deleted import Deleted
@@ -28,7 +29,9 @@ router = Router(tags=["chat"])
     response_class=StreamingResponse,
     responses=media.EVENTS,
 )
-async def compare(caller: Chatter, body: CompareRequest) -> StreamingResponse:
+async def compare(
+    caller: Chatter, room: PlacesDep, body: CompareRequest
+) -> StreamingResponse:
     asked = body.asked()
     field = "sides.{}.model" if body.sides else "models.{}"
     routes = [
@@ -40,6 +43,7 @@ async def compare(caller: Chatter, body: CompareRequest) -> StreamingResponse:
         upstream.admitted(route, request.upstream(route.upstream_model), field.format(side))
         for side, (route, request) in enumerate(zip(routes, asked, strict=True))
     ]
+    await room.take(len(asked), sum(places.cost(request, answers=1) for request in asked))
     begun = await threads.run(threads.REQUESTS, caller.account, _begin, caller, body, routes)
     sides = [Side(side, *each) for side, each in enumerate(zip(routes, bodies, strict=True))]
     return sse.respond(together(caller.account, begun, sides), "comparison")

@@ -1,0 +1,76 @@
+"""Places for answers of engines: how many one key may have at a time, and the tokens they cost.
+
+An engine computes a limited number of answers at once; whoever holds them all makes every other
+key wait. Places are counted by each process of the API.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends
+
+from api import threads
+from api.deps import Chatter
+from api.schemas.chat import ChatRequest
+from api.schemas.comparisons import SideRequest
+from services import budgets
+from services.budgets import Budget
+from services.callers import Caller
+from services.errors import RateLimited
+from services.settings import get_settings
+
+RETRY_AFTER_S = 2
+# Characters of English text to a token; who writes otherwise pays less than it costs.
+CHARACTERS_PER_TOKEN = 4
+
+_taken: Counter[str] = Counter()
+
+
+class Places:
+    """The places that one request holds, until it has been answered to its end."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.held = 0
+
+    async def take(self, answers: int, tokens: int) -> None:
+        """Take a place for each answer. Raises RateLimited if the key has too few or no budget."""
+        account, at_once = self.caller.account, get_settings().chats_at_once
+        if at_once and _taken[account] + answers > at_once:
+            raise RateLimited(
+                f"This API key may have {at_once} answers at a time, {_taken[account]} are on "
+                "their way. Try again when one has ended.",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        _taken[account] += answers
+        self.held += answers
+        await threads.run(
+            threads.REQUESTS, account, budgets.spend, account, Budget.TOKENS, tokens
+        )
+
+    def leave(self) -> None:
+        account = self.caller.account
+        _taken[account] -= self.held
+        if not _taken[account]:
+            del _taken[account]
+
+
+async def hold(caller: Chatter) -> AsyncIterator[Places]:
+    """Give back what the request takes after its answer was sent, or was given up."""
+    places = Places(caller)
+    try:
+        yield places
+    finally:
+        places.leave()
+
+
+PlacesDep = Annotated[Places, Depends(hold)]
+
+
+def cost(request: ChatRequest | SideRequest, answers: int) -> int:
+    """Return the tokens that a request may cost: its messages, and each answer at its longest."""
+    longest = get_settings().engine_max_length
+    asked = request.max_completion_tokens or request.max_tokens or longest
+    characters = sum(len(message.content) for message in request.messages)
+    return characters // CHARACTERS_PER_TOKEN + answers * min(asked, longest)
