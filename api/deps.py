@@ -95,7 +95,7 @@ def _origin(request: Request) -> str | None:
         return None
 
 
-def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+def scoped(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def check(request: Request, caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
         caller.require(scope)
         if request.method not in HARMLESS:

@@ -45,9 +45,7 @@ class Places:
             )
         _taken[account] += answers
         self.held += answers
-        await threads.run(
-            threads.REQUESTS, account, budgets.spend, account, Budget.TOKENS, tokens
-        )
+        await threads.run(threads.REQUESTS, account, budgets.spend, account, Budget.TOKENS, tokens)
 
     def leave(self) -> None:
         account = self.caller.account

@@ -88,5 +88,6 @@ def _leave_alone(error: StorageError) -> None:
     global _quiet_until  # noqa: PLW0603 - one breaker for the process
     _quiet_until = time.monotonic() + QUIET_S
     logger.warning(
-        "budgets of keys can't be counted, so none is refused: %s", type(error.storage_error).__name__
+        "budgets of keys can't be counted, so none is refused: %s",
+        type(error.storage_error).__name__,
     )

@@ -29,9 +29,7 @@ router = Router(tags=["chat"])
     response_class=StreamingResponse,
     responses=media.EVENTS,
 )
-async def compare(
-    caller: Chatter, room: PlacesDep, body: CompareRequest
-) -> StreamingResponse:
+async def compare(caller: Chatter, room: PlacesDep, body: CompareRequest) -> StreamingResponse:
     asked = body.asked()
     field = "sides.{}.model" if body.sides else "models.{}"
     routes = [

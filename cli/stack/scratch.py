@@ -52,6 +52,7 @@ class ScratchApi:
     url: str
     key: str
     database_url: str
+    redis_url: str
     folder: Path
     process: subprocess.Popen[bytes] = field(init=False)
 
@@ -73,17 +74,26 @@ class ScratchApi:
 
     def environment(self) -> dict[str, str]:
         """What a process needs to share its database and folder."""
-        settings = {"DATABASE_URL": self.database_url, "VAR": self.folder, "FIRST_KEY": self.key}
+        settings = {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "VAR": self.folder,
+            "FIRST_KEY": self.key,
+        }
         return os.environ | {f"ODDSMITH_{name}": str(value) for name, value in settings.items()}
 
 
 @contextmanager
 def scratch_api(folder: Path) -> Iterator[ScratchApi]:
-    """Yield the API on a seeded Postgres of its own, without workers; its key may do all."""
-    with scratch_postgres(folder / "stores") as postgres, Ports() as ports:
+    """Yield the API on a seeded Postgres and a Redis of its own, without workers.
+
+    Its key may do all.
+    """
+    stores = folder / "stores"
+    with scratch_postgres(stores) as postgres, scratch_redis(stores) as redis, Ports() as ports:
         key = f"sk-odd-{secrets.token_urlsafe(32)}"
         url = f"http://127.0.0.1:{ports.choose()}"
-        api = ScratchApi(url, key, postgres.sqlalchemy_url(), folder)
+        api = ScratchApi(url, key, postgres.sqlalchemy_url(), redis.url, folder)
         alembic(api.database_url, "upgrade", "head")
         seed = [sys.executable, "-m", "services.seed"]
         subprocess.run(seed, cwd=ROOT, env=api.environment(), check=True)
