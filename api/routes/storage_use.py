@@ -1,4 +1,7 @@
-"""`/v1/storage`: how many bytes lie on disk for what. For administrators."""
+"""`/v1/storage`: how many bytes lie on disk for what, in the whole installation.
+
+For administrators of the organisation that runs it.
+"""
 
 from api.deps import Admin, ReaderDep
 from api.routing import Router
@@ -9,5 +12,6 @@ router = Router(prefix="/v1/storage", tags=["administration"])
 
 
 @router.get("", summary="Disk use by kind, measured every ten minutes")
-def retrieve(session: ReaderDep, caller: Admin) -> StorageObject:  # noqa: ARG001 - checks the scope
+def retrieve(session: ReaderDep, caller: Admin) -> StorageObject:
+    caller.require_operator()
     return StorageObject.from_use(*storage_use.last(session))

@@ -69,8 +69,9 @@ def test_a_key_is_needed_and_one_that_reads_is_enough(client: TestClient):
     assert refused.status_code == 403
 
 
-def test_only_those_who_run_the_installation_read_it(client: TestClient, stranger: str):
-    answer = client.get("/metrics", headers={"Authorization": f"Bearer {stranger}"})
+@pytest.mark.parametrize("path", ["/metrics", "/v1/storage"])
+def test_only_those_who_run_the_installation_read_it(client: TestClient, stranger: str, path: str):
+    answer = client.get(path, headers={"Authorization": f"Bearer {stranger}"})
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "operators_only"
 
