@@ -8,8 +8,8 @@ database's clock. Otherwise `Fenced` is raised: somebody else has the job, stop.
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Subquery, and_, func, select, update
+from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import HELD, DesiredState, JobState
@@ -22,6 +22,8 @@ from services.workers import Fleet, fleet, nodes, processes_a_node
 
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
 PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
+# By whom turns are taken: the key, or the organisation where none is.
+ACCOUNT = func.coalesce(Job.api_key_id, Job.org_id)
 # What a newer release created is left to its workers: this one might not know what it asks for.
 READABLE = Job.spec_version <= VERSION
 # A row that is locked is read as it is now, though the session has met it before: as the fleet
@@ -30,14 +32,15 @@ ANEW = {"populate_existing": True}
 
 
 def claim_next(session: Session, worker: str) -> Job | None:
-    """Claim the best queued job for `worker` (priority, then fewest running of its key, then age).
+    """Claim the next queued job for `worker`: keys take turns, each with its own most urgent job.
 
     Of those that its devices, and the other idle workers, are enough for. Returns None when there
     is nothing to do: the message that woke the worker was late or doubled.
     """
-    known = fleet(session, asking=worker)
+    known, shares = fleet(session, asking=worker), shares_of_keys()
     job = session.scalar(
         select(Job)
+        .join(shares, shares.c.account == ACCOUNT)
         .where(
             Job.state == JobState.QUEUED,
             Job.desired_state == DesiredState.RUN,
@@ -45,7 +48,7 @@ def claim_next(session: Session, worker: str) -> Job | None:
             READABLE,
             *_fits(known, worker),
         )
-        .order_by(*claim_order())
+        .order_by(*claim_order(shares))
         .limit(1)
         .with_for_update(of=Job, skip_locked=True)
         .execution_options(**ANEW)
@@ -63,15 +66,29 @@ def claim_next(session: Session, worker: str) -> Job | None:
     return job
 
 
-def claim_order() -> tuple[Any, ...]:
-    """By which of two queued jobs the next is chosen."""
-    twin = aliased(Job)
-    running_of_key = (
-        select(func.count())
-        .where(twin.api_key_id == Job.api_key_id, twin.state.in_(HELD))
-        .scalar_subquery()
+def shares_of_keys() -> Subquery:
+    """Of each key, the jobs that run and since when it waits.
+
+    That is since its last job started, or since its first queued one was made: a key that deletes
+    what has run waits no shorter.
+    """
+    first_queued_at = func.min(Job.created_at).filter(Job.state == JobState.QUEUED)
+    columns = (
+        ACCOUNT.label("account"),
+        func.count().filter(Job.state.in_(HELD)).label("running"),
+        func.greatest(func.max(Job.started_at), first_queued_at).label("waits_since"),
     )
-    return Job.priority.desc(), running_of_key, Job.created_at
+    return select(*columns).group_by(ACCOUNT).subquery()
+
+
+def claim_order(shares: Subquery) -> tuple[Any, ...]:
+    """By which of two queued jobs the next is chosen.
+
+    The key with the fewest that run, of these the one that waits longest; and of one key's jobs by
+    priority, then by age. So neither many jobs of a key, nor urgent ones, nor
+    its estimates keep another key's waiting.
+    """
+    return shares.c.running, shares.c.waits_since, Job.priority.desc(), Job.created_at
 
 
 def join_next(session: Session, worker: str) -> Job | None:

@@ -4,16 +4,18 @@ A forecast from what is known just now; nothing is promised and nothing decided 
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import DesiredState, JobState
-from services.claims import claim_order
+from services.claims import ACCOUNT, claim_order, shares_of_keys
 from services.workers import Fleet, fleet
 
 
@@ -27,11 +29,7 @@ class Place:
 
 def places(session: Session) -> dict[str, Place]:
     """Each job that waits for a worker, by id."""
-    queued = session.scalars(
-        select(Job)
-        .where(Job.state == JobState.QUEUED, Job.desired_state == DesiredState.RUN)
-        .order_by(*claim_order())
-    ).all()
+    queued = _in_turn(session)
     if not queued:
         return {}
     starts_s = _starts(queued, _free_in_s(fleet(session)), _tokens_per_s(session, queued))
@@ -39,6 +37,23 @@ def places(session: Session) -> dict[str, Place]:
         job.id: Place(at + 1, start_s)
         for at, (job, start_s) in enumerate(zip(queued, starts_s, strict=True))
     }
+
+
+def _in_turn(session: Session) -> list[Job]:
+    """The queue: the first job of each key, then the second of each; those that run count, too."""
+    shares = shares_of_keys()
+    rows = session.execute(
+        select(Job, ACCOUNT, shares.c.running)
+        .join(shares, shares.c.account == ACCOUNT)
+        .where(Job.state == JobState.QUEUED, Job.desired_state == DesiredState.RUN)
+        .order_by(*claim_order(shares))
+    ).all()
+    before: Counter[str] = Counter()
+    turns: list[tuple[int, Job]] = []
+    for job, account, running in rows:
+        turns.append((running + before[account], job))
+        before[account] += 1
+    return [job for _, job in sorted(turns, key=itemgetter(0))]
 
 
 def _free_in_s(known: Fleet) -> list[float | None]:

@@ -60,7 +60,11 @@ class CreateJob(BaseModel):
     seed: Annotated[int | None, WithJsonSchema(SEED)] = None
     metadata: Annotated[dict[Text, Text] | None, WithJsonSchema(METADATA)] = None
     priority: int | None = Field(
-        None, ge=-10, le=10, description="Higher is claimed first; 0 where it is left out."
+        None,
+        ge=-10,
+        le=10,
+        description="Of the jobs of one API key, the higher is claimed first; 0 where it is left "
+        "out.",
     )
     integrations: list[Any] | None = Field(None, max_length=0)
 

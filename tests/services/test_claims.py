@@ -12,7 +12,7 @@ from models import Job, JobEvent
 from models.jobs import JobState
 from orpo.methods import parse_method
 from orpo.spec import VERSION
-from services import checkpoints, claims, database, jobs
+from services import checkpoints, claims, database, jobs, waiting
 from services.errors import Fenced
 from services.settings import get_settings
 from tests import records
@@ -53,7 +53,7 @@ def test_many_workers_claim_each_job_once(sessions, session, caller):
     assert sorted(claimed) == sorted(made)
 
 
-def test_priority_then_fairness_then_age(session, caller):
+def test_fairness_then_priority_then_age(session, caller):
     other = records.caller(session, "other")
     old = records.job(session, caller, JobState.QUEUED)
     second = records.job(session, caller, JobState.QUEUED)
@@ -61,6 +61,23 @@ def test_priority_then_fairness_then_age(session, caller):
     urgent = records.job(session, caller, JobState.QUEUED, priority=5)
     order = [claim(session).id for _ in range(4)]
     assert order == [urgent.id, of_other.id, old.id, second.id]
+
+
+def test_keys_take_turns_however_many_and_however_urgent_their_jobs(session, caller):
+    """With one worker nothing runs at the moment of a claim: who was served last waits."""
+    other = records.caller(session, "other")
+    flood = [records.job(session, caller, JobState.QUEUED, priority=5) for _ in range(3)]
+    of_other = [records.job(session, other, JobState.QUEUED) for _ in range(2)]
+    places = waiting.places(session)
+    by_place = sorted([*flood, *of_other], key=lambda job: places[job.id].position)
+    order = []
+    for _ in range(5):
+        job = claim(session)
+        claims.start(session, job.id, 1)
+        claims.fail(session, job.id, 1, {"code": "x", "message": "It ended.", "param": None})
+        session.flush()
+        order.append(job)
+    assert order == [flood[0], of_other[0], flood[1], of_other[1], flood[2]] == by_place
 
 
 def test_only_the_holder_writes(session, caller):

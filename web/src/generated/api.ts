@@ -1053,7 +1053,7 @@ export interface components {
             model: string;
             /**
              * Priority
-             * @description Higher is claimed first; 0 where it is left out.
+             * @description Of the jobs of one API key, the higher is claimed first; 0 where it is left out.
              */
             priority?: number | null;
             /** Seed */
