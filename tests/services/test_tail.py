@@ -103,7 +103,7 @@ def test_nan_and_infinities_are_gaps_as_they_stand_in_the_file(run, session):
     ]
     write(run, "metrics", *lines)
     run.drain()
-    points = series.read(session, run.job_id, ["train:loss"])["train:loss"]
+    points = dict(series.read(session, run.job_id, ["train:loss"]))["train:loss"]
     assert [point["last"] for point in points] == [None, None, None, None, 2.5]
 
 
