@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session
 
 from models import Metric, MetricBucket
+from services.pages import unknown
 
 WIDTHS = (16, 64, 512, 4096)
 # Each has about 150 bytes as JSON: a page of them is read in one or two queries.
@@ -62,7 +63,8 @@ def read(
     """Yield each series cut into at most `buckets` equal ranges of steps within [x0, x1].
 
     Only those that follow the key `after`, in the order of `keys`; the ranges are the same
-    nevertheless. They are read some at a time, so that whoever has enough may stop.
+    nevertheless. They are read some at a time, so that the caller may stop early. Raises Invalid
+    where `after` is not one of the keys.
 
     A point is {x0, x1, min, max, mean, last, count, finite}: spikes survive, whatever the width,
     and so does the one value that was not a number. Where points are wider than 16 steps, the
@@ -71,7 +73,9 @@ def read(
     wanted = list(keys)
     last = _last_step(session, job_id, wanted)
     x1 = last if x1 is None or last is None else min(x1, last)
-    left = wanted[wanted.index(after) + 1 :] if after in wanted else wanted
+    if after is not None and after not in wanted:
+        raise unknown(after)
+    left = wanted if after is None else wanted[wanted.index(after) + 1 :]
     at_once = max(1, POINTS_AT_ONCE // buckets)
     for start in range(0, len(left), at_once):
         some = left[start : start + at_once]

@@ -1,6 +1,7 @@
 """How many bytes a JSON value takes, and the same value cut to fewer. Knows no noun and no HTTP."""
 
 import json
+from itertools import islice
 from typing import Any
 
 # Of an answer: the items of a page together, or one object by itself.
@@ -12,6 +13,8 @@ STORED_BYTES = 2**17
 # that makes it fit. Then its lists are, to so many items.
 TEXTS = [2**n for n in range(18, 5, -2)]
 ITEMS = [2**n for n in range(10, -1, -2)]
+# No object of a known shape has as many, nor such long names.
+FIELDS, NAME = 256, 256
 
 
 def size_bytes(value: Any) -> int:
@@ -23,8 +26,8 @@ def size_bytes(value: Any) -> int:
 def shortened(value: Any, max_bytes: int = STORED_BYTES) -> Any:
     """Return a JSON value with long texts cut, and then long lists, until it has `max_bytes`.
 
-    A cut text ends with how many characters are missing. Names of fields stay, so that a value of
-    a known shape keeps it. Returns the value itself where it is small enough.
+    A cut text ends with how many characters are missing. Objects keep their fields, and so their
+    shape. Returns the value itself where it is small enough.
     """
     if size_bytes(value) <= max_bytes:
         return value
@@ -44,8 +47,8 @@ def _cut(value: Any, text: int, items: int) -> Any:
         case list():
             return [_cut(item, text, items) for item in value[:items]]
         case dict():
-            kept = list(value.items())[: ITEMS[0]]
-            return {name: _cut(item, text, items) for name, item in kept}
+            kept = islice(value.items(), FIELDS)
+            return {short_text(name, NAME): _cut(item, text, items) for name, item in kept}
     return value
 
 

@@ -37,6 +37,7 @@ def lists() -> Iterator[str]:
 
 
 LISTS = sorted(lists())
+PARAMETERS = {path: DOCUMENT["paths"][path]["get"].get("parameters", []) for path in LISTS}
 
 
 @pytest.fixture
@@ -69,13 +70,12 @@ def fill(path: str, client: TestClient, mine: Caller) -> tuple[str, Ids]:
     return "/".join(owner if part.startswith("{") else part for part in path.split("/")), ids
 
 
-def pages(client: TestClient, path: str) -> Iterator[dict[str, Any]]:
-    """Read a list to its end, as many items at once as it gives."""
-    parameters = DOCUMENT["paths"][path]["get"]["parameters"] if path in LISTS else []
-    limits = [p["schema"]["maximum"] for p in parameters if p["name"] == "limit"]
+def pages(client: TestClient, path: str, filled: str) -> Iterator[dict[str, Any]]:
+    """Read a list to its end, as many items at once as it gives; `path` is the document's."""
+    limits = [p["schema"]["maximum"] for p in PARAMETERS[path] if p["name"] == "limit"]
     query: dict[str, Any] = {"limit": max(limits, default=100), "buckets": 5000}
     while True:
-        answer = client.get(path, params=query)
+        answer = client.get(filled, params=query)
         assert answer.status_code == 200, answer.text[:500]
         assert len(answer.content) < MOST_BYTES
         page = answer.json()
@@ -97,10 +97,21 @@ def test_every_list_is_read_in_pages_that_are_not_too_large(
     path: str, client: TestClient, mine: Caller
 ) -> None:
     filled, expected = fill(path, client, mine)
-    found = list(pages(client, filled))
+    found = list(pages(client, path, filled))
     ids = [id_of(item) for page in found for item in page["data"]]
     assert sorted(ids) == sorted(expected)
     assert len(found) > 1
+
+
+@pytest.mark.parametrize("path", [path for path in LISTS if "after" in str(PARAMETERS[path])])
+def test_a_place_that_never_was_is_refused(path: str, client: TestClient, mine: Caller) -> None:
+    with transaction() as session:
+        job = records.job(session, mine).id
+    answer = client.get(path.replace("{job_id}", job), params={"after": "no-such-item"})
+    if path.endswith("/events"):  # what never was is before all
+        assert answer.json()["data"] == []
+    else:
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "after")
 
 
 def test_what_this_release_lists_is_small(client: TestClient) -> None:
@@ -110,7 +121,7 @@ def test_what_this_release_lists_is_small(client: TestClient) -> None:
 def test_a_row_that_is_too_large_is_cut_and_says_so(client: TestClient, mine: Caller) -> None:
     for path in ("/v1/files/{file_id}/rows", f"{JOBS}/{{job_id}}/pairs"):
         filled, _ = fill(path, client, mine)
-        items = [item for page in pages(client, filled) for item in page["data"]]
+        items = [item for page in pages(client, path, filled) for item in page["data"]]
         (cut,) = [item for item in items if item["cut"]]
         assert cut["line"] == 16
         assert len(cut["prompt"]) == 1024

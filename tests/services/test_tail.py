@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from models import JobEvent, Metric, PairScore, Sample
 from models.jobs import JobState
-from services import claims, metrics, series
+from services import claims, job_events, metrics, series
 from tests import records
 from workers import tail
 
@@ -82,6 +82,17 @@ def test_what_postgres_can_t_store_is_replaced(run, session):
     (stored,) = metrics.samples_of(session, run.job_id)
     assert stored.answer == "a\ufffdb \ufffd"
     assert stored.prompt == [{"role": "user", "content": "p\ufffd"}]
+
+
+def test_a_record_that_no_list_could_show_is_cut(run, session):
+    write(run, "samples", {**sample(1, "a" * 500_000)})
+    write(run, "events", {**FINISHED, "message": "It said \u00fc." * 50_000})
+    run.drain()
+    (stored,) = metrics.samples_of(session, run.job_id)
+    assert stored.answer.startswith("aaa")
+    assert stored.answer.endswith("more characters]")
+    assert len(stored.answer) < 2**17
+    assert all(len(e.message) < 2**17 for e in job_events.since(session, run.job_id, 0))
 
 
 def stored(session, split="train"):
