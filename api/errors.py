@@ -17,9 +17,11 @@ from starlette.routing import Match, Route
 
 from api.schemas.text import NO_NUL
 from services import errors
+from services.sizes import short_text
 
 logger = logging.getLogger("oddsmith.api")
 
+MESSAGE_CHARACTERS, PARAM_CHARACTERS = 4000, 200
 INVALID, INVALID_VALUE = "invalid_request_error", "invalid_value"
 # The first class that an error is an instance of decides, so subclasses stand before their parents.
 KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
@@ -72,6 +74,9 @@ def body_of(error: errors.OddsmithError) -> dict[str, Any]:
 
 
 def error_body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
+    """An error's body. What it quotes of a request may be long, and is cut."""
+    message = short_text(message, MESSAGE_CHARACTERS)
+    param = param and short_text(param, PARAM_CHARACTERS)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 

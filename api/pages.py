@@ -1,13 +1,19 @@
-"""Lists as OpenAI's client wants them: it keeps asking while `has_more` is absent."""
+"""Answers that are bounded in bytes: lists by the page, and objects that hold what users wrote.
 
-from collections.abc import Sequence
-from typing import Annotated, Generic, Literal, TypeVar
+Lists are as OpenAI's client wants them: it keeps asking while `has_more` is absent. A page ends at
+its `limit` or once it has ANSWER_BYTES, and `last_id` is where the next one begins.
+"""
 
-from fastapi import Query
+from collections.abc import Iterable
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import orjson
+from fastapi import Query, Response
 from pydantic import BaseModel
 from pydantic.json_schema import SkipJsonSchema
 
 from api.schemas.text import Id
+from services.sizes import ANSWER_BYTES, shortened
 
 After = Annotated[Id | SkipJsonSchema[None], Query(description="`last_id` of the page before")]
 Item = TypeVar("Item", bound=BaseModel)
@@ -21,12 +27,51 @@ class ListPage(BaseModel, Generic[Item]):
     last_id: str | None
 
 
-def page(items: Sequence[Item], has_more: bool = False) -> ListPage[Item]:
-    """Wrap schema objects that have an `id`."""
-    ids = [getattr(item, "id", None) for item in items]
-    return ListPage(
-        data=list(items),
-        has_more=has_more,
-        first_id=ids[0] if ids else None,
-        last_id=ids[-1] if ids else None,
-    )
+def page(items: Iterable[BaseModel], limit: int | None = None, **more: Any) -> Response:
+    """Answer with as many of the `items` as `limit` and ANSWER_BYTES allow, the first in any case.
+
+    They are taken one by one; one that is not taken makes `has_more` true. Those that have an `id`
+    are followed by it. `more` are further fields of the answer.
+    """
+    encoded = ((getattr(item, "id", None), encode(item)) for item in items)
+    return fill(encoded, limit, **more)
+
+
+def fill(
+    items: Iterable[tuple[str | None, bytes]], limit: int | None = None, **more: Any
+) -> Response:
+    """The same of items that are JSON already, each with its id."""
+    ids, parts, size_bytes, has_more = list[str | None](), list[bytes](), 0, False
+    for item_id, part in items:
+        size_bytes += len(part)
+        has_more = len(parts) == limit or (len(parts) > 0 and size_bytes > ANSWER_BYTES)
+        if has_more:
+            break
+        ids.append(item_id)
+        parts.append(part)
+    facts = {"object": "list", "has_more": has_more, **more}
+    facts |= {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+    data = b",".join(parts)
+    return _json(b'{"data":[' + data + b"]," + orjson.dumps(facts)[1:])
+
+
+def whole(item: BaseModel) -> Response:
+    """Answer with one object."""
+    return _json(encode(item))
+
+
+def encode(item: BaseModel) -> bytes:
+    """An object as JSON. In one of more than ANSWER_BYTES long texts are cut, then long lists; its
+    field `cut`, where it has one, says so.
+    """
+    content = item.model_dump_json(by_alias=True).encode()
+    if len(content) <= ANSWER_BYTES:
+        return content
+    value = orjson.loads(content)
+    if "cut" in value:
+        value["cut"] = True
+    return orjson.dumps(shortened(value, ANSWER_BYTES))
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")

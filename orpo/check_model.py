@@ -31,6 +31,9 @@ COUNTS = ("num_", "n_layer", "n_head", "n_routed", "n_shared")
 WIDTHS = ("_size", "_dim", "n_embd", "n_inner", "d_model", "_rank")
 # A model has at least one tensor a layer.
 LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
+# Characters of all special tokens together, since each message is searched for each of them: ten
+# thousand of twenty characters are 200,000.
+MOST_SPECIAL = 1_000_000
 SAMPLE = "The quick brown fox, aged 7, isn't lazy.\n\n" + "a" * 100 + "!  \t<|end|>" + "ü漢🙂"
 T = TypeVar("T")
 
@@ -229,7 +232,9 @@ def _read_tokenizer(result: Check) -> int:
     tokenizer = load_tokenizer(result.folder)
     tokenizer(SAMPLE)  # an expression that breaks off does so here, and not in a training
     result.facts["has_chat_template"] = template_name(tokenizer) == "model"
-    result.facts["special_tokens"] = special_strings(tokenizer)
+    result.facts["special_tokens"] = found = special_strings(tokenizer)
+    if sum(map(len, found)) > MOST_SPECIAL:
+        raise ValueError(f"its special tokens have more than {MOST_SPECIAL:,} characters")
     return len(tokenizer)
 
 

@@ -84,6 +84,9 @@ class Strategy(StrEnum):
 # The paper's rate suits all weights; an adapter that starts at zero needs a larger one.
 LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4, Tuning.QLORA: 2e-4}
 
+# The dotted names of published models' modules have fewer than 100 characters.
+ModuleName = Annotated[str, Field(min_length=1, max_length=200)]
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(
@@ -148,7 +151,7 @@ class Hyperparameters(Strict):
         default=False,
         description="Train the length of each row beside the adapter (DoRA). Served merged.",
     )
-    modules_to_save: list[Annotated[str, Field(min_length=1)]] = Field(
+    modules_to_save: list[ModuleName] = Field(
         default_factory=list,
         max_length=100,
         description="Modules to train whole beside the adapter, by the ends of their names, such "
@@ -188,10 +191,14 @@ class Hyperparameters(Strict):
     eval_every: int | None = Field(
         default=None,
         ge=1,
+        le=10_000_000,
         description="Steps between evaluations; by default a fifth of the run, at least 10.",
     )
     checkpoint_every: int | None = Field(
-        default=None, ge=1, description="Steps between checkpoints; by default a fifth of the run."
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="Steps between checkpoints; by default a fifth of the run.",
     )
     keep_checkpoints: int = Field(
         default=3,

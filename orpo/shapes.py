@@ -121,7 +121,7 @@ def why_no_shape(value: Any) -> str:
     """A sentence on a row that `detect` refused: what is missing, and what was seen instead."""
     if not isinstance(value, dict):
         return f"A row is a JSON object, this one is {_json_type(value)}."
-    seen = ", ".join(sorted(map(str, value))[:12]) or "none"
+    seen = ", ".join(f"{key:.40}" for key in sorted(map(str, value))[:12]) or "none"
     found = _families(value)
     if len(found) > 1:
         return f"The keys fit {' and '.join(found)} at once; keep those of one shape. Seen: {seen}."

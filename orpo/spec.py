@@ -22,14 +22,16 @@ TOKENS_NOTE = "tokens.txt"
 class RunSpec(Strict):
     """Everything a training run reads. Paths are absolute and local."""
 
-    job_id: str
+    job_id: str = Field(max_length=255)
     generation: int = Field(
-        default=1, ge=1, description="The fence: raised each time the job is claimed."
+        default=1, ge=1, lt=2**63, description="The fence: raised each time the job is claimed."
     )
-    base_model: str = Field(description="Name shown to people.")
+    base_model: str = Field(max_length=512, description="Name shown to people.")
     base_model_path: Path
     base_sha256: str | None = Field(
-        default=None, description="The weights' digest at registration; None is not checked."
+        default=None,
+        max_length=64,
+        description="The weights' digest at registration; None is not checked.",
     )
     base_files: dict[str, dict[str, Any]] | None = Field(
         default=None, description="What `orpo.base_files` noted of each file then."
@@ -46,10 +48,12 @@ class RunSpec(Strict):
         default=None, description="A committed checkpoint folder, or none."
     )
     rendezvous: str | None = Field(
-        default=None, description="host:port where the first of several nodes awaits the others."
+        default=None,
+        max_length=300,
+        description="host:port where the first of several nodes awaits the others.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads a rank; by default shared."
+        default=None, ge=1, le=4096, description="CPU threads a rank; by default shared."
     )
 
 

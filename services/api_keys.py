@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from services import audit_log
 from services.audit_log import Action, Object
 from services.callers import Caller, Scope
 from services.errors import Conflict, Invalid, NotFound, Unauthenticated
-from services.pages import Page, paginate
+from services.pages import paginate
 
 PREFIX = "sk-odd-"
 CACHE_S = 5.0
@@ -112,8 +112,8 @@ def insert(session: Session, org_id: str, name: str, text: str, scopes: Iterable
 
 def list_page(
     session: Session, caller: Caller, *, after: str | None, limit: int, order: str
-) -> Page[ApiKey]:
-    """Return the organisation's keys that were not revoked."""
+) -> Iterator[ApiKey]:
+    """Yield the organisation's keys that were not revoked, and one beyond the limit."""
     query = select(ApiKey).where(ApiKey.org_id == caller.org_id, ApiKey.revoked_at.is_(None))
     return paginate(
         session, query, ApiKey.created_at, ApiKey.id, after=after, limit=limit, order=order

@@ -16,7 +16,7 @@ from models import AuditEntry
 from models.base import new_id
 from services.callers import Caller
 from services.logs import request_id
-from services.pages import Order, Page, paginate
+from services.pages import Order, paginate
 
 TABLE = cast("Table", AuditEntry.__table__)
 
@@ -94,8 +94,8 @@ def list_page(
     after: str | None = None,
     limit: int = 20,
     order: Order = Order.DESC,
-) -> Page[AuditEntry]:
-    """Return the organisation's entries, of one object or of all."""
+) -> Iterator[AuditEntry]:
+    """Yield the organisation's entries, of one object or of all, and one beyond the limit."""
     query = select(AuditEntry).where(AuditEntry.org_id == caller.org_id)
     if object_id is not None:
         query = query.where(AuditEntry.object_id == object_id)

@@ -20,6 +20,7 @@ from services.errors import Conflict, Invalid, NotFound
 from services.jobs import ENDED
 from services.queue import Task
 from services.settings import get_settings
+from services.storable import storable
 from services.verbs import VerbError, run_verb
 
 PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
@@ -156,7 +157,7 @@ def finish_download(
     """Write how a download ended, unless the model was deleted or registered anew meanwhile."""
     record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
     if record.path == path and record.status == BaseModelStatus.DOWNLOADING:
-        record.info, record.error = info, failure
+        record.info, record.error = info, storable(failure)
         record.status = BaseModelStatus.ERROR if failure else BaseModelStatus.READY
 
 

@@ -1,12 +1,13 @@
 """Every model by its name: registered bases, and what jobs tuned from them. Only reads."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer, load_only
 
 from models import BaseModelRecord, Checkpoint, Deployment, Job
 from models.base_models import BaseModelStatus
@@ -16,6 +17,10 @@ from services import audit_log, checkpoints
 from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import NotFound
+from services.pages import following
+
+# What is shown of the job that made a model.
+TUNED = (Job.fine_tuned_model, Job.created_at, Job.finished_at, Job.org_id, Job.base_model)
 
 
 class Kind(StrEnum):
@@ -39,28 +44,50 @@ class Model:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def list_all(session: Session, caller: Caller) -> list[Model]:
-    """Return the caller's bases and the results of its succeeded jobs, the newest first."""
+def list_page(
+    session: Session, caller: Caller, *, after: str | None = None, limit: int
+) -> Iterator[Model]:
+    """Yield the caller's bases and the results of its succeeded jobs, the newest first, and one
+    beyond the limit. `after` is a model's id.
+    """
     served = _served(session, caller)
     bases = session.scalars(
-        select(BaseModelRecord).where(
-            BaseModelRecord.org_id == caller.org_id, BaseModelRecord.deleted_at.is_(None)
-        )
+        select(BaseModelRecord)
+        .where(BaseModelRecord.org_id == caller.org_id, BaseModelRecord.deleted_at.is_(None))
+        .options(defer(BaseModelRecord.info))
     )
     jobs = session.scalars(
-        select(Job).where(
+        select(Job)
+        .where(
             Job.org_id == caller.org_id,
             Job.state == JobState.SUCCEEDED,
             Job.fine_tuned_model.is_not(None),
             Job.deleted_at.is_(None),
         )
+        .options(load_only(*TUNED))
     )
-    found = [_base(record, served) for record in bases] + [_tuned(job, served) for job in jobs]
-    return sorted(found, key=lambda model: model.created_at, reverse=True)
+    found = [_Listed(base.created_at, base.id, base) for base in bases]
+    found += [_Listed(_finished_at(job), job.fine_tuned_model or "", job) for job in jobs]
+    found.sort(key=lambda each: (each.at, each.id), reverse=True)
+    for each in following(found, after, limit):
+        record = each.record
+        is_base = isinstance(record, BaseModelRecord)
+        yield _base(record, served) if is_base else _tuned(record, served)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    at: datetime
+    id: str
+    record: BaseModelRecord | Job
+
+
+def _finished_at(job: Job) -> datetime:
+    return job.finished_at or job.created_at
 
 
 def get(session: Session, caller: Caller, model_id: str) -> Model:
-    """Return one model; besides what `list_all` has, the checkpoints of jobs."""
+    """Return one model; besides what `list_page` has, the checkpoints of jobs."""
     served = _served(session, caller)
     record = session.get(BaseModelRecord, model_id)
     if record is not None and record.org_id == caller.org_id and record.deleted_at is None:
@@ -119,7 +146,7 @@ def _tuned(job: Job, served: set[str]) -> Model:
     return Model(
         id=name,
         kind=Kind.TUNED,
-        created_at=job.finished_at or job.created_at,
+        created_at=_finished_at(job),
         owned_by=job.org_id,
         parent=job.base_model,
         deployed=name in served,

@@ -3,7 +3,7 @@
 A row with `deleted_at` is one whose files are being removed: it is found by nothing here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from services import audit_log, claims
 from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import NotFound
-from services.pages import Page, paginate
+from services.pages import paginate
 from services.queue import Task, send
 from services.settings import get_settings
 
@@ -169,8 +169,8 @@ def mark_damaged(session: Session, checkpoint_id: str) -> None:
 
 def list_of_job(
     session: Session, job_id: str, *, after: str | None, limit: int
-) -> Page[Checkpoint]:
-    """Return a page of the job's checkpoints, the newest step first."""
+) -> Iterator[Checkpoint]:
+    """Yield the job's checkpoints, the newest step first, and one beyond the limit."""
     query = select(Checkpoint).where(*_listed(job_id))
     return paginate(session, query, Checkpoint.step, Checkpoint.id, after=after, limit=limit)
 

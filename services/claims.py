@@ -18,6 +18,7 @@ from services import attempts
 from services.errors import Fenced
 from services.queue import Task, send
 from services.settings import get_settings
+from services.storable import storable
 from services.workers import Fleet, fleet, nodes, processes_a_node
 
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
@@ -228,7 +229,7 @@ def shrink(session: Session, job_id: str, generation: int, token_budget: int) ->
 def fail(session: Session, job_id: str, generation: int, error: dict[str, Any]) -> None:
     """End the job for good. `error` is {"code", "message", "param"}; the message is a sentence."""
     job = held(session, job_id, generation)
-    job.error = error
+    job.error = storable(error)
     _end(job, JobState.FAILED)
 
 

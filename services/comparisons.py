@@ -4,7 +4,7 @@ The process that streams the answers writes them at the end; asks to stop and vo
 anywhere and touch columns of their own. Knows no HTTP and no engine's address.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,10 +20,16 @@ from services import audit_log, jobs
 from services.audit_log import Action, Object
 from services.callers import Caller
 from services.deployments import Route
-from services.errors import Conflict, NotFound
-from services.pages import Order, Page, paginate
+from services.errors import Conflict, NotFound, TooLarge
+from services.pages import Order, paginate
+from services.sizes import ANSWER_BYTES, size_bytes
 
 Side = dict[str, Any]
+
+# Each holds whole conversations.
+AT_ONCE = 10
+# Of all sides together, as JSON: two models may be asked some 100,000 tokens each.
+ASKED_BYTES = ANSWER_BYTES
 
 
 def begin(
@@ -32,11 +38,19 @@ def begin(
     routes: Sequence[Route],
     asked: Sequence[Side],
     held_out: dict[str, Any] | None,
+    param: str = "messages",
 ) -> Comparison:
     """Store what is asked of whom, before any answer; `asked` holds each side's request.
 
-    Raises NotFound where `held_out` names a job that the caller doesn't have.
+    Raises NotFound where `held_out` names a job that the caller doesn't have, and TooLarge, about
+    the field `param`, where more is asked than is stored.
     """
+    if size_bytes(asked) > ASKED_BYTES:
+        raise TooLarge(
+            f"A comparison stores what each of its models is asked, at most {ASKED_BYTES} bytes "
+            "together. Shorten the messages, or compare fewer models.",
+            param=param,
+        )
     if held_out is not None:
         jobs.get(session, caller, held_out["job_id"])
     comparison = Comparison(
@@ -142,13 +156,15 @@ def list_votes(
     after: str | None = None,
     limit: int = 20,
     order: Order = Order.DESC,
-) -> Page[Comparison]:
-    """Return the comparisons that were voted on, in the order in which they were made."""
+) -> Iterator[Comparison]:
+    """Yield the comparisons that were voted on, in the order in which they were made, and one
+    beyond the limit.
+    """
     query = select(Comparison).where(
         Comparison.org_id == caller.org_id, Comparison.choice.is_not(None)
     )
     keys = (Comparison.created_at, Comparison.id)
-    return paginate(session, query, *keys, after=after, limit=limit, order=order)
+    return paginate(session, query, *keys, after=after, limit=limit, order=order, at_once=AT_ONCE)
 
 
 def delete(session: Session, caller: Caller, comparison_id: str) -> None:

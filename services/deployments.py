@@ -3,7 +3,7 @@
 The row says what is desired; `engines.py` and the serve worker make it so. Knows no process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, or_, select, text
@@ -29,7 +29,7 @@ from services.engines import (
 )
 from services.errors import Conflict, NotFound
 from services.jobs import ENDED
-from services.pages import Order, Page, paginate
+from services.pages import Order, paginate
 from services.queue import Task, send
 
 UNSETTLED = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
@@ -193,8 +193,10 @@ def list_page(
     after: str | None = None,
     limit: int = 20,
     order: Order = Order.DESC,
-) -> Page[Deployment]:
-    """Return a page of what should be served, or failed to be; what was taken back is left out."""
+) -> Iterator[Deployment]:
+    """Yield what should be served, or failed to be, and one beyond the limit; what was taken back
+    is left out.
+    """
     query = select(Deployment).where(
         Deployment.org_id == caller.org_id, Deployment.desired == "run"
     )

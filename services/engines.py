@@ -20,6 +20,7 @@ from models.jobs import HELD
 from orpo.special import SpecialTokens
 from services import checkpoints
 from services.settings import get_settings
+from services.storable import storable
 from services.weights import merged_folder
 
 # Crashes that count together: an engine that fails this often in this time is given up.
@@ -257,7 +258,7 @@ def end(session: Session, engine_id: str, status: EngineStatus, error: str | Non
     """Record that an engine has ended; what it served waits for the next one."""
     engine = session.get_one(Engine, engine_id)
     engine.status = status
-    engine.error = error
+    engine.error = storable(error)
     engine.stopped_at = func.clock_timestamp()
     session.execute(
         update(Deployment)
@@ -304,7 +305,7 @@ def fail(
     session: Session, deployment_id: str, message: str, code: str, parity: dict[str, Any] | None
 ) -> None:
     """End a deployment as failed, with a sentence that says why."""
-    error = {"message": message, "code": code, "param": None}
+    error = {"message": storable(message), "code": code, "param": None}
     set_status(session, deployment_id, DeploymentStatus.FAILED, error=error, parity=parity)
 
 

@@ -4,7 +4,8 @@ Knows rows of the database and keys of the storage; how a row of JSON is judged 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
@@ -22,7 +23,7 @@ from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import Conflict, Invalid, NotFound, TooLarge
 from services.jobs import ENDED
-from services.pages import Page, paginate
+from services.pages import paginate
 from services.queue import Task
 from services.settings import get_settings
 from services.storable import storable
@@ -156,8 +157,8 @@ def list_page(
     after: str | None,
     limit: int,
     order: str,
-) -> Page[File]:
-    """Return the caller's files, of one purpose or of all."""
+) -> Iterator[File]:
+    """Yield the caller's files, of one purpose or of all, and one beyond the limit."""
     query = select(File).where(File.org_id == caller.org_id, File.deleted_at.is_(None))
     if purpose is not None:
         query = query.where(File.purpose == purpose)
@@ -169,16 +170,21 @@ def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
     return _validated(get(session, caller, file_id)).report or {}
 
 
+@contextmanager
 def rows(
-    session: Session, caller: Caller, file_id: str, *, offset: int, limit: int
-) -> tuple[list[dict[str, Any]], int]:
-    """Return `limit` accepted rows from `offset` on, in normal form, and how many there are."""
+    session: Session, caller: Caller, file_id: str, *, offset: int
+) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
+    """Give the accepted rows from `offset` on, in normal form, and how many there are in all.
+
+    They are read one by one as they are taken: each may have 16 MB.
+    """
     record = _validated(get(session, caller, file_id))
     if record.rows_key is None:
-        return [], 0
+        yield iter(()), 0
+        return
     with open_rows(record) as lines:
-        found = [orjson.loads(line) for line in islice(lines, offset, offset + limit)]
-    return found, (record.report or {}).get("accepted", 0)
+        total = (record.report or {}).get("accepted", 0)
+        yield map(orjson.loads, islice(lines, offset, None)), total
 
 
 def open_rows(record: File) -> IO[bytes]:

@@ -1,5 +1,6 @@
 """What happened to a job, in order. State changes are recorded by the database itself."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import select, text
@@ -7,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from models import Job, JobEvent
 from services import claims
-from services.pages import Page
+from services.pages import walk
 
 # One query, for those who ask many times a second: `xmin` is another after each change of the row.
 GLANCE = text("""
@@ -46,13 +47,15 @@ def record(
     )
 
 
-def list_events(session: Session, job_id: str, *, after: str | None, limit: int) -> Page[JobEvent]:
-    """Return a page of events, newest first, as OpenAI's API does. `after` is an event's id."""
+def list_events(
+    session: Session, job_id: str, *, after: str | None, limit: int
+) -> Iterator[JobEvent]:
+    """Yield events, newest first, as OpenAI's API does, and one beyond the limit. `after` is an
+    event's id.
+    """
     query = select(JobEvent).where(JobEvent.job_id == job_id)
-    if after is not None:
-        query = query.where(JobEvent.seq < seq_of(after))
-    found = session.scalars(query.order_by(JobEvent.seq.desc()).limit(limit + 1)).all()
-    return Page(list(found[:limit]), has_more=len(found) > limit)
+    place = None if after is None else [seq_of(after)]
+    return walk(session, query, JobEvent.seq, place=place, limit=limit)
 
 
 def since(session: Session, job_id: str, seq: int, limit: int = 500) -> list[JobEvent]:

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -28,7 +29,7 @@ from services import attempts, audit_log, traces
 from services.audit_log import Action, Object
 from services.callers import Caller
 from services.errors import Conflict, Invalid, Mismatch, NotFound
-from services.pages import Page, paginate
+from services.pages import paginate
 from services.queue import Task, send
 from services.workers import refuse_impossible
 
@@ -309,8 +310,8 @@ def list_jobs(
     after: str | None,
     limit: int,
     metadata: dict[str, str] | None = None,
-) -> Page[Job]:
-    """Return a page of the caller's jobs, newest first, those that carry `metadata` only."""
+) -> Iterator[Job]:
+    """Yield the caller's jobs that carry `metadata`, newest first, and one beyond the limit."""
     query = select(Job).where(
         Job.org_id == caller.org_id, Job.purpose == Purpose.TRAIN, Job.deleted_at.is_(None)
     )

@@ -5,21 +5,24 @@ Curves over many steps are read by `services.series`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
 import orjson
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from models import Metric, PairScore, Sample
 from services import claims, series
+from services.pages import Order, walk
 
 # Postgres accepts 65,535 parameters in one statement; the widest row here has eight.
 ROWS_A_STATEMENT = 4000
 NAMES_A_JOB = 200
+# Each holds a prompt and its answers.
+SAMPLES_AT_ONCE = 20
 # Numbers come as four arrays, and which series each belongs to as its place in two more.
 UPSERT = text("""
     INSERT INTO metrics (job_id, split, name, step, generation, value, t)
@@ -183,12 +186,20 @@ def after_step(
     ]
 
 
-def pairs_before_after(session: Session, job_id: str) -> list[dict[str, Any]]:
-    """Return each held-out pair with its first and its newest numbers."""
+def pairs_before_after(
+    session: Session, job_id: str, *, after_line: int = 0, limit: int = 10_000
+) -> list[dict[str, Any]]:
+    """Return held-out pairs by line, each with its first and its newest numbers, and one beyond the
+    limit.
+    """
     first, last = func.min(PairScore.step), func.max(PairScore.step)
     bounds = session.execute(select(first, last).where(PairScore.job_id == job_id)).one()
     scores: dict[int, dict[str, Any]] = {}
-    query = select(PairScore).where(PairScore.job_id == job_id, PairScore.step.in_(list(bounds)))
+    query = select(PairScore).where(
+        PairScore.job_id == job_id,
+        PairScore.step.in_(list(bounds)),
+        PairScore.line.in_(_lines(job_id, after_line, limit)),
+    )
     for score in session.scalars(query.order_by(PairScore.line, PairScore.step)):
         side = {
             name: getattr(score, name)
@@ -199,7 +210,19 @@ def pairs_before_after(session: Session, job_id: str) -> list[dict[str, Any]]:
     return list(scores.values())
 
 
-def samples_of(session: Session, job_id: str) -> list[Sample]:
-    """Return the sampled answers of a job by step and line."""
-    query = select(Sample).where(Sample.job_id == job_id).order_by(Sample.step, Sample.line)
-    return list(session.scalars(query))
+def _lines(job_id: str, after_line: int, limit: int) -> Select[int]:
+    query = select(PairScore.line).where(PairScore.job_id == job_id, PairScore.line > after_line)
+    return query.distinct().order_by(PairScore.line).limit(limit + 1)
+
+
+def samples_of(
+    session: Session, job_id: str, *, after: Sequence[int] | None = None, limit: int = 1000
+) -> Iterator[Sample]:
+    """Yield the sampled answers of a job by step and line, and one beyond the limit; `after` is the
+    step and the line of the last one seen.
+    """
+    query = select(Sample).where(Sample.job_id == job_id)
+    keys = (Sample.step, Sample.line)
+    return walk(
+        session, query, *keys, place=after, limit=limit, order=Order.ASC, at_once=SAMPLES_AT_ONCE
+    )

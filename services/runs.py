@@ -3,33 +3,50 @@
 Knows the directory's layout (docs/decisions/0005-the-run-directory.md); writes nothing there.
 """
 
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import orjson
 
 from models import Job
 from services.settings import get_settings
+from services.sizes import ANSWER_BYTES, size_bytes
 
 LOG_TAIL_BYTES = 64 * 1024
 
 
-def held_out_texts(job: Job) -> dict[int, dict[str, Any]]:
-    """Return {line: {prompt, chosen, rejected}} of the held-out rows; none before the split.
+NO_TEXTS: dict[str, Any] = {"prompt": None, "chosen": None, "rejected": None}
 
-    `prompt` is a list of messages, the answers are text.
+
+def with_texts(job: Job, pairs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the pairs, whose `line` rises, each with the texts of its held-out row.
+
+    `prompt` is a list of messages, the answers are text; all are None where the row is gone. Rows
+    are read one by one, since they may be large.
     """
+    with closing(_held_out(job)) as rows:
+        row = next(rows, None)
+        for pair in pairs:
+            texts = NO_TEXTS
+            while row is not None and row["line"] <= pair["line"]:
+                texts = _texts(row) if row["line"] == pair["line"] else NO_TEXTS
+                row = next(rows, None)
+            yield pair | texts
+
+
+def _held_out(job: Job) -> Generator[dict[str, Any]]:
     path = get_settings().runs_dir / job.id / "data" / "held_out.jsonl"
-    if not path.exists():
-        return {}
-    with path.open("rb") as lines:
-        rows = [orjson.loads(line) for line in lines]
+    if path.exists():
+        with path.open("rb") as lines:
+            yield from map(orjson.loads, lines)
+
+
+def _texts(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        row["line"]: {
-            "prompt": row["prompt"],
-            "chosen": _text(row["chosen"]),
-            "rejected": _text(row.get("rejected")),
-        }
-        for row in rows
+        "prompt": row["prompt"],
+        "chosen": _text(row["chosen"]),
+        "rejected": _text(row.get("rejected")),
     }
 
 
@@ -40,6 +57,8 @@ def _text(messages: list[dict[str, Any]] | None) -> str | None:
 def log_tail(job: Job, tail_bytes: int = LOG_TAIL_BYTES) -> tuple[str, bool]:
     """Return the end of the training processes' log, and whether there is more before it.
 
+    At most `tail_bytes` of it, and ANSWER_BYTES as JSON, where a control character has six.
+
     Of the newest attempt that has one; empty before training begins.
     """
     for generation in range(job.generation, 0, -1):
@@ -48,5 +67,13 @@ def log_tail(job: Job, tail_bytes: int = LOG_TAIL_BYTES) -> tuple[str, bool]:
             with path.open("rb") as log:
                 size = log.seek(0, 2)
                 log.seek(max(0, size - tail_bytes))
-                return log.read(tail_bytes).decode(errors="replace"), size > tail_bytes
+                text = log.read(tail_bytes).decode(errors="replace")
+                return _end(text, size > tail_bytes)
     return "", False
+
+
+def _end(text: str, truncated: bool) -> tuple[str, bool]:
+    """Cut a text from the front until it has ANSWER_BYTES as JSON; returns whether it was cut."""
+    while (excess := (has := size_bytes(text)) - ANSWER_BYTES) > 0:
+        text, truncated = text[excess * len(text) // has + 1 :], True
+    return text, truncated

@@ -6,7 +6,7 @@ its points: of a million steps in 500 points 1,953 rows a series are read, not a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +15,11 @@ from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session
 
 from models import Metric, MetricBucket
+from services.pages import unknown
 
 WIDTHS = (16, 64, 512, 4096)
+# Each has about 150 bytes as JSON: a page of them is read in one or two queries.
+POINTS_AT_ONCE = 8000
 FACTS = ("x0", "x1", "min", "max", "sum", "finite", "count", "last")
 
 
@@ -55,19 +58,35 @@ def read(
     x0: int = 0,
     x1: int | None = None,
     buckets: int = 500,
-) -> dict[str, list[dict[str, Any]]]:
-    """Return each series cut into at most `buckets` equal ranges of steps within [x0, x1].
+    after: str | None = None,
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each series cut into at most `buckets` equal ranges of steps within [x0, x1].
+
+    Only those that follow the key `after`, in the order of `keys`; the ranges are the same
+    nevertheless. They are read some at a time, so that the caller may stop early. Raises Invalid
+    where `after` is not one of the keys.
 
     A point is {x0, x1, min, max, mean, last, count, finite}: spikes survive, whatever the width,
     and so does the one value that was not a number. Where points are wider than 16 steps, the
     first may begin and the last may end less than a point's width beyond the range.
     """
-    wanted = [tuple(key.split(":", 1)) for key in keys if ":" in key]
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    wanted = list(keys)
     last = _last_step(session, job_id, wanted)
     x1 = last if x1 is None or last is None else min(x1, last)
-    if x1 is None or x1 < x0:
-        return {f"{split}:{name}": [] for split, name in wanted}
+    if after is not None and after not in wanted:
+        raise unknown(after)
+    left = wanted if after is None else wanted[wanted.index(after) + 1 :]
+    at_once = max(1, POINTS_AT_ONCE // buckets)
+    for start in range(0, len(left), at_once):
+        some = left[start : start + at_once]
+        found = {} if x1 is None or x1 < x0 else _read(session, job_id, some, x0, x1, buckets)
+        yield from ((key, found.get(key, [])) for key in some)
+
+
+def _read(
+    session: Session, job_id: str, keys: list[str], x0: int, x1: int, buckets: int
+) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     width = -(-(x1 - x0 + 1) // buckets)
     finest = max(each for each in (1, *WIDTHS) if each <= width)
     rows = _rows(finest)
@@ -76,7 +95,7 @@ def read(
         select(rows.c.split, rows.c.name, *_sum(rows))
         .where(
             rows.c.job_id == job_id,
-            tuple_(rows.c.split, rows.c.name).in_(wanted),
+            tuple_(rows.c.split, rows.c.name).in_(_split(keys)),
             rows.c.start.between(x0 // finest * finest, x1),
         )
         .group_by(rows.c.split, rows.c.name, place)
@@ -88,15 +107,19 @@ def read(
         total = point.pop("sum")
         point["mean"] = total / point["finite"] if point["finite"] else None
         found[f"{split}:{name}"].append(point)
-    return {f"{split}:{name}": found[f"{split}:{name}"] for split, name in wanted}
+    return found
 
 
-def _last_step(session: Session, job_id: str, wanted: list[tuple[str, ...]]) -> int | None:
+def _split(keys: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(key.split(":", 1)) for key in keys if ":" in key]
+
+
+def _last_step(session: Session, job_id: str, keys: list[str]) -> int | None:
     return session.scalar(
         select(func.max(MetricBucket.x1)).where(
             MetricBucket.job_id == job_id,
             MetricBucket.width == WIDTHS[-1],
-            tuple_(MetricBucket.split, MetricBucket.name).in_(wanted),
+            tuple_(MetricBucket.split, MetricBucket.name).in_(_split(keys)),
         )
     )
 

@@ -1,19 +1,27 @@
-"""Text that others wrote, as Postgres can hold it."""
+"""Values that others wrote, as Postgres can hold them and lists can show them."""
 
 import re
 from typing import Any
+
+from services.sizes import shortened
 
 # Files and models may say these, but Postgres stores none: NUL, and half of a surrogate pair.
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value with U+FFFD in the place of each character that can't be stored."""
+    """Return a JSON value of STORED_BYTES at most, with U+FFFD in the place of each character that
+    can't be stored.
+    """
+    return _replaced(shortened(value))
+
+
+def _replaced(value: Any) -> Any:
     match value:
         case str():
             return UNSTORABLE.sub("\ufffd", value)
         case list():
-            return [storable(item) for item in value]
+            return [_replaced(item) for item in value]
         case dict():
-            return {storable(name): storable(item) for name, item in value.items()}
+            return {_replaced(name): _replaced(item) for name, item in value.items()}
     return value

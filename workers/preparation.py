@@ -25,6 +25,7 @@ from services import attempts, files, job_events
 from services.database import transaction
 from services.queue import Task, send
 from services.settings import get_settings
+from services.storable import storable
 from services.verbs import VerbError, run_verb, tokenised
 from workers.process import time_for
 from workers.spec import spec_of
@@ -163,11 +164,11 @@ def _move_on(
     if error is not None or prepared is None:
         _fail(job, error or {})
         return
-    job.prepared = prepared
+    job.prepared = found = storable(prepared)
     # What was charged so far was the preparation's; the training starts with a clean sheet.
     job.attempts, job.available_at = 0, None
     attempts.forget(job)
-    job_events.note(session, job, _summary(prepared), {"kind": "prepared", **prepared})
+    job_events.note(session, job, _summary(found), {"kind": "prepared", **found})
     job.state = JobState.QUEUED
     session.flush()
     if job.desired_state == DesiredState.PAUSE:
@@ -179,11 +180,13 @@ def _move_on(
 def _fail(job: Job, error: dict[str, Any]) -> None:
     attempts.forget(job)
     hint = f" {error['hint']}" if error.get("hint") else ""
-    job.error = {
-        "code": error.get("code") or "internal",
-        "message": f"{error.get('message') or 'The data could not be prepared.'}{hint}",
-        "param": error.get("param"),
-    }
+    job.error = storable(
+        {
+            "code": error.get("code") or "internal",
+            "message": f"{error.get('message') or 'The data could not be prepared.'}{hint}",
+            "param": error.get("param"),
+        }
+    )
     job.state = JobState.FAILED
     job.finished_at = func.clock_timestamp()
 

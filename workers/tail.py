@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from services import checkpoints, job_events, metrics, series
 from services.database import transaction
+from services.sizes import STORED_BYTES
 from services.storable import storable
 from workers.process import note_registered
 
@@ -90,8 +91,9 @@ class Lines:
         except ValueError:
             record = self._parse_leniently(line)
         if isinstance(record, dict):
-            # Of what orjson accepts nothing else can't be stored.
-            return storable(record) if b"\\u" in line else record
+            # Of what orjson accepts nothing else can't be stored, or is too large.
+            is_suspect = b"\\u" in line or len(line) > STORED_BYTES
+            return storable(record) if is_suspect else record
         logger.warning("dropped an unreadable line of %s: %r", self.path.name, line[:200])
         return None
 

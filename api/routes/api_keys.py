@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 
 from api.deps import Admin, ReaderDep, SessionDep
 from api.pages import After, ListPage, page
@@ -22,16 +22,16 @@ def create(session: SessionDep, caller: Admin, body: CreateApiKey) -> CreatedApi
     return CreatedApiKey(**ApiKeyObject.from_record(record).model_dump(), key=text)
 
 
-@router.get("", summary="List keys")
+@router.get("", summary="List keys", response_model=ListPage[ApiKeyObject])
 def list_keys(
     session: ReaderDep,
     caller: Admin,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     order: Order = Order.DESC,
-) -> ListPage[ApiKeyObject]:
+) -> Response:
     found = api_keys.list_page(session, caller, after=after, limit=limit, order=order)
-    return page([ApiKeyObject.from_record(record) for record in found.items], found.has_more)
+    return page(map(ApiKeyObject.from_record, found), limit)
 
 
 @router.delete("/{key_id}", summary="Revoke a key")

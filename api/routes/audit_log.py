@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 
 from api.deps import Admin, ReaderDep
 from api.pages import After, ListPage, page
@@ -15,7 +15,11 @@ from services.pages import Order
 router = Router(prefix="/v1/audit_log", tags=["administration"])
 
 
-@router.get("", summary="List what was created, deleted, deployed, exported or revoked")
+@router.get(
+    "",
+    summary="List what was created, deleted, deployed, exported or revoked",
+    response_model=ListPage[AuditEntryObject],
+)
 def list_entries(
     session: ReaderDep,
     caller: Admin,
@@ -23,8 +27,8 @@ def list_entries(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Order = Order.DESC,
-) -> ListPage[AuditEntryObject]:
+) -> Response:
     found = audit_log.list_page(
         session, caller, object_id=object_id, after=after, limit=limit, order=order
     )
-    return page([AuditEntryObject.from_record(entry) for entry in found.items], found.has_more)
+    return page(map(AuditEntryObject.from_record, found), limit)

@@ -1,13 +1,15 @@
 """`/v1/models`: bases and tuned models by name. Ids may hold a slash, so they are path parts."""
 
 from pathlib import Path, PurePath
+from typing import Annotated
 from urllib.parse import quote
 
+from fastapi import Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from api import media, threads
 from api.deps import Admin, CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import ListPage, page
+from api.pages import After, ListPage, page, whole
 from api.routing import Router
 from api.schemas.base_models import ModelObject, RegisterModel
 from api.schemas.deleted import Deleted
@@ -52,9 +54,20 @@ def from_hub(caller: Caller, body: RegisterModel) -> BaseModelRecord:
         return base_models.begin_download(session, caller, model_id, hub_id, commit)
 
 
-@router.get("", summary="List bases and tuned models, deployed or not")
-def list_models(session: ReaderDep, caller: CallerDep) -> ListPage[ModelObject]:
-    return page([ModelObject.from_record(model) for model in catalog.list_all(session, caller)])
+@router.get(
+    "",
+    summary="List bases and tuned models, deployed or not",
+    response_model=ListPage[ModelObject],
+)
+def list_models(
+    session: ReaderDep,
+    caller: CallerDep,
+    after: After = None,
+    # OpenAI's client reads one page of models, and asks for no number of them.
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+) -> Response:
+    found = catalog.list_page(session, caller, after=after, limit=limit)
+    return page(map(ModelObject.from_record, found), limit)
 
 
 # Before the route of one model, whose path would swallow this one.
@@ -92,9 +105,9 @@ def find_weights(caller: Caller, model_id: str, wanted: Format) -> tuple[Path | 
     return weights.find_made(checkpoint, wanted), checkpoint
 
 
-@router.get("/{model_id:path}", summary="Retrieve a model")
-def retrieve(session: ReaderDep, caller: CallerDep, model_id: Id) -> ModelObject:
-    return ModelObject.from_record(catalog.get(session, caller, model_id))
+@router.get("/{model_id:path}", summary="Retrieve a model", response_model=ModelObject)
+def retrieve(session: ReaderDep, caller: CallerDep, model_id: Id) -> Response:
+    return whole(ModelObject.from_record(catalog.get(session, caller, model_id)))
 
 
 @router.delete(

@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 from starlette.responses import StreamingResponse
 
 from api import media, places, sse, threads, upstream
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
-from api.pages import After, ListPage, page
+from api.pages import After, ListPage, page, whole
 from api.places import PlacesDep
 from api.routing import Router
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
 from api.schemas.deleted import Deleted
 from api.schemas.text import Id
+from models import Comparison
 from services import comparisons
 from services.callers import Caller
 from services.database import transaction
@@ -51,13 +52,20 @@ def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> Compari
     asked = [request.model_dump(exclude_none=True, exclude={"model"}) for request in body.asked()]
     held_out = body.held_out.model_dump() if body.held_out else None
     with transaction() as session:
-        begun = comparisons.begin(session, caller, routes, asked, held_out)
+        param = "sides" if body.sides else "messages"
+        begun = comparisons.begin(session, caller, routes, asked, held_out, param)
         return ComparisonObject.from_record(begun)
 
 
-@router.get("/v1/comparisons/{comparison_id}", summary="One comparison")
-def retrieve(session: ReaderDep, caller: CallerDep, comparison_id: Id) -> ComparisonObject:
-    return ComparisonObject.from_record(comparisons.get(session, caller, comparison_id))
+@router.get(
+    "/v1/comparisons/{comparison_id}", summary="One comparison", response_model=ComparisonObject
+)
+def retrieve(session: ReaderDep, caller: CallerDep, comparison_id: Id) -> Response:
+    return _whole(comparisons.get(session, caller, comparison_id))
+
+
+def _whole(comparison: Comparison) -> Response:
+    return whole(ComparisonObject.from_record(comparison))
 
 
 @router.delete("/v1/comparisons/{comparison_id}", summary="Delete a comparison and its vote")
@@ -66,27 +74,35 @@ def delete(session: SessionDep, caller: Writer, comparison_id: Id) -> Deleted:
     return Deleted(id=comparison_id, object="comparison")
 
 
-@router.post("/v1/comparisons/{comparison_id}/stop", summary="End one side's answer here")
-def stop(
-    session: SessionDep, caller: Chatter, comparison_id: Id, body: StopSide
-) -> ComparisonObject:
-    return ComparisonObject.from_record(comparisons.stop(session, caller, comparison_id, body.side))
+@router.post(
+    "/v1/comparisons/{comparison_id}/stop",
+    summary="End one side's answer here",
+    response_model=ComparisonObject,
+)
+def stop(session: SessionDep, caller: Chatter, comparison_id: Id, body: StopSide) -> Response:
+    return _whole(comparisons.stop(session, caller, comparison_id, body.side))
 
 
-@router.post("/v1/comparisons/{comparison_id}/vote", summary="Say which answer was better")
-def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: Vote) -> ComparisonObject:
-    return ComparisonObject.from_record(
-        comparisons.vote(session, caller, comparison_id, body.choice)
-    )
+@router.post(
+    "/v1/comparisons/{comparison_id}/vote",
+    summary="Say which answer was better",
+    response_model=ComparisonObject,
+)
+def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: Vote) -> Response:
+    return _whole(comparisons.vote(session, caller, comparison_id, body.choice))
 
 
-@router.get("/v1/votes", summary="Comparisons that were voted on")
+@router.get(
+    "/v1/votes",
+    summary="Comparisons that were voted on",
+    response_model=ListPage[ComparisonObject],
+)
 def list_votes(
     session: ReaderDep,
     caller: CallerDep,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Order = Order.DESC,
-) -> ListPage[ComparisonObject]:
+) -> Response:
     found = comparisons.list_votes(session, caller, after=after, limit=limit, order=order)
-    return page([ComparisonObject.from_record(item) for item in found.items], found.has_more)
+    return page(map(ComparisonObject.from_record, found), limit)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
@@ -23,17 +23,21 @@ def create(session: SessionDep, caller: Writer, body: CreateDeployment) -> Deplo
     return _object(session, made)
 
 
-@router.get("", summary="List what is served or on its way, newest first")
+@router.get(
+    "",
+    summary="List what is served or on its way, newest first",
+    response_model=ListPage[DeploymentObject],
+)
 def list_deployments(
     session: ReaderDep,
     caller: CallerDep,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Order = Order.DESC,
-) -> ListPage[DeploymentObject]:
+) -> Response:
     found = deployments.list_page(session, caller, after=after, limit=limit, order=order)
-    shown = deployments.show(session, found.items)
-    return page([DeploymentObject.from_record(each) for each in shown], found.has_more)
+    shown = deployments.show(session, list(found))
+    return page(map(DeploymentObject.from_record, shown), limit)
 
 
 @router.get("/{deployment_id}", summary="Look at one deployment")

@@ -3,16 +3,16 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
 from api import media, threads, uploads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import After, ListPage, page
+from api.pages import After, ListPage, page, whole
 from api.routing import Router
 from api.schemas.deleted import Deleted
-from api.schemas.files import FileObject, FileReport, FileRows
+from api.schemas.files import FileObject, FileReport, FileRow, FileRows
 from api.schemas.text import Id, Text
 from models import File
 from services import files, storage
@@ -54,7 +54,7 @@ def register(caller: Caller, received: files.Upload) -> FileObject:
     return FileObject.from_record(record)
 
 
-@router.get("", summary="List files")
+@router.get("", summary="List files", response_model=ListPage[FileObject])
 def list_files(
     session: ReaderDep,
     caller: CallerDep,
@@ -62,9 +62,9 @@ def list_files(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Order = Order.DESC,
-) -> ListPage[FileObject]:
+) -> Response:
     found = files.list_page(session, caller, purpose=purpose, after=after, limit=limit, order=order)
-    return page([FileObject.from_record(record) for record in found.items], found.has_more)
+    return page(map(FileObject.from_record, found), limit)
 
 
 @router.get("/{file_id}", summary="Retrieve a file's record")
@@ -98,24 +98,29 @@ def find(caller: Caller, file_id: str) -> File:
         return files.open_content(session, caller, file_id)
 
 
-@router.get("/{file_id}/report", summary="What validation found, row by row")
-def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> FileReport:
-    return FileReport(file_id=file_id, **files.report(session, caller, file_id))
+@router.get(
+    "/{file_id}/report", summary="What validation found, row by row", response_model=FileReport
+)
+def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> Response:
+    return whole(FileReport(file_id=file_id, **files.report(session, caller, file_id)))
 
 
-@router.get("/{file_id}/rows", summary="Preview the accepted rows in their normal form")
+@router.get(
+    "/{file_id}/rows",
+    summary="Preview the accepted rows in their normal form",
+    response_model=FileRows,
+)
 async def rows(
     caller: CallerDep,
     file_id: Id,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> FileRows:
+) -> Response:
     return await threads.run(
         threads.READING, caller.account, read_rows, caller, file_id, offset, limit
     )
 
 
-def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> FileRows:
-    with reading() as session:
-        data, total = files.rows(session, caller, file_id, offset=offset, limit=limit)
-    return FileRows(data=data, offset=offset, total=total, has_more=offset + len(data) < total)
+def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> Response:
+    with reading() as session, files.rows(session, caller, file_id, offset=offset) as (rows, total):
+        return page(map(FileRow.model_validate, rows), limit, offset=offset, total=total)

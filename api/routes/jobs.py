@@ -1,5 +1,6 @@
 """`/v1/fine_tuning/jobs`: OpenAI's fine-tuning API, and what a run has measured."""
 
+import re
 from typing import Annotated
 
 import orjson
@@ -8,9 +9,9 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response, StreamingResponse
 
-from api import job_stream, media, sse
+from api import job_stream, media, sse, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import After, ListPage, page
+from api.pages import After, ListPage, fill, page
 from api.routing import Router
 from api.schemas.deleted import Deleted
 from api.schemas.jobs import (
@@ -20,20 +21,20 @@ from api.schemas.jobs import (
     JobLogs,
     JobObject,
 )
-from api.schemas.series import (
-    PairList,
-    PairObject,
-    SampleList,
-    SampleObject,
-    SeriesList,
-)
+from api.schemas.series import PairObject, SampleObject, SeriesList
 from api.schemas.text import Id, Text
 from models.jobs import JobState
 from services import checkpoints, deletions, job_events, jobs, metrics, runs, series, waiting
+from services.callers import Caller
+from services.database import reading
+from services.pages import unknown
 
 router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+# Pairs and samples: the most held-out pairs that a job may have.
+Many = Annotated[int, Query(ge=1, le=10_000)]
+PART = re.compile(r"[0-9]{1,18}")
 # As the database counts them.
 Step = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -58,18 +59,17 @@ def create(
     return JobObject.from_record(job)
 
 
-@router.get("", summary="List jobs, newest first")
+@router.get("", summary="List jobs, newest first", response_model=ListPage[JobObject])
 def list_jobs(
     request: Request,
     session: ReaderDep,
     caller: CallerDep,
     after: After = None,
     limit: Limit = 20,
-) -> ListPage[JobObject]:
+) -> Response:
     found = jobs.list_jobs(session, caller, after=after, limit=limit, metadata=_metadata(request))
     places = waiting.places(session)
-    objects = [JobObject.from_record(job, places.get(job.id)) for job in found.items]
-    return page(objects, found.has_more)
+    return page((JobObject.from_record(job, places.get(job.id)) for job in found), limit)
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -109,30 +109,38 @@ def resume(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
     return JobObject.from_record(jobs.resume(session, caller, job_id))
 
 
-@router.get("/{job_id}/events", summary="What happened, newest first")
+@router.get(
+    "/{job_id}/events",
+    summary="What happened, newest first",
+    response_model=ListPage[JobEventObject],
+)
 def list_events(
     session: ReaderDep,
     caller: CallerDep,
     job_id: Id,
     after: After = None,
     limit: Limit = 20,
-) -> ListPage[JobEventObject]:
+) -> Response:
     jobs.get(session, caller, job_id)
     found = job_events.list_events(session, job_id, after=after, limit=limit)
-    return page([JobEventObject.from_record(event) for event in found.items], found.has_more)
+    return page(map(JobEventObject.from_record, found), limit)
 
 
-@router.get("/{job_id}/checkpoints", summary="Checkpoints, the newest step first")
+@router.get(
+    "/{job_id}/checkpoints",
+    summary="Checkpoints, the newest step first",
+    response_model=ListPage[CheckpointObject],
+)
 def list_checkpoints(
     session: ReaderDep,
     caller: CallerDep,
     job_id: Id,
     after: After = None,
     limit: Limit = 10,
-) -> ListPage[CheckpointObject]:
+) -> Response:
     jobs.get(session, caller, job_id)
     found = checkpoints.list_of_job(session, job_id, after=after, limit=limit)
-    return page([CheckpointObject.from_record(item) for item in found.items], found.has_more)
+    return page(map(CheckpointObject.from_record, found), limit)
 
 
 @router.get(
@@ -142,6 +150,7 @@ def read_series(
     session: ReaderDep,
     caller: CallerDep,
     job_id: Id,
+    *,
     keys: Annotated[Text, Query(description="`split:name`, separated by commas; empty: all")] = "",
     x0: Step = 0,
     x1: Step | SkipJsonSchema[None] = None,
@@ -149,39 +158,62 @@ def read_series(
     since: Annotated[
         Step | SkipJsonSchema[None], Query(description="Only steps after this one")
     ] = None,
+    after: After = None,
 ) -> Response:
     jobs.get(session, caller, job_id)
     known = series.keys_of(session, job_id)
     # Each once: an answer is no longer for what is named twice.
     wanted = list(dict.fromkeys(key for key in keys.split(",") if key)) or known
     start = x0 if since is None else max(x0, since + 1)
-    found = series.read(session, job_id, wanted, x0=start, x1=x1, buckets=buckets)
-    data = [{"key": key, "points": found.get(key, [])} for key in wanted]
-    # Some 10,000 points a page: checking each against its own shape would double the time.
-    content = orjson.dumps({"object": "series", "keys": known, "data": data})
-    return Response(content, media_type="application/json")
+    found = series.read(session, job_id, wanted, x0=start, x1=x1, buckets=buckets, after=after)
+    # Some 5,000 points a page: checking each against its own shape would double the time.
+    data = ((key, orjson.dumps({"key": key, "points": points})) for key, points in found)
+    return fill(data, object="series", keys=known)
 
 
-@router.get("/{job_id}/pairs", summary="Each held-out pair before and after")
-def list_pairs(session: ReaderDep, caller: CallerDep, job_id: Id) -> PairList:
-    job = jobs.get(session, caller, job_id)
-    texts = runs.held_out_texts(job)
-    absent = {"prompt": None, "chosen": None, "rejected": None}
-    return PairList(
-        data=[
-            PairObject.model_validate(pair | texts.get(pair["line"], absent))
-            for pair in metrics.pairs_before_after(session, job_id)
-        ]
+@router.get(
+    "/{job_id}/pairs",
+    summary="Each held-out pair before and after, by line",
+    response_model=ListPage[PairObject],
+)
+async def list_pairs(
+    caller: CallerDep, job_id: Id, after: After = None, limit: Many = 10_000
+) -> Response:
+    return await threads.run(
+        threads.READING, caller.account, read_pairs, caller, job_id, after, limit
     )
 
 
-@router.get("/{job_id}/samples", summary="Answers to held-out prompts during training")
-def list_samples(session: ReaderDep, caller: CallerDep, job_id: Id) -> SampleList:
+def read_pairs(caller: Caller, job_id: str, after: str | None, limit: int) -> Response:
+    (line,) = _numbers(after, 1) or (0,)
+    with reading() as session:
+        job = jobs.get(session, caller, job_id)
+        pairs = metrics.pairs_before_after(session, job_id, after_line=line, limit=limit)
+    return page(map(PairObject.from_pair, runs.with_texts(job, pairs)), limit)
+
+
+@router.get(
+    "/{job_id}/samples",
+    summary="Answers to held-out prompts during training, by step and line",
+    response_model=ListPage[SampleObject],
+)
+def list_samples(
+    session: ReaderDep, caller: CallerDep, job_id: Id, after: After = None, limit: Many = 10_000
+) -> Response:
     jobs.get(session, caller, job_id)
-    found = metrics.samples_of(session, job_id)
-    return SampleList(
-        data=[SampleObject.model_validate(sample, from_attributes=True) for sample in found]
-    )
+    place = _numbers(after, 2)
+    found = metrics.samples_of(session, job_id, after=place, limit=limit)
+    return page(map(SampleObject.from_record, found), limit)
+
+
+def _numbers(item_id: str | None, count: int) -> list[int] | None:
+    """The numbers that the id of a pair or a sample consists of."""
+    if item_id is None:
+        return None
+    found = [int(part) for part in item_id.split(":") if PART.fullmatch(part)]
+    if len(found) != count:
+        raise unknown(item_id)
+    return found
 
 
 @router.get("/{job_id}/logs", summary="The end of the training processes' log")

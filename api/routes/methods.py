@@ -1,5 +1,7 @@
 """`/v1/fine_tuning/methods`: what a job can be asked to do, with the defaults of this version."""
 
+from fastapi import Response
+
 from api.deps import CallerDep
 from api.pages import ListPage, page
 from api.routing import Router
@@ -9,15 +11,17 @@ from orpo.methods import METHODS
 router = Router(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
 
 
-@router.get("", summary="Ways to train and their hyperparameters")
-def list_methods(_: CallerDep) -> ListPage[MethodObject]:
+@router.get(
+    "", summary="Ways to train and their hyperparameters", response_model=ListPage[MethodObject]
+)
+def list_methods(_: CallerDep) -> Response:
     return page(
-        [
+        (
             MethodObject(
                 id=name,
                 description=method.__doc__ or "",
                 hyperparameters=method.model_json_schema(by_alias=True),
             )
             for name, method in METHODS.items()
-        ]
+        )
     )

@@ -1,15 +1,29 @@
 """`/v1/workers`: who trains here, and on what."""
 
+from typing import Annotated
+
+from fastapi import Query, Response
+
 from api.deps import CallerDep, SessionDep
-from api.pages import ListPage, page
+from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.workers import WorkerObject
 from services import workers
+from services.pages import following
 
 router = Router(prefix="/v1/workers", tags=["fine-tuning"])
 
 
-@router.get("", summary="Train workers that are alive, with their devices and their jobs")
-def list_workers(session: SessionDep, caller: CallerDep) -> ListPage[WorkerObject]:
+@router.get(
+    "",
+    summary="Train workers that are alive, with their devices and their jobs",
+    response_model=ListPage[WorkerObject],
+)
+def list_workers(
+    session: SessionDep,
+    caller: CallerDep,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> Response:
     seen = workers.fleet(session).seen_by(caller)
-    return page([WorkerObject.from_record(worker) for worker in seen])
+    return page(map(WorkerObject.from_record, following(seen, after, limit)), limit)

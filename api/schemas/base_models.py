@@ -13,6 +13,8 @@ from services.catalog import Kind, Model
 # The service refuses what differs, in sentences of its own.
 NAME: JsonDict = {"pattern": f"^{MODEL_ID.pattern}$"}
 FOLDER: JsonDict = {"pattern": r"^/[^\x00]*$"}
+# Of what is known of a base: long, and only for those who check it and serve it.
+HIDDEN = ("files", "special_tokens")
 
 
 class RegisterModel(BaseModel):
@@ -61,5 +63,5 @@ class ModelObject(BaseModel):
     @classmethod
     def from_record(cls, model: Model) -> "ModelObject":
         fields = {name: value for name, value in vars(model).items() if name != "created_at"}
-        fields["info"] = {name: value for name, value in model.info.items() if name != "files"}
+        fields["info"] = {n: value for n, value in model.info.items() if n not in HIDDEN}
         return cls.model_validate({**fields, "created": int(model.created_at.timestamp())})

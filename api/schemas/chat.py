@@ -21,12 +21,17 @@ from api.schemas.text import NO_NUL, Id, Text
 
 # More characters than any context holds; the engine counts the tokens.
 MAX_CHARACTERS = 4_000_000
+MAX_PARTS = 1000
 
 
 def _text(content: Any) -> Any:
     """Accept a string, or OpenAI's list of parts where all of them are text."""
     if not isinstance(content, list):
         return content
+    if len(content) > MAX_PARTS:
+        raise PydanticCustomError(
+            "too_long", "send at most 1000 parts, joined where there are more"
+        )
     if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         raise PydanticCustomError(
             "text_only", "only text is served here: send a string, or parts of type `text`"
@@ -34,15 +39,16 @@ def _text(content: Any) -> Any:
     return "".join(str(part.get("text", "")) for part in content)
 
 
+TEXT = {"type": "string", "maxLength": MAX_CHARACTERS, "pattern": NO_NUL}
 PART = {
     "type": "object",
     "required": ["type", "text"],
-    "properties": {"type": {"const": "text"}, "text": {"type": "string", "pattern": NO_NUL}},
+    "properties": {"type": {"const": "text"}, "text": TEXT},
 }
 CONTENT = {
     "anyOf": [
-        {"type": "string", "maxLength": MAX_CHARACTERS, "pattern": NO_NUL},
-        {"type": "array", "items": PART},
+        TEXT,
+        {"type": "array", "items": PART, "maxItems": MAX_PARTS},
     ]
 }
 

@@ -7,7 +7,7 @@ from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
 from api.schemas.chat import Message, Messages, Sampling, upstream_body
-from api.schemas.text import Id
+from api.schemas.text import CUT, Id
 from models import Comparison
 from models.comparisons import Choice
 
@@ -121,6 +121,7 @@ class ComparisonObject(BaseModel):
     held_out: HeldOut | None
     choice: Choice | None
     voted_at: int | None
+    cut: bool = Field(default=False, description=CUT)
 
     @classmethod
     def from_record(cls, record: Comparison) -> "ComparisonObject":

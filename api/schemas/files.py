@@ -1,9 +1,11 @@
 """Files, their reports and their rows on the wire."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from api.pages import ListPage
+from api.schemas.text import CUT
 from models import File
 
 
@@ -57,13 +59,28 @@ class FileReport(BaseModel):
     findings: list[Finding]
     shape: str | None
     shapes: dict[str, int]
+    cut: bool = Field(default=False, description=CUT)
 
 
-class FileRows(BaseModel):
-    """A piece of the accepted rows in their normal form; `line` is that of the uploaded file."""
+class RowMessage(BaseModel):
+    role: str
+    content: str
 
-    object: Literal["list"] = "list"
-    data: list[dict[str, Any]]
+
+class FileRow(BaseModel):
+    """An accepted row in its normal form; `line` is that of the uploaded file."""
+
+    line: int
+    prompt: list[RowMessage]
+    chosen: list[RowMessage]
+    rejected: list[RowMessage] | None
+    cut: bool = Field(default=False, description=CUT)
+
+
+class FileRows(ListPage[FileRow]):
+    """A piece of the accepted rows, which have no ids: the next one begins at `offset` and as many
+    rows as `data` has.
+    """
+
     offset: int
     total: int
-    has_more: bool

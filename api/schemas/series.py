@@ -2,7 +2,12 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from api.schemas.text import CUT
+from models import Sample
+
+SHOWN = ("step", "line", "prompt", "answer", "chosen", "rejected")
 
 
 class SeriesPoint(BaseModel):
@@ -25,37 +30,43 @@ class Series(BaseModel):
 
 class SeriesList(BaseModel):
     object: Literal["series"] = "series"
-    keys: list[str]
+    keys: list[str] = Field(description="All series that the job has.")
     data: list[Series]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None = Field(description="The key of the last series in `data`.")
 
 
 class PairObject(BaseModel):
     """A held-out pair; its texts are null where the run directory is gone."""
 
+    id: str = Field(description="Its line.")
+    object: Literal["fine_tuning.job.pair"] = "fine_tuning.job.pair"
     line: int
     prompt: list[dict[str, Any]] | None
     chosen: str | None
     rejected: str | None
     before: dict[str, Any]
     after: dict[str, Any]
+    cut: bool = Field(default=False, description=CUT)
 
-
-class PairList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[PairObject]
-    has_more: bool = False
+    @classmethod
+    def from_pair(cls, pair: dict[str, Any]) -> "PairObject":
+        return cls(id=str(pair["line"]), **pair)
 
 
 class SampleObject(BaseModel):
+    id: str = Field(description="Its step and line, as `step:line`.")
+    object: Literal["fine_tuning.job.sample"] = "fine_tuning.job.sample"
     step: int
     line: int
     prompt: list[dict[str, Any]]
     answer: str
     chosen: str
     rejected: str | None
+    cut: bool = Field(default=False, description=CUT)
 
-
-class SampleList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[SampleObject]
-    has_more: bool = False
+    @classmethod
+    def from_record(cls, sample: Sample) -> "SampleObject":
+        shown = {name: getattr(sample, name) for name in SHOWN}
+        return cls(id=f"{sample.step}:{sample.line}", **shown)

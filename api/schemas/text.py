@@ -6,6 +6,10 @@ from pydantic import Field
 
 # Postgres stores no NUL. Half of a surrogate pair is no text to pydantic.
 NO_NUL = r"^[^\x00]*$"
+# Of the field that says so of an object whose texts users wrote.
+CUT = (
+    "It is larger than an answer may be: long texts end with a mark, or items of lists are missing."
+)
 
 Text = Annotated[str, Field(pattern=NO_NUL)]
 # Of any object; a model's may hold a slash.

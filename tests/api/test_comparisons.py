@@ -96,6 +96,15 @@ def test_two_to_four_deployed_models(http, models, status, param):
     assert answer.json()["error"]["param"] == param
 
 
+def test_what_is_asked_of_all_sides_is_stored_and_has_a_bound(http):
+    long = [{"role": "user", "content": "x" * 300_000}]
+    names = ["acme/steady"] * 4
+    answer = http.post("/v1/comparisons", json={"models": names, "messages": long})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (413, "messages")
+    sides = [{"model": name, "messages": long} for name in names[:3]]
+    assert len(sides_of(http, sides)["sides"]) == 3
+
+
 def test_an_unknown_model_of_a_side_is_named_there(http):
     sides = [side("steady"), side("unknown")]
     answer = http.post("/v1/comparisons", json={"sides": sides})

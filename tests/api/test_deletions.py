@@ -170,7 +170,7 @@ def test_a_deleted_checkpoint_s_name_never_means_another(
 ):
     name = tuned(job_id)
     with transaction() as session:
-        (last, first) = checkpoints.list_of_job(session, job_id, after=None, limit=2).items
+        (last, first) = checkpoints.list_of_job(session, job_id, after=None, limit=2)
     client.delete(f"/v1/models/{name}").raise_for_status()
     for gone in (name, last.model):
         assert client.get(f"/v1/models/{gone}").status_code == 404

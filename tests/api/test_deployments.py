@@ -183,7 +183,7 @@ def test_another_organisation_sees_nothing(client, base):
     deployment_id = post(client, base).json()["id"]
     with transaction() as session:
         stranger = records.caller(session, "stranger")
-        assert deployments.list_page(session, stranger).items == []
+        assert list(deployments.list_page(session, stranger)) == []
         with pytest.raises(deployments.NotFound):
             deployments.get(session, stranger, deployment_id)
         with pytest.raises(deployments.NotFound):

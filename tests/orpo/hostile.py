@@ -124,6 +124,17 @@ def splitting(expression: str) -> Change:
     )
 
 
+def special(folder: Path) -> None:
+    """A special token that is longer than all of any model's together."""
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    token = {"content": "x" * 1_100_000, "special": True, "normalized": False}
+    token |= dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+    last = max(content["model"]["vocab"].values())
+    content["added_tokens"].append({"id": last + 1, **token})
+    path.write_text(json.dumps(content))
+
+
 def nested(path: Path) -> None:
     path.write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
 
@@ -243,6 +254,7 @@ BOMBS: dict[str, tuple[Change, str]] = {
     ),
     "code of its own": (config(auto_map={"AutoModel": "evil.Model"}), "auto_map"),
     "10 million tokens": (instead("tokenizer.json", many_tokens), "more than 134,217,728 bytes"),
+    "a special token without an end": (special, "have more than 1,000,000 characters"),
     "an expression without an end": (splitting("(a+)+$"), "retry-limit-in-match"),
     "an expression of another kind": (splitting("(a|aa)+$"), "retry-limit-in-match"),
     "half an expression": (splitting("(("), "The tokenizer can't be read"),

@@ -104,6 +104,7 @@ DROPPED: list[tuple[str, str, Any]] = [
     ("identical", "same", {"chosen": HH + "a", "rejected": HH + "a"}),
     ("not_a_pair", "rejected missing", {"prompt": "a", "chosen": "b"}),
     ("not_a_pair", "Keys seen: answer, question", {"question": "a", "answer": "b"}),
+    ("not_a_pair", f"Keys seen: {'k' * 40}, {'l' * 40}.", {"k" * 9000: "a", "l" * 9000: "b"}),
     ("not_a_pair", "array", ["a"]),
     ("not_a_pair", "null", None),
     ("not_a_pair", "number", 3),

@@ -57,6 +57,17 @@ def test_what_belongs_to_an_adapter_needs_one(field: str, value: Any) -> None:
         parse_method("orpo", {"tuning": "full", field: value})
 
 
+@pytest.mark.parametrize(
+    ("names", "place"), [(["x" * 201], ("modules_to_save", 0)), (["x"] * 101, ("modules_to_save",))]
+)
+def test_names_of_modules_are_few_and_short(names: list[str], place: tuple[str | int]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        parse_method("orpo", {"modules_to_save": names})
+    assert [error["loc"] for error in refused.value.errors()] == [place]
+    longest = ["x" * 200] * 100
+    assert parse_method("orpo", {"modules_to_save": longest}).modules_to_save == longest
+
+
 def test_what_is_offloaded_must_be_there() -> None:
     with pytest.raises(ValidationError, match="activation_offload moves what gradient_checkpoint"):
         parse_method("orpo", {"activation_offload": True})

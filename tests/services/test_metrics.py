@@ -14,6 +14,10 @@ def line(step, split="train", **values):
     return {"step": step, "t": 1_700_000_000 + step, "split": split, "values": values}
 
 
+def read(session, job_id, **options):
+    return dict(series.read(session, job_id, ["train:loss"], **options))["train:loss"]
+
+
 @pytest.fixture
 def job(session, caller):
     job = records.job(session, caller, JobState.QUEUED)
@@ -25,7 +29,7 @@ def test_a_bucket_keeps_the_spike(session, job):
     values = [0.0] * 1000
     values[617] = 9.0
     metrics.write(session, job.id, 1, [line(i + 1, loss=v) for i, v in enumerate(values)])
-    points = series.read(session, job.id, ["train:loss"], buckets=10)["train:loss"]
+    points = read(session, job.id, buckets=10)
     assert len(points) == 10
     assert max(point["max"] for point in points) == 9.0
     assert sum(point["count"] for point in points) == 1000
@@ -35,7 +39,7 @@ def test_a_bucket_keeps_the_spike(session, job):
 
 def test_the_last_value_of_a_bucket_is_that_of_its_last_step(session, job):
     metrics.write(session, job.id, 1, [line(i, loss=float(i)) for i in (3, 1, 2)])
-    (point,) = series.read(session, job.id, ["train:loss"], buckets=1)["train:loss"]
+    (point,) = read(session, job.id, buckets=1)
     assert (point["last"], point["min"], point["mean"]) == (3.0, 1.0, 2.0)
 
 
@@ -46,20 +50,20 @@ def test_a_newer_generation_replaces_and_an_older_one_is_refused(session, job):
     metrics.write(session, job.id, 2, [line(2, loss=5.0)])
     with pytest.raises(Fenced):
         metrics.write(session, job.id, 1, [line(2, loss=7.0)])
-    points = series.read(session, job.id, ["train:loss"])["train:loss"]
+    points = read(session, job.id)
     assert [point["last"] for point in points] == [1.0, 5.0]
 
 
 def test_what_is_not_a_number_is_a_gap(session, job):
     metrics.write(session, job.id, 1, [line(1, loss=None), line(2, loss=2.0)])
-    points = series.read(session, job.id, ["train:loss"])["train:loss"]
+    points = read(session, job.id)
     assert [point["last"] for point in points] == [None, 2.0]
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), 10**400, "a word"])
 def test_what_no_chart_can_show_is_a_gap(session, job, odd):
     metrics.write(session, job.id, 1, [line(1, "train", loss=odd), line(2, "train", loss=2)])
-    points = series.read(session, job.id, ["train:loss"])["train:loss"]
+    points = read(session, job.id)
     assert [point["last"] for point in points] == [None, 2.0]
 
 
@@ -86,7 +90,7 @@ def test_names_are_stored_as_they_were_written(session, job):
 def test_a_bucket_tells_how_many_of_its_values_are_numbers(session, job):
     values = [None if step == 70 else 1.0 for step in range(100)]
     metrics.write(session, job.id, 1, [line(i, loss=v) for i, v in enumerate(values)])
-    points = series.read(session, job.id, ["train:loss"], buckets=2)["train:loss"]
+    points = read(session, job.id, buckets=2)
     assert sum(point["count"] for point in points) == 100
     assert [point["count"] - point["finite"] for point in points] == [0, 1]
     assert [point["mean"] for point in points] == [1.0, 1.0]
@@ -108,8 +112,7 @@ def test_buckets_say_what_the_steps_say(session, job, seed):
         x0 = dice.randrange(9000)
         x1 = x0 + dice.randrange(1, 9000)
         buckets = dice.choice([1, 2, 7, 40, 800])
-        points = series.read(session, job.id, ["train:loss"], x0=x0, x1=x1, buckets=buckets)
-        points = points["train:loss"]
+        points = read(session, job.id, x0=x0, x1=x1, buckets=buckets)
         assert len(points) <= buckets
         steps = sorted(known)
         if not points:
@@ -155,5 +158,5 @@ def test_pairs_are_shown_before_and_after(session, job):
 
 
 def test_an_unknown_series_is_empty(session, job):
-    assert series.read(session, job.id, ["train:nothing"]) == {"train:nothing": []}
-    assert series.read(session, job.id, ["nonsense"]) == {}
+    for key in ("train:nothing", "nonsense"):
+        assert list(series.read(session, job.id, [key])) == [(key, [])]

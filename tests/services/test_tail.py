@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from models import JobEvent, Metric, PairScore, Sample
 from models.jobs import JobState
-from services import claims, metrics, series
+from services import claims, job_events, metrics, series
 from tests import records
 from workers import tail
 
@@ -84,6 +84,17 @@ def test_what_postgres_can_t_store_is_replaced(run, session):
     assert stored.prompt == [{"role": "user", "content": "p\ufffd"}]
 
 
+def test_a_record_that_no_list_could_show_is_cut(run, session):
+    write(run, "samples", {**sample(1, "a" * 500_000)})
+    write(run, "events", {**FINISHED, "message": "It said \u00fc." * 50_000})
+    run.drain()
+    (stored,) = metrics.samples_of(session, run.job_id)
+    assert stored.answer.startswith("aaa")
+    assert stored.answer.endswith("more characters]")
+    assert len(stored.answer) < 2**17
+    assert all(len(e.message) < 2**17 for e in job_events.since(session, run.job_id, 0))
+
+
 def stored(session, split="train"):
     query = select(func.count()).select_from(Metric).where(Metric.split == split)
     return session.scalar(query)
@@ -103,7 +114,7 @@ def test_nan_and_infinities_are_gaps_as_they_stand_in_the_file(run, session):
     ]
     write(run, "metrics", *lines)
     run.drain()
-    points = series.read(session, run.job_id, ["train:loss"])["train:loss"]
+    points = dict(series.read(session, run.job_id, ["train:loss"]))["train:loss"]
     assert [point["last"] for point in points] == [None, None, None, None, 2.5]
 
 

@@ -479,7 +479,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Each held-out pair before and after */
+        /** Each held-out pair before and after, by line */
         get: operations["list_pairs_v1_fine_tuning_jobs__job_id__pairs_get"];
         put?: never;
         post?: never;
@@ -530,7 +530,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Answers to held-out prompts during training */
+        /** Answers to held-out prompts during training, by step and line */
         get: operations["list_samples_v1_fine_tuning_jobs__job_id__samples_get"];
         put?: never;
         post?: never;
@@ -913,6 +913,12 @@ export interface components {
             choice: components["schemas"]["Choice"] | null;
             /** Created At */
             created_at: number;
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
             /** Ended */
             ended: boolean;
             held_out: components["schemas"]["HeldOut"] | null;
@@ -1326,6 +1332,12 @@ export interface components {
         FileReport: {
             /** Accepted */
             accepted: number;
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
             /** Dropped */
             dropped: {
                 [key: string]: number;
@@ -1350,16 +1362,39 @@ export interface components {
             };
         };
         /**
+         * FileRow
+         * @description An accepted row in its normal form; `line` is that of the uploaded file.
+         */
+        FileRow: {
+            /** Chosen */
+            chosen: components["schemas"]["RowMessage"][];
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /** Line */
+            line: number;
+            /** Prompt */
+            prompt: components["schemas"]["RowMessage"][];
+            /** Rejected */
+            rejected: components["schemas"]["RowMessage"][] | null;
+        };
+        /**
          * FileRows
-         * @description A piece of the accepted rows in their normal form; `line` is that of the uploaded file.
+         * @description A piece of the accepted rows, which have no ids: the next one begins at `offset` and as many
+         *     rows as `data` has.
          */
         FileRows: {
             /** Data */
-            data: {
-                [key: string]: unknown;
-            }[];
+            data: components["schemas"]["FileRow"][];
+            /** First Id */
+            first_id: string | null;
             /** Has More */
             has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
             /**
              * Object
              * @default list
@@ -1708,6 +1743,40 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[PairObject] */
+        ListPage_PairObject_: {
+            /** Data */
+            data: components["schemas"]["PairObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
+        /** ListPage[SampleObject] */
+        ListPage_SampleObject_: {
+            /** Data */
+            data: components["schemas"]["SampleObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** ListPage[WorkerObject] */
         ListPage_WorkerObject_: {
             /** Data */
@@ -1804,22 +1873,6 @@ export interface components {
          * @enum {string}
          */
         Order: "asc" | "desc";
-        /** PairList */
-        PairList: {
-            /** Data */
-            data: components["schemas"]["PairObject"][];
-            /**
-             * Has More
-             * @default false
-             */
-            has_more: boolean;
-            /**
-             * Object
-             * @default list
-             * @constant
-             */
-            object: "list";
-        };
         /**
          * PairObject
          * @description A held-out pair; its texts are null where the run directory is gone.
@@ -1835,8 +1888,25 @@ export interface components {
             };
             /** Chosen */
             chosen: string | null;
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /**
+             * Id
+             * @description Its line.
+             */
+            id: string;
             /** Line */
             line: number;
+            /**
+             * Object
+             * @default fine_tuning.job.pair
+             * @constant
+             */
+            object: "fine_tuning.job.pair";
             /** Prompt */
             prompt: {
                 [key: string]: unknown;
@@ -1913,21 +1983,12 @@ export interface components {
              */
             revision?: string;
         } | unknown | unknown | unknown;
-        /** SampleList */
-        SampleList: {
-            /** Data */
-            data: components["schemas"]["SampleObject"][];
-            /**
-             * Has More
-             * @default false
-             */
-            has_more: boolean;
-            /**
-             * Object
-             * @default list
-             * @constant
-             */
-            object: "list";
+        /** RowMessage */
+        RowMessage: {
+            /** Content */
+            content: string;
+            /** Role */
+            role: string;
         };
         /** SampleObject */
         SampleObject: {
@@ -1935,8 +1996,25 @@ export interface components {
             answer: string;
             /** Chosen */
             chosen: string;
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /**
+             * Id
+             * @description Its step and line, as `step:line`.
+             */
+            id: string;
             /** Line */
             line: number;
+            /**
+             * Object
+             * @default fine_tuning.job.sample
+             * @constant
+             */
+            object: "fine_tuning.job.sample";
             /** Prompt */
             prompt: {
                 [key: string]: unknown;
@@ -1963,8 +2041,20 @@ export interface components {
         SeriesList: {
             /** Data */
             data: components["schemas"]["Series"][];
-            /** Keys */
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /**
+             * Keys
+             * @description All series that the job has.
+             */
             keys: string[];
+            /**
+             * Last Id
+             * @description The key of the last series in `data`.
+             */
+            last_id: string | null;
             /**
              * Object
              * @default series
@@ -4884,7 +4974,11 @@ export interface operations {
     };
     list_pairs_v1_fine_tuning_jobs__job_id__pairs_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
             header?: never;
             path: {
                 job_id: string;
@@ -4899,7 +4993,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PairList"];
+                    "application/json": components["schemas"]["ListPage_PairObject_"];
                 };
             };
             /** @description A value is refused, by name */
@@ -5112,7 +5206,11 @@ export interface operations {
     };
     list_samples_v1_fine_tuning_jobs__job_id__samples_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
             header?: never;
             path: {
                 job_id: string;
@@ -5127,7 +5225,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SampleList"];
+                    "application/json": components["schemas"]["ListPage_SampleObject_"];
                 };
             };
             /** @description A value is refused, by name */
@@ -5196,6 +5294,8 @@ export interface operations {
                 buckets?: number;
                 /** @description Only steps after this one */
                 since?: number;
+                /** @description `last_id` of the page before */
+                after?: string;
             };
             header?: never;
             path: {
@@ -5410,7 +5510,11 @@ export interface operations {
     };
     list_models_v1_models_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5424,6 +5528,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListPage_ModelObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description The API key is missing or unknown */
@@ -6115,7 +6228,11 @@ export interface operations {
     };
     list_workers_v1_workers_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6129,6 +6246,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListPage_WorkerObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description The API key is missing or unknown */

@@ -1,13 +1,17 @@
 /** What several rooms read, under one key each: an answer that one room fetched serves the others. */
 import { queryOptions } from "@tanstack/react-query";
 import { client, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 /** Uploaded preference files, the newest first; read again each second while one is checked. */
 export const filesQuery = (limit = 100) =>
   queryOptions({
     queryKey: ["files", "list", limit],
     queryFn: ({ signal }) =>
-      take(client.GET("/v1/files", { params: { query: { purpose: "fine-tune", limit } }, signal })),
+      readAll((after) => {
+        const query = { purpose: "fine-tune", limit, after };
+        return take(client.GET("/v1/files", { params: { query }, signal }));
+      }, limit),
     refetchInterval: ({ state }) =>
       state.data?.data.some((file) => file.status === "uploaded") ? 1_000 : false,
   });
@@ -29,7 +33,8 @@ export const fileReportQuery = (fileId: string) =>
 /** Bases and tuned models; read again while a base is downloading. */
 export const modelsQuery = queryOptions({
   queryKey: ["models"],
-  queryFn: ({ signal }) => take(client.GET("/v1/models", { signal })),
+  queryFn: ({ signal }) =>
+    readAll((after) => take(client.GET("/v1/models", { params: { query: { after } }, signal }))),
   refetchInterval: ({ state }) =>
     state.data?.data.some((model) => model.status === "downloading") ? 2_000 : false,
 });
@@ -38,7 +43,10 @@ export const modelsQuery = queryOptions({
 export const deploymentsQuery = queryOptions({
   queryKey: ["deployments"],
   queryFn: ({ signal }) =>
-    take(client.GET("/v1/deployments", { params: { query: { limit: 1000 } }, signal })),
+    readAll((after) => {
+      const query = { limit: 1000, after };
+      return take(client.GET("/v1/deployments", { params: { query }, signal }));
+    }),
   refetchInterval: ({ state }) =>
     state.data?.data.some(({ status }) => status === "pending" || status === "starting")
       ? 1_000

@@ -1,10 +1,14 @@
 import { queryOptions } from "@tanstack/react-query";
 import { client, type Schema, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 export const keysQuery = queryOptions({
   queryKey: ["api-keys"],
   queryFn: ({ signal }) =>
-    take(client.GET("/v1/api_keys", { params: { query: { limit: 1000 } }, signal })),
+    readAll((after) => {
+      const query = { limit: 1000, after };
+      return take(client.GET("/v1/api_keys", { params: { query }, signal }));
+    }),
 });
 
 export const createKey = (body: { name: string; scopes: Schema<"Scope">[] }) =>

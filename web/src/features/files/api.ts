@@ -12,6 +12,8 @@ const PairRow = z.object({
   chosen: Messages,
   /** Rows with a single answer have none. */
   rejected: z.nullable(Messages),
+  /** The server left out a part of it: it is larger than an answer may be. */
+  cut: z.boolean(),
 });
 export type Message = z.infer<typeof Messages>[number];
 export type PairRow = z.infer<typeof PairRow>;

@@ -2,6 +2,7 @@
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import { z } from "zod/mini";
 import { client, errorOf, type Schema, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 export type Job = Schema<"JobObject">;
 export type JobEvent = Schema<"JobEventObject">;
@@ -31,13 +32,14 @@ export const checkpointsQuery = (id: string) =>
   queryOptions({
     queryKey: [...keys.results(id), "checkpoints"],
     queryFn: async () => {
-      const query = { limit: 1000 };
-      const page = await take(
-        client.GET("/v1/fine_tuning/jobs/{job_id}/checkpoints", {
-          params: { path: { job_id: id }, query },
-        }),
+      const all = await readAll((after) =>
+        take(
+          client.GET("/v1/fine_tuning/jobs/{job_id}/checkpoints", {
+            params: { path: { job_id: id }, query: { limit: 1000, after } },
+          }),
+        ),
       );
-      return page.data;
+      return all.data;
     },
   });
 

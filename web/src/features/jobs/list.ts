@@ -2,6 +2,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { getJob, isAlive, type Job, keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 const POLL_MS = 2_000;
 const QUIET_MS = 15_000;
@@ -14,14 +15,7 @@ const listPage = (limit: number, after?: string) =>
   take(client.GET("/v1/fine_tuning/jobs", { params: { query: { limit, after } } }));
 
 async function listAll(): Promise<Job[]> {
-  const found: Job[] = [];
-  let after: string | undefined;
-  do {
-    const page = await listPage(PAGE, after);
-    found.push(...page.data);
-    after = page.has_more ? page.data.at(-1)?.id : undefined;
-  } while (after);
-  return found;
+  return (await readAll((after) => listPage(PAGE, after))).data;
 }
 
 /** The newest jobs and the older ones that still move; all of them where the two don't meet. */

@@ -1,7 +1,9 @@
 /** The held-out pairs of a run, before and after: parsing, judging, ordering. */
 import { queryOptions } from "@tanstack/react-query";
 import { z } from "zod/mini";
-import { getJson, keys } from "@/features/jobs/api";
+import { keys } from "@/features/jobs/api";
+import { client, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 const Numbers = z.object({
   step: z.number(),
@@ -29,13 +31,16 @@ export type Judged = Pair & { was: number; is: number; change: number; fate: Fat
 /** worse: a smaller margin; lost, won: the preferred side changed. */
 export type Fate = "better" | "worse" | "lost" | "won";
 
+const listPairs = (job_id: string) =>
+  readAll((after) => {
+    const params = { path: { job_id }, query: { after } };
+    return take(client.GET("/v1/fine_tuning/jobs/{job_id}/pairs", { params }));
+  });
+
 export const pairsQuery = (jobId: string) =>
   queryOptions({
     queryKey: [...keys.results(jobId), "pairs"],
-    queryFn: async () => {
-      const shape = z.object({ data: z.array(Pair) });
-      return (await getJson(`/v1/fine_tuning/jobs/${jobId}/pairs`, shape)).data;
-    },
+    queryFn: async () => z.array(Pair).parse((await listPairs(jobId)).data),
   });
 
 export function judge(pairs: readonly Pair[]): Judged[] {

@@ -3,6 +3,7 @@ import { queryOptions } from "@tanstack/react-query";
 import { z } from "zod/mini";
 import { keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 const Prompt = z.array(z.object({ role: z.string(), content: z.string() }));
 
@@ -19,10 +20,12 @@ export const samplesQuery = (jobId: string) =>
   queryOptions({
     queryKey: [...keys.results(jobId), "samples"],
     queryFn: async () => {
-      const params = { path: { job_id: jobId } };
-      return byLine(
-        (await take(client.GET("/v1/fine_tuning/jobs/{job_id}/samples", { params }))).data,
-      );
+      const path = { job_id: jobId };
+      const all = await readAll((after) => {
+        const params = { path, query: { after } };
+        return take(client.GET("/v1/fine_tuning/jobs/{job_id}/samples", { params }));
+      });
+      return byLine(all.data);
     },
   });
 

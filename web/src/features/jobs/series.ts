@@ -3,6 +3,7 @@ import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import type { Point } from "@/components/chart/lines";
 import { keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 const BOTH = ["loss", "logps/chosen", "logps/rejected", "log_odds_ratio"] as const;
 const TRAINED = ["loss/nll", "loss/preference", "grad_norm", "tokens_per_s"] as const;
@@ -29,10 +30,12 @@ export async function fetchSeries(
   id: string,
   query: { keys?: string; x0?: number; x1?: number; buckets: number },
 ): Promise<Series> {
-  const found = await take(
-    client.GET("/v1/fine_tuning/jobs/{job_id}/series", {
-      params: { path: { job_id: id }, query },
-    }),
+  const found = await readAll((after) =>
+    take(
+      client.GET("/v1/fine_tuning/jobs/{job_id}/series", {
+        params: { path: { job_id: id }, query: { ...query, after } },
+      }),
+    ),
   );
   return Object.fromEntries(
     found.data.map(({ key, points }) => [

@@ -46,6 +46,11 @@ export function PairView({ pair, isMarked }: { pair: PairRow; isMarked: boolean 
           </Answer>
         )}
       </div>
+      {pair.cut && (
+        <p className="text-sm text-muted">
+          This row is too large to be shown whole. Download the file to read all of it.
+        </p>
+      )}
       {longest > CUT && (
         <Button small className="self-start" onClick={() => setWhole(!isWhole)}>
           {isWhole ? "Show less" : `Show all, up to ${number(longest)} characters`}

@@ -68,7 +68,7 @@ export function Pairs({ fileId, offset }: { fileId: string; offset: number }) {
                 </PageLink>
               )}
               {offset + pairs.length < total && (
-                <PageLink fileId={fileId} offset={offset + PAIRS_A_PAGE}>
+                <PageLink fileId={fileId} offset={offset + pairs.length}>
                   Next
                 </PageLink>
               )}

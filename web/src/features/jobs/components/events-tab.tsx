@@ -24,7 +24,7 @@ function Events({ job, streamed }: { job: Job; streamed: JobEvent[] }) {
     queryKey: [...keys.results(job.id), "events"],
     queryFn: ({ pageParam }) => listEvents(job.id, pageParam),
     initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => (page.has_more ? page.data.at(-1)?.id : undefined),
+    getNextPageParam: (page) => (page.has_more ? (page.last_id ?? undefined) : undefined),
   });
   const events = useMemo(() => {
     const known = pages.data?.pages.flatMap((page) => page.data) ?? [];

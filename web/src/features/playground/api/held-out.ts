@@ -2,6 +2,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { z } from "zod/mini";
 import { client, take } from "@/lib/api";
+import { readAll } from "@/lib/pages";
 
 const Scores = z.object({ log_odds_ratio: z.nullish(z.number()) });
 
@@ -15,11 +16,17 @@ const Pair = z.object({
 });
 export type Pair = z.infer<typeof Pair>;
 
+// Jobs among which those with a result are looked for.
+const NEWEST = 200;
+
 /** Jobs with a result to talk to, the newest first. */
 export const succeededJobsQuery = queryOptions({
   queryKey: ["jobs", "succeeded"],
   queryFn: ({ signal }) =>
-    take(client.GET("/v1/fine_tuning/jobs", { params: { query: { limit: 200 } }, signal })),
+    readAll((after) => {
+      const query = { limit: NEWEST, after };
+      return take(client.GET("/v1/fine_tuning/jobs", { params: { query }, signal }));
+    }, NEWEST),
   select: ({ data }) =>
     data.filter((job) => job.status === "succeeded" && job.fine_tuned_model !== null),
 });
@@ -29,12 +36,10 @@ export const heldOutQuery = (jobId: string) =>
   queryOptions({
     queryKey: ["jobs", jobId, "held-out"],
     queryFn: async ({ signal }) => {
-      const answer = await take(
-        client.GET("/v1/fine_tuning/jobs/{job_id}/pairs", {
-          params: { path: { job_id: jobId } },
-          signal,
-        }),
-      );
+      const answer = await readAll((after) => {
+        const params = { path: { job_id: jobId }, query: { after } };
+        return take(client.GET("/v1/fine_tuning/jobs/{job_id}/pairs", { params, signal }));
+      });
       // Where a run's folder is gone, its pairs have numbers and no texts.
       const pairs = answer.data.flatMap((item) => z.safeParse(Pair, item).data ?? []);
       return pairs.sort((one, other) => (change(one) ?? 0) - (change(other) ?? 0));

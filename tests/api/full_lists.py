@@ -1,0 +1,209 @@
+"""Each list of the API, filled with objects as large as can be stored: several pages of each."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models import ApiKey, AuditEntry, Checkpoint, Comparison, Deployment, Job, Sample, Worker
+from models.base import new_id
+from models.base_models import BaseModelStatus
+from models.files import FileStatus
+from models.jobs import JobState
+from services import audit_log, claims, job_events, metrics, seed, storage
+from services.audit_log import Action, Object
+from services.callers import Caller
+from services.settings import get_settings
+from services.storable import storable
+from tests import records
+
+Ids = list[str]
+
+WIDE = "\U0001d54f"  # four bytes as JSON
+LONG = storable("x" * 200_000)
+MANY = 25  # of objects that hold LONG: more than 2 MB
+HUGE_ROW, LARGE_ROWS = 5_000_000, [100_000] * 30  # in bytes; a row may have 16 MB
+
+
+def files(session: Session, mine: Caller) -> Ids:
+    error = {"status": FileStatus.ERROR, "status_details": LONG}
+    return [records.file(session, mine, **error).id for _ in range(MANY)]
+
+
+def rows(session: Session, mine: Caller) -> tuple[str, Ids]:
+    """A file with a row that alone is larger than an answer, and others."""
+    file = records.file(session, mine, accepted=1 + len(LARGE_ROWS), rows_key=new_id("rows"))
+    lines = held_out_lines()
+    with storage.writing(file.rows_key or "") as sink:
+        sink.write("".join(lines).encode())
+    return file.id, [str(line) for line in range(1, 1 + len(lines))]
+
+
+def held_out_lines() -> list[str]:
+    return [
+        json.dumps({"line": line, **pair(size_bytes)}) + "\n"
+        for line, size_bytes in enumerate([*LARGE_ROWS[:15], HUGE_ROW, *LARGE_ROWS[15:]], start=1)
+    ]
+
+
+def pair(size_bytes: int) -> dict[str, Any]:
+    """The prompt of a huge one is many short messages, its answer one long text."""
+    question = {"role": "user", "content": "Why?"}
+    turns = size_bytes // 100 if size_bytes == HUGE_ROW else 1
+    answer = {"role": "assistant", "content": "b" * (size_bytes // 2)}
+    return {"prompt": [question] * turns, "chosen": [answer], "rejected": [answer]}
+
+
+def api_keys(session: Session, mine: Caller) -> Ids:
+    keys = [
+        ApiKey(
+            id=new_id("key"), org_id=mine.org_id, name=WIDE * 100, hint="…", sha256=new_id("h"),
+            scopes=["read", "chat", "write", "admin"],
+        )
+        for _ in range(4000)
+    ]  # fmt: skip
+    session.add_all(keys)
+    return [mine.api_key_id or "", *(key.id for key in keys)]
+
+
+def entries(session: Session, mine: Caller) -> Ids:
+    """What registering base models in folders of long names leaves in the audit log."""
+    for _ in range(150):
+        about = (Action.CREATED, Object.MODEL, "base")
+        audit_log.record(session, mine, *about, path=f"/{WIDE * 4095}")
+    return list(session.scalars(select(AuditEntry.id)))
+
+
+def models(session: Session, mine: Caller) -> Ids:
+    error = {"status": BaseModelStatus.ERROR, "error": LONG}
+    return [records.base_model(session, mine, **error).id for _ in range(MANY)]
+
+
+def deployments(session: Session, mine: Caller) -> Ids:
+    error = {"message": LONG, "code": "internal", "param": None}
+    bases = models(session, mine)
+    found = [
+        Deployment(
+            id=new_id("deploy"), org_id=seed.ORG_ID, model=base, base_model=base, status="failed",
+            error=error,
+        )
+        for base in bases
+    ]  # fmt: skip
+    session.add_all(found)
+    return [each.id for each in found]
+
+
+def events(session: Session, mine: Caller) -> tuple[str, Ids]:
+    job = records.job(session, mine)
+    for _ in range(MANY):
+        job_events.note(session, job, LONG, None)
+    session.flush()
+    return job.id, [job_events.event_id(e) for e in job_events.since(session, job.id, 0)]
+
+
+def checkpoints(session: Session, mine: Caller) -> tuple[str, Ids]:
+    job = records.job(session, mine)
+    found = [
+        Checkpoint(
+            id=new_id("ftckpt"), job_id=job.id, generation=1, step=step, path="p", kind="adapter",
+            sha256="0", size_bytes=1, metrics={"note": LONG}, model=f"ft:{job.id}:{step}",
+        )
+        for step in range(MANY)
+    ]  # fmt: skip
+    session.add_all(found)
+    return job.id, [each.id for each in found]
+
+
+def pairs(session: Session, mine: Caller) -> tuple[str, Ids]:
+    """Lines that have numbers; of some the texts are gone."""
+    job = held(session, mine)
+    folder = get_settings().runs_dir / job.id / "data"
+    folder.mkdir(parents=True)
+    lines = held_out_lines()
+    (folder / "held_out.jsonl").write_text("".join(lines[:3] + lines[6:]))
+    numbers = range(1, 1 + len(lines))
+    scores = [{"step": step, "line": line} for line in numbers for step in (0, 4, 9)]
+    metrics.write_pairs(session, job.id, 1, scores)
+    return job.id, [str(line) for line in numbers]
+
+
+def held(session: Session, mine: Caller) -> Job:
+    """A job that a worker has, which may write its numbers."""
+    job = records.job(session, mine, JobState.QUEUED)
+    claims.claim_next(session, "w")
+    return job
+
+
+def samples(session: Session, mine: Caller) -> tuple[str, Ids]:
+    job = records.job(session, mine)
+    texts = {"prompt": [{"role": "user", "content": "Why?"}], "chosen": LONG, "rejected": None}
+    places = [(step, line) for step in range(7) for line in range(4)]
+    for step, line in places:
+        session.add(
+            Sample(job_id=job.id, step=step, line=line, generation=1, answer="Yes.", **texts)
+        )
+    return job.id, [f"{step}:{line}" for step, line in places]
+
+
+def series(session: Session, mine: Caller) -> tuple[str, Ids]:
+    job = held(session, mine)
+    names = [f"name/{n}" for n in range(12)]
+    values = dict.fromkeys(names, -1.2345678901234567e-300)
+    lines = [{"step": s, "t": 0.0, "split": "train", "values": values} for s in range(2000)]
+    metrics.write(session, job.id, 1, lines)
+    return job.id, sorted(f"train:{name}" for name in names)
+
+
+def votes(session: Session, mine: Caller) -> Ids:
+    """One comparison has answers that make it larger than an answer of the API."""
+    found = [_voted(mine, 400_000), *(_voted(mine, 30_000) for _ in range(MANY))]
+    session.add_all(found)
+    return [each.id for each in found]
+
+
+def _voted(mine: Caller, characters: int) -> Comparison:
+    asked = {"messages": [{"role": "user", "content": "p" * characters}]}
+    sides = [
+        {
+            "side": n, "model": "m", "base_model": "m", "deployment_id": "d", "adapter": False,
+            "checkpoint_step": None, "weights_sha256": None, "device": "cpu", "asked": asked,
+            "text": "a" * characters,
+        }
+        for n in range(2)
+    ]  # fmt: skip
+    return Comparison(
+        id=new_id("cmp"), org_id=mine.org_id, sides=sides, choice="a",
+        ended_at=func.clock_timestamp(), voted_at=func.clock_timestamp(),
+    )  # fmt: skip
+
+
+def workers(session: Session, _: Caller) -> Ids:
+    gpus = [{"index": n, "name": "NVIDIA H200", "memory_bytes": 2**37} for n in range(16)]
+    found = [
+        Worker(
+            id=f"host-{n:04}:1", host=f"host-{n}", cores=256, devices=gpus, spec_version=2,
+            seen_at=func.clock_timestamp(),
+        )
+        for n in range(1800)
+    ]  # fmt: skip
+    session.add_all(found)
+    return [each.id for each in found]
+
+
+FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
+    "/v1/api_keys": api_keys,
+    "/v1/audit_log": entries,
+    "/v1/deployments": deployments,
+    "/v1/files": files,
+    "/v1/files/{file_id}/rows": rows,
+    "/v1/fine_tuning/jobs/{job_id}/checkpoints": checkpoints,
+    "/v1/fine_tuning/jobs/{job_id}/events": events,
+    "/v1/fine_tuning/jobs/{job_id}/pairs": pairs,
+    "/v1/fine_tuning/jobs/{job_id}/samples": samples,
+    "/v1/fine_tuning/jobs/{job_id}/series": series,
+    "/v1/models": models,
+    "/v1/votes": votes,
+    "/v1/workers": workers,
+}
