@@ -48,7 +48,7 @@ def chat(url: str, model: str) -> Listener:
 def api(product: None, api_database_url: str, tmp_path: Path) -> Iterator[ScratchApi]:
     with Ports() as ports:
         url = f"http://{LOOPBACK}:{ports.choose()}"
-    api = ScratchApi(url, KEY, api_database_url, tmp_path)
+    api = ScratchApi(url, KEY, api_database_url, "", tmp_path)
     api.start()
     yield api
     api.process.kill()
