@@ -71,4 +71,6 @@ def cost(request: ChatRequest | SideRequest, answers: int) -> int:
     longest = get_settings().engine_max_length
     asked = request.max_completion_tokens or request.max_tokens or longest
     characters = sum(len(message.content) for message in request.messages)
-    return characters // CHARACTERS_PER_TOKEN + answers * min(asked, longest)
+    # An engine refuses what is longer than its context.
+    prompt = min(characters // CHARACTERS_PER_TOKEN, longest)
+    return prompt + answers * min(asked, longest)
