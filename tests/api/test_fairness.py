@@ -1,17 +1,22 @@
 """What one key asks for, slow as it may be, does not keep another key's requests waiting."""
 
 import asyncio
+import io
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from api import threads
 from api.app import create_app
-from services import base_models, weights
+from services import base_models, files, seed, storage, weights
+from services.callers import Caller
+from services.database import transaction
+from tests import records
 from tests.api.conftest import KEY, OTHER
 from tests.api.test_base_models import tuned  # noqa: F401 - a fixture
 
@@ -129,11 +134,71 @@ def test_slow_work_of_two_keys_goes_on_side_by_side(
             asked += begin(register(theirs, folder, "theirs"))
             await until(lambda: len(slow.calls) == 2)
             assert slow.calls == [str(tmp_path), str(folder)]
+            lanes = threads.pool(threads.MAKING).lanes
+            await until(lambda: sum(lane.calls for lane in lanes.values()) == len(asked))
             refused = await register(mine, tmp_path, "one-too-many")
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) > 0
             error = refused.json()["error"]
             assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+            slow.let_go.set()
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(main())
+
+
+def uploaded(client: Client, _: str) -> Awaitable[httpx.Response]:
+    form = {"file": ("pairs.jsonl", b"row")}
+    return client.post("/v1/files", files=form, data={"purpose": "fine-tune"})
+
+
+def downloaded(client: Client, file_id: str) -> Awaitable[httpx.Response]:
+    return client.get(f"/v1/files/{file_id}/content")
+
+
+def looked_at(client: Client, file_id: str) -> Awaitable[httpx.Response]:
+    return client.get(f"/v1/files/{file_id}/rows")
+
+
+@pytest.fixture
+def slow_storage(slow: SlowVerb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each use of the storage takes until the test lets go."""
+
+    def chunks(key: str) -> Iterator[bytes]:
+        slow("chunks", key)
+        yield b"row"
+
+    @contextmanager
+    def writing(key: str) -> Iterator[io.BytesIO]:
+        slow("writing", key)
+        yield io.BytesIO()
+
+    def rows(*_: Any, **__: Any) -> tuple[list[Any], int]:
+        slow("rows", "of a file")
+        return [], 0
+
+    monkeypatch.setattr(storage, "chunks", chunks)
+    monkeypatch.setattr(storage, "writing", writing)
+    monkeypatch.setattr(files, "rows", rows)
+
+
+@pytest.mark.parametrize("use", [uploaded, downloaded, looked_at])
+def test_a_slow_storage_holds_no_thread_of_other_requests(
+    other: None,
+    slow: SlowVerb,
+    slow_storage: None,
+    use: Callable[[Client, str], Awaitable[httpx.Response]],
+) -> None:
+    with transaction() as session:
+        file_id = records.file(session, Caller(seed.ORG_ID, None, records.SCOPES)).id
+
+    async def main() -> None:
+        async with clients(slow) as (mine, theirs):
+            asked = begin(*(use(mine, file_id) for _ in range(9)))
+            await all_wait(asked, slow)
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await theirs.get("/v1/models")).status_code == 200
+                assert (await mine.get("/v1/models")).status_code == 200
             slow.let_go.set()
             assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
 

@@ -10,11 +10,14 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models import Comparison, RunFolder
+from models.deployments import DeploymentStatus
 from models.jobs import JobState, Purpose
 from services import (
     checkpoints,
     claims,
+    deletions,
     deployments,
+    engines,
     folders,
     leftovers,
     pruning,
@@ -114,6 +117,20 @@ def test_merged_weights_go_when_nobody_asks_and_stay_while_served(job, saved, se
     deployments.create(session, caller, saved.model)
     session.commit()
     assert found() == set()
+
+
+def test_what_an_engine_still_has_loaded_waits_until_it_is_unloaded(job, saved, session, caller):
+    deployment = deployments.create(session, caller, saved.model)
+    deployments.stop(session, caller, deployment.id)
+    deployment.status = DeploymentStatus.READY  # taken back, and its engine holds it still
+    deletions.delete_checkpoint(session, caller, saved.model)
+    session.commit()
+    assert removals.remove_all() == 1
+    assert checkpoints.folder(saved).exists()
+    engines.mark_stopped(session, deployment.id)
+    session.commit()
+    assert removals.remove_all() == 0
+    assert not checkpoints.folder(saved).exists()
 
 
 def test_tokens_go_when_no_run_has_begun_with_them(product, settings_from):

@@ -13,6 +13,7 @@ from orpo.spec import RunSpec
 from services import storage
 from tests import records
 from workers import preparation
+from workers.spec import spec_of
 
 PREPARED = {"train": {"pairs": 7, "tokens": 70, "dropped": {}}, "steps": 3}
 
@@ -88,3 +89,10 @@ def test_a_job_that_was_cancelled_meanwhile_is_left_as_it_is(product, session, c
         preparation.Watch(job.id, tmp_path).look()
     session.refresh(job)
     assert job.progress is None
+
+
+def test_a_run_is_given_the_hashes_that_its_base_was_registered_with(product, session, caller):
+    files = {"model.safetensors": {"sha256": "b" * 64, "stamp": [1, 2, 3, 4]}}
+    base = records.base_model(session, caller, info={"sha256": "a" * 64, "files": files})
+    spec = spec_of(session, records.job(session, caller, base_model=base.id))
+    assert (spec.base_sha256, spec.base_files) == ("a" * 64, files)
