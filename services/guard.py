@@ -1,10 +1,11 @@
-"""Runs one command under limits: `guard.py MEMORY DATA FILE PROCESSES INNER COMMAND ARGUMENT...`
+"""Runs one command under limits:
+`guard.py MEMORY DATA FILE CPU PROCESSES INNER COMMAND ARGUMENT...`
 
-MEMORY bytes of all its processes together, DATA of any one, FILE bytes of any one file, PROCESSES
-at a time. INNER is how many processes the sandbox puts between this one and the program itself; 0
-where there is no sandbox. Nothing of the command outlives this process, and it does not outlive its
-own parent. Started as a file with `python -I -S`, and imports only what is built in: each import
-would cost a start some milliseconds.
+MEMORY bytes of all its processes together, DATA of any one, FILE bytes of any one file, CPU seconds
+of any one process (0: no limit), PROCESSES at a time. INNER is how many processes the sandbox puts
+between this one and the program itself; 0 where there is no sandbox. Nothing of the command
+outlives this process, and it does not outlive its own parent. Started as a file with
+`python -I -S`, and imports only what is built in: each import would cost a start some milliseconds.
 """
 
 import os
@@ -17,6 +18,7 @@ import time
 # Exit codes that no command of ours has; services/sandbox.py says what they mean.
 TOO_MUCH_MEMORY = 90
 TOO_MANY_PROCESSES = 91
+TOO_MUCH_CPU = 128 + signal.SIGXCPU
 WATCH_S = 0.2
 SWEEP_S = 5  # a process that sits in the kernel this long can't be killed by anyone
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -163,11 +165,15 @@ def end_like(code: int) -> None:
 
 
 def main() -> None:
-    memory, data, file, processes, inner = map(int, sys.argv[1:6])
+    memory, data, file, cpu, processes, inner = map(int, sys.argv[1:7])
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, file)
     limit(resource.RLIMIT_DATA, data)
-    end_like(Guard(memory, processes, inner, sys.argv[6:]).run())
+    if cpu:
+        limit(resource.RLIMIT_CPU, cpu + 1)  # SIGKILL, for a process that ignores SIGXCPU
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (min(cpu, hard), hard))
+    end_like(Guard(memory, processes, inner, sys.argv[7:]).run())
 
 
 if __name__ == "__main__":

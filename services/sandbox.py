@@ -23,7 +23,7 @@ import psutil
 
 from services import guard
 from services.errors import Unavailable
-from services.guard import TOO_MANY_PROCESSES, TOO_MUCH_MEMORY
+from services.guard import TOO_MANY_PROCESSES, TOO_MUCH_CPU, TOO_MUCH_MEMORY
 from services.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ HOME = Path("/tmp/home")  # noqa: S108 - inside, where /tmp is private
 BROKEN = {
     TOO_MUCH_MEMORY: "it took too much memory.",
     TOO_MANY_PROCESSES: "it started too many processes.",
+    TOO_MUCH_CPU: "it took too much processor time.",
 }
 HINT = "Choose a smaller model or file, or let the server's limits be raised."
 # bubblewrap's processes around the command: the one that waits outside, and process 1 inside.
@@ -49,11 +50,14 @@ INNER = 2
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes that the processes may hold together and one may hold; processes at a time."""
+    """Bytes that the processes may hold together and one may hold; processes at a time; seconds of
+    processor time that one may take, 0 for no limit.
+    """
 
     memory_bytes: int
     process_bytes: int
     processes: int
+    cpu_s: int = 0
 
     @property
     def scratch_bytes(self) -> int:
@@ -113,6 +117,7 @@ def wrap(
         limits.memory_bytes,
         limits.process_bytes,
         round(get_settings().max_file_gib * GIB),
+        limits.cpu_s,
         limits.processes,
         INNER if program else 0,
     )

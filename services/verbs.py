@@ -4,11 +4,13 @@ The core is never imported here: it needs torch, and this process may not have i
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,10 @@ def run_verb(
     mark = " ".join([f"orpo.{verb}", *arguments])
     try:
         done = _run(
-            _confined(verb, arguments, reach or of_verb(arguments)), mark, timeout_s, meanwhile
+            _confined(verb, arguments, reach or of_verb(arguments), timeout_s),
+            mark,
+            timeout_s,
+            meanwhile,
         )
     except subprocess.TimeoutExpired:
         message = f"orpo.{verb} did not end within {timeout_s:.0f} s."
@@ -100,10 +105,14 @@ def run_verb(
     return answer
 
 
-def _confined(verb: str, arguments: Sequence[str], reach: Reach) -> list[str]:
+def _confined(verb: str, arguments: Sequence[str], reach: Reach, timeout_s: float) -> list[str]:
     loads_weights = verb in LOADS_WEIGHTS
     limits = sandbox.whole_limits() if loads_weights else sandbox.step_limits()
+    # What all cores give in that time. It holds where this process can't watch the clock: one that
+    # is stopped, or waits for the database in `meanwhile`.
+    cpu_s = math.ceil(timeout_s * len(os.sched_getaffinity(0)))
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
+    limits = replace(limits, cpu_s=cpu_s)
     return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, limits=limits)
 
 

@@ -75,6 +75,11 @@ def multiply(n: int) -> int:
     return len(started)
 
 
+def spin() -> None:
+    while True:
+        pass
+
+
 def fill(path: str, n_bytes: int) -> int:
     try:
         return Path(path).write_bytes(bytes(n_bytes))

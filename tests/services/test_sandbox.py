@@ -224,6 +224,23 @@ def test_nothing_is_left_when_the_parent_is_killed(burgled, settings_from, mode)
     assert wait_until(lambda: not left_of(folder), timeout_s=2)
 
 
+@pytest.mark.parametrize("mode", ["auto", "floor"])
+def test_a_verb_s_processor_time_is_limited_though_nobody_watches_the_clock(
+    burgled, settings_from, mode
+):
+    settings_from(sandbox=mode)
+    folder = attempt(burgled / "model", loop=("spin", []))
+
+    def blocked() -> None:
+        """Stands for a look at a database that does not answer."""
+        assert wait_until(lambda: not left_of(folder), timeout_s=30)
+
+    with pytest.raises(VerbError) as caught:
+        run_verb("check_model", str(folder), timeout_s=0.6, meanwhile=blocked)
+    assert caught.value.error["code"] == "limit"
+    assert str(caught.value) == "orpo.check_model was ended: it took too much processor time."
+
+
 # What a supervisor does: finds the rank by its environment from outside, and asks it to stop.
 SUPERVISOR = """
 import os, signal, subprocess, sys, time
