@@ -172,7 +172,10 @@ def get(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
 
 
 def delete(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
-    """Take a base off the list; its files stay. Conflict while a job or a deployment uses it."""
+    """Take a base off the list. Conflict while a job or a deployment uses it.
+
+    What was downloaded goes a day later (`services/leftovers.py`); a person's own folder stays.
+    """
     get(session, caller, model_id)
     # The lock makes a job that is being created on this base wait, and us for it.
     record = session.get_one(BaseModelRecord, model_id, with_for_update=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models import Checkpoint, Deployment, Engine, File, Job
+from models import BaseModelRecord, Checkpoint, Deployment, Engine, File, Job
 from models.jobs import Purpose
 from services import engines, folders, prepared, run_folder, storage
 from services.database import transaction
@@ -27,6 +27,8 @@ logger = logging.getLogger("oddsmith.leftovers")
 DAY_S = 86_400.0
 RUN = re.compile(r"(ftjob-[0-9a-f]{24})(\.removed)?")
 MADE = re.compile(r"(ftckpt-[0-9a-f]{24})(\.gguf|\.lock|\..*)?")
+# What a download is called: the model's id and its commit (`base_models.begin_download`).
+DOWNLOAD = re.compile(r".+@[0-9a-f]{12}")
 UPLOAD = re.compile(r"(files/upload|results/file)-[0-9a-f]{24}(\..*)?")
 STEP = re.compile(r"step-\d+(\.tmp|\.removed)?")
 
@@ -40,6 +42,7 @@ class Kind(StrEnum):
     GGUF = "gguf"
     TOKENS = "tokens"
     UPLOAD = "upload"
+    BASE_MODEL = "base_model"
     LOCK = "lock"
     COMPARISON = "comparison"
 
@@ -74,6 +77,8 @@ class Known:
     checkpoints: frozenset[str]
     served: frozenset[str]
     loaded: frozenset[str]
+    # Folders of base models.
+    bases: frozenset[str]
     # Of uploads and results.
     keys: frozenset[str]
 
@@ -93,6 +98,11 @@ def known(session: Session) -> Known:
         loaded=frozenset(
             session.scalars(select(Engine.weights).where(Engine.status.in_(engines.LIVE)))
         ),
+        bases=frozenset(
+            session.scalars(
+                select(BaseModelRecord.path).where(BaseModelRecord.deleted_at.is_(None))
+            )
+        ),
         keys=frozenset(
             key
             for stored in session.execute(
@@ -110,6 +120,7 @@ def find(rows: Known) -> Iterator[Leftover]:
     yield from _runs(rows)
     yield from _made(rows)
     yield from _tokens()
+    yield from _downloads(rows)
     for key, path in storage.in_folder():
         if UPLOAD.fullmatch(key) and key not in rows.keys and _is_old(path, DAY_S):
             yield Leftover(Kind.UPLOAD, path, "No file's row names it.")
@@ -163,6 +174,14 @@ def _tokens() -> Iterator[Leftover]:
         is_ours = prepared.ENTRY.fullmatch(entry.name.partition(".")[0])
         if is_ours and _is_old(entry, days * DAY_S):
             yield Leftover(Kind.TOKENS, entry, f"No run has begun with them in {days:g} days.")
+
+
+def _downloads(rows: Known) -> Iterator[Leftover]:
+    """Base models that were downloaded and then deleted. Folders of people's own are not ours."""
+    for folder in (get_settings().var.absolute() / "models").glob("*"):
+        is_needed = str(folder) in rows.bases | rows.loaded
+        if DOWNLOAD.fullmatch(folder.name) and not is_needed and _is_old(folder, DAY_S):
+            yield Leftover(Kind.BASE_MODEL, folder, "Its base model was deleted.")
 
 
 def _is_old(path: Path, age_s: float) -> bool:

@@ -5,14 +5,15 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from cli.main import app
-from models import Comparison, RunFolder
+from models import BaseModelRecord, Comparison, RunFolder
 from models.deployments import DeploymentStatus
 from models.jobs import JobState, Purpose
 from services import (
+    base_models,
     checkpoints,
     claims,
     deletions,
@@ -131,6 +132,28 @@ def test_what_an_engine_still_has_loaded_waits_until_it_is_unloaded(job, saved, 
     session.commit()
     assert removals.remove_all() == 0
     assert not checkpoints.folder(saved).exists()
+
+
+def test_a_download_goes_a_day_after_its_base_model_was_deleted(product, session, caller):
+    folder = get_settings().var / "models"
+    kept, deleted, own, young = (
+        make(folder / name, age_s)
+        for name, age_s in (
+            ("acme--kept@0123456789ab", MONTH_S), ("acme--gone@0123456789ab", MONTH_S),
+            ("mine", MONTH_S), ("acme--new@0123456789ab", 0),
+        )
+    )  # fmt: skip
+    for path in (kept, deleted):
+        records.base_model(session, caller).path = str(path)
+        session.flush()
+    session.commit()
+    assert found() == set()
+    base = session.scalars(select(BaseModelRecord).filter_by(path=str(deleted))).one()
+    base_models.delete(session, caller, base.id)
+    session.commit()
+    assert found() == {deleted}
+    leftovers.remove(leftovers.listed())
+    assert [path.exists() for path in (kept, deleted, own, young)] == [True, False, True, True]
 
 
 def test_tokens_go_when_no_run_has_begun_with_them(product, settings_from):
