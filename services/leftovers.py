@@ -28,7 +28,7 @@ DAY_S = 86_400.0
 RUN = re.compile(r"(ftjob-[0-9a-f]{24})(\.removed)?")
 MADE = re.compile(r"(ftckpt-[0-9a-f]{24})(\.gguf|\.lock|\..*)?")
 # What a download is called: the model's id and its commit (`base_models.begin_download`).
-DOWNLOAD = re.compile(r".+@[0-9a-f]{12}")
+DOWNLOAD = re.compile(r".+@[0-9a-f]{12}(\.removed)?")
 UPLOAD = re.compile(r"(files/upload|results/file)-[0-9a-f]{24}(\..*)?")
 STEP = re.compile(r"step-\d+(\.tmp|\.removed)?")
 
