@@ -1,6 +1,6 @@
 """Models on the wire: OpenAI's object, with what it lacks as extra fields."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -13,6 +13,10 @@ from services.catalog import Kind, Model
 # The service refuses what differs, in sentences of its own.
 NAME: JsonDict = {"pattern": f"^{MODEL_ID.pattern}$"}
 FOLDER: JsonDict = {"pattern": r"^/[^\x00]*$"}
+# The bounds belong to the text, not to the null beside it, which they can't be applied to.
+Name = Annotated[Text, Field(max_length=512)]
+Folder = Annotated[Text, Field(max_length=4096)]
+Revision = Annotated[Text, Field(max_length=256)]
 # Of what is known of a base: long, and only for those who check it and serve it.
 HIDDEN = ("files", "special_tokens")
 
@@ -23,26 +27,23 @@ class RegisterModel(BaseModel):
         json_schema_extra={"anyOf": [{"required": [name]} for name in ("id", "path", "hub_id")]},
     )
 
-    id: Text | SkipJsonSchema[None] = Field(
+    id: Name | SkipJsonSchema[None] = Field(
         None,
-        max_length=512,
         description="Its name here; by default the folder's or hub's.",
         json_schema_extra=NAME,
     )
-    path: Text | SkipJsonSchema[None] = Field(
+    path: Folder | SkipJsonSchema[None] = Field(
         None,
-        max_length=4096,
         description="An absolute folder on the server.",
         json_schema_extra=FOLDER,
     )
-    hub_id: Text | SkipJsonSchema[None] = Field(
+    hub_id: Name | SkipJsonSchema[None] = Field(
         None,
-        max_length=512,
         description="Its name on the hub; by default `id`.",
         json_schema_extra=NAME,
     )
-    revision: Text | SkipJsonSchema[None] = Field(
-        None, max_length=256, description="A branch, tag or commit of the hub's model."
+    revision: Revision | SkipJsonSchema[None] = Field(
+        None, description="A branch, tag or commit of the hub's model."
     )
 
 

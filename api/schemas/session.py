@@ -1,6 +1,6 @@
 """The signed-in browser on the wire."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -10,6 +10,8 @@ from models import ApiKey, SignIn
 from services import api_keys
 from services.callers import Scope
 
+Secret = Annotated[str, Field(min_length=1, max_length=512)]
+
 
 class SignInRequest(BaseModel):
     model_config = ConfigDict(
@@ -17,10 +19,8 @@ class SignInRequest(BaseModel):
         json_schema_extra={"oneOf": [{"required": ["api_key"]}, {"required": ["token"]}]},
     )
 
-    api_key: str | SkipJsonSchema[None] = Field(None, min_length=1, max_length=512)
-    token: str | SkipJsonSchema[None] = Field(
-        None, min_length=1, max_length=512, description="Of a link."
-    )
+    api_key: Secret | SkipJsonSchema[None] = None
+    token: Secret | SkipJsonSchema[None] = Field(None, description="Of a link.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "SignInRequest":

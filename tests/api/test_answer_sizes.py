@@ -169,6 +169,20 @@ def test_an_error_quotes_no_more_than_a_few_lines(client: TestClient) -> None:
         assert answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models", dict.fromkeys(("id", "path", "hub_id", "revision"))),
+        ("/v1/session", dict.fromkeys(("api_key", "token"))),
+    ],
+)
+def test_a_null_is_no_error_of_the_server(
+    path: str, body: dict[str, None], client: TestClient
+) -> None:
+    answer = client.post(path, json=body, headers={"Origin": "http://testserver"})
+    assert answer.status_code == 400
+
+
 def test_more_than_a_list_of_jobs_can_show_is_refused(client: TestClient, mine: Caller) -> None:
     assert largest_job(client, mine).status_code == 200
     settings = {"modules_to_save": ["x" * 190_000]}

@@ -47,6 +47,9 @@ class World:
             "DELETE /v1/api_keys/{key_id}": self._key,
             "DELETE /v1/models/{model_id}": self._base,
             "DELETE /v1/deployments/{deployment_id}": self._deployment,
+            "DELETE /v1/comparisons/{comparison_id}": self._comparison,
+            "DELETE /v1/fine_tuning/jobs/{job_id}": self._ended,
+            "DELETE /v1/fine_tuning/jobs/estimate/{estimate_id}": self._ended_estimate,
             "POST /v1/comparisons/{comparison_id}/stop": self._comparison,
             "POST /v1/fine_tuning/jobs/{job_id}/cancel": self._queued,
             "POST /v1/fine_tuning/jobs/{job_id}/pause": self._queued,
@@ -66,6 +69,7 @@ class World:
         of_list = {
             "/v1/api_keys": key, "/v1/files": self.file, "/v1/deployments": self.deployment,
             "/v1/votes": self.comparison, "/v1/fine_tuning/jobs": self.job,
+            "/v1/models": self.base, "/pairs": "1", "/samples": "1:1",
             "/checkpoints": self.checkpoint, "/events": "ftevent-1",
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
@@ -119,6 +123,18 @@ class World:
         return self._of_session(
             lambda s: records.job(s, self.caller, JobState.QUEUED, purpose=Purpose.ESTIMATE)
         )
+
+    def _ended(self) -> str:
+        with transaction() as session:
+            return jobs.cancel(session, self.caller, self._job_in(session, Purpose.TRAIN)).id
+
+    def _ended_estimate(self) -> str:
+        with transaction() as session:
+            job_id = self._job_in(session, Purpose.ESTIMATE)
+            return jobs.cancel(session, self.caller, job_id, Purpose.ESTIMATE).id
+
+    def _job_in(self, session: Any, purpose: Purpose) -> str:
+        return records.job(session, self.caller, JobState.QUEUED, purpose=purpose).id
 
     def _deployment(self) -> str:
         base = self._base()
