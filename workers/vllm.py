@@ -38,8 +38,10 @@ IN_ENGINE = Path(in_engine.__file__).parent
 # API server (vllm#55510), so the shell that leads the session takes the whole group with it.
 LEASH = '"$@"; kill -KILL 0'
 
-# Puts a key before every path of the server; its folder goes onto the engine's Python path.
+# Puts a key before every path of the server.
 MIDDLEWARE = "engine_key.EngineKey"
+# Repairs what a CPU's kernels for adapters do to a prompt that is scored beside other requests.
+EXTENSION = "scoring.Extension"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LOG_PREFIX = re.compile(
@@ -136,6 +138,8 @@ def command(plan: Plan) -> list[str]:
             "--max-loras", str(LORAS_AT_ONCE), "--max-cpu-loras", str(LORAS_IN_MEMORY),
         ]  # fmt: skip
     if plan.device == "cpu":
+        if plan.max_lora_rank:
+            argv += ["--worker-extension-cls", EXTENSION]
         return [*argv, "--enforce-eager", "--max-num-seqs", str(CPU_SEQUENCES_AT_ONCE)]
     return [
         *argv, "--gpu-memory-utilization", str(settings.engine_memory_share),
@@ -162,6 +166,7 @@ def engine_environment(plan: Plan) -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_CACHE_ROOT": cache,
         "VLLM_CONFIG_ROOT": cache,
+        "PYTHONPATH": str(IN_ENGINE),
         # Everything that its processes open for each other stays on this machine, whatever the
         # machine's name resolves to, and in a folder that is ours alone.
         "VLLM_HOST_IP": "127.0.0.1",
@@ -173,7 +178,7 @@ def engine_environment(plan: Plan) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
     }
     if plan.port != 0:
-        extra |= {KEY_FILE: str(folder / engine_folders.KEY), "PYTHONPATH": str(IN_ENGINE)}
+        extra[KEY_FILE] = str(folder / engine_folders.KEY)
     if plan.device == "cpu":
         extra |= {
             "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.engine_memory_gib))),

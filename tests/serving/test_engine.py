@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ from tests.listeners import beyond_loopback, listeners_of
 from tests.serving.conftest import CALLER, Serving, add_checkpoint
 from workers import deployments as worker
 from workers import vllm
+from workers.engine_client import EngineClient
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "SmolLM2-135M-Instruct"
@@ -94,6 +96,21 @@ def every_route_asks_for_the_key(engine: Engine) -> None:
         assert set(answers.values()) == {401}, answers
 
 
+def a_prompt_is_scored_beside_answers(engine: Engine, name: str, base: str, adapted: str) -> None:
+    """As where what a ready engine serves is compared with its certificate while people chat."""
+    client = EngineClient(engines.address(engine))
+    tokens = client.tokenize(name, QUESTION)
+    alone = client.logprobs(name, tokens[:10], tokens[10:])
+    with ThreadPoolExecutor() as pool:
+        long = {"max_tokens": 120, "min_tokens": 120}
+        chats = [pool.submit(chat, model, **long) for model in (base, adapted, adapted)]
+        beside = [client.logprobs(name, tokens[:10], tokens[10:]) for _ in range(5)]
+        assert not any(chat.done() for chat in chats)
+        assert [chat.result().status_code for chat in chats] == [200] * 3
+    for scored in beside:
+        assert scored == pytest.approx(alone, abs=1e-3)
+
+
 def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_from):
     with transaction() as session:
         base = records.base_model(session, CALLER, id=BASE, path=str(smollm2)).id
@@ -124,6 +141,8 @@ def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_f
     answers = {model: answer(model) for model in (base, adapted)}
     assert all(text.strip() for text in answers.values())
     assert chat(base, max_tokens=1, logprobs=True, top_logprobs=2).status_code == 200
+
+    a_prompt_is_scored_beside_answers(engine, ids[1], base, adapted)
 
     server = psutil.Process(engine.pid).children()[0].pid
     os.kill(server, signal.SIGKILL)
