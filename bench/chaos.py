@@ -41,19 +41,22 @@ UPLOAD_S, READING_S = 1, 4
 
 
 @contextmanager
-def up(path: Path) -> Iterator[Stack]:
-    """A stack as people start it, with its own times, and a tiny base beside the demo's."""
-    _oddsmith(path, "up", "--detach")
+def up(path: Path, **settings: str) -> Iterator[Stack]:
+    """A stack as people start it, with its own times, and a tiny base beside the demo's.
+
+    `settings` are environment variables in which it differs.
+    """
+    _oddsmith(path, "up", "--detach", **settings)
     try:
         yield _attach(path)
     finally:
         _oddsmith(path, "down")
 
 
-def _oddsmith(path: Path, *arguments: str) -> None:
+def _oddsmith(path: Path, *arguments: str, **settings: str) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith("ODDSMITH_")}
     command = [sys.executable, "-m", "cli.main", *arguments]
-    env |= {"ODDSMITH_VAR": str(path)}
+    env |= {"ODDSMITH_VAR": str(path)} | settings
     subprocess.run(command, cwd=ROOT, env=env, check=True, stdin=subprocess.DEVNULL)
 
 
