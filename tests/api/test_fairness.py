@@ -173,9 +173,10 @@ def slow_storage(slow: SlowVerb, monkeypatch: pytest.MonkeyPatch) -> None:
         slow("writing", key)
         yield io.BytesIO()
 
-    def rows(*_: Any, **__: Any) -> tuple[list[Any], int]:
+    @contextmanager
+    def rows(*_: Any, **__: Any) -> Iterator[tuple[Iterator[Any], int]]:
         slow("rows", "of a file")
-        return [], 0
+        yield iter(()), 0
 
     monkeypatch.setattr(storage, "chunks", chunks)
     monkeypatch.setattr(storage, "writing", writing)
