@@ -20,6 +20,7 @@ from services.database import transaction
 from tests import records
 from tests.api.conftest import OTHER
 from tests.api.fake_engine import wait_until
+from tests.processes import those
 from workers import files as file_tasks
 from workers import preparation
 from workers.app import _queue_of, app
@@ -140,7 +141,7 @@ def endless(
 
     def alive() -> list[psutil.Process]:
         tree = psutil.Process().children(recursive=True)
-        return [process for process in tree if process.cmdline() == ["sleep", "61"]]
+        return those(tree, lambda process: process.cmdline() == ["sleep", "61"])
 
     return alive
 

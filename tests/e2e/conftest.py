@@ -18,6 +18,7 @@ from cli.stack import parts
 from tests.e2e import chromium
 from tests.e2e.wait import wait_for
 from tests.listeners import Watch, watching
+from tests.processes import those
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -89,11 +90,10 @@ class Stack:
 
     def processes(self, *words: str) -> list[psutil.Process]:
         """Everything that the stack has started and that shows all of `words`, in this order."""
-        return [
-            process
-            for process in psutil.Process(int(self.running["pid"])).children(recursive=True)
-            if " ".join(words) in " ".join(process.cmdline())
-        ]
+        return those(
+            psutil.Process(int(self.running["pid"])).children(recursive=True),
+            lambda process: " ".join(words) in " ".join(process.cmdline()),
+        )
 
     def kill_api(self) -> None:
         """SIGKILL to the API; returns once the stack has brought it back."""

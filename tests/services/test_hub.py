@@ -13,6 +13,7 @@ import pytest
 
 from services import egress, hub
 from services.errors import Conflict, DiskFull, Invalid, Unavailable
+from tests.processes import those
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 FILES = {"config.json": b"{}", "model.safetensors": b"w" * 5000, "onnx/model.json": b"{}"}
@@ -96,7 +97,8 @@ def a_hub(monkeypatch: pytest.MonkeyPatch, settings_from: Any) -> Iterator[Hub]:
 
 
 def children() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "services.hub" in " ".join(p.cmdline())]
+    mine = psutil.Process().children()
+    return those(mine, lambda process: "services.hub" in " ".join(process.cmdline()))
 
 
 def test_a_commit_is_fetched_without_what_no_loader_reads(a_hub: Hub, tmp_path: Path) -> None:

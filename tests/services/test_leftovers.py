@@ -140,7 +140,8 @@ def test_a_download_goes_a_day_after_its_base_model_was_deleted(product, session
         make(folder / name, age_s)
         for name, age_s in (
             ("acme--kept@0123456789ab", MONTH_S), ("acme--gone@0123456789ab", MONTH_S),
-            ("acme--cut-short@0123456789ab.removed", MONTH_S), ("mine", MONTH_S), ("acme--new@0123456789ab", 0),
+            ("acme--cut-short@0123456789ab.removed", MONTH_S), ("mine", MONTH_S),
+            ("acme--new@0123456789ab", 0),
         )
     )  # fmt: skip
     for path in (kept, deleted):

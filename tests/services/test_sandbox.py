@@ -25,6 +25,7 @@ from orpo.spec import RunSpec, write_spec
 from services import engine_folders, guard, sandbox
 from services.settings import get_settings
 from services.verbs import MARK, VerbError, run_verb
+from tests.processes import those
 from tests.services import burglar
 from workers import vllm
 from workers.process import launch_training
@@ -216,7 +217,7 @@ def test_nothing_is_left_when_the_parent_is_killed(burgled, settings_from, mode)
     waiting = subprocess.Popen([sys.executable, "-c", WAITING, str(folder)], cwd=ROOT)
 
     def there() -> bool:
-        return any(process.name() == "sleep" for process in left_of(folder))
+        return bool(those(left_of(folder), lambda process: process.name() == "sleep"))
 
     assert wait_until(there, timeout_s=20)
     waiting.send_signal(signal.SIGKILL)

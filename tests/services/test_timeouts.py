@@ -14,6 +14,7 @@ from services import storage, verbs
 from services.settings import get_settings
 from services.verbs import VerbError
 from tests import records
+from tests.processes import those
 from workers import preparation, preparing
 from workers.process import time_for, tree
 
@@ -57,7 +58,12 @@ def slow(tmp_path, monkeypatch):
     python.chmod(0o700)
     monkeypatch.setattr(verbs, "get_settings", lambda: SimpleNamespace(train_python=str(python)))
     mark = str(tmp_path / "model")
-    return mark, lambda: [p for p in tree(f"orpo.prepare {mark}") if p.name() == "sleep"]
+    return mark, lambda: sleeping(f"orpo.prepare {mark}")
+
+
+def sleeping(mark):
+    """The live processes of a slow core whose arguments hold `mark`."""
+    return those(tree(mark), lambda process: process.name() == "sleep")
 
 
 def test_a_verb_that_takes_too_long_is_ended(slow):
@@ -85,7 +91,7 @@ def test_a_verb_does_not_outlive_who_waits_for_it(slow):
 def prepares(job):
     """What tells which processes prepare a job."""
     mark = f"orpo.prepare {get_settings().runs_dir / job.id / 'data'}"
-    return lambda: [process for process in tree(mark) if process.name() == "sleep"]
+    return lambda: sleeping(mark)
 
 
 def prepare_in_thread(job, alive):

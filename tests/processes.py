@@ -1,0 +1,18 @@
+"""Processes as tests look for them: one that ends while it is looked at is none."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import psutil
+
+
+def those(
+    processes: Iterable[psutil.Process], wanted: Callable[[psutil.Process], bool]
+) -> list[psutil.Process]:
+    """Return the processes for which `wanted` is true."""
+    found = list[psutil.Process]()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if wanted(process):
+                found.append(process)
+    return found
