@@ -110,7 +110,9 @@ def _confined(verb: str, arguments: Sequence[str], reach: Reach, timeout_s: floa
     limits = sandbox.whole_limits() if loads_weights else sandbox.step_limits()
     # What all cores give in that time. It holds where this process can't watch the clock: one that
     # is stopped, or waits for the database in `meanwhile`.
-    cpu_s = math.ceil(timeout_s * len(os.sched_getaffinity(0)))
+    # `oddsmith train` waits for as long as it takes.
+    is_limited = math.isfinite(timeout_s)
+    cpu_s = math.ceil(timeout_s * len(os.sched_getaffinity(0))) if is_limited else 0
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
     limits = replace(limits, cpu_s=cpu_s)
     return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, limits=limits)
