@@ -210,7 +210,9 @@ def _engines(tree: list[psutil.Process] | None) -> Finding:
         return Finding("Engines", None if local else False, what, "Keep ODDSMITH_ENGINE_HOST.")
     if over_sockets:
         return Finding("Engines", True, f"{over_sockets} over Unix sockets, without a network.")
-    return Finding("Engines", None, f"none runs; they are reached at {get_settings().engine_host}.")
+    settings = get_settings()
+    way = "over Unix sockets" if settings.engines_are_local else f"at {settings.engine_host}"
+    return Finding("Engines", None, f"none runs; they are reached {way}.")
 
 
 def _disk(var: Path) -> Finding:
