@@ -1,7 +1,7 @@
 """Places for answers of engines: how many one key may have at a time, and the tokens they cost.
 
-An engine computes a limited number of answers at once; whoever holds them all makes every other
-key wait. Places are counted by each process of the API.
+An engine computes a limited number of answers at once. A key that takes all of them would keep
+every other key waiting. Each process of the API counts places by itself.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from services.errors import RateLimited
 from services.settings import get_settings
 
 RETRY_AFTER_S = 2
-# Characters of English text to a token; who writes otherwise pays less than it costs.
+# Of English text. Other scripts have fewer, so that their messages are counted as too short.
 CHARACTERS_PER_TOKEN = 4
 
 _taken: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 """What one API key may ask for in a minute, counted in Redis for all processes of the API.
 
-A budget protects other keys' share; it is no access check. So while Redis does not answer, nobody
-is refused: the limits of threads, queues and answers at once still hold.
+A budget protects the share of other keys and controls no access. Requests are therefore accepted
+while Redis does not answer. The limits of threads, queues and answers at once still hold.
 """
 
 import logging

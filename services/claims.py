@@ -19,12 +19,12 @@ from services.errors import Fenced
 from services.queue import Task, send
 from services.settings import get_settings
 from services.storable import storable
+from services.turns import account_of
 from services.workers import Fleet, fleet, nodes, processes_a_node
 
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
 PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
-# By whom turns are taken: the key, or the organisation where none is.
-ACCOUNT = func.coalesce(Job.api_key_id, Job.org_id)
+ACCOUNT = account_of(Job)
 # What a newer release created is left to its workers: this one might not know what it asks for.
 READABLE = Job.spec_version <= VERSION
 # A row that is locked is read as it is now, though the session has met it before: as the fleet

@@ -160,7 +160,7 @@ def _remember(session: Session, caller: Caller, key: str, sha256: str, job_id: s
     stored = session.scalar(
         REMEMBER,
         {
-            "api_key_id": caller.api_key_id or caller.org_id,
+            "api_key_id": caller.account,
             "key": key,
             "request_sha256": sha256,
             "resource_id": job_id,
@@ -168,7 +168,7 @@ def _remember(session: Session, caller: Caller, key: str, sha256: str, job_id: s
     )
     if stored is not None:
         return None
-    known = session.get_one(IdempotencyKey, (caller.api_key_id or caller.org_id, key))
+    known = session.get_one(IdempotencyKey, (caller.account, key))
     if known.request_sha256 != sha256:
         raise Mismatch(
             "This Idempotency-Key was used with another body: send a new key for a new job.",

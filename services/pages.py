@@ -1,7 +1,7 @@
 """One page of a listing, by the last id seen. Knows no noun and no HTTP.
 
-A listing yields one record more than was asked for, where there is one: whoever fills a page from
-it learns by that whether others follow, and may stop earlier, since records differ in size.
+A listing yields one record more than was asked for, where there is one. The extra record shows the
+caller that others follow. The caller may stop earlier, since records differ in size.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, File, Job
@@ -58,6 +58,11 @@ class Turns:
         self._served[account] = self._count
 
 
+def account_of(record: type[File] | type[Job] | type[BaseModelRecord]) -> ColumnElement[str]:
+    """By whom a row's turn is taken: its key, or its organisation, as `Caller.account` has it."""
+    return func.coalesce(record.api_key_id, record.org_id)
+
+
 def oldest(
     session: Session,
     record: type[File] | type[Job] | type[BaseModelRecord],
@@ -65,7 +70,7 @@ def oldest(
     *conditions: Any,
 ) -> list[Item]:
     """Return the oldest rows of each key that satisfy `conditions`, as work to be done."""
-    account = func.coalesce(record.api_key_id, record.org_id).label("account")
+    account = account_of(record).label("account")
     place = func.row_number().over(partition_by=account, order_by=(record.created_at, record.id))
     ranked = (
         select(account, record.created_at, record.id, place.label("place"))

@@ -109,10 +109,9 @@ def _confined(verb: str, arguments: Sequence[str], reach: Reach, timeout_s: floa
     loads_weights = verb in LOADS_WEIGHTS
     limits = sandbox.whole_limits() if loads_weights else sandbox.step_limits()
     # What all cores give in that time. It holds where this process can't watch the clock: one that
-    # is stopped, or waits for the database in `meanwhile`.
-    # `oddsmith train` waits for as long as it takes.
-    is_limited = math.isfinite(timeout_s)
-    cpu_s = math.ceil(timeout_s * len(os.sched_getaffinity(0))) if is_limited else 0
+    # is stopped, or waits for the database in `meanwhile`. Without a limit of time there is none.
+    cores_s = timeout_s * len(os.sched_getaffinity(0))
+    cpu_s = math.ceil(cores_s) if math.isfinite(cores_s) else 0
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
     limits = replace(limits, cpu_s=cpu_s)
     return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, limits=limits)

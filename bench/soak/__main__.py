@@ -35,6 +35,7 @@ from bench.soak.census import Census
 from bench.soak.good import Good, Windows, p99_ms
 from cli.stack.parts import ROOT
 from cli.stack.process import has_ended
+from services.jobs import ENDED
 from tests.e2e.wait import wait_for
 from tests.faults.invariants import problems
 from tests.faults.stack import TWO_RANKS, Stack, ended_within
@@ -45,7 +46,6 @@ KILL_EVERY_S, JOB_EVERY_S, REVOKE_EVERY_S = 20, 30, 5
 MEND_S, SETTLE_S = 900, 120
 # A stream looks at its key with each heartbeat.
 REVOKED_S = 30
-ENDED = {"succeeded", "failed", "cancelled"}
 # Three kills in a row may hit one job, by chance: that is no fault of the job, nor of the product.
 MAX_ATTEMPTS = 20
 # Killed, these take the API's answers with them until they are back.

@@ -81,16 +81,12 @@ def begin(*requests: Awaitable[httpx.Response]) -> list[asyncio.Task[httpx.Respo
     return [asyncio.ensure_future(request) for request in requests]
 
 
-def register(client: Client, folder: Path, model_id: str) -> Awaitable[httpx.Response]:
-    return client.post("/v1/models", json={"id": model_id, "path": str(folder)})
+def others_go_on(slow: SlowVerb, ask: Callable[[Client, int], Awaitable[httpx.Response]]) -> None:
+    """Ask nine times for what is slow, and see that both keys are answered meanwhile."""
 
-
-def test_registrations_leave_the_threads_of_other_requests_alone(
-    other: None, slow: SlowVerb, tmp_path: Path
-) -> None:
     async def main() -> None:
         async with clients(slow) as (mine, theirs):
-            asked = begin(*(register(mine, tmp_path, f"m{n}") for n in range(9)))
+            asked = begin(*(ask(mine, n) for n in range(9)))
             await all_wait(asked, slow)
             async with asyncio.timeout(PATIENCE_S):
                 assert (await theirs.get("/v1/models")).status_code == 200
@@ -99,6 +95,16 @@ def test_registrations_leave_the_threads_of_other_requests_alone(
             assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
 
     asyncio.run(main())
+
+
+def register(client: Client, folder: Path, model_id: str) -> Awaitable[httpx.Response]:
+    return client.post("/v1/models", json={"id": model_id, "path": str(folder)})
+
+
+def test_registrations_leave_the_threads_of_other_requests_alone(
+    other: None, slow: SlowVerb, tmp_path: Path
+) -> None:
+    others_go_on(slow, lambda mine, n: register(mine, tmp_path, f"m{n}"))
 
 
 def test_exports_leave_the_threads_of_other_requests_alone(
@@ -193,17 +199,7 @@ def test_a_slow_storage_holds_no_thread_of_other_requests(
     with transaction() as session:
         file_id = records.file(session, Caller(seed.ORG_ID, None, records.SCOPES)).id
 
-    async def main() -> None:
-        async with clients(slow) as (mine, theirs):
-            asked = begin(*(use(mine, file_id) for _ in range(9)))
-            await all_wait(asked, slow)
-            async with asyncio.timeout(PATIENCE_S):
-                assert (await theirs.get("/v1/models")).status_code == 200
-                assert (await mine.get("/v1/models")).status_code == 200
-            slow.let_go.set()
-            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
-
-    asyncio.run(main())
+    others_go_on(slow, lambda mine, _: use(mine, file_id))
 
 
 def test_a_probe_that_waits_for_redis_holds_no_thread_of_requests(
@@ -216,13 +212,4 @@ def test_a_probe_that_waits_for_redis_holds_no_thread_of_requests(
     monkeypatch.setattr("services.health.missing", missing)
     monkeypatch.setattr("services.health.degraded", list)
 
-    async def main() -> None:
-        async with clients(slow) as (mine, theirs):
-            asked = begin(*(mine.get("/readyz") for _ in range(9)))
-            await all_wait(asked, slow)
-            async with asyncio.timeout(PATIENCE_S):
-                assert (await theirs.get("/v1/models")).status_code == 200
-            slow.let_go.set()
-            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
-
-    asyncio.run(main())
+    others_go_on(slow, lambda mine, _: mine.get("/readyz"))
