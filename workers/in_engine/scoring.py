@@ -8,10 +8,11 @@ rows that are no request's have nothing added.
 Imported by each worker of the engine through `--worker-extension-cls scoring.Extension`.
 """
 
+from importlib import import_module
 from typing import Any
 
-import torch
-from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+# By name: only the engine's interpreter has vLLM, and no process of ours imports it.
+PunicaWrapperCPU: Any = import_module("vllm.lora.punica_wrapper.punica_cpu").PunicaWrapperCPU
 
 _add_lora_logits = PunicaWrapperCPU.add_lora_logits
 
@@ -20,9 +21,8 @@ class Extension:
     """Nothing: the import of this module is what counts."""
 
 
-def add_lora_logits(
-    self: PunicaWrapperCPU, y: torch.Tensor, x: torch.Tensor, *args: Any, **options: Any
-) -> None:
+def add_lora_logits(self: Any, y: Any, x: Any, *args: Any, **options: Any) -> None:
+    """As vLLM's, where `x`, of rows by width, has one row for each request of the batch."""
     if x.view(-1, x.shape[-1]).size(0) == self.sampler_indices.size(0):
         _add_lora_logits(self, y, x, *args, **options)
 
