@@ -37,7 +37,7 @@ class Work:
 
 # Each call takes a few milliseconds. Of more threads fewer calls: with 40 a third fewer creates a
 # second, since they keep handing the interpreter to each other.
-REQUESTS = Work("requests", threads=8, of_key=8, waiting=2000, retry_after_s=1)
+REQUESTS = Work("requests", threads=8, of_key=4, waiting=2000, retry_after_s=1)
 # What monitoring asks: it looks at Redis, which may take seconds to fail.
 PROBES = Work("probes", threads=1, of_key=1, waiting=50, retry_after_s=2)
 # Reads of files whose length grows with what a user uploaded: seconds, at the end of a large one.
