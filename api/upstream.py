@@ -17,7 +17,7 @@ import httpx
 from starlette.requests import Request
 
 from api import meters, threads
-from orpo.special import SpecialTextError, admit
+from orpo.contract.special import SpecialTextError, admit
 from services import deployments
 from services.callers import Caller
 from services.database import transaction

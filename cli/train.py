@@ -15,9 +15,9 @@ from cli.jobs import hyperparameter
 from cli.output import CommandError, ExitCode
 from cli.progress import bar
 from cli.training import Training, intact, launch, prepare
+from orpo.contract.methods import METHODS, Method, parse_method
+from orpo.contract.spec import RunSpec, write_spec
 from orpo.formats import validate
-from orpo.methods import METHODS, Method, parse_method
-from orpo.spec import RunSpec, write_spec
 
 app = typer.Typer()
 

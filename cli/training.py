@@ -26,7 +26,7 @@ from rich.progress import (
 
 from cli.output import CommandError
 from cli.progress import bar
-from orpo.spec import RunSpec
+from orpo.contract.spec import RunSpec
 from services import sandbox
 from services.reach import of_run
 from services.settings import get_settings

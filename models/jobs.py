@@ -64,14 +64,14 @@ class Job(Owned, Base):
     base_model: Mapped[str] = mapped_column(ForeignKey("base_models.id"))
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)
-    # {"type": ..., and every hyperparameter resolved}: `orpo.spec.Method` as JSON.
+    # {"type": ..., and every hyperparameter resolved}: `orpo.contract.spec.Method` as JSON.
     method: Mapped[dict[str, Any]]
     suffix: Mapped[str | None]
     seed: Mapped[int]
     # `metadata` is taken by SQLAlchemy's declarative classes.
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     request_sha256: Mapped[str] = mapped_column(index=True)
-    # `orpo.spec.VERSION` of whoever created it: an older worker leaves it alone.
+    # `orpo.contract.spec.VERSION` of whoever created it: an older worker leaves it alone.
     spec_version: Mapped[int] = mapped_column(server_default=text("1"))
     purpose: Mapped[str] = mapped_column(default=Purpose.TRAIN, server_default=Purpose.TRAIN)
 

@@ -18,6 +18,6 @@ class Worker(Base):
     cores: Mapped[int]
     # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty where it has its cores alone.
     devices: Mapped[list[Any]]
-    # The newest `orpo.spec.VERSION` that it can read.
+    # The newest `orpo.contract.spec.VERSION` that it can read.
     spec_version: Mapped[int] = mapped_column(server_default=text("1"))
     seen_at: Mapped[datetime]

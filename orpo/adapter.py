@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from orpo import kernels, nf4
-from orpo.failures import Failure
-from orpo.hyperparameters import Hyperparameters, Tuning
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Hyperparameters, Tuning
 from orpo.peft import LoraConfig, LoraLayer, ModulesToSaveWrapper, PeftModel, get_peft_model
 
 

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orpo.failures import Failure, is_out_of_memory
-from orpo.manifest import kind_of, open_regular, weights_digest
+from orpo.contract.failures import Failure, is_out_of_memory
+from orpo.contract.manifest import kind_of, open_regular, weights_digest
 from orpo.verbs import answer
 
 NAME = "base.json"  # in a checkpoint: what was known of its base's files

@@ -6,7 +6,7 @@ Knows neither models nor optimizers.
 from importlib import import_module
 from typing import Any
 
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 
 
 def bitsandbytes(field: str, instead: str) -> Any:

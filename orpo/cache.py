@@ -12,10 +12,10 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from orpo.hyperparameters import Hyperparameters
-from orpo.manifest import open_regular
-from orpo.methods import Preference
-from orpo.spec import TOKENS_NOTE, RunSpec
+from orpo.contract.hyperparameters import Hyperparameters
+from orpo.contract.manifest import open_regular
+from orpo.contract.methods import Preference
+from orpo.contract.spec import TOKENS_NOTE, RunSpec
 
 # Raised when other tokens come of the same rows, or they are written otherwise.
 FORMAT = 3

@@ -16,7 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from orpo import architecture, base_files, headers
 from orpo.base_files import ADAPTER, HINT, INDEX
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 from orpo.headers import Tensors
 from orpo.special_text import special_strings
 from orpo.tokenize import load_tokenizer, template_name

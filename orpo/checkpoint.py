@@ -1,7 +1,7 @@
 """Checkpoints: what is written at a commit, and how a run goes on from one, bit for bit.
 
 A folder holds what people want (adapter/ or model/, with the tokenizer), what only the run wants
-(state/), and the probe. Knows torch and PEFT; the commit itself is `orpo.manifest`'s.
+(state/), and the probe. Knows torch and PEFT; the commit itself is `orpo.contract.manifest`'s.
 """
 
 import errno
@@ -16,15 +16,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from orpo import manifest, probe
+from orpo import probe
 from orpo.base_files import NAME as BASE_NAME
+from orpo.contract import manifest
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision
+from orpo.contract.manifest import Manifest
+from orpo.contract.spec import RunSpec
 from orpo.deterministic import set_random_state
-from orpo.failures import Failure
-from orpo.hyperparameters import Precision
-from orpo.manifest import Manifest
 from orpo.peft import PeftModel
 from orpo.policy import DTYPES, Policy, causal_lm
-from orpo.spec import RunSpec
 from orpo.strategy import Replicated
 
 FREE_SPACE_FACTOR = 1.2

@@ -22,12 +22,12 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from orpo import cache, examples, watchdog
 from orpo.base_files import blaming
+from orpo.contract.failures import Failure, explain, is_panic
+from orpo.contract.held_out import hold_out
+from orpo.contract.hyperparameters import Hyperparameters, SpecialTokens
+from orpo.contract.spec import RunSpec
 from orpo.examples import Examples, Tokenised
-from orpo.failures import Failure, explain, is_panic
 from orpo.formats import Pair
-from orpo.hyperparameters import Hyperparameters, SpecialTokens
-from orpo.spec import RunSpec
-from orpo.split import hold_out
 from orpo.tokenize import tokenize_pairs
 
 PAIRS_A_PART = 1024

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from orpo.contract.methods import Method
 from orpo.loss import pair_numbers
-from orpo.methods import Method
 from orpo.policy import token_logps
 from orpo.series import COLUMNS, rows
 from orpo.stopping import Stopping

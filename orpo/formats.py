@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
+from orpo.contract.held_out import hold_out
 from orpo.rows import CHUNK_BYTES, Finding, Row, read_rows
 from orpo.shapes import Message, Pair, Reject, Shape, detect, parse, why_no_shape
-from orpo.split import hold_out
 
 __all__ = [
     "Finding",

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from orpo import gguf_parity, manifest, probe
+from orpo import gguf_parity, probe
+from orpo.contract import manifest
 from orpo.gguf_model import Type, architecture_of, load_config, write
 from orpo.gguf_parity import Parity
 from orpo.gguf_vocabulary import pre_tokenizer

@@ -22,7 +22,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from orpo.base_files import blaming, weight_files
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 from orpo.gguf_vocabulary import add_vocabulary
 from orpo.merge import to_bf16
 from orpo.tokenize import load_tokenizer

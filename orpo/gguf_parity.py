@@ -26,8 +26,8 @@ from transformers.integrations.gguf.reader import (
 )
 
 from orpo import probe
-from orpo.failures import Failure
-from orpo.hyperparameters import Precision
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision
 from orpo.policy import prepare
 from orpo.tokenize import render
 

@@ -10,7 +10,7 @@ from typing import Any
 from gguf import GGUFWriter, TokenType
 from transformers import PreTrainedTokenizerBase
 
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 from orpo.formats import Message
 from orpo.tokenize import render
 

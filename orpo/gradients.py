@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from orpo.contract.methods import Method
 from orpo.loss import Counts, counts, objective
-from orpo.methods import Method
 from orpo.parallel import Single
 from orpo.policy import token_logps
 from orpo.series import COLUMNS, rows

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orpo.base_files import parse_json
-from orpo.manifest import open_regular
+from orpo.contract.manifest import open_regular
 
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_TENSORS = 1_000_000

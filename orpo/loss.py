@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from orpo.hyperparameters import Hyperparameters, NllReduction
-from orpo.methods import Method, Preference
+from orpo.contract.hyperparameters import Hyperparameters, NllReduction
+from orpo.contract.methods import Method, Preference
 from orpo.pack import Batch
 
 # p(y|x) is held below 1 - 1e-7, fp32's resolution there: beyond it the odds have no finite value.

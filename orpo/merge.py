@@ -15,7 +15,7 @@ from torch import Tensor
 
 from orpo import base_files
 from orpo.base_model import load_whole
-from orpo.manifest import verify
+from orpo.contract.manifest import verify
 from orpo.peft import PeftModel
 from orpo.tokenize import load_tokenizer
 from orpo.verbs import answer, folder_facts

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orpo.failures import FOUND_BY_ALL, Failure
+from orpo.contract.failures import FOUND_BY_ALL, Failure
 
 FILES = ("metrics", "events", "samples", "pairs")
 

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from orpo.bnb import bitsandbytes
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 from orpo.peft import lora
 
 BLOCK = 64  # values that share a scale; 256 scales share another, and take 8 bits each

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from orpo.bnb import bitsandbytes
-from orpo.hyperparameters import Hyperparameters, Optimizer, Schedule
+from orpo.contract.hyperparameters import Hyperparameters, Optimizer, Schedule
 
 # What Adafactor's step is measured by: (least variance, least size of a weight). It clips a step's
 # mean square at 1 and multiplies it by the weight's own size where that is more than the second

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from orpo.hyperparameters import NllTokens
+from orpo.contract.hyperparameters import NllTokens
 from orpo.tokenize import Example
 
 

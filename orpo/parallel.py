@@ -22,8 +22,8 @@ from torch.distributed import (
     TCPStore,  # pyright: ignore[reportPrivateImportUsage]
 )
 
-from orpo.failures import Failure
-from orpo.hyperparameters import Hyperparameters, Strategy
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Hyperparameters, Strategy
 
 TIMEOUT = timedelta(minutes=30)  # the others wait while the lead rank generates and saves
 # Gloo and NCCL ask no key of those that connect: on one node their sockets are on loopback alone,

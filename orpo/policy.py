@@ -23,12 +23,12 @@ from orpo import attention, kernels
 from orpo.adapter import with_lora
 from orpo.base_files import blaming, unchanged
 from orpo.base_model import load_whole
-from orpo.failures import Failure
-from orpo.hyperparameters import Precision, Tuning
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision, Tuning
+from orpo.contract.spec import RunSpec
 from orpo.masters import Masters
 from orpo.pack import Batch
 from orpo.peft import ModulesToSaveWrapper, PeftModel
-from orpo.spec import RunSpec
 from orpo.tokenize import load_tokenizer
 from orpo.widen import widened
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orpo import cache, data
-from orpo.spec import RunSpec, read_spec
+from orpo.contract.spec import RunSpec, read_spec
 from orpo.tokenize import load_tokenizer
 from orpo.verbs import answer
 

@@ -18,13 +18,13 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from orpo.base_files import weight_files
+from orpo.contract.hyperparameters import Precision, SpecialTokens
+from orpo.contract.manifest import sha256, weights_digest
+from orpo.contract.special import admit
 from orpo.formats import Message, Pair, Reject
-from orpo.hyperparameters import Precision, SpecialTokens
-from orpo.manifest import sha256, weights_digest
 from orpo.pack import collate
 from orpo.peft import PeftModel
 from orpo.policy import Policy, load_base, token_logps
-from orpo.special import admit
 from orpo.special_text import admitted, special_ids, special_strings
 from orpo.tokenize import Example, load_tokenizer, render
 from orpo.verbs import answer

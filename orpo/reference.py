@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from orpo.contract.methods import Method
+from orpo.contract.spec import RunSpec
 from orpo.data import Data, Part
 from orpo.examples import Examples
 from orpo.loss import sum_logps
-from orpo.methods import Method
 from orpo.pack import Batch
 from orpo.parallel import Single
 from orpo.policy import Policy, token_logps
-from orpo.spec import RunSpec
 from orpo.stopping import Stopping
 from orpo.work import deal, token_budget
 

@@ -15,8 +15,8 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from orpo.contract.hyperparameters import Hyperparameters
 from orpo.formats import Pair
-from orpo.hyperparameters import Hyperparameters
 from orpo.policy import Policy, autocast, causal_lm
 from orpo.special_text import admitted, special_strings
 from orpo.stopping import Stopping

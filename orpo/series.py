@@ -12,9 +12,9 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from orpo.hyperparameters import NllReduction
+from orpo.contract.hyperparameters import NllReduction
+from orpo.contract.methods import Method, Orpo, Preference
 from orpo.loss import PairNumbers
-from orpo.methods import Method, Orpo, Preference
 from orpo.tokenize import Example
 
 COLUMNS = (

@@ -1,6 +1,6 @@
 """Special strings in the rows of a training: which they are, and pairs without them.
 
-Knows tokenizers and pairs; the rule itself, which the API follows too, is `orpo.special`.
+Knows tokenizers and pairs; the rule itself, which the API follows too, is `orpo.contract.special`.
 """
 
 import re
@@ -9,9 +9,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from orpo.contract.hyperparameters import SpecialTokens
+from orpo.contract.special import SpecialTextError, admit
 from orpo.formats import Message, Pair, Reject
-from orpo.hyperparameters import SpecialTokens
-from orpo.special import SpecialTextError, admit
 
 # By what templates mark roles and turns, also where a tokenizer has no special token for it.
 ROLE_MARKS = re.compile(

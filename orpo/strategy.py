@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from orpo.failures import Failure
-from orpo.hyperparameters import Hyperparameters, Strategy, Tuning
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Hyperparameters, Strategy, Tuning
+from orpo.contract.spec import RunSpec
 from orpo.optimizer import make, make_memory, memory, remember, set_rate
 from orpo.parallel import Single, check_equal
 from orpo.policy import Policy, load_saved, masters, trainable, why_unpacked
-from orpo.spec import RunSpec
 
 BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
 

@@ -17,9 +17,9 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from orpo.base_files import blaming
+from orpo.contract.hyperparameters import Hyperparameters, Overlong, Turns
+from orpo.contract.methods import Preference
 from orpo.formats import Message, Pair, Reject
-from orpo.hyperparameters import Hyperparameters, Overlong, Turns
-from orpo.methods import Preference
 from orpo.special_text import admitted, special_strings, special_tokens
 
 PAIRS_PER_CHUNK = 256

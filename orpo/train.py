@@ -23,15 +23,15 @@ import torch
 
 from orpo import data, gradients, parallel, policy, probe, reference, series, speed, watchdog
 from orpo.checkpoint import Checkpoints, Progress, folder_of, keep_last, resume
+from orpo.contract.failures import explain, refuse_nan
+from orpo.contract.spec import RunSpec, read_spec
 from orpo.deterministic import make_deterministic, random_state
 from orpo.evaluate import evaluate, pair_records
-from orpo.failures import explain, refuse_nan
 from orpo.metrics import Journal
 from orpo.optimizer import rate
 from orpo.pack import plan
 from orpo.ranks import STORE
 from orpo.samples import samples
-from orpo.spec import RunSpec, read_spec
 from orpo.stopping import STOPPED, Stopping
 from orpo.strategy import adopt
 from orpo.tokenize import Example

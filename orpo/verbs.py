@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orpo.failures import explain
+from orpo.contract.failures import explain
 
 
 def answer(work: Callable[[], Mapping[str, Any]]) -> int:

@@ -6,7 +6,7 @@ Knows how examples are dealt and packed; knows nothing of models or of the objec
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from orpo.hyperparameters import Hyperparameters
+from orpo.contract.hyperparameters import Hyperparameters
 from orpo.pack import Batch, collate, micro_batches
 from orpo.parallel import Single, spread
 from orpo.tokenize import Example

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orpo.failures import Failure
-from orpo.hyperparameters import Precision, Strategy
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision, Strategy
 from orpo.optimizer import parameter_groups, peak_rate, set_rate
 from orpo.parallel import WrongWorld
 from orpo.policy import causal_lm, head, trainable

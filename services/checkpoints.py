@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models import Checkpoint, Job, Organization
 from models.base import new_id
 from models.checkpoints import WeightsKind
-from orpo import manifest
+from orpo.contract import manifest
 from services import audit_log, claims
 from services.audit_log import Action, Object
 from services.callers import Caller

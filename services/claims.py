@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import HELD, DesiredState, JobState
-from orpo.spec import VERSION
+from orpo.contract.spec import VERSION
 from services import attempts
 from services.errors import Fenced
 from services.queue import Task, send

@@ -15,7 +15,7 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
-from orpo.special import SpecialTokens
+from orpo.contract.special import SpecialTokens
 from services import audit_log, checkpoints
 from services.audit_log import Action, Object
 from services.callers import Caller

@@ -17,7 +17,7 @@ from models import BaseModelRecord, Checkpoint, Deployment, Engine, Job
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
 from models.jobs import HELD
-from orpo.special import SpecialTokens
+from orpo.contract.special import SpecialTokens
 from services import checkpoints
 from services.settings import get_settings
 from services.storable import storable

@@ -23,8 +23,8 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState, Purpose
-from orpo.methods import METHODS, Method, Preference, parse_method
-from orpo.spec import VERSION
+from orpo.contract.methods import METHODS, Method, Preference, parse_method
+from orpo.contract.spec import VERSION
 from services import attempts, audit_log, traces
 from services.audit_log import Action, Object
 from services.callers import Caller

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models import Job
-from orpo.spec import TOKENS_NOTE
+from orpo.contract.spec import TOKENS_NOTE
 from services.settings import get_settings
 
 TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from orpo.spec import RunSpec, read_spec
+from orpo.contract.spec import RunSpec, read_spec
 
 
 @dataclass(frozen=True)

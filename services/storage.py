@@ -16,7 +16,7 @@ from typing import IO, Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from orpo.manifest import open_regular
+from orpo.contract.manifest import open_regular
 from services.settings import get_settings
 
 PARTIAL = ".part"

@@ -81,7 +81,7 @@ def run_verb(
 
     That object tells how it went, not the exit code. `meanwhile` is called twice a second until
     then. Raises VerbError with {"code", "message", "hint", "param"}; its codes are those of
-    `orpo.failures`, and `timeout`, `killed` and `limit`.
+    `orpo.contract.failures`, and `timeout`, `killed` and `limit`.
     """
     mark = " ".join([f"orpo.{verb}", *arguments])
     try:

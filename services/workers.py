@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from models import Job, Worker
 from models.jobs import HELD
-from orpo.methods import Method
-from orpo.spec import VERSION
+from orpo.contract.methods import Method
+from orpo.contract.spec import VERSION
 from services.callers import Caller
 from services.errors import Invalid
 from services.settings import get_settings

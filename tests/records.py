@@ -8,7 +8,7 @@ from models import ApiKey, BaseModelRecord, File, Job, Organization
 from models.base import new_id
 from models.files import FileStatus
 from models.jobs import JobState
-from orpo.methods import parse_method
+from orpo.contract.methods import parse_method
 from services.callers import Caller, Scope
 
 SCOPES = frozenset(Scope)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import Purpose
-from orpo.spec import RunSpec
+from orpo.contract.spec import RunSpec
 from services import checkpoints, claims, run_folder
 from services.database import transaction
 from services.settings import get_settings

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from models import Job
-from orpo.spec import RunSpec, read_spec
+from orpo.contract.spec import RunSpec, read_spec
 from services import claims
 from services.database import transaction
 from services.settings import get_settings

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orpo.manifest import sha256, weights_digest
-from orpo.special import SpecialTokens
+from orpo.contract.manifest import sha256, weights_digest
+from orpo.contract.special import SpecialTokens
 from services.engines import Wanted
 from services.settings import get_settings
 from services.verbs import VerbError, run_verb

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from orpo.spec import RunSpec
+from orpo.contract.spec import RunSpec
 from services import sandbox
 from services.reach import of_run
 from services.settings import get_settings

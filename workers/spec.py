@@ -6,8 +6,8 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Job
-from orpo.methods import Method
-from orpo.spec import RunSpec
+from orpo.contract.methods import Method
+from orpo.contract.spec import RunSpec
 from services.settings import get_settings
 
 _METHOD: TypeAdapter[Method] = TypeAdapter(Method)

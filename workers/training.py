@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 
 from models.jobs import JobState, Purpose
-from orpo.spec import write_spec
+from orpo.contract.spec import write_spec
 from services import checkpoints, claims, engines, job_events, results, sandbox, verbs
 from services.database import transaction
 from services.errors import Fenced, is_disk_full

@@ -6,7 +6,7 @@ from api.deps import CallerDep
 from api.pages import ListPage, page
 from api.routing import Router
 from api.schemas.methods import MethodObject
-from orpo.methods import METHODS
+from orpo.contract.methods import METHODS
 
 router = Router(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
 

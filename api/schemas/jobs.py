@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from api.schemas.text import NO_NUL, Id, Text
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
-from orpo.methods import METHODS
+from orpo.contract.methods import METHODS
 from services import job_events
 from services.errors import Invalid
 from services.jobs import SUFFIX, NewJob

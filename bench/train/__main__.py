@@ -29,8 +29,8 @@ from bench.train import report
 from bench.train.shapes import SHAPES, WARMUP, draw
 from bench.train.work import MAX_LENGTH, PAIRS_A_STEP, Work
 from orpo import speed
+from orpo.contract.methods import parse_method
 from orpo.formats import Pair, validate
-from orpo.methods import parse_method
 from orpo.tokenize import tokenize_pairs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from bench.train.work import Work
 from orpo import backends, parallel
-from orpo.methods import parse_method
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec
 from orpo.metrics import Journal
 from orpo.ranks import STORE
-from orpo.spec import RunSpec
 from orpo.stopping import Stopping
 from orpo.train import Run
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from api.app import create_app
 from models import ApiKey
-from orpo.methods import METHODS
+from orpo.contract.methods import METHODS
 from services import seed
 from services.callers import Caller, Scope
 from services.database import transaction

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from models import BaseModelRecord, Checkpoint, Comparison, Deployment
-from orpo import special
+from orpo.contract import special
 from services import seed
 from services.callers import Caller
 from services.database import transaction

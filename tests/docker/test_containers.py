@@ -173,7 +173,7 @@ def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containe
 
 
 def can_confine(containers: Containers) -> bool:
-    words = containers.confine(["python3", "-c", "import celery, orpo.spec"])
+    words = containers.confine(["python3", "-c", "import celery, orpo.contract.spec"])
     env = containers.env("keeper")
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from orpo import manifest
+from orpo.contract import manifest
 from tests.faults.stack import ENDED, TWO_RANKS, Stack, ended_within
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from models import Job, JobEvent
 from models.jobs import JobState
-from orpo.methods import parse_method
-from orpo.spec import RunSpec
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec
 from services import claims, jobs, seed
 from services.callers import Caller
 from services.database import transaction

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from orpo import checkpoint, manifest, parallel, train
+from orpo import checkpoint, parallel, train
 from orpo.checkpoint import committed, resume
+from orpo.contract import manifest
+from orpo.contract.spec import read_spec
 from orpo.metrics import Journal
 from orpo.ranks import STORE
-from orpo.spec import read_spec
 from orpo.stopping import Stopping
 from tests.faults.test_disk import flip_a_bit
 from tests.orpo.tiny_run import FORK, Bench, write_base, write_pairs

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from orpo.adapter import with_lora
-from orpo.hyperparameters import NllTokens, Precision
+from orpo.contract.hyperparameters import NllTokens, Precision
+from orpo.contract.methods import Method, Preference
 from orpo.loss import counts, objective
-from orpo.methods import Method, Preference
 from orpo.parallel import Single
 from orpo.policy import Policy, causal_lm, prepare, token_logps, trainable
 from orpo.tokenize import Example

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpo.checkpoint import committed
-from orpo.manifest import verify
+from orpo.contract.manifest import verify
 from tests.orpo.moments import Moments, fill_the_disk, kill
 from tests.orpo.tiny_run import (
     Bench,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpo import causal, policy
-from orpo.hyperparameters import NllReduction, NllTokens
-from orpo.methods import METHODS, Method, parse_method
+from orpo.contract.hyperparameters import NllReduction, NllTokens
+from orpo.contract.methods import METHODS, Method, parse_method
 from orpo.policy import Policy
 from orpo.tokenize import Example
 from tests.orpo import reference, tiny_models

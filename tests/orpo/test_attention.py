@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from orpo import attention
-from orpo.hyperparameters import Precision
+from orpo.contract.hyperparameters import Precision
 from orpo.pack import collate
 from orpo.policy import prepare, token_logps
 from tests.orpo import reference, tiny_models

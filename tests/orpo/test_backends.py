@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from orpo import attention, backends, by_segment, flex, varlen
 from orpo.backends import Backend, choose, what_is_wrong
-from orpo.hyperparameters import Precision
+from orpo.contract.hyperparameters import Precision
 from orpo.layout import Attend, Call, Layout
 from orpo.pack import Segment, collate
 from orpo.policy import prepare, recompute_layers, token_logps, trainable

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orpo import base_files, merge, prepare, train
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 from tests.orpo import hostile
 from tests.orpo.tiny_run import Bench, checkpoint, records
 

@@ -7,8 +7,8 @@ import pytest
 from torch import Tensor
 
 from orpo import policy, train
+from orpo.contract.hyperparameters import Precision
 from orpo.estimate import estimate
-from orpo.hyperparameters import Precision
 from orpo.pack import Batch
 from services.verbs import smaller_budget
 from tests.orpo.tiny_run import Bench, records

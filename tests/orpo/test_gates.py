@@ -10,9 +10,9 @@ import torch
 from transformers import PreTrainedModel
 
 from orpo import policy
-from orpo.hyperparameters import Precision, Turns
+from orpo.contract.hyperparameters import Precision, Turns
+from orpo.contract.methods import METHODS, parse_method
 from orpo.loss import mean_logps
-from orpo.methods import METHODS, parse_method
 from orpo.pack import collate
 from orpo.policy import head, prepare, token_logps
 from tests.orpo import reference, tiny_models

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orpo import architecture, check_model
-from orpo.failures import Failure
+from orpo.contract.failures import Failure
 from orpo.policy import load_base
 from tests.orpo import hostile
 from tests.orpo.tiny_run import FORK, Bench

@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from orpo import kernels
 from orpo.adapter import with_lora
+from orpo.contract.hyperparameters import Precision
+from orpo.contract.methods import parse_method
 from orpo.fused import compile_rows, fused
-from orpo.hyperparameters import Precision
 from orpo.kernels import HeadLogps, LoraLinear, RmsNorm, SwiGlu
-from orpo.methods import parse_method
 from orpo.pack import collate
 from orpo.policy import prepare, recompute_layers, token_logps, trainable
 from tests.orpo import tiny_models

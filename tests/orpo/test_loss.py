@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from orpo.contract.methods import parse_method
 from orpo.loss import Counts, counts, log1mexp, log_odds, log_odds_ratio, objective, pair_numbers
-from orpo.methods import parse_method
 from orpo.pack import collate
 from tests.orpo import tiny_models
 

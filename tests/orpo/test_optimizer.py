@@ -10,7 +10,7 @@ import torch
 
 from orpo import checkpoint as checkpoints
 from orpo import train
-from orpo.methods import parse_method
+from orpo.contract.methods import parse_method
 from orpo.optimizer import make
 from tests.orpo.tiny_run import (
     Bench,

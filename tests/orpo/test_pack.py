@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpo.hyperparameters import NllTokens
+from orpo.contract.hyperparameters import NllTokens
 from orpo.pack import Batch, collate, heaviest, micro_batches, plan
 from orpo.tokenize import Example
 from tests.orpo import tiny_models

@@ -16,8 +16,8 @@ import torch
 from transformers import PhiConfig, PhiForCausalLM, PreTrainedModel
 
 from orpo import parallel, policy, strategy, train
-from orpo.failures import explain
-from orpo.methods import parse_method
+from orpo.contract.failures import explain
+from orpo.contract.methods import parse_method
 from orpo.metrics import Journal
 from orpo.parallel import spread
 from tests.orpo import tiny_models

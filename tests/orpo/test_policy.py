@@ -12,13 +12,13 @@ from transformers import PreTrainedModel
 
 from orpo import attention, policy
 from orpo.adapter import with_lora
-from orpo.failures import Failure
-from orpo.hyperparameters import Precision
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec
 from orpo.loss import Counts, objective
-from orpo.methods import parse_method
 from orpo.pack import collate
 from orpo.policy import causal_lm, load, prepare, token_logps, trainable
-from orpo.spec import RunSpec
 from tests.orpo import tiny_models
 
 

@@ -9,10 +9,10 @@ from tokenizers import AddedToken, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from orpo import check_model, probe
+from orpo.contract.hyperparameters import SpecialTokens
+from orpo.contract.methods import parse_method
+from orpo.contract.special import SpecialTextError, admit, find
 from orpo.formats import Message, Pair
-from orpo.hyperparameters import SpecialTokens
-from orpo.methods import parse_method
-from orpo.special import SpecialTextError, admit, find
 from orpo.special_text import special_strings
 from orpo.tokenize import DEFAULT_TEMPLATE, render, tokenize_pairs
 from tests.orpo.tiny_models import CHATML, tokenizer

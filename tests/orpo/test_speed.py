@@ -7,7 +7,7 @@ import torch
 
 from orpo import speed
 from orpo.adapter import with_lora
-from orpo.methods import parse_method
+from orpo.contract.methods import parse_method
 from orpo.policy import prepare
 from orpo.speed import Weights
 from tests.orpo import tiny_models

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from orpo.contract.held_out import hold_out
 from orpo.shapes import Message
-from orpo.split import hold_out
 
 
 def prompts(n: int, a_prompt: int = 1) -> Iterator[list[Message]]:

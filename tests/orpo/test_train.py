@@ -13,10 +13,10 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from orpo import attention, data, optimizer, pack, policy, series, train
+from orpo.contract.hyperparameters import Precision
+from orpo.contract.methods import METHODS, parse_method
+from orpo.contract.spec import read_spec
 from orpo.formats import validate
-from orpo.hyperparameters import Precision
-from orpo.methods import METHODS, parse_method
-from orpo.spec import read_spec
 from tests.orpo.tiny_run import (
     CLOCKS,
     Bench,

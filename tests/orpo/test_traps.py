@@ -11,14 +11,15 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
-from orpo import data, manifest, policy, train
+from orpo import data, policy, train
+from orpo.contract import manifest
+from orpo.contract.hyperparameters import Precision
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import read_spec
 from orpo.formats import Message, Pair, validate
-from orpo.hyperparameters import Precision
 from orpo.loss import counts, log_odds, objective
-from orpo.methods import parse_method
 from orpo.pack import collate
 from orpo.policy import head, prepare, token_logps
-from orpo.spec import read_spec
 from orpo.tokenize import load_tokenizer, render, tokenize_pairs
 from tests.orpo import tiny_models, tiny_run
 from tests.orpo.judge import adapted, assert_equal, ours

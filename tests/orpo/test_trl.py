@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from orpo.methods import parse_method
+from orpo.contract.methods import parse_method
 from orpo.tokenize import Example
 from tests.orpo import judge, reference, tiny_models
 

@@ -16,13 +16,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from orpo import merge, train
 from orpo.adapter import with_lora
-from orpo.failures import Failure
-from orpo.hyperparameters import Precision
-from orpo.methods import parse_method
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import read_spec
 from orpo.nf4 import Nf4Linear
 from orpo.pack import collate
 from orpo.policy import Policy, causal_lm, head, load, load_base, prepare, token_logps, trainable
-from orpo.spec import read_spec
 from orpo.speed import Weights
 from tests import probes
 from tests.orpo import reference, tiny_models

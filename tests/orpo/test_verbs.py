@@ -12,17 +12,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from orpo import (
-    base_files,
-    check_model,
-    data,
-    manifest,
-    merge,
-    prepare,
-    probe,
-    special_strings,
-    unpack_gguf,
-)
+from orpo import base_files, check_model, data, merge, prepare, probe, special_strings, unpack_gguf
+from orpo.contract import manifest
 from orpo.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
 from tests.orpo.tiny_run import Bench, checkpoint, write_base
 

@@ -29,8 +29,8 @@ from transformers import (
 )
 
 from orpo import train
-from orpo.methods import parse_method
-from orpo.spec import RunSpec, write_spec
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec, write_spec
 from orpo.speed import PHASES
 from tests.orpo.reference import worst_gradient_error
 

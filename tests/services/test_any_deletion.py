@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 from models import Checkpoint, Deployment, File, Job
 from models.deployments import DeploymentStatus
 from models.jobs import DesiredState, JobState
-from orpo import manifest
+from orpo.contract import manifest
 from services import (
     checkpoints,
     claims,

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from api.schemas.jobs import JobObject
 from models import JobEvent, OutboxMessage
 from models.jobs import JobState
-from orpo.spec import RunSpec
+from orpo.contract.spec import RunSpec
 from services import attempts, checkpoints, claims, database, jobs
 from services.errors import Fenced
 from tests import records

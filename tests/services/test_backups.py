@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models import Checkpoint, File, Job
-from orpo import manifest
-from orpo.manifest import Manifest
+from orpo.contract import manifest
+from orpo.contract.manifest import Manifest
 from services import backups, checkpoints, restores, storage
 from services.database import transaction
 from services.errors import Conflict, Invalid

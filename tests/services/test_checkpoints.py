@@ -3,7 +3,7 @@
 import pytest
 
 from models.jobs import JobState
-from orpo import manifest
+from orpo.contract import manifest
 from services import checkpoints, claims
 from tests import records
 

@@ -10,8 +10,8 @@ from sqlalchemy.exc import OperationalError
 
 from models import Job, JobEvent
 from models.jobs import JobState
-from orpo.methods import parse_method
-from orpo.spec import VERSION
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import VERSION
 from services import checkpoints, claims, database, jobs, waiting
 from services.errors import Fenced
 from services.settings import get_settings

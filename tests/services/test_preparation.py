@@ -8,8 +8,8 @@ import pytest
 
 from models import File
 from models.jobs import JobState
-from orpo.methods import parse_method
-from orpo.spec import RunSpec
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec
 from services import storage
 from tests import records
 from workers import preparation

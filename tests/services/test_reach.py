@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from orpo.methods import parse_method
-from orpo.spec import RunSpec, write_spec
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec, write_spec
 from services.reach import Reach, of_verb
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from models import ApiKey, Comparison, Deployment, Engine, File, Job, JobEvent, RunFolder
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from orpo import manifest
+from orpo.contract import manifest
 from services import backups, checkpoints, claims, restores, run_folder
 from services.database import transaction
 from services.engines import EngineStatus

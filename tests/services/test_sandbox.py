@@ -20,8 +20,8 @@ import pytest
 from cli.stack.files import write_private
 from cli.stack.parts import ROOT
 from cli.stack.process import wait_until
-from orpo.methods import parse_method
-from orpo.spec import RunSpec, write_spec
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec, write_spec
 from services import engine_folders, guard, sandbox
 from services.settings import get_settings
 from services.verbs import MARK, VerbError, run_verb

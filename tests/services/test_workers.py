@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from models import Job, Worker
 from models.jobs import JobState
-from orpo.methods import parse_method
+from orpo.contract.methods import parse_method
 from services import claims, jobs, waiting, workers
 from services.errors import Invalid
 from tests import records

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from models import Base, Checkpoint, File, Job
 from models.base import new_id
 from models.jobs import JobState
-from orpo import manifest
-from orpo.manifest import Manifest
+from orpo.contract import manifest
+from orpo.contract.manifest import Manifest
 from services import checkpoints, claims, seed, storage
 from services.callers import Caller
 from services.database import transaction

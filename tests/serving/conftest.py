@@ -15,7 +15,7 @@ from sqlalchemy import select
 from models import Checkpoint, Deployment, Engine, Job
 from models.base import new_id
 from models.deployments import DeploymentStatus
-from orpo import manifest
+from orpo.contract import manifest
 from services import database, deployments, engine_folders, engines, seed
 from services.callers import Caller
 from services.database import transaction

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 
-from orpo import manifest, probe
+from orpo import probe
+from orpo.contract import manifest
+from orpo.contract.hyperparameters import Precision
 from orpo.formats import Message, Pair
-from orpo.hyperparameters import Precision
 from orpo.policy import load_base
 from orpo.tokenize import load_tokenizer
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from models import BaseModelRecord, Checkpoint, Job
 from models.deployments import DeploymentStatus
-from orpo import manifest
+from orpo.contract import manifest
 from services import deployments
 from services.database import transaction
 from tests.serving import fake_vllm

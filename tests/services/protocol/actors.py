@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from models import Job
 from models.jobs import DesiredState, JobState
-from orpo.spec import read_spec
+from orpo.contract.spec import read_spec
 from services import jobs, metrics
 from services.callers import Caller
 from services.database import transaction

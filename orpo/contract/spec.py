@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
-from orpo.hyperparameters import Strict
-from orpo.methods import Method
+from orpo.contract.hyperparameters import Strict
+from orpo.contract.methods import Method
 
 # Raised with each change of what a spec may hold, the methods' hyperparameters included, so that a
 # worker of an older release leaves alone what it can't read (tests/orpo/test_spec.py).

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from orpo.hyperparameters import Hyperparameters
+from orpo.contract.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from torch import Tensor

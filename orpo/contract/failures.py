@@ -8,7 +8,7 @@ import math
 
 from pydantic import ValidationError
 
-from orpo.manifest import Damaged
+from orpo.contract.manifest import Damaged
 
 EXIT_STATUS = {
     "bad_spec": 2,

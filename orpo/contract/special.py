@@ -8,7 +8,7 @@ found by `orpo.special_strings` and kept with the model. Imports no torch and no
 import re
 from functools import lru_cache
 
-from orpo.hyperparameters import SpecialTokens
+from orpo.contract.hyperparameters import SpecialTokens
 
 __all__ = ["SpecialTextError", "SpecialTokens", "admit", "find"]
 

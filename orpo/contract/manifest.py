@@ -1,0 +1,168 @@
+"""What makes a checkpoint folder complete: a manifest of every file, and a rename.
+
+`python -m orpo.manifest CHECKPOINT_DIR` says as JSON whether a folder is intact. Imports no torch
+and knows nothing of what the files hold.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+import sys
+from dataclasses import asdict, dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+NAME = "manifest.json"
+
+
+class Damaged(RuntimeError):
+    """A checkpoint folder is not what its manifest says; the message says where."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Identity and inventory of a committed checkpoint; `files` maps a relative path to facts.
+
+    `weights_sha256` is that of the weights file, or where there are several of the lines
+    `<sha256>  <path>` of all. `resumable` is False once the optimizer's state was let go.
+    """
+
+    step: int
+    generation: int
+    spec_sha256: str
+    weights_sha256: str
+    resumable: bool
+    files: dict[str, dict[str, Any]]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all listed files."""
+        return sum(facts["size"] for facts in self.files.values())
+
+
+def inventory(folder: Path, only: str = "*") -> dict[str, dict[str, Any]]:
+    """sha256 and size in bytes of every file under `folder`, each forced to the disk."""
+    files = (path for path in sorted(folder.rglob(only)) if path.is_file() and path.name != NAME)
+    return {
+        str(path.relative_to(folder)): {"sha256": sha256(path), "size": _sync(path)}
+        for path in files
+    }
+
+
+def weights_digest(files: dict[str, dict[str, Any]], prefix: str) -> str:
+    """The `weights_sha256` of the safetensors files under `prefix` (see `Manifest`)."""
+    weights = {
+        name: facts["sha256"]
+        for name, facts in sorted(files.items())
+        if name.startswith(prefix) and name.endswith(".safetensors")
+    }
+    if len(weights) == 1:
+        return next(iter(weights.values()))
+    lines = "".join(f"{digest}  {name}\n" for name, digest in weights.items())
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def commit(folder: Path, manifest: Manifest, final: Path) -> None:
+    """Write the manifest into `folder` and rename it to `final`: from here on it exists."""
+    write(folder, manifest)
+    for path in (*folder.rglob("*"), folder):
+        if path.is_dir():
+            _sync(path)
+    if final.exists():  # left by an interrupted run of the same generation: ours is its equal
+        shutil.rmtree(final)
+    folder.rename(final)
+    _sync(final.parent)
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write or replace `folder`'s manifest in one rename."""
+    temporary = folder / f"{NAME}.tmp"
+    temporary.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
+    _sync(temporary)
+    temporary.rename(folder / NAME)
+    _sync(folder)
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a committed checkpoint, unchecked; raises Damaged where there is none."""
+    try:
+        return Manifest(**json.loads((folder / NAME).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise Damaged(f"{folder.name} has no readable {NAME}: it was never committed.") from error
+
+
+def verify(folder: Path) -> Manifest:
+    """Recompute every hash; raises Damaged naming the first file that is missing or changed."""
+    manifest = read(folder)
+    for name, facts in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise Damaged(f"{folder.name} is incomplete: {name} is missing.")
+        if path.stat().st_size != facts["size"]:
+            raise Damaged(f"{folder.name} is damaged: {name} does not have {facts['size']} bytes.")
+        if sha256(path) != facts["sha256"]:
+            raise Damaged(f"{folder.name} is damaged: {name} does not match its sha256.")
+    return manifest
+
+
+def sha256(path: Path) -> str:
+    """The file's sha256 in hex, read in blocks; OSError where it is no regular file."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a regular file for reading; OSError for anything else, at once: a FIFO would block until
+    another process writes to it, and a device may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, f"It is {kind_of(found)}, not a regular file", str(path))
+
+
+def kind_of(found: os.stat_result) -> str:
+    """What lies where a regular file was expected, in words."""
+    kinds = {
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a link to itself",
+    }
+    return kinds.get(stat.S_IFMT(found.st_mode), "something else")
+
+
+def _sync(path: Path) -> int:
+    """Force a file or folder to the disk; returns its size in bytes."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+        return os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
+def main(folder: Path) -> int:
+    """Print `{ok, step, resumable, weights_sha256}`, or a `bad_checkpoint` error and status 6."""
+    try:
+        manifest = verify(folder)
+    except Damaged as error:
+        hint = "Take an earlier checkpoint."
+        failure = {"code": "bad_checkpoint", "message": str(error), "hint": hint, "param": None}
+        print(json.dumps({"error": failure}))
+        return 6
+    facts = {name: getattr(manifest, name) for name in ("step", "resumable", "weights_sha256")}
+    print(json.dumps({"ok": True, **facts}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
