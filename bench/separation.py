@@ -18,7 +18,7 @@ from typing import Any
 from bench.base import demo_model
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec, write_spec
-from orpo.formats import validate
+from orpo.rows.formats import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))

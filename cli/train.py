@@ -17,7 +17,7 @@ from cli.progress import bar
 from cli.training import Training, intact, launch, prepare
 from orpo.contract.methods import METHODS, Method, parse_method
 from orpo.contract.spec import RunSpec, write_spec
-from orpo.formats import validate
+from orpo.rows.formats import validate
 
 app = typer.Typer()
 

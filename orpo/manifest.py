@@ -1,4 +1,7 @@
-"""`python -m orpo.manifest CHECKPOINT_DIR`: is the folder intact? See `orpo.contract.manifest`."""
+"""`python -m orpo.manifest CHECKPOINT_DIR`: is the folder intact?
+
+The work is done by `orpo.contract.manifest`.
+"""
 
 import sys
 from pathlib import Path

@@ -1,20 +1,12 @@
 """`python -m orpo.special_strings DIR`: the strings that a base model takes for special tokens.
 
-For base models that were registered before these were noted. Loads the tokenizer, no weights.
+The work is done by `orpo.tokens.special_strings`.
 """
 
 import sys
 from pathlib import Path
 
-from orpo.special_text import special_strings
-from orpo.tokenize import load_tokenizer
-from orpo.verbs import answer
-
-
-def main(folder: Path) -> int:
-    """Print `{"special_tokens": [...]}`."""
-    return answer(lambda: {"special_tokens": special_strings(load_tokenizer(folder))})
-
+from orpo.tokens.special_strings import main
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[1])))

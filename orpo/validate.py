@@ -7,8 +7,8 @@ its own, so that a file which takes too long or too much memory ends with it and
 import sys
 from pathlib import Path
 
-from orpo import formats
-from orpo.verbs import answer
+from orpo.process.verbs import answer
+from orpo.rows.rows import formats
 
 
 def main(source: Path, name: str, rows: Path) -> int:

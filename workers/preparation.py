@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from models import File, Job
 from models.jobs import DesiredState, JobState
 from orpo.contract.spec import VERSION, write_spec
-from orpo.formats import hold_out
+from orpo.rows.formats import hold_out
 from services import attempts, files, job_events
 from services.database import transaction
 from services.queue import Task, send

@@ -28,10 +28,10 @@ from bench.base import demo_model
 from bench.train import report
 from bench.train.shapes import SHAPES, WARMUP, draw
 from bench.train.work import MAX_LENGTH, PAIRS_A_STEP, Work
-from orpo import speed
 from orpo.contract.methods import parse_method
-from orpo.formats import Pair, validate
-from orpo.tokenize import tokenize_pairs
+from orpo.rows.formats import Pair, validate
+from orpo.run import speed
+from orpo.tokens.tokenize import tokenize_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.train.work import Work
-from orpo import backends, parallel
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec
-from orpo.metrics import Journal
-from orpo.ranks import STORE
-from orpo.stopping import Stopping
-from orpo.train import Run
+from orpo.layers import backends
+from orpo.process import parallel
+from orpo.process.ranks import STORE
+from orpo.process.stopping import Stopping
+from orpo.run.journal import Journal
+from orpo.run.train import Run
 
 
 @contextmanager

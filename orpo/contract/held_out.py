@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from orpo.shapes import Message
+from orpo.rows.row_shapes import Message
 
 ABOVE_ALL = 2**64  # digests have 8 bytes
 

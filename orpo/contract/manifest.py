@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import stat
-import sys
 from dataclasses import asdict, dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -162,7 +161,3 @@ def main(folder: Path) -> int:
     facts = {name: getattr(manifest, name) for name in ("step", "resumable", "weights_sha256")}
     print(json.dumps({"ok": True, **facts}))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cli.stack.parts import ROOT
 from cli.stack.process import Part, wait_until
-from orpo.watchdog import die_with_parent
+from orpo.process.watchdog import die_with_parent
 
 
 class Program:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from orpo import checkpoint, parallel, train
-from orpo.checkpoint import committed, resume
 from orpo.contract import manifest
 from orpo.contract.spec import read_spec
-from orpo.metrics import Journal
-from orpo.ranks import STORE
-from orpo.stopping import Stopping
+from orpo.process import parallel
+from orpo.process.ranks import STORE
+from orpo.process.stopping import Stopping
+from orpo.run import checkpoint, train
+from orpo.run.checkpoint import committed, resume
+from orpo.run.journal import Journal
 from tests.faults.test_disk import flip_a_bit
 from tests.orpo.tiny_run import FORK, Bench, write_base, write_pairs
 

@@ -82,8 +82,8 @@ TRICKS: dict[str, tuple[str, str, Substitute]] = {
     "fence": ("services.claims", "held", _anyone),
     "self_fence": ("workers.supervision", "Supervision.__setattr__", _always_renewed),
     # A rank watches no deadline; doesn't ask the kernel to die with its launcher.
-    "deadline": ("orpo.watchdog", "start", _two_minutes),
-    "parent_death": ("orpo.watchdog", "die_with_parent", _does_nothing()),
+    "deadline": ("orpo.process.watchdog", "start", _two_minutes),
+    "parent_death": ("orpo.process.watchdog", "die_with_parent", _does_nothing()),
     # A worker starts trainings without a sandbox.
     "sandbox": ("services.sandbox", "wrap", lambda _: lambda command, **_: list(command)),
     # A worker waits for a silent training; counts an orderly stop as a loss; tries a full disk

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from orpo.adapter import with_lora
 from orpo.contract.hyperparameters import NllTokens, Precision
 from orpo.contract.methods import Method, Preference
-from orpo.loss import counts, objective
-from orpo.parallel import Single
-from orpo.policy import Policy, causal_lm, prepare, token_logps, trainable
-from orpo.tokenize import Example
-from orpo.work import Work, deal
+from orpo.loss.loss import counts, objective
+from orpo.model.adapter import with_lora
+from orpo.model.policy import Policy, causal_lm, prepare, token_logps, trainable
+from orpo.process.parallel import Single
+from orpo.tokens.tokenize import Example
+from orpo.tokens.work import Work, deal
 from tests.orpo import reference
 
 Step = tuple[float, dict[str, Tensor]]
@@ -88,7 +88,7 @@ def by_the_book(
     model = cast(Any, copy.deepcopy(model)).to(dtype)
     causal_lm(model).set_attn_implementation("eager")
     for module in model.modules():
-        vars(module).pop("forward", None)  # its own again: see orpo.kernels
+        vars(module).pop("forward", None)  # its own again: see orpo.layers.kernels
     causal_lm(model).set_experts_implementation("eager")  # the grouped kernel knows no fp64
     model.zero_grad()
     rows = [row(example, method) for example in examples]

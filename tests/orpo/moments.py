@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orpo import checkpoint
-from orpo.strategy import Replicated
+from orpo.run import checkpoint
+from orpo.strategies.strategy import Replicated
 from tests.orpo.tiny_run import FORK
 
 WRITES = ("open", "os.mkdir", "os.rename", "os.write", "os.fsync", "save_file")

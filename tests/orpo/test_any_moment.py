@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpo.checkpoint import committed
 from orpo.contract.manifest import verify
+from orpo.run.checkpoint import committed
 from tests.orpo.moments import Moments, fill_the_disk, kill
 from tests.orpo.tiny_run import (
     Bench,

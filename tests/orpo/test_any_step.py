@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpo import causal, policy
 from orpo.contract.hyperparameters import NllReduction, NllTokens
 from orpo.contract.methods import METHODS, Method, parse_method
-from orpo.policy import Policy
-from orpo.tokenize import Example
+from orpo.layers import causal
+from orpo.model import policy
+from orpo.model.policy import Policy
+from orpo.tokens.tokenize import Example
 from tests.orpo import reference, tiny_models
 from tests.orpo.judge import Way, adapted, assert_as_exact_as_fp32, ours
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from orpo import attention
 from orpo.contract.hyperparameters import Precision
-from orpo.pack import collate
-from orpo.policy import prepare, token_logps
+from orpo.layers import attention
+from orpo.model.policy import prepare, token_logps
+from orpo.tokens.pack import collate
 from tests.orpo import reference, tiny_models
 
 PACKED = [

@@ -17,12 +17,12 @@ from torch.autograd import gradcheck
 from torch.nn.attention import flex_attention
 from transformers import PreTrainedModel
 
-from orpo import attention, backends, by_segment, flex, varlen
-from orpo.backends import Backend, choose, what_is_wrong
 from orpo.contract.hyperparameters import Precision
-from orpo.layout import Attend, Call, Layout
-from orpo.pack import Segment, collate
-from orpo.policy import prepare, recompute_layers, token_logps, trainable
+from orpo.layers import attention, backends, by_segment, flex, varlen
+from orpo.layers.backends import Backend, choose, what_is_wrong
+from orpo.layers.layout import Attend, Call, Layout
+from orpo.model.policy import prepare, recompute_layers, token_logps, trainable
+from orpo.tokens.pack import Segment, collate
 from tests.orpo import kernels_by_hand, reference, tiny_models
 from tests.orpo.tiny_models import gemma2, mistral, opt, qwen3
 

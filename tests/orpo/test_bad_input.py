@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BioGptConfig, BioGptForCausalLM, PreTrainedModel
 
-from orpo import check_model, merge, prepare, probe, train
+from orpo.model import check_model, merge
+from orpo.run import probe, train
+from orpo.tokens import prepare
 from tests import probes
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import (

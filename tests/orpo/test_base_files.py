@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from orpo import base_files, merge, prepare, train
+from orpo.base import files as base_files
 from orpo.contract.failures import Failure
+from orpo.model import merge
+from orpo.run import train
+from orpo.tokens import prepare
 from tests.orpo import hostile
 from tests.orpo.tiny_run import Bench, checkpoint, records
 

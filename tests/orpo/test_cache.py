@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orpo import cache, data, prepare
 from orpo.contract.spec import TOKENS_NOTE, RunSpec, read_spec
-from orpo.tokenize import load_tokenizer, tokenize_pairs
+from orpo.tokens import cache, data, prepare
+from orpo.tokens.tokenize import load_tokenizer, tokenize_pairs
 from tests.orpo.tiny_run import FORK, Bench, write_pairs
 
 

@@ -7,8 +7,8 @@ import torch
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from orpo import causal
-from orpo.causal import Causal
+from orpo.layers import causal
+from orpo.layers.causal import Causal
 
 SHAPES = [(7, 7, None), (5, 12, None), (1, 9, None), (7, 7, 3), (5, 12, 4), (4, 4, 1), (6, 8, 99)]
 

@@ -13,10 +13,10 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from orpo import train
-from orpo.checkpoint import committed, keep_last, prune
 from orpo.contract import manifest
 from orpo.contract.manifest import Damaged, Manifest, verify
+from orpo.run import train
+from orpo.run.checkpoint import committed, keep_last, prune
 from tests import probes
 from tests.orpo.tiny_run import Bench, checkpoint, fork_single, join, records, state
 

@@ -7,8 +7,8 @@ import os
 import pytest
 import torch
 
-from orpo.deterministic import make_deterministic, random_state, set_random_state
-from orpo.parallel import Single
+from orpo.process.deterministic import make_deterministic, random_state, set_random_state
+from orpo.process.parallel import Single
 
 
 @pytest.mark.parametrize(("environment", "threads"), [({}, 2), ({"LOCAL_WORLD_SIZE": "2"}, 4)])

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from orpo import policy, train
 from orpo.contract.hyperparameters import Precision
-from orpo.estimate import estimate
-from orpo.pack import Batch
+from orpo.model import policy
+from orpo.run import train
+from orpo.run.estimate import estimate
+from orpo.tokens.pack import Batch
 from services.verbs import smaller_budget
 from tests.orpo.tiny_run import Bench, records
 
@@ -59,7 +60,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(len(batch.input_ids_T))
         return policy.token_logps(model, batch, precision)
 
-    monkeypatch.setattr("orpo.gradients.token_logps", watched)
+    monkeypatch.setattr("orpo.run.gradients.token_logps", watched)
     return found
 
 
@@ -121,7 +122,7 @@ def test_running_out_of_memory_is_told_as_such(
     def too_large(*_: Any) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr("orpo.gradients.token_logps", too_large)
+    monkeypatch.setattr("orpo.run.gradients.token_logps", too_large)
     run_dir = bench.spec("run")
     assert train.main(run_dir) == 4
     started, *_, error = records(run_dir, "events")

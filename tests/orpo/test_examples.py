@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orpo import data, examples
 from orpo.contract.spec import read_spec
-from orpo.examples import Examples
-from orpo.tokenize import Example, load_tokenizer, tokenize_pairs
+from orpo.tokens import data, examples
+from orpo.tokens.examples import Examples
+from orpo.tokens.tokenize import Example, load_tokenizer, tokenize_pairs
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, write_pairs
 

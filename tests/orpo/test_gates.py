@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from orpo import policy
 from orpo.contract.hyperparameters import Precision, Turns
 from orpo.contract.methods import METHODS, parse_method
-from orpo.loss import mean_logps
-from orpo.pack import collate
-from orpo.policy import head, prepare, token_logps
+from orpo.loss.loss import mean_logps
+from orpo.model import policy
+from orpo.model.policy import head, prepare, token_logps
+from orpo.tokens.pack import collate
 from tests.orpo import reference, tiny_models
 from tests.orpo.judge import adapted, assert_equal, ours
 

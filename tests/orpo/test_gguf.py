@@ -21,11 +21,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from orpo import gguf, gguf_model
-from orpo.gguf_model import Type
-from orpo.gguf_parity import read_model, read_tokenizer
-from orpo.gguf_vocabulary import SPLITS
-from orpo.tokenize import load_tokenizer
+from orpo.gguf import export as gguf
+from orpo.gguf import model as gguf_model
+from orpo.gguf.model import Type
+from orpo.gguf.parity import read_model, read_tokenizer
+from orpo.gguf.vocabulary import SPLITS
+from orpo.tokens.tokenize import load_tokenizer
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, checkpoint
 

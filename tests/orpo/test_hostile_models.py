@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from orpo import architecture, check_model
+from orpo.base import architecture
 from orpo.contract.failures import Failure
-from orpo.policy import load_base
+from orpo.model import check_model
+from orpo.model.policy import load_base
 from tests.orpo import hostile
 from tests.orpo.tiny_run import FORK, Bench
 

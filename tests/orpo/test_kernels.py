@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from orpo import kernels
-from orpo.adapter import with_lora
 from orpo.contract.hyperparameters import Precision
 from orpo.contract.methods import parse_method
-from orpo.fused import compile_rows, fused
-from orpo.kernels import HeadLogps, LoraLinear, RmsNorm, SwiGlu
-from orpo.pack import collate
-from orpo.policy import prepare, recompute_layers, token_logps, trainable
+from orpo.layers import kernels
+from orpo.layers.fused import compile_rows, fused
+from orpo.layers.kernels import HeadLogps, LoraLinear, RmsNorm, SwiGlu
+from orpo.model.adapter import with_lora
+from orpo.model.policy import prepare, recompute_layers, token_logps, trainable
+from orpo.tokens.pack import collate
 from tests.orpo import tiny_models
 
 
@@ -209,7 +209,7 @@ def test_what_cannot_be_compiled_runs_as_it_stands(
     def fails(*_: object) -> None:
         raise RuntimeError("no C compiler")
 
-    monkeypatch.setattr("orpo.fused.compile_rows", lambda _: fails)
+    monkeypatch.setattr("orpo.layers.fused.compile_rows", lambda _: fails)
     function = fused(calls.append)
     elsewhere = torch.empty(2, 2, device="meta")
     function(elsewhere)

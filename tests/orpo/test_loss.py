@@ -7,8 +7,16 @@ import torch
 from torch import Tensor
 
 from orpo.contract.methods import parse_method
-from orpo.loss import Counts, counts, log1mexp, log_odds, log_odds_ratio, objective, pair_numbers
-from orpo.pack import collate
+from orpo.loss.loss import (
+    Counts,
+    counts,
+    log1mexp,
+    log_odds,
+    log_odds_ratio,
+    objective,
+    pair_numbers,
+)
+from orpo.tokens.pack import collate
 from tests.orpo import tiny_models
 
 EDGES = [0.0, -1e-12, -1e-8, -1e-3, -math.log(2), -1.0, -40.0, -700.0]

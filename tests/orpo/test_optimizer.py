@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from orpo import checkpoint as checkpoints
-from orpo import train
 from orpo.contract.methods import parse_method
-from orpo.optimizer import make
+from orpo.run import checkpoint as checkpoints
+from orpo.run import train
+from orpo.strategies.optimizer import make
 from tests.orpo.tiny_run import (
     Bench,
     assert_near,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpo.contract.hyperparameters import NllTokens
-from orpo.pack import Batch, collate, heaviest, micro_batches, plan
-from orpo.tokenize import Example
+from orpo.tokens.pack import Batch, collate, heaviest, micro_batches, plan
+from orpo.tokens.tokenize import Example
 from tests.orpo import tiny_models
 
 TWO = Example(

@@ -15,11 +15,14 @@ import pytest
 import torch
 from transformers import PhiConfig, PhiForCausalLM, PreTrainedModel
 
-from orpo import parallel, policy, strategy, train
 from orpo.contract.failures import explain
 from orpo.contract.methods import parse_method
-from orpo.metrics import Journal
-from orpo.parallel import spread
+from orpo.model import policy
+from orpo.process import parallel
+from orpo.process.parallel import spread
+from orpo.run import train
+from orpo.run.journal import Journal
+from orpo.strategies import strategy
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import (
     END,

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import sys
-import orpo.train
+import orpo.run.train
 
 assert "bitsandbytes" not in sys.modules
 import bitsandbytes

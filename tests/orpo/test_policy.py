@@ -10,15 +10,16 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from orpo import attention, policy
-from orpo.adapter import with_lora
 from orpo.contract.failures import Failure
 from orpo.contract.hyperparameters import Precision
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec
-from orpo.loss import Counts, objective
-from orpo.pack import collate
-from orpo.policy import causal_lm, load, prepare, token_logps, trainable
+from orpo.layers import attention
+from orpo.loss.loss import Counts, objective
+from orpo.model import policy
+from orpo.model.adapter import with_lora
+from orpo.model.policy import causal_lm, load, prepare, token_logps, trainable
+from orpo.tokens.pack import collate
 from tests.orpo import tiny_models
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orpo import reference, train
-from orpo.policy import token_logps
+from orpo.model.policy import token_logps
+from orpo.run import reference, train
 from tests.orpo.tiny_run import Bench, assert_same, checkpoint, fork_ranks, join, numbers, records
 
 SETTINGS = {"type": "dpo", "max_steps": 4, "learning_rate": 2e-3, "checkpoint_every": 2}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orpo import evaluate, train
+from orpo.run import evaluate, train
 from tests.orpo.tiny_run import (
     FSDP2,
     ZERO2,
@@ -108,7 +108,7 @@ def test_sigterm_saves_at_the_step_boundary_and_the_run_goes_on(bench: Bench) ->
 def test_a_stop_before_the_first_step_saves_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orpo.stopping.Stopping.requested", True)
+    monkeypatch.setattr("orpo.process.stopping.Stopping.requested", True)
     run = bench.spec("early")
     assert train.main(run) == 75
     event = records(run, "events")[-1]
@@ -124,7 +124,7 @@ def test_an_end_names_a_checkpoint_that_is_there(
     again = bench.run("again", resume_from=folder)  # nothing is left to do, nothing is saved
     ends = [run / records(run, "events")[-1]["data"]["checkpoint"] for run in (first, again)]
     assert [end.resolve() for end in ends] == [folder, folder]
-    monkeypatch.setattr("orpo.stopping.Stopping.requested", True)
+    monkeypatch.setattr("orpo.process.stopping.Stopping.requested", True)
     stopped = bench.spec("stopped", resume_from=checkpoint(first, 4))
     assert train.main(stopped) == 75
     end = stopped / records(stopped, "events")[-1]["data"]["checkpoint"]
@@ -139,7 +139,7 @@ def test_an_evaluation_cut_short_by_a_stop_is_made_up_for(
     stopping: list[Any] = []
     listen = train.Stopping.listen
     monkeypatch.setattr(
-        "orpo.stopping.Stopping.listen", lambda self: stopping.append(self) or listen(self)
+        "orpo.process.stopping.Stopping.listen", lambda self: stopping.append(self) or listen(self)
     )
 
     def ask_meanwhile(*args: Any, **kwargs: Any) -> Any:

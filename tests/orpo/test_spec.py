@@ -85,7 +85,7 @@ def shape(schema: Any) -> Any:
 
 
 def test_what_a_spec_may_hold_has_a_version() -> None:
-    """If it fails: raise `orpo.contract.spec.VERSION`, and run this file as a program to note the new shape.
+    """If it fails: raise `spec.VERSION`, and run this file as a program to note the new shape.
 
     Workers of an older release then leave new jobs alone, and the examples of all versions, which
     stand for jobs that were queued before an upgrade, must still be read.

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from orpo import check_model, probe
 from orpo.contract.hyperparameters import SpecialTokens
 from orpo.contract.methods import parse_method
 from orpo.contract.special import SpecialTextError, admit, find
-from orpo.formats import Message, Pair
-from orpo.special_text import special_strings
-from orpo.tokenize import DEFAULT_TEMPLATE, render, tokenize_pairs
+from orpo.model import check_model
+from orpo.rows.formats import Message, Pair
+from orpo.run import probe
+from orpo.tokens.special_text import special_strings
+from orpo.tokens.tokenize import DEFAULT_TEMPLATE, render, tokenize_pairs
 from tests.orpo.tiny_models import CHATML, tokenizer
 from tests.orpo.tiny_run import Bench
 

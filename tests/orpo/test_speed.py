@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from orpo import speed
-from orpo.adapter import with_lora
 from orpo.contract.methods import parse_method
-from orpo.policy import prepare
-from orpo.speed import Weights
+from orpo.model.adapter import with_lora
+from orpo.model.policy import prepare
+from orpo.run import speed
+from orpo.run.speed import Weights
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, records
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from orpo.contract.held_out import hold_out
-from orpo.shapes import Message
+from orpo.rows.row_shapes import Message
 
 
 def prompts(n: int, a_prompt: int = 1) -> Iterator[list[Message]]:

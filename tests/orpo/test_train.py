@@ -12,11 +12,16 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from orpo import attention, data, optimizer, pack, policy, series, train
 from orpo.contract.hyperparameters import Precision
 from orpo.contract.methods import METHODS, parse_method
 from orpo.contract.spec import read_spec
-from orpo.formats import validate
+from orpo.layers import attention
+from orpo.loss.loss import series
+from orpo.model import policy
+from orpo.rows.formats import validate
+from orpo.run import train
+from orpo.strategies import optimizer
+from orpo.tokens import data, pack
 from tests.orpo.tiny_run import (
     CLOCKS,
     Bench,
@@ -229,7 +234,7 @@ def test_tokens_that_count_are_those_that_are_computed(
         computed.append(len(batch.input_ids_T))
         return policy.token_logps(model, batch, precision)
 
-    monkeypatch.setattr("orpo.gradients.token_logps", watched)
+    monkeypatch.setattr("orpo.run.gradients.token_logps", watched)
     run = bench.run("run", type=kind, max_steps=3, token_budget=8)  # each pair goes alone
     trained = [r["values"] for r in records(run, "metrics") if r["split"] == "train"]
     assert trained[-1]["trained_tokens"] == sum(computed)
@@ -294,6 +299,6 @@ def test_an_epoch_is_shuffled_once(bench: Bench, monkeypatch: pytest.MonkeyPatch
         epochs.append(arguments[-1])
         return pack.plan(*arguments)
 
-    monkeypatch.setattr("orpo.train.plan", plan)
+    monkeypatch.setattr("orpo.run.train.plan", plan)
     bench.run("run", max_steps=6)  # of 4 an epoch
     assert epochs == [0, 1]

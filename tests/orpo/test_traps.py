@@ -11,16 +11,18 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
-from orpo import data, policy, train
 from orpo.contract import manifest
 from orpo.contract.hyperparameters import Precision
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import read_spec
-from orpo.formats import Message, Pair, validate
-from orpo.loss import counts, log_odds, objective
-from orpo.pack import collate
-from orpo.policy import head, prepare, token_logps
-from orpo.tokenize import load_tokenizer, render, tokenize_pairs
+from orpo.loss.loss import counts, log_odds, objective
+from orpo.model import policy
+from orpo.model.policy import head, prepare, token_logps
+from orpo.rows.formats import Message, Pair, validate
+from orpo.run import train
+from orpo.tokens import data
+from orpo.tokens.pack import collate
+from orpo.tokens.tokenize import load_tokenizer, render, tokenize_pairs
 from tests.orpo import tiny_models, tiny_run
 from tests.orpo.judge import adapted, assert_equal, ours
 from tests.orpo.tiny_run import END, Bench, numbers, records, state

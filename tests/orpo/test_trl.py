@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from orpo.contract.methods import parse_method
-from orpo.tokenize import Example
+from orpo.tokens.tokenize import Example
 from tests.orpo import judge, reference, tiny_models
 
 ROOT = Path(__file__).parents[2]

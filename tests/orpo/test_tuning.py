@@ -14,16 +14,26 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from orpo import merge, train
-from orpo.adapter import with_lora
 from orpo.contract.failures import Failure
 from orpo.contract.hyperparameters import Precision
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import read_spec
-from orpo.nf4 import Nf4Linear
-from orpo.pack import collate
-from orpo.policy import Policy, causal_lm, head, load, load_base, prepare, token_logps, trainable
-from orpo.speed import Weights
+from orpo.layers.nf4 import Nf4Linear
+from orpo.model import merge
+from orpo.model.adapter import with_lora
+from orpo.model.policy import (
+    Policy,
+    causal_lm,
+    head,
+    load,
+    load_base,
+    prepare,
+    token_logps,
+    trainable,
+)
+from orpo.run import train
+from orpo.run.speed import Weights
+from orpo.tokens.pack import collate
 from tests import probes
 from tests.orpo import reference, tiny_models
 from tests.orpo.test_gates import adapted, assert_equal

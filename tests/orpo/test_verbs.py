@@ -12,9 +12,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from orpo import base_files, check_model, data, merge, prepare, probe, special_strings, unpack_gguf
+from orpo.base import files as base_files
 from orpo.contract import manifest
-from orpo.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
+from orpo.model import check_model, merge, unpack_gguf
+from orpo.run import probe
+from orpo.tokens import data, prepare, special_strings
+from orpo.tokens.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
 from tests.orpo.tiny_run import Bench, checkpoint, write_base
 
 

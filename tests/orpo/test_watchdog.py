@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from orpo import watchdog
+from orpo.process import watchdog
 from tests.orpo.tiny_run import FORK
 
 

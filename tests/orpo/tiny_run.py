@@ -28,10 +28,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from orpo import train
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec, write_spec
-from orpo.speed import PHASES
+from orpo.run import train
+from orpo.run.speed import PHASES
 from tests.orpo.reference import worst_gradient_error
 
 TEMPLATE = (

@@ -35,7 +35,7 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> File:
 
 
 def test_the_rows_of_a_prompt_stay_on_one_side(training: File, tmp_path: Path) -> None:
-    data = pytest.importorskip("orpo.data")
+    data = pytest.importorskip("orpo.tokens.data")
     method = parse_method("orpo", {"held_out_fraction": 0.2, "max_held_out": 10})
     folder = tmp_path / "data"
     preparation.write_rows(folder, training, None, method, seed=3)

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 
-from orpo import probe
 from orpo.contract import manifest
 from orpo.contract.hyperparameters import Precision
-from orpo.formats import Message, Pair
-from orpo.policy import load_base
-from orpo.tokenize import load_tokenizer
+from orpo.model.policy import load_base
+from orpo.rows.formats import Message, Pair
+from orpo.run import probe
+from orpo.tokens.tokenize import load_tokenizer
 
 # Enough to move a log-prob by a few tenths of a nat, little enough to keep sense in the answers.
 B_STD = 0.01

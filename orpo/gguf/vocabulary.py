@@ -1,0 +1,126 @@
+"""A tokenizer as metadata of a GGUF file: tokens, merges, special ids and the chat template.
+
+Byte-level BPE only. Knows how llama.cpp names what cuts a text before the merges
+(src/llama-vocab.cpp); knows nothing of weights.
+"""
+
+import json
+from typing import Any
+
+from gguf import GGUFWriter, TokenType
+from transformers import PreTrainedTokenizerBase
+
+from orpo.contract.failures import Failure
+from orpo.rows.formats import Message
+from orpo.tokens.tokenize import render
+
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_BY_CASE = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# How a text is cut into words, and llama.cpp's name of it.
+SPLITS = {_WORDS % "": "qwen2", _WORDS % "{1,3}": "llama-bpe", _BY_CASE: "tekken"}
+
+
+def add_vocabulary(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: int) -> None:
+    """Describe `tokenizer` to `writer`; ids up to `size` that it lacks are named, unused.
+
+    Raises Failure(`not_exportable`) as `pre_tokenizer` does.
+    """
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre_tokenizer(tokenizer))
+    tokens, types = _tokens(tokenizer, size)
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    merges = _spelled(tokenizer)["model"]["merges"]
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
+    for add, token_id in (
+        (writer.add_bos_token_id, tokenizer.bos_token_id),
+        (writer.add_eos_token_id, tokenizer.eos_token_id),
+        (writer.add_unk_token_id, tokenizer.unk_token_id),
+        (writer.add_pad_token_id, tokenizer.pad_token_id),
+    ):
+        if isinstance(token_id, int):
+            add(token_id)
+    writer.add_add_bos_token(_begins_with_bos(tokenizer))
+    writer.add_chat_template(tokenizer.get_chat_template())
+
+
+def pre_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """llama.cpp's name for how `tokenizer` cuts a text; raises Failure(`not_exportable`)."""
+    spelled = _spelled(tokenizer)
+    name = _name(spelled["pre_tokenizer"] or {}) if _byte_level(spelled) else None
+    if name is None:
+        raise Failure(
+            "not_exportable",
+            "This model's tokenizer can't be written as GGUF here: only byte-level BPE that cuts "
+            "its text as GPT-2, SmolLM, Llama 3, Qwen2 or Tekken do.",
+            "Take the merged weights, as safetensors.",
+        )
+    return name
+
+
+def _spelled(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """The content of tokenizer.json, as far as there is one."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return json.loads(backend.to_str()) if backend else {"model": {"type": None}}
+
+
+def _byte_level(spelled: dict[str, Any]) -> bool:
+    """NFC, which Qwen applies first, is left out by llama.cpp and its converter too."""
+    model, normalizer = spelled["model"], spelled.get("normalizer")
+    return (
+        model["type"] == "BPE"
+        and bool(model["merges"])
+        and not model["byte_fallback"]
+        and not model["continuing_subword_prefix"]
+        and not model["end_of_word_suffix"]
+        and (normalizer is None or normalizer["type"] == "NFC")
+    )
+
+
+def _name(cutting: dict[str, Any]) -> str | None:
+    match cutting.get("pretokenizers", [cutting]):
+        case [{"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]:
+            return "gpt-2"
+        case [
+            {"type": "Digits", "individual_digits": True},
+            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        ]:
+            return "smollm"
+        case [
+            {
+                "type": "Split",
+                "pattern": {"Regex": words},
+                "behavior": "Isolated",
+                "invert": False,
+            },
+            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+        ]:
+            return SPLITS.get(words)
+    return None
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, size: int) -> tuple[list[str], list[TokenType]]:
+    by_id = {token_id: token for token, token_id in tokenizer.get_vocab().items()}
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    tokens = [by_id.get(token_id, f"[PAD{token_id}]") for token_id in range(size)]
+    types = [TokenType.NORMAL if at in by_id else TokenType.UNUSED for at in range(size)]
+    for token_id, token in added.items():
+        types[token_id] = TokenType.CONTROL if token.special else TokenType.USER_DEFINED
+    return tokens, types
+
+
+def _begins_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether llama.cpp shall begin a text with BOS: only where training's prompts did.
+
+    Where the template writes it too, llama.cpp takes one of the two away.
+    """
+    plain = tokenizer("a")["input_ids"]
+    chat = render(tokenizer, [Message(role="user", content="a")], add_generation_prompt=True)
+    return plain[:1] == chat[:1] == [tokenizer.bos_token_id]

@@ -1,0 +1,168 @@
+"""From per-token log-probabilities to what is known of each pair, and to the loss of a batch.
+
+Knows no model and no layout beyond who owns a token. Numerators are sums; the two denominators
+(likelihood tokens, pairs) are counted over the whole optimizer step and all ranks and passed in,
+so loss and gradients do not depend on how a step was cut into micro-batches.
+
+Shapes: L labelled tokens, B pairs, S = 2B sequences (chosen of pair b at 2b, rejected at 2b + 1).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from orpo.contract.hyperparameters import Hyperparameters, NllReduction
+from orpo.contract.methods import Method, Preference
+from orpo.tokens.pack import Batch
+
+# p(y|x) is held below 1 - 1e-7, fp32's resolution there: beyond it the odds have no finite value.
+MAX_LOGP = -1e-7
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The global denominators: `nll` in tokens (or chosen sequences), `pairs` in pairs."""
+
+    nll: float
+    pairs: float
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.nll + other.nll, self.pairs + other.pairs)
+
+
+def counts(batches: Iterable[Batch], method: Hyperparameters) -> Counts:
+    """The denominators that these batches contribute; add those of all ranks before use."""
+    total = Counts(0, 0)
+    for batch in batches:
+        by_token = method.nll_reduction is NllReduction.TOKEN
+        nll = int(batch.in_nll_L.sum()) if by_token else batch.n_pairs
+        total += Counts(nll, batch.n_pairs)
+    return total
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - exp(x)) for x < 0, with finite gradients on both branches.
+
+    Each branch sees a harmless input where the other is taken: `where` alone would pass on the
+    NaN of the branch not taken.
+    """
+    near_zero = x > -math.log(2)
+    near = torch.where(near_zero, x, torch.full_like(x, -math.log(2)))
+    far = torch.where(near_zero, torch.full_like(x, -math.log(2)), x)
+    return torch.where(near_zero, torch.log(-torch.expm1(near)), torch.log1p(-torch.exp(far)))
+
+
+def log_odds(logp: Tensor) -> Tensor:
+    """log(p / (1 - p)) of a length-averaged log-prob, in fp64 (paper, equation 4).
+
+    Any logp in [-inf, 0] below -1e-7 is exact; at and above it, value and (zero) gradient are
+    finite.
+    """
+    logp = logp.double().clamp(max=MAX_LOGP)
+    return logp - log1mexp(logp)
+
+
+def sum_by(values_L: Tensor, owner_L: Tensor, size: int) -> Tensor:
+    """Sums of `values_L` by owner, in fp64: the order of tokens then moves no fp32 digit."""
+    return values_L.new_zeros(size, dtype=torch.float64).index_add(0, owner_L, values_L.double())
+
+
+def sum_logps(logps_L: Tensor, batch: Batch) -> Tensor:
+    """log P(y|x) over response tokens, [S]."""
+    return sum_by(logps_L * batch.in_answer_L, batch.sequence_L, 2 * batch.n_pairs)
+
+
+def mean_logps(logps_L: Tensor, batch: Batch) -> Tensor:
+    """Length-averaged log P(y|x) over response tokens, [S] (paper, section 4.1)."""
+    n_S = sum_by(batch.in_answer_L, batch.sequence_L, 2 * batch.n_pairs)
+    return sum_logps(logps_L, batch) / n_S.clamp(min=1)
+
+
+def log_odds_ratio(logps_chosen_B: Tensor, logps_rejected_B: Tensor) -> Tensor:
+    """log OR = log odds(chosen) - log odds(rejected), [B] (paper, equation 5)."""
+    return log_odds(logps_chosen_B) - log_odds(logps_rejected_B)
+
+
+def nll_by_pair(logps_L: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Summed negative log-likelihood of each chosen side and its number of tokens, both [B]."""
+    nll_L = batch.in_nll_L
+    pair_L = batch.sequence_L // 2
+    return (
+        sum_by(-logps_L * nll_L, pair_L, batch.n_pairs),
+        sum_by(nll_L, pair_L, batch.n_pairs),
+    )
+
+
+@dataclass(frozen=True)
+class PairNumbers:
+    """What is known of each pair of a batch, [B] each, fp64.
+
+    `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` summed over
+    the answer and less the reference's. Without rejected sides, or a reference, NaN stands for
+    what they would tell; `preference` is the method's own term.
+    """
+
+    nll_sum: Tensor
+    nll_tokens: Tensor
+    logps_chosen: Tensor
+    logps_rejected: Tensor
+    log_odds_ratio: Tensor
+    loss_or: Tensor
+    gain_chosen: Tensor
+    gain_rejected: Tensor
+    preference: Tensor
+
+
+def pair_numbers(logps_L: Tensor, batch: Batch, method: Method) -> PairNumbers:
+    """Every per-pair quantity of the objective, with gradients where `logps_L` has them."""
+    nll_sum_B, nll_tokens_B = nll_by_pair(logps_L, batch)
+    logps_S = mean_logps(logps_L, batch)
+    chosen_B, rejected_B = logps_S[0::2], logps_S[1::2]
+    absent_B = torch.full_like(chosen_B, math.nan, requires_grad=False)
+    known = PairNumbers(nll_sum_B, nll_tokens_B, chosen_B, *[absent_B] * 6)
+    if not batch.has_rejected:
+        return known
+    ratio_B = log_odds_ratio(chosen_B, rejected_B)
+    loss_or_B = -F.logsigmoid(ratio_B)
+    known = replace(known, logps_rejected=rejected_B, log_odds_ratio=ratio_B, loss_or=loss_or_B)
+    if batch.reference_S is not None:
+        gain_S = sum_logps(logps_L, batch) - batch.reference_S
+        known = replace(known, gain_chosen=gain_S[0::2], gain_rejected=gain_S[1::2])
+    if isinstance(method, Preference):
+        known = replace(known, preference=method.preference(known))
+    return known
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A batch's share of the step's loss (a scalar with its graph), and its detached numbers."""
+
+    loss: Tensor
+    numbers: PairNumbers
+
+
+def objective(logps_L: Tensor, batch: Batch, method: Method, denominators: Counts) -> Outcome:
+    """nll_weight * NLL(chosen) + mean preference term, this batch's share of it.
+
+    `denominators` are those of the whole step (see `counts`). Raises ValueError where the method
+    contrasts answers and the batch has no rejected ones. For ORPO these are equations 6 and 7 of
+    arXiv 2403.07691.
+    """
+    numbers = pair_numbers(logps_L, batch, method)
+    nll_B = numbers.nll_sum
+    if method.nll_reduction is NllReduction.SEQUENCE:
+        nll_B = nll_B / numbers.nll_tokens.clamp(min=1)
+    loss = method.nll_weight * nll_B.sum() / denominators.nll
+    if isinstance(method, Preference):
+        if not batch.has_rejected:
+            raise ValueError(f"{method.type} needs a rejected side in every pair.")
+        loss = loss + numbers.preference.sum() / denominators.pairs
+    return Outcome(loss, _detached(numbers))
+
+
+def _detached(numbers: PairNumbers) -> PairNumbers:
+    return PairNumbers(**{name: value.detach() for name, value in vars(numbers).items()})

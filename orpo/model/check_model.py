@@ -1,0 +1,250 @@
+"""`python -m orpo.check_model DIR`: can this folder be a base model? Answers with one JSON object.
+
+Reads configuration, tokenizer and the headers of the weight files; never loads the weights, never
+runs code that comes with the model. What the weights hash to is said by `orpo.base_files`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from transformers import AutoConfig, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from orpo.base import architecture, headers
+from orpo.base import files as base_files
+from orpo.base.files import ADAPTER, HINT, INDEX
+from orpo.base.headers import Tensors
+from orpo.contract.failures import Failure
+from orpo.process.verbs import answer
+from orpo.tokens.special_text import special_strings
+from orpo.tokens.tokenize import load_tokenizer, template_name
+
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+# No number of layers, heads, experts, labels or tokens is larger, and no width: configurations
+# make lists as long, and models keep some tensors of that width in memory.
+MOST = 2**22
+COUNTS = ("num_", "n_layer", "n_head", "n_routed", "n_shared")
+WIDTHS = ("_size", "_dim", "n_embd", "n_inner", "d_model", "_rank")
+# A model has at least one tensor a layer.
+LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
+# Characters of all special tokens together, since each message is searched for each of them: ten
+# thousand of twenty characters are 200,000.
+MOST_SPECIAL = 1_000_000
+SAMPLE = "The quick brown fox, aged 7, isn't lazy.\n\n" + "a" * 100 + "!  \t<|end|>" + "ü漢🙂"
+T = TypeVar("T")
+
+
+@dataclass
+class Check:
+    """What was found in the folder, and what is missing with a hint for each."""
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    problems: list[dict[str, str]] = field(default_factory=list)
+
+    def problem(self, what: str, hint: str = HINT) -> None:
+        """Note something that keeps the folder from being a base model."""
+        self.problems.append({"what": what, "hint": hint})
+
+    def attempt(self, what: str, work: Callable[[], T]) -> T | None:
+        """What `work` returns; where the model's files break it, whatever way, a problem."""
+        try:
+            return work()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except Failure as failure:
+            self.problem(f"{what}: {failure.message}", failure.hint)
+        except BaseException as error:  # noqa: BLE001  a panic of Rust code is no Exception
+            said = str(error).strip() or type(error).__name__
+            self.problem(f"{what}: {said[:500]}")
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """`{ok, problems, ...facts}`."""
+        return {"ok": not self.problems, "problems": self.problems, **self.facts}
+
+
+def check(folder: Path) -> Check:
+    """Look at a model folder; every problem is found, not only the first."""
+    result = Check(folder)
+    if not folder.is_dir():
+        result.problem(f"{folder} is not a folder.", "Name a folder with a model's files.")
+        return result
+    found = result.attempt("The folder can't be read", lambda: base_files.look(folder))
+    if found is None or found[1]:  # what lies outside, or would block, is not opened
+        for problem in found[1] if found else ():
+            result.problem(problem, "Copy the files themselves into the folder.")
+        return result
+    tensors = _weights(result) or {}
+    config = _config(result, len(tensors))
+    vocabulary = _tokenizer(result, config)
+    named = "config.json can't be used"
+    known = config and result.attempt(named, lambda: _describe(result, config, vocabulary))
+    if tensors:
+        result.facts["parameters"] = sum(math.prod(t["shape"]) for t in tensors.values())
+        dtypes = [t["dtype"] for t in tensors.values()]
+        result.facts["dtype"] = max(set(dtypes), key=dtypes.count).lower()
+    if config is not None and known and tensors:
+        what = "The weights can't be compared with config.json"
+        for problem in result.attempt(what, lambda: architecture.problems(config, tensors)) or ():
+            result.problem(problem, "Take weights and config.json from the same model.")
+    return result
+
+
+def _config(result: Check, n_tensors: int) -> PretrainedConfig | None:
+    path = result.folder / "config.json"
+    if not path.is_file():
+        result.problem("config.json is missing.")
+        return None
+    what = "config.json can't be read"
+    raw = result.attempt(what, lambda: _read_config(path, n_tensors))
+    if raw is None:
+        return None
+    if "auto_map" in raw:
+        result.problem(
+            "The model needs code of its own (auto_map in config.json), which is never run.",
+            "Choose a model whose architecture transformers knows by itself.",
+        )
+        return None
+    return result.attempt(
+        what, lambda: AutoConfig.from_pretrained(result.folder, local_files_only=True)
+    )
+
+
+def _read_config(path: Path, n_tensors: int) -> dict[str, Any]:
+    raw = base_files.read_json(path)
+    if not isinstance(raw, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004  as all that is wrong with a file
+    if absurd := _absurd(raw, n_tensors):
+        raise ValueError(absurd)
+    return raw
+
+
+def _absurd(raw: Any, n_tensors: int, name: str = "") -> str | None:
+    """Why a value can't be meant: transformers makes lists as long as some of them are large."""
+    if isinstance(raw, dict):
+        inner = (_absurd(value, n_tensors, str(key)) for key, value in raw.items())
+        return next(filter(None, inner), None)
+    if isinstance(raw, list):
+        return next(filter(None, (_absurd(value, n_tensors, name) for value in raw)), None)
+    if isinstance(raw, int):
+        is_count = name.startswith(COUNTS) or name.endswith(WIDTHS)
+        most = n_tensors if name in LAYERS and n_tensors else MOST if is_count else 2**53
+        if abs(raw) > most:
+            return f"{name[:100]} is {raw if abs(raw) < 2**64 else 'a huge number'}, which can't be"
+    return None
+
+
+def _describe(result: Check, config: PretrainedConfig, vocabulary: int | None) -> bool:
+    """Note what people want to know; whether the architecture is known here."""
+    text = config.get_text_config()
+    models = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    named = config.architectures or [models.get(config.model_type)]
+    known = config.model_type in models and named[0] in models.values()
+    if not known:
+        result.problem(
+            f"{named[0]} (`{config.model_type}`) is not a causal language model here.",
+            "Choose a decoder-only text model, such as Llama, Qwen, Gemma or SmolLM.",
+        )
+    if vocabulary is not None and vocabulary > text.vocab_size:
+        result.problem(
+            f"The tokenizer has {vocabulary} tokens, the model only {text.vocab_size}.",
+            "Take the tokenizer and the weights from the same model.",
+        )
+    result.facts["architecture"] = named[0]
+    result.facts["vocab_size"] = text.vocab_size
+    result.facts["context_length"] = getattr(text, "max_position_embeddings", None)
+    return known
+
+
+def _weights(result: Check) -> Tensors | None:
+    index = result.attempt(
+        f"{INDEX} can't be used", lambda: [base_files.shard_names(result.folder)]
+    )
+    if index is None:
+        return None
+    paths = _weight_files(result, index[0])
+    read = {}
+    for path in paths:
+        what = f"{path.name} is damaged"
+        read[path.name] = result.attempt(what, lambda path=path: headers.read_header(path))
+    if not read or None in read.values():
+        return None
+    result.facts["size_bytes"] = sum(path.stat().st_size for path in paths)
+    what = "The weight files do not belong together"
+    return result.attempt(what, lambda: headers.union(read.items(), index[0]))
+
+
+def _weight_files(result: Check, index: dict[str, str] | None) -> list[Path]:
+    folder = result.folder
+    found = [path for path in base_files.weight_files(folder) if path.is_file()]
+    alone = folder / base_files.WEIGHTS
+    if index is not None:
+        if missing := sorted(set(index.values()) - {path.name for path in found}):
+            result.problem(f"{', '.join(missing[:5])} missing.", "Copy every shard of the model.")
+        if alone.is_file() and alone not in found:
+            result.problem(
+                f"{alone.name} lies beside the shards that {INDEX} names: loaders differ in which "
+                "they take.",
+                "Remove one of the two.",
+            )
+    beside = [name for name in ADAPTER if (folder / name).is_file()]
+    if beside and found:
+        result.problem(
+            f"{' and '.join(beside)} lie beside whole weights: loaders would apply the adapter to "
+            "them, a second time where it is merged already.",
+            "Where it is merged, remove these files; else merge it first.",
+        )
+    elif beside:
+        result.problem("This is an adapter, not a model.", "Merge it first, or name its base.")
+    elif not found and any(next(folder.glob(p), None) for p in PICKLED):
+        result.problem(
+            "The weights are pickled (.bin or .pt); loading such files can run any code.",
+            "Convert them to safetensors, or take a revision that has them.",
+        )
+    elif not found and index is None:
+        shards = "Shards need their index, " if next(folder.glob("*.safetensors"), None) else ""
+        hint = f"{shards}{INDEX}." if shards else "model.safetensors must lie in the folder."
+        result.problem("There are no weights.", hint)
+    return found
+
+
+def _tokenizer(result: Check, config: PretrainedConfig | None) -> int | None:
+    there = [name for name in TOKENIZER_FILES if (result.folder / name).is_file()]
+    if not there:
+        result.problem("The tokenizer is missing.", "Copy tokenizer.json beside the weights.")
+        return None
+    if config is None:
+        return None  # transformers reads the configuration for a tokenizer, too
+    return result.attempt(
+        f"The tokenizer can't be read ({', '.join(there)})", lambda: _read_tokenizer(result)
+    )
+
+
+def _read_tokenizer(result: Check) -> int:
+    for path in sorted(result.folder.iterdir()):
+        if path.suffix == ".json" and base_files.READ.fullmatch(path.name) and path.name != INDEX:
+            _readable(path)
+    tokenizer = load_tokenizer(result.folder)
+    tokenizer(SAMPLE)  # an expression that breaks off does so here, and not in a training
+    result.facts["has_chat_template"] = template_name(tokenizer) == "model"
+    result.facts["special_tokens"] = found = special_strings(tokenizer)
+    if sum(map(len, found)) > MOST_SPECIAL:
+        raise ValueError(f"its special tokens have more than {MOST_SPECIAL:,} characters")
+    return len(tokenizer)
+
+
+def _readable(path: Path) -> None:
+    try:
+        base_files.read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+
+
+def main(folder: Path) -> int:
+    """Print the check; a folder that can't be a base model is an answer too, of status 0."""
+    return answer(lambda: check(folder).to_json())

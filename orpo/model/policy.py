@@ -1,0 +1,327 @@
+"""The policy: a base model with or without an adapter, and its log-probs at labelled tokens.
+
+Knows transformers and PEFT; knows nothing of the objective or of steps.
+
+Shapes: T packed tokens, L labelled tokens, N rows of a tile, D hidden size.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from orpo.base.files import blaming, unchanged
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision, Tuning
+from orpo.contract.spec import RunSpec
+from orpo.layers import attention, kernels
+from orpo.layers.peft import ModulesToSaveWrapper, PeftModel
+from orpo.layers.widen import widened
+from orpo.model.adapter import with_lora
+from orpo.model.base_model import load_whole
+from orpo.model.masters import Masters
+from orpo.tokens.pack import Batch
+from orpo.tokens.tokenize import load_tokenizer
+
+# fp32 logits of one tile of the head; beyond it tiles are recomputed in the backward pass.
+TILE_BYTES = 256 * 2**20
+# The same on a GPU where the tile's logits are kept in bf16, and made wide in slices only: a whole
+# micro-batch of 8,192 labelled tokens on a vocabulary of 128,256.
+KEPT_TILE_BYTES = 4 * 2**30 + 2**28
+
+# What a configuration may name, and the head then does to its logits.
+SCALED = ("logit_scale", "logits_scaling", "final_logit_softcapping")
+PROBE = [1, 2, 3, 4, 5, 6, 7, 8]  # a few tokens that every vocabulary has
+TOLERANCE = 1e-4  # of their log-probs in fp32: relative, and in nats where they are near zero
+
+Policy = PreTrainedModel | PeftModel
+DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP32: torch.float32}
+
+
+def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
+    """The untrained policy of a run, and its tokenizer; what is trained is fp32 (see `masters`).
+
+    A base that stays frozen is kept in the compute precision, or in 4 bits. Raises OSError where
+    the folder can't be loaded, and Failure where the spec names what the model does not have.
+    """
+    method = spec.method
+    if method.tuning is Tuning.FULL:
+        policy = load_registered(spec, Precision.FP32)
+    else:
+        # What is saved whole begins as it is stored, and not as the rest of the base computes.
+        precision = None if method.modules_to_save else method.precision
+        base = load_registered(spec, precision)
+        policy = with_lora(base, method, spec.seed, DTYPES[method.precision])
+    if method.gradient_checkpointing:
+        recompute_layers(policy, offload=method.activation_offload)
+    return policy, load_tokenizer(spec.base_model_path)
+
+
+def as_served(policy: Policy, spec: RunSpec) -> Policy:
+    """The untrained policy as an engine serves it: no engine serves the base of QLoRA in 4 bits."""
+    if spec.method.tuning is Tuning.QLORA:
+        return load_registered(spec, spec.method.precision)
+    return policy
+
+
+def load_registered(spec: RunSpec, precision: Precision | None) -> PreTrainedModel:
+    """`load_base` of the run's base; raises Failure(`base_changed`) where its files are no longer
+    those that were registered. One process of a machine looks.
+    """
+    looks = os.environ.get("LOCAL_RANK", "0") == "0"
+    known = (spec.base_sha256, spec.base_files) if looks else (None, None)
+    with unchanged(spec.base_model_path, *known):
+        return load_base(spec.base_model_path, precision)
+
+
+def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
+    """A causal language model from a local safetensors folder; its own code is never run.
+
+    Its weights are held in `precision`, or as they are stored where that is None. Dropout is off
+    for good: with it, two ways of packing a batch would differ. Raises Failure(`bad_spec`) where
+    its head is not known (see `check_head`), and what `load_whole` raises.
+    """
+    model = load_whole(path, "auto" if precision is None else DTYPES[precision])
+    with blaming(f"The model in {path}"):
+        return prepare(model)
+
+
+def prepare(model: PreTrainedModel) -> PreTrainedModel:
+    """Turn dropout off and packed attention on, where the architecture allows it; raises Failure
+    where the head is not known (see `check_head`).
+    """
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # pyright: ignore[reportArgumentType]
+    attention.install(model)
+    check_head(model)
+    kernels.install(model)
+    return model
+
+
+def recompute_layers(model: Policy, *, offload: bool = False) -> None:
+    """Let the backward pass compute each decoder layer again, so that only their inputs are kept
+    (arXiv 1604.06174); with `offload`, in the host's memory. Raises Failure where none are known.
+    """
+    found = layers(model)
+    if not found:
+        raise Failure(
+            "bad_spec",
+            "gradient_checkpointing computes layers again, and transformers does not say which "
+            f"modules of {type(causal_lm(model)).__name__} are layers.",
+            "Set gradient_checkpointing to false.",
+            "method.gradient_checkpointing",
+        )
+    for layer in found:
+        layer.forward = partial(_recomputed, layer.forward, offload)
+
+
+def _recomputed(forward: Callable[..., Any], offload: bool, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    with in_host_memory() if offload else contextlib.nullcontext():
+        return checkpoint(forward, *args, use_reentrant=False, context_fn=attention.twice, **kwargs)
+
+
+def in_host_memory() -> contextlib.AbstractContextManager:
+    """What is kept for the backward pass goes to the host; on a CPU it is there already."""
+    if not torch.cuda.is_available():
+        return contextlib.nullcontext()
+    return save_on_cpu(pin_memory=True)
+
+
+def masters(model: Policy, precision: Precision) -> Masters:
+    """The trained weights' masters. From now on all weights compute in `precision`, but an
+    adapter, which autocast rounds where it is used.
+    """
+    compute = None if isinstance(model, PeftModel) else DTYPES[precision]
+    return Masters(trainable(model).items(), compute)
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that the optimizer sees, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_saved(spec: RunSpec, folder: Path) -> Policy:
+    """The policy of a checkpoint's folder as it was saved, on the CPU."""
+    if (folder / "model").is_dir():
+        return load_base(folder / "model", None)
+    base = load_registered(spec, spec.method.precision)
+    if spec.method.modules_to_save:
+        base.float()  # PEFT would round what is saved in fp32 to the base's type
+    return PeftModel.from_pretrained(base, str(folder / "adapter")).eval()
+
+
+def layers(model: Policy) -> list[nn.Module]:
+    """The decoder layers, as transformers names what must stay on one device."""
+    lm = causal_lm(model)
+    names = set(lm._no_split_modules or ())  # noqa: SLF001  where transformers keeps it
+    return [module for module in lm.modules() if type(module).__name__ in names]
+
+
+def causal_lm(model: Policy) -> PreTrainedModel:
+    """The transformers model inside a policy."""
+    return cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
+
+
+def why_unpacked(model: Policy) -> str | None:
+    """Why sequences go through the model one by one, or None where they are packed."""
+    return attention.why_not(causal_lm(model))
+
+
+def head(lm: PreTrainedModel) -> nn.Linear:
+    """The layer that turns hidden states into logits; where it is trained whole, that one."""
+    found = lm.get_output_embeddings()
+    if isinstance(found, ModulesToSaveWrapper):
+        found = found.modules_to_save[found.active_adapters[0]]
+    return cast(nn.Linear, found)
+
+
+def token_logps(model: Policy, batch: Batch, precision: Precision) -> Tensor:
+    """log P of each labelled token of `batch`, fp32, [L], with its graph where grad is on.
+
+    One pass through the backbone, then the head at labelled positions only, in tiles: no [T, V]
+    tensor is ever made. Where the architecture can't be packed, one pass a sequence.
+    """
+    lm = causal_lm(model)
+    with autocast(lm, precision):
+        states = _packed_states if attention.packs(lm) else _row_states
+        return head_logps(lm, states(lm, batch), batch.target_L)
+
+
+def autocast(lm: PreTrainedModel, precision: Precision) -> contextlib.AbstractContextManager:
+    """The compute precision of a forward pass: bf16 on the model's device, or nothing to do."""
+    if precision is Precision.FP32:
+        return contextlib.nullcontext()
+    return torch.autocast(lm.device.type, dtype=torch.bfloat16)
+
+
+def _packed_states(lm: PreTrainedModel, batch: Batch) -> Tensor:
+    """Hidden states that predict the labelled tokens, [L, D]."""
+    with attention.layout(batch.segments) as layout:
+        hidden_TD = _backbone(lm, batch.input_ids_T, batch.position_ids_T)
+    if layout.calls == 0:
+        raise RuntimeError("The model never called the packed attention; its loss would be wrong.")
+    return hidden_TD[batch.predictor_L]
+
+
+def _row_states(lm: PreTrainedModel, batch: Batch) -> Tensor:
+    """The same, sequence by sequence through the model's own attention."""
+    hidden, places = [], []
+    for segment in batch.segments:
+        row = torch.cat(
+            (
+                torch.arange(segment.prefix_start, segment.prefix_end),
+                torch.arange(segment.tail_start, segment.tail_end),
+            )
+        ).to(batch.input_ids_T.device)
+        mine = (batch.sequence_L == segment.sequence).nonzero().squeeze(1)
+        at = batch.position_ids_T[batch.predictor_L[mine]]
+        hidden.append(_backbone(lm, batch.input_ids_T[row], batch.position_ids_T[row])[at])
+        places.append(mine)
+    return torch.cat(hidden)[torch.cat(places).argsort()]
+
+
+def _backbone(lm: PreTrainedModel, input_ids_T: Tensor, position_ids_T: Tensor) -> Tensor:
+    output = lm.base_model(
+        input_ids=input_ids_T[None], position_ids=position_ids_T[None], use_cache=False
+    )
+    return output.last_hidden_state[0]
+
+
+def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tensor:
+    """log P(target) at each state through the model's head, fp32, [L]."""
+    rows = _tile_rows(lm)
+    tiles = list(zip(hidden_LD.split(rows), target_L.split(rows), strict=True))
+    if len(tiles) == 1 or not torch.is_grad_enabled():
+        return torch.cat([_tile_logps(lm, hidden, target) for hidden, target in tiles])
+    return torch.cat(
+        [
+            checkpoint(_tile_logps, lm, hidden, target, use_reentrant=False)
+            for hidden, target in tiles
+        ]
+    )
+
+
+def check_head(lm: PreTrainedModel) -> None:
+    """Raise Failure(`bad_spec`) unless `head_logps` says of states what the model itself does.
+
+    Some architectures scale, cap or transform in their heads by settings of their own: without
+    that, another loss would be trained. Both start from the states of a few tokens, computed in
+    the weights' precision. From the head on all is fp32: bf16's noise is as large as an error.
+    """
+    ids_T = torch.tensor(PROBE, device=lm.device)
+    stored = head(lm).weight.dtype
+    precision = Precision.FP32 if stored == torch.float32 else Precision.BF16
+    with (
+        torch.no_grad(),
+        widened(head(lm)),
+        autocast(lm, precision),
+        contextlib.ExitStack() as from_head_on,
+    ):
+
+        def widen(_head: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+            from_head_on.enter_context(torch.autocast(lm.device.type, enabled=False))
+            return inputs[0].to(stored).float()  # some models round here, others do not
+
+        states_TD = _backbone(lm, ids_T, torch.arange(len(ids_T), device=lm.device))
+        from_head_on.callback(head(lm).register_forward_pre_hook(widen).remove)
+        logits_TV = lm(input_ids=ids_T[None], use_cache=False).logits[0]
+        own_T = -F.cross_entropy(logits_TV.float(), ids_T, reduction="none")
+        ours_T = head_logps(lm, states_TD, ids_T)
+    # Weights that hold a NaN are told at the first step, by their loss.
+    if not torch.allclose(ours_T, own_T, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+        raise Failure(
+            "bad_spec",
+            f"base_model is a {type(lm).__name__}, whose head does to its logits what the engine "
+            f"does not know: log-probs differ by up to {float((ours_T - own_T).abs().max()):.1e}.",
+            "Choose a base model of another architecture, such as Llama, Qwen, Gemma or SmolLM.",
+            "base_model",
+        )
+
+
+def _tile_rows(lm: PreTrainedModel) -> int:
+    kept = _keeps_logits(lm) and lm.device.type == "cuda"
+    return max(1, (KEPT_TILE_BYTES if kept else TILE_BYTES) // (4 * head(lm).weight.shape[0]))
+
+
+def head_bytes(model: Policy, n_labelled: int, precision: Precision) -> int:
+    """What the head keeps of its logits at so many labelled tokens: at most a tile of them."""
+    lm = causal_lm(model)
+    rows = min(n_labelled, _tile_rows(lm))
+    return rows * head(lm).weight.shape[0] * DTYPES[precision].itemsize
+
+
+def _keeps_logits(lm: PreTrainedModel) -> bool:
+    """Whether the head's log-probs are `kernels.head_logps`: a plain layer, for a backward pass."""
+    config = lm.config.get_text_config()
+    plain = type(head(lm)) is nn.Linear and head(lm).bias is None
+    scaled = any(getattr(config, name, None) for name in SCALED)
+    return torch.is_grad_enabled() and plain and not scaled
+
+
+def _tile_logps(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
+    if _keeps_logits(lm):
+        return kernels.head_logps(head(lm), hidden_ND, target_N)
+    config = lm.config.get_text_config()
+    logits = head(lm)(hidden_ND).float()
+    if scale := getattr(config, "logit_scale", None):  # Cohere
+        logits = logits * scale
+    if scale := getattr(config, "logits_scaling", None):  # Granite
+        logits = logits / scale
+    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma
+        logits = cap * torch.tanh(logits / cap)
+    return -F.cross_entropy(logits, target_N, reduction="none")

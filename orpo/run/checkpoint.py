@@ -1,0 +1,295 @@
+"""Checkpoints: what is written at a commit, and how a run goes on from one, bit for bit.
+
+A folder holds what people want (adapter/ or model/, with the tokenizer), what only the run wants
+(state/), and the probe. Knows torch and PEFT; the commit itself is `orpo.contract.manifest`'s.
+"""
+
+import errno
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from orpo.base.files import NAME as BASE_NAME
+from orpo.contract import manifest
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Precision
+from orpo.contract.manifest import Manifest
+from orpo.contract.spec import RunSpec
+from orpo.layers.peft import PeftModel
+from orpo.model.policy import DTYPES, Policy, causal_lm
+from orpo.process.deterministic import set_random_state
+from orpo.run import probe
+from orpo.strategies.strategy import Replicated
+
+FREE_SPACE_FACTOR = 1.2
+RESUMABLE_KEPT = 2  # older ones keep their weights, and let the optimizer's state go
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: all that decides its next step beside weights and optimizer.
+
+    The sampler's position is `step`: the order of an epoch follows from seed and epoch alone.
+    `evaluated` is the step of the last complete evaluation, or -1.
+    """
+
+    step: int = 0
+    evaluated: int = -1
+    trained_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A committed checkpoint."""
+
+    path: Path
+    manifest: Manifest
+
+
+def folder_of(run_dir: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return run_dir / "checkpoints" / f"step-{step:06d}"
+
+
+def committed(run_dir: Path) -> list[Path]:
+    """A run's committed checkpoints, the earliest first."""
+    folders = run_dir.glob("checkpoints/step-*[0-9]")
+    return sorted(folders, key=_step)
+
+
+class Checkpoints:
+    """Writes one run's checkpoints, on the rank that leads."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        spec: RunSpec,
+        fingerprint: str,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[probe.Prompt],
+    ):
+        self.run_dir, self.spec, self.fingerprint = run_dir, spec, fingerprint
+        self.tokenizer, self.prompts = tokenizer, prompts
+        for left_over in run_dir.glob("checkpoints/*.tmp"):
+            shutil.rmtree(left_over)
+
+    def save(
+        self,
+        strategy: Replicated,
+        tensors: dict[str, Tensor],
+        progress: Progress,
+        random_states_R: Sequence[Tensor],
+    ) -> Saved:
+        """Write beside, hash, rename. Whatever goes wrong, the folder before it stays whole.
+
+        Raises OSError(ENOSPC) before writing when the disk holds less than 1.2 times the need.
+        """
+        final = folder_of(self.run_dir, progress.step)
+        temporary = final.with_name(f"{final.name}.tmp")
+        temporary.mkdir(parents=True)
+        try:
+            _check_space(temporary, tensors)
+            self._write(temporary, strategy.policy, tensors, progress, random_states_R)
+            written = self._manifest(temporary, strategy, progress)
+            manifest.commit(temporary, written, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        prune(self.run_dir)
+        return Saved(final, written)
+
+    def _write(
+        self,
+        folder: Path,
+        policy: Policy,
+        tensors: dict[str, Tensor],
+        progress: Progress,
+        random_states_R: Sequence[Tensor],
+    ) -> None:
+        weights = folder / weights_folder(policy)
+        save_weights(policy, weights, self.spec.method.precision, tensors)
+        self.tokenizer.save_pretrained(weights)
+        if self.spec.base_sha256:
+            known = {"sha256": self.spec.base_sha256, "files": self.spec.base_files}
+            (folder / BASE_NAME).write_text(json.dumps(known))
+        state = folder / "state"
+        state.mkdir()
+        save_file(tensors, state / "training.safetensors")
+        save_file({str(r): s for r, s in enumerate(random_states_R)}, state / "random.safetensors")
+        (state / "progress.json").write_text(json.dumps(asdict(progress)))
+
+    def _manifest(self, folder: Path, strategy: Replicated, progress: Progress) -> Manifest:
+        files = manifest.inventory(folder)
+        weights_sha256 = manifest.weights_digest(files, weights_folder(strategy.policy))
+        precision = self.spec.method.precision
+        content = probe.report(
+            strategy.whole(folder),
+            self.prompts,
+            precision,
+            weights_sha256,
+            probe.hostile(self.tokenizer),
+        )
+        (folder / probe.NAME).write_text(json.dumps(content))
+        return Manifest(
+            step=progress.step,
+            generation=self.spec.generation,
+            spec_sha256=self.fingerprint,
+            weights_sha256=weights_sha256,
+            resumable=True,
+            files=files | manifest.inventory(folder, only=probe.NAME),
+        )
+
+
+def resume(
+    folder: Path,
+    fingerprint: str,
+    strategy: Replicated,
+) -> Progress:
+    """Verify a checkpoint and continue from it: weights, optimizer, random state, position.
+
+    Raises Damaged when it is not intact, and Failure(`not_resumable`) when it is, but keeps only
+    its weights or belongs to a run with other data or settings. On another number of ranks a rank
+    without a saved random state keeps its own.
+    """
+    found = manifest.verify(folder)
+    if not found.resumable:
+        raise Failure(
+            "not_resumable",
+            f"{folder.name} keeps only its weights.",
+            "Resume from a later checkpoint.",
+            "resume_from",
+        )
+    if found.spec_sha256 != fingerprint:
+        raise Failure(
+            "not_resumable",
+            f"{folder.name} belongs to a run with other data or settings.",
+            "Resume with those it was made with, or start a run of its own.",
+            "resume_from",
+        )
+    state = folder / "state"
+    strategy.restore(load_file(state / "training.safetensors"))
+    random_states = load_file(state / "random.safetensors")
+    if str(strategy.group.rank) in random_states:
+        set_random_state(random_states[str(strategy.group.rank)])
+    return Progress(**json.loads((state / "progress.json").read_text()))
+
+
+def prune(run_dir: Path) -> None:
+    """Let the optimizer's state of all but the newest two checkpoints go; weights stay.
+
+    Under a worker only those that it has registered count: a run may save on after its worker
+    froze or died, and what is resumed then is the newest that was registered.
+
+    The manifest changes first: between the two, files lie there that it does not name.
+    """
+    known = registered(run_dir)
+    counted = [folder for folder in committed(run_dir) if known is None or _step(folder) <= known]
+    for folder in counted[:-RESUMABLE_KEPT]:
+        try:
+            _let_state_go(folder)
+        except (FileNotFoundError, manifest.Damaged):
+            if folder.exists():  # else the platform has removed it meanwhile
+                raise
+
+
+def _let_state_go(folder: Path) -> None:
+    found = manifest.read(folder)
+    if found.resumable:
+        kept = {name: f for name, f in found.files.items() if not name.startswith("state/")}
+        manifest.write(folder, replace(found, resumable=False, files=kept))
+        shutil.rmtree(folder / "state")
+
+
+def keep_last(run_dir: Path, keep: int) -> None:
+    """Remove all checkpoints but the last `keep` (at least two) and the best; none where it is 0.
+
+    The best has the lowest held-out loss, as the run's events tell. Under a worker none is removed
+    here: the platform keeps account of them, and removes what nothing there needs.
+    """
+    if keep == 0 or registered(run_dir) is not None:
+        return
+    older = committed(run_dir)[: -max(keep, RESUMABLE_KEPT)]
+    losses = _held_out_losses(run_dir)
+    best = min(losses, key=losses.__getitem__, default=None)
+    for folder in older:
+        if _step(folder) != best:
+            shutil.rmtree(folder)
+
+
+def _held_out_losses(run_dir: Path) -> dict[int, float]:
+    """The held-out loss of each saved step that has one."""
+    losses = {}
+    for line in (run_dir / "events.jsonl").read_bytes().splitlines():
+        if b'"checkpoint"' in line:
+            with suppress(ValueError, KeyError):  # torn by a kill, or another event's
+                data = json.loads(line)["data"]
+                losses[data["step"]] = data["metrics"]["held_out"]["loss"]
+    # What was not finite was written as None.
+    return {step: loss for step, loss in losses.items() if loss is not None}
+
+
+def registered(run_dir: Path) -> int | None:
+    """The newest step that the worker has registered (0: none yet); None without a worker."""
+    try:
+        return int((run_dir / "registered").read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def weights_folder(policy: Policy) -> str:
+    """`adapter` or `model`."""
+    return "adapter" if isinstance(policy, PeftModel) else "model"
+
+
+def save_weights(
+    policy: Policy, folder: Path, precision: Precision, tensors: dict[str, Tensor]
+) -> None:
+    """Safetensors as PEFT or transformers load them; a whole model in its compute precision.
+
+    What is trained comes from `tensors` (`weight/NAME`, fp32), whatever of it this rank holds.
+    """
+    trained = {
+        name.removeprefix("weight/"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("weight/")
+    }
+    if isinstance(policy, PeftModel):
+        named = dict(policy.named_parameters(remove_duplicate=False))
+        by_parameter = {id(p): trained[name] for name, p in named.items() if name in trained}
+        # By all of their names: PEFT looks for a tied weight under each.
+        weights = {n: by_parameter[id(p)] for n, p in named.items() if id(p) in by_parameter}
+        policy.save_pretrained(str(folder), state_dict=weights, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing filled in
+        return
+    lm = causal_lm(policy)
+    dtype = DTYPES[precision]
+    held: dict[str, Tensor] = lm.state_dict(keep_vars=True)
+    by_parameter = {id(p): trained[name] for name, p in lm.named_parameters() if name in trained}
+    cast: dict[int, Tensor] = {}  # by parameter: tied weights stay one tensor
+    weights = {
+        name: cast.setdefault(id(value), by_parameter.get(id(value), value.detach()).to(dtype))
+        for name, value in held.items()
+    }
+    lm.save_pretrained(folder, state_dict=weights)
+    config = json.loads((folder / "config.json").read_text())
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _check_space(folder: Path, tensors: dict[str, Tensor]) -> None:
+    trained = sum(t.nbytes for name, t in tensors.items() if name.startswith("weight/"))
+    state = sum(t.nbytes for t in tensors.values())  # the weights, and the optimizer's memory
+    needed = int(FREE_SPACE_FACTOR * (state + trained))  # and the weights again, for people
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{free} bytes are free, a checkpoint needs {needed}")

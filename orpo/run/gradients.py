@@ -1,0 +1,56 @@
+"""The gradients of one optimizer step, over all of its micro-batches and ranks.
+
+Knows the policy and the objective; knows nothing of optimizers, files or which step it is.
+
+Shapes: P pairs of the step, K columns of `series.COLUMNS`, L labelled tokens.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from orpo.contract.methods import Method
+from orpo.loss.loss import Counts, counts, objective
+from orpo.loss.series import COLUMNS, rows
+from orpo.model.policy import token_logps
+from orpo.process.parallel import Single
+from orpo.run.speed import Clock
+from orpo.strategies.strategy import Replicated
+from orpo.tokens.tokenize import Example
+from orpo.tokens.work import Work, deal
+
+
+def accumulate(
+    strategy: Replicated, examples: Sequence[Example], method: Method, clock: Clock
+) -> Tensor:
+    """Add this rank's part of the step's gradients to what `strategy` holds.
+
+    The loss of each micro-batch is divided by the denominators of the whole step, so that the sum
+    of its gradients over micro-batches and ranks is the gradient of one undivided batch. Returns
+    every pair's numbers, fp64 [P, K], the same on every rank.
+    """
+    group = strategy.group
+    lockstep = strategy.lockstep
+    with clock.phase("data"):
+        works = list(deal(examples, method, group, rejected=method.contrasts, lockstep=lockstep))
+        denominators = count(works, method, group)
+    rows_PK = torch.zeros(len(examples), len(COLUMNS), dtype=torch.float64)
+    for at, work in enumerate(works):
+        with clock.phase("forward"):
+            batch = work.batch.to(group.device)
+            logps_L = strategy(token_logps, batch, method.precision)
+            outcome = objective(logps_L, batch, method, denominators)
+            loss = outcome.loss if work.counts else 0 * outcome.loss
+        with clock.phase("backward"):
+            strategy.backward(loss, last=at == len(works) - 1)
+        if work.counts:
+            rows_PK[work.places] = rows(outcome.numbers).cpu()
+    return group.sum(rows_PK)
+
+
+def count(works: Sequence[Work], method: Method, group: Single) -> Counts:
+    """The two denominators of the step, summed over ranks: likelihood tokens and pairs."""
+    mine = counts((work.batch for work in works if work.counts), method)
+    nll, pairs = group.sum(torch.tensor([mine.nll, mine.pairs], dtype=torch.float64))
+    return Counts(float(nll), float(pairs))

@@ -1,0 +1,163 @@
+"""A few log-probs by which an engine shows that it serves what was trained.
+
+The trainer writes them into each checkpoint as `probe.json`. `python -m orpo.probe DIR` prints
+that file, or computes it where DIR is a base model. They are computed in fp32 from the weights as
+they are saved, whatever the run computes in: so the engine's rounding is the only one in the
+comparison, and there is none where the engine computes in fp32 too. Knows the policy; knows no
+engine.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from orpo.base.files import weight_files
+from orpo.contract.hyperparameters import Precision, SpecialTokens
+from orpo.contract.manifest import sha256, weights_digest
+from orpo.contract.special import admit
+from orpo.layers.peft import PeftModel
+from orpo.layers.widen import widened
+from orpo.model.policy import Policy, load_base, token_logps
+from orpo.process.verbs import answer
+from orpo.rows.formats import Message, Pair, Reject
+from orpo.tokens.pack import collate
+from orpo.tokens.special_text import admitted, special_ids, special_strings
+from orpo.tokens.tokenize import Example, load_tokenizer, render
+
+NAME = "probe.json"
+PROMPTS = 2
+COMPLETION_TOKENS = 16
+HOSTILE_STRINGS = 32
+# What a base model is asked about where there is no run to take prompts from.
+FIXED = [
+    ("What is the capital of France?", "The capital of France is Paris, a city on the Seine."),
+    ("Name three primary colours.", "Red, yellow and blue are the three primary colours."),
+]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation and the tokens that are scored after it; log-probs are nats a token."""
+
+    messages: list[Message]
+    prompt_token_ids: list[int]
+    completion_token_ids: list[int]
+    base_logprobs: list[float]
+
+    def example(self) -> Example:
+        """The prompt as the trainer sees a row."""
+        n = len(self.completion_token_ids)
+        return Example(
+            line=0,
+            prefix=self.prompt_token_ids,
+            chosen=self.completion_token_ids,
+            rejected=None,
+            prefix_mask=[False] * len(self.prompt_token_ids),
+            chosen_mask=[True] * n,
+            rejected_mask=[],
+            truncated=False,
+        )
+
+
+def choose(
+    pairs: Iterable[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    rule: SpecialTokens = SpecialTokens.REFUSE,
+) -> list[Prompt]:
+    """The first prompts that fit and pass `rule`, each with the beginning of its chosen answer."""
+    prompts, strings = [], special_strings(tokenizer)
+    for row in pairs:
+        try:
+            pair = admitted(row, tokenizer, strings, rule)
+        except Reject:
+            continue
+        prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
+        answer = tokenizer(pair.chosen[0]["content"], add_special_tokens=False)["input_ids"]
+        room = min(COMPLETION_TOKENS, max_length - len(prompt))
+        if room > 0 and answer:
+            prompts.append(Prompt(pair.prompt, prompt, answer[:room], []))
+        if len(prompts) == PROMPTS:
+            break
+    return prompts
+
+
+def with_base(policy: Policy, prompts: Sequence[Prompt], precision: Precision) -> list[Prompt]:
+    """The prompts with the base's log-probs: before the first step, while the policy is it."""
+    return [replace(p, base_logprobs=score(policy, p, precision)) for p in prompts]
+
+
+@torch.no_grad()
+def score(policy: Policy, prompt: Prompt, precision: Precision) -> list[float]:
+    """Log-prob of each completion token under the weights that `precision` saves, in fp32."""
+    batch = collate([prompt.example()], prefix_sharing=True, rejected=False).to(policy.device)
+    rounds = precision is Precision.BF16 and not isinstance(policy, PeftModel)
+    with widened(policy, torch.bfloat16 if rounds else None):
+        return token_logps(policy, batch, Precision.FP32).tolist()
+
+
+def hostile(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any] | None:
+    """A prompt full of the base's special strings, escaped, and the tokens that it comes to.
+
+    An engine that renders it to the same tokens escapes as the trainer does. `is_plain` says that
+    no special token is left of them: as many as around harmless text. None where the base has no
+    special strings, or its template takes no single message.
+    """
+    strings = special_strings(tokenizer)[:HOSTILE_STRINGS]
+    texts = (admit(" ".join(strings), strings, SpecialTokens.ESCAPE), "harmless")
+    conversations = [[Message(role="user", content=text)] for text in texts]
+    try:
+        tokens, harmless = (render(tokenizer, each, True) for each in conversations)
+    except Reject:
+        return None
+    ids = set(special_ids(tokenizer).values())
+    count, expected = (sum(token in ids for token in each) for each in (tokens, harmless))
+    prompt = {"messages": conversations[0], "prompt_token_ids": tokens}
+    return {**prompt, "is_plain": count == expected} if strings else None
+
+
+def report(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    precision: Precision,
+    weights_sha256: str,
+    hostile: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of `probe.json` for the policy as it stands."""
+    scored = [{**vars(p), "logprobs": score(policy, p, precision)} for p in prompts]
+    return {"prompts": scored, "hostile": hostile, "weights_sha256": weights_sha256}
+
+
+def read(folder: Path) -> list[Prompt]:
+    """The prompts of a checkpoint with their base log-probs."""
+    return [prompt_of(p) for p in json.loads((folder / NAME).read_text())["prompts"]]
+
+
+def prompt_of(scored: dict[str, Any]) -> Prompt:
+    """A prompt of `probe.json`, without what the policy gave it."""
+    return Prompt(**{name: value for name, value in scored.items() if name != "logprobs"})
+
+
+def of_base(folder: Path) -> dict[str, Any]:
+    """The probe of a base model folder, computed here."""
+    tokenizer = load_tokenizer(folder)
+    policy = load_base(folder, None)
+    pairs = [
+        Pair(0, [Message(role="user", content=q)], [Message(role="assistant", content=a)], None)
+        for q, a in FIXED
+    ]
+    prompts = with_base(policy, choose(pairs, tokenizer, 2**31), Precision.FP32)
+    files = {path.name: {"sha256": sha256(path)} for path in weight_files(folder)}
+    digest = weights_digest(files, "")
+    return report(policy, prompts, Precision.FP32, digest, hostile(tokenizer))
+
+
+def main(folder: Path) -> int:
+    """Print the probe of a checkpoint or of a base model as JSON."""
+    written = folder / NAME
+    return answer(lambda: json.loads(written.read_text()) if written.is_file() else of_base(folder))

@@ -1,0 +1,167 @@
+"""How fast a step was, how much memory it took, and how full the device was.
+
+Knows devices and clocks; knows nothing of what was computed.
+"""
+
+import os
+import re
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orpo.layers.nf4 import Nf4Linear
+
+# Dense bf16 peaks in FLOP/s, from NVIDIA's data sheets; elsewhere `mfu` is left out.
+PEAK_FLOPS = {
+    "B200": 2250e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H200": 989e12,
+    "A100": 312e12, "A10": 125e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12,
+}  # fmt: skip
+
+
+# What a run does with its time.
+PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "checkpoint")
+
+
+class Clock:
+    """Where the time goes, from one reading to the next."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+
+    def read(self) -> dict[str, float]:
+        """The share of each phase in the time since the last reading; then all begin at zero."""
+        now = time.perf_counter()
+        shares = {f"share/{name}": self._spent[name] / (now - self._since) for name in PHASES}
+        self._since, self._spent = now, defaultdict(float)
+        return shares
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count what happens inside; a GPU is waited for, so that its work is counted where it was
+        asked for.
+        """
+        _wait()
+        began = time.perf_counter()
+        yield
+        _wait()
+        self._spent[name] += time.perf_counter() - began
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How many values a policy has, and how many of them are trained; the same of those that a
+    token meets, which passes by most experts of a mixture.
+    """
+
+    total: int
+    trained: int
+    met: int
+    met_trained: int
+
+    @classmethod
+    def of(cls, policy: torch.nn.Module) -> "Weights":
+        """Count them; ask before they are cut up over ranks. What is held in 4 bits counts whole,
+        and what an adapter replaces does not count.
+        """
+        sizes = [
+            (name, p.numel(), p.requires_grad)
+            for name, p in policy.named_parameters()
+            if ".original_module." not in name
+        ]
+        sizes += [
+            (name, module.in_features * module.out_features, False)
+            for name, module in policy.named_modules()
+            if isinstance(module, Nf4Linear)
+        ]
+        share = _share_of_experts(policy)
+        met = [(n * share if ".experts." in name else n, trained) for name, n, trained in sizes]
+        return cls(
+            total=sum(n for _, n, _ in sizes),
+            trained=sum(n for _, n, trained in sizes if trained),
+            met=round(sum(n for n, _ in met)),
+            met_trained=round(sum(n for n, trained in met if trained)),
+        )
+
+
+def _share_of_experts(policy: torch.nn.Module) -> float:
+    """Experts that a token meets, of all in a layer; 1 where the configuration does not say."""
+    config: Any = policy.config
+    text = config.get_text_config()
+    met = getattr(text, "num_experts_per_tok", None)
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    experts = next((n for name in names if (n := getattr(text, name, None))), None)
+    return met / experts if met and experts else 1.0
+
+
+def series(
+    tokens: int, pairs: int, step_s: float, weights: Weights, world: int
+) -> dict[str, float]:
+    """Speed over all ranks, and this rank's peak memory in bytes (of its GPU where it has one).
+
+    `tokens` are the useful ones: those that the method computes, each prefix once.
+    """
+    values = {
+        "step_s": step_s,
+        "tokens_per_s": tokens / step_s,
+        "pairs_per_s": pairs / step_s,
+        "mem_peak_bytes": float(peak_bytes()),
+    }
+    peak = peak_flops()
+    if peak is not None:
+        values["mfu"] = flops(weights, tokens) / (step_s * peak * world)
+    return values
+
+
+def flops(weights: Weights, tokens: int) -> float:
+    """FLOP of a step's products: 2 forward and 2 for the inputs' gradients per token and weight
+    that it meets, and 2 more per trained weight (arXiv 2001.08361, section 2.1).
+
+    Embeddings and head count like all weights, at every token; attention is not counted.
+    """
+    return (4.0 * weights.met + 2.0 * weights.met_trained) * tokens
+
+
+def peak_bytes() -> int:
+    """Most memory held so far: on the GPU where there is one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def device() -> dict[str, Any]:
+    """What this process computes on, and how much memory that has: `{name, memory_bytes}`."""
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_properties(torch.cuda.current_device())
+        return {"name": found.name, "memory_bytes": found.total_memory}
+    cores = len(os.sched_getaffinity(0))
+    return {"name": f"CPU, {cores} cores", "memory_bytes": _main_memory_bytes()}
+
+
+def _main_memory_bytes() -> int:
+    """Of the machine, or of the container where that is less (cgroup v2)."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    return min(machine, int(text)) if text.isdigit() else machine
+
+
+def peak_flops() -> float | None:
+    """The device's peak in bf16, where it is known."""
+    if not torch.cuda.is_available():
+        return None
+    name = torch.cuda.get_device_name()
+    found = (peak for model, peak in PEAK_FLOPS.items() if re.search(rf"\b{model}\b", name))
+    return next(found, None)

@@ -1,0 +1,252 @@
+"""`python -m orpo.train RUN_DIR`: the training of one policy, from its spec to its last checkpoint.
+
+Runs alone or as one of the ranks that `orpo.ranks` starts. Writes only into its run directory (see
+docs) and knows no job queue and no database. Its exit status is one of `failures.EXIT_STATUS`, or
+0, or 75.
+
+Shapes: P pairs of a step, H held-out pairs, K columns of `series.COLUMNS`, R ranks.
+"""
+
+import math
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orpo.contract.failures import explain, refuse_nan
+from orpo.contract.spec import RunSpec, read_spec
+from orpo.loss.loss import series
+from orpo.model import policy
+from orpo.process import parallel, watchdog
+from orpo.process.deterministic import make_deterministic, random_state
+from orpo.process.ranks import STORE
+from orpo.process.stopping import STOPPED, Stopping
+from orpo.run import gradients, probe, reference, speed
+from orpo.run.checkpoint import Checkpoints, Progress, folder_of, keep_last, resume
+from orpo.run.evaluate import evaluate, pair_records
+from orpo.run.journal import Journal
+from orpo.run.samples import samples
+from orpo.strategies.optimizer import rate
+from orpo.strategies.strategy import adopt
+from orpo.tokens import data
+from orpo.tokens.pack import plan
+from orpo.tokens.tokenize import Example
+from orpo.tokens.work import token_budget
+
+EVALUATIONS = 5  # of a run whose spec names no interval; checkpoints likewise
+EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
+
+
+def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
+    """Train, or `use` the run otherwise; what happens is in its events. Returns the exit status."""
+    watchdog.start()
+    stopping = Stopping().listen()
+    with Journal(run_dir, leads=os.environ.get("RANK", "0") == "0") as journal:
+        try:
+            spec = read_spec(run_dir)
+            group = parallel.start(spec.method, spec.rendezvous or run_dir / STORE)
+            status = (use or Run.train)(Run(spec, run_dir, group, journal, stopping))
+            group.close()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  where a run's end is explained, a panic's too
+            traceback.print_exc()
+            failure = explain(error)
+            status = failure.exit_status
+            with suppress(OSError):  # a full disk takes no last words: the status has to do
+                journal.failure(failure)
+    return status
+
+
+class Run:
+    """One run in memory: what it trains, on what, and how far it has come."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        run_dir: Path,
+        group: parallel.Single,
+        journal: Journal,
+        stopping: Stopping,
+    ):
+        self.spec, self.method, self.run_dir = spec, spec.method, run_dir
+        self.group, self.journal, self.stopping = group, journal, stopping
+        make_deterministic(spec.seed, spec.threads, group)
+        self.policy, self.tokenizer = policy.load(spec)
+        torch.nn.Module.to(self.policy, group.device)
+        self.data = data.load(spec, self.tokenizer)
+        # Until a step is made or a checkpoint read, the policy still is its base.
+        if spec.method.needs_reference:
+            self.data = reference.measure(self.policy, self.data, spec, group, stopping)
+        self.weights = speed.Weights.of(self.policy)
+        prompts = [] if spec.resume_from else self._probe()
+        self.strategy = adopt(self.policy, spec, group)
+        self.tokens_E = self.data.train.examples.tokens_E(rejected=self.method.contrasts).tolist()
+        self.steps, self.steps_per_epoch = data.steps(len(self.tokens_E), spec.method)
+        planned = partial(plan, self.tokens_E, spec.method.batch_size, spec.seed)
+        self.plan = lru_cache(maxsize=1)(planned)  # of the current epoch
+        fingerprint = data.fingerprint(spec)
+        self.progress = Progress()
+        if spec.resume_from:
+            self.progress = resume(spec.resume_from, fingerprint, self.strategy)
+            prompts = probe.read(spec.resume_from)  # which `resume` has verified
+        self.saved_at, self.saved = self.progress.step, spec.resume_from
+        self.latest: dict[str, Any] = {}
+        self.clock = speed.Clock()
+        self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
+
+    def _probe(self) -> list[probe.Prompt]:
+        """The prompts by which an engine shows that it serves this run, with the base's answers."""
+        rows = (self.data.held_out if self.held_out else self.data.train).rows
+        rule = self.method.special_tokens
+        prompts = probe.choose(rows, self.tokenizer, self.data.max_length, rule)
+        served = policy.as_served(self.policy, self.spec)
+        return probe.with_base(served, prompts, self.method.precision)
+
+    @property
+    def held_out(self) -> Sequence[Example]:
+        return self.data.held_out.examples
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps between evaluations."""
+        share = math.ceil(self.steps / EVALUATIONS)
+        return self.method.eval_every or max(EVALUATE_EVERY_AT_LEAST, share)
+
+    def train(self) -> int:
+        """Evaluate, save and step until the last step, or until asked to stop."""
+        self.announce()
+        save_every = self.method.checkpoint_every or math.ceil(self.steps / EVALUATIONS)
+        while True:
+            stop = self.group.any(self.stopping.requested)
+            if not stop and self._due(self.evaluate_every, self.progress.evaluated):
+                with self.clock.phase("evaluation"):
+                    stop = not self.evaluate()
+            if stop or self._due(save_every, self.saved_at):
+                with self.clock.phase("checkpoint"):
+                    self._save()
+            if stop:
+                return self.end("stopped", "Asked to stop; the run can go on.", STOPPED)
+            if self.progress.step == self.steps:
+                return self.end("finished", "Training has finished.", 0)
+            self.step()
+
+    def _due(self, every: int, last: int) -> bool:
+        """Whether something done at intervals, and last at step `last`, is to be done now."""
+        step = self.progress.step
+        return step != last and (step % every == 0 or step == self.steps)
+
+    def step(self) -> None:
+        """One optimizer step over one batch of pairs, of which this rank computes its share."""
+        started = time.perf_counter()
+        step = self.progress.step + 1
+        examples = self._examples(step)
+        rows_PK = gradients.accumulate(self.strategy, examples, self.method, self.clock)
+        values = series.summarise(rows_PK, self.method)
+        learning_rate = rate(step, self.steps, self.method)
+        with self.clock.phase("optimizer"):
+            norm = self.strategy.step(learning_rate)
+        refuse_nan(step, values["loss"], norm)  # before anything is saved
+        tokens = sum(e.n_computed(rejected=self.method.contrasts) for e in examples)
+        trained_tokens = self.progress.trained_tokens + tokens
+        self.progress = replace(self.progress, step=step, trained_tokens=trained_tokens)
+        values |= {"grad_norm": norm, "lr": learning_rate, "epoch": step / self.steps_per_epoch}
+        values |= series.lengths(examples) | {"trained_tokens": trained_tokens} | self.clock.read()
+        step_s = time.perf_counter() - started
+        values |= speed.series(tokens, len(examples), step_s, self.weights, self.group.world)
+        self.journal.metrics(step, "train", values)
+        self.latest = {"train": values}
+
+    def _examples(self, step: int) -> list[Example]:
+        """The examples of a step: the order of an epoch follows from seed and epoch alone."""
+        epoch, at = divmod(step - 1, self.steps_per_epoch)
+        return [self.data.train.examples[index] for index in self.plan(epoch)[at]]
+
+    # --- between steps ----------------------------------------------------------------------------
+
+    def evaluate(self) -> bool:
+        """Measure the held-out pairs and write samples; False when interrupted by a stop."""
+        step = self.progress.step
+        if self.held_out:
+            rows_HK = evaluate(self.strategy, self.held_out, self.method, self.stopping)
+            if rows_HK is None:
+                return False
+            values = series.summarise(rows_HK, self.method)
+            self.latest["held_out"] = values
+            self.journal.metrics(step, "held_out", values)
+            for record in pair_records(step, self.held_out, rows_HK):
+                self.journal.pair(record)
+            self._sample(step)
+            self.journal.event("evaluated", f"Evaluated at step {step}.", step=step, metrics=values)
+        self.progress = replace(self.progress, evaluated=step)
+        return True
+
+    def _sample(self, step: int) -> None:
+        if self.group.leads or self.strategy.lockstep:
+            asked = self.data.held_out.first(self.method.n_samples)
+            for answer in samples(self.strategy, self.tokenizer, asked, self.stopping):
+                self.journal.sample({"step": step, **answer})
+
+    def _save(self) -> None:
+        """Commit a checkpoint, unless this very step has one."""
+        if self.progress.step == self.saved_at:
+            return
+        random_states_R = self.group.gather(random_state())
+        tensors = self.strategy.tensors()
+        self.journal.sync()
+        if self.group.leads:
+            saved = self.checkpoints.save(self.strategy, tensors, self.progress, random_states_R)
+            self.journal.event(
+                "checkpoint",
+                f"Saved {saved.path.name}.",
+                step=self.progress.step,
+                path=f"checkpoints/{saved.path.name}",
+                sha256=saved.manifest.weights_sha256,
+                size_bytes=saved.manifest.size_bytes,
+                metrics=self.latest,
+            )
+            keep_last(self.run_dir, self.method.keep_checkpoints)
+        self.group.barrier()
+        self.saved_at = self.progress.step
+        self.saved = folder_of(self.run_dir, self.saved_at)
+
+    def announce(self) -> None:
+        start = "started" if self.spec.resume_from is None else "resumed"
+        self.journal.event(
+            start,
+            f"{start.capitalize()} at step {self.progress.step} of {self.steps}.",
+            steps=self.steps,
+            steps_per_epoch=self.steps_per_epoch,
+            pairs=len(self.data.train.examples),
+            held_out_pairs=len(self.held_out),
+            parameters=self.weights.total,
+            trainable_parameters=self.weights.trained,
+            strategy=self.method.strategy,
+            token_budget=token_budget(self.method, self.group),
+            longest=max(self.tokens_E),
+            first_step=self.progress.step + 1,
+            max_length=self.data.max_length,
+            dropped=dict(self.data.train.dropped),
+            processes=self.group.world,
+            threads=torch.get_num_threads(),
+        )
+        if problem := policy.why_unpacked(self.policy):
+            message = f"Each sequence is computed alone, which takes longer: {problem}."
+            self.journal.event("unshared", message, level="warning")
+
+    def end(self, type_: str, message: str, status: int) -> int:
+        step = self.progress.step
+        name = os.path.relpath(self.saved, self.run_dir) if self.saved else None
+        reason = {"reason": "sigterm"} if status else {}
+        self.journal.event(type_, message, step=step, checkpoint=name, exit_code=status, **reason)
+        self.journal.sync()
+        return status

@@ -1,0 +1,210 @@
+"""The trained weights, their gradients and their optimizer, however they lie over the ranks.
+
+`Replicated` is `single` and `ddp`: each rank holds everything. `Fsdp2` (`fsdp2.py`) and `Zero`
+(`zero.py`) cut it up; then all ranks must pass through the model together (`lockstep`). Gradients
+are summed over ranks and never averaged: the loss divides by the whole step's denominators, so the
+sum is the gradient of one process. Knows optimizers; knows no objective, no data and no files.
+
+Shapes: N trained values of a bucket.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from orpo.contract.failures import Failure
+from orpo.contract.hyperparameters import Hyperparameters, Strategy, Tuning
+from orpo.contract.spec import RunSpec
+from orpo.model.policy import Policy, load_saved, masters, trainable, why_unpacked
+from orpo.process.parallel import Single, check_equal
+from orpo.strategies.optimizer import make, make_memory, memory, remember, set_rate
+
+BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Replicated:
+    """Each rank holds all weights; gradients are summed where there is more than one."""
+
+    lockstep = False
+
+    def __init__(self, policy: Policy, spec: RunSpec, group: Single) -> None:
+        self.policy, self.spec, self.group = policy, spec, group
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Make masters and optimizer."""
+        self.masters = masters(self.policy, self.method.precision)
+        self.optimizer = make(self.masters, self.method)
+
+    @property
+    def method(self) -> Hyperparameters:
+        """The run's settings."""
+        return self.spec.method
+
+    def __call__(
+        self, compute: Callable[Concatenate[Policy, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`compute(policy, ...)` while its weights can be used. In lockstep every rank calls it."""
+        return compute(self.policy, *args, **kwargs)
+
+    def agree(self, flag: bool) -> bool:
+        """Whether to leave a loop over work now: in lockstep as soon as any rank wants to."""
+        return self.group.any(flag) if self.lockstep else flag
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Add the gradients of a micro-batch, the step's `last` or not."""
+        del last  # only some engines want to know
+        loss.backward()
+
+    def step(self, rate: float) -> float:
+        """Sum the gradients over ranks, clip, update, begin anew. Returns their norm as it was.
+
+        Where that norm is no number the weights are spoiled: see `failures.refuse_nan`.
+        """
+        self._sum_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.masters, self.method.max_grad_norm)
+        set_rate(self.optimizer, rate)
+        self.optimizer.step()
+        self.masters.publish()
+        self.optimizer.zero_grad(set_to_none=False)  # a weight no token reached keeps its zero
+        return float(_whole(norm))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Trained weights in fp32 (`weight/NAME`) and what the optimizer remembers of each
+        (`KIND/NAME`), whole, as a checkpoint holds them whatever the strategy. Every rank calls it;
+        only the one that leads gets them.
+        """
+        found = {}
+        for name, master in self.masters.by_name.items():
+            remembered = memory(self.optimizer, master)
+            for kind, tensor in {"weight": master.detach(), **remembered}.items():
+                whole = _whole(tensor)
+                if self.group.leads:
+                    found[f"{kind}/{name}"] = whole.contiguous()
+        return found
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors` gave, of this strategy or of another."""
+        make_memory(self.optimizer)
+        with torch.no_grad():
+            for name, master in self.masters.by_name.items():
+                master.copy_(_like(tensors[f"weight/{name}"], master))
+                for kind, own in memory(self.optimizer, master).items():
+                    remember(self.optimizer, master, kind, _like(tensors[f"{kind}/{name}"], own))
+        self.masters.publish()
+
+    def held_bytes(self) -> dict[str, int]:
+        """What this rank holds all the time: `weights` with their masters, `gradients` (the
+        masters'), and `optimizer`, whose state is made at the first step.
+        """
+        states = (t for state in self.optimizer.state.values() for t in state.values())
+        return {
+            "weights": _bytes([*self.policy.parameters(), *self.masters]),
+            "gradients": _bytes(cast(Tensor, master.grad) for master in self.masters),
+            "optimizer": _bytes(t for t in states if isinstance(t, Tensor)),
+        }
+
+    def whole(self, saved: Path) -> Policy:
+        """The policy as it stands and is served, for the rank that leads; `saved` is its newest
+        checkpoint.
+        """
+        # What is held in 4 bits is served in 16: only the checkpoint's base tells how.
+        is_rounded = self.method.tuning is Tuning.QLORA
+        return load_saved(self.spec, saved) if is_rounded else self.policy
+
+    def _sum_gradients(self) -> None:
+        if self.group.world == 1:
+            return
+        for bucket in _buckets(self.masters):
+            grads = [cast(Tensor, parameter.grad) for parameter in bucket]
+            flat_N = self.group.sum(torch.cat([grad.reshape(-1) for grad in grads]))
+            pieces = flat_N.split([grad.numel() for grad in grads])
+            for grad, piece in zip(grads, pieces, strict=True):
+                grad.copy_(piece.view_as(grad))
+
+
+class Sharded(Replicated):
+    """What strategies that cut the weights up have in common."""
+
+    lockstep = True
+
+    def whole(self, saved: Path) -> Policy:
+        """Read back from the checkpoint: no rank holds it."""
+        return load_saved(self.spec, saved)
+
+
+def adopt(policy: Policy, spec: RunSpec, group: Single) -> Replicated:
+    """Bring the policy under the spec's strategy. Raises Failure where the two don't fit."""
+    check_equal(group, trainable(policy).values())
+    strategy = spec.method.strategy
+    if strategy in (Strategy.SINGLE, Strategy.DDP):
+        return Replicated(policy, spec, group)
+    if problem := why_unpacked(policy):
+        raise Failure(
+            "bad_spec",
+            f"{strategy} needs a model whose sequences can be packed: {problem}.",
+            "Choose ddp or single.",
+            "method.strategy",
+        )
+    if strategy is Strategy.FSDP2:
+        from orpo.strategies.fsdp2 import Fsdp2  # noqa: PLC0415  # 1 s of torch.distributed that others save
+
+        return Fsdp2(policy, spec, group)
+    from orpo.strategies.zero import Zero  # noqa: PLC0415  # DeepSpeed need not be installed
+
+    return Zero(policy, spec, group)
+
+
+class Root(torch.nn.Module):
+    """A policy whose every use is a forward pass: what FSDP2 and DeepSpeed hook into."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, compute: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return compute(self.policy, *args, **kwargs)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """On the CPU where it was cut up: a device need not have room for all of them."""
+    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Of those that lie on this rank; one that is met twice counts once."""
+    return sum(local.nbytes for local in {id(t): _local(t) for t in tensors}.values())
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _like(whole: Tensor, own: Tensor) -> Tensor:
+    """`whole`, placed and cut up as `own` is."""
+    whole = whole.to(own.device)
+    if isinstance(own, DTensor):
+        # Every rank has read the same file: nothing need be sent.
+        return distribute_tensor(whole, own.device_mesh, own.placements, src_data_rank=None)
+    return whole
+
+
+def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
+    bucket: list[torch.nn.Parameter] = []
+    room = BUCKET_VALUES
+    for parameter in parameters:
+        if bucket and parameter.numel() > room:
+            yield bucket
+            bucket, room = [], BUCKET_VALUES
+        bucket.append(parameter)
+        room -= parameter.numel()
+    if bucket:
+        yield bucket

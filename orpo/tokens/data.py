@@ -1,0 +1,255 @@
+"""A run's rows: read from their normal form, split into training and held-out pairs, tokenised.
+
+Tokens are made once and kept (`cache.py`): a run that is prepared, started and resumed tokenises
+once, and holds none of its tokens in memory. Knows the spec and the tokenizer; knows no model
+weights and no steps.
+"""
+
+import hashlib
+import json
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from orpo.base.files import blaming
+from orpo.contract.failures import Failure, explain, is_panic
+from orpo.contract.held_out import hold_out
+from orpo.contract.hyperparameters import Hyperparameters, SpecialTokens
+from orpo.contract.spec import RunSpec
+from orpo.process import watchdog
+from orpo.rows.formats import Pair
+from orpo.tokens import cache, examples
+from orpo.tokens.examples import Examples, Tokenised
+from orpo.tokens.tokenize import tokenize_pairs
+
+PAIRS_A_PART = 1024
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a file in their normal form, read anew each time: all, or those at `places`, or all
+    but those that are `left_out`.
+    """
+
+    path: Path
+    places: frozenset[int] | None = None
+    left_out: frozenset[int] = frozenset()
+    at_most: int | None = None
+
+    def __iter__(self) -> Iterator[Pair]:
+        return islice(self._all(), self.at_most)
+
+    def _all(self) -> Iterator[Pair]:
+        """Raises Failure(`bad_data`) where the file is not what it should be."""
+        try:
+            with self.path.open(encoding="utf-8") as lines:
+                for place, line in enumerate(lines):
+                    if place not in self.left_out and (self.places is None or place in self.places):
+                        yield Pair.from_json(json.loads(line))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Failure(
+                "bad_data",
+                f"{self.path.name} can't be read as accepted rows: {error}",
+                "Validate it again.",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pairs of one side of the split that can be trained on, in tokens that lie in `folder`,
+    and their rows.
+    """
+
+    folder: Path
+    examples: Examples
+    rows: Rows
+    dropped: Counter[str] = field(default_factory=Counter)
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    def first(self, n: int) -> list[Pair]:
+        """The rows of its first `n` examples."""
+        lines = [example.line for example in self.examples[:n]]
+        pairs = {pair.line: pair for pair in self.rows if pair.line in lines}
+        return [pairs[line] for line in lines]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Both sides of the split; `max_length` is the spec's, or the model's where that is less."""
+
+    train: Part
+    held_out: Part
+    max_length: int
+
+    def map(self, change: Callable[[Part], Part]) -> "Data":
+        """The same with both parts changed."""
+        return replace(self, train=change(self.train), held_out=change(self.held_out))
+
+
+def load(
+    spec: RunSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    processes: int = 1,
+    tell: Callable[[int], None] | None = None,
+) -> Data:
+    """Read, split and tokenise, over `processes` where nothing is kept yet.
+
+    `tell` hears how many more pairs are done, each time some are. Raises Failure(`bad_data`) when
+    nothing is left to train.
+    """
+    max_length = min(spec.method.max_length, context_length(spec.base_model_path))
+    method = spec.method.model_copy(update={"max_length": max_length})
+    kept = cache.folder(spec, method)
+    train, held_out = (
+        _part(kept / side, rows, partial(_tokenised, tokenizer, method, processes, tell))
+        for side, rows in zip(("train", "held_out"), split(spec), strict=True)
+    )
+    if not train.examples:
+        raise _nothing_left(train)
+    return Data(train, held_out, max_length)
+
+
+def _nothing_left(train: Part) -> Failure:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in train.dropped.items())
+    message = (
+        f"None of {sum(train.dropped.values())} pairs can be trained on "
+        f"({reasons or 'the file is empty'})."
+    )
+    if refused := train.stats.get("special_token"):
+        return Failure(
+            "bad_data",
+            f"{message} Line {refused['line']}: {refused['message']}",
+            "Take such strings out of the texts, or set special_tokens to escape.",
+            "special_tokens",
+        )
+    return Failure(
+        "bad_data",
+        message,
+        "Raise max_length, set overlong to truncate_prompt, or bring other pairs.",
+        "max_length" if "prompt_too_long" in train.dropped else "training_file",
+    )
+
+
+def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:
+    if not examples.is_whole(folder):
+        examples.write(folder, tokenised(rows))
+    return Part(folder, Examples.read(folder), rows, *examples.about(folder))
+
+
+def _chunks(rows: Rows) -> Iterator[list[Pair]]:
+    """Rows in lists; one at least, and be it empty, so that there are statistics of nothing."""
+    iterator = iter(rows)
+    chunk = list(islice(iterator, PAIRS_A_PART))
+    yield chunk
+    while chunk := list(islice(iterator, PAIRS_A_PART)):
+        yield chunk
+
+
+def _tokenised(
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    processes: int,
+    tell: Callable[[int], None] | None,
+    rows: Rows,
+) -> Iterator[Tokenised]:
+    """The rows in tokens, part by part in their order."""
+    for part in _in_order(_chunks(rows), tokenizer, method, processes):
+        yield part
+        if tell:
+            made, dropped, _ = part
+            tell(len(made) + dropped.total())
+
+
+def _in_order(
+    chunks: Iterable[list[Pair]],
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    processes: int,
+) -> Iterator[Tokenised]:
+    """The chunks in tokens, in their order; a few of them are under way at a time."""
+    if processes == 1:
+        for chunk in chunks:
+            yield tokenize_pairs(chunk, tokenizer, method)
+        return
+    fork = get_context("fork")  # the children then have the tokenizer already
+    with ProcessPoolExecutor(processes, fork, _take, (tokenizer, method)) as pool:
+        waiting: deque[Future[Tokenised]] = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(_tokenise, chunk))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+# A child's own: sending a tokenizer along with each chunk would take longer than the work.
+_mine: list[tuple[PreTrainedTokenizerBase, Hyperparameters]] = []
+
+
+def _take(tokenizer: PreTrainedTokenizerBase, method: Hyperparameters) -> None:
+    watchdog.die_with_parent()
+    _mine[:] = [(tokenizer, method)]
+
+
+def _tokenise(chunk: list[Pair]) -> Tokenised:
+    tokenizer, method = _mine[0]
+    try:
+        return tokenize_pairs(chunk, tokenizer, method)
+    except BaseException as error:
+        if is_panic(error):  # whose class the other process can't import
+            raise explain(error) from None
+        raise
+
+
+def split(spec: RunSpec) -> tuple[Rows, Rows]:
+    """Training and held-out rows: those of two files, or of one by `held_out_fraction`."""
+    train, method = Rows(spec.train_path), spec.method
+    if spec.held_out_path is not None:
+        return train, Rows(spec.held_out_path, at_most=method.max_held_out)
+    prompts = (pair.prompt for pair in train)
+    held_out = frozenset(
+        hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
+    )
+    return replace(train, left_out=held_out), replace(train, places=held_out)
+
+
+def context_length(model_path: Path) -> int:
+    """Positions that the base model has, or a number no text reaches where it has no limit."""
+    with blaming(f"config.json in {model_path}"):
+        config = AutoConfig.from_pretrained(model_path, local_files_only=True).get_text_config()
+    return getattr(config, "max_position_embeddings", None) or 2**31
+
+
+def steps(n_examples: int, method: Hyperparameters) -> tuple[int, int]:
+    """Optimizer steps of the whole run, and of one pass over the pairs."""
+    per_epoch = math.ceil(n_examples / method.batch_size)
+    return method.max_steps or max(1, round(method.n_epochs * per_epoch)), per_epoch
+
+
+def fingerprint(spec: RunSpec) -> str:
+    """sha256 of what decides a run's result: data, seed, method; not of how fast it gets there, nor
+    of what it keeps.
+
+    A checkpoint goes on only under the fingerprint that it was made with.
+    """
+    speed = {
+        "strategy", "processes", "nodes", "token_budget", "prefix_sharing",
+        "gradient_checkpointing", "activation_offload", "keep_checkpoints",
+    }  # fmt: skip
+    if spec.method.special_tokens is SpecialTokens.REFUSE:
+        # The default is left out, as checkpoints know it that are older than this setting.
+        speed.add("special_tokens")
+    decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    for path in (spec.train_path, spec.held_out_path):
+        digest.update(cache.sha256(path))
+    return digest.hexdigest()

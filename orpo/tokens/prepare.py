@@ -1,0 +1,112 @@
+"""`python -m orpo.prepare RUN_DIR`: what a run would train on, found before a device is touched.
+
+Tokenises under the spec, writes `prepared.json` beside it and prints the same. While it works,
+`progress.json` beside them says how many pairs of how many are tokenised. Loads no weights.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orpo.contract.spec import RunSpec, read_spec
+from orpo.process.verbs import answer
+from orpo.tokens import cache, data
+from orpo.tokens.tokenize import load_tokenizer
+
+LARGE_BYTES = 4_000_000  # below it, one process is done before others have started
+TELL_EVERY_S = 0.5
+
+
+def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Counts, lengths in tokens and steps; raises Failure when nothing is left to train.
+
+    `tell` hears how many more pairs are tokenised, each time some are.
+    """
+    cache.prune(spec)
+    large = spec.train_path.exists() and spec.train_path.stat().st_size > LARGE_BYTES
+    processes = len(os.sched_getaffinity(0)) if large else 1
+    loaded = data.load(spec, load_tokenizer(spec.base_model_path), processes, tell)
+    steps, per_epoch = data.steps(len(loaded.train.examples), spec.method)
+    return {
+        "train": describe(loaded.train),
+        "held_out": describe(loaded.held_out),
+        "steps": steps,
+        "steps_per_epoch": per_epoch,
+        "max_length": loaded.max_length,
+    }
+
+
+def describe(part: data.Part) -> dict[str, Any]:
+    """One side of the split: pairs that remain, why others do not, and sizes in tokens.
+
+    `tokens` counts a prompt once for both answers, `tokens_unshared` twice; `length` is that of a
+    row's longer sequence.
+    """
+    lengths = np.sort(part.examples.longest_E())
+    return {
+        "pairs": len(part.examples),
+        "dropped": dict(part.dropped),
+        **part.stats,
+        "length": {"p50": rank(lengths, 0.5), "p95": rank(lengths, 0.95), "max": rank(lengths, 1)},
+    }
+
+
+def rank(ordered: NDArray[np.int64], share: float) -> int:
+    """The nearest-rank quantile of ordered numbers; 0 of none."""
+    return int(ordered[max(0, math.ceil(share * len(ordered)) - 1)]) if len(ordered) else 0
+
+
+@contextmanager
+def progress(path: Path, pairs: int) -> Iterator[Callable[[int], None]]:
+    """Keep `{"tokenised", "pairs"}` in a file that is gone in the end, renewed twice a second at
+    most; the function given takes how many more are tokenised.
+    """
+    tokenised, told_at = 0, time.monotonic()
+
+    def tell(more: int) -> None:
+        nonlocal tokenised, told_at
+        tokenised += more
+        if time.monotonic() - told_at >= TELL_EVERY_S:
+            told_at = time.monotonic()
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text(json.dumps({"tokenised": tokenised, "pairs": pairs}))
+            temporary.replace(path)
+
+    try:
+        yield tell
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _rows(spec: RunSpec) -> int:
+    """Rows of both sides together."""
+    held_out = min(_lines(spec.held_out_path), spec.method.max_held_out)
+    return _lines(spec.train_path) + held_out
+
+
+def _lines(path: Path | None) -> int:
+    if path is None or not path.exists():  # what is missing is told when it is read
+        return 0
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+
+
+def main(run_dir: Path) -> int:
+    """Write and print the JSON; a spec or rows that can't be trained on end with status 2."""
+
+    def work() -> dict[str, Any]:
+        spec = read_spec(run_dir)
+        with progress(run_dir / "progress.json", _rows(spec)) as tell:
+            prepared = prepare(spec, tell)
+        (run_dir / "prepared.json").write_text(json.dumps(prepared) + "\n")
+        return prepared
+
+    return answer(work)

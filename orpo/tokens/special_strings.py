@@ -1,0 +1,15 @@
+"""`python -m orpo.special_strings DIR`: the strings that a base model takes for special tokens.
+
+For base models that were registered before these were noted. Loads the tokenizer, no weights.
+"""
+
+from pathlib import Path
+
+from orpo.process.verbs import answer
+from orpo.tokens.special_text import special_strings
+from orpo.tokens.tokenize import load_tokenizer
+
+
+def main(folder: Path) -> int:
+    """Print `{"special_tokens": [...]}`."""
+    return answer(lambda: {"special_tokens": special_strings(load_tokenizer(folder))})

@@ -1,0 +1,91 @@
+"""One rank's share of some examples, as micro-batches.
+
+Knows how examples are dealt and packed; knows nothing of models or of the objective.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from orpo.contract.hyperparameters import Hyperparameters
+from orpo.process.parallel import Single, spread
+from orpo.tokens.pack import Batch, collate, micro_batches
+from orpo.tokens.tokenize import Example
+
+# Tokens a forward pass by kind of device: a CPU gains nothing from more and needs memory for it
+# (SmolLM2-135M, full: 4.9 GB with 2,048, 4.3 GB with 1,024, equally fast); a GPU wants to be full.
+BUDGETS = {"cpu": 1024, "cuda": 8192}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A micro-batch, and where its examples stand among those that were dealt.
+
+    One that does not count is computed for the other ranks' sake, and its result thrown away.
+    """
+
+    places: list[int]
+    batch: Batch
+    counts: bool = True
+
+
+def deal(
+    examples: Sequence[Example],
+    method: Hyperparameters,
+    parallel: Single,
+    *,
+    rejected: bool,
+    lockstep: bool = False,
+) -> Iterator[Work]:
+    """This rank's micro-batches of `examples`; there are none where there are more ranks.
+
+    `rejected=False` leaves the rejected sides out; otherwise rows with and without one are
+    batched apart. In `lockstep` all ranks get as many as the one with most.
+    """
+    costs = [
+        example.n_computed(rejected=rejected, shared=method.prefix_sharing) for example in examples
+    ]
+    shares = spread(costs, parallel.world)
+    budget = token_budget(method, parallel)
+    for places in _packed(examples, shares[parallel.rank], method, budget, rejected=rejected):
+        yield _work(examples, places, method, rejected=rejected)
+    if lockstep and examples:
+        sizes = [
+            len(_packed(examples, share, method, budget, rejected=rejected)) for share in shares
+        ]
+        shortest = costs.index(min(costs))
+        for _ in range(max(sizes) - sizes[parallel.rank]):
+            yield replace(_work(examples, [shortest], method, rejected=rejected), counts=False)
+
+
+def token_budget(method: Hyperparameters, parallel: Single) -> int:
+    """Tokens in one forward pass: what the spec says, or what suits the device."""
+    return method.token_budget or BUDGETS[parallel.device.type]
+
+
+def _packed(
+    examples: Sequence[Example],
+    share: list[int],
+    method: Hyperparameters,
+    budget: int,
+    *,
+    rejected: bool,
+) -> list[list[int]]:
+    """The places of each micro-batch of a share."""
+    packed: list[list[int]] = []
+    for kind in (True, False):
+        places = [at for at in share if (examples[at].rejected is not None) is kind]
+        groups = micro_batches(
+            [examples[at] for at in places],
+            budget,
+            method.prefix_sharing,
+            rejected and kind,
+        )
+        packed += [[places[at] for at in group] for group in groups]
+    return packed
+
+
+def _work(
+    examples: Sequence[Example], places: list[int], method: Hyperparameters, *, rejected: bool
+) -> Work:
+    mine = [examples[at] for at in places]
+    return Work(places, collate(mine, method.prefix_sharing, method.nll_tokens, rejected))
