@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 
 from api.schemas.text import NO_NUL
+from orpo.contract.failures import Code
 from services import errors
 from services.sizes import short_text
 
@@ -86,7 +87,7 @@ def respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = 
 
 def server_error() -> AsciiJson:
     message = "Something went wrong on our side; the log has it under this x-request-id."
-    return respond(500, error_body(message, "server_error", None, "internal"))
+    return respond(500, error_body(message, "server_error", None, Code.INTERNAL))
 
 
 def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:

@@ -12,6 +12,7 @@ import orjson
 
 from api import sse
 from api.schemas.jobs import JobEventObject, JobObject
+from orpo.contract.rundir import Split
 from services import job_events, jobs, metrics
 from services.callers import Caller
 from services.database import reading
@@ -94,7 +95,7 @@ def read(caller: Caller, job_id: str, place: Place, version: str | None = None) 
             return None
         job = jobs.get(session, caller, job_id)
         events = job_events.since(session, job_id, place.event)
-        cursors = {"train": place.train, "held_out": place.held_out}
+        cursors: dict[str, int] = {Split.TRAIN: place.train, Split.HELD_OUT: place.held_out}
         steps = metrics.after_step(session, job_id, cursors)
     shown = JobObject.from_record(job).model_dump(mode="json", include=STATE_FIELDS)
     messages = [Message("metrics", orjson.dumps(s), s["split"], s["step"]) for s in steps]

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import collector, meters, standing
 from api.errors import body_of, error_body
+from orpo.contract.failures import Code
 from services.errors import OddsmithError, Unavailable
 
 logger = logging.getLogger("oddsmith.api")
@@ -150,7 +151,7 @@ async def whole(source: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
     except Exception:
         logger.exception("a stream failed")
         yield encode(
-            error_body("The stream broke off on our side.", "server_error", None, "internal")
+            error_body("The stream broke off on our side.", "server_error", None, Code.INTERNAL)
         )
 
 

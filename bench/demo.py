@@ -17,6 +17,7 @@ from cli.checklist import Checklist
 from cli.client import Client, connect, segment
 from cli.output import CommandError
 from cli.stack.folder import Folder
+from orpo.contract.numbers import Series
 
 SEEDS = (0, 1, 2)
 STYLE_AFTER_AT_LEAST = 0.6
@@ -76,8 +77,8 @@ def run_seed(
     style_after = style_rate(client, checklist, ask, model)
     for deployment_id in deployment_ids:
         client.delete(f"/v1/deployments/{segment(deployment_id)}")
-    accuracy = trial.change(client, view.job_id, "accuracy")
-    odds = trial.change(client, view.job_id, "log_odds_ratio")
+    accuracy = trial.change(client, view.job_id, Series.ACCURACY)
+    odds = trial.change(client, view.job_id, Series.LOG_ODDS_RATIO)
     return Outcome(
         seed=seed,
         accuracy_before=accuracy.before,

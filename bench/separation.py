@@ -17,6 +17,8 @@ from typing import Any
 
 from bench.base import demo_model
 from orpo.contract.methods import parse_method
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import METRICS, Split
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.rows.formats import validate
 
@@ -39,7 +41,9 @@ COMMON: dict[str, Any] = {
     "n_samples": 0,
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {"supervised": {}, "orpo": {"lambda": 0.5}}
-SERIES = ("logps/chosen", "logps/rejected", "log_odds_ratio", "accuracy")
+SERIES = (
+    Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED, Series.LOG_ODDS_RATIO, Series.ACCURACY,
+)  # fmt: skip
 
 Curve = dict[int, dict[str, float]]
 
@@ -62,11 +66,11 @@ def tune(kind: str, data: str, folder: Path, model: Path, seed: int) -> Curve:
     with (run_dir / "log").open("w") as log:
         command = [sys.executable, "-m", "orpo.train", str(run_dir)]
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=True)
-    records = map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines())
+    records = map(json.loads, (run_dir / METRICS).read_text().splitlines())
     return {
         record["step"]: {name: record["values"][name] for name in SERIES}
         for record in records
-        if record["split"] == "held_out"
+        if record["split"] == Split.HELD_OUT
     }
 
 
@@ -99,14 +103,14 @@ def missed(curves: dict[str, Curve]) -> list[str]:
         for kind, (first, last) in ends.items()
     }
     claims = {
-        "supervised raises the chosen answers": rise["supervised"]["logps/chosen"] > 0,
-        "supervised raises the rejected answers too": rise["supervised"]["logps/rejected"] > 0,
-        "orpo raises the chosen answers": rise["orpo"]["logps/chosen"] > 0,
+        "supervised raises the chosen answers": rise["supervised"][Series.LOGPS_CHOSEN] > 0,
+        "supervised raises the rejected answers too": rise["supervised"][Series.LOGPS_REJECTED] > 0,
+        "orpo raises the chosen answers": rise["orpo"][Series.LOGPS_CHOSEN] > 0,
         "orpo leaves the rejected answers below supervised": (
-            ends["orpo"][1]["logps/rejected"] < ends["supervised"][1]["logps/rejected"]
+            ends["orpo"][1][Series.LOGPS_REJECTED] < ends["supervised"][1][Series.LOGPS_REJECTED]
         ),
         "orpo parts the two further than supervised": (
-            rise["orpo"]["log_odds_ratio"] > rise["supervised"]["log_odds_ratio"]
+            rise["orpo"][Series.LOG_ODDS_RATIO] > rise["supervised"][Series.LOG_ODDS_RATIO]
         ),
     }
     return [claim for claim, holds in claims.items() if not holds]

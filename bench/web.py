@@ -19,10 +19,12 @@ from playwright.sync_api import Browser, Page
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
+from bench.series import HELD_OUT, TRAIN
 from cli.progress import bar
 from cli.stack.scratch import ScratchApi, scratch_api
 from models import ApiKey
 from models.jobs import JobState
+from orpo.contract.rundir import Split
 from services import series
 from services.callers import Caller
 from tests import records
@@ -32,12 +34,6 @@ FIRST_CHART_MS_AT_MOST = 1000
 ZOOM_MS_AT_MOST = 100
 CHUNK = 20_000
 HELD_OUT_EVERY = 10_000
-TRAIN = (
-    "loss", "loss/nll", "loss/or", "or_share", "logps/chosen", "logps/rejected", "log_odds_ratio",
-    "accuracy", "accuracy/low", "accuracy/high", "margin/p05", "margin/p25", "margin/p50",
-    "margin/p75", "margin/p95", "grad_norm", "lr", "epoch", "step_s", "tokens_per_s", "pairs_per_s",
-)  # fmt: skip
-HELD_OUT = TRAIN[:15]
 # A value that moves as a curve does: a slow wave, noise, and a spike now and then.
 ROWS = """
     INSERT INTO metrics (job_id, split, name, step, generation, value, t)
@@ -64,7 +60,10 @@ def fill(session: Session, owner: Caller, steps: int) -> str:
     job = records.job(session, owner, state=JobState.SUCCEEDED)
     session.flush()
     with bar(f"Writing {len(TRAIN)} series of {steps:,} steps") as show:
-        for split, names, stride in (("train", TRAIN, 1), ("held_out", HELD_OUT, HELD_OUT_EVERY)):
+        for split, names, stride in (
+            (Split.TRAIN, TRAIN, 1),
+            (Split.HELD_OUT, HELD_OUT, HELD_OUT_EVERY),
+        ):
             edges = [*range(1, steps, CHUNK), steps + 1] if stride == 1 else [0, steps + 1]
             for first, end in pairwise(edges):
                 values = {"job": job.id, "split": split, "names": list(names)}

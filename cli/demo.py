@@ -22,6 +22,7 @@ from cli.open import link
 from cli.output import CommandError, Json
 from cli.result import Result, show_answers, show_summary
 from cli.stack.folder import Folder, Running
+from orpo.contract.numbers import Series
 
 app = typer.Typer()
 
@@ -154,8 +155,8 @@ def measure(checklist: Checklist, client: Client, result: Result, prompts: list[
     rate = trial.style().rate
     result.style_before = rate([pair["base"] for pair in result.answers] + base)
     result.style_after = rate([pair["tuned"] for pair in result.answers] + tuned)
-    accuracy = trial.change(client, result.job_id, "accuracy")
-    odds = trial.change(client, result.job_id, "log_odds_ratio")
+    accuracy = trial.change(client, result.job_id, Series.ACCURACY)
+    odds = trial.change(client, result.job_id, Series.LOG_ODDS_RATIO)
     result.accuracy_before, result.accuracy_after = accuracy.before, accuracy.after
     result.log_odds_ratio_before, result.log_odds_ratio_after = odds.before, odds.after
 

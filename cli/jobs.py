@@ -13,6 +13,7 @@ from cli.client import Client, connect, segment, wait_until
 from cli.files import file_id_of
 from cli.output import CommandError, ExitCode, Json
 from cli.progress import bar
+from orpo.contract.numbers import Series
 
 app = output.noun("Create, steer and watch fine-tuning jobs.")
 
@@ -155,7 +156,6 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("id", job["id"]),
             ("status", output.status(job["status"])),
             ("error", (job.get("error") or {}).get("message")),
-            ("hint", (job.get("error") or {}).get("hint")),
             ("progress", _progress(job) or None),
             ("queue", _place(job)),
             ("last attempt", _retry(job)),
@@ -207,7 +207,7 @@ def checkpoints(job_id: JobId, as_json: Json = False) -> None:
     rows = [
         [
             c["step_number"],
-            watch.number("accuracy", (c.get("metrics") or {}).get("accuracy")),
+            watch.number(Series.ACCURACY, (c.get("metrics") or {}).get(Series.ACCURACY)),
             output.when(c["created_at"]),
             c["fine_tuned_model_checkpoint"],
         ]

@@ -6,12 +6,9 @@ Knows nothing of what the events mean.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cli.output import CommandError, ExitCode
-
-if TYPE_CHECKING:
-    from cli.client import Client
 
 # A connection that held this long was a good one, even if nothing happened on it.
 STEADY_S = 10
@@ -22,6 +19,16 @@ class ServerEvent:
     name: str
     data: str
     id: str | None = None
+
+
+class Source(Protocol):
+    """Where streams come from, such as a client of the API."""
+
+    def events(
+        self, method: str, path: str, *, last_event_id: str | None = None
+    ) -> Iterator[ServerEvent]:
+        """Open a stream, to go on behind an event that was seen."""
+        ...
 
 
 def parse(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
@@ -52,7 +59,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def follow(
-    connect: Callable[[], "Client"], path: str, last_name: str, patience_s: float = 120
+    connect: Callable[[], Source], path: str, last_name: str, patience_s: float = 120
 ) -> Iterator[ServerEvent]:
     """Yield a stream's events up to the one named `last_name`, going on after each break.
 

@@ -14,10 +14,14 @@ from cli import output
 from cli.jobs import hyperparameter
 from cli.output import CommandError, ExitCode
 from cli.progress import bar
-from cli.training import Training, intact, launch, prepare
+from cli.training import Training, intact, prepare
+from orpo.contract import rundir
 from orpo.contract.methods import METHODS, Method, parse_method
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS, Event, Split
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.rows.formats import validate
+from services.launch import launch
 
 app = typer.Typer()
 
@@ -61,13 +65,15 @@ def train(
         generation=len(earlier) + 1,
         base_model=model.absolute().name,
         base_model_path=model.absolute(),
-        train_path=accept(data, out.absolute() / "train.jsonl"),
-        held_out_path=accept(held_out, out.absolute() / "held_out.jsonl") if held_out else None,
+        train_path=accept(data, out.absolute() / TRAIN_ROWS),
+        held_out_path=accept(held_out, out.absolute() / HELD_OUT_ROWS) if held_out else None,
         method=chosen,
         seed=seed,
         resume_from=last_checkpoint(earlier),
     )
-    prepare(write_spec(spec, out.absolute() / f"g{spec.generation}").parent, quiet=as_json)
+    prepare(
+        write_spec(spec, rundir.generation(out.absolute(), spec.generation)).parent, quiet=as_json
+    )
     training = follow(spec, out.absolute(), quiet=as_json)
     while smaller := training.smaller_budget:
         output.complain(f"Out of memory; again with {smaller:,} tokens in a forward pass.")
@@ -85,9 +91,9 @@ def train(
 
 def follow(spec: RunSpec, out: Path, quiet: bool) -> Training:
     """Launch a run in its generation's folder and return when it has ended."""
-    run_dir = out / f"g{spec.generation}"
+    run_dir = rundir.generation(out, spec.generation)
     write_spec(spec, run_dir)
-    training = launch(run_dir, spec)
+    training = Training(run_dir, launch(run_dir, spec))
     training.follow(quiet)
     return training
 
@@ -126,15 +132,15 @@ def accept(source: Path, target: Path) -> Path:
 
 def last_checkpoint(generations: list[Path]) -> Path | None:
     """The newest checkpoint that is whole and can be resumed from, in whichever generation."""
-    folders = [f for generation in generations for f in generation.glob("checkpoints/step-*[0-9]")]
-    folders.sort(key=lambda folder: int(folder.name.removeprefix("step-")), reverse=True)
+    folders = [folder for run_dir in generations for folder in rundir.checkpoints(run_dir)]
+    folders.sort(key=rundir.step_of, reverse=True)
     return next((folder for folder in folders if intact(folder)), None)
 
 
 def summary(training: Training) -> dict[str, Any]:
     """What a program wants to know of a run that ended; raises CommandError where it failed."""
     end = training.end
-    if end is None or end["type"] == "error":
+    if end is None or end["type"] == Event.ERROR:
         message = end["message"] if end else f"The training ended without a word ({training.log})."
         hint = f" {end['data']['hint']}" if end else ""
         raise CommandError(f"{message}{hint}", error=end["data"] if end else None)
@@ -143,19 +149,19 @@ def summary(training: Training) -> dict[str, Any]:
         "state": end["type"],
         "step": end["data"]["step"],
         "checkpoint": os.path.normpath(training.run_dir / checkpoint) if checkpoint else None,
-        "held_out": {"first": training.first, "last": training.last},
+        Split.HELD_OUT: {"first": training.first, "last": training.last},
     }
 
 
 def sentence(result: dict[str, Any]) -> str:
     """The same for people."""
-    if result["state"] == "stopped":
+    if result["state"] == Event.STOPPED:
         return f"Stopped at step {result['step']}; --resume goes on from there."
     lines = [f"Finished after {result['step']} steps: {result['checkpoint']}"]
-    first, last = result["held_out"]["first"], result["held_out"]["last"]
-    if "accuracy" in last:
-        lines.append(
-            f"Held-out accuracy {first['accuracy']:.2f} -> {last['accuracy']:.2f}, "
-            f"log odds ratio {first['log_odds_ratio']:.3f} -> {last['log_odds_ratio']:.3f}."
+    first, last = result[Split.HELD_OUT]["first"], result[Split.HELD_OUT]["last"]
+    if Series.ACCURACY in last:
+        (a, b), (c, d) = (
+            (first[name], last[name]) for name in (Series.ACCURACY, Series.LOG_ODDS_RATIO)
         )
+        lines.append(f"Held-out accuracy {a:.2f} -> {b:.2f}, log odds ratio {c:.3f} -> {d:.3f}.")
     return "\n".join(lines)

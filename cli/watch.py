@@ -18,18 +18,20 @@ from rich.text import Text
 from cli import output
 from cli.client import connect, segment
 from cli.sse import ServerEvent, follow
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import Level, Split
 
 # The series that tell how a preference training goes, and how they are called on screen.
-SERIES = {
-    "logps/chosen": "log-prob chosen",
-    "logps/rejected": "log-prob rejected",
-    "log_odds_ratio": "log odds ratio",
-    "accuracy": "accuracy",
-    "loss": "loss",
+SERIES: dict[str, str] = {
+    Series.LOGPS_CHOSEN: "log-prob chosen",
+    Series.LOGPS_REJECTED: "log-prob rejected",
+    Series.LOG_ODDS_RATIO: "log odds ratio",
+    Series.ACCURACY: "accuracy",
+    Series.LOSS: "loss",
 }
 # Drawn on one scale, so that the two lines can be seen to part.
-SHARED_SCALE = ("logps/chosen", "logps/rejected")
-STYLES = {"logps/chosen": "green", "logps/rejected": "red"}
+SHARED_SCALE = (Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED)
+STYLES: dict[str, str] = {Series.LOGPS_CHOSEN: "green", Series.LOGPS_REJECTED: "red"}
 EVENTS_SHOWN = 3
 PLAIN_LINE_EVERY_S = 20
 
@@ -91,7 +93,7 @@ class JobView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(self._headline(), self._bar(), Sparklines(self))
         for event in self.events[-EVENTS_SHOWN:]:
-            yield _event_line(event)
+            yield event_line(event)
 
     def _headline(self) -> Text:
         model = self.fine_tuned_model
@@ -134,7 +136,7 @@ class Sparklines:
         yield grid
 
     def _row(self, name: str, spark_width: int) -> tuple[Text | str, ...]:
-        train = self.view.series("train", name)
+        train = self.view.series(Split.TRAIN, name)
         scale = self._scale(name)
         spark = output.sparkline(train, spark_width, *scale)
         return (
@@ -146,15 +148,15 @@ class Sparklines:
 
     def _scale(self, name: str) -> tuple[float, ...]:
         """Give the lowest and highest value to draw, or nothing for the series' own."""
-        if name == "accuracy":
+        if name == Series.ACCURACY:
             return (0, 1)
         if name not in SHARED_SCALE:
             return ()
-        values = [value for each in SHARED_SCALE for value in self.view.series("train", each)]
+        values = [value for each in SHARED_SCALE for value in self.view.series(Split.TRAIN, each)]
         return (min(values), max(values)) if values else ()
 
     def _held_out(self, name: str) -> str:
-        held_out = self.view.series("held_out", name)
+        held_out = self.view.series(Split.HELD_OUT, name)
         if not held_out:
             return ""
         then = f" → {number(name, held_out[-1])}" if len(held_out) > 1 else ""
@@ -164,11 +166,12 @@ class Sparklines:
 def number(name: str, value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.0%}" if name == "accuracy" else f"{value:.3f}"
+    return f"{value:.0%}" if name == Series.ACCURACY else f"{value:.3f}"
 
 
-def _event_line(event: dict[str, Any]) -> Text:
-    style = {"warning": "yellow", "error": "red"}.get(event.get("level", ""), "dim")
+def event_line(event: dict[str, Any]) -> Text:
+    """The message of an event, coloured by its level."""
+    style = {Level.WARN: "yellow", Level.ERROR: "red"}.get(event.get("level", ""), "dim")
     return Text(output.plain(str(event.get("message", ""))), style=style)
 
 
@@ -227,7 +230,7 @@ def progress_line(view: JobView) -> str:
     parts = [f"step {view.step}/{view.steps}"]
     parts += [f"{output.duration(view.eta_s)} left"] if view.eta_s is not None else []
     for name, title in SERIES.items():
-        if train := view.series("train", name):
+        if train := view.series(Split.TRAIN, name):
             parts.append(f"{title} {number(name, train[-1])}")
     return "  ".join(parts)
 
@@ -238,5 +241,4 @@ def summary(view: JobView) -> Text:
         line.append(f"  {output.plain(view.fine_tuned_model)}")
     if view.error and view.error.get("message"):
         line.append(f"  {output.plain(view.error['message'])}")
-        line.append(f" {output.plain(view.error['hint'])}" if view.error.get("hint") else "")
     return line

@@ -1,4 +1,4 @@
-"""`python -m orpo.base_files DIR`: the facts of a model folder, to compare with the registered ones.
+"""`python -m orpo.base_files DIR`: the facts of a model folder, as noted at registration.
 
 The work is done by `orpo.base.files`.
 """

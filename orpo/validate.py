@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from orpo.process.verbs import answer
-from orpo.rows.rows import formats
+from orpo.rows import formats
 
 
 def main(source: Path, name: str, rows: Path) -> int:

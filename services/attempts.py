@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from models import Job, JobEvent
 from models.jobs import DesiredState
+from orpo.contract.rundir import Level
 from services.settings import get_settings
 
 LONGEST_REASON = 500
@@ -50,7 +51,7 @@ def postpone(session: Session, job: Job, reason: str) -> None:
         JobEvent(
             job_id=job.id,
             generation=job.generation,
-            level="warn",
+            level=Level.WARN,
             message=message,
             data={"kind": "lost", **retry},
         )

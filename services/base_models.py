@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Deployment, Job
 from models.base_models import BaseModelStatus
+from orpo.contract.failures import Code
 from services import audit_log, queue
 from services.audit_log import Action, Object
 from services.callers import Caller
@@ -141,7 +142,7 @@ def _renew(record: BaseModelRecord, info: dict[str, Any]) -> None:
             f"The files of `{record.id}` are not those that were registered. Put the old ones "
             "back, or delete that base model first and register the folder again.",
             param="path",
-            code="base_changed",
+            code=Code.BASE_CHANGED,
         )
     record.info = {**record.info, **info}
 

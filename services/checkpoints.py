@@ -16,6 +16,8 @@ from models import Checkpoint, Job, Organization
 from models.base import new_id
 from models.checkpoints import WeightsKind
 from orpo.contract import manifest
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import Split
 from services import audit_log, claims
 from services.audit_log import Action, Object
 from services.callers import Caller
@@ -119,12 +121,12 @@ def _kind(method: dict[str, Any]) -> WeightsKind:
 def _metrics(data: dict[str, Any]) -> dict[str, Any]:
     """The held-out numbers by their names, with OpenAI's names for the two losses beside them."""
     splits = data.get("metrics") or {}
-    train, held_out = splits.get("train") or {}, splits.get("held_out") or {}
+    train, held_out = splits.get(Split.TRAIN) or {}, splits.get(Split.HELD_OUT) or {}
     return {
         **held_out,
         "step": data["step"],
-        "train_loss": train.get("loss"),
-        "full_valid_loss": held_out.get("loss"),
+        "train_loss": train.get(Series.LOSS),
+        "full_valid_loss": held_out.get(Series.LOSS),
     }
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import HELD, DesiredState, JobState
+from orpo.contract.failures import Code
 from orpo.contract.spec import VERSION
 from services import attempts
 from services.errors import Fenced
@@ -277,7 +278,7 @@ def _lost(session: Session, job: Job, reason: str) -> None:
     may_retry = attempts.charge(job)
     if job.desired_state == DesiredState.RUN and not may_retry:
         job.error = {
-            "code": "attempts_exhausted",
+            "code": Code.ATTEMPTS_EXHAUSTED,
             "message": f"The training was lost {job.attempts} times without a new checkpoint "
             f"between. The last reason: {attempts.sentence(reason)} The log of the run has more.",
             "param": None,

@@ -17,6 +17,7 @@ from models import BaseModelRecord, Checkpoint, Deployment, Engine, Job
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
 from models.jobs import HELD
+from orpo.contract.rundir import ADAPTER, MODEL
 from orpo.contract.special import SpecialTokens
 from services import checkpoints
 from services.settings import get_settings
@@ -155,12 +156,12 @@ def _wanted(
         return Wanted(deployment, base.path, None, None, None, known, rule, strings)
     folder = checkpoints.folder(checkpoint)
     if checkpoint.kind == WeightsKind.ADAPTER:
-        adapter = folder / "adapter"
+        adapter = folder / ADAPTER
         return Wanted(deployment, base.path, folder, adapter, None, known, rule, strings)
     if checkpoint.kind == WeightsKind.MERGED:
         whole = str(merged_folder(checkpoint))
         return Wanted(deployment, whole, folder, None, checkpoint, None, rule, strings)
-    return Wanted(deployment, str(folder / "model"), folder, None, None, None, rule, strings)
+    return Wanted(deployment, str(folder / MODEL), folder, None, None, None, rule, strings)
 
 
 def special_rule(method: dict[str, Any] | None) -> SpecialTokens:

@@ -5,6 +5,8 @@ A message is a sentence that tells what to do; `param` names the field that caus
 
 import errno
 
+from orpo.contract.failures import Code
+
 
 class OddsmithError(Exception):
     """Base of all: `message` for people, `code` for programs, `param` for the field at fault."""
@@ -69,7 +71,7 @@ class RateLimited(OddsmithError):
 class DiskFull(OddsmithError):
     """There is no room for what was asked: trying again helps once somebody has made some."""
 
-    default_code = "disk_full"
+    default_code = Code.DISK_FULL
 
 
 class Fenced(OddsmithError):

@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from models import Job, JobEvent
+from orpo.contract.rundir import Level
 from services import claims
 from services.pages import walk
 
@@ -20,7 +21,6 @@ GLANCE = text("""
         )
     FROM jobs WHERE id = :job_id
 """)
-LEVELS = {"info": "info", "warning": "warn", "warn": "warn", "error": "error"}
 
 
 def record(
@@ -29,7 +29,7 @@ def record(
     generation: int,
     *,
     message: str,
-    level: str = "info",
+    level: Level = Level.INFO,
     type_: str = "message",
     data: dict[str, Any] | None = None,
 ) -> None:
@@ -39,7 +39,7 @@ def record(
         JobEvent(
             job_id=job_id,
             generation=generation,
-            level=LEVELS.get(level, "info"),
+            level=level,
             type=type_,
             message=message,
             data=data,

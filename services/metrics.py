@@ -6,6 +6,7 @@ Curves over many steps are read by `services.series`.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from math import isfinite
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from models import Metric, PairScore, Sample
+from orpo.contract.numbers import PairRecord
 from services import claims, series
 from services.pages import Order, walk
 
@@ -47,7 +49,7 @@ def write(
     records: Iterable[dict[str, Any]],
     known: set[str] | None = None,
 ) -> int:
-    """Store lines of `metrics.jsonl` (fenced). The last line of a step wins.
+    """Store lines of the journal's metrics (fenced). The last line of a step wins.
 
     A job has at most 200 series; returns how many numbers were left out since they would have
     begun another. `known` holds the job's series as `split:name` and grows with them: who writes
@@ -117,10 +119,13 @@ def _array(numbers: list[Any]) -> str:
     return f"{{{orjson.dumps(numbers)[1:-1].decode()}}}"
 
 
+MEASURED = tuple(field.name for field in fields(PairRecord) if field.name != "line")
+
+
 def write_pairs(
     session: Session, job_id: str, generation: int, records: Iterable[dict[str, Any]]
 ) -> None:
-    """Store lines of `pairs.jsonl`: each held-out pair's own numbers at a step (fenced)."""
+    """Store lines of the journal's pairs: each held-out pair's own numbers at a step (fenced)."""
     rows = {(r["step"], r["line"]): r for r in records}
     _upsert(session, PairScore, job_id, generation, list(rows.values()))
 
@@ -128,7 +133,7 @@ def write_pairs(
 def write_samples(
     session: Session, job_id: str, generation: int, records: Iterable[dict[str, Any]]
 ) -> None:
-    """Store lines of `samples.jsonl`: answers to held-out prompts at a step (fenced)."""
+    """Store lines of the journal's samples: answers to held-out prompts at a step (fenced)."""
     rows = {(r["step"], r["line"]): r for r in records}
     _upsert(session, Sample, job_id, generation, list(rows.values()))
 
@@ -201,10 +206,7 @@ def pairs_before_after(
         PairScore.line.in_(_lines(job_id, after_line, limit)),
     )
     for score in session.scalars(query.order_by(PairScore.line, PairScore.step)):
-        side = {
-            name: getattr(score, name)
-            for name in ("step", "log_odds_ratio", "logps_chosen", "logps_rejected", "nll")
-        }
+        side = {name: getattr(score, name) for name in MEASURED}
         pair = scores.setdefault(score.line, {"line": score.line, "before": side})
         pair["after"] = side
     return list(scores.values())

@@ -10,16 +10,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models import Job
-from orpo.contract.spec import TOKENS_NOTE
+from orpo.contract.rundir import DATA, HELD_OUT_ROWS, TOKENS_NOTE, TRAIN_ROWS
 from services.settings import get_settings
 
-TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"
 ENTRY = re.compile(r"tokens-[0-9a-f]{16}")
 
 
 def folder(job_id: str) -> Path:
     """Return the folder of a job's prepared data."""
-    return get_settings().runs_dir / job_id / "data"
+    return get_settings().runs_dir / job_id / DATA
 
 
 def rows_of(job: Job, file_id: str) -> list[str]:
@@ -27,7 +26,7 @@ def rows_of(job: Job, file_id: str) -> list[str]:
     held_out = job.validation_file or job.training_file
     return [
         name
-        for name, source in ((TRAIN, job.training_file), (HELD_OUT, held_out))
+        for name, source in ((TRAIN_ROWS, job.training_file), (HELD_OUT_ROWS, held_out))
         if source == file_id
     ]
 
@@ -60,6 +59,6 @@ def tokens_of(data: Path) -> set[str]:
 
 
 def _used_by_others(data: Path) -> set[str]:
-    notes = get_settings().runs_dir.glob(f"*/data/{TOKENS_NOTE}")
+    notes = get_settings().runs_dir.glob(f"*/{DATA}/{TOKENS_NOTE}")
     others = (note.parent for note in notes if note.parent != data)
     return {name for other in others for name in tokens_of(other)}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from orpo.contract.rundir import SPEC
 from orpo.contract.spec import RunSpec, read_spec
 
 
@@ -27,7 +28,7 @@ def of_verb(arguments: Sequence[str]) -> Reach:
     isn't, its folder is written. A folder with a spec is a run's.
     """
     paths = [Path(argument) for argument in arguments if argument.startswith("/")]
-    if paths and (paths[0] / "spec.json").is_file():
+    if paths and (paths[0] / SPEC).is_file():
         with suppress(ValidationError):  # the verb says what is wrong with it
             return of_run(read_spec(paths[0]), paths[0])
         return Reach(writes=(paths[0],))
@@ -42,7 +43,7 @@ def of_run(spec: RunSpec, run_dir: Path) -> Reach:
     tokens = spec.tokens_path or spec.train_path.parent
     resumed = [spec.resume_from] if spec.resume_from else []
     reads = (*model(spec.base_model_path), spec.train_path.parent, *data, *resumed)
-    return Reach((*reads, run_dir / "spec.json"), (run_dir, tokens))
+    return Reach((*reads, run_dir / SPEC), (run_dir, tokens))
 
 
 def model(*folders: Path) -> Iterable[Path]:
@@ -60,5 +61,5 @@ def _bases(checkpoints: Iterable[Path]) -> Iterable[Path]:
     """
     for checkpoint in checkpoints:
         with suppress(OSError, ValueError, IndexError, KeyError):
-            spec = json.loads((checkpoint.parents[1] / "spec.json").read_bytes())
+            spec = json.loads((checkpoint.parents[1] / SPEC).read_bytes())
             yield from model(Path(spec["base_model_path"]))

@@ -25,6 +25,7 @@ from models import (
     Sample,
 )
 from models.deployments import DeploymentStatus
+from orpo.contract.rundir import MODEL
 from services import checkpoints, engines, folders, prepared, run_folder, storage, weights
 from services.database import alone, transaction
 from services.jobs import ENDED
@@ -107,7 +108,7 @@ def remove_checkpoint(checkpoint_id: str) -> bool:
 
 def _is_loaded(session: Session, checkpoint: Checkpoint) -> bool:
     """Whether an engine serves it, or has whole weights of it open."""
-    whole = (str(checkpoints.folder(checkpoint) / "model"), str(weights.made_of(checkpoint.id)[0]))
+    whole = (str(checkpoints.folder(checkpoint) / MODEL), str(weights.made_of(checkpoint.id)[0]))
     engine = select(Engine.id).where(Engine.status.in_(engines.LIVE), Engine.weights.in_(whole))
     gone = (DeploymentStatus.STOPPED, DeploymentStatus.FAILED)
     served = select(Deployment.id).where(

@@ -10,6 +10,9 @@ from typing import Any
 import orjson
 
 from models import Job
+from orpo.contract import rundir
+from orpo.contract.rundir import HELD_OUT_ROWS
+from services import prepared
 from services.settings import get_settings
 from services.sizes import ANSWER_BYTES, size_bytes
 
@@ -36,7 +39,7 @@ def with_texts(job: Job, pairs: Iterable[dict[str, Any]]) -> Iterator[dict[str, 
 
 
 def _held_out(job: Job) -> Generator[dict[str, Any]]:
-    path = get_settings().runs_dir / job.id / "data" / "held_out.jsonl"
+    path = prepared.folder(job.id) / HELD_OUT_ROWS
     if path.exists():
         with path.open("rb") as lines:
             yield from map(orjson.loads, lines)
@@ -62,7 +65,7 @@ def log_tail(job: Job, tail_bytes: int = LOG_TAIL_BYTES) -> tuple[str, bool]:
     Of the newest attempt that has one; empty before training begins.
     """
     for generation in range(job.generation, 0, -1):
-        path = get_settings().runs_dir / job.id / f"g{generation}" / "train.log"
+        path = rundir.generation(get_settings().runs_dir / job.id, generation) / rundir.log()
         if path.exists():
             with path.open("rb") as log:
                 size = log.seek(0, 2)

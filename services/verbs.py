@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orpo.contract.failures import Code
+from orpo.contract.rundir import PROGRESS, TREE
 from services import sandbox
 from services.reach import Reach, of_verb
 from services.settings import get_settings
@@ -39,9 +41,8 @@ FIXED = {
 }
 # Verbs that load weights; the others get by with far less memory.
 LOADS_WEIGHTS = ("gguf", "merge", "probe")
+SLOW_BYTES_A_S = 5_000_000  # what a slow disk gives
 PAUSE_S = 0.5  # between two calls of `meanwhile`
-# The mark by which each process of a tree is found again, whoever its parent has become.
-MARK = "ODDSMITH_TREE"
 
 
 def environment(mark: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -51,7 +52,7 @@ def environment(mark: str, extra: Mapping[str, str] | None = None) -> dict[str, 
         for name, value in os.environ.items()
         if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
     }
-    return {**FIXED, **passed, **(extra or {}), MARK: mark}
+    return {**FIXED, **passed, **(extra or {}), TREE: mark}
 
 
 class VerbError(Exception):
@@ -64,7 +65,7 @@ class VerbError(Exception):
     @property
     def is_fleeting(self) -> bool:
         """Whether this says nothing of what the verb was asked: it may end well the next time."""
-        return self.error.get("code") in ("timeout", "killed", "internal")
+        return self.error.get("code") in (Code.TIMEOUT, Code.KILLED, Code.INTERNAL)
 
 
 def run_verb(
@@ -93,14 +94,14 @@ def run_verb(
         )
     except subprocess.TimeoutExpired:
         message = f"orpo.{verb} did not end within {timeout_s:.0f} s."
-        raise VerbError({"code": "timeout", "message": message}) from None
+        raise VerbError({"code": Code.TIMEOUT, "message": message}) from None
     lines = done.stdout.decode(errors="replace").strip().splitlines()
     try:
         answer = json.loads(lines[-1])
     except (IndexError, json.JSONDecodeError):
         raise VerbError(_unsaid(verb, done)) from None
     if "error" in answer:
-        ran_out = answer["error"].get("code") == "out_of_memory" and verb not in LOADS_WEIGHTS
+        ran_out = answer["error"].get("code") == Code.OUT_OF_MEMORY and verb not in LOADS_WEIGHTS
         raise VerbError(_too_much(verb, sandbox.TOO_MUCH_MEMORY) if ran_out else answer["error"])
     return answer
 
@@ -120,7 +121,7 @@ def _confined(verb: str, arguments: Sequence[str], reach: Reach, timeout_s: floa
 def _too_much(verb: str, code: int) -> dict[str, Any]:
     """The error of a verb that met a limit of its sandbox."""
     message = f"orpo.{verb} was ended: {sandbox.BROKEN[code]}"
-    return {"code": "limit", "message": message, "hint": sandbox.HINT}
+    return {"code": Code.LIMIT, "message": message, "hint": sandbox.HINT}
 
 
 def _unsaid(verb: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
@@ -130,10 +131,10 @@ def _unsaid(verb: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, An
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         hint = "The machine may be short of memory: its own log says so then."
-        return {"code": "killed", "message": f"orpo.{verb} was ended by {name}.", "hint": hint}
+        return {"code": Code.KILLED, "message": f"orpo.{verb} was ended by {name}.", "hint": hint}
     tail = done.stderr.decode(errors="replace").strip()[-500:]
     message = f"orpo.{verb} ended with code {done.returncode}: {tail or 'it printed nothing'}"
-    return {"code": "internal", "message": message}
+    return {"code": Code.INTERNAL, "message": message}
 
 
 def _run(
@@ -167,7 +168,7 @@ def _run(
 def tokenised(run_dir: Path) -> dict[str, int] | None:
     """How far `orpo.prepare` is with a run, {"tokenised", "pairs"}; None before and after."""
     try:
-        return json.loads((run_dir / "progress.json").read_bytes())
+        return json.loads((run_dir / PROGRESS).read_bytes())
     except (OSError, ValueError):
         return None
 
@@ -180,3 +181,9 @@ def smaller_budget(started: dict[str, Any]) -> int | None:
     """
     budget, longest = started.get("token_budget"), started.get("longest")
     return budget // 2 if budget and longest and budget > longest else None
+
+
+def time_for(folder: Path, at_least_s: float) -> float:
+    """Return how long a verb that reads the whole of `folder` may take, from a slow disk too."""
+    size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return at_least_s + size_bytes / SLOW_BYTES_A_S

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from models import Checkpoint
 from models.checkpoints import WeightsKind
+from orpo.contract.failures import Code
+from orpo.contract.rundir import ADAPTER, MODEL
 from services import folders
 from services.checkpoints import folder
 from services.errors import Invalid, NotFound, Unavailable
@@ -44,8 +46,8 @@ def find(checkpoint: Checkpoint, wanted: Format) -> Path:
     if wanted == Format.GGUF:
         return gguf(checkpoint)
     if wanted == Format.ADAPTER:
-        return _existing(folder(checkpoint) / "adapter")
-    return _existing(folder(checkpoint) / "model") if is_full else merged(checkpoint)
+        return _existing(folder(checkpoint) / ADAPTER)
+    return _existing(folder(checkpoint) / MODEL) if is_full else merged(checkpoint)
 
 
 def find_made(checkpoint: Checkpoint, wanted: Format) -> Path | None:
@@ -100,7 +102,7 @@ def _make(wanted: Format, source: Path, target: Path) -> None:
         run_verb(verb, str(source), str(scratch / target.name))
         (scratch / target.name).rename(target)
     except VerbError as failure:
-        if failure.error.get("code") == "not_exportable":
+        if failure.error.get("code") == Code.NOT_EXPORTABLE:
             raise Invalid(f"{failure} Ask for `format=merged`.", param="format") from None
         raise Unavailable(f"The weights could not be {done}: {failure}") from None
     finally:

@@ -9,17 +9,18 @@ from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import Purpose
+from orpo.contract.failures import Code
 from orpo.contract.spec import RunSpec
 from services import checkpoints, claims, run_folder
 from services.database import transaction
+from services.launch import Node
 from services.settings import get_settings
-from workers.process import Node
 from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = {
-    "code": "bad_data",
+    "code": Code.BAD_DATA,
     "message": "The prepared data of this job is gone from the run folder: create the job again.",
     "param": None,
 }

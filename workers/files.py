@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from models import BaseModelRecord, File
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
+from orpo.contract.failures import Code
 from services import base_models, files, hub, storage
 from services.database import transaction
 from services.errors import Conflict, OddsmithError, is_disk_full
@@ -143,11 +144,11 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
 def _why(failure: VerbError) -> str:
     """What is said of a file whose check did not end."""
     match failure.error.get("code"):
-        case "disk_full":
+        case Code.DISK_FULL:
             return DISK_FULL
-        case "timeout":
+        case Code.TIMEOUT:
             return f"Its check was ended: {failure} Split the file, and upload it again."
-        case "killed" | "limit":
+        case Code.KILLED | Code.LIMIT:
             return (
                 "A row of it needs more memory than its check may take. Split the file, and "
                 "upload it again."

@@ -6,18 +6,21 @@ own ranks alive while the job is held, and ends them when it no longer is.
 
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
 from models import Job
+from orpo.contract.rundir import SPEC
 from orpo.contract.spec import RunSpec, read_spec
 from services import claims
 from services.database import transaction
+from services.launch import TrainingProcess, extend_deadline, launch
 from services.settings import get_settings
 from workers.app import draining
 from workers.claim import node_of
-from workers.process import TrainingProcess, extend_deadline, launch_training
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +32,10 @@ def assist(job: Job) -> None:
     if spec is None:
         return
     node = node_of(job)
-    deadline_file = run_dir / f"deadline-{node.index}"
-    extend_deadline(deadline_file, get_settings().lease_s)
-    process = launch_training(run_dir, spec, deadline_file, verb=job.purpose, node=node)
+    extend_deadline(run_dir, get_settings().lease_s, node.index)
+    process = launch(run_dir, spec, verb=job.purpose, node=node, has_deadline=True)
     try:
-        _follow(job, process, deadline_file)
+        _follow(job, process, partial(extend_deadline, run_dir, node=node.index))
     finally:
         process.kill()
 
@@ -41,13 +43,13 @@ def assist(job: Job) -> None:
 def _spec(job: Job, run_dir: Path) -> RunSpec | None:
     """What the worker that leads has written; None where the job has ended before."""
     while _held(job):
-        if (run_dir / "spec.json").exists():
+        if (run_dir / SPEC).exists():
             return read_spec(run_dir)
         time.sleep(get_settings().heartbeat_s)
     return None
 
 
-def _follow(job: Job, process: TrainingProcess, deadline_file: Path) -> None:
+def _follow(job: Job, process: TrainingProcess, extend: Callable[[float], None]) -> None:
     seen = time.monotonic()
     while process.poll() is None and time.monotonic() - seen < get_settings().lease_s:
         try:
@@ -55,7 +57,7 @@ def _follow(job: Job, process: TrainingProcess, deadline_file: Path) -> None:
                 logger.warning("the job is no longer held; its ranks are ended")
                 return
             seen = time.monotonic()
-            extend_deadline(deadline_file, get_settings().lease_s)
+            extend(get_settings().lease_s)
         except OperationalError:
             logger.warning("the database is away; the training goes on until the lease ends")
         if draining.is_set():

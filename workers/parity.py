@@ -12,13 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from orpo.contract.failures import Code
 from orpo.contract.manifest import sha256, weights_digest
+from orpo.contract.rundir import PROBE
 from orpo.contract.special import SpecialTokens
 from services.engines import Wanted
 from services.settings import get_settings
-from services.verbs import VerbError, run_verb
+from services.verbs import VerbError, run_verb, time_for
 from workers.engine_client import EngineClient
-from workers.process import time_for
 
 # A trained policy that moved less than this from its base may well be served as the base.
 MOVED_NATS = 0.05
@@ -275,7 +276,7 @@ def _ask(verb: str, folder: Path) -> dict[str, Any]:
     try:
         return run_verb(verb, str(folder), timeout_s=time_for(folder, PROBE_S))
     except VerbError as failure:
-        if failure.error.get("code") == "timeout":
+        if failure.error.get("code") == Code.TIMEOUT:
             raise UndecidedError(str(failure)) from None
         raise
 
@@ -284,7 +285,7 @@ def probe_of(want: Wanted) -> dict[str, Any]:
     """Return the trainer's log-probs to compare with; a base's are computed once and kept."""
     if want.checkpoint is not None:
         try:
-            return json.loads((want.checkpoint / "probe.json").read_text())
+            return json.loads((want.checkpoint / PROBE).read_text())
         except (OSError, ValueError):
             raise ParityError(
                 "Its probe.json is missing or damaged: deploy another step."

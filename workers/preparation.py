@@ -5,7 +5,6 @@ may run twice: it writes the same bytes, and only a job still being validated mo
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,15 +18,16 @@ from sqlalchemy.orm import Session
 
 from models import File, Job
 from models.jobs import DesiredState, JobState
+from orpo.contract.failures import Code
+from orpo.contract.held_out import draw, hold_out
+from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS
 from orpo.contract.spec import VERSION, write_spec
-from orpo.rows.formats import hold_out
 from services import attempts, files, job_events
 from services.database import transaction
 from services.queue import Task, send
 from services.settings import get_settings
 from services.storable import storable
-from services.verbs import VerbError, run_verb, tokenised
-from workers.process import time_for
+from services.verbs import VerbError, run_verb, time_for, tokenised
 from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Watch:
         silent_s = self.looked_at - self.moved_at
         if silent_s > get_settings().prepare_stall_s:
             message = f"Tokenising stood still for {silent_s:.0f} s and was ended."
-            raise VerbError({"code": "timeout", "message": message})
+            raise VerbError({"code": Code.TIMEOUT, "message": message})
 
 
 def write_rows(
@@ -124,24 +124,22 @@ def write_rows(
     seed: int,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write `train.jsonl` and `held_out.jsonl`.
+    """Write the rows to train on and those that are held out.
 
     Rows are drawn from the validation file, or from the training file, which then lacks them.
     `meanwhile` is called for each row that is copied.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = range(((validation or training).report or {})["accepted"])
     if validation:
-        wanted = min(len(rows), method.max_held_out)
-        # Repeatable from the job's seed; nothing secret depends on it.
-        held_out = set(random.Random(seed).sample(rows, wanted))  # noqa: S311
+        accepted = (validation.report or {})["accepted"]
+        held_out = draw(accepted, method.max_held_out, seed)
     else:
         with files.open_rows(training) as lines:
             prompts = (orjson.loads(line)["prompt"] for line in lines)
             held_out = hold_out(prompts, method.held_out_fraction, method.max_held_out, seed)
-    _copy(validation or training, folder / "held_out.jsonl", held_out.__contains__, meanwhile)
+    _copy(validation or training, folder / HELD_OUT_ROWS, held_out.__contains__, meanwhile)
     left_out = set[int]() if validation else held_out
-    _copy(training, folder / "train.jsonl", lambda place: place not in left_out, meanwhile)
+    _copy(training, folder / TRAIN_ROWS, lambda place: place not in left_out, meanwhile)
 
 
 def _copy(file: File, to: Path, keep: Callable[[int], bool], meanwhile: Callable[[], None]) -> None:
@@ -182,7 +180,7 @@ def _fail(job: Job, error: dict[str, Any]) -> None:
     hint = f" {error['hint']}" if error.get("hint") else ""
     job.error = storable(
         {
-            "code": error.get("code") or "internal",
+            "code": error.get("code") or Code.INTERNAL,
             "message": f"{error.get('message') or 'The data could not be prepared.'}{hint}",
             "param": error.get("param"),
         }
@@ -211,4 +209,4 @@ def charge(job_id: str, reason: str) -> None:
             attempts.postpone(session, job, f"Preparing the data failed: {reason}")
         else:
             message = f"Preparing the data failed {job.attempts} times: {reason}"
-            _fail(job, {"code": "internal", "message": message})
+            _fail(job, {"code": Code.INTERNAL, "message": message})

@@ -7,7 +7,9 @@ from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Job
 from orpo.contract.methods import Method
+from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS
 from orpo.contract.spec import RunSpec
+from services import prepared
 from services.settings import get_settings
 
 _METHOD: TypeAdapter[Method] = TypeAdapter(Method)
@@ -18,7 +20,7 @@ def spec_of(session: Session, job: Job) -> RunSpec:
 
     Raises pydantic's ValidationError for a method that is not known here.
     """
-    data = get_settings().runs_dir / job.id / "data"
+    data = prepared.folder(job.id)
     base = session.get_one(BaseModelRecord, job.base_model)
     return RunSpec(
         job_id=job.id,
@@ -26,8 +28,8 @@ def spec_of(session: Session, job: Job) -> RunSpec:
         base_model_path=Path(base.path),
         base_sha256=base.info.get("sha256"),
         base_files=base.info.get("files"),
-        train_path=data / "train.jsonl",
-        held_out_path=data / "held_out.jsonl",
+        train_path=data / TRAIN_ROWS,
+        held_out_path=data / HELD_OUT_ROWS,
         tokens_path=get_settings().tokens_dir,
         method=_METHOD.validate_python(job.method),
         seed=job.seed,

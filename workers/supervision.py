@@ -4,7 +4,6 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
@@ -13,10 +12,11 @@ from models.jobs import DesiredState
 from services import claims
 from services.database import transaction
 from services.errors import Fenced
+from services.launch import TrainingProcess, extend_deadline
 from services.settings import get_settings
+from services.verbs import time_for
 from workers.app import draining
 from workers.claim import Claim
-from workers.process import TrainingProcess, extend_deadline, time_for
 from workers.tail import RunTail
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ class Supervision:
     claim: Claim
     process: TrainingProcess
     tail: RunTail
-    deadline_file: Path
     running: bool = False
     stop_asked_at: float | None = None
     stop_heard: bool = False
@@ -81,7 +80,7 @@ class Supervision:
 
     def _beat(self) -> None:
         desired = self.renew()
-        extend_deadline(self.deadline_file, get_settings().lease_s)
+        extend_deadline(self.claim.run_dir, get_settings().lease_s)
         if desired != DesiredState.RUN:
             self._ask_to_stop()
 

@@ -15,28 +15,32 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 
 from models.jobs import JobState, Purpose
+from orpo.contract.failures import Code
+from orpo.contract.rundir import Event, Level
 from orpo.contract.spec import write_spec
 from services import checkpoints, claims, engines, job_events, results, sandbox, verbs
 from services.database import transaction
 from services.errors import Fenced, is_disk_full
+from services.launch import extend_deadline, launch, note_registered
 from services.queue import Task, send
 from services.settings import get_settings
 from workers.app import draining
 from workers.claim import Claim
-from workers.process import extend_deadline, launch_training, note_registered
 from workers.supervision import Supervision
 from workers.tail import RunTail
 
 logger = logging.getLogger(__name__)
 
 ROOM_S = 60  # an engine is gone within seconds
+# No event says how the run ended.
+LOST = "lost"
 # Ends that another attempt would only repeat.
 FINAL_ERRORS = frozenset(
-    {"nan", "out_of_memory", "disk_full", "limit", "not_resumable"}
-    | {"bad_spec", "bad_data", "bad_model", "base_changed"}
+    {Code.NAN, Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.LIMIT, Code.NOT_RESUMABLE}
+    | {Code.BAD_SPEC, Code.BAD_DATA, Code.BAD_MODEL, Code.BASE_CHANGED}
 )
 NO_ROOM = {
-    "code": "disk_full",
+    "code": Code.DISK_FULL,
     "message": "The disk that keeps the runs is full: free some space there and create the job "
     "again. Its last checkpoint is intact.",
     "param": None,
@@ -62,15 +66,14 @@ def train(claim: Claim) -> None:
 def _run(claim: Claim) -> None:
     _with_patience(partial(_await_room, claim))
     write_spec(claim.spec, claim.run_dir)
-    deadline_file = claim.run_dir / "deadline"
-    extend_deadline(deadline_file, get_settings().lease_s)
+    extend_deadline(claim.run_dir, get_settings().lease_s)
     note_registered(claim.run_dir, 0)
-    process = launch_training(
-        claim.run_dir, claim.spec, deadline_file, verb=claim.purpose, node=claim.node
+    process = launch(
+        claim.run_dir, claim.spec, verb=claim.purpose, node=claim.node, has_deadline=True
     )
     tail = RunTail(claim.run_dir, claim.job_id, claim.generation)
     try:
-        supervision = Supervision(claim, process, tail, deadline_file)
+        supervision = Supervision(claim, process, tail)
         supervision.follow()
         process.kill()
         _with_patience(lambda: tail.drain(supervision.renew_when_due))
@@ -99,29 +102,29 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
     """Write the end of this claim as the run's own last event tells it."""
     job = (claim.job_id, claim.generation)
     # A run that was told to stop before it could listen leaves no event.
-    unsaid = "lost" if supervision.stop_asked_at is None else "stopped"
+    unsaid = LOST if supervision.stop_asked_at is None else Event.STOPPED
     ended = supervision.tail.outcome or {"type": unsaid, "data": {}}
-    if ended["type"] == "lost":
+    if ended["type"] == LOST:
         ended = _why_lost(claim, supervision) or ended
-    if ended["type"] == "finished":
+    if ended["type"] == Event.FINISHED:
         _finish(claim, supervision.tail)
         return
     code = (ended.get("data") or {}).get("code")
-    smaller = verbs.smaller_budget(supervision.tail.started) if code == "out_of_memory" else None
+    smaller = verbs.smaller_budget(supervision.tail.started) if code == Code.OUT_OF_MEMORY else None
     with transaction() as session:
-        if ended["type"] == "stopped":
+        if ended["type"] == Event.STOPPED:
             claims.release(session, *job)
         elif smaller is not None:
             message = f"Out of memory; again with {smaller:,} tokens in a forward pass."
-            job_events.record(session, *job, message=message, level="warn")
+            job_events.record(session, *job, message=message, level=Level.WARN)
             claims.shrink(session, *job, smaller)
         elif code in FINAL_ERRORS:
             claims.fail(session, *job, _error(ended))
-        elif code == "bad_checkpoint" and claim.checkpoint_id:
+        elif code == Code.BAD_CHECKPOINT and claim.checkpoint_id:
             # No attempt is charged: it ends by itself, at the first step if need be.
             checkpoints.mark_damaged(session, claim.checkpoint_id)
             message = f"{ended['message']} Going on from what was saved before it."
-            job_events.record(session, *job, message=message, level="warn")
+            job_events.record(session, *job, message=message, level=Level.WARN)
             claims.release(session, *job)
         else:
             reason = ended.get("message") or supervision.last_words()
@@ -132,13 +135,13 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
 def _why_lost(claim: Claim, supervision: Supervision) -> dict[str, Any] | None:
     """The error of a run that was ended before it could write one: a full disk, a limit."""
     if _is_full(claim.run_dir):
-        return {"type": "error", "message": NO_ROOM["message"], "data": NO_ROOM}
+        return {"type": Event.ERROR, "message": NO_ROOM["message"], "data": NO_ROOM}
     exit_code = supervision.process.poll()
     if exit_code not in sandbox.BROKEN:
         return None
-    code = "out_of_memory" if exit_code == sandbox.TOO_MUCH_MEMORY else "limit"
+    code = Code.OUT_OF_MEMORY if exit_code == sandbox.TOO_MUCH_MEMORY else Code.LIMIT
     data = {"code": code, "hint": sandbox.HINT}
-    return {"type": "error", "message": f"Ended: {sandbox.BROKEN[exit_code]}", "data": data}
+    return {"type": Event.ERROR, "message": f"Ended: {sandbox.BROKEN[exit_code]}", "data": data}
 
 
 def _finish(claim: Claim, tail: RunTail) -> None:

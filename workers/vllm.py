@@ -14,13 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import engine_folders, engines, sandbox
+from services import engine_folders, engines, process_tree, sandbox
 from services.reach import model
 from services.settings import get_settings
 from services.verbs import environment
 from workers import in_engine
 from workers.in_engine.engine_key import KEY_FILE
-from workers.process import tree
 
 # docs/decisions/0003-vllm-cpu-as-a-process.md: what to do when this entry point goes.
 ENTRY_POINT = "vllm.entrypoints.openai.api_server"
@@ -266,7 +265,7 @@ def stop(pid: int | None, pid_started: int | None) -> None:
 
 def stop_unrecorded(engine_id: str) -> None:
     """End an engine whose pid was never recorded: its shell bears the engine's id as mark."""
-    for process in tree(engine_id):
+    for process in process_tree.find(engine_id):
         with suppress(ProcessLookupError):
             leader = os.getsid(process.pid)
             stop(leader, start_ticks(leader))

@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.platform import rows
 from bench.platform.stage import Side, Stage, stage
+from orpo.contract.rundir import METRICS
 from services import database, job_events
 from services.database import transaction
 from tests import load
@@ -79,7 +80,7 @@ def flood(
     # Forked, so that what a test took out of this process is missing there, too.
     forked = get_context("fork")
     with ProcessPoolExecutor(2, mp_context=forked, initializer=forget_connections) as processes:
-        path = run_dir / "metrics.jsonl"
+        path = run_dir / METRICS
         written = processes.submit(load.flood, path, seconds, points_per_s, names)
         stored = processes.submit(follow_run, run_dir, job_id, seconds)
         time.sleep(3)

@@ -20,6 +20,8 @@ from psycopg.types.numeric import Int8
 
 from bench import upload as uploads
 from bench.platform.stage import Side, Stage
+from bench.series import TRAIN
+from orpo.contract.rundir import METRICS
 from services import metrics
 from services.database import transaction
 from tests import load
@@ -30,12 +32,6 @@ Figures = dict[str, float]
 CONNECTIONS = 64
 # Steps that are followed before any is measured: ours learns from them when the next is due.
 WARM_UP = 2
-# The series that a training step of ORPO writes.
-NAMES = (
-    "loss", "loss/nll", "loss/or", "or_share", "logps/chosen", "logps/rejected", "log_odds_ratio",
-    "accuracy", "accuracy/low", "accuracy/high", "margin/p05", "margin/p25", "margin/p50",
-    "margin/p75", "margin/p95", "grad_norm", "lr", "epoch", "step_s", "tokens_per_s", "pairs_per_s",
-)  # fmt: skip
 LINES = 10_000
 BATCH = 1000
 TEXTS = ("prompt", "chosen", "rejected")
@@ -133,8 +129,8 @@ async def _follow_job(
 
 
 def line(step: int) -> dict[str, Any]:
-    """A line of `metrics.jsonl` as a training step writes it."""
-    values = {name: 1 / (step + place + 3) for place, name in enumerate(NAMES)}
+    """A line of the journal's metrics as a training step writes it."""
+    values = {name: 1 / (step + place + 3) for place, name in enumerate(TRAIN)}
     return {"step": step, "t": time.time(), "split": "train", "values": values}
 
 
@@ -160,11 +156,11 @@ def points(stage: Stage, side: Side) -> Figures:
     if side is Side.OURS:
         run_dir = stage.folder / job_id
         run_dir.mkdir()
-        with (run_dir / "metrics.jsonl").open("wb") as file:
+        with (run_dir / METRICS).open("wb") as file:
             file.writelines(orjson.dumps(line(step)) + b"\n" for step in range(LINES))
         began_at = time.perf_counter()
         RunTail(run_dir, job_id, 1).drain()
-        return {"per_s": LINES * len(NAMES) / (time.perf_counter() - began_at)}
+        return {"per_s": LINES * len(TRAIN) / (time.perf_counter() - began_at)}
     with psycopg.connect(os.environ["ODDSMITH_DATABASE_URL"].replace("+psycopg", "")) as connection:
         return {
             "per_s": _bare_upsert(connection, job_id),

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from bench.train.work import Work
 from orpo.contract.methods import parse_method
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import METRICS, STORE, TRAIN_ROWS
 from orpo.contract.spec import RunSpec
 from orpo.layers import backends
 from orpo.process import parallel
-from orpo.process.ranks import STORE
 from orpo.process.stopping import Stopping
 from orpo.run.journal import Journal
 from orpo.run.train import Run
@@ -36,7 +37,7 @@ def begun(work: Work) -> Iterator[Run]:
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
-        data = run_dir / "train.jsonl"
+        data = run_dir / TRAIN_ROWS
         data.write_text("".join(json.dumps(row) + "\n" for row in work.rows()))
         spec = RunSpec(
             job_id="bench",
@@ -59,17 +60,17 @@ def main(path: Path) -> None:
     with begun(work) as run:
         while run.progress.step < run.steps:
             run.step()
-        lines = (run.run_dir / "metrics.jsonl").read_text().splitlines()
+        lines = (run.run_dir / METRICS).read_text().splitlines()
         examples = run.data.train.examples[work.warmup * work.pairs_a_step :]
         tokens = sum(example.n_tokens for example in examples)
     values = [json.loads(line)["values"] for line in lines]
     print(
         json.dumps(
             {
-                "seconds": [value["step_s"] for value in values[work.warmup :]],
-                "loss": [value["loss"] for value in values],
-                "nll": [value["loss/nll"] for value in values],
-                "peak_bytes": values[-1]["mem_peak_bytes"],
+                "seconds": [value[Series.STEP_S] for value in values[work.warmup :]],
+                "loss": [value[Series.LOSS] for value in values],
+                "nll": [value[Series.LOSS_NLL] for value in values],
+                "peak_bytes": values[-1][Series.MEM_PEAK_BYTES],
                 "tokens": tokens,
                 "parameters": run.weights.total,
                 "trained": run.weights.trained,

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orpo.contract.failures import Failure, is_out_of_memory
+from orpo.contract.failures import Code, Failure, is_out_of_memory
 from orpo.contract.manifest import kind_of, open_regular, weights_digest
 from orpo.process.verbs import answer
 
-NAME = "base.json"  # in a checkpoint: what was known of its base's files
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 # What transformers and vLLM read beside the weights.
@@ -44,7 +43,7 @@ HINT = "Copy the whole model folder again, as it came."
 
 def bad_model(message: str, hint: str = HINT) -> Failure:
     """The failure of a model folder that can't be used, whoever tries and however often."""
-    return Failure("bad_model", message, hint, "base_model")
+    return Failure(Code.BAD_MODEL, message, hint, "base_model")
 
 
 @contextmanager
@@ -257,7 +256,7 @@ def _compare(folder: Path, found: Mapping[str, os.stat_result], files: Mapping[s
 
 def _changed(folder: Path, what: str) -> Failure:
     return Failure(
-        "base_changed",
+        Code.BASE_CHANGED,
         f"The base model in {folder} is not as it was registered: {what}.",
         "Put the old files back; or delete the base model, register the folder again and create "
         "the job again.",

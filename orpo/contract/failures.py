@@ -5,37 +5,71 @@ Knows which exceptions mean what; knows nothing of training.
 
 import errno
 import math
+from enum import StrEnum
 
 from pydantic import ValidationError
 
-from orpo.contract.manifest import Damaged
 
+class Code(StrEnum):
+    """Why a run, a verb or a job ended badly."""
+
+    BAD_SPEC = "bad_spec"
+    BAD_DATA = "bad_data"
+    BAD_MODEL = "bad_model"
+    BASE_CHANGED = "base_changed"
+    NAN = "nan"
+    OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
+    BAD_CHECKPOINT = "bad_checkpoint"
+    NOT_RESUMABLE = "not_resumable"
+    NOT_EXPORTABLE = "not_exportable"
+    NO_PARITY = "no_parity"
+    INTERNAL = "internal"
+    # Seen from outside only: the process could not say it.
+    TIMEOUT = "timeout"
+    KILLED = "killed"
+    LIMIT = "limit"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+# With which status a process of the core ends for each code that it can give.
 EXIT_STATUS = {
-    "bad_spec": 2,
-    "bad_data": 2,
-    "bad_model": 2,
-    "base_changed": 2,
-    "nan": 3,
-    "out_of_memory": 4,
-    "disk_full": 5,
-    "bad_checkpoint": 6,
-    "not_resumable": 7,
-    "not_exportable": 8,
-    "no_parity": 9,
-    "internal": 1,
+    Code.BAD_SPEC: 2,
+    Code.BAD_DATA: 2,
+    Code.BAD_MODEL: 2,
+    Code.BASE_CHANGED: 2,
+    Code.NAN: 3,
+    Code.OUT_OF_MEMORY: 4,
+    Code.DISK_FULL: 5,
+    Code.BAD_CHECKPOINT: 6,
+    Code.NOT_RESUMABLE: 7,
+    Code.NOT_EXPORTABLE: 8,
+    Code.NO_PARITY: 9,
+    Code.INTERNAL: 1,
 }
 # Every rank finds these by itself, at the same moment; one of them need tell.
-FOUND_BY_ALL = ("bad_spec", "bad_data", "bad_model", "bad_checkpoint", "not_resumable", "nan")
+FOUND_BY_ALL = (
+    Code.BAD_SPEC,
+    Code.BAD_DATA,
+    Code.BAD_MODEL,
+    Code.BAD_CHECKPOINT,
+    Code.NOT_RESUMABLE,
+    Code.NAN,
+)
+
+
+class Damaged(RuntimeError):
+    """A checkpoint folder is not what its manifest says; the message says where."""
 
 
 class Failure(Exception):
     """A run can't go on. `code` is a key of EXIT_STATUS; `param` names a field of the spec."""
 
-    def __init__(self, code: str, message: str, hint: str, param: str | None = None):
+    def __init__(self, code: Code, message: str, hint: str, param: str | None = None):
         super().__init__(message)
         self.code, self.message, self.hint, self.param = code, message, hint, param
 
-    def __reduce__(self) -> tuple[type["Failure"], tuple[str, str, str, str | None]]:
+    def __reduce__(self) -> tuple[type["Failure"], tuple[Code, str, str, str | None]]:
         """How it travels from one process to another."""
         return Failure, (self.code, self.message, self.hint, self.param)
 
@@ -53,7 +87,7 @@ def refuse_nan(step: int, loss: float, norm: float) -> None:
     """Raise Failure(`nan`) unless loss and gradient norm are finite numbers."""
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise Failure(
-            "nan",
+            Code.NAN,
             f"At step {step} the loss is {loss} and the gradient's norm {norm}; "
             "nothing of it is kept.",
             "Lower the learning rate, or train in fp32. The last checkpoint is intact.",
@@ -71,19 +105,21 @@ def explain(error: BaseException) -> Failure:
         return _bad_files(error)
     if is_out_of_memory(error):
         hint = "Lower token_budget or max_length, choose lora tuning, or take a smaller base model."
-        return Failure("out_of_memory", "The device ran out of memory.", hint)
+        return Failure(Code.OUT_OF_MEMORY, "The device ran out of memory.", hint)
     if _disk_full(error):
         hint = "Free some space where runs are kept; the last checkpoint is intact."
-        return Failure("disk_full", "The disk is full.", hint)
+        return Failure(Code.DISK_FULL, "The disk is full.", hint)
     message = f"{type(error).__name__}: {error}"
-    return Failure("internal", message, "The log of the training process says where it happened.")
+    return Failure(
+        Code.INTERNAL, message, "The log of the training process says where it happened."
+    )
 
 
 def _bad_files(error: BaseException) -> Failure:
     if isinstance(error, Damaged):
-        return Failure("bad_checkpoint", str(error), "Resume from an earlier checkpoint.")
+        return Failure(Code.BAD_CHECKPOINT, str(error), "Resume from an earlier checkpoint.")
     return Failure(
-        "bad_model",
+        Code.BAD_MODEL,
         f"The base model's tokenizer broke off: {error}",
         "Correct the regular expressions of its tokenizer.json, or choose another base model.",
         "base_model",
@@ -100,7 +136,7 @@ def is_panic(error: BaseException) -> bool:
 def _bad_spec(error: ValidationError) -> Failure:
     first = error.errors()[0]
     param = ".".join(map(str, first["loc"]))
-    return Failure("bad_spec", f"{param}: {first['msg']}", "Correct this field.", param)
+    return Failure(Code.BAD_SPEC, f"{param}: {first['msg']}", "Correct this field.", param)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,20 +1,20 @@
-"""Which rows of a set are held out: prompt by prompt, repeatable from a seed.
+"""Which pairs are held out: a share of one file by prompt, or a draw from a file of their own.
 
-Knows prompts only; the workers and the core split by it alike.
+Repeatable from a seed. Workers and the core choose by it alike. Knows prompts only.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Mapping, Sequence
 
-from orpo.rows.row_shapes import Message
+# The messages of a prompt, each with its role and content.
+Prompt = Sequence[Mapping[str, object]]
 
 ABOVE_ALL = 2**64  # digests have 8 bytes
 
 
-def hold_out(
-    prompts: Iterable[list[Message]], fraction: float, at_most: int, seed: int
-) -> set[int]:
+def hold_out(prompts: Iterable[Prompt], fraction: float, at_most: int, seed: int) -> set[int]:
     """The places of the rows to hold out, given each row's prompt: a fraction, and `at_most`.
 
     Rows with one prompt stay on one side, or the held-out figures would be flattered. Prompts are
@@ -42,7 +42,13 @@ def hold_out(
     return chosen
 
 
-def _digest(prompt: list[Message], seed: int) -> int:
+def draw(rows: int, at_most: int, seed: int) -> set[int]:
+    """The places of the rows to hold out of a validation file of `rows` rows: all, or `at_most`."""
+    # Nothing secret depends on it.
+    return set(random.Random(seed).sample(range(rows), min(rows, at_most)))  # noqa: S311
+
+
+def _digest(prompt: Prompt, seed: int) -> int:
     """A number that stands for a prompt, in an order that is another for each seed."""
     text = f"{seed}/{json.dumps(prompt, sort_keys=True)}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

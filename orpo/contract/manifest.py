@@ -1,7 +1,6 @@
 """What makes a checkpoint folder complete: a manifest of every file, and a rename.
 
-`python -m orpo.manifest CHECKPOINT_DIR` says as JSON whether a folder is intact. Imports no torch
-and knows nothing of what the files hold.
+Imports no torch and knows nothing of what the files hold.
 """
 
 import errno
@@ -15,11 +14,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-NAME = "manifest.json"
-
-
-class Damaged(RuntimeError):
-    """A checkpoint folder is not what its manifest says; the message says where."""
+from orpo.contract.failures import Damaged
+from orpo.contract.rundir import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,9 @@ class Manifest:
 
 def inventory(folder: Path, only: str = "*") -> dict[str, dict[str, Any]]:
     """sha256 and size in bytes of every file under `folder`, each forced to the disk."""
-    files = (path for path in sorted(folder.rglob(only)) if path.is_file() and path.name != NAME)
+    files = (
+        path for path in sorted(folder.rglob(only)) if path.is_file() and path.name != MANIFEST
+    )
     return {
         str(path.relative_to(folder)): {"sha256": sha256(path), "size": _sync(path)}
         for path in files
@@ -79,19 +77,21 @@ def commit(folder: Path, manifest: Manifest, final: Path) -> None:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write or replace `folder`'s manifest in one rename."""
-    temporary = folder / f"{NAME}.tmp"
+    temporary = folder / f"{MANIFEST}.tmp"
     temporary.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
     _sync(temporary)
-    temporary.rename(folder / NAME)
+    temporary.rename(folder / MANIFEST)
     _sync(folder)
 
 
 def read(folder: Path) -> Manifest:
     """The manifest of a committed checkpoint, unchecked; raises Damaged where there is none."""
     try:
-        return Manifest(**json.loads((folder / NAME).read_text()))
+        return Manifest(**json.loads((folder / MANIFEST).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise Damaged(f"{folder.name} has no readable {NAME}: it was never committed.") from error
+        raise Damaged(
+            f"{folder.name} has no readable {MANIFEST}: it was never committed."
+        ) from error
 
 
 def verify(folder: Path) -> Manifest:
@@ -149,15 +149,8 @@ def _sync(path: Path) -> int:
         os.close(fd)
 
 
-def main(folder: Path) -> int:
-    """Print `{ok, step, resumable, weights_sha256}`, or a `bad_checkpoint` error and status 6."""
-    try:
-        manifest = verify(folder)
-    except Damaged as error:
-        hint = "Take an earlier checkpoint."
-        failure = {"code": "bad_checkpoint", "message": str(error), "hint": hint, "param": None}
-        print(json.dumps({"error": failure}))
-        return 6
-    facts = {name: getattr(manifest, name) for name in ("step", "resumable", "weights_sha256")}
-    print(json.dumps({"ok": True, **facts}))
-    return 0
+def facts(folder: Path) -> dict[str, Any]:
+    """`{ok, step, resumable, weights_sha256}` of an intact checkpoint; raises Damaged."""
+    manifest = verify(folder)
+    named = ("step", "resumable", "weights_sha256")
+    return {"ok": True} | {name: getattr(manifest, name) for name in named}

@@ -19,7 +19,7 @@ from orpo.contract.hyperparameters import Hyperparameters
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orpo.loss.loss import PairNumbers
+    from orpo.contract.numbers import PairNumbers
 
 
 class Supervised(Hyperparameters):

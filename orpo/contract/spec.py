@@ -7,21 +7,23 @@ Knows nothing of files, jobs or devices beyond the values it holds.
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, field_validator
 
 from orpo.contract.hyperparameters import Strict
 from orpo.contract.methods import Method
+from orpo.contract.rundir import SPEC
 
 # Raised with each change of what a spec may hold, the methods' hyperparameters included, so that a
 # worker of an older release leaves alone what it can't read (tests/orpo/test_spec.py).
-VERSION = 2
-# In the folder of a run's rows: which of the tokens beside all runs are made of them, a line each.
-TOKENS_NOTE = "tokens.txt"
+VERSION = 3
 
 
 class RunSpec(Strict):
     """Everything a training run reads. Paths are absolute and local."""
 
+    version: int = Field(
+        default=VERSION, ge=1, description="Of the contract that it was written by."
+    )
     job_id: str = Field(max_length=255)
     generation: int = Field(
         default=1, ge=1, lt=2**63, description="The fence: raised each time the job is claimed."
@@ -56,6 +58,16 @@ class RunSpec(Strict):
         default=None, ge=1, le=4096, description="CPU threads a rank; by default shared."
     )
 
+    @field_validator("version")
+    @classmethod
+    def _is_known(cls, version: int) -> int:
+        if version > VERSION:
+            raise ValueError(
+                f"this release reads specs up to version {VERSION}, and this one has version "
+                f"{version}; use the release that wrote it"
+            )
+        return version
+
 
 _RUN_SPEC = TypeAdapter(RunSpec)
 
@@ -63,11 +75,11 @@ _RUN_SPEC = TypeAdapter(RunSpec)
 def write_spec(spec: RunSpec, run_dir: Path) -> Path:
     """Write `spec.json` into `run_dir` (made if missing) and return its path."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    path = run_dir / "spec.json"
+    path = run_dir / SPEC
     path.write_text(spec.model_dump_json(indent=2) + "\n")
     return path
 
 
 def read_spec(run_dir: Path) -> RunSpec:
     """Read `spec.json` of `run_dir`; raises pydantic's ValidationError naming each bad field."""
-    return _RUN_SPEC.validate_json((run_dir / "spec.json").read_bytes())
+    return _RUN_SPEC.validate_json((run_dir / SPEC).read_bytes())

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from orpo.contract import manifest
+from orpo.contract import manifest, rundir
 from orpo.gguf import parity as gguf_parity
 from orpo.gguf.model import Type, architecture_of, load_config, write
 from orpo.gguf.parity import Parity
@@ -55,12 +55,12 @@ def export(source: Path, out: Path, kind: Type) -> Parity:
 
 def _whole(source: Path, scratch: Path) -> Path:
     """A folder with whole weights, merged where they are an adapter's; refuses before it merges."""
-    if not (source / manifest.NAME).is_file():
+    if not (source / rundir.MANIFEST).is_file():
         return source
     manifest.verify(source)
-    adapter = source / "adapter"
+    adapter = source / rundir.ADAPTER
     if not adapter.is_dir():
-        return source / "model"
+        return source / rundir.MODEL
     settings = json.loads((adapter / "adapter_config.json").read_text())
     architecture_of(load_config(Path(settings["base_model_name_or_path"])))
     pre_tokenizer(load_tokenizer(adapter))
@@ -70,7 +70,7 @@ def _whole(source: Path, scratch: Path) -> Path:
 
 def _scored(source: Path, folder: Path) -> list[dict[str, Any]]:
     """The prompts with the trainer's log-probs; where no run left any, they are computed here."""
-    written = source / probe.NAME
+    written = source / rundir.PROBE
     prompts = json.loads(written.read_text())["prompts"] if written.is_file() else []
     return prompts or probe.of_base(folder)["prompts"]
 

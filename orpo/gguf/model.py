@@ -22,7 +22,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from orpo.base.files import blaming, weight_files
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.gguf.vocabulary import add_vocabulary
 from orpo.model.merge import to_bf16
 from orpo.tokens.tokenize import load_tokenizer
@@ -74,7 +74,7 @@ def architecture_of(config: PreTrainedConfig) -> MODEL_ARCH:
     """llama.cpp's architecture for a model; raises Failure(`not_exportable`) saying which exist."""
     why = _why_not(config)
     if why is not None:
-        raise Failure("not_exportable", why, "Take the merged weights, as safetensors.")
+        raise Failure(Code.NOT_EXPORTABLE, why, "Take the merged weights, as safetensors.")
     return ARCHITECTURES[config.model_type]
 
 
@@ -156,7 +156,7 @@ def _entries(folder: Path, config: PreTrainedConfig, kind: Type) -> Iterator[Ent
             name = names.get_name(key, try_suffixes=(".weight", ".bias"))
             if name is None:
                 message = f"GGUF has no name for the tensor {key}."
-                raise Failure("not_exportable", message, "Take the merged weights.")
+                raise Failure(Code.NOT_EXPORTABLE, message, "Take the merged weights.")
             yield Entry(name, shape, _kind(shape, kind), partial(_values, path, key, config))
 
 

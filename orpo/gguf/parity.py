@@ -25,7 +25,7 @@ from transformers.integrations.gguf.reader import (
     read_gguf_metadata,
 )
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Precision
 from orpo.model.policy import prepare
 from orpo.run import probe
@@ -71,7 +71,7 @@ def check(
     # Not `any(diff > tolerance)`: NaN is greater than nothing.
     if not (parity.token_ids_equal and all(diff <= tolerance for diff in diffs)):
         raise Failure(
-            "no_parity",
+            Code.NO_PARITY,
             f"The GGUF file does not answer as the model was trained: {asdict(parity)}.",
             "Take the merged weights, as safetensors, and report this model's architecture.",
         )

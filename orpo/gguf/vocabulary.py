@@ -10,7 +10,7 @@ from typing import Any
 from gguf import GGUFWriter, TokenType
 from transformers import PreTrainedTokenizerBase
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.rows.formats import Message
 from orpo.tokens.tokenize import render
 
@@ -57,7 +57,7 @@ def pre_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     name = _name(spelled["pre_tokenizer"] or {}) if _byte_level(spelled) else None
     if name is None:
         raise Failure(
-            "not_exportable",
+            Code.NOT_EXPORTABLE,
             "This model's tokenizer can't be written as GGUF here: only byte-level BPE that cuts "
             "its text as GPT-2, SmolLM, Llama 3, Qwen2 or Tekken do.",
             "Take the merged weights, as safetensors.",

@@ -6,7 +6,7 @@ Knows neither models nor optimizers.
 from importlib import import_module
 from typing import Any
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 
 
 def bitsandbytes(field: str, instead: str) -> Any:
@@ -15,7 +15,7 @@ def bitsandbytes(field: str, instead: str) -> Any:
         return import_module("bitsandbytes")  # optional: most runs do without
     except ImportError:
         raise Failure(
-            "bad_spec",
+            Code.BAD_SPEC,
             f"This {field} needs bitsandbytes, which is not installed where jobs are trained.",
             f"Install bitsandbytes there, or set {field} to {instead}.",
             f"method.{field}",

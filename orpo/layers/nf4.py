@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.layers.bnb import bitsandbytes
 from orpo.layers.peft import lora
 
@@ -81,7 +81,7 @@ def quantize(policy: nn.Module) -> None:
     plain = [module for module in adapted if type(module.base_layer) is nn.Linear]
     if not plain:
         raise Failure(
-            "bad_spec",
+            Code.BAD_SPEC,
             "tuning = 'qlora' holds linear layers in 4 bits, and this model has none of that kind.",
             "Set tuning to lora.",
             "method.tuning",

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from orpo.contract.hyperparameters import Hyperparameters, NllReduction
 from orpo.contract.methods import Method, Preference
+from orpo.contract.numbers import PairNumbers
 from orpo.tokens.pack import Batch
 
 # p(y|x) is held below 1 - 1e-7, fp32's resolution there: beyond it the odds have no finite value.
@@ -95,26 +96,6 @@ def nll_by_pair(logps_L: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         sum_by(-logps_L * nll_L, pair_L, batch.n_pairs),
         sum_by(nll_L, pair_L, batch.n_pairs),
     )
-
-
-@dataclass(frozen=True)
-class PairNumbers:
-    """What is known of each pair of a batch, [B] each, fp64.
-
-    `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` summed over
-    the answer and less the reference's. Without rejected sides, or a reference, NaN stands for
-    what they would tell; `preference` is the method's own term.
-    """
-
-    nll_sum: Tensor
-    nll_tokens: Tensor
-    logps_chosen: Tensor
-    logps_rejected: Tensor
-    log_odds_ratio: Tensor
-    loss_or: Tensor
-    gain_chosen: Tensor
-    gain_rejected: Tensor
-    preference: Tensor
 
 
 def pair_numbers(logps_L: Tensor, batch: Batch, method: Method) -> PairNumbers:

@@ -7,6 +7,7 @@ Shapes: B pairs of a batch, P pairs of a step or an evaluation, K columns (see `
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from statistics import fmean
 
 import torch
@@ -14,14 +15,10 @@ from torch import Tensor
 
 from orpo.contract.hyperparameters import NllReduction
 from orpo.contract.methods import Method, Orpo, Preference
-from orpo.loss.loss import PairNumbers
+from orpo.contract.numbers import QUANTILES, PairNumbers, Series, margin
 from orpo.tokens.tokenize import Example
 
-COLUMNS = (
-    "nll_sum", "nll_tokens", "logps_chosen", "logps_rejected", "log_odds_ratio", "loss_or",
-    "gain_chosen", "gain_rejected", "preference",
-)  # fmt: skip
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+COLUMNS = tuple(field.name for field in fields(PairNumbers))
 Z_95 = 1.959963984540054
 
 
@@ -36,60 +33,69 @@ def summarise(rows_PK: Tensor, method: Method) -> dict[str, float]:
     The loss is computed anew from the pairs' numbers, in fp64 and in their order, so it does not
     depend on how they were batched. Series that need a rejected side are left out where none has.
     """
-    column = dict(zip(COLUMNS, rows_PK.unbind(1), strict=True))
-    nll = column["nll_sum"].sum() / column["nll_tokens"].sum()
+    column = columns(rows_PK)
+    nll = column.nll_sum.sum() / column.nll_tokens.sum()
     if method.nll_reduction is NllReduction.SEQUENCE:
-        nll = (column["nll_sum"] / column["nll_tokens"].clamp(min=1)).mean()
-    values = {
-        "loss": method.nll_weight * float(nll),
-        "loss/nll": float(nll),
-        "logps/chosen": float(column["logps_chosen"].mean()),
+        nll = (column.nll_sum / column.nll_tokens.clamp(min=1)).mean()
+    values: dict[str, float] = {
+        Series.LOSS: method.nll_weight * float(nll),
+        Series.LOSS_NLL: float(nll),
+        Series.LOGPS_CHOSEN: float(column.logps_chosen.mean()),
     }
-    paired_PK = rows_PK[~column["logps_rejected"].isnan()]
+    paired_PK = rows_PK[~column.logps_rejected.isnan()]
     if isinstance(method, Preference):  # its every row has a rejected side: a NaN here is a NaN
         paired_PK = rows_PK
-        preference = float(column["preference"].mean())
-        values["loss"] += preference
-        values["loss/preference"] = preference
+        preference = float(column.preference.mean())
+        loss = values[Series.LOSS] + preference
+        values |= {Series.LOSS: loss, Series.LOSS_PREFERENCE: preference}
         if isinstance(method, Orpo):
-            values["or_share"] = preference / values["loss"] if values["loss"] else 0.0
+            values[Series.OR_SHARE] = preference / loss if loss else 0.0
         if method.needs_reference:
-            gains_P = column["gain_chosen"] - column["gain_rejected"]
-            values["gain/chosen"] = float(column["gain_chosen"].mean())
-            values["gain/rejected"] = float(column["gain_rejected"].mean())
-            values["gain/accuracy"] = float((gains_P > 0).double().mean())
-    return values | (_contrast(paired_PK) if len(paired_PK) else {})
+            values |= _gains(column)
+    return values | (_contrast(columns(paired_PK)) if len(paired_PK) else {})
 
 
-def _contrast(rows_PK: Tensor) -> dict[str, float]:
+def columns(rows_PK: Tensor) -> PairNumbers:
+    """Rows of numbers as columns, [P] each."""
+    return PairNumbers(*rows_PK.unbind(1))
+
+
+def _gains(column: PairNumbers) -> dict[str, float]:
+    """What the policy has gained over its reference."""
+    gains_P = column.gain_chosen - column.gain_rejected
+    return {
+        Series.GAIN_CHOSEN: float(column.gain_chosen.mean()),
+        Series.GAIN_REJECTED: float(column.gain_rejected.mean()),
+        Series.GAIN_ACCURACY: float((gains_P > 0).double().mean()),
+    }
+
+
+def _contrast(column: PairNumbers) -> dict[str, float]:
     """What compares the two sides."""
-    margins_P = rows_PK[:, 4]
+    margins_P = column.log_odds_ratio
     right, n = int((margins_P > 0).sum()), len(margins_P)
     low, high = wilson(right, n)
     quantiles = torch.quantile(margins_P, torch.tensor(QUANTILES, dtype=margins_P.dtype))
     return {
-        "loss/or": float(rows_PK[:, 5].mean()),
-        "logps/rejected": float(rows_PK[:, 3].mean()),
-        "log_odds_ratio": float(margins_P.mean()),
-        "accuracy": right / n,
-        "accuracy/low": low,
-        "accuracy/high": high,
-        **{
-            f"margin/p{round(100 * q):02d}": float(v)
-            for q, v in zip(QUANTILES, quantiles, strict=True)
-        },
+        Series.LOSS_OR: float(column.loss_or.mean()),
+        Series.LOGPS_REJECTED: float(column.logps_rejected.mean()),
+        Series.LOG_ODDS_RATIO: float(margins_P.mean()),
+        Series.ACCURACY: right / n,
+        Series.ACCURACY_LOW: low,
+        Series.ACCURACY_HIGH: high,
+        **{margin(q): float(v) for q, v in zip(QUANTILES, quantiles, strict=True)},
     }
 
 
 def lengths(examples: Sequence[Example]) -> dict[str, float]:
     """Mean lengths of a step's rows in tokens, and the share of rows that were truncated."""
     rejected = [len(e.rejected) for e in examples if e.rejected is not None]
-    values = {
-        "lengths/prompt": fmean(len(e.prefix) for e in examples),
-        "lengths/chosen": fmean(len(e.chosen) for e in examples),
-        "truncated_share": fmean(e.truncated for e in examples),
+    values: dict[str, float] = {
+        Series.LENGTH_PROMPT: fmean(len(e.prefix) for e in examples),
+        Series.LENGTH_CHOSEN: fmean(len(e.chosen) for e in examples),
+        Series.TRUNCATED_SHARE: fmean(e.truncated for e in examples),
     }
-    return values | ({"lengths/rejected": fmean(rejected)} if rejected else {})
+    return values | ({Series.LENGTH_REJECTED: fmean(rejected)} if rejected else {})
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Hyperparameters, Tuning
 from orpo.layers import kernels, nf4
 from orpo.layers.peft import LoraConfig, LoraLayer, ModulesToSaveWrapper, PeftModel, get_peft_model
@@ -49,7 +49,7 @@ def with_lora(
             policy = cast(PeftModel, get_peft_model(model, config))
         except ValueError as error:  # such as layers that others read past their forward: Mamba's
             raise Failure(
-                "bad_spec",
+                Code.BAD_SPEC,
                 f"{type(model).__name__} takes no adapter: {error}",
                 "Set tuning to full.",
                 "method.tuning",
@@ -80,7 +80,7 @@ def _named(model: PreTrainedModel, ends: list[str]) -> list[str]:
     if missing := [end for end in ends if not found[end]]:
         known = ", ".join(sorted({name.rpartition(".")[2] for name in names}))
         raise Failure(
-            "bad_spec",
+            Code.BAD_SPEC,
             f"modules_to_save names {', '.join(missing)}, and no module of the model that holds "
             "weights has a name that ends so.",
             f"Choose among the ends of their names: {known[:400]}.",

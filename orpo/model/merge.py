@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from orpo.base import files as base_files
+from orpo.contract import rundir
 from orpo.contract.manifest import verify
 from orpo.layers.peft import PeftModel
 from orpo.model.base_model import load_whole
@@ -29,17 +30,17 @@ def merge(checkpoint: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> N
     verify(checkpoint)
     temporary = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    if (checkpoint / "adapter").is_dir():
-        _fold(checkpoint / "adapter", temporary, dtype)
+    if (checkpoint / rundir.ADAPTER).is_dir():
+        _fold(checkpoint / rundir.ADAPTER, temporary, dtype)
     else:
-        shutil.copytree(checkpoint / "model", temporary)
+        shutil.copytree(checkpoint / rundir.MODEL, temporary)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 
 
 def _fold(adapter: Path, out: Path, dtype: torch.dtype) -> None:
     settings = json.loads((adapter / "adapter_config.json").read_text())
-    folder, noted = Path(settings["base_model_name_or_path"]), adapter.parent / base_files.NAME
+    folder, noted = Path(settings["base_model_name_or_path"]), adapter.parent / rundir.BASE
     known = json.loads(noted.read_text()) if noted.is_file() else {"sha256": None, "files": None}
     with base_files.unchanged(folder, **known):
         base = load_whole(folder, torch.float32)

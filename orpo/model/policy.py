@@ -20,7 +20,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orpo.base.files import blaming, unchanged
-from orpo.contract.failures import Failure
+from orpo.contract import rundir
+from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Precision, Tuning
 from orpo.contract.spec import RunSpec
 from orpo.layers import attention, kernels
@@ -77,7 +78,7 @@ def load_registered(spec: RunSpec, precision: Precision | None) -> PreTrainedMod
     """`load_base` of the run's base; raises Failure(`base_changed`) where its files are no longer
     those that were registered. One process of a machine looks.
     """
-    looks = os.environ.get("LOCAL_RANK", "0") == "0"
+    looks = os.environ.get(rundir.LOCAL_RANK, "0") == "0"
     known = (spec.base_sha256, spec.base_files) if looks else (None, None)
     with unchanged(spec.base_model_path, *known):
         return load_base(spec.base_model_path, precision)
@@ -118,7 +119,7 @@ def recompute_layers(model: Policy, *, offload: bool = False) -> None:
     found = layers(model)
     if not found:
         raise Failure(
-            "bad_spec",
+            Code.BAD_SPEC,
             "gradient_checkpointing computes layers again, and transformers does not say which "
             f"modules of {type(causal_lm(model)).__name__} are layers.",
             "Set gradient_checkpointing to false.",
@@ -157,12 +158,12 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def load_saved(spec: RunSpec, folder: Path) -> Policy:
     """The policy of a checkpoint's folder as it was saved, on the CPU."""
-    if (folder / "model").is_dir():
-        return load_base(folder / "model", None)
+    if (folder / rundir.MODEL).is_dir():
+        return load_base(folder / rundir.MODEL, None)
     base = load_registered(spec, spec.method.precision)
     if spec.method.modules_to_save:
         base.float()  # PEFT would round what is saved in fp32 to the base's type
-    return PeftModel.from_pretrained(base, str(folder / "adapter")).eval()
+    return PeftModel.from_pretrained(base, str(folder / rundir.ADAPTER)).eval()
 
 
 def layers(model: Policy) -> list[nn.Module]:
@@ -285,7 +286,7 @@ def check_head(lm: PreTrainedModel) -> None:
     # Weights that hold a NaN are told at the first step, by their loss.
     if not torch.allclose(ours_T, own_T, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         raise Failure(
-            "bad_spec",
+            Code.BAD_SPEC,
             f"base_model is a {type(lm).__name__}, whose head does to its logits what the engine "
             f"does not know: log-probs differ by up to {float((ours_T - own_T).abs().max()):.1e}.",
             "Choose a base model of another architecture, such as Llama, Qwen, Gemma or SmolLM.",

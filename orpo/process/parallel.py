@@ -22,8 +22,9 @@ from torch.distributed import (
     TCPStore,  # pyright: ignore[reportPrivateImportUsage]
 )
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Hyperparameters, Strategy
+from orpo.contract.rundir import LOCAL_RANK, RANK, WORLD_SIZE
 
 TIMEOUT = timedelta(minutes=30)  # the others wait while the lead rank generates and saves
 # Gloo and NCCL ask no key of those that connect: on one node their sockets are on loopback alone,
@@ -36,7 +37,7 @@ class WrongWorld(Failure):
 
     def __init__(self, message: str):
         hint = "Let strategy and processes in the spec match how the run is launched."
-        super().__init__("bad_spec", message, hint, "method.processes")
+        super().__init__(Code.BAD_SPEC, message, hint, "method.processes")
 
 
 class Single:
@@ -50,7 +51,7 @@ class Single:
         """Where this rank computes."""
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", int(os.environ.get(LOCAL_RANK, "0")))
 
     @property
     def leads(self) -> bool:
@@ -87,8 +88,8 @@ class Ranks(Single):
         if torch.cuda.is_available():
             backend = "cpu:gloo,cuda:nccl"
             torch.cuda.set_device(self.device)
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get(RANK, "0"))
+        self.world = int(os.environ.get(WORLD_SIZE, "1"))
         store = _store(meeting, self.rank, self.world)
         dist.init_process_group(
             backend, store=store, rank=self.rank, world_size=self.world, timeout=TIMEOUT
@@ -143,7 +144,7 @@ def start(method: Hyperparameters, meeting: Path | str) -> Single:
 
     `meeting` is the file at which the ranks of one node meet, or `host:port` for those of several.
     """
-    running = int(os.environ.get("WORLD_SIZE", "1"))
+    running = int(os.environ.get(WORLD_SIZE, "1"))
     if method.strategy is not Strategy.SINGLE:
         return Ranks(method.strategy, method.processes, meeting)
     if method.processes != 1 or running != 1:

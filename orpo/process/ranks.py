@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from orpo.contract.rundir import LOCAL_RANK, LOCAL_WORLD_SIZE, RANK, STORE, WORLD_SIZE
 from orpo.process import watchdog
 from orpo.process.stopping import STOPPED
 
-STORE = "store"  # the file of a run directory through which its ranks meet
 # After one rank has failed, the others have this long to say why they can't go on without it.
 GRACE_S = 3.0
 POLL_S = 0.05
@@ -100,10 +100,10 @@ class Ranks:
 def _environment(options: argparse.Namespace, local_rank: int) -> dict[str, str]:
     """What a rank reads of its place; the names are torchrun's."""
     place = {
-        "RANK": options.node * options.ranks + local_rank,
-        "WORLD_SIZE": options.nodes * options.ranks,
-        "LOCAL_RANK": local_rank,
-        "LOCAL_WORLD_SIZE": options.ranks,
+        RANK: options.node * options.ranks + local_rank,
+        WORLD_SIZE: options.nodes * options.ranks,
+        LOCAL_RANK: local_rank,
+        LOCAL_WORLD_SIZE: options.ranks,
     }
     # Libraries that make their threads at import would make one a core in each rank.
     threads = {"OMP_NUM_THREADS": "1"} if options.ranks > 1 else {}

@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from orpo.contract.rundir import DEADLINE_FILE
+
 EXIT_CODE = 70
 POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
@@ -19,7 +21,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def start(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> threading.Thread | None:
     """Watch the deadline file, if the environment names one; `os._exit(70)` when it has passed."""
-    name = environ.get("ODDSMITH_DEADLINE_FILE")
+    name = environ.get(DEADLINE_FILE)
     if not name:
         return None
     thread = threading.Thread(target=_watch, args=(Path(name),), name="watchdog", daemon=True)

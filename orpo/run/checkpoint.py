@@ -16,11 +16,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from orpo.base.files import NAME as BASE_NAME
-from orpo.contract import manifest
-from orpo.contract.failures import Failure
+from orpo.contract import manifest, rundir
+from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Precision
 from orpo.contract.manifest import Manifest
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import (
+    ADAPTER,
+    CHECKPOINTS,
+    EVENTS,
+    MODEL,
+    REGISTERED,
+    STATE,
+    Event,
+    Split,
+)
 from orpo.contract.spec import RunSpec
 from orpo.layers.peft import PeftModel
 from orpo.model.policy import DTYPES, Policy, causal_lm
@@ -29,6 +39,8 @@ from orpo.run import probe
 from orpo.strategies.strategy import Replicated
 
 FREE_SPACE_FACTOR = 1.2
+# In the state of a checkpoint, which the core alone reads.
+TENSORS, RANDOM, POSITION = "training.safetensors", "random.safetensors", "progress.json"
 RESUMABLE_KEPT = 2  # older ones keep their weights, and let the optimizer's state go
 
 
@@ -53,17 +65,6 @@ class Saved:
     manifest: Manifest
 
 
-def folder_of(run_dir: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
-    return run_dir / "checkpoints" / f"step-{step:06d}"
-
-
-def committed(run_dir: Path) -> list[Path]:
-    """A run's committed checkpoints, the earliest first."""
-    folders = run_dir.glob("checkpoints/step-*[0-9]")
-    return sorted(folders, key=_step)
-
-
 class Checkpoints:
     """Writes one run's checkpoints, on the rank that leads."""
 
@@ -77,7 +78,7 @@ class Checkpoints:
     ):
         self.run_dir, self.spec, self.fingerprint = run_dir, spec, fingerprint
         self.tokenizer, self.prompts = tokenizer, prompts
-        for left_over in run_dir.glob("checkpoints/*.tmp"):
+        for left_over in (run_dir / CHECKPOINTS).glob("*.tmp"):
             shutil.rmtree(left_over)
 
     def save(
@@ -91,7 +92,7 @@ class Checkpoints:
 
         Raises OSError(ENOSPC) before writing when the disk holds less than 1.2 times the need.
         """
-        final = folder_of(self.run_dir, progress.step)
+        final = rundir.checkpoint(self.run_dir, progress.step)
         temporary = final.with_name(f"{final.name}.tmp")
         temporary.mkdir(parents=True)
         try:
@@ -117,12 +118,12 @@ class Checkpoints:
         self.tokenizer.save_pretrained(weights)
         if self.spec.base_sha256:
             known = {"sha256": self.spec.base_sha256, "files": self.spec.base_files}
-            (folder / BASE_NAME).write_text(json.dumps(known))
-        state = folder / "state"
+            (folder / rundir.BASE).write_text(json.dumps(known))
+        state = folder / STATE
         state.mkdir()
-        save_file(tensors, state / "training.safetensors")
-        save_file({str(r): s for r, s in enumerate(random_states_R)}, state / "random.safetensors")
-        (state / "progress.json").write_text(json.dumps(asdict(progress)))
+        save_file(tensors, state / TENSORS)
+        save_file({str(r): s for r, s in enumerate(random_states_R)}, state / RANDOM)
+        (state / POSITION).write_text(json.dumps(asdict(progress)))
 
     def _manifest(self, folder: Path, strategy: Replicated, progress: Progress) -> Manifest:
         files = manifest.inventory(folder)
@@ -135,14 +136,14 @@ class Checkpoints:
             weights_sha256,
             probe.hostile(self.tokenizer),
         )
-        (folder / probe.NAME).write_text(json.dumps(content))
+        (folder / rundir.PROBE).write_text(json.dumps(content))
         return Manifest(
             step=progress.step,
             generation=self.spec.generation,
             spec_sha256=self.fingerprint,
             weights_sha256=weights_sha256,
             resumable=True,
-            files=files | manifest.inventory(folder, only=probe.NAME),
+            files=files | manifest.inventory(folder, only=rundir.PROBE),
         )
 
 
@@ -160,24 +161,24 @@ def resume(
     found = manifest.verify(folder)
     if not found.resumable:
         raise Failure(
-            "not_resumable",
+            Code.NOT_RESUMABLE,
             f"{folder.name} keeps only its weights.",
             "Resume from a later checkpoint.",
             "resume_from",
         )
     if found.spec_sha256 != fingerprint:
         raise Failure(
-            "not_resumable",
+            Code.NOT_RESUMABLE,
             f"{folder.name} belongs to a run with other data or settings.",
             "Resume with those it was made with, or start a run of its own.",
             "resume_from",
         )
-    state = folder / "state"
-    strategy.restore(load_file(state / "training.safetensors"))
-    random_states = load_file(state / "random.safetensors")
+    state = folder / STATE
+    strategy.restore(load_file(state / TENSORS))
+    random_states = load_file(state / RANDOM)
     if str(strategy.group.rank) in random_states:
         set_random_state(random_states[str(strategy.group.rank)])
-    return Progress(**json.loads((state / "progress.json").read_text()))
+    return Progress(**json.loads((state / POSITION).read_text()))
 
 
 def prune(run_dir: Path) -> None:
@@ -189,7 +190,11 @@ def prune(run_dir: Path) -> None:
     The manifest changes first: between the two, files lie there that it does not name.
     """
     known = registered(run_dir)
-    counted = [folder for folder in committed(run_dir) if known is None or _step(folder) <= known]
+    counted = [
+        folder
+        for folder in rundir.checkpoints(run_dir)
+        if known is None or rundir.step_of(folder) <= known
+    ]
     for folder in counted[:-RESUMABLE_KEPT]:
         try:
             _let_state_go(folder)
@@ -201,9 +206,9 @@ def prune(run_dir: Path) -> None:
 def _let_state_go(folder: Path) -> None:
     found = manifest.read(folder)
     if found.resumable:
-        kept = {name: f for name, f in found.files.items() if not name.startswith("state/")}
+        kept = {name: f for name, f in found.files.items() if not name.startswith(f"{STATE}/")}
         manifest.write(folder, replace(found, resumable=False, files=kept))
-        shutil.rmtree(folder / "state")
+        shutil.rmtree(folder / STATE)
 
 
 def keep_last(run_dir: Path, keep: int) -> None:
@@ -214,22 +219,22 @@ def keep_last(run_dir: Path, keep: int) -> None:
     """
     if keep == 0 or registered(run_dir) is not None:
         return
-    older = committed(run_dir)[: -max(keep, RESUMABLE_KEPT)]
+    older = rundir.checkpoints(run_dir)[: -max(keep, RESUMABLE_KEPT)]
     losses = _held_out_losses(run_dir)
     best = min(losses, key=losses.__getitem__, default=None)
     for folder in older:
-        if _step(folder) != best:
+        if rundir.step_of(folder) != best:
             shutil.rmtree(folder)
 
 
 def _held_out_losses(run_dir: Path) -> dict[int, float]:
     """The held-out loss of each saved step that has one."""
     losses = {}
-    for line in (run_dir / "events.jsonl").read_bytes().splitlines():
-        if b'"checkpoint"' in line:
+    for line in (run_dir / EVENTS).read_bytes().splitlines():
+        if f'"{Event.CHECKPOINT}"'.encode() in line:
             with suppress(ValueError, KeyError):  # torn by a kill, or another event's
                 data = json.loads(line)["data"]
-                losses[data["step"]] = data["metrics"]["held_out"]["loss"]
+                losses[data["step"]] = data["metrics"][Split.HELD_OUT][Series.LOSS]
     # What was not finite was written as None.
     return {step: loss for step, loss in losses.items() if loss is not None}
 
@@ -237,18 +242,14 @@ def _held_out_losses(run_dir: Path) -> dict[int, float]:
 def registered(run_dir: Path) -> int | None:
     """The newest step that the worker has registered (0: none yet); None without a worker."""
     try:
-        return int((run_dir / "registered").read_text())
+        return int((run_dir / REGISTERED).read_text())
     except FileNotFoundError:
         return None
 
 
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
-
-
 def weights_folder(policy: Policy) -> str:
-    """`adapter` or `model`."""
-    return "adapter" if isinstance(policy, PeftModel) else "model"
+    """Where in a checkpoint a policy's weights are."""
+    return ADAPTER if isinstance(policy, PeftModel) else MODEL
 
 
 def save_weights(

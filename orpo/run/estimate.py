@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from orpo.contract.rundir import Event
 from orpo.model import policy
 from orpo.process.stopping import STOPPED
 from orpo.run import speed, train
@@ -36,13 +37,13 @@ def estimate(run: Run, runtime_bytes: int = 0) -> int:
     steps_s: list[float] = []
     while len(steps_s) < STEPS:
         if run.group.any(run.stopping.requested):
-            return run.end("stopped", "Asked to stop; nothing was measured.", STOPPED)
+            return run.end(Event.STOPPED, "Asked to stop; nothing was measured.", STOPPED)
         steps_s.append(_seconds(run.step))
     tokens = round(sum(run.tokens_E) * run.steps / run.steps_per_epoch)
     tokens_per_s = sum(run.tokens_E[at] for step in probed[1:] for at in step) / sum(steps_s[1:])
     train_s, evaluate_s = tokens / tokens_per_s, _evaluations(run) * _seconds(run.evaluate)
     run.journal.event(
-        "estimated",
+        Event.ESTIMATED,
         "Measured three steps on the heaviest batches.",
         pairs=len(run.tokens_E),
         held_out_pairs=len(run.held_out),
@@ -63,7 +64,7 @@ def estimate(run: Run, runtime_bytes: int = 0) -> int:
         },
         memory=_memory(run, probed, runtime_bytes),
     )
-    return run.end("finished", "The estimate is made.", 0)
+    return run.end(Event.FINISHED, "The estimate is made.", 0)
 
 
 def _evaluations(run: Run) -> int:

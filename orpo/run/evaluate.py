@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from orpo.contract.methods import Method
+from orpo.contract.numbers import PairRecord
 from orpo.loss.loss import pair_numbers
 from orpo.loss.series import COLUMNS, rows
 from orpo.model.policy import token_logps
@@ -43,17 +44,15 @@ def evaluate(
     return None if stopped else rows_HK
 
 
-def pair_records(
-    step: int, examples: Sequence[Example], rows_HK: Tensor
-) -> Iterator[dict[str, float]]:
-    """One record a held-out pair: its line in the file and its own numbers (`nll` a token)."""
+def pair_records(step: int, examples: Sequence[Example], rows_HK: Tensor) -> Iterator[PairRecord]:
+    """One record a held-out pair."""
     for example, row in zip(examples, rows_HK.tolist(), strict=True):
         numbers = dict(zip(COLUMNS, row, strict=True))
-        yield {
-            "step": step,
-            "line": example.line,
-            "log_odds_ratio": numbers["log_odds_ratio"],
-            "logps_chosen": numbers["logps_chosen"],
-            "logps_rejected": numbers["logps_rejected"],
-            "nll": numbers["nll_sum"] / max(1.0, numbers["nll_tokens"]),
-        }
+        yield PairRecord(
+            step,
+            example.line,
+            log_odds_ratio=numbers["log_odds_ratio"],
+            logps_chosen=numbers["logps_chosen"],
+            logps_rejected=numbers["logps_rejected"],
+            nll=numbers["nll_sum"] / max(1.0, numbers["nll_tokens"]),
+        )

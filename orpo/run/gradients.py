@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from orpo.contract.methods import Method
+from orpo.contract.numbers import Phase
 from orpo.loss.loss import Counts, counts, objective
 from orpo.loss.series import COLUMNS, rows
 from orpo.model.policy import token_logps
@@ -32,17 +33,17 @@ def accumulate(
     """
     group = strategy.group
     lockstep = strategy.lockstep
-    with clock.phase("data"):
+    with clock.phase(Phase.DATA):
         works = list(deal(examples, method, group, rejected=method.contrasts, lockstep=lockstep))
         denominators = count(works, method, group)
     rows_PK = torch.zeros(len(examples), len(COLUMNS), dtype=torch.float64)
     for at, work in enumerate(works):
-        with clock.phase("forward"):
+        with clock.phase(Phase.FORWARD):
             batch = work.batch.to(group.device)
             logps_L = strategy(token_logps, batch, method.precision)
             outcome = objective(logps_L, batch, method, denominators)
             loss = outcome.loss if work.counts else 0 * outcome.loss
-        with clock.phase("backward"):
+        with clock.phase(Phase.BACKWARD):
             strategy.backward(loss, last=at == len(works) - 1)
         if work.counts:
             rows_PK[work.places] = rows(outcome.numbers).cpu()

@@ -9,12 +9,15 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from orpo.contract.failures import FOUND_BY_ALL, Failure
+from orpo.contract.failures import FOUND_BY_ALL, Code, Failure
+from orpo.contract.numbers import PairRecord
+from orpo.contract.rundir import EVENTS, METRICS, PAIRS, SAMPLES, Event, Level, Split
 
-FILES = ("metrics", "events", "samples", "pairs")
+FILES = (METRICS, EVENTS, SAMPLES, PAIRS)
 
 
 class Journal:
@@ -26,17 +29,17 @@ class Journal:
     def __init__(self, run_dir: Path, leads: bool = True) -> None:
         self._leads = leads
         run_dir.mkdir(parents=True, exist_ok=True)
-        self._fds = {name: _open(run_dir / f"{name}.jsonl") for name in FILES}
-        self._opened_at = os.fstat(self._fds["events"]).st_size
+        self._fds = {name: _open(run_dir / name) for name in FILES}
+        self._opened_at = os.fstat(self._fds[EVENTS]).st_size
 
-    def metrics(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Log the values of one step; `split` is `train` or `held_out`. NaN becomes null."""
-        self._write("metrics", {"step": step, "t": time.time(), "split": split, "values": values})
+    def metrics(self, step: int, split: Split, values: Mapping[str, float]) -> None:
+        """Log the values of one step, by series. NaN becomes null."""
+        self._write(METRICS, {"step": step, "t": time.time(), "split": split, "values": values})
 
-    def event(self, type_: str, message: str, *, level: str = "info", **data: Any) -> None:
+    def event(self, type_: Event, message: str, *, level: Level = Level.INFO, **data: Any) -> None:
         """Log what happened, as a sentence for people and `data` for programs."""
         record = {"t": time.time(), "level": level, "type": type_, "message": message, "data": data}
-        self._write("events", record)
+        self._write(EVENTS, record)
 
     def failure(self, failure: Failure) -> None:
         """Log why this process ends, unless another rank's words are enough.
@@ -45,19 +48,19 @@ class Journal:
         one: the loss of that rank is then all that this one saw.
         """
         others_tell = failure.code in FOUND_BY_ALL and not self._leads
-        if others_tell or (failure.code == "internal" and self._tells_an_error()):
+        if others_tell or (failure.code == Code.INTERNAL and self._tells_an_error()):
             return
         facts = {"code": failure.code, "hint": failure.hint, "param": failure.param}
         status = failure.exit_status
-        self.event("error", failure.message, level="error", **facts, exit_code=status)
+        self.event(Event.ERROR, failure.message, level=Level.ERROR, **facts, exit_code=status)
 
     def sample(self, record: Mapping[str, Any]) -> None:
         """Log one generated answer beside the pair's own."""
-        self._write("samples", record)
+        self._write(SAMPLES, record)
 
-    def pair(self, record: Mapping[str, Any]) -> None:
+    def pair(self, record: PairRecord) -> None:
         """Log one held-out pair's numbers at one evaluation."""
-        self._write("pairs", record)
+        self._write(PAIRS, asdict(record))
 
     def sync(self) -> None:
         """Force everything written so far to the disk (before a checkpoint is committed)."""
@@ -77,12 +80,12 @@ class Journal:
 
     def _tells_an_error(self) -> bool:
         """Whether an error was logged, by any process, since this journal was opened."""
-        size = os.fstat(self._fds["events"]).st_size
-        lines = os.pread(self._fds["events"], size, self._opened_at).splitlines()
-        return any(json.loads(line)["level"] == "error" for line in lines)
+        size = os.fstat(self._fds[EVENTS]).st_size
+        lines = os.pread(self._fds[EVENTS], size, self._opened_at).splitlines()
+        return any(json.loads(line)["level"] == Level.ERROR for line in lines)
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
-        if not self._leads and record.get("level") != "error":
+        if not self._leads and record.get("level") != Level.ERROR:
             return
         line = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n"
         data = memoryview(line.encode())

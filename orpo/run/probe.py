@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from orpo.base.files import weight_files
 from orpo.contract.hyperparameters import Precision, SpecialTokens
 from orpo.contract.manifest import sha256, weights_digest
+from orpo.contract.rundir import PROBE
 from orpo.contract.special import admit
 from orpo.layers.peft import PeftModel
 from orpo.layers.widen import widened
@@ -29,7 +30,6 @@ from orpo.tokens.pack import collate
 from orpo.tokens.special_text import admitted, special_ids, special_strings
 from orpo.tokens.tokenize import Example, load_tokenizer, render
 
-NAME = "probe.json"
 PROMPTS = 2
 COMPLETION_TOKENS = 16
 HOSTILE_STRINGS = 32
@@ -135,7 +135,7 @@ def report(
 
 def read(folder: Path) -> list[Prompt]:
     """The prompts of a checkpoint with their base log-probs."""
-    return [prompt_of(p) for p in json.loads((folder / NAME).read_text())["prompts"]]
+    return [prompt_of(p) for p in json.loads((folder / PROBE).read_text())["prompts"]]
 
 
 def prompt_of(scored: dict[str, Any]) -> Prompt:
@@ -159,5 +159,5 @@ def of_base(folder: Path) -> dict[str, Any]:
 
 def main(folder: Path) -> int:
     """Print the probe of a checkpoint or of a base model as JSON."""
-    written = folder / NAME
+    written = folder / PROBE
     return answer(lambda: json.loads(written.read_text()) if written.is_file() else of_base(folder))

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from orpo.contract.numbers import Phase, Series, share
 from orpo.layers.nf4 import Nf4Linear
 
 # Dense bf16 peaks in FLOP/s, from NVIDIA's data sheets; elsewhere `mfu` is left out.
@@ -25,26 +26,22 @@ PEAK_FLOPS = {
 }  # fmt: skip
 
 
-# What a run does with its time.
-PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "checkpoint")
-
-
 class Clock:
     """Where the time goes, from one reading to the next."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
-        self._spent: defaultdict[str, float] = defaultdict(float)
+        self._spent: defaultdict[Phase, float] = defaultdict(float)
 
     def read(self) -> dict[str, float]:
         """The share of each phase in the time since the last reading; then all begin at zero."""
         now = time.perf_counter()
-        shares = {f"share/{name}": self._spent[name] / (now - self._since) for name in PHASES}
+        shares = {share(phase): self._spent[phase] / (now - self._since) for phase in Phase}
         self._since, self._spent = now, defaultdict(float)
         return shares
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, phase: Phase) -> Iterator[None]:
         """Count what happens inside; a GPU is waited for, so that its work is counted where it was
         asked for.
         """
@@ -52,7 +49,7 @@ class Clock:
         began = time.perf_counter()
         yield
         _wait()
-        self._spent[name] += time.perf_counter() - began
+        self._spent[phase] += time.perf_counter() - began
 
 
 def _wait() -> None:
@@ -113,15 +110,15 @@ def series(
 
     `tokens` are the useful ones: those that the method computes, each prefix once.
     """
-    values = {
-        "step_s": step_s,
-        "tokens_per_s": tokens / step_s,
-        "pairs_per_s": pairs / step_s,
-        "mem_peak_bytes": float(peak_bytes()),
+    values: dict[str, float] = {
+        Series.STEP_S: step_s,
+        Series.TOKENS_PER_S: tokens / step_s,
+        Series.PAIRS_PER_S: pairs / step_s,
+        Series.MEM_PEAK_BYTES: float(peak_bytes()),
     }
     peak = peak_flops()
     if peak is not None:
-        values["mfu"] = flops(weights, tokens) / (step_s * peak * world)
+        values[Series.MFU] = flops(weights, tokens) / (step_s * peak * world)
     return values
 
 

@@ -20,21 +20,23 @@ from typing import Any
 
 import torch
 
+from orpo.contract import rundir
 from orpo.contract.failures import explain, refuse_nan
+from orpo.contract.numbers import Phase, Series
+from orpo.contract.rundir import RANK, STORE, Event, Level, Split
 from orpo.contract.spec import RunSpec, read_spec
-from orpo.loss.loss import series
+from orpo.loss import series
 from orpo.model import policy
 from orpo.process import parallel, watchdog
 from orpo.process.deterministic import make_deterministic, random_state
-from orpo.process.ranks import STORE
 from orpo.process.stopping import STOPPED, Stopping
 from orpo.run import gradients, probe, reference, speed
-from orpo.run.checkpoint import Checkpoints, Progress, folder_of, keep_last, resume
+from orpo.run.checkpoint import Checkpoints, Progress, keep_last, resume
 from orpo.run.evaluate import evaluate, pair_records
 from orpo.run.journal import Journal
 from orpo.run.samples import samples
+from orpo.strategies.adopt import adopt
 from orpo.strategies.optimizer import rate
-from orpo.strategies.strategy import adopt
 from orpo.tokens import data
 from orpo.tokens.pack import plan
 from orpo.tokens.tokenize import Example
@@ -48,7 +50,7 @@ def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
     """Train, or `use` the run otherwise; what happens is in its events. Returns the exit status."""
     watchdog.start()
     stopping = Stopping().listen()
-    with Journal(run_dir, leads=os.environ.get("RANK", "0") == "0") as journal:
+    with Journal(run_dir, leads=os.environ.get(RANK, "0") == "0") as journal:
         try:
             spec = read_spec(run_dir)
             group = parallel.start(spec.method, spec.rendezvous or run_dir / STORE)
@@ -129,15 +131,15 @@ class Run:
         while True:
             stop = self.group.any(self.stopping.requested)
             if not stop and self._due(self.evaluate_every, self.progress.evaluated):
-                with self.clock.phase("evaluation"):
+                with self.clock.phase(Phase.EVALUATION):
                     stop = not self.evaluate()
             if stop or self._due(save_every, self.saved_at):
-                with self.clock.phase("checkpoint"):
+                with self.clock.phase(Phase.CHECKPOINT):
                     self._save()
             if stop:
-                return self.end("stopped", "Asked to stop; the run can go on.", STOPPED)
+                return self.end(Event.STOPPED, "Asked to stop; the run can go on.", STOPPED)
             if self.progress.step == self.steps:
-                return self.end("finished", "Training has finished.", 0)
+                return self.end(Event.FINISHED, "Training has finished.", 0)
             self.step()
 
     def _due(self, every: int, last: int) -> bool:
@@ -153,18 +155,23 @@ class Run:
         rows_PK = gradients.accumulate(self.strategy, examples, self.method, self.clock)
         values = series.summarise(rows_PK, self.method)
         learning_rate = rate(step, self.steps, self.method)
-        with self.clock.phase("optimizer"):
+        with self.clock.phase(Phase.OPTIMIZER):
             norm = self.strategy.step(learning_rate)
-        refuse_nan(step, values["loss"], norm)  # before anything is saved
+        refuse_nan(step, values[Series.LOSS], norm)  # before anything is saved
         tokens = sum(e.n_computed(rejected=self.method.contrasts) for e in examples)
         trained_tokens = self.progress.trained_tokens + tokens
         self.progress = replace(self.progress, step=step, trained_tokens=trained_tokens)
-        values |= {"grad_norm": norm, "lr": learning_rate, "epoch": step / self.steps_per_epoch}
-        values |= series.lengths(examples) | {"trained_tokens": trained_tokens} | self.clock.read()
+        values |= {
+            Series.GRAD_NORM: norm,
+            Series.LR: learning_rate,
+            Series.EPOCH: step / self.steps_per_epoch,
+            Series.TRAINED_TOKENS: trained_tokens,
+        }
+        values |= series.lengths(examples) | self.clock.read()
         step_s = time.perf_counter() - started
         values |= speed.series(tokens, len(examples), step_s, self.weights, self.group.world)
-        self.journal.metrics(step, "train", values)
-        self.latest = {"train": values}
+        self.journal.metrics(step, Split.TRAIN, values)
+        self.latest = {Split.TRAIN: values}
 
     def _examples(self, step: int) -> list[Example]:
         """The examples of a step: the order of an epoch follows from seed and epoch alone."""
@@ -181,12 +188,13 @@ class Run:
             if rows_HK is None:
                 return False
             values = series.summarise(rows_HK, self.method)
-            self.latest["held_out"] = values
-            self.journal.metrics(step, "held_out", values)
+            self.latest[Split.HELD_OUT] = values
+            self.journal.metrics(step, Split.HELD_OUT, values)
             for record in pair_records(step, self.held_out, rows_HK):
                 self.journal.pair(record)
             self._sample(step)
-            self.journal.event("evaluated", f"Evaluated at step {step}.", step=step, metrics=values)
+            message = f"Evaluated at step {step}."
+            self.journal.event(Event.EVALUATED, message, step=step, metrics=values)
         self.progress = replace(self.progress, evaluated=step)
         return True
 
@@ -206,10 +214,10 @@ class Run:
         if self.group.leads:
             saved = self.checkpoints.save(self.strategy, tensors, self.progress, random_states_R)
             self.journal.event(
-                "checkpoint",
+                Event.CHECKPOINT,
                 f"Saved {saved.path.name}.",
                 step=self.progress.step,
-                path=f"checkpoints/{saved.path.name}",
+                path=str(saved.path.relative_to(self.run_dir)),
                 sha256=saved.manifest.weights_sha256,
                 size_bytes=saved.manifest.size_bytes,
                 metrics=self.latest,
@@ -217,10 +225,10 @@ class Run:
             keep_last(self.run_dir, self.method.keep_checkpoints)
         self.group.barrier()
         self.saved_at = self.progress.step
-        self.saved = folder_of(self.run_dir, self.saved_at)
+        self.saved = rundir.checkpoint(self.run_dir, self.saved_at)
 
     def announce(self) -> None:
-        start = "started" if self.spec.resume_from is None else "resumed"
+        start = Event.STARTED if self.spec.resume_from is None else Event.RESUMED
         self.journal.event(
             start,
             f"{start.capitalize()} at step {self.progress.step} of {self.steps}.",
@@ -241,12 +249,14 @@ class Run:
         )
         if problem := policy.why_unpacked(self.policy):
             message = f"Each sequence is computed alone, which takes longer: {problem}."
-            self.journal.event("unshared", message, level="warning")
+            self.journal.event(Event.UNSHARED, message, level=Level.WARN)
 
-    def end(self, type_: str, message: str, status: int) -> int:
+    def end(self, type_: Event, message: str, status: int) -> int:
         step = self.progress.step
         name = os.path.relpath(self.saved, self.run_dir) if self.saved else None
-        reason = {"reason": "sigterm"} if status else {}
-        self.journal.event(type_, message, step=step, checkpoint=name, exit_code=status, **reason)
+        data: dict[str, Any] = {"step": step, "checkpoint": name, "exit_code": status}
+        if status:
+            data["reason"] = "sigterm"
+        self.journal.event(type_, message, **data)
         self.journal.sync()
         return status

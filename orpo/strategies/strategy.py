@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from orpo.contract.failures import Failure
-from orpo.contract.hyperparameters import Hyperparameters, Strategy, Tuning
+from orpo.contract.hyperparameters import Hyperparameters, Tuning
 from orpo.contract.spec import RunSpec
-from orpo.model.policy import Policy, load_saved, masters, trainable, why_unpacked
-from orpo.process.parallel import Single, check_equal
+from orpo.model.policy import Policy, load_saved, masters
+from orpo.process.parallel import Single
 from orpo.strategies.optimizer import make, make_memory, memory, remember, set_rate
 
 BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
@@ -138,28 +137,6 @@ class Sharded(Replicated):
     def whole(self, saved: Path) -> Policy:
         """Read back from the checkpoint: no rank holds it."""
         return load_saved(self.spec, saved)
-
-
-def adopt(policy: Policy, spec: RunSpec, group: Single) -> Replicated:
-    """Bring the policy under the spec's strategy. Raises Failure where the two don't fit."""
-    check_equal(group, trainable(policy).values())
-    strategy = spec.method.strategy
-    if strategy in (Strategy.SINGLE, Strategy.DDP):
-        return Replicated(policy, spec, group)
-    if problem := why_unpacked(policy):
-        raise Failure(
-            "bad_spec",
-            f"{strategy} needs a model whose sequences can be packed: {problem}.",
-            "Choose ddp or single.",
-            "method.strategy",
-        )
-    if strategy is Strategy.FSDP2:
-        from orpo.strategies.fsdp2 import Fsdp2  # noqa: PLC0415  # 1 s of torch.distributed that others save
-
-        return Fsdp2(policy, spec, group)
-    from orpo.strategies.zero import Zero  # noqa: PLC0415  # DeepSpeed need not be installed
-
-    return Zero(policy, spec, group)
 
 
 class Root(torch.nn.Module):

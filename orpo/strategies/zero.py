@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orpo.contract.failures import Failure
+from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Precision, Strategy
+from orpo.contract.rundir import LOCAL_RANK
 from orpo.model.policy import causal_lm, head, trainable
 from orpo.process.parallel import WrongWorld
 from orpo.strategies.optimizer import parameter_groups, peak_rate, set_rate
@@ -29,7 +30,7 @@ class Zero(Sharded):
     def _take_over(self) -> None:
         if self.group.device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
-        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it, also in one process
+        os.environ.setdefault(LOCAL_RANK, "0")  # DeepSpeed asks for it, also in one process
         deepspeed = _deepspeed()
         stage = STAGES[self.method.strategy]
         self.by_name = trainable(self.policy)
@@ -159,7 +160,7 @@ def _deepspeed() -> Any:
         import deepspeed  # noqa: PLC0415
     except ImportError:
         raise Failure(
-            "bad_spec",
+            Code.BAD_SPEC,
             "zero2 and zero3 need DeepSpeed, which is not installed where jobs are trained.",
             "Install deepspeed there, or choose fsdp2.",
             "method.strategy",

@@ -15,7 +15,9 @@ from pathlib import Path
 from orpo.contract.hyperparameters import Hyperparameters
 from orpo.contract.manifest import open_regular
 from orpo.contract.methods import Preference
-from orpo.contract.spec import TOKENS_NOTE, RunSpec
+from orpo.contract.rundir import TOKENS_NOTE
+from orpo.contract.spec import RunSpec
+from orpo.rows.rows import count_lines
 
 # Raised when other tokens come of the same rows, or they are written otherwise.
 FORMAT = 3
@@ -78,7 +80,11 @@ def _key(spec: RunSpec, method: Hyperparameters) -> str:
         mode="json",
         include={"max_length", "overlong", "turns", "max_held_out", "special_tokens"},
     )
-    split_by = [] if spec.held_out_path else [spec.seed, method.held_out_fraction]
+    split_by: list[float] = []
+    if spec.held_out_path is None:
+        split_by = [spec.seed, method.held_out_fraction]
+    elif count_lines(spec.held_out_path) > method.max_held_out:
+        split_by = [spec.seed]
     code = [FORMAT, *(version(name) for name in ("transformers", "tokenizers"))]
     decisive = [limits, split_by, isinstance(method, Preference), code]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())

@@ -21,12 +21,14 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from orpo.base.files import blaming
-from orpo.contract.failures import Failure, explain, is_panic
-from orpo.contract.held_out import hold_out
+from orpo.contract.failures import Code, Failure, explain, is_panic
+from orpo.contract.held_out import draw, hold_out
 from orpo.contract.hyperparameters import Hyperparameters, SpecialTokens
+from orpo.contract.rundir import Split
 from orpo.contract.spec import RunSpec
 from orpo.process import watchdog
 from orpo.rows.formats import Pair
+from orpo.rows.rows import count_lines
 from orpo.tokens import cache, examples
 from orpo.tokens.examples import Examples, Tokenised
 from orpo.tokens.tokenize import tokenize_pairs
@@ -43,12 +45,8 @@ class Rows:
     path: Path
     places: frozenset[int] | None = None
     left_out: frozenset[int] = frozenset()
-    at_most: int | None = None
 
     def __iter__(self) -> Iterator[Pair]:
-        return islice(self._all(), self.at_most)
-
-    def _all(self) -> Iterator[Pair]:
         """Raises Failure(`bad_data`) where the file is not what it should be."""
         try:
             with self.path.open(encoding="utf-8") as lines:
@@ -57,7 +55,7 @@ class Rows:
                         yield Pair.from_json(json.loads(line))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Failure(
-                "bad_data",
+                Code.BAD_DATA,
                 f"{self.path.name} can't be read as accepted rows: {error}",
                 "Validate it again.",
             ) from error
@@ -111,7 +109,7 @@ def load(
     kept = cache.folder(spec, method)
     train, held_out = (
         _part(kept / side, rows, partial(_tokenised, tokenizer, method, processes, tell))
-        for side, rows in zip(("train", "held_out"), split(spec), strict=True)
+        for side, rows in zip(Split, split(spec), strict=True)
     )
     if not train.examples:
         raise _nothing_left(train)
@@ -126,13 +124,13 @@ def _nothing_left(train: Part) -> Failure:
     )
     if refused := train.stats.get("special_token"):
         return Failure(
-            "bad_data",
+            Code.BAD_DATA,
             f"{message} Line {refused['line']}: {refused['message']}",
             "Take such strings out of the texts, or set special_tokens to escape.",
             "special_tokens",
         )
     return Failure(
-        "bad_data",
+        Code.BAD_DATA,
         message,
         "Raise max_length, set overlong to truncate_prompt, or bring other pairs.",
         "max_length" if "prompt_too_long" in train.dropped else "training_file",
@@ -211,10 +209,14 @@ def _tokenise(chunk: list[Pair]) -> Tokenised:
 
 
 def split(spec: RunSpec) -> tuple[Rows, Rows]:
-    """Training and held-out rows: those of two files, or of one by `held_out_fraction`."""
+    """Training and held-out rows: those of two files, or of one by `held_out_fraction`.
+
+    Of a file of held-out rows `max_held_out` are drawn, as for a job's validation file.
+    """
     train, method = Rows(spec.train_path), spec.method
     if spec.held_out_path is not None:
-        return train, Rows(spec.held_out_path, at_most=method.max_held_out)
+        drawn = draw(count_lines(spec.held_out_path), method.max_held_out, spec.seed)
+        return train, Rows(spec.held_out_path, places=frozenset(drawn))
     prompts = (pair.prompt for pair in train)
     held_out = frozenset(
         hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)

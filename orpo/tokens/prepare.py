@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orpo.contract.rundir import PREPARED, PROGRESS, Split
 from orpo.contract.spec import RunSpec, read_spec
 from orpo.process.verbs import answer
+from orpo.rows.rows import count_lines
 from orpo.tokens import cache, data
 from orpo.tokens.tokenize import load_tokenizer
 
@@ -36,8 +38,8 @@ def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> dict[st
     loaded = data.load(spec, load_tokenizer(spec.base_model_path), processes, tell)
     steps, per_epoch = data.steps(len(loaded.train.examples), spec.method)
     return {
-        "train": describe(loaded.train),
-        "held_out": describe(loaded.held_out),
+        Split.TRAIN: describe(loaded.train),
+        Split.HELD_OUT: describe(loaded.held_out),
         "steps": steps,
         "steps_per_epoch": per_epoch,
         "max_length": loaded.max_length,
@@ -88,15 +90,8 @@ def progress(path: Path, pairs: int) -> Iterator[Callable[[int], None]]:
 
 def _rows(spec: RunSpec) -> int:
     """Rows of both sides together."""
-    held_out = min(_lines(spec.held_out_path), spec.method.max_held_out)
-    return _lines(spec.train_path) + held_out
-
-
-def _lines(path: Path | None) -> int:
-    if path is None or not path.exists():  # what is missing is told when it is read
-        return 0
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    held_out = min(count_lines(spec.held_out_path), spec.method.max_held_out)
+    return count_lines(spec.train_path) + held_out
 
 
 def main(run_dir: Path) -> int:
@@ -104,9 +99,9 @@ def main(run_dir: Path) -> int:
 
     def work() -> dict[str, Any]:
         spec = read_spec(run_dir)
-        with progress(run_dir / "progress.json", _rows(spec)) as tell:
+        with progress(run_dir / PROGRESS, _rows(spec)) as tell:
             prepared = prepare(spec, tell)
-        (run_dir / "prepared.json").write_text(json.dumps(prepared) + "\n")
+        (run_dir / PREPARED).write_text(json.dumps(prepared) + "\n")
         return prepared
 
     return answer(work)

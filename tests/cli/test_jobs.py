@@ -10,7 +10,7 @@ from rich.console import Console
 from cli.jobs import hyperparameter
 from cli.output import CommandError, ExitCode
 from cli.sse import ServerEvent
-from cli.watch import JobView, progress_line
+from cli.watch import JobView, event_line, progress_line
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import (
     FILE,
@@ -74,7 +74,7 @@ def test_a_setting_without_a_value_is_wrong_usage() -> None:
     ("last", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 6), ("running", 1)]
 )
 def test_watch_ends_as_the_job_ends(api: FakeApi, oddsmith: Oddsmith, last: str, code: int) -> None:
-    error = {"message": "The loss was NaN.", "hint": "Lower the rate."} if code == 1 else None
+    error = {"message": "The loss was NaN. Lower the rate."} if code == 1 else None
     frames = job_frames(5, 0, state(last, 5, 5, fine_tuned_model=None, error=error))
     api.on(f"GET {JOBS}/ftjob-1/stream", Stream(frames))
     result = oddsmith("jobs", "watch", "ftjob-1")
@@ -95,6 +95,14 @@ def test_watch_with_json_prints_one_event_a_line(api: FakeApi, oddsmith: Oddsmit
     ]
     assert [e["event"] for e in events][-3:] == ["state", "event", "done"]
     assert {e["event"] for e in events} == {"state", "metrics", "event", "done"}
+
+
+@pytest.mark.parametrize(
+    ("level", "style"), [("info", "dim"), ("warn", "yellow"), ("error", "red")]
+)
+def test_an_event_has_the_colour_of_its_level(level: str, style: str) -> None:
+    """By the levels that the API's job events have."""
+    assert str(event_line({"level": level, "message": "It is so."}).style) == style
 
 
 def test_a_step_that_is_trained_again_replaces_itself() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from cli.train import last_checkpoint, read_settings
 from cli.training import Training, line
-from services.verbs import VerbError
+from services.launch import TrainingProcess
+from services.verbs import VerbError, environment
 from tests.cli.conftest import Oddsmith
 
 
@@ -129,10 +130,12 @@ signal.pause()
 
 
 def test_a_stop_reaches_the_process(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE) as process:
+    mark = str(tmp_path)
+    env = environment(mark, {"LOCAL_RANK": "0"})
+    with subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE, env=env) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        Training(tmp_path, process).ask_to_stop()
+        Training(tmp_path, TrainingProcess(process, mark)).ask_to_stop()
         assert process.stdout.read() == b"rank\n"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cli.stack import parts
 from cli.stack.folder import Folder
-from services.verbs import MARK
+from orpo.contract.rundir import TREE
 from tests.e2e.conftest import EXAMPLES, ROOT, TIMES
 from tests.e2e.wait import wait_for
 from tests.listeners import beyond_loopback
@@ -74,7 +74,7 @@ def training_processes(job_id: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if f"/{job_id}/" in process.environ().get(MARK, ""):
+            if f"/{job_id}/" in process.environ().get(TREE, ""):
                 found.append(process)
         except psutil.Error:
             continue

@@ -25,7 +25,7 @@ from cli.stack.parts import ROOT
 from cli.stack.postgres import Postgres
 from cli.stack.process import Process, wait_until
 from cli.stack.redis import Redis
-from services.verbs import MARK
+from orpo.contract.rundir import TREE
 from tests.e2e.wait import wait_for
 from tests.faults.program import Program
 
@@ -248,7 +248,7 @@ class Stack:
         found = []
         for process in psutil.process_iter():
             try:
-                mark = process.environ().get(MARK, "")
+                mark = process.environ().get(TREE, "")
                 dead = process.status() == psutil.STATUS_ZOMBIE
             except psutil.Error:
                 continue

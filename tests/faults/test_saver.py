@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from orpo.contract import manifest
+from orpo.contract.rundir import STORE, checkpoints
 from orpo.contract.spec import read_spec
 from orpo.process import parallel
-from orpo.process.ranks import STORE
 from orpo.process.stopping import Stopping
 from orpo.run import checkpoint, train
-from orpo.run.checkpoint import committed, resume
+from orpo.run.checkpoint import resume
 from orpo.run.journal import Journal
 from tests.faults.test_disk import flip_a_bit
 from tests.orpo.tiny_run import FORK, Bench, write_base, write_pairs
@@ -56,15 +56,15 @@ def kill_savers(run) -> Iterator[list[Path]]:
     run._save()
     save_s = time.monotonic() - began
     for _ in range(KILLS):
-        before = len(committed(run.run_dir))
+        before = len(checkpoints(run.run_dir))
         child = FORK.Process(target=save_for_ever, args=(run, step))
         child.start()
-        while len(committed(run.run_dir)) == before and child.is_alive():
+        while len(checkpoints(run.run_dir)) == before and child.is_alive():
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 2 * save_s))
         child.kill()
         child.join()
-        folders = committed(run.run_dir)
+        folders = checkpoints(run.run_dir)
         yield folders
         step = int(folders[-1].name.removeprefix("step-")) + 1
 
@@ -109,7 +109,7 @@ def test_row_10_needs_the_hashes(saver, monkeypatch, seen):
     """The same, and a manifest is believed unchecked: the damaged state is loaded."""
 
     saver._save()
-    (folder,) = committed(saver.run_dir)
+    (folder,) = checkpoints(saver.run_dir)
     flip_a_bit(folder / "state" / "training.safetensors")
     with pytest.raises(manifest.Damaged):
         resume(folder, saver.checkpoints.fingerprint, saver.strategy)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpo.contract.manifest import verify
-from orpo.run.checkpoint import committed
+from orpo.contract.rundir import checkpoints
 from tests.orpo.moments import Moments, fill_the_disk, kill
 from tests.orpo.tiny_run import (
     Bench,
@@ -55,11 +55,11 @@ class Undisturbed:
 
     def assert_goes_on(self, bench: Bench) -> None:
         """From the last checkpoint that was committed, or from the start."""
-        saved = committed(bench.folder / "disturbed")
+        saved = checkpoints(bench.folder / "disturbed")
         steps = [verify(folder).step for folder in saved]
         last = saved[-1] if saved else None
         again = bench.run("again", resume_from=last, **SETTINGS)
-        end = (committed(again) or saved)[-1]
+        end = (checkpoints(again) or saved)[-1]
         assert_same(checkpoint(self.run, STEPS), end)
         assert numbers(again) == numbers(self.run, after=steps[-1] if steps else -1)
 

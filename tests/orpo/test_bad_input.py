@@ -123,7 +123,7 @@ def test_a_model_that_can_not_be_packed_says_so_and_is_trained(
     base = write_base(tmp_path / "other", model=make(VOCAB))
     run = bench.run("run", base=base, tuning="full", max_steps=3, learning_rate=1e-3)
     said = event(run, "unshared")
-    assert said["level"] == "warning"
+    assert said["level"] == "warn"
     assert "Each sequence is computed alone" in said["message"]
     assert numbers(run)[3, "train"]["loss"] > 0
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from orpo.contract.spec import TOKENS_NOTE, RunSpec, read_spec
+from orpo.contract.rundir import TOKENS_NOTE
+from orpo.contract.spec import RunSpec, read_spec
 from orpo.tokens import cache, data, prepare
 from orpo.tokens.tokenize import load_tokenizer, tokenize_pairs
 from tests.orpo.tiny_run import FORK, Bench, write_pairs

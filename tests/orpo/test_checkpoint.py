@@ -15,8 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orpo.contract import manifest
 from orpo.contract.manifest import Damaged, Manifest, verify
+from orpo.contract.rundir import checkpoints
+from orpo.manifest import main
 from orpo.run import train
-from orpo.run.checkpoint import committed, keep_last, prune
+from orpo.run.checkpoint import keep_last, prune
 from tests import probes
 from tests.orpo.tiny_run import Bench, checkpoint, fork_single, join, records, state
 
@@ -35,7 +37,7 @@ def test_a_committed_checkpoint_verifies(saved: Path) -> None:
     listed = {p for p in saved.rglob("*") if p.is_file() and p.name != "manifest.json"}
     assert {saved / name for name in found.files} == listed
     assert event["data"]["size_bytes"] == sum(path.stat().st_size for path in listed)
-    assert manifest.main(saved) == 0
+    assert main(saved) == 0
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_one_flipped_bit_is_found(saved: Path, name: str, bench: Bench) -> None:
     again = bench.spec("again", max_steps=4, resume_from=saved)
     assert train.main(again) == 6
     assert records(again, "events")[-1]["data"]["code"] == "bad_checkpoint"
-    assert manifest.main(saved) == 6
+    assert main(saved) == 6
 
 
 def test_a_missing_file_a_cut_file_and_no_manifest_are_found(saved: Path) -> None:
@@ -99,7 +101,7 @@ def test_the_last_three_and_the_best_are_kept(bench: Bench) -> None:
         if event["type"] == "checkpoint"
     }
     best = min(losses, key=losses.__getitem__)
-    assert committed(run) == [checkpoint(run, step) for step in sorted({best, 6, 7, 8})]
+    assert checkpoints(run) == [checkpoint(run, step) for step in sorted({best, 6, 7, 8})]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_the_best_is_that_of_the_lowest_held_out_loss(
     for step in losses:
         checkpoint(tmp_path, step).mkdir(parents=True)
     keep_last(tmp_path, keep)
-    assert committed(tmp_path) == [checkpoint(tmp_path, step) for step in left]
+    assert checkpoints(tmp_path) == [checkpoint(tmp_path, step) for step in left]
 
 
 def test_what_the_platform_removes_meanwhile_is_no_damage(
@@ -139,7 +141,7 @@ def test_what_the_platform_removes_meanwhile_is_no_damage(
 
     monkeypatch.setattr(manifest, "read", late)
     prune(tmp_path)
-    assert committed(tmp_path) == [checkpoint(tmp_path, step) for step in (2, 3)]
+    assert checkpoints(tmp_path) == [checkpoint(tmp_path, step) for step in (2, 3)]
 
 
 def test_the_newest_are_kept_beyond_a_million_steps(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_the_newest_are_kept_beyond_a_million_steps(tmp_path: Path) -> None:
         found = Manifest(step, 1, "", "", resumable=True, files={})
         manifest.write(checkpoint(tmp_path, step), found)
     prune(tmp_path)
-    assert [folder for folder in committed(tmp_path) if verify(folder).resumable] == [
+    assert [folder for folder in checkpoints(tmp_path) if verify(folder).resumable] == [
         checkpoint(tmp_path, step) for step in steps[2:]
     ]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orpo.rows import rows
 from orpo.rows.formats import Message, Pair, Reject, Report, Shape, detect, parse, validate
-from orpo.rows.rows import rows
 
 U = Message(role="user", content="Why?")
 GOOD = Message(role="assistant", content="Because.")

@@ -73,6 +73,16 @@ def test_what_is_offloaded_must_be_there() -> None:
         parse_method("orpo", {"activation_offload": True})
 
 
+def test_a_spec_of_a_newer_release_is_refused_with_both_versions() -> None:
+    known = json.loads((EXAMPLES / f"{VERSION}.json").read_text())["specs"][0]
+    newer = known | {"version": VERSION + 1, "what_is_new": 1}
+    with pytest.raises(ValidationError) as refused:
+        RunSpec.model_validate(newer)
+    first = refused.value.errors()[0]
+    assert first["loc"] == ("version",)
+    assert f"up to version {VERSION}, and this one has version {VERSION + 1}" in first["msg"]
+
+
 EXAMPLES = Path(__file__).parent / "specs"
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from orpo.contract.methods import parse_method
+from orpo.contract.numbers import Phase, share
 from orpo.model.adapter import with_lora
 from orpo.model.policy import prepare
 from orpo.run import speed
@@ -55,7 +56,7 @@ def test_no_peak_no_share_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shares_of_time_are_parts_of_one_whole(bench: Bench) -> None:
     _, steps = trained(bench, eval_every=1, checkpoint_every=1)
     for values in steps:
-        shares = [values[f"share/{phase}"] for phase in speed.PHASES]
+        shares = [values[share(phase)] for phase in Phase]
         assert min(shares) >= 0
         assert 0 < sum(shares) <= 1
     assert steps[-1]["share/evaluation"] > 0

@@ -16,7 +16,7 @@ from orpo.contract.hyperparameters import Precision
 from orpo.contract.methods import METHODS, parse_method
 from orpo.contract.spec import read_spec
 from orpo.layers import attention
-from orpo.loss.loss import series
+from orpo.loss import series
 from orpo.model import policy
 from orpo.rows.formats import validate
 from orpo.run import train

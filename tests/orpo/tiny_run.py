@@ -29,9 +29,9 @@ from transformers import (
 )
 
 from orpo.contract.methods import parse_method
+from orpo.contract.numbers import Phase, share
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.run import train
-from orpo.run.speed import PHASES
 from tests.orpo.reference import worst_gradient_error
 
 TEMPLATE = (
@@ -43,7 +43,7 @@ END = 257  # <|im_end|>: behind 256 bytes and <|im_start|>
 VOCAB = END + 1
 # What differs between two equal runs.
 CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"} | {
-    f"share/{phase}" for phase in PHASES
+    share(phase) for phase in Phase
 }
 bitsandbytes = pytest.mark.skipif(
     find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"

@@ -1,6 +1,5 @@
 """Retries that think: what is worth another attempt, when it comes, and what a person reads."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -174,7 +173,7 @@ def ended(outcome: dict[str, Any] | None, was_asked: bool = False) -> Any:
     tail: Any = SimpleNamespace(outcome=outcome, started={})
     asked_at = 1.0 if was_asked else None
     nobody: Any = None
-    return Supervision(nobody, process, tail, Path("deadline"), stop_asked_at=asked_at)
+    return Supervision(nobody, process, tail, stop_asked_at=asked_at)
 
 
 def error(code: str) -> dict[str, Any]:

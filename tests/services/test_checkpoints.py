@@ -4,6 +4,7 @@ import pytest
 
 from models.jobs import JobState
 from orpo.contract import manifest
+from orpo.contract.rundir import MANIFEST
 from services import checkpoints, claims
 from tests import records
 
@@ -38,5 +39,5 @@ def test_a_run_without_any_such_checkpoint_begins_anew(session, saved):
 
 
 def test_one_that_can_t_be_read_is_left_to_the_core_to_judge(session, saved):
-    (checkpoints.folder(saved[2]) / manifest.NAME).write_text("{")
+    (checkpoints.folder(saved[2]) / MANIFEST).write_text("{")
     assert checkpoints.to_resume(session, saved[0].job_id) is saved[2]

@@ -54,6 +54,26 @@ def test_the_rows_of_a_prompt_stay_on_one_side(training: File, tmp_path: Path) -
     assert not {p.prompt[0]["content"] for p in train} & {p.prompt[0]["content"] for p in held_out}
 
 
+def test_a_validation_file_is_drawn_from_alike(training: File, tmp_path: Path) -> None:
+    """`oddsmith train --held-out FILE` measures the pairs that a job with that file measures."""
+    data = pytest.importorskip("orpo.tokens.data")
+    method = parse_method("orpo", {"max_held_out": 10})
+    preparation.write_rows(tmp_path / "data", training, training, method, seed=3)
+    rows = tmp_path / "rows.jsonl"
+    spec = RunSpec(
+        job_id="job",
+        base_model="tiny",
+        base_model_path=tmp_path,
+        train_path=rows,
+        held_out_path=rows,
+        method=method,
+        seed=3,
+    )
+    _, held_out = data.split(spec)
+    assert list(held_out) == list(data.Rows(tmp_path / "data" / "held_out.jsonl"))
+    assert len(list(held_out)) == 10
+
+
 def test_the_job_tells_how_many_pairs_are_tokenised_until_they_are(
     product, session, caller, monkeypatch
 ):

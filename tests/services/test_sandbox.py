@@ -21,14 +21,15 @@ from cli.stack.files import write_private
 from cli.stack.parts import ROOT
 from cli.stack.process import wait_until
 from orpo.contract.methods import parse_method
+from orpo.contract.rundir import TREE
 from orpo.contract.spec import RunSpec, write_spec
 from services import engine_folders, guard, sandbox
+from services.launch import launch
 from services.settings import get_settings
-from services.verbs import MARK, VerbError, run_verb
+from services.verbs import VerbError, run_verb
 from tests.processes import those
 from tests.services import burglar
 from workers import vllm
-from workers.process import launch_training
 
 NOBODY = 65534
 confined = pytest.mark.skipif(bool(sandbox.why_not()), reason=f"{sandbox.why_not()}")
@@ -140,7 +141,7 @@ def test_a_training_reaches_nothing_but_its_run(burgled, escapes):
         "a row": ("read", [str(burgled / "runs/job/data/train.jsonl")]),
     }
     run_dir, spec = run_of(burgled, **escapes, **own)
-    process = launch_training(run_dir, spec, run_dir / "deadline")
+    process = launch(run_dir, spec)
     assert wait_until(lambda: process.poll() is not None, timeout_s=30)
     found = json.loads((run_dir / "train.log").read_text().splitlines()[-1])
     assert {name for name, value in found.items() if value is not None} == set(own)
@@ -204,7 +205,7 @@ def left_of(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            ours = process.environ().get(MARK, "").endswith(f"orpo.check_model {folder}")
+            ours = process.environ().get(TREE, "").endswith(f"orpo.check_model {folder}")
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found

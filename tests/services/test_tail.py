@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from models import JobEvent, Metric, PairScore, Sample
 from models.jobs import JobState
-from services import claims, job_events, metrics, series
+from services import claims, follow, job_events, metrics, series
 from tests import records
 from workers import tail
 
@@ -61,7 +61,7 @@ def test_the_end_is_told_after_everything_before_it(run, session, name, record, 
 
 
 def test_a_batch_of_unreadable_lines_is_passed_over(run):
-    write(run, "metrics", *["?\n"] * tail.LINES_A_BATCH, number(1))
+    write(run, "metrics", *["?\n"] * follow.LINES_A_BATCH, number(1))
     run.drain()
     assert run.progress["step"] == 1
 
@@ -147,7 +147,7 @@ def test_a_run_that_is_too_far_ahead_is_thinned_until_it_is_caught_up_with(
     run, session, monkeypatch
 ):
     monkeypatch.setattr(tail, "MOST_BEHIND_BYTES", 100_000)
-    monkeypatch.setattr(tail, "LINES_A_BATCH", 100)
+    monkeypatch.setattr(follow, "LINES_A_BATCH", 100)
     write(run, "metrics", *[number(step) for step in range(5000)])
     write(run, "metrics", *[number(step, split="held_out") for step in range(0, 5000, 50)])
     write(run, "events", FINISHED)
@@ -160,3 +160,17 @@ def test_a_run_that_is_too_far_ahead_is_thinned_until_it_is_caught_up_with(
     write(run, "metrics", *[number(step) for step in range(5000, 5100)])
     run.drain()
     assert stored(session) == 5000 / tail.KEPT_ONE_IN + 100
+
+
+def test_an_event_of_a_newer_release_is_named(run):
+    write(run, "events", {"type": "merged", "message": "Merged.", "data": {}})
+    with pytest.raises(follow.UnknownEventError, match=r"events\.jsonl .* type 'merged'"):
+        run.flush()
+
+
+def test_a_level_of_an_older_release_is_a_warning(run, session):
+    """The core wrote `warning` where the API writes `warn`."""
+    event = {"type": "unshared", "message": "Each alone.", "level": "warning", "data": {}}
+    write(run, "events", event)
+    run.flush()
+    assert session.scalars(select(JobEvent.level).order_by(JobEvent.seq)).all()[-1] == "warn"

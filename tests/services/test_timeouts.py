@@ -11,12 +11,12 @@ from cli.stack.process import wait_until
 from models.jobs import JobState
 from services import jobs as job_service
 from services import storage, verbs
+from services.process_tree import find
 from services.settings import get_settings
-from services.verbs import VerbError
+from services.verbs import VerbError, time_for
 from tests import records
 from tests.processes import those
 from workers import preparation, preparing
-from workers.process import time_for, tree
 
 
 def test_the_time_for_a_folder_grows_with_what_lies_in_it(tmp_path):
@@ -63,7 +63,7 @@ def slow(tmp_path, monkeypatch):
 
 def sleeping(mark):
     """The live processes of a slow core whose arguments hold `mark`."""
-    return those(tree(mark), lambda process: process.name() == "sleep")
+    return those(find(mark), lambda process: process.name() == "sleep")
 
 
 def test_a_verb_that_takes_too_long_is_ended(slow):

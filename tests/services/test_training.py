@@ -13,13 +13,13 @@ from sqlalchemy import select
 
 from models import Job, JobEvent
 from models.jobs import JobState, Purpose
-from services import claims, sandbox
+from services import claims, follow, sandbox
+from services.launch import TrainingProcess
 from services.settings import get_settings
 from services.verbs import environment
 from tests import records
-from workers import jobs, supervision, tail, training
+from workers import jobs, supervision, training
 from workers.claim import describe
-from workers.process import TrainingProcess
 from workers.supervision import Supervision
 from workers.tail import RunTail
 
@@ -101,8 +101,7 @@ def test_a_stop_is_repeated_until_a_rank_hears_it(
     draining.set()
     monkeypatch.setattr(supervision, "draining", draining)
     process, tail = LateRank(), RunTail(claim.run_dir, job.id, 1)
-    deadline = claim.run_dir / "deadline"
-    Supervision(claim, process, tail, deadline).follow()  # pyright: ignore[reportArgumentType]
+    Supervision(claim, process, tail).follow()  # pyright: ignore[reportArgumentType]
     assert process.asked == 3
 
 
@@ -137,7 +136,7 @@ def trained(product, session, caller, monkeypatch):
             (run_dir / "events.jsonl").write_text("".join(f"{line}\n" for line in events))
             return Ended(exit_code)
 
-        monkeypatch.setattr(training, "launch_training", launch)
+        monkeypatch.setattr(training, "launch", launch)
         claimed = jobs.claim_next("w")
         assert claimed
         assert claimed.id == job.id
@@ -210,12 +209,12 @@ def test_the_lease_is_held_while_much_is_left_to_store(
 ):
     settings_from(heartbeat_s=0.001)
     job, claim = claimed(session, caller)
-    monkeypatch.setattr(tail, "LINES_A_BATCH", 1)
+    monkeypatch.setattr(follow, "LINES_A_BATCH", 1)
     line = {"t": 0.0, "split": "train", "values": {"loss": 1.0}}
     with (claim.run_dir / "metrics.jsonl").open("w") as file:
         file.writelines(f"{json.dumps({'step': step} | line)}\n" for step in range(5))
     run = RunTail(claim.run_dir, job.id, 1)
-    supervision = Supervision(claim, LateRank(), run, claim.run_dir / "deadline")  # pyright: ignore[reportArgumentType]
+    supervision = Supervision(claim, LateRank(), run)  # pyright: ignore[reportArgumentType]
     leases = []
 
     def note():
@@ -241,7 +240,7 @@ def test_a_training_that_falls_silent_is_ended_and_tried_again(
     mark = str(claim.run_dir)
     silent = TrainingProcess(subprocess.Popen(["sleep", "60"], env=environment(mark)), mark)
     tail = RunTail(claim.run_dir, job.id, 1)
-    supervision = Supervision(claim, silent, tail, claim.run_dir / "deadline")
+    supervision = Supervision(claim, silent, tail)
     supervision.follow()
     assert silent.poll() is not None
     training._conclude(claim, supervision)

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 
 from orpo.contract import manifest
 from orpo.contract.hyperparameters import Precision
+from orpo.contract.rundir import PROBE
 from orpo.model.policy import load_base
 from orpo.rows.formats import Message, Pair
 from orpo.run import probe
@@ -38,7 +39,7 @@ def main(base: Path, folder: Path) -> None:
     digest = manifest.weights_digest(manifest.inventory(partial), "adapter/")
     hostile = probe.hostile(load_tokenizer(base))
     scored = probe.report(policy, prompts, Precision.BF16, digest, hostile)
-    (partial / probe.NAME).write_text(json.dumps(scored))
+    (partial / PROBE).write_text(json.dumps(scored))
     files = manifest.inventory(partial)
     manifest.commit(partial, manifest.Manifest(2, 1, "", digest, True, files), folder)
 

@@ -169,7 +169,7 @@ class World:
             (tasks, "fleet", Fleet()),
             # It spares work and is no guard: Postgres may let go of it at any time.
             (turns, "alone", lambda _: nullcontext(enter_result=True)),
-            (training, "launch_training", lambda run_dir, *_, **__: Process(run_dir, self)),
+            (training, "launch", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),
             (preparation, "write_rows", _write_rows),

@@ -1,0 +1,106 @@
+"""What a run measures: the numbers of a pair, and the names of the series that charts show.
+
+Imports no torch: `Tensor` is named for type checkers only.
+
+Shapes: B pairs of a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Series(StrEnum):
+    """The series of a run, beside the quantiles (`margin`) and the shares of time (`share`)."""
+
+    LOSS = "loss"
+    LOSS_NLL = "loss/nll"
+    LOSS_PREFERENCE = "loss/preference"
+    LOSS_OR = "loss/or"
+    OR_SHARE = "or_share"
+    LOGPS_CHOSEN = "logps/chosen"
+    LOGPS_REJECTED = "logps/rejected"
+    LOG_ODDS_RATIO = "log_odds_ratio"
+    ACCURACY = "accuracy"
+    ACCURACY_LOW = "accuracy/low"
+    ACCURACY_HIGH = "accuracy/high"
+    GAIN_CHOSEN = "gain/chosen"
+    GAIN_REJECTED = "gain/rejected"
+    GAIN_ACCURACY = "gain/accuracy"
+    LENGTH_PROMPT = "lengths/prompt"
+    LENGTH_CHOSEN = "lengths/chosen"
+    LENGTH_REJECTED = "lengths/rejected"
+    TRUNCATED_SHARE = "truncated_share"
+    GRAD_NORM = "grad_norm"
+    LR = "lr"
+    EPOCH = "epoch"
+    TRAINED_TOKENS = "trained_tokens"
+    STEP_S = "step_s"
+    TOKENS_PER_S = "tokens_per_s"
+    PAIRS_PER_S = "pairs_per_s"
+    MEM_PEAK_BYTES = "mem_peak_bytes"
+    MFU = "mfu"
+
+
+class Phase(StrEnum):
+    """What a run does with its time."""
+
+    DATA = "data"
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    OPTIMIZER = "optimizer"
+    EVALUATION = "evaluation"
+    CHECKPOINT = "checkpoint"
+
+
+def share(phase: Phase) -> str:
+    """The series of a phase's share of the time since the last step, such as `share/data`."""
+    return f"share/{phase}"
+
+
+def margin(quantile: float) -> str:
+    """The series of a quantile of the held-out log odds ratios, such as `margin/p05`."""
+    return f"margin/p{round(100 * quantile):02d}"
+
+
+@dataclass(frozen=True)
+class PairNumbers:
+    """What is known of each pair of a batch, [B] each, fp64.
+
+    `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` summed over
+    the answer and less the reference's. Without rejected sides, or a reference, NaN stands for
+    what they would tell; `preference` is the method's own term.
+    """
+
+    nll_sum: Tensor
+    nll_tokens: Tensor
+    logps_chosen: Tensor
+    logps_rejected: Tensor
+    log_odds_ratio: Tensor
+    loss_or: Tensor
+    gain_chosen: Tensor
+    gain_rejected: Tensor
+    preference: Tensor
+
+
+@dataclass(frozen=True)
+class PairRecord:
+    """A line of the journal's pairs: one held-out pair's numbers at the evaluation of a step.
+
+    `line` is its line in the uploaded file; `nll` is the chosen answer's, in nats a token. NaN
+    where a side is missing.
+    """
+
+    step: int
+    line: int
+    log_odds_ratio: float
+    logps_chosen: float
+    logps_rejected: float
+    nll: float

@@ -1,0 +1,120 @@
+"""A run directory: the name of every file, event, level and environment variable in it.
+
+The core writes the directory, workers and `oddsmith train` read it (decision 5). A name that both
+sides need is written here and nowhere else. Imports nothing.
+
+    data/           TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE    what all generations of a job train on
+    g1/, g2/, ...   one folder a generation:
+        SPEC                       what is trained; written before the start
+        METRICS, EVENTS, PAIRS, SAMPLES    the journal, one JSON object a line
+        PREPARED, PROGRESS         what `orpo.prepare` found, and how far it is
+        CHECKPOINTS/step-000010/   see `checkpoint`
+        log()                      what the processes print
+        deadline(), REGISTERED     written by the worker (see `orpo.process.watchdog`)
+        STORE                      through which the ranks of one machine meet
+"""
+
+from enum import StrEnum
+from pathlib import Path
+
+SPEC = "spec.json"
+METRICS = "metrics.jsonl"
+EVENTS = "events.jsonl"
+SAMPLES = "samples.jsonl"
+PAIRS = "pairs.jsonl"
+PREPARED = "prepared.json"
+PROGRESS = "progress.json"
+REGISTERED = "registered"
+STORE = "store"
+
+DATA = "data"
+TRAIN_ROWS = "train.jsonl"
+HELD_OUT_ROWS = "held_out.jsonl"
+# Which of the tokens that all runs share are made of these rows, one name a line.
+TOKENS_NOTE = "tokens.txt"
+
+CHECKPOINTS = "checkpoints"
+# In a checkpoint: what people want, what only the run wants, and what an engine is checked with.
+ADAPTER = "adapter"
+MODEL = "model"
+STATE = "state"
+PROBE = "probe.json"
+MANIFEST = "manifest.json"
+# What was known of the base's files when it was registered.
+BASE = "base.json"
+
+# A file with a time of CLOCK_MONOTONIC in seconds: ranks end themselves once it has passed.
+DEADLINE_FILE = "ODDSMITH_DEADLINE_FILE"
+# By which each process of a run's tree is found again after its parent has died.
+TREE = "ODDSMITH_TREE"
+# As torchrun names them: this process among all, their number, and the same on this machine.
+RANK, WORLD_SIZE = "RANK", "WORLD_SIZE"
+LOCAL_RANK, LOCAL_WORLD_SIZE = "LOCAL_RANK", "LOCAL_WORLD_SIZE"
+
+
+class Event(StrEnum):
+    """The types of a run's events. A run ends with one of ENDS, unless it was killed."""
+
+    STARTED = "started"
+    RESUMED = "resumed"
+    UNSHARED = "unshared"
+    EVALUATED = "evaluated"
+    CHECKPOINT = "checkpoint"
+    ESTIMATED = "estimated"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+STARTS = (Event.STARTED, Event.RESUMED)
+ENDS = (Event.FINISHED, Event.STOPPED, Event.ERROR)
+
+
+class Level(StrEnum):
+    """How much an event matters; spelt as OpenAI's API spells the levels of job events."""
+
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Level | None":
+        """Read `warning`, as the core wrote it before this contract was."""
+        return cls.WARN if value == "warning" else None
+
+
+class Split(StrEnum):
+    """The pairs that numbers are of: those that are trained on, or those that are held out."""
+
+    TRAIN = "train"
+    HELD_OUT = "held_out"
+
+
+def generation(run_dir: Path, number: int) -> Path:
+    """The folder of a generation (an attempt) of a job, from 1."""
+    return run_dir / f"g{number}"
+
+
+def checkpoint(run_dir: Path, step: int) -> Path:
+    """The folder of the checkpoint of a step."""
+    return run_dir / CHECKPOINTS / f"step-{step:06d}"
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """The committed checkpoints of a run directory, the earliest first."""
+    return sorted((run_dir / CHECKPOINTS).glob("step-*[0-9]"), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def deadline(node: int = 0) -> str:
+    """The name of the file with the time until which a node's ranks may live."""
+    return f"deadline-{node}" if node else "deadline"
+
+
+def log(node: int = 0) -> str:
+    """The name of the log of a node's ranks: nodes of one machine must not share one."""
+    return f"train-{node}.log" if node else "train.log"
