@@ -23,6 +23,10 @@ WATCH_S = 0.2
 SWEEP_S = 5  # a process that sits in the kernel this long can't be killed by anyone
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
+# The API, the database and the workers come first: a command takes the cores that they leave.
+NICENESS = 10
+AUTOGROUP = "/proc/self/autogroup"
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -74,6 +78,23 @@ def send(pid: int, number: int) -> None:
         return
 
 
+def stand_back() -> bool:
+    """Lower the priority of this session, as sched(7) says; returns whether to try again.
+
+    With autogroups, sessions share the cores as groups, whatever the niceness of a process in one.
+    """
+    if os.getpid() != os.getsid(0) or not os.path.exists(AUTOGROUP):  # noqa: PTH110 - as above
+        return False
+    try:
+        with open(AUTOGROUP, "w") as file:  # noqa: PTH123 - as above
+            file.write(str(NICENESS))
+    except BlockingIOError:  # the kernel takes ten a second
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def sweep() -> None:
     """Kill every descendant. Orphans among them are ours: of the sandbox's, or as a subreaper."""
     until = time.monotonic() + SWEEP_S
@@ -92,6 +113,8 @@ class Guard:
     def __init__(self, memory: int, processes: int, inner: int, command: list[str]) -> None:
         self.memory, self.processes, self.inner = memory, processes, inner
         self.parent = os.getppid()
+        os.nice(NICENESS)
+        self.is_to_stand_back = stand_back()
         signal.signal(signal.SIGTERM, lambda *_: self.pass_on())
         prctl = None if inner else floor()
         self.child = os.fork()
@@ -111,6 +134,7 @@ class Guard:
         """Return the command's exit code, or the code of the limit that it broke."""
         ended = os.pidfd_open(self.child)
         while not select.select([ended], [], [], WATCH_S)[0]:
+            self.is_to_stand_back = self.is_to_stand_back and stand_back()
             if broken := self.broken():
                 send(self.child, signal.SIGKILL)
                 sweep()

@@ -293,6 +293,23 @@ def as_nobody(
     shutil.rmtree(place)
 
 
+SAYS_ITS_PRIORITY = """
+import os, pathlib
+autogroup = pathlib.Path("/proc/self/autogroup")
+print(os.nice(0), autogroup.read_text() if autogroup.exists() else "nice 10")
+"""
+
+
+@pytest.mark.parametrize("mode", ["auto", "floor"])
+def test_a_command_takes_the_cores_that_others_leave(settings_from, mode):
+    settings_from(sandbox=mode)
+    command = sandbox.wrap([sys.executable, "-c", SAYS_ITS_PRIORITY])
+    said = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, start_new_session=True
+    ).stdout.split()
+    assert (said[0], said[-2:]) == ("10", ["nice", "10"])
+
+
 @confined
 def test_an_ordinary_user_s_process_is_confined_too(burgled, escapes, as_nobody):
     place = Path(tempfile.mkdtemp())
