@@ -268,8 +268,8 @@ def person(world: World, actor: Actor) -> None:
     while True:
         actor.sleep(actor.rng.uniform(1, 12))
         job_id = actor.target or actor.rng.choice(world.job_ids or [None])
-        wishes = (jobs.cancel, jobs.pause, jobs.pause, jobs.resume, jobs.resume)
-        change = actor.rng.choice(wishes[:2] if actor.target else wishes)
+        wishes = (jobs.cancel, jobs.cancel, jobs.pause, jobs.pause, jobs.resume, jobs.resume)
+        change = actor.rng.choice(wishes[:3] if actor.target else wishes[1:])
         actor.target = None
         try:
             with transaction() as session:

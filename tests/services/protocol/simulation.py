@@ -4,7 +4,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from models.jobs import HELD
+from models.jobs import HELD, JobState
 from services.jobs import ENDED
 from services.settings import get_settings
 from tests.services.protocol import actors
@@ -16,11 +16,12 @@ CAST = {
     actors.owner: 1, actors.worker: 3, actors.warden: 2, actors.preparer: 2, actors.person: 2,
     actors.stray: 1,
 }  # fmt: skip
-# How often each fault comes, of all turns; and those of whoever is about to let go of its job.
+# The share of turns in which each fault comes, by the stage of the job of the last actor: at any
+# time, after its training, and while it is finalizing.
 SHARES = {
-    "_freeze": (0.006,), "_freeze_between": (0.03, 0.25), "_doze": (0.02,), "_kill": (0.001,),
-    "_deploy": (0.002,), "_lose_answer": (0.001,), "_let_a_lease_pass": (0.004,),
-    "_meddle": (0.03, 0.15),
+    "_freeze": (0.006,) * 3, "_freeze_between": (0.03, 0.25, 0.1), "_doze": (0.02,) * 3,
+    "_kill": (0.001,) * 3, "_deploy": (0.002,) * 3, "_lose_answer": (0.001,) * 3,
+    "_let_a_lease_pass": (0.004,) * 3, "_meddle": (0.03, 0.15, 0.5),
 }  # fmt: skip
 # In the order in which a database would name what it refused.
 REFUSED = {"may not go from": "states", "generation": "I2", "uq_job_events_terminal": "I1"}
@@ -38,7 +39,7 @@ class Simulation:
         # As in swarm testing, each seed has a mix of its own: what one hides another shows.
         mix = [(fault, self.rng.choice((0.5, 1, 1.5))) for fault in SHARES]
         self.faults = [
-            (getattr(self, fault), factor * SHARES[fault][0], factor * SHARES[fault][-1])
+            (getattr(self, fault), [factor * share for share in SHARES[fault]])
             for fault, factor in mix
         ]
         # What a violation is shown with.
@@ -110,9 +111,9 @@ class Simulation:
         self.turns.refusals.clear()
 
     def _fault(self) -> Callable[[], None] | None:
-        dice, is_ending = self.rng.random(), self._is_ending()
-        for fault, share, share_ending in self.faults:
-            dice -= share_ending if is_ending else share
+        dice, stage = self.rng.random(), self._stage()
+        for fault, shares in self.faults:
+            dice -= shares[stage]
             if dice < 0:
                 return fault
         return None
@@ -140,6 +141,15 @@ class Simulation:
         if job is None or job.state not in HELD:
             return False
         return (job.id, job.generation) in self.world.trained
+
+    def _stage(self) -> int:
+        """Which of the shares hold: those of any time, after a training, or while finalizing."""
+        job = self._held_by_last()
+        if self.last is None or job is None or not self._is_ending():
+            return 0
+        if self.last.frozen_until > self.turns.now:
+            return 0  # it can't go on: further faults would only keep the others waiting
+        return 2 if job.state == JobState.FINALIZING else 1
 
     def _freeze_between(self) -> None:
         """SIGSTOP behind a commit, for longer than a lease: what comes next may be fenced only."""
@@ -172,10 +182,15 @@ class Simulation:
 
     def _meddle(self) -> None:
         """A person acts now, on a job that is being written, or between the writes that end it."""
-        job, someone = self._held_by_last(), self._some("person")
-        if self.last is None or job is None or someone not in self.turns.sleeping():
+        job = self._held_by_last()
+        sleeping = [actor for actor in self.turns.sleeping() if role_of(actor) == "person"]
+        if self.last is None or job is None or not sleeping:
             return
         if self.last.began is not None or self._is_ending():
+            someone = self.rng.choice(sleeping)
+            if self._stage() == 2:
+                # Between the last two writes of a job the change would rarely come first.
+                self.last.frozen_until = self.turns.now + 0.1 * get_settings().lease_s * 1000
             someone.target, someone.wakes_at = job.id, 0
             self.last = someone
 
