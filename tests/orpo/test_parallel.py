@@ -22,7 +22,7 @@ from orpo.process import parallel
 from orpo.process.parallel import spread
 from orpo.run import train
 from orpo.run.journal import Journal
-from orpo.strategies import strategy
+from orpo.strategies import adopt
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import (
     END,
@@ -232,13 +232,13 @@ def test_ddp_over_one_process_is_ddp(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_cut_up_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strategy, "why_unpacked", lambda _: "it is a Mamba")
+    monkeypatch.setattr(adopt, "why_unpacked", lambda _: "it is a Mamba")
     run = bench.spec("mamba", strategy="fsdp2")
     assert train.main(run) == 2
     torch.distributed.destroy_process_group()
     error = records(run, "events")[-1]
     assert (error["data"]["code"], error["data"]["param"]) == ("bad_spec", "method.strategy")
-    monkeypatch.setattr(strategy, "why_unpacked", lambda _: None)
+    monkeypatch.setattr(adopt, "why_unpacked", lambda _: None)
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     run = bench.spec("none", strategy="zero2")
     assert train.main(run) == 2
