@@ -87,6 +87,12 @@ def test_a_lock_has_a_version_of_each_package_that_is_declared(lock: Path):
             assert requirement.specifier.contains(version), f"{requirement}: {version} is locked"
 
 
+def test_each_pattern_of_package_data_matches_a_file():
+    for pattern in PYPROJECT["tool"]["setuptools"]["package-data"]["*"]:
+        found = [path for folder in PRODUCT for path in (ROOT / folder).rglob(pattern)]
+        assert found, pattern
+
+
 # ---- hashes ----
 
 
