@@ -1,12 +1,50 @@
-"""What a visitor of the repository meets first: its pages and their links."""
+"""What a visitor of the repository meets first: its workflow, its security policy, its licence."""
 
+import os
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from cli.stack.parts import ROOT
 
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def workflow(path: Path) -> dict[str, Any]:
+    read = yaml.safe_load(path.read_text())
+    return {"on" if key is True else key: value for key, value in read.items()}  # YAML 1.1's `on`
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    return [step for job in workflow(path)["jobs"].values() for step in job["steps"]]
+
+
+def test_a_push_and_a_pull_request_run_what_everyone_runs():
+    read = workflow(ROOT / ".github" / "workflows" / "ci.yml")
+    assert read["on"].keys() == {"push", "pull_request"}
+    assert ".ci/run" in [step.get("run") for step in read["jobs"]["test"]["steps"]]
+    program = ROOT / ".ci" / "run"
+    assert os.access(program, os.X_OK)
+    assert "make test" in program.read_text()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_only_read_and_its_actions_are_pinned(path: Path):
+    read = workflow(path)
+    assert read["permissions"] == {"contents": "read"}
+    for job in read["jobs"].values():
+        assert job.get("permissions", {"contents": "read"}) == {"contents": "read"}
+        assert job["timeout-minutes"] <= 120
+    actions = [step["uses"] for step in steps(path) if "uses" in step]
+    for action in actions:
+        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action), action
+    for step in steps(path):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
 
 
 @pytest.mark.parametrize("name", ["README.md", "SECURITY.md", "CONTRIBUTING.md"])
