@@ -59,3 +59,9 @@ def test_the_security_policy_names_no_address_and_links_to_what_is_protected():
     text = (ROOT / "SECURITY.md").read_text()
     assert "docs/security.md" in LINK.findall(text)
     assert not re.search(r"\S+@\S+|https?://", text)
+
+
+def test_no_licence_is_claimed_before_one_is_granted():
+    granted = [*ROOT.glob("LICEN[CS]E*"), *ROOT.glob("COPYING*")]
+    says_none = "No licence is granted yet" in (ROOT / "README.md").read_text()
+    assert says_none is not bool(granted)
