@@ -146,6 +146,11 @@ def test_each_node_package_has_its_hash(folder: Path):
             assert package.get("integrity", "").startswith("sha512-"), name
 
 
+@pytest.mark.parametrize("folder", NODE_LOCKS, ids=lambda path: path.name)
+def test_no_node_package_runs_a_program_when_it_is_installed(folder: Path):
+    assert "ignore-scripts=true" in (folder / ".npmrc").read_text().splitlines()
+
+
 def test_images_have_digests_or_are_listed_as_open():
     found = {}
     for path in digests.FILES:
