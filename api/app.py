@@ -30,7 +30,9 @@ from api.standing import Standing
 from services import logs, traces
 
 DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, models tuned with ORPO
-out, served beside their base. Where OpenAI has a path and an object, these are the same."""
+out, served beside their base. Where OpenAI has a path and an object, these are the same.
+
+Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scope it needs."""
 
 NOUNS = (
     files, estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,

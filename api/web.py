@@ -1,4 +1,5 @@
-"""The browser's page: what `web/dist` holds, and index.html for every path of the page's own.
+"""The browser's page: what `web/dist` holds, and index.html for every path of the page's own. The
+API reference at `/docs` is a folder of it.
 
 Where the page isn't built there is none, and the API is all that is served.
 """
@@ -37,11 +38,13 @@ def install(app: FastAPI) -> None:
 
 
 def answer(folder: Path, scope: Scope) -> FileResponse | None:
-    """Return a file of the build, or index.html for a path of the page's own; None for neither."""
+    """Return a file of the build, a folder's index.html, or the page's for a path of its own; None
+    for none of them.
+    """
     path = scope["path"].lstrip("/")
     if scope["method"] not in ("GET", "HEAD") or path.split("/", 1)[0] in NOT_PAGES:
         return None
-    asset = asset_of(folder, path)
+    asset = asset_of(folder, path) or asset_of(folder, f"{path}/index.html")
     is_hashed = path.startswith("assets/")
     if asset is None and is_hashed:
         return None  # of an older build: an HTML page would fail as a script

@@ -15,7 +15,9 @@ export default defineConfig({
   build: {
     target: "es2023",
     manifest: true,
+    modulePreload: { polyfill: false }, // every browser of the target has it
     rolldownOptions: {
+      input: ["index.html", "docs/index.html"],
       output: {
         codeSplitting: {
           // What every page needs lies in one file: together it packs smaller.
@@ -24,7 +26,12 @@ export default defineConfig({
       },
     },
   },
-  server: { proxy: { "/v1": { target: stack, changeOrigin: false } } },
+  server: {
+    proxy: {
+      "/v1": { target: stack, changeOrigin: false },
+      "/openapi.json": { target: stack, changeOrigin: false },
+    },
+  },
   test: {
     environment: "jsdom",
     setupFiles: "src/testing/setup.ts",

@@ -12,6 +12,8 @@ def page(product, settings_from, tmp_path) -> TestClient:
     (dist / "assets").mkdir(parents=True)
     (dist / "index.html").write_text("<title>Oddsmith</title>")
     (dist / "assets" / "index-1a2b.js").write_text("1")
+    (dist / "docs").mkdir()
+    (dist / "docs" / "index.html").write_text("<title>API reference")
     (tmp_path / "secret").write_text("not for the web")
     settings_from(web_dist=dist)
     return TestClient(create_app())
@@ -26,6 +28,17 @@ def test_every_path_of_the_page_is_the_page(page, path):
     policy = answer.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe-inline" not in policy
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/"])
+def test_the_reference_is_a_page_of_its_own_under_the_same_policy(page, path):
+    answer = page.get(path)
+    assert "<title>API reference" in answer.text
+    assert answer.headers["cache-control"] == "no-cache"
+    assert (
+        answer.headers["content-security-policy"]
+        == page.get("/").headers["content-security-policy"]
+    )
 
 
 def test_assets_are_kept_and_those_of_an_older_build_are_missing(page):

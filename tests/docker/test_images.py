@@ -3,8 +3,10 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import pytest
 
 from cli.lock import ENTRY, IMAGE_EXTRAS, LOCK, pins
@@ -112,6 +114,21 @@ def test_the_api_s_image_has_no_torch_and_reads_models_all_the_same():
     assert {"fastapi", "uvicorn", "transformers", "tokenizers", "s3fs"} <= set(api)
     assert not {"torch", "peft", "accelerate", "deepspeed"} & set(api)
     assert api.items() <= lock("train").items()
+
+
+def test_the_api_s_image_has_what_its_verbs_of_the_core_import():
+    """`check_model` failed there for lack of jinja2, so that no base model could be registered."""
+    graph = grimp.build_graph(
+        "orpo", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
+    verbs = {f"orpo.{verb}" for verb in ("base_files", "check_model", "manifest", "validate")}
+    modules = verbs.union(*map(graph.find_upstream_modules, verbs))
+    imported = {name for name in modules if graph.is_module_squashed(name)}
+    distributions = packages_distributions()
+    assert {"pydantic", "transformers"} <= imported
+    # `orpo.architecture` imports torch only where it is installed.
+    for name in imported - sys.stdlib_module_names - {"torch"}:
+        assert {normal(each) for each in distributions[name]} & lock("api").keys(), name
 
 
 def test_the_serve_worker_adds_to_vllm_s_image_and_replaces_nothing_in_it():

@@ -1,16 +1,29 @@
-"""What is fetched from elsewhere is what was fetched when it was locked: hashes and digests."""
+"""What is fetched from elsewhere is declared, and is what was fetched when it was locked."""
 
+import ast
 import json
 import re
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from cli import audit, digests, install
-from cli.lock import entries
+from cli.lock import EXTRAS, IMAGE_EXTRAS, entries, pins
 from cli.stack.parts import ROOT
+from docker.install_missing import normal
 
 LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "docker").glob("requirements-*.txt"))]
+# The lock of `serve` holds only what vLLM's image lacks.
+LOCKED = {ROOT / "requirements.lock": EXTRAS} | {
+    ROOT / "docker" / f"requirements-{image}.txt": extras
+    for image, extras in IMAGE_EXTRAS.items()
+    if image != "serve"
+}
 NODE_LOCKS = [ROOT / "web", ROOT / "tests" / "e2e" / "browser"]
 # Images whose digest nobody has looked up yet: `make digests` needs Docker and their registry.
 OPEN_IMAGES = {
@@ -18,6 +31,69 @@ OPEN_IMAGES = {
     "prom/prometheus:v3.5.0", "python:3.11.15-slim-bookworm", "redis:8.2.3-bookworm",
     "vllm/vllm-openai:v0.32.0",
 }  # fmt: skip
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PRODUCT = ("api", "cli", "migrations", "models", "orpo", "services", "workers")
+
+
+# ---- pyproject.toml ----
+
+
+def requirements(extras: Iterable[str]) -> dict[str, Requirement]:
+    """What pyproject.toml asks for with these extras, by name."""
+    project = PYPROJECT["project"]
+    lines = [*project["dependencies"]]
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    asked = [Requirement(line) for line in lines]
+    found = {normal(each.name): each for each in asked}
+    ours = found.pop("oddsmith", None)  # an extra that contains others
+    return found | (requirements(ours.extras) if ours else {})
+
+
+def imports(path: Path) -> set[str]:
+    """The packages that a file imports, without those of the standard library."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(str(node.module))
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+def test_each_package_that_the_product_imports_is_declared():
+    declared = requirements(PYPROJECT["project"]["optional-dependencies"]).keys()
+    distributions = packages_distributions()
+    files = [path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")]
+    imported = {name for path in files for name in imports(path)} - set(PRODUCT)
+    assert len(imported) > 20
+    undeclared = {
+        name
+        for name in imported
+        if declared.isdisjoint(map(normal, distributions.get(name, [name])))
+    }
+    assert undeclared == set()
+
+
+@pytest.mark.parametrize("lock", LOCKED, ids=lambda path: path.name)
+def test_a_lock_has_a_version_of_each_package_that_is_declared(lock: Path):
+    left_out = PYPROJECT["tool"]["uv"]["exclude-dependencies"] if lock.parent == ROOT else []
+    locked = pins(lock)
+    asked = requirements(LOCKED[lock])
+    assert len(asked) > 20
+    for name, requirement in asked.items():
+        if name not in left_out:
+            version = locked[name].partition("==")[2].partition(" ")[0]
+            assert requirement.specifier.contains(version), f"{requirement}: {version} is locked"
+
+
+def test_each_pattern_of_package_data_matches_a_file():
+    for pattern in PYPROJECT["tool"]["setuptools"]["package-data"]["*"]:
+        found = [path for folder in PRODUCT for path in (ROOT / folder).rglob(pattern)]
+        assert found, pattern
+
+
+# ---- hashes ----
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
@@ -68,6 +144,11 @@ def test_each_node_package_has_its_hash(folder: Path):
         # The project itself; and what is inside another package's archive, which has its hash.
         if name and not package.get("inBundle"):
             assert package.get("integrity", "").startswith("sha512-"), name
+
+
+@pytest.mark.parametrize("folder", NODE_LOCKS, ids=lambda path: path.name)
+def test_no_node_package_runs_a_program_when_it_is_installed(folder: Path):
+    assert "ignore-scripts=true" in (folder / ".npmrc").read_text().splitlines()
 
 
 def test_images_have_digests_or_are_listed_as_open():
