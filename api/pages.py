@@ -5,7 +5,7 @@ its `limit` or once it has ANSWER_BYTES, and `last_id` is where the next one beg
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Query, Response
@@ -16,15 +16,6 @@ from api.schemas.text import Id
 from services.sizes import ANSWER_BYTES, shortened
 
 After = Annotated[Id | SkipJsonSchema[None], Query(description="`last_id` of the page before")]
-Item = TypeVar("Item", bound=BaseModel)
-
-
-class ListPage(BaseModel, Generic[Item]):
-    object: Literal["list"] = "list"
-    data: list[Item]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
 
 
 def page(items: Iterable[BaseModel], limit: int | None = None, **more: Any) -> Response:

@@ -2,8 +2,8 @@
 
     .venv/bin/python examples/own_method.py MODEL_FOLDER PAIRS OUT margin=2.0
 
-To offer a method to jobs and to `oddsmith train`, put its class into orpo/methods.py and name it in
-`Method` there.
+To offer a method to jobs and to `oddsmith train`, put its class into orpo/contract/methods.py and
+name it in `Method` there.
 """
 
 import sys
@@ -14,12 +14,12 @@ from pydantic import Field
 from torch import Tensor
 from train_without_server import prepare, read, train_and_print
 
-from orpo import parallel
-from orpo.loss import PairNumbers
-from orpo.methods import Preference, parse_method
-from orpo.metrics import Journal
-from orpo.stopping import Stopping
-from orpo.train import Run
+from orpo.contract.methods import Preference, parse_method
+from orpo.contract.numbers import PairNumbers
+from orpo.process import parallel
+from orpo.process.stopping import Stopping
+from orpo.run.journal import Journal
+from orpo.run.train import Run
 
 
 class Hinge(Preference):

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from orpo import train
-from orpo.formats import validate
-from orpo.methods import Method, parse_method
-from orpo.spec import RunSpec, write_spec
+from orpo.contract.methods import Method, parse_method
+from orpo.contract.spec import RunSpec, write_spec
+from orpo.rows.formats import validate
+from orpo.run import train
 
 
 def prepare(model: str, pairs: str, out: str, method: Method) -> RunSpec:

@@ -124,6 +124,14 @@ def _last_step(session: Session, job_id: str, keys: list[str]) -> int | None:
     )
 
 
+def last_steps(session: Session, job_id: str) -> dict[str, int]:
+    """Return the last step of each split that the job has numbers of."""
+    query = select(MetricBucket.split, func.max(MetricBucket.x1)).where(
+        MetricBucket.job_id == job_id, MetricBucket.width == WIDTHS[-1]
+    )
+    return {row[0]: row[1] for row in session.execute(query.group_by(MetricBucket.split))}
+
+
 def _rows(width: int) -> Subquery:
     """Buckets of a width; a single step is a bucket of one."""
     if width > 1:

@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from api.deps import Admin, ReaderDep
-from api.pages import After, ListPage, page
+from api.pages import After, page
 from api.routing import Router
 from api.schemas.audit_log import AuditEntryObject
+from api.schemas.body import DIGITS_ONLY
+from api.schemas.pages import ListPage
 from api.schemas.text import Id
 from services import audit_log
 from services.pages import Order
@@ -25,9 +27,10 @@ def list_entries(
     caller: Admin,
     object_id: Annotated[Id | None, Query(description="Only entries of this object.")] = None,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
+    """List entries: which key did what to which object. An entry is never changed."""
     found = audit_log.list_page(
         session, caller, object_id=object_id, after=after, limit=limit, order=order
     )

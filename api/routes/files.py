@@ -9,10 +9,12 @@ from pydantic.json_schema import SkipJsonSchema
 
 from api import media, threads, uploads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import After, ListPage, page, whole
+from api.pages import After, page, whole
 from api.routing import Router
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.files import FileObject, FileReport, FileRow, FileRows
+from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
 from services import files, storage
@@ -40,11 +42,15 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 
 @router.post("", summary="Upload a preference file", openapi_extra=BODY)
 async def upload(request: Request, caller: Writer) -> FileObject:
+    """Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
+    The form has the fields `purpose` and `file`.
+    """
     received = await uploads.receive(request, caller.account)
     return await threads.run(threads.REQUESTS, caller.account, register, caller, received)
 
 
 def register(caller: Caller, received: files.Upload) -> FileObject:
+    """Store the record of a file whose bytes are stored; they are deleted where that fails."""
     try:
         with transaction() as session:
             record = files.create(session, caller, received)
@@ -60,20 +66,23 @@ def list_files(
     caller: CallerDep,
     purpose: Text | SkipJsonSchema[None] = None,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY] = 10_000,
     order: Order = Order.DESC,
 ) -> Response:
+    """List uploaded files and the results of jobs."""
     found = files.list_page(session, caller, purpose=purpose, after=after, limit=limit, order=order)
     return page(map(FileObject.from_record, found), limit)
 
 
 @router.get("/{file_id}", summary="Retrieve a file's record")
 def retrieve(session: ReaderDep, caller: CallerDep, file_id: Id) -> FileObject:
+    """Return a file's state and, once it was read, how many rows are accepted."""
     return FileObject.from_record(files.get(session, caller, file_id))
 
 
 @router.delete("/{file_id}", summary="Delete a file, and its rows in the data of ended jobs")
 def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
+    """Delete the bytes, and the rows in the data of ended jobs; 409 while another job uses it."""
     return Deleted(id=files.delete(session, caller, file_id).id, object="file")
 
 
@@ -84,6 +93,7 @@ def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
     responses=media.BYTES,
 )
 async def content(caller: CallerDep, file_id: Id) -> StreamingResponse:
+    """Stream the bytes of an upload or of a job's result, as they were stored."""
     record = await threads.run(threads.REQUESTS, caller.account, find, caller, file_id)
     headers = {
         "Content-Length": str(record.size_bytes),
@@ -94,6 +104,7 @@ async def content(caller: CallerDep, file_id: Id) -> StreamingResponse:
 
 
 def find(caller: Caller, file_id: str) -> File:
+    """Return a file whose bytes may be handed out, or raise NotFound."""
     with transaction() as session:
         return files.open_content(session, caller, file_id)
 
@@ -102,6 +113,7 @@ def find(caller: Caller, file_id: str) -> File:
     "/{file_id}/report", summary="What validation found, row by row", response_model=FileReport
 )
 def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> Response:
+    """Return what was accepted and why the rest was not; 409 until the file was read."""
     return whole(FileReport(file_id=file_id, **files.report(session, caller, file_id)))
 
 
@@ -113,14 +125,16 @@ def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> Response:
 async def rows(
     caller: CallerDep,
     file_id: Id,
-    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    offset: Annotated[int, Query(ge=0, lt=2**31), DIGITS_ONLY] = 0,
+    limit: Annotated[int, Query(ge=1, le=100), DIGITS_ONLY] = 20,
 ) -> Response:
+    """Return rows as they are trained, whatever shape the file has, each with its line there."""
     return await threads.run(
         threads.READING, caller.account, read_rows, caller, file_id, offset, limit
     )
 
 
 def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> Response:
+    """Return a page of the accepted rows."""
     with reading() as session, files.rows(session, caller, file_id, offset=offset) as (rows, total):
         return page(map(FileRow.model_validate, rows), limit, offset=offset, total=total)

@@ -9,10 +9,11 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response, StreamingResponse
 
-from api import job_stream, media, sse, threads
+from api import job_news, job_stream, media, sse, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import After, ListPage, fill, page
+from api.pages import After, fill, page
 from api.routing import Router
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.jobs import (
     CheckpointObject,
@@ -21,22 +22,24 @@ from api.schemas.jobs import (
     JobLogs,
     JobObject,
 )
+from api.schemas.pages import ListPage
 from api.schemas.series import PairObject, SampleObject, SeriesList
 from api.schemas.text import Id, Text
 from models.jobs import JobState
 from services import checkpoints, deletions, job_events, jobs, metrics, runs, series, waiting
 from services.callers import Caller
 from services.database import reading
+from services.job_events import EventType
 from services.pages import unknown
 
 router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
+Limit = Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY]
 # Pairs and samples: the most held-out pairs that a job may have.
-Many = Annotated[int, Query(ge=1, le=10_000)]
+Many = Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY]
 PART = re.compile(r"[0-9]{1,18}")
 # As the database counts them.
-Step = Annotated[int, Field(ge=0, lt=2**31)]
+Step = Annotated[int, Field(ge=0, lt=2**31), DIGITS_ONLY]
 
 
 @router.post("", summary="Create a fine-tuning job")
@@ -47,8 +50,12 @@ def create(
     idempotency_key: Annotated[
         str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
     ] = None,
-    x_stainless_retry_count: Annotated[int, Header()] = 0,
+    x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
 ) -> JobObject:
+    """Create a job. A repeated request returns the job of the first: one with the same
+    `Idempotency-Key`, or a retry of OpenAI's client. A file, a base or a setting that can't be used
+    is refused, and `param` names it.
+    """
     job = jobs.create(
         session,
         caller,
@@ -67,6 +74,7 @@ def list_jobs(
     after: After = None,
     limit: Limit = 20,
 ) -> Response:
+    """List jobs; `metadata[key]=value` in the query selects those with that value."""
     found = jobs.list_jobs(session, caller, after=after, limit=limit, metadata=_metadata(request))
     places = waiting.places(session)
     return page((JobObject.from_record(job, places.get(job.id)) for job in found), limit)
@@ -83,6 +91,7 @@ def _metadata(request: Request) -> dict[str, str]:
 
 @router.get("/{job_id}", summary="One job")
 def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
+    """Return a job's state, progress and settings; `error` says why it failed."""
     job = jobs.get(session, caller, job_id)
     place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
     return JobObject.from_record(job, place)
@@ -90,28 +99,34 @@ def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
 
 @router.delete("/{job_id}", summary="Delete a job that has ended, with all that it left")
 def delete(session: SessionDep, caller: Writer, job_id: Id) -> Deleted:
+    """Delete a job with its checkpoints, numbers, events and result files. 409 if it has not ended,
+    or if a deployment serves one of its checkpoints.
+    """
     deletions.delete_job(session, caller, job_id)
     return Deleted(id=job_id, object="fine_tuning.job")
 
 
 @router.post("/{job_id}/cancel", summary="End a job; what it has saved stays")
 def cancel(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
+    """End a waiting job at once, a running one at its next step. Its checkpoints stay."""
     return JobObject.from_record(jobs.cancel(session, caller, job_id))
 
 
 @router.post("/{job_id}/pause", summary="Save a checkpoint and free the device")
 def pause(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
+    """Ask for a pause: a running job saves a checkpoint at its next step and frees its device."""
     return JobObject.from_record(jobs.pause(session, caller, job_id))
 
 
 @router.post("/{job_id}/resume", summary="Go on from the last checkpoint")
 def resume(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
+    """Queue a paused job, which goes on from its last checkpoint; others are left as they are."""
     return JobObject.from_record(jobs.resume(session, caller, job_id))
 
 
 @router.get(
     "/{job_id}/events",
-    summary="What happened, newest first",
+    summary="What happened and the steps' numbers, newest first",
     response_model=ListPage[JobEventObject],
 )
 def list_events(
@@ -120,9 +135,14 @@ def list_events(
     job_id: Id,
     after: After = None,
     limit: Limit = 20,
+    kind: Annotated[
+        EventType | SkipJsonSchema[None],
+        Query(alias="type", description="Only these: what happened, or the numbers of steps"),
+    ] = None,
 ) -> Response:
-    jobs.get(session, caller, job_id)
-    found = job_events.list_events(session, job_id, after=after, limit=limit)
+    """List events: messages, and of at most 200 training steps the numbers (`metrics`)."""
+    job = jobs.get(session, caller, job_id)
+    found = job_events.list_events(session, job, after=after, limit=limit, kind=kind)
     return page(map(JobEventObject.from_record, found), limit)
 
 
@@ -138,6 +158,7 @@ def list_checkpoints(
     after: After = None,
     limit: Limit = 10,
 ) -> Response:
+    """List checkpoints; `fine_tuned_model_checkpoint` is the name to deploy or download one."""
     jobs.get(session, caller, job_id)
     found = checkpoints.list_of_job(session, job_id, after=after, limit=limit)
     return page(map(CheckpointObject.from_record, found), limit)
@@ -154,13 +175,17 @@ def read_series(
     keys: Annotated[Text, Query(description="`split:name`, separated by commas; empty: all")] = "",
     x0: Step = 0,
     x1: Step | SkipJsonSchema[None] = None,
-    buckets: Annotated[int, Query(ge=1, le=5000)] = 500,
+    buckets: Annotated[int, Query(ge=1, le=5000), DIGITS_ONLY] = 500,
     since: Annotated[
         Step | SkipJsonSchema[None], Query(description="Only steps after this one")
     ] = None,
     after: After = None,
 ) -> Response:
+    """Return series, each cut into at most `buckets` ranges of steps with their least, greatest,
+    mean and last value, so that no spike is lost at any zoom.
+    """
     jobs.get(session, caller, job_id)
+    cursor = str(job_news.newest(session, job_id))  # before the numbers: none lies between the two
     known = series.keys_of(session, job_id)
     # Each once: an answer is no longer for what is named twice.
     wanted = list(dict.fromkeys(key for key in keys.split(",") if key)) or known
@@ -168,7 +193,7 @@ def read_series(
     found = series.read(session, job_id, wanted, x0=start, x1=x1, buckets=buckets, after=after)
     # Some 5,000 points a page: checking each against its own shape would double the time.
     data = ((key, orjson.dumps({"key": key, "points": points})) for key, points in found)
-    return fill(data, object="series", keys=known)
+    return fill(data, object="series", keys=known, cursor=cursor)
 
 
 @router.get(
@@ -179,12 +204,14 @@ def read_series(
 async def list_pairs(
     caller: CallerDep, job_id: Id, after: After = None, limit: Many = 10_000
 ) -> Response:
+    """List held-out pairs with their numbers at the first and the newest evaluation."""
     return await threads.run(
         threads.READING, caller.account, read_pairs, caller, job_id, after, limit
     )
 
 
 def read_pairs(caller: Caller, job_id: str, after: str | None, limit: int) -> Response:
+    """Return a page of the held-out pairs."""
     (line,) = _numbers(after, 1) or (0,)
     with reading() as session:
         job = jobs.get(session, caller, job_id)
@@ -200,6 +227,7 @@ def read_pairs(caller: Caller, job_id: str, after: str | None, limit: int) -> Re
 def list_samples(
     session: ReaderDep, caller: CallerDep, job_id: Id, after: After = None, limit: Many = 10_000
 ) -> Response:
+    """List what the model answered to held-out prompts at each evaluation."""
     jobs.get(session, caller, job_id)
     place = _numbers(after, 2)
     found = metrics.samples_of(session, job_id, after=place, limit=limit)
@@ -221,8 +249,9 @@ def retrieve_logs(
     session: ReaderDep,
     caller: CallerDep,
     job_id: Id,
-    tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = runs.LOG_TAIL_BYTES,
+    tail_bytes: Annotated[int, Query(ge=1, le=2**20), DIGITS_ONLY] = runs.LOG_TAIL_BYTES,
 ) -> JobLogs:
+    """Return the end of the newest attempt's log; it is empty before training begins."""
     text, truncated = runs.log_tail(jobs.get(session, caller, job_id), tail_bytes)
     return JobLogs(text=text, truncated=truncated)
 
@@ -238,5 +267,8 @@ async def stream(
     job_id: Id,
     last_event_id: Annotated[str | SkipJsonSchema[None], Header()] = None,
 ) -> StreamingResponse:
+    """Stream frames `state`, `metrics` (StepNumbers) and `event`; at the end `done`, then `[DONE]`.
+    With `Last-Event-ID` the stream goes on from there: no step and no event is lost or sent twice.
+    """
     await job_stream.admit(caller, job_id)
     return sse.EventStream(sse.whole(job_stream.follow(caller, job_id, last_event_id)), "job")

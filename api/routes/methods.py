@@ -3,9 +3,10 @@
 from fastapi import Response
 
 from api.deps import CallerDep
-from api.pages import ListPage, page
+from api.pages import page
 from api.routing import Router
 from api.schemas.methods import MethodObject
+from api.schemas.pages import ListPage
 from orpo.contract.methods import METHODS
 
 router = Router(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
@@ -15,13 +16,5 @@ router = Router(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
     "", summary="Ways to train and their hyperparameters", response_model=ListPage[MethodObject]
 )
 def list_methods(_: CallerDep) -> Response:
-    return page(
-        (
-            MethodObject(
-                id=name,
-                description=method.__doc__ or "",
-                hyperparameters=method.model_json_schema(by_alias=True),
-            )
-            for name, method in METHODS.items()
-        )
-    )
+    """List methods, each with its settings in the order of a form, and their JSON schema."""
+    return page(MethodObject.from_method(name, method) for name, method in METHODS.items())

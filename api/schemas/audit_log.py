@@ -8,6 +8,8 @@ from models import AuditEntry
 
 
 class AuditEntryObject(BaseModel):
+    """What one key, or the server, did to one object."""
+
     id: str
     object: Literal["audit_log.entry"] = "audit_log.entry"
     at: int
@@ -16,7 +18,7 @@ class AuditEntryObject(BaseModel):
     object_type: str
     object_id: str
     request_id: str | None
-    details: dict[str, Any]
+    details: dict[str, Any] = Field(description="Facts that differ by action.")
 
     @classmethod
     def from_record(cls, entry: AuditEntry) -> "AuditEntryObject":

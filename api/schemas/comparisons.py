@@ -6,7 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
+from api.schemas.body import Body
 from api.schemas.chat import Message, Messages, Sampling, upstream_body
+from api.schemas.errors import Error
+from api.schemas.stored import MessageObject, Stored
 from api.schemas.text import CUT, Id
 from models import Comparison
 from models.comparisons import Choice
@@ -24,8 +27,8 @@ class SideRequest(Sampling):
         return body | {"stream": True, "stream_options": {"include_usage": True}}
 
 
-class HeldOut(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class HeldOut(Body):
+    """The held-out pair of a job whose prompt was asked."""
 
     job_id: Id
     line: int = Field(ge=1, lt=2**31)
@@ -80,16 +83,38 @@ class CompareRequest(Sampling):
         ]
 
 
-class StopSide(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class StopSide(Body):
+    """Which side is to end."""
 
     side: int = Field(ge=0, le=3)
 
 
-class Vote(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Vote(Body):
+    """Which answer was better."""
 
-    choice: Choice
+    choice: Choice = Field(strict=False)
+
+
+class Asked(Stored):
+    """What a side was asked: a conversation, and how its answer was drawn."""
+
+    messages: list[MessageObject]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+
+
+class Usage(Stored):
+    """As the engine counts tokens."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
 
 
 class ComparisonSide(BaseModel):
@@ -103,16 +128,18 @@ class ComparisonSide(BaseModel):
     checkpoint_step: int | None
     weights_sha256: str | None
     device: str | None
-    asked: dict[str, Any]
+    asked: Asked
     text: str | None = None
     finish_reason: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: Usage | None = None
     first_token_s: float | None = None
     tokens_per_s: float | None = None
-    error: dict[str, Any] | None = None
+    error: Error | None = None
 
 
 class ComparisonObject(BaseModel):
+    """One comparison with its sides and its vote."""
+
     id: str
     object: Literal["comparison"] = "comparison"
     created_at: int

@@ -4,13 +4,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.body import Body
 from api.schemas.text import Id
 from models.deployments import DeploymentStatus
 from services.deployments import Shown
 
 
-class CreateDeployment(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class CreateDeployment(Body):
+    """A model to be served."""
 
     model: Id = Field(description="A base model, a tuned one, or a checkpoint.")
     yields: bool | None = Field(
@@ -21,11 +22,15 @@ class CreateDeployment(BaseModel):
 
 
 class EnginePlace(BaseModel):
+    """Where an engine has a model."""
+
     device: str
     adapter: str | None = Field(description="Its name in the engine; null for whole weights.")
 
 
 class Failure(BaseModel):
+    """Why a deployment failed, and what to do."""
+
     message: str
     code: str
     param: str | None = None
@@ -44,6 +49,8 @@ class Parity(BaseModel):
 
 
 class DeploymentObject(BaseModel):
+    """One model that is served, or on its way."""
+
     id: str
     object: Literal["deployment"] = "deployment"
     model: str

@@ -3,15 +3,21 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
+from api.schemas.body import Body
+from api.schemas.methods import Value
+from api.schemas.progress import Prepared, Progress
+from api.schemas.stored import Stored
 from api.schemas.text import NO_NUL, Id, Text
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
 from orpo.contract.methods import METHODS
 from services import job_events
 from services.errors import Invalid
+from services.job_events import EventType
 from services.jobs import SUFFIX, NewJob
+from services.step_events import StepEvent
 from services.waiting import Place
 
 # The API shows OpenAI's names: what a worker holds is "running".
@@ -44,8 +50,8 @@ def _method_schema(name: str) -> dict[str, Any]:
 METHOD = {"anyOf": [*map(_method_schema, METHODS), NULL]}
 
 
-class CreateJob(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class CreateJob(Body):
+    """OpenAI's request for a fine-tuning job."""
 
     model: Id
     training_file: Id
@@ -108,18 +114,41 @@ class CreateJob(BaseModel):
         return kind, hyperparameters
 
 
+class MethodSettings(Stored):
+    """All settings of a method, those that were left to their defaults included."""
+
+    hyperparameters: dict[str, Value]
+
+
+class JobMethod(Stored):
+    """As OpenAI shapes it: the settings stand under the method's name, and no other is there."""
+
+    type: str
+    orpo: MethodSettings | None = None
+    supervised: MethodSettings | None = None
+    dpo: MethodSettings | None = None
+    simpo: MethodSettings | None = None
+    probability_ratio: MethodSettings | None = None
+
+
 class JobError(BaseModel):
+    """Why a job failed, and what to do."""
+
     code: str
     message: str
     param: str | None = None
 
 
 class QueuePlace(BaseModel):
+    """The place of a job that waits."""
+
     position: int = Field(description="1 is the next.")
     starts_at: int | None = Field(description="A forecast, from how long jobs took before.")
 
 
 class JobObject(BaseModel):
+    """OpenAI's job, with its progress and what this server adds."""
+
     id: str
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
@@ -136,14 +165,14 @@ class JobObject(BaseModel):
     result_files: list[str]
     trained_tokens: int | None
     seed: int
-    method: dict[str, Any]
-    hyperparameters: dict[str, Any]
+    method: JobMethod
+    hyperparameters: dict[str, Value]
     suffix: str | None
     metadata: dict[str, str]
     integrations: list[Any] = []
     error: JobError | None
-    progress: dict[str, Any] | None
-    prepared: dict[str, Any] | None
+    progress: Progress | None
+    prepared: Prepared | None
     priority: int
     attempts: int
     generation: int
@@ -169,12 +198,12 @@ class JobObject(BaseModel):
             trained_tokens=job.trained_tokens,
             seed=job.seed,
             method=method,
-            hyperparameters=method[method["type"]]["hyperparameters"],
+            hyperparameters=settings_of(job),
             suffix=job.suffix,
             metadata=job.metadata_,
             error=JobError(**job.error) if job.error else None,
-            progress=job.progress,
-            prepared=job.prepared,
+            progress=Progress.model_validate(job.progress) if job.progress else None,
+            prepared=Prepared.model_validate(job.prepared) if job.prepared else None,
             priority=job.priority,
             attempts=job.attempts,
             generation=job.generation,
@@ -182,11 +211,15 @@ class JobObject(BaseModel):
         )
 
 
-def method_of(job: Job) -> dict[str, Any]:
+def method_of(job: Job) -> JobMethod:
     """A job's method as OpenAI shapes it: its settings under its own name."""
-    hyperparameters = {name: v for name, v in job.method.items() if name != "type"}
     kind = job.method["type"]
-    return {"type": kind, kind: {"hyperparameters": hyperparameters}}
+    return JobMethod.model_validate({"type": kind, kind: {"hyperparameters": settings_of(job)}})
+
+
+def settings_of(job: Job) -> dict[str, Any]:
+    """All hyperparameters of a job, those that were left to their defaults included."""
+    return {name: value for name, value in job.method.items() if name != "type"}
 
 
 def _queue(place: Place) -> QueuePlace:
@@ -203,44 +236,66 @@ def _estimated_finish(job: Job) -> int | None:
 
 
 def seconds(moment: datetime | None) -> int | None:
+    """Return a moment as whole Unix seconds, or None where there is none."""
     return None if moment is None else int(moment.timestamp())
 
 
 class JobEventObject(BaseModel):
+    """OpenAI's event of a job."""
+
     id: str
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
     level: str
     message: str
-    type: str
-    data: dict[str, Any] | None
+    type: EventType
+    data: dict[str, Any] | None = Field(
+        description="Of a message: its `kind`, and facts that differ by kind. Of a step: its "
+        "number, `total_steps`, `train_loss`, and each training series at that step."
+    )
 
     @classmethod
-    def from_record(cls, event: JobEvent) -> "JobEventObject":
+    def from_record(cls, event: JobEvent | StepEvent) -> "JobEventObject":
         return cls(
             id=job_events.event_id(event),
             created_at=seconds(event.created_at) or 0,
             level=event.level,
             message=event.message,
-            type=event.type,
+            type=EventType(event.type),
             data=event.data,
         )
 
 
 class JobLogs(BaseModel):
+    """The end of a log."""
+
     object: Literal["fine_tuning.job.logs"] = "fine_tuning.job.logs"
     text: str
     truncated: bool = Field(description="There is more before it.")
 
 
+class CheckpointMetrics(Stored):
+    """The numbers of a checkpoint's step: each series of the held-out pairs, and OpenAI's names."""
+
+    step: int | None = None
+    train_loss: float | None = Field(None, description="Of the step's batch.")
+    full_valid_loss: float | None = Field(None, description="Of all held-out pairs.")
+    loss: float | None = Field(None, description="The same as `full_valid_loss`.")
+    accuracy: float | None = Field(
+        None, description="The share of held-out pairs whose chosen answer is preferred."
+    )
+
+
 class CheckpointObject(BaseModel):
+    """OpenAI's checkpoint, with the size and the hash of its weights."""
+
     id: str
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
     fine_tuning_job_id: str
     fine_tuned_model_checkpoint: str
     step_number: int
-    metrics: dict[str, Any]
+    metrics: CheckpointMetrics
     size_bytes: int
     sha256: str
 
@@ -252,7 +307,7 @@ class CheckpointObject(BaseModel):
             fine_tuning_job_id=checkpoint.job_id,
             fine_tuned_model_checkpoint=checkpoint.model,
             step_number=checkpoint.step,
-            metrics=checkpoint.metrics,
+            metrics=CheckpointMetrics.model_validate(checkpoint.metrics),
             size_bytes=checkpoint.size_bytes,
             sha256=checkpoint.sha256,
         )

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import Sample
 
@@ -24,17 +25,35 @@ class SeriesPoint(BaseModel):
 
 
 class Series(BaseModel):
+    """One series of a job, by steps."""
+
     key: str
     points: list[SeriesPoint]
 
 
 class SeriesList(BaseModel):
+    """Some series of a job."""
+
     object: Literal["series"] = "series"
     keys: list[str] = Field(description="All series that the job has.")
     data: list[Series]
+    cursor: str = Field(
+        description="Where the job's stream goes on behind these numbers: sent to it as "
+        "`Last-Event-ID`. Of several pages, take that of the first."
+    )
     has_more: bool
     first_id: str | None
     last_id: str | None = Field(description="The key of the last series in `data`.")
+
+
+class PairNumbers(BaseModel):
+    """A pair at one evaluation; log-probs are means a token. Null is not a number."""
+
+    step: int
+    log_odds_ratio: float | None
+    logps_chosen: float | None
+    logps_rejected: float | None
+    nll: float | None
 
 
 class PairObject(BaseModel):
@@ -43,11 +62,11 @@ class PairObject(BaseModel):
     id: str = Field(description="Its line.")
     object: Literal["fine_tuning.job.pair"] = "fine_tuning.job.pair"
     line: int
-    prompt: list[dict[str, Any]] | None
+    prompt: list[MessageObject] | None
     chosen: str | None
     rejected: str | None
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: PairNumbers
+    after: PairNumbers
     cut: bool = Field(default=False, description=CUT)
 
     @classmethod
@@ -56,11 +75,13 @@ class PairObject(BaseModel):
 
 
 class SampleObject(BaseModel):
+    """The answer to a held-out prompt at one evaluation, beside the pair's own."""
+
     id: str = Field(description="Its step and line, as `step:line`.")
     object: Literal["fine_tuning.job.sample"] = "fine_tuning.job.sample"
     step: int
     line: int
-    prompt: list[dict[str, Any]]
+    prompt: list[MessageObject]
     answer: str
     chosen: str
     rejected: str | None

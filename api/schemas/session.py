@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from api.schemas.body import Body
 from models import ApiKey, SignIn
 from services import api_keys
 from services.callers import Scope
@@ -13,9 +14,10 @@ from services.callers import Scope
 Secret = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class SignInRequest(BaseModel):
+class SignInRequest(Body):
+    """Either an API key, or the token of a link."""
+
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"oneOf": [{"required": ["api_key"]}, {"required": ["token"]}]},
     )
 
@@ -30,6 +32,8 @@ class SignInRequest(BaseModel):
 
 
 class SessionObject(BaseModel):
+    """Whom a browser is signed in as."""
+
     object: Literal["session"] = "session"
     key_id: str
     name: str
@@ -47,11 +51,15 @@ class SessionObject(BaseModel):
 
 
 class LinkObject(BaseModel):
+    """A link that signs a browser in."""
+
     object: Literal["session.link"] = "session.link"
     path: str = Field(description="Put the server's address before it and open it in a browser.")
     expires_at: int
 
 
 class SignedOut(BaseModel):
+    """The browser is signed out."""
+
     object: Literal["session"] = "session"
     deleted: Literal[True] = True

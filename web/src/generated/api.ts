@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The process is alive */
+        /**
+         * The process is alive
+         * @description Answer as long as the process lives.
+         */
         get: operations["alive_healthz_get"];
         put?: never;
         post?: never;
@@ -28,7 +31,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Meters for Prometheus */
+        /**
+         * Meters for Prometheus
+         * @description Return the meters as Prometheus reads them, to a key of the organisation that runs the
+         *     installation.
+         */
         get: operations["scrape_metrics_get"];
         put?: never;
         post?: never;
@@ -45,7 +52,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Postgres, Redis and the migrations are ready */
+        /**
+         * Postgres, Redis and the migrations are ready
+         * @description Answer 503 if the API can't work; `degraded` names what jobs wait for.
+         */
         get: operations["ready_readyz_get"];
         put?: never;
         post?: never;
@@ -62,10 +72,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List keys */
+        /**
+         * List keys
+         * @description List keys without their texts; `hint` shows the last characters.
+         */
         get: operations["list_keys_v1_api_keys_get"];
         put?: never;
-        /** Create a key; its text is in this answer only */
+        /**
+         * Create a key; its text is in this answer only
+         * @description Create a key. Its text is in this answer only: the server keeps a hash.
+         */
         post: operations["create_v1_api_keys_post"];
         delete?: never;
         options?: never;
@@ -83,7 +99,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revoke a key */
+        /**
+         * Revoke a key
+         * @description Revoke a key and end its open streams. 409 for the last key with the scope `admin`.
+         */
         delete: operations["revoke_v1_api_keys__key_id__delete"];
         options?: never;
         head?: never;
@@ -97,7 +116,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what was created, deleted, deployed, exported or revoked */
+        /**
+         * List what was created, deleted, deployed, exported or revoked
+         * @description List entries: which key did what to which object. An entry is never changed.
+         */
         get: operations["list_entries_v1_audit_log_get"];
         put?: never;
         post?: never;
@@ -116,7 +138,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Chat with a deployed model */
+        /**
+         * Chat with a deployed model
+         * @description Answer as OpenAI's API does, with a deployed model. A stream ends with `[DONE]`, or with an
+         *     error if it broke off. Unknown fields are refused.
+         */
         post: operations["complete_v1_chat_completions_post"];
         delete?: never;
         options?: never;
@@ -133,7 +159,13 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Let two to four deployed models answer side by side */
+        /**
+         * Let two to four deployed models answer side by side
+         * @description Stream the answers of all sides, each at its own pace; one that fails ends no other.
+         *
+         *     The first frame names what answers (ComparisonBegun); then come pieces of text (SideDelta) and
+         *     an end for each side (SideEnded, SideFailed). The answers are stored.
+         */
         post: operations["compare_v1_comparisons_post"];
         delete?: never;
         options?: never;
@@ -148,11 +180,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One comparison */
+        /**
+         * One comparison
+         * @description Return what each side was asked and answered, the weights that answered, and the vote.
+         */
         get: operations["retrieve_v1_comparisons__comparison_id__get"];
         put?: never;
         post?: never;
-        /** Delete a comparison and its vote */
+        /**
+         * Delete a comparison and its vote
+         * @description Delete a comparison with its texts and its vote.
+         */
         delete: operations["delete_v1_comparisons__comparison_id__delete"];
         options?: never;
         head?: never;
@@ -168,7 +206,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End one side's answer here */
+        /**
+         * End one side's answer here
+         * @description End one side with the text that it has; the others go on.
+         */
         post: operations["stop_v1_comparisons__comparison_id__stop_post"];
         delete?: never;
         options?: never;
@@ -185,7 +226,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Say which answer was better */
+        /**
+         * Say which answer was better
+         * @description Store a vote, which replaces an earlier one. 409 unless two sides have answered.
+         */
         post: operations["vote_v1_comparisons__comparison_id__vote_post"];
         delete?: never;
         options?: never;
@@ -200,10 +244,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what is served or on its way, newest first */
+        /**
+         * List what is served or on its way, newest first
+         * @description List deployments that are served, starting or failed, the newest first.
+         */
         get: operations["list_deployments_v1_deployments_get"];
         put?: never;
-        /** Serve a model; one that is deployed gives the same deployment */
+        /**
+         * Serve a model; one that is deployed gives the same deployment
+         * @description An engine loads the model and proves that it answers as it was trained (`parity`); then the
+         *     deployment is `ready`. A model that is deployed already gives the same deployment.
+         */
         post: operations["create_v1_deployments_post"];
         delete?: never;
         options?: never;
@@ -218,11 +269,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Look at one deployment */
+        /**
+         * Look at one deployment
+         * @description Return a deployment's state, its error if it failed, and its certificate.
+         */
         get: operations["retrieve_v1_deployments__deployment_id__get"];
         put?: never;
         post?: never;
-        /** Stop serving; chat with it ends at once */
+        /**
+         * Stop serving; chat with it ends at once
+         * @description Stop serving a model; answers that are still on their way break off.
+         */
         delete: operations["delete_v1_deployments__deployment_id__delete"];
         options?: never;
         head?: never;
@@ -236,10 +293,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List files */
+        /**
+         * List files
+         * @description List uploaded files and the results of jobs.
+         */
         get: operations["list_files_v1_files_get"];
         put?: never;
-        /** Upload a preference file */
+        /**
+         * Upload a preference file
+         * @description Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
+         *     The form has the fields `purpose` and `file`.
+         */
         post: operations["upload_v1_files_post"];
         delete?: never;
         options?: never;
@@ -254,11 +318,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Retrieve a file's record */
+        /**
+         * Retrieve a file's record
+         * @description Return a file's state and, once it was read, how many rows are accepted.
+         */
         get: operations["retrieve_v1_files__file_id__get"];
         put?: never;
         post?: never;
-        /** Delete a file, and its rows in the data of ended jobs */
+        /**
+         * Delete a file, and its rows in the data of ended jobs
+         * @description Delete the bytes, and the rows in the data of ended jobs; 409 while another job uses it.
+         */
         delete: operations["delete_v1_files__file_id__delete"];
         options?: never;
         head?: never;
@@ -272,7 +342,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Download a file as it was uploaded */
+        /**
+         * Download a file as it was uploaded
+         * @description Stream the bytes of an upload or of a job's result, as they were stored.
+         */
         get: operations["content_v1_files__file_id__content_get"];
         put?: never;
         post?: never;
@@ -289,7 +362,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What validation found, row by row */
+        /**
+         * What validation found, row by row
+         * @description Return what was accepted and why the rest was not; 409 until the file was read.
+         */
         get: operations["report_v1_files__file_id__report_get"];
         put?: never;
         post?: never;
@@ -306,7 +382,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Preview the accepted rows in their normal form */
+        /**
+         * Preview the accepted rows in their normal form
+         * @description Return rows as they are trained, whatever shape the file has, each with its line there.
+         */
         get: operations["rows_v1_files__file_id__rows_get"];
         put?: never;
         post?: never;
@@ -323,10 +402,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List jobs, newest first */
+        /**
+         * List jobs, newest first
+         * @description List jobs; `metadata[key]=value` in the query selects those with that value.
+         */
         get: operations["list_jobs_v1_fine_tuning_jobs_get"];
         put?: never;
-        /** Create a fine-tuning job */
+        /**
+         * Create a fine-tuning job
+         * @description Create a job. A repeated request returns the job of the first: one with the same
+         *     `Idempotency-Key`, or a retry of OpenAI's client. A file, a base or a setting that can't be used
+         *     is refused, and `param` names it.
+         */
         post: operations["create_v1_fine_tuning_jobs_post"];
         delete?: never;
         options?: never;
@@ -343,7 +430,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Measure what a job would take: time, memory, tokens */
+        /**
+         * Measure what a job would take: time, memory, tokens
+         * @description Create an estimate from the body of a new job: its data is prepared, and three steps are
+         *     measured on a device. No model is kept.
+         */
         post: operations["create_v1_fine_tuning_jobs_estimate_post"];
         delete?: never;
         options?: never;
@@ -358,11 +449,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An estimate, as far as it is */
+        /**
+         * An estimate, as far as it is
+         * @description Return an estimate: `prepared` is known first, then `estimate` or `error`.
+         */
         get: operations["retrieve_v1_fine_tuning_jobs_estimate__estimate_id__get"];
         put?: never;
         post?: never;
-        /** Delete an estimate that has ended */
+        /**
+         * Delete an estimate that has ended
+         * @description Delete an estimate; 409 if it has not ended.
+         */
         delete: operations["delete_v1_fine_tuning_jobs_estimate__estimate_id__delete"];
         options?: never;
         head?: never;
@@ -378,7 +475,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop measuring */
+        /**
+         * Stop measuring
+         * @description End an estimate, at once if its measurement has not begun.
+         */
         post: operations["cancel_v1_fine_tuning_jobs_estimate__estimate_id__cancel_post"];
         delete?: never;
         options?: never;
@@ -393,11 +493,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One job */
+        /**
+         * One job
+         * @description Return a job's state, progress and settings; `error` says why it failed.
+         */
         get: operations["retrieve_v1_fine_tuning_jobs__job_id__get"];
         put?: never;
         post?: never;
-        /** Delete a job that has ended, with all that it left */
+        /**
+         * Delete a job that has ended, with all that it left
+         * @description Delete a job with its checkpoints, numbers, events and result files. 409 if it has not ended,
+         *     or if a deployment serves one of its checkpoints.
+         */
         delete: operations["delete_v1_fine_tuning_jobs__job_id__delete"];
         options?: never;
         head?: never;
@@ -413,7 +520,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End a job; what it has saved stays */
+        /**
+         * End a job; what it has saved stays
+         * @description End a waiting job at once, a running one at its next step. Its checkpoints stay.
+         */
         post: operations["cancel_v1_fine_tuning_jobs__job_id__cancel_post"];
         delete?: never;
         options?: never;
@@ -428,7 +538,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Checkpoints, the newest step first */
+        /**
+         * Checkpoints, the newest step first
+         * @description List checkpoints; `fine_tuned_model_checkpoint` is the name to deploy or download one.
+         */
         get: operations["list_checkpoints_v1_fine_tuning_jobs__job_id__checkpoints_get"];
         put?: never;
         post?: never;
@@ -445,7 +558,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What happened, newest first */
+        /**
+         * What happened and the steps' numbers, newest first
+         * @description List events: messages, and of at most 200 training steps the numbers (`metrics`).
+         */
         get: operations["list_events_v1_fine_tuning_jobs__job_id__events_get"];
         put?: never;
         post?: never;
@@ -462,7 +578,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The end of the training processes' log */
+        /**
+         * The end of the training processes' log
+         * @description Return the end of the newest attempt's log; it is empty before training begins.
+         */
         get: operations["retrieve_logs_v1_fine_tuning_jobs__job_id__logs_get"];
         put?: never;
         post?: never;
@@ -479,7 +598,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Each held-out pair before and after, by line */
+        /**
+         * Each held-out pair before and after, by line
+         * @description List held-out pairs with their numbers at the first and the newest evaluation.
+         */
         get: operations["list_pairs_v1_fine_tuning_jobs__job_id__pairs_get"];
         put?: never;
         post?: never;
@@ -498,7 +620,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Save a checkpoint and free the device */
+        /**
+         * Save a checkpoint and free the device
+         * @description Ask for a pause: a running job saves a checkpoint at its next step and frees its device.
+         */
         post: operations["pause_v1_fine_tuning_jobs__job_id__pause_post"];
         delete?: never;
         options?: never;
@@ -515,7 +640,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Go on from the last checkpoint */
+        /**
+         * Go on from the last checkpoint
+         * @description Queue a paused job, which goes on from its last checkpoint; others are left as they are.
+         */
         post: operations["resume_v1_fine_tuning_jobs__job_id__resume_post"];
         delete?: never;
         options?: never;
@@ -530,7 +658,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Answers to held-out prompts during training, by step and line */
+        /**
+         * Answers to held-out prompts during training, by step and line
+         * @description List what the model answered to held-out prompts at each evaluation.
+         */
         get: operations["list_samples_v1_fine_tuning_jobs__job_id__samples_get"];
         put?: never;
         post?: never;
@@ -547,7 +678,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Numbers by step, cut into buckets */
+        /**
+         * Numbers by step, cut into buckets
+         * @description Return series, each cut into at most `buckets` ranges of steps with their least, greatest,
+         *     mean and last value, so that no spike is lost at any zoom.
+         */
         get: operations["read_series_v1_fine_tuning_jobs__job_id__series_get"];
         put?: never;
         post?: never;
@@ -564,7 +699,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Follow a job as server-sent events */
+        /**
+         * Follow a job as server-sent events
+         * @description Stream frames `state`, `metrics` (StepNumbers) and `event`; at the end `done`, then `[DONE]`.
+         *     With `Last-Event-ID` the stream goes on from there: no step and no event is lost or sent twice.
+         */
         get: operations["stream_v1_fine_tuning_jobs__job_id__stream_get"];
         put?: never;
         post?: never;
@@ -581,7 +720,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Ways to train and their hyperparameters */
+        /**
+         * Ways to train and their hyperparameters
+         * @description List methods, each with its settings in the order of a form, and their JSON schema.
+         */
         get: operations["list_methods_v1_fine_tuning_methods_get"];
         put?: never;
         post?: never;
@@ -598,10 +740,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List bases and tuned models, deployed or not */
+        /**
+         * List bases and tuned models, deployed or not
+         * @description List registered bases and the results of succeeded jobs, the newest first.
+         */
         get: operations["list_models_v1_models_get"];
         put?: never;
-        /** Register a base model: a folder, or a hub id with its revision */
+        /**
+         * Register a base model: a folder, or a hub id with its revision
+         * @description Register a base. A folder is checked before the answer; a hub's model is downloaded after it,
+         *     and has the `status` `downloading` until then. Weights must be safetensors, and a model's own
+         *     code is never run.
+         */
         post: operations["register_v1_models_post"];
         delete?: never;
         options?: never;
@@ -616,11 +766,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Retrieve a model */
+        /**
+         * Retrieve a model
+         * @description Return a base, a tuned model, or one checkpoint of a job.
+         */
         get: operations["retrieve_v1_models__model_id__get"];
         put?: never;
         post?: never;
-        /** Take a base model off the list (scope admin), or delete a tuned one's checkpoint */
+        /**
+         * Take a base model off the list (scope admin), or delete a tuned one's checkpoint
+         * @description Delete a model; 409 while a job or a deployment uses it. A registered folder stays.
+         */
         delete: operations["delete_v1_models__model_id__delete"];
         options?: never;
         head?: never;
@@ -634,7 +790,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Download a tuned model: a tar stream, or one GGUF file */
+        /**
+         * Download a tuned model: a tar stream, or one GGUF file
+         * @description Stream the adapter, or weights merged into the base, as a tar; or one GGUF file. Merged
+         *     weights and GGUF files are made at the first request, in minutes, and kept.
+         */
         get: operations["download_v1_models__model_id__download_get"];
         put?: never;
         post?: never;
@@ -651,12 +811,22 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who this browser speaks for */
+        /**
+         * Who this browser speaks for
+         * @description Return the key that this browser is signed in with, and until when.
+         */
         get: operations["retrieve_v1_session_get"];
         put?: never;
-        /** Sign this browser in */
+        /**
+         * Sign this browser in
+         * @description Sign a browser in with an API key, or with a link, which works once. The answer sets a cookie
+         *     that no script can read.
+         */
         post: operations["sign_in_v1_session_post"];
-        /** Sign this browser out */
+        /**
+         * Sign this browser out
+         * @description End the session of the cookie, and delete the cookie.
+         */
         delete: operations["sign_out_v1_session_delete"];
         options?: never;
         head?: never;
@@ -672,7 +842,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make a link that signs one browser in for this key */
+        /**
+         * Make a link that signs one browser in for this key
+         * @description Make a link that signs in the first browser that opens it; it expires in half an hour.
+         */
         post: operations["make_link_v1_session_links_post"];
         delete?: never;
         options?: never;
@@ -687,7 +860,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Disk use by kind, measured every ten minutes */
+        /**
+         * Disk use by kind, measured every ten minutes
+         * @description Return the use of the whole installation, to administrators of its own organisation.
+         */
         get: operations["retrieve_v1_storage_get"];
         put?: never;
         post?: never;
@@ -704,7 +880,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Comparisons that were voted on */
+        /**
+         * Comparisons that were voted on
+         * @description List the comparisons that have a vote, with their texts.
+         */
         get: operations["list_votes_v1_votes_get"];
         put?: never;
         post?: never;
@@ -721,7 +900,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Train workers that are alive, with their devices and their jobs */
+        /**
+         * Train workers that are alive, with their devices and their jobs
+         * @description List workers; `job` is null if one is idle or trains another organisation's job.
+         */
         get: operations["list_workers_v1_workers_get"];
         put?: never;
         post?: never;
@@ -735,7 +917,10 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** Alive */
+        /**
+         * Alive
+         * @description The process answers.
+         */
         Alive: {
             /**
              * Status
@@ -744,7 +929,10 @@ export interface components {
              */
             status: "ok";
         };
-        /** ApiKeyObject */
+        /**
+         * ApiKeyObject
+         * @description A key without its text.
+         */
         ApiKeyObject: {
             /** Created At */
             created_at: number;
@@ -763,7 +951,36 @@ export interface components {
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
         };
-        /** AuditEntryObject */
+        /**
+         * Asked
+         * @description What a side was asked: a conversation, and how its answer was drawn.
+         */
+        Asked: {
+            /** Frequency Penalty */
+            frequency_penalty?: number | null;
+            /** Max Completion Tokens */
+            max_completion_tokens?: number | null;
+            /** Max Tokens */
+            max_tokens?: number | null;
+            /** Messages */
+            messages: components["schemas"]["MessageObject"][];
+            /** Presence Penalty */
+            presence_penalty?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Stop */
+            stop?: string | string[] | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * AuditEntryObject
+         * @description What one key, or the server, did to one object.
+         */
         AuditEntryObject: {
             /** Action */
             action: string;
@@ -774,7 +991,10 @@ export interface components {
             api_key_id: string | null;
             /** At */
             at: number;
-            /** Details */
+            /**
+             * Details
+             * @description Facts that differ by action.
+             */
             details: {
                 [key: string]: unknown;
             };
@@ -793,7 +1013,10 @@ export interface components {
             /** Request Id */
             request_id: string | null;
         };
-        /** ChatRequest */
+        /**
+         * ChatRequest
+         * @description OpenAI's request for a chat completion, as far as it is served.
+         */
         ChatRequest: {
             /** Frequency Penalty */
             frequency_penalty?: number | null;
@@ -830,7 +1053,40 @@ export interface components {
              */
             user?: string | null;
         };
-        /** CheckpointObject */
+        /**
+         * CheckpointMetrics
+         * @description The numbers of a checkpoint's step: each series of the held-out pairs, and OpenAI's names.
+         */
+        CheckpointMetrics: {
+            /**
+             * Accuracy
+             * @description The share of held-out pairs whose chosen answer is preferred.
+             */
+            accuracy?: number | null;
+            /**
+             * Full Valid Loss
+             * @description Of all held-out pairs.
+             */
+            full_valid_loss?: number | null;
+            /**
+             * Loss
+             * @description The same as `full_valid_loss`.
+             */
+            loss?: number | null;
+            /** Step */
+            step?: number | null;
+            /**
+             * Train Loss
+             * @description Of the step's batch.
+             */
+            train_loss?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CheckpointObject
+         * @description OpenAI's checkpoint, with the size and the hash of its weights.
+         */
         CheckpointObject: {
             /** Created At */
             created_at: number;
@@ -840,10 +1096,7 @@ export interface components {
             fine_tuning_job_id: string;
             /** Id */
             id: string;
-            /** Metrics */
-            metrics: {
-                [key: string]: unknown;
-            };
+            metrics: components["schemas"]["CheckpointMetrics"];
             /**
              * Object
              * @default fine_tuning.job.checkpoint
@@ -908,7 +1161,17 @@ export interface components {
             temperature?: null;
             top_p?: null;
         });
-        /** ComparisonObject */
+        /**
+         * ComparisonBegun
+         * @description The first frame of a comparison: what answers.
+         */
+        ComparisonBegun: {
+            comparison: components["schemas"]["ComparisonObject"];
+        };
+        /**
+         * ComparisonObject
+         * @description One comparison with its sides and its vote.
+         */
         ComparisonObject: {
             choice: components["schemas"]["Choice"] | null;
             /** Created At */
@@ -942,10 +1205,7 @@ export interface components {
         ComparisonSide: {
             /** Adapter */
             adapter: boolean;
-            /** Asked */
-            asked: {
-                [key: string]: unknown;
-            };
+            asked: components["schemas"]["Asked"];
             /** Base Model */
             base_model: string;
             /** Checkpoint Step */
@@ -954,10 +1214,7 @@ export interface components {
             deployment_id: string;
             /** Device */
             device: string | null;
-            /** Error */
-            error?: {
-                [key: string]: unknown;
-            } | null;
+            error?: components["schemas"]["Error"] | null;
             /** Finish Reason */
             finish_reason?: string | null;
             /** First Token S */
@@ -970,14 +1227,14 @@ export interface components {
             text?: string | null;
             /** Tokens Per S */
             tokens_per_s?: number | null;
-            /** Usage */
-            usage?: {
-                [key: string]: unknown;
-            } | null;
+            usage?: components["schemas"]["Usage"] | null;
             /** Weights Sha256 */
             weights_sha256: string | null;
         };
-        /** CreateApiKey */
+        /**
+         * CreateApiKey
+         * @description A key to be made: its name, and what it may do.
+         */
         CreateApiKey: {
             /** Name */
             name: string;
@@ -992,7 +1249,10 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
         };
-        /** CreateDeployment */
+        /**
+         * CreateDeployment
+         * @description A model to be served.
+         */
         CreateDeployment: {
             /**
              * Model
@@ -1005,7 +1265,10 @@ export interface components {
              */
             yields?: boolean | null;
         };
-        /** CreateJob */
+        /**
+         * CreateJob
+         * @description OpenAI's request for a fine-tuning job.
+         */
         CreateJob: {
             /**
              * Hyperparameters
@@ -1071,7 +1334,10 @@ export interface components {
             /** Validation File */
             validation_file?: string | null;
         };
-        /** CreatedApiKey */
+        /**
+         * CreatedApiKey
+         * @description A new key with its text.
+         */
         CreatedApiKey: {
             /** Created At */
             created_at: number;
@@ -1095,7 +1361,10 @@ export interface components {
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
         };
-        /** Deleted */
+        /**
+         * Deleted
+         * @description OpenAI's answer to a deletion.
+         */
         Deleted: {
             /**
              * Deleted
@@ -1108,7 +1377,10 @@ export interface components {
             /** Object */
             object: string;
         };
-        /** DeploymentObject */
+        /**
+         * DeploymentObject
+         * @description One model that is served, or on its way.
+         */
         DeploymentObject: {
             /** Base Model */
             base_model: string;
@@ -1138,7 +1410,10 @@ export interface components {
          * @enum {string}
          */
         DeploymentStatus: "pending" | "starting" | "ready" | "failed" | "stopped";
-        /** Device */
+        /**
+         * Device
+         * @description One GPU of a worker.
+         */
         Device: {
             /** Index */
             index: number;
@@ -1147,7 +1422,10 @@ export interface components {
             /** Name */
             name: string;
         };
-        /** EnginePlace */
+        /**
+         * EnginePlace
+         * @description Where an engine has a model.
+         */
         EnginePlace: {
             /**
              * Adapter
@@ -1157,7 +1435,10 @@ export interface components {
             /** Device */
             device: string;
         };
-        /** Error */
+        /**
+         * Error
+         * @description What went wrong, in OpenAI's four fields.
+         */
         Error: {
             /** Code */
             code: string | null;
@@ -1174,7 +1455,10 @@ export interface components {
             /** Type */
             type: string;
         };
-        /** ErrorBody */
+        /**
+         * ErrorBody
+         * @description The body of every answer that is an error.
+         */
         ErrorBody: {
             error: components["schemas"]["Error"];
         };
@@ -1207,7 +1491,10 @@ export interface components {
             /** Trainable Parameters */
             trainable_parameters: number;
         };
-        /** EstimateDevice */
+        /**
+         * EstimateDevice
+         * @description The device that was measured.
+         */
         EstimateDevice: {
             /** Memory Bytes */
             memory_bytes: number;
@@ -1247,10 +1534,7 @@ export interface components {
             finished_at: number | null;
             /** Id */
             id: string;
-            /** Method */
-            method: {
-                [key: string]: unknown;
-            };
+            method: components["schemas"]["JobMethod"];
             /** Model */
             model: string;
             /**
@@ -1259,10 +1543,7 @@ export interface components {
              * @constant
              */
             object: "fine_tuning.job.estimate";
-            /** Prepared */
-            prepared: {
-                [key: string]: unknown;
-            } | null;
+            prepared: components["schemas"]["Prepared"] | null;
             /** Status */
             status: string;
             /** Training File */
@@ -1284,7 +1565,16 @@ export interface components {
             /** Train S */
             train_s: number;
         };
-        /** Failure */
+        /**
+         * EventType
+         * @description OpenAI's two: what happened, and the numbers of a step.
+         * @enum {string}
+         */
+        EventType: "message" | "metrics";
+        /**
+         * Failure
+         * @description Why a deployment failed, and what to do.
+         */
         Failure: {
             /** Code */
             code: string;
@@ -1293,7 +1583,10 @@ export interface components {
             /** Param */
             param?: string | null;
         };
-        /** FileObject */
+        /**
+         * FileObject
+         * @description OpenAI's file, with what is known of its rows.
+         */
         FileObject: {
             /** Accepted */
             accepted: number | null;
@@ -1367,7 +1660,7 @@ export interface components {
          */
         FileRow: {
             /** Chosen */
-            chosen: components["schemas"]["RowMessage"][];
+            chosen: components["schemas"]["MessageObject"][];
             /**
              * Cut
              * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
@@ -1377,9 +1670,9 @@ export interface components {
             /** Line */
             line: number;
             /** Prompt */
-            prompt: components["schemas"]["RowMessage"][];
+            prompt: components["schemas"]["MessageObject"][];
             /** Rejected */
-            rejected: components["schemas"]["RowMessage"][] | null;
+            rejected: components["schemas"]["MessageObject"][] | null;
         };
         /**
          * FileRows
@@ -1406,7 +1699,10 @@ export interface components {
             /** Total */
             total: number;
         };
-        /** Finding */
+        /**
+         * Finding
+         * @description What is wrong with one row.
+         */
         Finding: {
             /** Code */
             code: string;
@@ -1422,14 +1718,28 @@ export interface components {
          * @enum {string}
          */
         Format: "adapter" | "merged" | "gguf";
-        /** HeldOut */
+        /**
+         * Group
+         * @description Settings that are shown together, in this order; a field names its group.
+         *
+         *     What a method adds needs no group: it is among the main ones, before those that all share.
+         * @enum {string}
+         */
+        Group: "Settings" | "Schedule" | "Adapter" | "Text and loss" | "Measuring" | "Speed and memory";
+        /**
+         * HeldOut
+         * @description The held-out pair of a job whose prompt was asked.
+         */
         HeldOut: {
             /** Job Id */
             job_id: string;
             /** Line */
             line: number;
         };
-        /** JobError */
+        /**
+         * JobError
+         * @description Why a job failed, and what to do.
+         */
         JobError: {
             /** Code */
             code: string;
@@ -1438,11 +1748,17 @@ export interface components {
             /** Param */
             param?: string | null;
         };
-        /** JobEventObject */
+        /**
+         * JobEventObject
+         * @description OpenAI's event of a job.
+         */
         JobEventObject: {
             /** Created At */
             created_at: number;
-            /** Data */
+            /**
+             * Data
+             * @description Of a message: its `kind`, and facts that differ by kind. Of a step: its number, `total_steps`, `train_loss`, and each training series at that step.
+             */
             data: {
                 [key: string]: unknown;
             } | null;
@@ -1458,10 +1774,12 @@ export interface components {
              * @constant
              */
             object: "fine_tuning.job.event";
-            /** Type */
-            type: string;
+            type: components["schemas"]["EventType"];
         };
-        /** JobLogs */
+        /**
+         * JobLogs
+         * @description The end of a log.
+         */
         JobLogs: {
             /**
              * Object
@@ -1477,7 +1795,25 @@ export interface components {
              */
             truncated: boolean;
         };
-        /** JobObject */
+        /**
+         * JobMethod
+         * @description As OpenAI shapes it: the settings stand under the method's name, and no other is there.
+         */
+        JobMethod: {
+            dpo?: components["schemas"]["MethodSettings"] | null;
+            orpo?: components["schemas"]["MethodSettings"] | null;
+            probability_ratio?: components["schemas"]["MethodSettings"] | null;
+            simpo?: components["schemas"]["MethodSettings"] | null;
+            supervised?: components["schemas"]["MethodSettings"] | null;
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * JobObject
+         * @description OpenAI's job, with its progress and what this server adds.
+         */
         JobObject: {
             /** Attempts */
             attempts: number;
@@ -1496,7 +1832,7 @@ export interface components {
             generation: number;
             /** Hyperparameters */
             hyperparameters: {
-                [key: string]: unknown;
+                [key: string]: boolean | number | string | string[] | null;
             };
             /** Id */
             id: string;
@@ -1509,10 +1845,7 @@ export interface components {
             metadata: {
                 [key: string]: string;
             };
-            /** Method */
-            method: {
-                [key: string]: unknown;
-            };
+            method: components["schemas"]["JobMethod"];
             /** Model */
             model: string;
             /**
@@ -1523,16 +1856,10 @@ export interface components {
             object: "fine_tuning.job";
             /** Organization Id */
             organization_id: string;
-            /** Prepared */
-            prepared: {
-                [key: string]: unknown;
-            } | null;
+            prepared: components["schemas"]["Prepared"] | null;
             /** Priority */
             priority: number;
-            /** Progress */
-            progress: {
-                [key: string]: unknown;
-            } | null;
+            progress: components["schemas"]["Progress"] | null;
             /** @description While it waits for a worker. */
             queue?: components["schemas"]["QueuePlace"] | null;
             /** Result Files */
@@ -1557,7 +1884,24 @@ export interface components {
          * @enum {string}
          */
         Kind: "base" | "tuned" | "checkpoint";
-        /** LinkObject */
+        /**
+         * Lengths
+         * @description Quantiles of the rows' lengths in tokens: of the longer sequence of each.
+         */
+        Lengths: {
+            /** Max */
+            max?: number | null;
+            /** P50 */
+            p50?: number | null;
+            /** P95 */
+            p95?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * LinkObject
+         * @description A link that signs a browser in.
+         */
         LinkObject: {
             /** Expires At */
             expires_at: number;
@@ -1794,7 +2138,10 @@ export interface components {
              */
             object: "list";
         };
-        /** Message */
+        /**
+         * Message
+         * @description A message of a request: text, and no fields that are not served.
+         */
         Message: {
             /** Content */
             content: string | {
@@ -1810,10 +2157,30 @@ export interface components {
         } & {
             [key: string]: null | false | 0 | "" | never[] | Record<string, never>;
         };
-        /** MethodObject */
+        /**
+         * MessageObject
+         * @description A message of a conversation.
+         */
+        MessageObject: {
+            /** Content */
+            content: string;
+            /** Role */
+            role: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * MethodObject
+         * @description A way to train, and all that can be set of it.
+         */
         MethodObject: {
             /** Description */
             description: string;
+            /**
+             * Groups
+             * @description All hyperparameters in the order of a form; the first group matters most.
+             */
+            groups: components["schemas"]["SettingGroup"][];
             /**
              * Hyperparameters
              * @description Their JSON schema: each with its default and a sentence.
@@ -1827,13 +2194,65 @@ export interface components {
              */
             id: string;
             /**
+             * Label
+             * @description Its name for people.
+             */
+            label: string;
+            /**
              * Object
              * @default fine_tuning.method
              * @constant
              */
             object: "fine_tuning.method";
         };
-        /** ModelObject */
+        /**
+         * MethodSettings
+         * @description All settings of a method, those that were left to their defaults included.
+         */
+        MethodSettings: {
+            /** Hyperparameters */
+            hyperparameters: {
+                [key: string]: boolean | number | string | string[] | null;
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ModelInfo
+         * @description What the check of a base's folder found; of a tuned model, and before the check, nothing.
+         */
+        ModelInfo: {
+            /** Architecture */
+            architecture?: string | null;
+            /**
+             * Context Length
+             * @description Tokens, where the model says it.
+             */
+            context_length?: number | null;
+            /** Dtype */
+            dtype?: string | null;
+            /** Has Chat Template */
+            has_chat_template?: boolean | null;
+            /** Hub Id */
+            hub_id?: string | null;
+            /** Parameters */
+            parameters?: number | null;
+            /**
+             * Sha256
+             * @description Of the weights.
+             */
+            sha256?: string | null;
+            /** Size Bytes */
+            size_bytes?: number | null;
+            /** Vocab Size */
+            vocab_size?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ModelObject
+         * @description A base, a tuned model or a checkpoint; OpenAI's object with extra fields.
+         */
         ModelObject: {
             /** Created */
             created: number;
@@ -1843,10 +2262,7 @@ export interface components {
             error: string | null;
             /** Id */
             id: string;
-            /** Info */
-            info: {
-                [key: string]: unknown;
-            };
+            info: components["schemas"]["ModelInfo"];
             /** Job Id */
             job_id: string | null;
             kind: components["schemas"]["Kind"];
@@ -1874,18 +2290,28 @@ export interface components {
          */
         Order: "asc" | "desc";
         /**
+         * PairNumbers
+         * @description A pair at one evaluation; log-probs are means a token. Null is not a number.
+         */
+        PairNumbers: {
+            /** Log Odds Ratio */
+            log_odds_ratio: number | null;
+            /** Logps Chosen */
+            logps_chosen: number | null;
+            /** Logps Rejected */
+            logps_rejected: number | null;
+            /** Nll */
+            nll: number | null;
+            /** Step */
+            step: number;
+        };
+        /**
          * PairObject
          * @description A held-out pair; its texts are null where the run directory is gone.
          */
         PairObject: {
-            /** After */
-            after: {
-                [key: string]: unknown;
-            };
-            /** Before */
-            before: {
-                [key: string]: unknown;
-            };
+            after: components["schemas"]["PairNumbers"];
+            before: components["schemas"]["PairNumbers"];
             /** Chosen */
             chosen: string | null;
             /**
@@ -1908,9 +2334,7 @@ export interface components {
              */
             object: "fine_tuning.job.pair";
             /** Prompt */
-            prompt: {
-                [key: string]: unknown;
-            }[] | null;
+            prompt: components["schemas"]["MessageObject"][] | null;
             /** Rejected */
             rejected: string | null;
         };
@@ -1935,7 +2359,119 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** QueuePlace */
+        /**
+         * Prepared
+         * @description What the data comes to under the job's settings, found before a device is touched.
+         */
+        Prepared: {
+            held_out?: components["schemas"]["PreparedPart"] | null;
+            /**
+             * Max Length
+             * @description The longest sequence, in tokens.
+             */
+            max_length?: number | null;
+            /**
+             * Steps
+             * @description Of the whole run.
+             */
+            steps?: number | null;
+            /** Steps Per Epoch */
+            steps_per_epoch?: number | null;
+            /**
+             * Token Budget
+             * @description Tokens in one forward pass, where the device forced a smaller number.
+             */
+            token_budget?: number | null;
+            train?: components["schemas"]["PreparedPart"] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * PreparedPart
+         * @description The pairs that are trained, or those that are held out.
+         */
+        PreparedPart: {
+            /**
+             * Dropped
+             * @description Pairs left out, by the reason.
+             */
+            dropped?: {
+                [key: string]: number;
+            } | null;
+            length?: components["schemas"]["Lengths"] | null;
+            /** Pairs */
+            pairs?: number | null;
+            /**
+             * Tokens
+             * @description A prompt counts once for both answers.
+             */
+            tokens?: number | null;
+            /**
+             * Tokens Unshared
+             * @description A prompt counts for each answer.
+             */
+            tokens_unshared?: number | null;
+            /**
+             * Truncated
+             * @description Pairs of which a part was cut off.
+             */
+            truncated?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Preparing
+         * @description While the data of a job is turned into tokens.
+         */
+        Preparing: {
+            /**
+             * Pairs
+             * @description Of how many.
+             */
+            pairs: number;
+            /**
+             * Tokenised
+             * @description Pairs so far.
+             */
+            tokenised: number;
+        };
+        /**
+         * Progress
+         * @description The last step, once there is one; `preparing` before that, `retry` between attempts.
+         */
+        Progress: {
+            /** Epoch */
+            epoch?: number | null;
+            /**
+             * Eta S
+             * @description Seconds that are left, while it runs.
+             */
+            eta_s?: number | null;
+            /**
+             * Left Out
+             * @description How many numbers of the run were not stored, by the reason.
+             */
+            left_out?: {
+                [key: string]: number;
+            } | null;
+            preparing?: components["schemas"]["Preparing"] | null;
+            retry?: components["schemas"]["Retry"] | null;
+            /** Step */
+            step?: number | null;
+            /**
+             * Steps
+             * @description Of the whole run.
+             */
+            steps?: number | null;
+            /** Trained Tokens */
+            trained_tokens?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * QueuePlace
+         * @description The place of a job that waits.
+         */
         QueuePlace: {
             /**
              * Position
@@ -1948,7 +2484,10 @@ export interface components {
              */
             starts_at: number | null;
         };
-        /** Readiness */
+        /**
+         * Readiness
+         * @description Whether the API can work, and what is missing.
+         */
         Readiness: {
             /** Degraded */
             degraded: string[];
@@ -1960,7 +2499,10 @@ export interface components {
              */
             status: "ok" | "degraded" | "unavailable";
         };
-        /** RegisterModel */
+        /**
+         * RegisterModel
+         * @description A base to be registered: a folder on the server, or a hub's model.
+         */
         RegisterModel: {
             /**
              * Hub Id
@@ -1983,14 +2525,32 @@ export interface components {
              */
             revision?: string;
         } | unknown | unknown | unknown;
-        /** RowMessage */
-        RowMessage: {
-            /** Content */
-            content: string;
-            /** Role */
-            role: string;
+        /**
+         * Retry
+         * @description Why the last attempt ended, while another is to follow.
+         */
+        Retry: {
+            /**
+             * At
+             * @description When it may begin.
+             */
+            at?: number | null;
+            /**
+             * Attempt
+             * @description The one that follows, counted from 1.
+             */
+            attempt?: number | null;
+            /** Max Attempts */
+            max_attempts?: number | null;
+            /** Reason */
+            reason?: string | null;
+        } & {
+            [key: string]: unknown;
         };
-        /** SampleObject */
+        /**
+         * SampleObject
+         * @description The answer to a held-out prompt at one evaluation, beside the pair's own.
+         */
         SampleObject: {
             /** Answer */
             answer: string;
@@ -2016,9 +2576,7 @@ export interface components {
              */
             object: "fine_tuning.job.sample";
             /** Prompt */
-            prompt: {
-                [key: string]: unknown;
-            }[];
+            prompt: components["schemas"]["MessageObject"][];
             /** Rejected */
             rejected: string | null;
             /** Step */
@@ -2030,15 +2588,26 @@ export interface components {
          * @enum {string}
          */
         Scope: "read" | "chat" | "write" | "admin";
-        /** Series */
+        /**
+         * Series
+         * @description One series of a job, by steps.
+         */
         Series: {
             /** Key */
             key: string;
             /** Points */
             points: components["schemas"]["SeriesPoint"][];
         };
-        /** SeriesList */
+        /**
+         * SeriesList
+         * @description Some series of a job.
+         */
         SeriesList: {
+            /**
+             * Cursor
+             * @description Where the job's stream goes on behind these numbers: sent to it as `Last-Event-ID`. Of several pages, take that of the first.
+             */
+            cursor: string;
             /** Data */
             data: components["schemas"]["Series"][];
             /** First Id */
@@ -2084,7 +2653,10 @@ export interface components {
             /** X1 */
             x1: number;
         };
-        /** SessionObject */
+        /**
+         * SessionObject
+         * @description Whom a browser is signed in as.
+         */
         SessionObject: {
             /** Expires At */
             expires_at: number;
@@ -2100,6 +2672,86 @@ export interface components {
             object: "session";
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+        };
+        /**
+         * SettingGroup
+         * @description Settings that belong together, those that matter first.
+         */
+        SettingGroup: {
+            name: components["schemas"]["Group"];
+            /** Settings */
+            settings: components["schemas"]["SettingObject"][];
+        };
+        /**
+         * SettingObject
+         * @description A hyperparameter as a form shows it; its bounds stand in the JSON schema.
+         */
+        SettingObject: {
+            /**
+             * Choices
+             * @description What a choice may be; else empty.
+             */
+            choices: string[];
+            /**
+             * Default
+             * @description Null where the server decides, as the description says.
+             */
+            default: boolean | number | string | string[] | null;
+            /** Description */
+            description: string;
+            /**
+             * Kind
+             * @description flag: a boolean; words: a list of strings.
+             * @enum {string}
+             */
+            kind: "number" | "integer" | "flag" | "choice" | "words";
+            /** Name */
+            name: string;
+        };
+        /**
+         * SideDelta
+         * @description A side has said more.
+         */
+        SideDelta: {
+            /** Delta */
+            delta: string;
+            /** Model */
+            model: string;
+            /** Side */
+            side: number;
+        };
+        /**
+         * SideEnded
+         * @description A side has said all; its measures are null where nothing was said.
+         */
+        SideEnded: {
+            /**
+             * Done
+             * @constant
+             */
+            done: true;
+            /** Finish Reason */
+            finish_reason: string | null;
+            /** First Token S */
+            first_token_s: number | null;
+            /** Model */
+            model: string;
+            /** Side */
+            side: number;
+            /** Tokens Per S */
+            tokens_per_s: number | null;
+            usage: components["schemas"]["Usage"] | null;
+        };
+        /**
+         * SideFailed
+         * @description A side could not end.
+         */
+        SideFailed: {
+            error: components["schemas"]["Error"];
+            /** Model */
+            model: string;
+            /** Side */
+            side: number;
         };
         /**
          * SideRequest
@@ -2127,7 +2779,10 @@ export interface components {
             /** Top P */
             top_p?: number | null;
         };
-        /** SignInRequest */
+        /**
+         * SignInRequest
+         * @description Either an API key, or the token of a link.
+         */
         SignInRequest: {
             /** Api Key */
             api_key?: string;
@@ -2137,7 +2792,10 @@ export interface components {
              */
             token?: string;
         } & (unknown | unknown);
-        /** SignedOut */
+        /**
+         * SignedOut
+         * @description The browser is signed out.
+         */
         SignedOut: {
             /**
              * Deleted
@@ -2152,7 +2810,27 @@ export interface components {
              */
             object: "session";
         };
-        /** StopSide */
+        /**
+         * StepNumbers
+         * @description `metrics` of a job's stream: the numbers of a step. Null is not a number.
+         */
+        StepNumbers: {
+            /**
+             * Split
+             * @description train or held_out
+             */
+            split: string;
+            /** Step */
+            step: number;
+            /** Values */
+            values: {
+                [key: string]: number | null;
+            };
+        };
+        /**
+         * StopSide
+         * @description Which side is to end.
+         */
         StopSide: {
             /** Side */
             side: number;
@@ -2222,7 +2900,10 @@ export interface components {
             /** Tokens */
             tokens: number;
         };
-        /** StreamOptions */
+        /**
+         * StreamOptions
+         * @description OpenAI's options of a stream.
+         */
         StreamOptions: {
             /**
              * Include Usage
@@ -2230,11 +2911,31 @@ export interface components {
              */
             include_usage: boolean;
         };
-        /** Vote */
+        /**
+         * Usage
+         * @description As the engine counts tokens.
+         */
+        Usage: {
+            /** Completion Tokens */
+            completion_tokens?: number | null;
+            /** Prompt Tokens */
+            prompt_tokens?: number | null;
+            /** Total Tokens */
+            total_tokens?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Vote
+         * @description Which answer was better.
+         */
         Vote: {
             choice: components["schemas"]["Choice"];
         };
-        /** WorkerObject */
+        /**
+         * WorkerObject
+         * @description A train worker that is alive.
+         */
         WorkerObject: {
             /** Cores */
             cores: number;
@@ -4820,6 +5521,8 @@ export interface operations {
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;
+                /** @description Only these: what happened, or the numbers of steps */
+                type?: components["schemas"]["EventType"];
             };
             header?: never;
             path: {
