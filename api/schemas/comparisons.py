@@ -98,7 +98,7 @@ class Vote(Body):
 class Asked(Stored):
     """What a side was asked: a conversation, and how its answer was drawn."""
 
-    messages: list[MessageObject]
+    messages: list[MessageObject] = Field(default_factory=list)
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from api.app import create_app
 from api.schemas.frames import StepNumbers
 from api.schemas.jobs import JobMethod
-from models import Checkpoint, Job
+from models import Checkpoint, Comparison, Job
 from models.base import new_id
 from models.jobs import JobState
 from orpo.contract.methods import METHODS
@@ -108,6 +108,22 @@ def test_what_is_known_of_a_base_is_shown_as_it_was_stored(client: TestClient) -
     with transaction() as session:
         base = records.base_model(session, CALLER, info={**known, "files": {"a": {}}})
     assert client.get(f"/v1/models/{base.id}").json()["info"] == known
+
+
+def test_a_comparison_is_shown_as_it_was_stored(client: TestClient) -> None:
+    side = {
+        "side": 0, "model": "m", "base_model": "m", "deployment_id": "d", "adapter": False,
+        "checkpoint_step": None, "weights_sha256": None, "device": "cpu",
+    }  # fmt: skip
+    asked = {"messages": [{"role": "user", "content": "Why?"}], "temperature": 0.5, **NEWER}
+    usage = {"completion_tokens": 3, **NEWER}
+    sides = [{**side, "asked": {}}, {**side, "side": 1, "asked": asked, "usage": usage}]
+    with transaction() as session:
+        comparison = Comparison(id=new_id("cmp"), org_id=seed.ORG_ID, sides=sides)
+        session.add(comparison)
+    found = client.get(f"/v1/comparisons/{comparison.id}").json()["sides"]
+    assert [each["asked"] for each in found] == [{}, asked]
+    assert [each["usage"] for each in found] == [None, usage]
 
 
 def test_the_stream_of_a_job_has_the_documented_frames(client: TestClient) -> None:

@@ -963,7 +963,7 @@ export interface components {
             /** Max Tokens */
             max_tokens?: number | null;
             /** Messages */
-            messages: components["schemas"]["MessageObject"][];
+            messages?: components["schemas"]["MessageObject"][];
             /** Presence Penalty */
             presence_penalty?: number | null;
             /** Seed */
