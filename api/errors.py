@@ -123,7 +123,10 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
         reason = problem.get("ctx", {}).get("error", "it can't be parsed")
         where = f" at character {problem['loc'][-1]}" if len(problem["loc"]) > 1 else ""
         return f"The body is not valid JSON{where}: {reason}.", None, "invalid_json"
-    param = ".".join(str(part) for part in problem["loc"][1:]) or None
+    within, *place = problem["loc"]
+    # Outside of a body nothing is nested: what follows a name is the type that was tried.
+    place = place if within == "body" else place[:1]
+    param = ".".join(map(str, place)) or None
     name = f"`{param}`" if param else "The body"
     if problem["type"] == "missing":
         return f"{name} is required. Add it to the request.", param, "missing_required_parameter"

@@ -4,7 +4,7 @@ Importable without torch: the API validates with them, the core reads them.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -84,6 +84,10 @@ class Strategy(StrEnum):
 # The paper's rate suits all weights; an adapter that starts at zero needs a larger one.
 LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4, Tuning.QLORA: 2e-4}
 
+# A choice comes from JSON as its text, which a strict model would refuse.
+Choice = TypeVar("Choice", bound=StrEnum)
+OneOf = Annotated[Choice, Field(strict=False)]
+
 # The dotted names of published models' modules have fewer than 100 characters.
 ModuleName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -99,7 +103,13 @@ class Strict(BaseModel):
 
 
 class Hyperparameters(Strict):
-    """What every method shares. The same names stand in the API, the CLI and `spec.json`."""
+    """What every method shares. The same names stand in the API, the CLI and `spec.json`.
+
+    Values are of the type that is asked for: neither `true` nor 3.0 is a whole number, and "yes" is
+    no flag. A choice is given as its text (`OneOf`).
+    """
+
+    model_config = ConfigDict(strict=True)
 
     n_epochs: float = Field(default=1, gt=0, le=1000, description="Passes over the training pairs.")
     max_steps: int | None = Field(
@@ -118,7 +128,7 @@ class Hyperparameters(Strict):
     learning_rate_multiplier: float = Field(
         default=1, gt=0, le=1000, description="Scales `learning_rate`, as OpenAI's API spells it."
     )
-    schedule: Schedule = Field(
+    schedule: OneOf[Schedule] = Field(
         default=Schedule.COSINE, description="Shape of the rate after warm-up."
     )
     warmup_ratio: float = Field(
@@ -128,13 +138,13 @@ class Hyperparameters(Strict):
     max_grad_norm: float = Field(
         default=1.0, gt=0, description="Gradients are clipped to this norm."
     )
-    optimizer: Optimizer = Field(
+    optimizer: OneOf[Optimizer] = Field(
         default=Optimizer.ADAMW,
         description="AdamW; AdamW with its moments in 8 bits; or Adafactor, which keeps one number "
         "a row and column instead. The last two save memory.",
     )
 
-    tuning: Tuning = Field(
+    tuning: OneOf[Tuning] = Field(
         default=Tuning.LORA,
         description="Train an adapter (lora), an adapter on a base held in 4 bits (qlora), or all "
         "weights (full).",
@@ -157,28 +167,30 @@ class Hyperparameters(Strict):
         description="Modules to train whole beside the adapter, by the ends of their names, such "
         "as embed_tokens and lm_head. Served merged.",
     )
-    precision: Precision = Field(default=Precision.BF16, description="Compute in bf16 or fp32.")
+    precision: OneOf[Precision] = Field(
+        default=Precision.BF16, description="Compute in bf16 or fp32."
+    )
 
     max_length: int = Field(
         default=2048, ge=8, le=1_048_576, description="Longest sequence, in tokens."
     )
-    overlong: Overlong = Field(
+    overlong: OneOf[Overlong] = Field(
         default=Overlong.DROP,
         description="Drop a pair whose prompt is too long, or cut it from the left.",
     )
-    special_tokens: SpecialTokens = Field(
+    special_tokens: OneOf[SpecialTokens] = Field(
         default=SpecialTokens.REFUSE,
         description="Drop a pair, and refuse a chat request, whose text holds a special token of "
         "the base, such as <|im_end|>; or break that token up with an invisible character, in "
         "training and in chat alike.",
     )
-    turns: Turns = Field(
+    turns: OneOf[Turns] = Field(
         default=Turns.LAST, description="Train the last assistant turn, or all of them."
     )
-    nll_reduction: NllReduction = Field(
+    nll_reduction: OneOf[NllReduction] = Field(
         default=NllReduction.TOKEN, description="How the likelihood term is averaged."
     )
-    nll_tokens: NllTokens = Field(
+    nll_tokens: OneOf[NllTokens] = Field(
         default=NllTokens.RESPONSE, description="Tokens the likelihood term covers."
     )
 
@@ -234,7 +246,7 @@ class Hyperparameters(Strict):
         description="Move what `gradient_checkpointing` keeps to the host's memory; the same "
         "numbers.",
     )
-    strategy: Strategy = Field(
+    strategy: OneOf[Strategy] = Field(
         default=Strategy.SINGLE, description="How work is spread over processes."
     )
     processes: int = Field(

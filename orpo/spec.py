@@ -24,7 +24,11 @@ class RunSpec(Strict):
 
     job_id: str = Field(max_length=255)
     generation: int = Field(
-        default=1, ge=1, lt=2**63, description="The fence: raised each time the job is claimed."
+        default=1,
+        strict=True,
+        ge=1,
+        lt=2**63,
+        description="The fence: raised each time the job is claimed.",
     )
     base_model: str = Field(max_length=512, description="Name shown to people.")
     base_model_path: Path
@@ -43,7 +47,7 @@ class RunSpec(Strict):
         description="Where tokens are kept for all runs; by default beside the rows, for this one.",
     )
     method: Method
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, strict=True, ge=0, lt=2**31)
     resume_from: Path | None = Field(
         default=None, description="A committed checkpoint folder, or none."
     )
@@ -53,7 +57,11 @@ class RunSpec(Strict):
         description="host:port where the first of several nodes awaits the others.",
     )
     threads: int | None = Field(
-        default=None, ge=1, le=4096, description="CPU threads a rank; by default shared."
+        default=None,
+        strict=True,
+        ge=1,
+        le=4096,
+        description="CPU threads a rank; by default shared.",
     )
 
 

@@ -8,6 +8,7 @@ from api.deps import Admin, ReaderDep, SessionDep
 from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.api_keys import ApiKeyObject, CreateApiKey, CreatedApiKey
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.text import Id
 from services import api_keys
@@ -27,7 +28,7 @@ def list_keys(
     session: ReaderDep,
     caller: Admin,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 100,
     order: Order = Order.DESC,
 ) -> Response:
     found = api_keys.list_page(session, caller, after=after, limit=limit, order=order)

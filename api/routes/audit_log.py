@@ -8,6 +8,7 @@ from api.deps import Admin, ReaderDep
 from api.pages import After, ListPage, page
 from api.routing import Router
 from api.schemas.audit_log import AuditEntryObject
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.text import Id
 from services import audit_log
 from services.pages import Order
@@ -25,7 +26,7 @@ def list_entries(
     caller: Admin,
     object_id: Annotated[Id | None, Query(description="Only entries of this object.")] = None,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
     found = audit_log.list_page(

@@ -12,6 +12,7 @@ from api.deps import Admin, CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page, whole
 from api.routing import Router
 from api.schemas.base_models import ModelObject, RegisterModel
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.text import Id
 from models import BaseModelRecord, Checkpoint
@@ -64,7 +65,7 @@ def list_models(
     caller: CallerDep,
     after: After = None,
     # OpenAI's client reads one page of models, and asks for no number of them.
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY] = 10_000,
 ) -> Response:
     found = catalog.list_page(session, caller, after=after, limit=limit)
     return page(map(ModelObject.from_record, found), limit)

@@ -11,6 +11,7 @@ from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page, whole
 from api.places import PlacesDep
 from api.routing import Router
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
 from api.schemas.deleted import Deleted
 from api.schemas.text import Id
@@ -101,7 +102,7 @@ def list_votes(
     session: ReaderDep,
     caller: CallerDep,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
     found = comparisons.list_votes(session, caller, after=after, limit=limit, order=order)

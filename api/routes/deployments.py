@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page
 from api.routing import Router
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.deployments import CreateDeployment, DeploymentObject
 from api.schemas.text import Id
 from models import Deployment
@@ -32,7 +33,7 @@ def list_deployments(
     session: ReaderDep,
     caller: CallerDep,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
     found = deployments.list_page(session, caller, after=after, limit=limit, order=order)

@@ -11,6 +11,7 @@ from api import media, threads, uploads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, page, whole
 from api.routing import Router
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.files import FileObject, FileReport, FileRow, FileRows
 from api.schemas.text import Id, Text
@@ -60,7 +61,7 @@ def list_files(
     caller: CallerDep,
     purpose: Text | SkipJsonSchema[None] = None,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY] = 10_000,
     order: Order = Order.DESC,
 ) -> Response:
     found = files.list_page(session, caller, purpose=purpose, after=after, limit=limit, order=order)
@@ -113,8 +114,8 @@ def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> Response:
 async def rows(
     caller: CallerDep,
     file_id: Id,
-    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    offset: Annotated[int, Query(ge=0, lt=2**31), DIGITS_ONLY] = 0,
+    limit: Annotated[int, Query(ge=1, le=100), DIGITS_ONLY] = 20,
 ) -> Response:
     return await threads.run(
         threads.READING, caller.account, read_rows, caller, file_id, offset, limit

@@ -13,6 +13,7 @@ from api import job_stream, media, sse, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, fill, page
 from api.routing import Router
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.jobs import (
     CheckpointObject,
@@ -31,12 +32,12 @@ from services.pages import unknown
 
 router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
+Limit = Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY]
 # Pairs and samples: the most held-out pairs that a job may have.
-Many = Annotated[int, Query(ge=1, le=10_000)]
+Many = Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY]
 PART = re.compile(r"[0-9]{1,18}")
 # As the database counts them.
-Step = Annotated[int, Field(ge=0, lt=2**31)]
+Step = Annotated[int, Field(ge=0, lt=2**31), DIGITS_ONLY]
 
 
 @router.post("", summary="Create a fine-tuning job")
@@ -47,7 +48,7 @@ def create(
     idempotency_key: Annotated[
         str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
     ] = None,
-    x_stainless_retry_count: Annotated[int, Header()] = 0,
+    x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
 ) -> JobObject:
     job = jobs.create(
         session,
@@ -154,7 +155,7 @@ def read_series(
     keys: Annotated[Text, Query(description="`split:name`, separated by commas; empty: all")] = "",
     x0: Step = 0,
     x1: Step | SkipJsonSchema[None] = None,
-    buckets: Annotated[int, Query(ge=1, le=5000)] = 500,
+    buckets: Annotated[int, Query(ge=1, le=5000), DIGITS_ONLY] = 500,
     since: Annotated[
         Step | SkipJsonSchema[None], Query(description="Only steps after this one")
     ] = None,
@@ -221,7 +222,7 @@ def retrieve_logs(
     session: ReaderDep,
     caller: CallerDep,
     job_id: Id,
-    tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = runs.LOG_TAIL_BYTES,
+    tail_bytes: Annotated[int, Query(ge=1, le=2**20), DIGITS_ONLY] = runs.LOG_TAIL_BYTES,
 ) -> JobLogs:
     text, truncated = runs.log_tail(jobs.get(session, caller, job_id), tail_bytes)
     return JobLogs(text=text, truncated=truncated)

@@ -7,6 +7,7 @@ from fastapi import Query, Response
 from api.deps import CallerDep, SessionDep
 from api.pages import After, ListPage, page
 from api.routing import Router
+from api.schemas.body import DIGITS_ONLY
 from api.schemas.workers import WorkerObject
 from services import workers
 from services.pages import following
@@ -23,7 +24,7 @@ def list_workers(
     session: SessionDep,
     caller: CallerDep,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 1000,
 ) -> Response:
     seen = workers.fleet(session).seen_by(caller)
     return page(map(WorkerObject.from_record, following(seen, after, limit)), limit)

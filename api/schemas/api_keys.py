@@ -1,20 +1,19 @@
 """API keys on the wire. Only the answer to a create holds the key's text."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from api.schemas.body import Body
 from api.schemas.text import Text
 from models import ApiKey
 from services import api_keys
 from services.callers import Scope
 
 
-class CreateApiKey(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CreateApiKey(Body):
     name: Text = Field(min_length=1, max_length=100)
-    scopes: list[Scope] = Field(
+    scopes: list[Annotated[Scope, Field(strict=False)]] = Field(
         [Scope.READ, Scope.CHAT, Scope.WRITE],
         min_length=1,
         max_length=len(Scope),

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
+from api.schemas.body import Body
 from api.schemas.text import Text
 from services.base_models import MODEL_ID
 from services.catalog import Kind, Model
@@ -21,9 +22,8 @@ Revision = Annotated[Text, Field(max_length=256)]
 HIDDEN = ("files", "special_tokens")
 
 
-class RegisterModel(BaseModel):
+class RegisterModel(Body):
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"anyOf": [{"required": [name]} for name in ("id", "path", "hub_id")]},
     )
 

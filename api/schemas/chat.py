@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from api.schemas.body import Body
 from api.schemas.text import NO_NUL, Id, Text
 
 # More characters than any context holds; the engine counts the tokens.
@@ -53,7 +54,7 @@ CONTENT = {
 }
 
 
-class Message(BaseModel):
+class Message(Body):
     # An answer that is sent back as it came holds empty fields (`refusal`, `tool_calls`).
     model_config = ConfigDict(
         extra="allow",
@@ -91,10 +92,8 @@ STOP = {"anyOf": [ONE_STOP, {"type": "array", "items": ONE_STOP, "maxItems": 4},
 Messages = Annotated[list[Message], Field(min_length=1, max_length=1000)]
 
 
-class Sampling(BaseModel):
+class Sampling(Body):
     """How an answer is drawn; the same for one model and for several side by side."""
-
-    model_config = ConfigDict(extra="forbid")
 
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
@@ -108,9 +107,7 @@ class Sampling(BaseModel):
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
 
 
-class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class StreamOptions(Body):
     include_usage: bool = False
 
 

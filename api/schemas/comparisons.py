@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
+from api.schemas.body import Body
 from api.schemas.chat import Message, Messages, Sampling, upstream_body
 from api.schemas.text import CUT, Id
 from models import Comparison
@@ -24,9 +25,7 @@ class SideRequest(Sampling):
         return body | {"stream": True, "stream_options": {"include_usage": True}}
 
 
-class HeldOut(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class HeldOut(Body):
     job_id: Id
     line: int = Field(ge=1, lt=2**31)
 
@@ -80,16 +79,12 @@ class CompareRequest(Sampling):
         ]
 
 
-class StopSide(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class StopSide(Body):
     side: int = Field(ge=0, le=3)
 
 
-class Vote(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    choice: Choice
+class Vote(Body):
+    choice: Choice = Field(strict=False)
 
 
 class ComparisonSide(BaseModel):

@@ -4,14 +4,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.body import Body
 from api.schemas.text import Id
 from models.deployments import DeploymentStatus
 from services.deployments import Shown
 
 
-class CreateDeployment(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CreateDeployment(Body):
     model: Id = Field(description="A base model, a tuned one, or a checkpoint.")
     yields: bool | None = Field(
         None,

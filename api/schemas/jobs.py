@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
+from api.schemas.body import Body
 from api.schemas.text import NO_NUL, Id, Text
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
@@ -44,9 +45,7 @@ def _method_schema(name: str) -> dict[str, Any]:
 METHOD = {"anyOf": [*map(_method_schema, METHODS), NULL]}
 
 
-class CreateJob(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CreateJob(Body):
     model: Id
     training_file: Id
     validation_file: Id | None = None

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from api.schemas.body import Body
 from models import ApiKey, SignIn
 from services import api_keys
 from services.callers import Scope
@@ -13,9 +14,8 @@ from services.callers import Scope
 Secret = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class SignInRequest(BaseModel):
+class SignInRequest(Body):
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"oneOf": [{"required": ["api_key"]}, {"required": ["token"]}]},
     )
 

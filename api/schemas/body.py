@@ -1,0 +1,30 @@
+"""What requests have in common: the types of their values are taken literally.
+
+Pydantic's default would take `true` and 3.0 for whole numbers, and "yes" for a flag.
+"""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+
+DIGITS = re.compile(r"-?[0-9]{1,19}")
+
+
+class Body(BaseModel):
+    """A JSON body, or an object in one. Unknown fields and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _digits_only(value: Any) -> Any:
+    """Refuse what Python reads as a whole number and a query should not hold: 3.0, 1_000, +3."""
+    if isinstance(value, str) and not DIGITS.fullmatch(value):
+        raise PydanticCustomError("int_parsing", "send a whole number, in digits")
+    return value
+
+
+# Of a whole number in a query or a header, where every value is text. It stands behind the bounds,
+# which would not be in the document otherwise.
+DIGITS_ONLY = BeforeValidator(_digits_only)
