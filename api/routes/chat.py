@@ -1,7 +1,7 @@
 """`/v1/chat/completions`: a thin way through to the engine that holds the model."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import anyio
 import httpx
@@ -11,12 +11,10 @@ from starlette.types import Receive, Scope, Send
 
 from api import media, places, sse, upstream
 from api.deps import Chatter
-from api.errors import body_of
 from api.places import PlacesDep
 from api.routing import Router
 from api.schemas.chat import ChatRequest
 from services.deployments import Route
-from services.errors import OddsmithError
 
 router = Router(tags=["chat"])
 
@@ -51,7 +49,7 @@ class Relay(sse.EventStream):
     """Hands frames on as they come. The engine's side is closed whatever happens to ours."""
 
     def __init__(self, route: Route, response: httpx.Response) -> None:
-        super().__init__(_relayed(route, response), "chat")
+        super().__init__(sse.whole(_relayed(route, response)), "chat")
         self.response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,15 +59,11 @@ class Relay(sse.EventStream):
             await _close(self.response)
 
 
-async def _relayed(route: Route, response: httpx.Response) -> AsyncIterator[bytes]:
+async def _relayed(route: Route, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The engine's frames, with the model named as the caller knows it."""
     ours, theirs = _names(route)
-    try:
-        async for frame in upstream.frames(route, response):
-            yield frame.replace(theirs, ours, 1) + b"\n\n"
-    except OddsmithError as error:
-        yield sse.encode(body_of(error))
-    else:
-        yield sse.DONE
+    async for frame in upstream.frames(route, response):
+        yield frame.replace(theirs, ours, 1) + b"\n\n"
 
 
 async def _whole(route: Route, response: httpx.Response) -> Response:

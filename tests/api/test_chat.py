@@ -69,6 +69,19 @@ def test_openai_s_client_raises_when_a_stream_breaks_off(chat):
         list(stream)
 
 
+def test_a_fault_of_our_own_ends_a_stream_with_an_error(http, monkeypatch):
+    def fail(_seconds: float) -> None:
+        raise RuntimeError("a secret")
+
+    # It is called at the first frame, in the midst of the stream.
+    monkeypatch.setattr(upstream.meters.first_token_s, "observe", fail)
+    answer = ask(http, "steady", stream=True)
+    error = json.loads(answer.text.removeprefix("data: "))["error"]
+    assert error["code"] == "internal"
+    assert "secret" not in answer.text
+    assert "[DONE]" not in answer.text
+
+
 @pytest.mark.parametrize("name", ["slow", "silent"])
 def test_the_engine_stops_when_a_streaming_client_leaves(http, fake_engine, name):
     body = {"model": f"acme/{name}", "messages": ASKED, "stream": True}
