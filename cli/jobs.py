@@ -189,7 +189,7 @@ def watch_job(job_id: JobId, as_json: Json = False) -> None:
 @output.command(app, "events")
 def events(job_id: JobId, as_json: Json = False) -> None:
     """List what happened to a job, oldest first."""
-    found = connect().items(f"{_path(job_id)}/events")[::-1]
+    found = connect().items(f"{_path(job_id)}/events", type="message")[::-1]
     if as_json:
         output.emit(found)
         return

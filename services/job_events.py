@@ -1,14 +1,17 @@
 """What happened to a job, in order. State changes are recorded by the database itself."""
 
+import heapq
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from models import Job, JobEvent
-from services import claims
+from services import claims, step_events
 from services.pages import walk
+from services.step_events import Place, StepEvent
 
 # One query, for those who ask many times a second: `xmin` is another after each change of the row.
 GLANCE = text("""
@@ -20,7 +23,16 @@ GLANCE = text("""
         )
     FROM jobs WHERE id = :job_id
 """)
+# A step stands behind the event whose `seq` it shares.
+BEFORE_STEPS = -1
 LEVELS = {"info": "info", "warning": "warn", "warn": "warn", "error": "error"}
+
+
+class EventType(StrEnum):
+    """OpenAI's two: what happened, and the numbers of a step."""
+
+    MESSAGE = "message"
+    METRICS = "metrics"
 
 
 def record(
@@ -48,14 +60,32 @@ def record(
 
 
 def list_events(
-    session: Session, job_id: str, *, after: str | None, limit: int
-) -> Iterator[JobEvent]:
-    """Yield events, newest first, as OpenAI's API does, and one beyond the limit. `after` is an
-    event's id.
+    session: Session, job: Job, *, after: str | None, limit: int, kind: EventType | None = None
+) -> Iterator[JobEvent | StepEvent]:
+    """Yield events, newest first, as OpenAI's API does, and at least one beyond the limit.
+
+    `after` is an event's id; `kind` leaves out those of another type.
     """
-    query = select(JobEvent).where(JobEvent.job_id == job_id)
-    place = None if after is None else [seq_of(after)]
-    return walk(session, query, JobEvent.seq, place=place, limit=limit)
+    place = None if after is None else place_of(session, job, after)
+    lists: list[Iterator[JobEvent | StepEvent]] = []
+    if kind != EventType.METRICS:
+        lists.append(_stored(session, job, place, limit))
+    if kind != EventType.MESSAGE:
+        lists.append(step_events.newest_first(session, job, place, limit))
+    return heapq.merge(*lists, key=_place, reverse=True)
+
+
+def _stored(
+    session: Session, job: Job, before: Place | None, limit: int
+) -> Iterator[JobEvent | StepEvent]:
+    query = select(JobEvent).where(JobEvent.job_id == job.id)
+    # Behind an event come those of a lower seq; behind a step also the event that it stands behind.
+    seq = None if before is None else [before[0] + (before[1] != BEFORE_STEPS)]
+    yield from walk(session, query, JobEvent.seq, place=seq, limit=limit)
+
+
+def _place(event: JobEvent | StepEvent) -> Place:
+    return event.seq, event.step if isinstance(event, StepEvent) else BEFORE_STEPS
 
 
 def since(session: Session, job_id: str, seq: int, limit: int = 500) -> list[JobEvent]:
@@ -73,14 +103,16 @@ def glance(
     return (found[0], found[1]) if found else (None, False)
 
 
-def event_id(event: JobEvent) -> str:
-    return f"ftevent-{event.seq}"
+def event_id(event: JobEvent | StepEvent) -> str:
+    return event.id if isinstance(event, StepEvent) else f"ftevent-{event.seq}"
 
 
-def seq_of(public_id: str) -> int:
+def place_of(session: Session, job: Job, public_id: str) -> Place:
     """Return the place that an event's public id stands for; an unknown id is before all."""
     digits = public_id.removeprefix("ftevent-")
-    return int(digits) if digits.isdigit() and len(digits) < 19 else 0
+    if digits.isdecimal() and len(digits) < 19:
+        return int(digits), BEFORE_STEPS
+    return step_events.place_of(session, job, public_id) or (0, BEFORE_STEPS)
 
 
 def note(session: Session, job: Job, message: str, data: dict[str, Any] | None = None) -> None:

@@ -186,6 +186,22 @@ def after_step(
     ]
 
 
+def at_steps(
+    session: Session, job_id: str, split: str, names: list[str], steps: list[int]
+) -> dict[int, dict[str, float | None]]:
+    """Return the values of some series at some steps: {step: {name: value}}."""
+    query = select(Metric.step, Metric.name, Metric.value).where(
+        Metric.job_id == job_id,
+        Metric.split == split,
+        Metric.name.in_(names),
+        Metric.step.in_(steps),
+    )
+    found: dict[int, dict[str, float | None]] = {step: {} for step in steps}
+    for step, name, value in session.execute(query):
+        found[step][name] = value
+    return found
+
+
 def pairs_before_after(
     session: Session, job_id: str, *, after_line: int = 0, limit: int = 10_000
 ) -> list[dict[str, Any]]:

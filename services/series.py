@@ -71,7 +71,7 @@ def read(
     first may begin and the last may end less than a point's width beyond the range.
     """
     wanted = list(keys)
-    last = _last_step(session, job_id, wanted)
+    last = last_step(session, job_id, wanted)
     x1 = last if x1 is None or last is None else min(x1, last)
     if after is not None and after not in wanted:
         raise unknown(after)
@@ -114,7 +114,8 @@ def _split(keys: list[str]) -> list[tuple[str, ...]]:
     return [tuple(key.split(":", 1)) for key in keys if ":" in key]
 
 
-def _last_step(session: Session, job_id: str, keys: list[str]) -> int | None:
+def last_step(session: Session, job_id: str, keys: list[str]) -> int | None:
+    """Return the last step that any of these series has, or None where they have none."""
     return session.scalar(
         select(func.max(MetricBucket.x1)).where(
             MetricBucket.job_id == job_id,

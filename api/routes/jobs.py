@@ -28,6 +28,7 @@ from models.jobs import JobState
 from services import checkpoints, deletions, job_events, jobs, metrics, runs, series, waiting
 from services.callers import Caller
 from services.database import reading
+from services.job_events import EventType
 from services.pages import unknown
 
 router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
@@ -112,7 +113,7 @@ def resume(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
 
 @router.get(
     "/{job_id}/events",
-    summary="What happened, newest first",
+    summary="What happened and the steps' numbers, newest first",
     response_model=ListPage[JobEventObject],
 )
 def list_events(
@@ -121,9 +122,14 @@ def list_events(
     job_id: Id,
     after: After = None,
     limit: Limit = 20,
+    kind: Annotated[
+        EventType | SkipJsonSchema[None],
+        Query(alias="type", description="Only these: what happened, or the numbers of steps"),
+    ] = None,
 ) -> Response:
-    jobs.get(session, caller, job_id)
-    found = job_events.list_events(session, job_id, after=after, limit=limit)
+    """Each event is a message, or the numbers of one training step (`metrics`, at most 200)."""
+    job = jobs.get(session, caller, job_id)
+    found = job_events.list_events(session, job, after=after, limit=limit, kind=kind)
     return page(map(JobEventObject.from_record, found), limit)
 
 

@@ -12,7 +12,9 @@ from models.jobs import JobState
 from orpo.methods import METHODS
 from services import job_events
 from services.errors import Invalid
+from services.job_events import EventType
 from services.jobs import SUFFIX, NewJob
+from services.step_events import StepEvent
 from services.waiting import Place
 
 # The API shows OpenAI's names: what a worker holds is "running".
@@ -211,17 +213,20 @@ class JobEventObject(BaseModel):
     created_at: int
     level: str
     message: str
-    type: str
-    data: dict[str, Any] | None
+    type: EventType
+    data: dict[str, Any] | None = Field(
+        description="Of a message: its `kind`, and facts that differ by kind. Of a step: its "
+        "number, `total_steps`, `train_loss`, and each training series at that step."
+    )
 
     @classmethod
-    def from_record(cls, event: JobEvent) -> "JobEventObject":
+    def from_record(cls, event: JobEvent | StepEvent) -> "JobEventObject":
         return cls(
             id=job_events.event_id(event),
             created_at=seconds(event.created_at) or 0,
             level=event.level,
             message=event.message,
-            type=event.type,
+            type=EventType(event.type),
             data=event.data,
         )
 

@@ -82,7 +82,9 @@ class Stack:
     def story(self, job_id: str) -> str:
         """What a job's events tell, oldest first, for the message of a failed test."""
         with self.http() as http:
-            events = http.get(f"/v1/fine_tuning/jobs/{job_id}/events", params={"limit": 100}).json()
+            events = http.get(
+                f"/v1/fine_tuning/jobs/{job_id}/events", params={"limit": 100, "type": "message"}
+            ).json()
         return "\n".join(
             f"{event['created_at']} {event['level']}: {event['message']}"
             for event in reversed(events["data"])

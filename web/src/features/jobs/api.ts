@@ -46,7 +46,7 @@ export const checkpointsQuery = (id: string) =>
 export const listEvents = (id: string, after?: string) =>
   take(
     client.GET("/v1/fine_tuning/jobs/{job_id}/events", {
-      params: { path: { job_id: id }, query: { limit: 200, after } },
+      params: { path: { job_id: id }, query: { limit: 200, after, type: "message" } },
     }),
   );
 
