@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import orjson
+from sqlalchemy.orm import Session
 
 from api import sse
 from api.schemas.jobs import JobEventObject, JobObject
-from services import job_events, jobs, metrics
+from services import job_events, jobs, metrics, series
 from services.callers import Caller
 from services.database import reading
 
@@ -58,6 +59,14 @@ class Place:
             min(self.train, other.train),
             min(self.held_out, other.held_out),
         )
+
+
+def newest(session: Session, job_id: str) -> Place:
+    """Return the place behind all that is stored of a job now."""
+    ends = series.last_steps(session, job_id)
+    return Place(
+        job_events.newest(session, job_id), ends.get("train", -1), ends.get("held_out", -1)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from models import Job, JobEvent
@@ -92,6 +92,12 @@ def since(session: Session, job_id: str, seq: int, limit: int = 500) -> list[Job
     """Return events after `seq`, oldest first."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > seq)
     return list(session.scalars(query.order_by(JobEvent.seq).limit(limit)))
+
+
+def newest(session: Session, job_id: str) -> int:
+    """Return the `seq` of the job's newest event, or 0 where it has none."""
+    query = select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)
+    return session.scalar(query) or 0
 
 
 def glance(

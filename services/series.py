@@ -71,7 +71,7 @@ def read(
     first may begin and the last may end less than a point's width beyond the range.
     """
     wanted = list(keys)
-    last = last_step(session, job_id, wanted)
+    last = _last_step(session, job_id, wanted)
     x1 = last if x1 is None or last is None else min(x1, last)
     if after is not None and after not in wanted:
         raise unknown(after)
@@ -114,8 +114,7 @@ def _split(keys: list[str]) -> list[tuple[str, ...]]:
     return [tuple(key.split(":", 1)) for key in keys if ":" in key]
 
 
-def last_step(session: Session, job_id: str, keys: list[str]) -> int | None:
-    """Return the last step that any of these series has, or None where they have none."""
+def _last_step(session: Session, job_id: str, keys: list[str]) -> int | None:
     return session.scalar(
         select(func.max(MetricBucket.x1)).where(
             MetricBucket.job_id == job_id,
@@ -123,6 +122,14 @@ def last_step(session: Session, job_id: str, keys: list[str]) -> int | None:
             tuple_(MetricBucket.split, MetricBucket.name).in_(_split(keys)),
         )
     )
+
+
+def last_steps(session: Session, job_id: str) -> dict[str, int]:
+    """Return the last step of each split that the job has numbers of."""
+    query = select(MetricBucket.split, func.max(MetricBucket.x1)).where(
+        MetricBucket.job_id == job_id, MetricBucket.width == WIDTHS[-1]
+    )
+    return {row[0]: row[1] for row in session.execute(query.group_by(MetricBucket.split))}
 
 
 def _rows(width: int) -> Subquery:

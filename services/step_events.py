@@ -91,7 +91,7 @@ def place_of(session: Session, job: Job, public_id: str) -> Place | None:
 def _total(session: Session, job: Job) -> int:
     """The steps of the whole run; of one that was never prepared, those that were stored."""
     prepared = (job.prepared or {}).get("steps")
-    return prepared or series.last_step(session, job.id, ["train:loss"]) or 0
+    return prepared or series.last_steps(session, job.id).get("train", 0)
 
 
 def _event(

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response, StreamingResponse
 
-from api import job_stream, media, sse, threads
+from api import job_news, job_stream, media, sse, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, ListPage, fill, page
 from api.routing import Router
@@ -168,6 +168,7 @@ def read_series(
     after: After = None,
 ) -> Response:
     jobs.get(session, caller, job_id)
+    cursor = str(job_news.newest(session, job_id))  # before the numbers: none lies between the two
     known = series.keys_of(session, job_id)
     # Each once: an answer is no longer for what is named twice.
     wanted = list(dict.fromkeys(key for key in keys.split(",") if key)) or known
@@ -175,7 +176,7 @@ def read_series(
     found = series.read(session, job_id, wanted, x0=start, x1=x1, buckets=buckets, after=after)
     # Some 5,000 points a page: checking each against its own shape would double the time.
     data = ((key, orjson.dumps({"key": key, "points": points})) for key, points in found)
-    return fill(data, object="series", keys=known)
+    return fill(data, object="series", keys=known, cursor=cursor)
 
 
 @router.get(

@@ -32,6 +32,10 @@ class SeriesList(BaseModel):
     object: Literal["series"] = "series"
     keys: list[str] = Field(description="All series that the job has.")
     data: list[Series]
+    cursor: str = Field(
+        description="Where the job's stream goes on behind these numbers: sent to it as "
+        "`Last-Event-ID`. Of several pages, take that of the first."
+    )
     has_more: bool
     first_id: str | None
     last_id: str | None = Field(description="The key of the last series in `data`.")

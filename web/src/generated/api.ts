@@ -445,7 +445,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What happened, newest first */
+        /**
+         * What happened and the steps' numbers, newest first
+         * @description Each event is a message, or the numbers of one training step (`metrics`, at most 200).
+         */
         get: operations["list_events_v1_fine_tuning_jobs__job_id__events_get"];
         put?: never;
         post?: never;
@@ -1284,6 +1287,12 @@ export interface components {
             /** Train S */
             train_s: number;
         };
+        /**
+         * EventType
+         * @description OpenAI's two: what happened, and the numbers of a step.
+         * @enum {string}
+         */
+        EventType: "message" | "metrics";
         /** Failure */
         Failure: {
             /** Code */
@@ -1442,7 +1451,10 @@ export interface components {
         JobEventObject: {
             /** Created At */
             created_at: number;
-            /** Data */
+            /**
+             * Data
+             * @description Of a message: its `kind`, and facts that differ by kind. Of a step: its number, `total_steps`, `train_loss`, and each training series at that step.
+             */
             data: {
                 [key: string]: unknown;
             } | null;
@@ -1458,8 +1470,7 @@ export interface components {
              * @constant
              */
             object: "fine_tuning.job.event";
-            /** Type */
-            type: string;
+            type: components["schemas"]["EventType"];
         };
         /** JobLogs */
         JobLogs: {
@@ -2039,6 +2050,11 @@ export interface components {
         };
         /** SeriesList */
         SeriesList: {
+            /**
+             * Cursor
+             * @description Where the job's stream goes on behind these numbers: sent to it as `Last-Event-ID`. Of several pages, take that of the first.
+             */
+            cursor: string;
             /** Data */
             data: components["schemas"]["Series"][];
             /** First Id */
@@ -4820,6 +4836,8 @@ export interface operations {
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;
+                /** @description Only these: what happened, or the numbers of steps */
+                type?: components["schemas"]["EventType"];
             };
             header?: never;
             path: {

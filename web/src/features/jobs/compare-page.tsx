@@ -55,7 +55,7 @@ export function ComparePage() {
   const runs = useMemo(
     () =>
       ids.flatMap((_, place): Compared[] => {
-        const [job, series] = [jobs[place]?.data, numbers[place]?.data];
+        const [job, series] = [jobs[place]?.data, numbers[place]?.data?.series];
         return job ? [{ job, series: series ?? {} }] : [];
       }),
     [ids, jobs, numbers],

@@ -23,21 +23,28 @@ const READ: Key[] = [
 /** Points by `split:name`, such as `held_out:accuracy`. */
 export type Series = Readonly<Record<string, Point[]>>;
 
+/** What is stored, and the place at which the job's stream goes on: `Last-Event-ID`. */
+export type History = { series: Series; cursor: string };
+
 /** A point for every pixel of most charts, every second of the widest; each draws what it spans. */
 export const buckets = () => Math.min(1000, Math.ceil((innerWidth * 0.375) / 100) * 100);
 
 export async function fetchSeries(
   id: string,
   query: { keys?: string; x0?: number; x1?: number; buckets: number },
-): Promise<Series> {
-  const found = await readAll((after) =>
-    take(
+): Promise<History> {
+  let cursor: string | undefined;
+  const found = await readAll(async (after) => {
+    const page = await take(
       client.GET("/v1/fine_tuning/jobs/{job_id}/series", {
         params: { path: { job_id: id }, query: { ...query, after } },
       }),
-    ),
-  );
-  return Object.fromEntries(
+    );
+    // That of the first page: what comes while the others are read is streamed.
+    cursor ??= page.cursor;
+    return page;
+  });
+  const series = Object.fromEntries(
     found.data.map(({ key, points }) => [
       key,
       points.map((point) => ({
@@ -49,6 +56,7 @@ export async function fetchSeries(
       })),
     ]),
   );
+  return { series, cursor: cursor ?? "" };
 }
 
 /** The whole run, or a range of its steps, in as many points as the charts are wide. */
@@ -90,11 +98,3 @@ export function beyond(history: Series, streamed: Series): Series {
 }
 
 const inside = ([x0, x1]: [number, number], x: number) => x >= x0 && x <= x1;
-
-/** The last step of a split that a history holds; -1 where it has none. */
-export function lastStep(series: Series, split: string): number {
-  let last = -1;
-  for (const [key, points] of Object.entries(series))
-    if (key.startsWith(`${split}:`)) last = Math.max(last, points.at(-1)?.x ?? -1);
-  return last;
-}

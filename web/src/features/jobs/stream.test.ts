@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { join, type Series } from "@/features/jobs/series";
-import { backoff, type Message, placeOf, reduce, start } from "@/features/jobs/stream";
+import { backoff, type Message, reduce, start } from "@/features/jobs/stream";
 
 const metrics = (step: number, loss: number | null, split = "train"): Message => ({
   id: `0.${split === "train" ? step : 0}.${split === "train" ? 0 : step}`,
@@ -12,7 +12,7 @@ const event = (seq: number): Message => ({
   event: "event",
   data: JSON.stringify({ id: `ftevent-${seq}`, message: "Saved." }),
 });
-const run = (...messages: Message[]) => messages.reduce(reduce, start(placeOf(0, -1, -1)));
+const run = (...messages: Message[]) => messages.reduce(reduce, start(""));
 
 test("points come in order, and one told again after a reconnect is not drawn twice", () => {
   const state = run(metrics(1, 3), metrics(2, 2), metrics(2, 2), metrics(3, 1));

@@ -22,10 +22,6 @@ const Metrics = z.object({
 });
 const ErrorFrame = z.object({ error: z.object({ message: z.string() }) });
 
-/** The id that the API reads as: events after this one, steps after these. */
-export const placeOf = (event: number, train: number, heldOut: number) =>
-  `${event}.${train}.${heldOut}`;
-
 export const start = (lastId: string): Streamed => ({
   lastId,
   job: {},

@@ -2,9 +2,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import { hasEnded, type Job, type JobEvent, listEvents } from "@/features/jobs/api";
-import { buckets, join, lastStep, type Series, seriesQuery } from "@/features/jobs/series";
-import { placeOf } from "@/features/jobs/stream";
+import { hasEnded, type Job, type JobEvent } from "@/features/jobs/api";
+import { buckets, join, type Series, seriesQuery } from "@/features/jobs/series";
 import { useJobStream } from "@/features/jobs/use-job-stream";
 
 export type Run = {
@@ -24,25 +23,15 @@ export function useRun(job: Job): Run {
   const range = useMemo(() => rangeOf(search.x0, search.x1), [search.x0, search.x1]);
   const history = useQuery(seriesQuery(job.id, null));
   const zoomed = useQuery({ ...seriesQuery(job.id, range), enabled: range !== null });
-  const newest = useQuery({
-    queryKey: ["jobs", "place", job.id],
-    queryFn: async () => seqOf((await listEvents(job.id)).data[0]?.id),
-    enabled: !hasEnded(job),
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 0,
-  });
-  const ready = history.data && newest.data !== undefined && !hasEnded(job);
-  const place = ready
-    ? placeOf(newest.data, lastStep(history.data, "train"), lastStep(history.data, "held_out"))
-    : null;
-  const live = useJobStream(job.id, place, history.data);
+  const place = history.data && !hasEnded(job) ? history.data.cursor : null;
+  const live = useJobStream(job.id, place, history.data?.series);
 
   const all = useMemo(
-    () => join(history.data ?? {}, live.series, null),
+    () => join(history.data?.series ?? {}, live.series, null),
     [history.data, live.series],
   );
   const shown = useMemo(
-    () => (range && zoomed.data ? closer(join(zoomed.data, live.series, range), all) : all),
+    () => (range && zoomed.data ? closer(join(zoomed.data.series, live.series, range), all) : all),
     [range, zoomed.data, live.series, all],
   );
   const { events, broken } = live;
@@ -60,8 +49,6 @@ function closer(zoomed: Series, all: Series): Series {
   );
   return { ...zoomed, ...Object.fromEntries(few) };
 }
-
-const seqOf = (id: string | undefined) => Number(id?.replace("ftevent-", "") ?? 0);
 
 export function rangeOf(x0: string | undefined, x1: string | undefined): [number, number] | null {
   const [low, high] = [Number(x0), Number(x1)];

@@ -10,7 +10,10 @@ const KEY = "held_out:accuracy";
 export function Sparkline({ job, isDrawn = true }: { job: Job; isDrawn?: boolean }) {
   const { data } = useQuery({
     queryKey: ["jobs", "spark", job.id, job.status],
-    queryFn: async () => (await fetchSeries(job.id, { keys: KEY, buckets: WIDTH / 2 }))[KEY] ?? [],
+    queryFn: async () => {
+      const { series } = await fetchSeries(job.id, { keys: KEY, buckets: WIDTH / 2 });
+      return series[KEY] ?? [];
+    },
     staleTime: isAlive(job) ? 10_000 : Number.POSITIVE_INFINITY,
     refetchInterval: isAlive(job) ? 10_000 : false,
   });
