@@ -4,7 +4,7 @@ Importable without torch: the API validates with them, the core reads them.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -84,6 +84,21 @@ class Strategy(StrEnum):
 # The paper's rate suits all weights; an adapter that starts at zero needs a larger one.
 LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4, Tuning.QLORA: 2e-4}
 
+
+class Group(StrEnum):
+    """Settings that are shown together, in this order; a field names its group.
+
+    What a method adds needs no group: it is among the main ones, before those that all share.
+    """
+
+    MAIN = "Settings"
+    SCHEDULE = "Schedule"
+    ADAPTER = "Adapter"
+    TEXT = "Text and loss"
+    MEASURING = "Measuring"
+    SPEED = "Speed and memory"
+
+
 # A choice comes from JSON as its text, which a strict model would refuse.
 Choice = TypeVar("Choice", bound=StrEnum)
 OneOf = Annotated[Choice, Field(strict=False)]
@@ -111,148 +126,160 @@ class Hyperparameters(Strict):
 
     model_config = ConfigDict(strict=True)
 
-    n_epochs: float = Field(default=1, gt=0, le=1000, description="Passes over the training pairs.")
-    max_steps: int | None = Field(
-        default=None,
-        ge=1,
-        le=10_000_000,
-        description="Train this many steps, whatever `n_epochs` says.",
+    label: ClassVar[str] = ""
+    """How the method is called where people choose one; its type where this is empty."""
+
+    n_epochs: Annotated[float, Group.MAIN] = Field(
+        default=1, gt=0, le=1000, description="Passes over the training pairs."
     )
-    batch_size: int = Field(default=8, ge=1, le=4096, description="Pairs in one optimizer step.")
-    learning_rate: float = Field(
+    learning_rate: Annotated[float, Group.MAIN] = Field(
         default=2e-4,
         gt=0,
         le=1,
         description="Peak rate; 2e-4 for an adapter, 8e-6 for all weights.",
     )
-    learning_rate_multiplier: float = Field(
-        default=1, gt=0, le=1000, description="Scales `learning_rate`, as OpenAI's API spells it."
+    batch_size: Annotated[int, Group.MAIN] = Field(
+        default=8, ge=1, le=4096, description="Pairs in one optimizer step."
     )
-    schedule: OneOf[Schedule] = Field(
-        default=Schedule.COSINE, description="Shape of the rate after warm-up."
-    )
-    warmup_ratio: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of the steps that warm up."
-    )
-    weight_decay: float = Field(default=0.0, ge=0, le=1, description="Decoupled weight decay.")
-    max_grad_norm: float = Field(
-        default=1.0, gt=0, description="Gradients are clipped to this norm."
-    )
-    optimizer: OneOf[Optimizer] = Field(
-        default=Optimizer.ADAMW,
-        description="AdamW; AdamW with its moments in 8 bits; or Adafactor, which keeps one number "
-        "a row and column instead. The last two save memory.",
-    )
-
-    tuning: OneOf[Tuning] = Field(
+    tuning: Annotated[OneOf[Tuning], Group.MAIN] = Field(
         default=Tuning.LORA,
         description="Train an adapter (lora), an adapter on a base held in 4 bits (qlora), or all "
         "weights (full).",
     )
-    lora_rank: int = Field(default=16, ge=1, le=512, description="Rank of the adapter's matrices.")
-    lora_alpha: float = Field(
+
+    max_steps: Annotated[int | None, Group.SCHEDULE] = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="Train this many steps, whatever `n_epochs` says.",
+    )
+    learning_rate_multiplier: Annotated[float, Group.SCHEDULE] = Field(
+        default=1, gt=0, le=1000, description="Scales `learning_rate`, as OpenAI's API spells it."
+    )
+    schedule: Annotated[OneOf[Schedule], Group.SCHEDULE] = Field(
+        default=Schedule.COSINE, description="Shape of the rate after warm-up."
+    )
+    warmup_ratio: Annotated[float, Group.SCHEDULE] = Field(
+        default=0.1, ge=0, lt=1, description="Share of the steps that warm up."
+    )
+    weight_decay: Annotated[float, Group.SCHEDULE] = Field(
+        default=0.0, ge=0, le=1, description="Decoupled weight decay."
+    )
+    max_grad_norm: Annotated[float, Group.SCHEDULE] = Field(
+        default=1.0, gt=0, description="Gradients are clipped to this norm."
+    )
+
+    lora_rank: Annotated[int, Group.ADAPTER] = Field(
+        default=16, ge=1, le=512, description="Rank of the adapter's matrices."
+    )
+    lora_alpha: Annotated[float, Group.ADAPTER] = Field(
         default=32, gt=0, description="Scale of the adapter; alpha / rank is applied."
     )
-    use_rslora: bool = Field(
+    use_rslora: Annotated[bool, Group.ADAPTER] = Field(
         default=False,
         description="Apply alpha / sqrt(rank) instead, so that large ranks learn as small ones do.",
     )
-    use_dora: bool = Field(
+    use_dora: Annotated[bool, Group.ADAPTER] = Field(
         default=False,
         description="Train the length of each row beside the adapter (DoRA). Served merged.",
     )
-    modules_to_save: list[ModuleName] = Field(
+    modules_to_save: Annotated[list[ModuleName], Group.ADAPTER] = Field(
         default_factory=list,
         max_length=100,
         description="Modules to train whole beside the adapter, by the ends of their names, such "
         "as embed_tokens and lm_head. Served merged.",
     )
-    precision: OneOf[Precision] = Field(
-        default=Precision.BF16, description="Compute in bf16 or fp32."
-    )
 
-    max_length: int = Field(
+    max_length: Annotated[int, Group.TEXT] = Field(
         default=2048, ge=8, le=1_048_576, description="Longest sequence, in tokens."
     )
-    overlong: OneOf[Overlong] = Field(
+    overlong: Annotated[OneOf[Overlong], Group.TEXT] = Field(
         default=Overlong.DROP,
         description="Drop a pair whose prompt is too long, or cut it from the left.",
     )
-    special_tokens: OneOf[SpecialTokens] = Field(
+    special_tokens: Annotated[OneOf[SpecialTokens], Group.TEXT] = Field(
         default=SpecialTokens.REFUSE,
         description="Drop a pair, and refuse a chat request, whose text holds a special token of "
         "the base, such as <|im_end|>; or break that token up with an invisible character, in "
         "training and in chat alike.",
     )
-    turns: OneOf[Turns] = Field(
+    turns: Annotated[OneOf[Turns], Group.TEXT] = Field(
         default=Turns.LAST, description="Train the last assistant turn, or all of them."
     )
-    nll_reduction: OneOf[NllReduction] = Field(
+    nll_reduction: Annotated[OneOf[NllReduction], Group.TEXT] = Field(
         default=NllReduction.TOKEN, description="How the likelihood term is averaged."
     )
-    nll_tokens: OneOf[NllTokens] = Field(
+    nll_tokens: Annotated[OneOf[NllTokens], Group.TEXT] = Field(
         default=NllTokens.RESPONSE, description="Tokens the likelihood term covers."
     )
 
-    held_out_fraction: float = Field(
+    held_out_fraction: Annotated[float, Group.MEASURING] = Field(
         default=0.1, ge=0, le=0.5, description="Share held out when no validation file is given."
     )
-    max_held_out: int = Field(
+    max_held_out: Annotated[int, Group.MEASURING] = Field(
         default=64, ge=0, le=10_000, description="At most this many held-out pairs."
     )
-    eval_every: int | None = Field(
+    eval_every: Annotated[int | None, Group.MEASURING] = Field(
         default=None,
         ge=1,
         le=10_000_000,
         description="Steps between evaluations; by default a fifth of the run, at least 10.",
     )
-    checkpoint_every: int | None = Field(
+    checkpoint_every: Annotated[int | None, Group.MEASURING] = Field(
         default=None,
         ge=1,
         le=10_000_000,
         description="Steps between checkpoints; by default a fifth of the run.",
     )
-    keep_checkpoints: int = Field(
+    keep_checkpoints: Annotated[int, Group.MEASURING] = Field(
         default=3,
         ge=0,
         le=10_000,
         description="Keep the last this many checkpoints, at least two, and the best: that of the "
         "lowest held-out loss. 0 keeps all.",
     )
-    n_samples: int = Field(
+    n_samples: Annotated[int, Group.MEASURING] = Field(
         default=3, ge=0, le=32, description="Held-out prompts answered at evaluations."
     )
-    sample_tokens: int = Field(
+    sample_tokens: Annotated[int, Group.MEASURING] = Field(
         default=64, ge=1, le=2048, description="Longest such answer, in tokens."
     )
 
-    token_budget: int | None = Field(
+    optimizer: Annotated[OneOf[Optimizer], Group.SPEED] = Field(
+        default=Optimizer.ADAMW,
+        description="AdamW; AdamW with its moments in 8 bits; or Adafactor, which keeps one number "
+        "a row and column instead. The last two save memory.",
+    )
+    precision: Annotated[OneOf[Precision], Group.SPEED] = Field(
+        default=Precision.BF16, description="Compute in bf16 or fp32."
+    )
+    token_budget: Annotated[int | None, Group.SPEED] = Field(
         None,
         ge=8,
         le=1_048_576,
         description="Tokens in one forward pass: by default 1,024 on a CPU, 8,192 on a GPU. "
         "Changes speed and memory, not results.",
     )
-    prefix_sharing: bool = Field(
+    prefix_sharing: Annotated[bool, Group.SPEED] = Field(
         default=True,
         description="Compute a pair's prompt once for both answers; changes speed only.",
     )
-    gradient_checkpointing: bool = Field(
+    gradient_checkpointing: Annotated[bool, Group.SPEED] = Field(
         default=False,
         description="Compute each layer twice and keep less: slower, the same numbers.",
     )
-    activation_offload: bool = Field(
+    activation_offload: Annotated[bool, Group.SPEED] = Field(
         default=False,
         description="Move what `gradient_checkpointing` keeps to the host's memory; the same "
         "numbers.",
     )
-    strategy: OneOf[Strategy] = Field(
+    strategy: Annotated[OneOf[Strategy], Group.SPEED] = Field(
         default=Strategy.SINGLE, description="How work is spread over processes."
     )
-    processes: int = Field(
+    processes: Annotated[int, Group.SPEED] = Field(
         default=1, ge=1, le=512, description="Training processes (ranks), over all nodes."
     )
-    nodes: int = Field(
+    nodes: Annotated[int, Group.SPEED] = Field(
         default=1, ge=1, le=64, description="Machines over which the processes are spread evenly."
     )
 

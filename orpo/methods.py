@@ -26,6 +26,7 @@ class Supervised(Hyperparameters):
     """Plain fine-tuning on the chosen side, or on `messages` rows."""
 
     type: Literal["supervised"] = "supervised"
+    label: ClassVar[str] = "Supervised, on the chosen answers alone"
     nll_weight: ClassVar[float] = 1.0
     contrasts: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = False
@@ -48,6 +49,7 @@ class Orpo(Preference):
     """L = NLL(chosen) + lambda * -log sigmoid(log OR), arXiv 2403.07691 section 4."""
 
     type: Literal["orpo"] = "orpo"
+    label: ClassVar[str] = "ORPO, on pairs of a chosen and a rejected answer"
     lambda_: float = Field(
         default=0.1, ge=0, le=100, alias="lambda", description="Weight of the odds-ratio term."
     )
@@ -65,6 +67,7 @@ class ProbabilityRatio(Preference):
     """
 
     type: Literal["probability_ratio"] = "probability_ratio"
+    label: ClassVar[str] = "Probability ratio, to compare with ORPO"
     lambda_: float = Field(
         default=0.1, ge=0, le=100, alias="lambda", description="Weight of the ratio's term."
     )
@@ -79,6 +82,7 @@ class Dpo(Preference):
     """Direct preference optimisation against the untrained policy, arXiv 2305.18290."""
 
     type: Literal["dpo"] = "dpo"
+    label: ClassVar[str] = "DPO, against the base model"
     beta: float = Field(
         default=0.1, gt=0, le=100, description="How closely the policy is held to its start."
     )
@@ -96,6 +100,7 @@ class Simpo(Preference):
     """Length-averaged log-probs as the reward, with a target margin, arXiv 2405.14734."""
 
     type: Literal["simpo"] = "simpo"
+    label: ClassVar[str] = "SimPO, with a target margin"
     beta: float = Field(default=2.0, gt=0, le=100, description="Scale of the reward.")
     gamma: float = Field(
         default=1.0, ge=0, le=100, description="Margin that the chosen answer's reward should have."

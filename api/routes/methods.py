@@ -15,13 +15,4 @@ router = Router(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
     "", summary="Ways to train and their hyperparameters", response_model=ListPage[MethodObject]
 )
 def list_methods(_: CallerDep) -> Response:
-    return page(
-        (
-            MethodObject(
-                id=name,
-                description=method.__doc__ or "",
-                hyperparameters=method.model_json_schema(by_alias=True),
-            )
-            for name, method in METHODS.items()
-        )
-    )
+    return page(MethodObject.from_method(name, method) for name, method in METHODS.items())

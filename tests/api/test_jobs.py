@@ -121,3 +121,25 @@ def test_methods_say_each_setting_with_its_default_and_a_sentence(client: TestCl
             assert name == "type" or setting["description"].endswith("."), name
     assert methods["orpo"]["hyperparameters"]["properties"]["lambda"]["default"] == 0.1
     assert "lambda" not in methods["supervised"]["hyperparameters"]["properties"]
+
+
+def test_methods_say_how_a_form_shows_their_settings(client: TestClient):
+    for method in client.get("/v1/fine_tuning/methods").json()["data"]:
+        known = method["hyperparameters"]["properties"]
+        shown = [setting for group in method["groups"] for setting in group["settings"]]
+        assert sorted(setting["name"] for setting in shown) == sorted(known.keys() - {"type"})
+        for setting in shown:
+            schema = known[setting["name"]]
+            assert setting["description"] == schema["description"]
+            assert setting["default"] == schema.get("default", setting["default"])
+        assert {setting["name"]: setting["kind"] for setting in shown}.items() >= {
+            ("n_epochs", "number"), ("max_steps", "integer"), ("use_dora", "flag"),
+            ("tuning", "choice"), ("modules_to_save", "words"),
+        }  # fmt: skip
+        first = [setting["name"] for setting in method["groups"][0]["settings"]]
+        assert first[-4:] == ["n_epochs", "learning_rate", "batch_size", "tuning"]
+        assert set(first[:-4]) == known.keys() & {"lambda", "beta", "gamma", "nll_weight"}
+        assert [group["name"] for group in method["groups"]] == [
+            "Settings", "Schedule", "Adapter", "Text and loss", "Measuring", "Speed and memory",
+        ]  # fmt: skip
+        assert method["label"] != method["id"]

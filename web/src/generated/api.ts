@@ -1431,6 +1431,14 @@ export interface components {
          * @enum {string}
          */
         Format: "adapter" | "merged" | "gguf";
+        /**
+         * Group
+         * @description Settings that are shown together, in this order; a field names its group.
+         *
+         *     What a method adds needs no group: it is among the main ones, before those that all share.
+         * @enum {string}
+         */
+        Group: "Settings" | "Schedule" | "Adapter" | "Text and loss" | "Measuring" | "Speed and memory";
         /** HeldOut */
         HeldOut: {
             /** Job Id */
@@ -1826,6 +1834,11 @@ export interface components {
             /** Description */
             description: string;
             /**
+             * Groups
+             * @description All hyperparameters in the order of a form; the first group matters most.
+             */
+            groups: components["schemas"]["SettingGroup"][];
+            /**
              * Hyperparameters
              * @description Their JSON schema: each with its default and a sentence.
              */
@@ -1837,6 +1850,11 @@ export interface components {
              * @description What stands in `method.type` of a job.
              */
             id: string;
+            /**
+             * Label
+             * @description Its name for people.
+             */
+            label: string;
             /**
              * Object
              * @default fine_tuning.method
@@ -2116,6 +2134,41 @@ export interface components {
             object: "session";
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+        };
+        /**
+         * SettingGroup
+         * @description Settings that belong together, those that matter first.
+         */
+        SettingGroup: {
+            name: components["schemas"]["Group"];
+            /** Settings */
+            settings: components["schemas"]["SettingObject"][];
+        };
+        /**
+         * SettingObject
+         * @description A hyperparameter as a form shows it; its bounds stand in the JSON schema.
+         */
+        SettingObject: {
+            /**
+             * Choices
+             * @description What a choice may be; else empty.
+             */
+            choices: string[];
+            /**
+             * Default
+             * @description Null where the server decides, as the description says.
+             */
+            default: boolean | number | string | string[] | null;
+            /** Description */
+            description: string;
+            /**
+             * Kind
+             * @description flag: a boolean; words: a list of strings.
+             * @enum {string}
+             */
+            kind: "number" | "integer" | "flag" | "choice" | "words";
+            /** Name */
+            name: string;
         };
         /**
          * SideRequest

@@ -1,34 +1,38 @@
 import { expect, test } from "vitest";
 import type { Job } from "@/features/jobs/api";
-import { groupsOf, settingsOf } from "@/features/jobs/methods";
+import { initialText, type Method, type Setting, settingsOf } from "@/features/jobs/methods";
 import { blank, bodyOf, fieldOf, formOf } from "@/features/jobs/new-job";
 
-const settings = settingsOf({
-  properties: {
-    type: { type: "string", default: "orpo" },
-    lambda: { type: "number", default: 0.1, description: "Weight." },
-    max_steps: { anyOf: [{ type: "integer" }, { type: "null" }], default: null },
-    tuning: { $ref: "#/$defs/Tuning", default: "lora" },
-    prefix_sharing: { type: "boolean", default: true },
-    brand_new: { type: "number", default: 1 },
-    modules_to_save: { type: "array" },
-  },
-  $defs: { Tuning: { enum: ["lora", "full"] } },
+const setting = (name: string, kind: Setting["kind"], initial: Setting["default"]): Setting => ({
+  name,
+  kind,
+  choices: [],
+  default: initial,
+  description: "",
 });
+const method: Method = {
+  id: "orpo",
+  object: "fine_tuning.method",
+  label: "ORPO",
+  description: "",
+  groups: [
+    { name: "Settings", settings: [setting("lambda", "number", 0.1)] },
+    {
+      name: "Schedule",
+      settings: [
+        setting("max_steps", "integer", null),
+        setting("tuning", "choice", "lora"),
+        setting("prefix_sharing", "flag", true),
+        setting("modules_to_save", "words", []),
+      ],
+    },
+  ],
+  hyperparameters: {},
+};
+const settings = settingsOf(method);
 
-test("settings are read from the schema, an unknown one lands in the last group", () => {
-  expect(settings.map(({ name, kind }) => `${name}:${kind}`)).toEqual([
-    "lambda:number",
-    "max_steps:integer",
-    "tuning:choice",
-    "prefix_sharing:flag",
-    "brand_new:number",
-    "modules_to_save:words",
-  ]);
-  expect(settings[2]?.choices).toEqual(["lora", "full"]);
-  const groups = groupsOf(settings);
-  expect(groups[0]?.settings.map(({ name }) => name)).toEqual(["lambda", "tuning"]);
-  expect(groups.at(-1)?.settings.map(({ name }) => name)).toContain("brand_new");
+test("defaults are read as a person says them", () => {
+  expect(settings.map(initialText)).toEqual(["0.1", "automatic", "lora", "on", "none"]);
 });
 
 test("only what was typed is sent, as its own type; nonsense goes to the API as it is", () => {
@@ -61,7 +65,6 @@ test("a job becomes the form that creates it again", () => {
     max_steps: null,
     tuning: "lora",
     prefix_sharing: true,
-    brand_new: 1,
     modules_to_save: [],
   };
   const job = {
@@ -71,8 +74,9 @@ test("a job becomes the form that creates it again", () => {
     method: { type: "orpo" },
     hyperparameters,
   };
-  const form = formOf(job as unknown as Job, [{ type: "orpo", sentence: "", settings }]);
+  const form = formOf(job as unknown as Job, [method]);
   expect(form).toMatchObject({ model: "m", seed: "7", values: { lambda: "0.5" } });
+  expect(Object.keys(form.values)).toEqual(["lambda"]);
 });
 
 test.each([

@@ -1,7 +1,7 @@
 /** The form of a new run as data: what it holds, what it sends, where an error belongs. */
 import type { Job } from "@/features/jobs/api";
 import { methodOf } from "@/features/jobs/job";
-import { type Method, type Setting, typed } from "@/features/jobs/methods";
+import { differs, type Method, type Setting, settingsOf, typed } from "@/features/jobs/methods";
 import type { Schema } from "@/lib/api";
 
 export type Form = {
@@ -28,10 +28,8 @@ export const blank: Form = {
 /** The form that would create this job again: only what differs from the defaults is typed. */
 export function formOf(job: Job, methods: readonly Method[]): Form {
   const type = methodOf(job);
-  const settings = methods.find((method) => method.type === type)?.settings ?? [];
-  const changed = settings.filter(
-    ({ name, initial }) => (typed(job.hyperparameters[name]) ?? null) !== initial,
-  );
+  const settings = settingsOf(methods.find((method) => method.id === type));
+  const changed = settings.filter((setting) => differs(setting, job.hyperparameters[setting.name]));
   return {
     type,
     model: job.model,

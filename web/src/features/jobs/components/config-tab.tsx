@@ -6,14 +6,14 @@ import { Card } from "@/components/ui/card";
 import type { Job } from "@/features/jobs/api";
 import { Sentence } from "@/features/jobs/components/sentence";
 import { methodOf } from "@/features/jobs/job";
-import { groupsOf, initialText, methodsQuery, type Setting, typed } from "@/features/jobs/methods";
+import { differs, initialText, methodsQuery, type Setting, typed } from "@/features/jobs/methods";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 
 /** Everything that this run was asked to do; what differs from the defaults is marked. */
 export function ConfigTab({ job }: { job: Job }) {
   const { data, error, refetch } = useQuery(methodsQuery);
-  const settings = data?.find((method) => method.type === methodOf(job))?.settings ?? [];
+  const groups = data?.find((method) => method.id === methodOf(job))?.groups ?? [];
   return (
     <div className="grid min-w-0 grid-cols-1 items-start gap-4 lg:grid-cols-2">
       <Card title="Run">
@@ -33,7 +33,7 @@ export function ConfigTab({ job }: { job: Job }) {
       </Card>
       {error && <ErrorPanel error={error} retry={refetch} />}
       {!data && !error && <Loading what="Loading the settings" />}
-      {groupsOf(settings).map((group) => (
+      {groups.map((group) => (
         <Card key={group.name} title={group.name}>
           <dl>
             {group.settings.map((setting) => (
@@ -47,29 +47,29 @@ export function ConfigTab({ job }: { job: Job }) {
 }
 
 function SettingFact({ setting, job }: { setting: Setting; job: Job }) {
-  const value = typed(job.hyperparameters[setting.name]) ?? null;
-  const differs = value !== setting.initial;
+  const value = typed(job.hyperparameters[setting.name]);
+  const isChanged = differs(setting, value);
   const text =
     setting.kind === "flag"
       ? value
         ? "on"
         : "off"
-      : differs
+      : isChanged
         ? String(value ?? "automatic")
         : initialText(setting);
   return (
     <div className="flex flex-wrap justify-between gap-x-4 border-t border-line py-2 first:border-t-0">
       <dt className="font-mono text-sm">{setting.name}</dt>
-      <dd className={cx("ml-auto text-right", differs && "font-semibold")}>
+      <dd className={cx("ml-auto text-right", isChanged && "font-semibold")}>
         {text}
-        {differs && (
+        {isChanged && (
           <span className="ml-2 text-sm font-normal text-accent">
             changed, default {initialText(setting)}
           </span>
         )}
       </dd>
       <dd className="basis-full text-sm text-muted">
-        <Sentence text={setting.sentence} />
+        <Sentence text={setting.description} />
       </dd>
     </div>
   );

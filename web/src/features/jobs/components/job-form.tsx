@@ -8,7 +8,7 @@ import { createJob, keys } from "@/features/jobs/api";
 import { EstimateCard } from "@/features/jobs/components/estimate";
 import { Choice, SettingField, Text } from "@/features/jobs/components/setting-field";
 import { createEstimate } from "@/features/jobs/estimates";
-import { groupsOf, type Method, type Setting } from "@/features/jobs/methods";
+import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
 import { bodyOf, type Form, fieldOf, newKey } from "@/features/jobs/new-job";
 import { ApiError, type Schema } from "@/lib/api";
 import { bytes } from "@/lib/format";
@@ -20,22 +20,14 @@ type Props = {
   initial: Form;
 };
 
-const METHODS: Record<string, string> = {
-  orpo: "ORPO, on pairs of a chosen and a rejected answer",
-  supervised: "Supervised, on the chosen answers alone",
-  dpo: "DPO, against the base model",
-  simpo: "SimPO, with a target margin",
-  probability_ratio: "Probability ratio, to compare with ORPO",
-};
-
 export function JobForm({ methods, models, files, initial }: Props) {
   const [form, setForm] = useState(initial);
   const [key] = useState(newKey);
   const queries = useQueryClient();
   const navigate = useNavigate();
   const box = useRef<HTMLFormElement>(null);
-  const method = methods.find(({ type }) => type === form.type) ?? methods[0];
-  const settings = method?.settings ?? [];
+  const method = methods.find(({ id }) => id === form.type) ?? methods[0];
+  const settings = settingsOf(method);
   const create = useMutation({
     mutationFn: () => createJob(bodyOf(form, settings), key),
     onSuccess: (job) => {
@@ -68,7 +60,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
     create.mutate();
   };
   const bases = models.filter((model) => model.kind === "base");
-  const [first, ...folded] = groupsOf(settings);
+  const [first, ...folded] = method?.groups ?? [];
   const fileChoices = files.map((file) => ({
     value: file.id,
     label: `${file.filename}, ${bytes(file.bytes)}${file.status === "processed" ? "" : `, ${file.status}`}`,
@@ -136,8 +128,8 @@ export function JobForm({ methods, models, files, initial }: Props) {
             name="method"
             label="Method"
             value={form.type}
-            choices={methods.map(({ type }) => ({ value: type, label: METHODS[type] ?? type }))}
-            hint={method?.sentence}
+            choices={methods.map(({ id, label }) => ({ value: id, label }))}
+            hint={method?.description}
             error={errorAt("method")}
             onChange={(type) => set({ type })}
           />

@@ -74,7 +74,7 @@ export function SettingField(props: {
   const common = {
     name: setting.name,
     label: setting.name,
-    hint: <Sentence text={setting.sentence} />,
+    hint: <Sentence text={setting.description} />,
     value,
     error,
     onChange,
