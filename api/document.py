@@ -1,4 +1,5 @@
-"""What FastAPI leaves out of the OpenAPI document: each operation's scope and its usual errors.
+"""What FastAPI leaves out of the OpenAPI document: each operation's scope and its usual errors, and
+the shapes of the frames of streams.
 
 The scope (`x-scope`) is that of the dependency which checks it, so that a route without a check
 shows in the document as one that anybody may call.
@@ -11,6 +12,9 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+
+from api.schemas.frames import FRAMES
 
 PUBLIC = "public"
 
@@ -29,9 +33,19 @@ def install(app: FastAPI) -> None:
             for route, operation in _operations(app, app.openapi_schema):
                 operation["x-scope"] = scope_of(route)
                 operation["responses"] = _errors(operation) | operation["responses"]
+            components = app.openapi_schema["components"]
+            components["schemas"] = frames() | components["schemas"]
         return app.openapi_schema
 
     app.openapi = document
+
+
+def frames() -> dict[str, Any]:
+    """Return the schemas of the streams' frames by name, with those that they are made of."""
+    _, found = models_json_schema(
+        [(frame, "serialization") for frame in FRAMES], ref_template="#/components/schemas/{model}"
+    )
+    return found["$defs"]
 
 
 def scopes(app: FastAPI) -> list[tuple[str, str, str]]:

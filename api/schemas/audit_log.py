@@ -16,7 +16,7 @@ class AuditEntryObject(BaseModel):
     object_type: str
     object_id: str
     request_id: str | None
-    details: dict[str, Any]
+    details: dict[str, Any] = Field(description="Facts that differ by action.")
 
     @classmethod
     def from_record(cls, entry: AuditEntry) -> "AuditEntryObject":

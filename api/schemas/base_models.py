@@ -1,12 +1,13 @@
 """Models on the wire: OpenAI's object, with what it lacks as extra fields."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from api.schemas.body import Body
+from api.schemas.stored import Stored
 from api.schemas.text import Text
 from services.base_models import MODEL_ID
 from services.catalog import Kind, Model
@@ -47,6 +48,20 @@ class RegisterModel(Body):
     )
 
 
+class ModelInfo(Stored):
+    """What the check of a base's folder found; of a tuned model, and before the check, nothing."""
+
+    hub_id: str | None = None
+    architecture: str | None = None
+    parameters: int | None = None
+    dtype: str | None = None
+    vocab_size: int | None = None
+    context_length: int | None = Field(None, description="Tokens, where the model says it.")
+    size_bytes: int | None = None
+    sha256: str | None = Field(None, description="Of the weights.")
+    has_chat_template: bool | None = None
+
+
 class ModelObject(BaseModel):
     id: str
     object: Literal["model"] = "model"
@@ -59,7 +74,7 @@ class ModelObject(BaseModel):
     error: str | None
     job_id: str | None
     revision: str | None
-    info: dict[str, Any]
+    info: ModelInfo
 
     @classmethod
     def from_record(cls, model: Model) -> "ModelObject":

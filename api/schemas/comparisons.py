@@ -8,6 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from api.schemas.body import Body
 from api.schemas.chat import Message, Messages, Sampling, upstream_body
+from api.schemas.errors import Error
+from api.schemas.stored import MessageObject, Stored
 from api.schemas.text import CUT, Id
 from models import Comparison
 from models.comparisons import Choice
@@ -87,6 +89,28 @@ class Vote(Body):
     choice: Choice = Field(strict=False)
 
 
+class Asked(Stored):
+    """What a side was asked: a conversation, and how its answer was drawn."""
+
+    messages: list[MessageObject] = Field(default_factory=list)
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+
+
+class Usage(Stored):
+    """As the engine counts tokens."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
 class ComparisonSide(BaseModel):
     """A side as the server attests it. `text` and what follows are there once it has ended."""
 
@@ -98,13 +122,13 @@ class ComparisonSide(BaseModel):
     checkpoint_step: int | None
     weights_sha256: str | None
     device: str | None
-    asked: dict[str, Any]
+    asked: Asked
     text: str | None = None
     finish_reason: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: Usage | None = None
     first_token_s: float | None = None
     tokens_per_s: float | None = None
-    error: dict[str, Any] | None = None
+    error: Error | None = None
 
 
 class ComparisonObject(BaseModel):

@@ -1,10 +1,11 @@
 """Estimates on the wire: what a job would take, before it is created."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
-from api.schemas.jobs import SHOWN, JobError, method_of, seconds
+from api.schemas.jobs import SHOWN, JobError, JobMethod, method_of, seconds
+from api.schemas.progress import Prepared
 from models import Job
 from models.jobs import JobState
 
@@ -64,8 +65,8 @@ class EstimateObject(BaseModel):
     model: str
     training_file: str
     validation_file: str | None
-    method: dict[str, Any]
-    prepared: dict[str, Any] | None
+    method: JobMethod
+    prepared: Prepared | None
     estimate: Estimate | None
     error: JobError | None
 
@@ -80,7 +81,7 @@ class EstimateObject(BaseModel):
             training_file=job.training_file,
             validation_file=job.validation_file,
             method=method_of(job),
-            prepared=job.prepared,
+            prepared=Prepared.model_validate(job.prepared) if job.prepared else None,
             estimate=Estimate.model_validate(job.estimate) if job.estimate else None,
             error=JobError(**job.error) if job.error else None,
         )

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from api.pages import ListPage
+from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import File
 
@@ -62,18 +63,13 @@ class FileReport(BaseModel):
     cut: bool = Field(default=False, description=CUT)
 
 
-class RowMessage(BaseModel):
-    role: str
-    content: str
-
-
 class FileRow(BaseModel):
     """An accepted row in its normal form; `line` is that of the uploaded file."""
 
     line: int
-    prompt: list[RowMessage]
-    chosen: list[RowMessage]
-    rejected: list[RowMessage] | None
+    prompt: list[MessageObject]
+    chosen: list[MessageObject]
+    rejected: list[MessageObject] | None
     cut: bool = Field(default=False, description=CUT)
 
 

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.schemas.body import Body
+from api.schemas.methods import Value
+from api.schemas.progress import Prepared, Progress
+from api.schemas.stored import Stored
 from api.schemas.text import NO_NUL, Id, Text
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
@@ -109,6 +112,21 @@ class CreateJob(Body):
         return kind, hyperparameters
 
 
+class MethodSettings(Stored):
+    hyperparameters: dict[str, Value]
+
+
+class JobMethod(Stored):
+    """As OpenAI shapes it: the settings stand under the method's name, and no other is there."""
+
+    type: str
+    orpo: MethodSettings | None = None
+    supervised: MethodSettings | None = None
+    dpo: MethodSettings | None = None
+    simpo: MethodSettings | None = None
+    probability_ratio: MethodSettings | None = None
+
+
 class JobError(BaseModel):
     code: str
     message: str
@@ -137,14 +155,14 @@ class JobObject(BaseModel):
     result_files: list[str]
     trained_tokens: int | None
     seed: int
-    method: dict[str, Any]
-    hyperparameters: dict[str, Any]
+    method: JobMethod
+    hyperparameters: dict[str, Value]
     suffix: str | None
     metadata: dict[str, str]
     integrations: list[Any] = []
     error: JobError | None
-    progress: dict[str, Any] | None
-    prepared: dict[str, Any] | None
+    progress: Progress | None
+    prepared: Prepared | None
     priority: int
     attempts: int
     generation: int
@@ -170,12 +188,12 @@ class JobObject(BaseModel):
             trained_tokens=job.trained_tokens,
             seed=job.seed,
             method=method,
-            hyperparameters=method[method["type"]]["hyperparameters"],
+            hyperparameters=settings_of(job),
             suffix=job.suffix,
             metadata=job.metadata_,
             error=JobError(**job.error) if job.error else None,
-            progress=job.progress,
-            prepared=job.prepared,
+            progress=Progress.model_validate(job.progress) if job.progress else None,
+            prepared=Prepared.model_validate(job.prepared) if job.prepared else None,
             priority=job.priority,
             attempts=job.attempts,
             generation=job.generation,
@@ -183,11 +201,15 @@ class JobObject(BaseModel):
         )
 
 
-def method_of(job: Job) -> dict[str, Any]:
+def method_of(job: Job) -> JobMethod:
     """A job's method as OpenAI shapes it: its settings under its own name."""
-    hyperparameters = {name: v for name, v in job.method.items() if name != "type"}
     kind = job.method["type"]
-    return {"type": kind, kind: {"hyperparameters": hyperparameters}}
+    return JobMethod.model_validate({"type": kind, kind: {"hyperparameters": settings_of(job)}})
+
+
+def settings_of(job: Job) -> dict[str, Any]:
+    """All hyperparameters of a job, those that were left to their defaults included."""
+    return {name: value for name, value in job.method.items() if name != "type"}
 
 
 def _queue(place: Place) -> QueuePlace:
@@ -237,6 +259,18 @@ class JobLogs(BaseModel):
     truncated: bool = Field(description="There is more before it.")
 
 
+class CheckpointMetrics(Stored):
+    """The numbers of a checkpoint's step: each series of the held-out pairs, and OpenAI's names."""
+
+    step: int | None = None
+    train_loss: float | None = Field(None, description="Of the step's batch.")
+    full_valid_loss: float | None = Field(None, description="Of all held-out pairs.")
+    loss: float | None = Field(None, description="The same as `full_valid_loss`.")
+    accuracy: float | None = Field(
+        None, description="The share of held-out pairs whose chosen answer is preferred."
+    )
+
+
 class CheckpointObject(BaseModel):
     id: str
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
@@ -244,7 +278,7 @@ class CheckpointObject(BaseModel):
     fine_tuning_job_id: str
     fine_tuned_model_checkpoint: str
     step_number: int
-    metrics: dict[str, Any]
+    metrics: CheckpointMetrics
     size_bytes: int
     sha256: str
 
@@ -256,7 +290,7 @@ class CheckpointObject(BaseModel):
             fine_tuning_job_id=checkpoint.job_id,
             fine_tuned_model_checkpoint=checkpoint.model,
             step_number=checkpoint.step,
-            metrics=checkpoint.metrics,
+            metrics=CheckpointMetrics.model_validate(checkpoint.metrics),
             size_bytes=checkpoint.size_bytes,
             sha256=checkpoint.sha256,
         )

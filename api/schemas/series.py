@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import Sample
 
@@ -41,17 +42,27 @@ class SeriesList(BaseModel):
     last_id: str | None = Field(description="The key of the last series in `data`.")
 
 
+class PairNumbers(BaseModel):
+    """A pair at one evaluation; log-probs are means a token. Null is not a number."""
+
+    step: int
+    log_odds_ratio: float | None
+    logps_chosen: float | None
+    logps_rejected: float | None
+    nll: float | None
+
+
 class PairObject(BaseModel):
     """A held-out pair; its texts are null where the run directory is gone."""
 
     id: str = Field(description="Its line.")
     object: Literal["fine_tuning.job.pair"] = "fine_tuning.job.pair"
     line: int
-    prompt: list[dict[str, Any]] | None
+    prompt: list[MessageObject] | None
     chosen: str | None
     rejected: str | None
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: PairNumbers
+    after: PairNumbers
     cut: bool = Field(default=False, description=CUT)
 
     @classmethod
@@ -64,7 +75,7 @@ class SampleObject(BaseModel):
     object: Literal["fine_tuning.job.sample"] = "fine_tuning.job.sample"
     step: int
     line: int
-    prompt: list[dict[str, Any]]
+    prompt: list[MessageObject]
     answer: str
     chosen: str
     rejected: str | None

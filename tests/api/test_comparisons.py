@@ -6,12 +6,19 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
+from api.schemas.frames import ComparisonBegun, SideDelta, SideEnded, SideFailed
 from tests.api.fake_engine import SLOW_S, WORDS, wait_until
 
 pytest_plugins = ["tests.api.with_fake_engine"]
 
 ASKED = [{"role": "user", "content": "Does it work?"}]
+
+# As the OpenAPI document has them.
+FRAME: TypeAdapter[SideEnded | SideFailed | SideDelta] = TypeAdapter(
+    SideEnded | SideFailed | SideDelta
+)
 
 
 def compare(http: httpx.Client, *names: str, **fields: Any) -> list[tuple[float, dict[str, Any]]]:
@@ -29,6 +36,10 @@ def compare(http: httpx.Client, *names: str, **fields: Any) -> list[tuple[float,
     assert heard.pop()[1] == "[DONE]"
     first, *events = [(at, json.loads(data)) for at, data in heard]
     assert [side["model"] for side in first[1]["comparison"]["sides"]] == body["models"]
+    begun = ComparisonBegun.model_validate(first[1])
+    assert begun.model_dump(mode="json") == first[1]
+    for _, event in events:
+        assert FRAME.validate_python(event).model_dump() == event
     return events
 
 

@@ -766,6 +766,32 @@ export interface components {
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
         };
+        /**
+         * Asked
+         * @description What a side was asked: a conversation, and how its answer was drawn.
+         */
+        Asked: {
+            /** Frequency Penalty */
+            frequency_penalty?: number | null;
+            /** Max Completion Tokens */
+            max_completion_tokens?: number | null;
+            /** Max Tokens */
+            max_tokens?: number | null;
+            /** Messages */
+            messages?: components["schemas"]["MessageObject"][];
+            /** Presence Penalty */
+            presence_penalty?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Stop */
+            stop?: string | string[] | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** AuditEntryObject */
         AuditEntryObject: {
             /** Action */
@@ -777,7 +803,10 @@ export interface components {
             api_key_id: string | null;
             /** At */
             at: number;
-            /** Details */
+            /**
+             * Details
+             * @description Facts that differ by action.
+             */
             details: {
                 [key: string]: unknown;
             };
@@ -833,6 +862,36 @@ export interface components {
              */
             user?: string | null;
         };
+        /**
+         * CheckpointMetrics
+         * @description The numbers of a checkpoint's step: each series of the held-out pairs, and OpenAI's names.
+         */
+        CheckpointMetrics: {
+            /**
+             * Accuracy
+             * @description The share of held-out pairs whose chosen answer is preferred.
+             */
+            accuracy?: number | null;
+            /**
+             * Full Valid Loss
+             * @description Of all held-out pairs.
+             */
+            full_valid_loss?: number | null;
+            /**
+             * Loss
+             * @description The same as `full_valid_loss`.
+             */
+            loss?: number | null;
+            /** Step */
+            step?: number | null;
+            /**
+             * Train Loss
+             * @description Of the step's batch.
+             */
+            train_loss?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** CheckpointObject */
         CheckpointObject: {
             /** Created At */
@@ -843,10 +902,7 @@ export interface components {
             fine_tuning_job_id: string;
             /** Id */
             id: string;
-            /** Metrics */
-            metrics: {
-                [key: string]: unknown;
-            };
+            metrics: components["schemas"]["CheckpointMetrics"];
             /**
              * Object
              * @default fine_tuning.job.checkpoint
@@ -911,6 +967,13 @@ export interface components {
             temperature?: null;
             top_p?: null;
         });
+        /**
+         * ComparisonBegun
+         * @description The first frame of a comparison: what answers.
+         */
+        ComparisonBegun: {
+            comparison: components["schemas"]["ComparisonObject"];
+        };
         /** ComparisonObject */
         ComparisonObject: {
             choice: components["schemas"]["Choice"] | null;
@@ -945,10 +1008,7 @@ export interface components {
         ComparisonSide: {
             /** Adapter */
             adapter: boolean;
-            /** Asked */
-            asked: {
-                [key: string]: unknown;
-            };
+            asked: components["schemas"]["Asked"];
             /** Base Model */
             base_model: string;
             /** Checkpoint Step */
@@ -957,10 +1017,7 @@ export interface components {
             deployment_id: string;
             /** Device */
             device: string | null;
-            /** Error */
-            error?: {
-                [key: string]: unknown;
-            } | null;
+            error?: components["schemas"]["Error"] | null;
             /** Finish Reason */
             finish_reason?: string | null;
             /** First Token S */
@@ -973,10 +1030,7 @@ export interface components {
             text?: string | null;
             /** Tokens Per S */
             tokens_per_s?: number | null;
-            /** Usage */
-            usage?: {
-                [key: string]: unknown;
-            } | null;
+            usage?: components["schemas"]["Usage"] | null;
             /** Weights Sha256 */
             weights_sha256: string | null;
         };
@@ -1250,10 +1304,7 @@ export interface components {
             finished_at: number | null;
             /** Id */
             id: string;
-            /** Method */
-            method: {
-                [key: string]: unknown;
-            };
+            method: components["schemas"]["JobMethod"];
             /** Model */
             model: string;
             /**
@@ -1262,10 +1313,7 @@ export interface components {
              * @constant
              */
             object: "fine_tuning.job.estimate";
-            /** Prepared */
-            prepared: {
-                [key: string]: unknown;
-            } | null;
+            prepared: components["schemas"]["Prepared"] | null;
             /** Status */
             status: string;
             /** Training File */
@@ -1376,7 +1424,7 @@ export interface components {
          */
         FileRow: {
             /** Chosen */
-            chosen: components["schemas"]["RowMessage"][];
+            chosen: components["schemas"]["MessageObject"][];
             /**
              * Cut
              * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
@@ -1386,9 +1434,9 @@ export interface components {
             /** Line */
             line: number;
             /** Prompt */
-            prompt: components["schemas"]["RowMessage"][];
+            prompt: components["schemas"]["MessageObject"][];
             /** Rejected */
-            rejected: components["schemas"]["RowMessage"][] | null;
+            rejected: components["schemas"]["MessageObject"][] | null;
         };
         /**
          * FileRows
@@ -1496,6 +1544,21 @@ export interface components {
              */
             truncated: boolean;
         };
+        /**
+         * JobMethod
+         * @description As OpenAI shapes it: the settings stand under the method's name, and no other is there.
+         */
+        JobMethod: {
+            dpo?: components["schemas"]["MethodSettings"] | null;
+            orpo?: components["schemas"]["MethodSettings"] | null;
+            probability_ratio?: components["schemas"]["MethodSettings"] | null;
+            simpo?: components["schemas"]["MethodSettings"] | null;
+            supervised?: components["schemas"]["MethodSettings"] | null;
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** JobObject */
         JobObject: {
             /** Attempts */
@@ -1515,7 +1578,7 @@ export interface components {
             generation: number;
             /** Hyperparameters */
             hyperparameters: {
-                [key: string]: unknown;
+                [key: string]: boolean | number | string | string[] | null;
             };
             /** Id */
             id: string;
@@ -1528,10 +1591,7 @@ export interface components {
             metadata: {
                 [key: string]: string;
             };
-            /** Method */
-            method: {
-                [key: string]: unknown;
-            };
+            method: components["schemas"]["JobMethod"];
             /** Model */
             model: string;
             /**
@@ -1542,16 +1602,10 @@ export interface components {
             object: "fine_tuning.job";
             /** Organization Id */
             organization_id: string;
-            /** Prepared */
-            prepared: {
-                [key: string]: unknown;
-            } | null;
+            prepared: components["schemas"]["Prepared"] | null;
             /** Priority */
             priority: number;
-            /** Progress */
-            progress: {
-                [key: string]: unknown;
-            } | null;
+            progress: components["schemas"]["Progress"] | null;
             /** @description While it waits for a worker. */
             queue?: components["schemas"]["QueuePlace"] | null;
             /** Result Files */
@@ -1576,6 +1630,20 @@ export interface components {
          * @enum {string}
          */
         Kind: "base" | "tuned" | "checkpoint";
+        /**
+         * Lengths
+         * @description Quantiles of the rows' lengths in tokens: of the longer sequence of each.
+         */
+        Lengths: {
+            /** Max */
+            max?: number | null;
+            /** P50 */
+            p50?: number | null;
+            /** P95 */
+            p95?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** LinkObject */
         LinkObject: {
             /** Expires At */
@@ -1829,6 +1897,18 @@ export interface components {
         } & {
             [key: string]: null | false | 0 | "" | never[] | Record<string, never>;
         };
+        /**
+         * MessageObject
+         * @description A message of a conversation.
+         */
+        MessageObject: {
+            /** Content */
+            content: string;
+            /** Role */
+            role: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** MethodObject */
         MethodObject: {
             /** Description */
@@ -1862,6 +1942,47 @@ export interface components {
              */
             object: "fine_tuning.method";
         };
+        /** MethodSettings */
+        MethodSettings: {
+            /** Hyperparameters */
+            hyperparameters: {
+                [key: string]: boolean | number | string | string[] | null;
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ModelInfo
+         * @description What the check of a base's folder found; of a tuned model, and before the check, nothing.
+         */
+        ModelInfo: {
+            /** Architecture */
+            architecture?: string | null;
+            /**
+             * Context Length
+             * @description Tokens, where the model says it.
+             */
+            context_length?: number | null;
+            /** Dtype */
+            dtype?: string | null;
+            /** Has Chat Template */
+            has_chat_template?: boolean | null;
+            /** Hub Id */
+            hub_id?: string | null;
+            /** Parameters */
+            parameters?: number | null;
+            /**
+             * Sha256
+             * @description Of the weights.
+             */
+            sha256?: string | null;
+            /** Size Bytes */
+            size_bytes?: number | null;
+            /** Vocab Size */
+            vocab_size?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** ModelObject */
         ModelObject: {
             /** Created */
@@ -1872,10 +1993,7 @@ export interface components {
             error: string | null;
             /** Id */
             id: string;
-            /** Info */
-            info: {
-                [key: string]: unknown;
-            };
+            info: components["schemas"]["ModelInfo"];
             /** Job Id */
             job_id: string | null;
             kind: components["schemas"]["Kind"];
@@ -1903,18 +2021,28 @@ export interface components {
          */
         Order: "asc" | "desc";
         /**
+         * PairNumbers
+         * @description A pair at one evaluation; log-probs are means a token. Null is not a number.
+         */
+        PairNumbers: {
+            /** Log Odds Ratio */
+            log_odds_ratio: number | null;
+            /** Logps Chosen */
+            logps_chosen: number | null;
+            /** Logps Rejected */
+            logps_rejected: number | null;
+            /** Nll */
+            nll: number | null;
+            /** Step */
+            step: number;
+        };
+        /**
          * PairObject
          * @description A held-out pair; its texts are null where the run directory is gone.
          */
         PairObject: {
-            /** After */
-            after: {
-                [key: string]: unknown;
-            };
-            /** Before */
-            before: {
-                [key: string]: unknown;
-            };
+            after: components["schemas"]["PairNumbers"];
+            before: components["schemas"]["PairNumbers"];
             /** Chosen */
             chosen: string | null;
             /**
@@ -1937,9 +2065,7 @@ export interface components {
              */
             object: "fine_tuning.job.pair";
             /** Prompt */
-            prompt: {
-                [key: string]: unknown;
-            }[] | null;
+            prompt: components["schemas"]["MessageObject"][] | null;
             /** Rejected */
             rejected: string | null;
         };
@@ -1961,6 +2087,115 @@ export interface components {
             token_ids_equal: boolean;
             /** Weights Sha256 */
             weights_sha256: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Prepared
+         * @description What the data comes to under the job's settings, found before a device is touched.
+         */
+        Prepared: {
+            held_out?: components["schemas"]["PreparedPart"] | null;
+            /**
+             * Max Length
+             * @description The longest sequence, in tokens.
+             */
+            max_length?: number | null;
+            /**
+             * Steps
+             * @description Of the whole run.
+             */
+            steps?: number | null;
+            /** Steps Per Epoch */
+            steps_per_epoch?: number | null;
+            /**
+             * Token Budget
+             * @description Tokens in one forward pass, where the device forced a smaller number.
+             */
+            token_budget?: number | null;
+            train?: components["schemas"]["PreparedPart"] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * PreparedPart
+         * @description The pairs that are trained, or those that are held out.
+         */
+        PreparedPart: {
+            /**
+             * Dropped
+             * @description Pairs left out, by the reason.
+             */
+            dropped?: {
+                [key: string]: number;
+            } | null;
+            length?: components["schemas"]["Lengths"] | null;
+            /** Pairs */
+            pairs?: number | null;
+            /**
+             * Tokens
+             * @description A prompt counts once for both answers.
+             */
+            tokens?: number | null;
+            /**
+             * Tokens Unshared
+             * @description A prompt counts for each answer.
+             */
+            tokens_unshared?: number | null;
+            /**
+             * Truncated
+             * @description Pairs of which a part was cut off.
+             */
+            truncated?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Preparing
+         * @description While the data of a job is turned into tokens.
+         */
+        Preparing: {
+            /**
+             * Pairs
+             * @description Of how many.
+             */
+            pairs: number;
+            /**
+             * Tokenised
+             * @description Pairs so far.
+             */
+            tokenised: number;
+        };
+        /**
+         * Progress
+         * @description The last step, once there is one; `preparing` before that, `retry` between attempts.
+         */
+        Progress: {
+            /** Epoch */
+            epoch?: number | null;
+            /**
+             * Eta S
+             * @description Seconds that are left, while it runs.
+             */
+            eta_s?: number | null;
+            /**
+             * Left Out
+             * @description How many numbers of the run were not stored, by the reason.
+             */
+            left_out?: {
+                [key: string]: number;
+            } | null;
+            preparing?: components["schemas"]["Preparing"] | null;
+            retry?: components["schemas"]["Retry"] | null;
+            /** Step */
+            step?: number | null;
+            /**
+             * Steps
+             * @description Of the whole run.
+             */
+            steps?: number | null;
+            /** Trained Tokens */
+            trained_tokens?: number | null;
         } & {
             [key: string]: unknown;
         };
@@ -2012,12 +2247,27 @@ export interface components {
              */
             revision?: string;
         } | unknown | unknown | unknown;
-        /** RowMessage */
-        RowMessage: {
-            /** Content */
-            content: string;
-            /** Role */
-            role: string;
+        /**
+         * Retry
+         * @description Why the last attempt ended, while another is to follow.
+         */
+        Retry: {
+            /**
+             * At
+             * @description When it may begin.
+             */
+            at?: number | null;
+            /**
+             * Attempt
+             * @description The one that follows, counted from 1.
+             */
+            attempt?: number | null;
+            /** Max Attempts */
+            max_attempts?: number | null;
+            /** Reason */
+            reason?: string | null;
+        } & {
+            [key: string]: unknown;
         };
         /** SampleObject */
         SampleObject: {
@@ -2045,9 +2295,7 @@ export interface components {
              */
             object: "fine_tuning.job.sample";
             /** Prompt */
-            prompt: {
-                [key: string]: unknown;
-            }[];
+            prompt: components["schemas"]["MessageObject"][];
             /** Rejected */
             rejected: string | null;
             /** Step */
@@ -2171,6 +2419,51 @@ export interface components {
             name: string;
         };
         /**
+         * SideDelta
+         * @description A side has said more.
+         */
+        SideDelta: {
+            /** Delta */
+            delta: string;
+            /** Model */
+            model: string;
+            /** Side */
+            side: number;
+        };
+        /**
+         * SideEnded
+         * @description A side has said all; its measures are null where nothing was said.
+         */
+        SideEnded: {
+            /**
+             * Done
+             * @constant
+             */
+            done: true;
+            /** Finish Reason */
+            finish_reason: string | null;
+            /** First Token S */
+            first_token_s: number | null;
+            /** Model */
+            model: string;
+            /** Side */
+            side: number;
+            /** Tokens Per S */
+            tokens_per_s: number | null;
+            usage: components["schemas"]["Usage"] | null;
+        };
+        /**
+         * SideFailed
+         * @description A side could not end.
+         */
+        SideFailed: {
+            error: components["schemas"]["Error"];
+            /** Model */
+            model: string;
+            /** Side */
+            side: number;
+        };
+        /**
          * SideRequest
          * @description What one side is asked: a conversation of its own, drawn in its own way.
          */
@@ -2220,6 +2513,23 @@ export interface components {
              * @constant
              */
             object: "session";
+        };
+        /**
+         * StepNumbers
+         * @description `metrics` of a job's stream: the numbers of a step. Null is not a number.
+         */
+        StepNumbers: {
+            /**
+             * Split
+             * @description train or held_out
+             */
+            split: string;
+            /** Step */
+            step: number;
+            /** Values */
+            values: {
+                [key: string]: number | null;
+            };
         };
         /** StopSide */
         StopSide: {
@@ -2298,6 +2608,20 @@ export interface components {
              * @default false
              */
             include_usage: boolean;
+        };
+        /**
+         * Usage
+         * @description As the engine counts tokens.
+         */
+        Usage: {
+            /** Completion Tokens */
+            completion_tokens?: number | null;
+            /** Prompt Tokens */
+            prompt_tokens?: number | null;
+            /** Total Tokens */
+            total_tokens?: number | null;
+        } & {
+            [key: string]: unknown;
         };
         /** Vote */
         Vote: {

@@ -1,5 +1,4 @@
 import { queryOptions } from "@tanstack/react-query";
-import * as z from "zod/mini";
 import { client, type Schema, take } from "@/lib/api";
 
 export type Deployment = Schema<"DeploymentObject">;
@@ -36,13 +35,3 @@ export const hasAdapterQuery = (jobId: string) =>
     },
     staleTime: Number.POSITIVE_INFINITY,
   });
-
-const Info = z.object({
-  parameters: z.optional(z.number()),
-  context_length: z.optional(z.nullable(z.number())),
-  dtype: z.optional(z.string()),
-  architecture: z.optional(z.string()),
-});
-
-/** What the check of a base's folder found; a base that is still downloading has little. */
-export const infoOf = (model: Model): z.infer<typeof Info> => Info.safeParse(model.info).data ?? {};

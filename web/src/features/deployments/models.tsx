@@ -7,7 +7,7 @@ import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { State } from "@/components/ui/state";
 import { Cell, Row, Table } from "@/components/ui/table";
-import { type Deployment, infoOf, type Model, removeModel } from "@/features/deployments/api";
+import { type Deployment, type Model, removeModel } from "@/features/deployments/api";
 import { DeployButton } from "@/features/deployments/deploy-button";
 import { DownloadMenu } from "@/features/deployments/download-menu";
 import { ago, moment, number } from "@/lib/format";
@@ -71,9 +71,9 @@ function ModelRow({ model, served }: { model: Model; served: Deployment["status"
 }
 
 function BaseFacts({ model }: { model: Model }) {
-  const { parameters, context_length, dtype } = infoOf(model);
+  const { parameters, context_length, dtype } = model.info;
   const facts = [
-    parameters !== undefined && `${parametersInWords(parameters)} parameters`,
+    parameters && `${parametersInWords(parameters)} parameters`,
     dtype,
     context_length && `${number(context_length)} tokens of context`,
     model.revision && `revision ${model.revision.slice(0, 12)}`,

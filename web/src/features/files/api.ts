@@ -1,22 +1,11 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
-import * as z from "zod/mini";
-import { ApiError, client, errorOf, take } from "@/lib/api";
+import { ApiError, client, errorOf, type Schema, take } from "@/lib/api";
 
 export const PURPOSE = "fine-tune";
 export const PAIRS_A_PAGE = 10;
 
-const Messages = z.array(z.object({ role: z.string(), content: z.string() }));
-const PairRow = z.object({
-  line: z.number(),
-  prompt: Messages,
-  chosen: Messages,
-  /** Rows with a single answer have none. */
-  rejected: z.nullable(Messages),
-  /** The server left out a part of it: it is larger than an answer may be. */
-  cut: z.boolean(),
-});
-export type Message = z.infer<typeof Messages>[number];
-export type PairRow = z.infer<typeof PairRow>;
+export type Message = Schema<"MessageObject">;
+export type PairRow = Schema<"FileRow">;
 
 export const fileQuery = (fileId: string) =>
   queryOptions({
@@ -36,7 +25,7 @@ export const pairsQuery = (fileId: string, offset: number) =>
           signal,
         }),
       );
-      return { pairs: z.array(PairRow).parse(answer.data), total: answer.total };
+      return { pairs: answer.data, total: answer.total };
     },
     placeholderData: keepPreviousData,
     staleTime: Number.POSITIVE_INFINITY,

@@ -1,7 +1,6 @@
 /** Fine-tuning jobs over the API: what to ask for, and how long an answer holds. */
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
-import { z } from "zod/mini";
-import { client, errorOf, type Schema, take } from "@/lib/api";
+import { client, type Schema, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
 export type Job = Schema<"JobObject">;
@@ -50,12 +49,15 @@ export const listEvents = (id: string, after?: string) =>
     }),
   );
 
-const Logs = z.object({ text: z.string(), truncated: z.boolean() });
-
 export const logsQuery = (id: string, alive: boolean) =>
   queryOptions({
     queryKey: [...keys.results(id), "logs"],
-    queryFn: () => getJson(`/v1/fine_tuning/jobs/${id}/logs?tail_bytes=65536`, Logs),
+    queryFn: () =>
+      take(
+        client.GET("/v1/fine_tuning/jobs/{job_id}/logs", {
+          params: { path: { job_id: id }, query: { tail_bytes: 65536 } },
+        }),
+      ),
     refetchInterval: alive ? 5_000 : false,
   });
 
@@ -75,13 +77,3 @@ export const createJob = (body: Schema<"CreateJob">, idempotencyKey: string) =>
   );
 
 export const deploy = (model: string) => take(client.POST("/v1/deployments", { body: { model } }));
-
-/** An answer whose shape the API's document leaves open. */
-export async function getJson<Shape extends z.ZodMiniType>(
-  url: string,
-  shape: Shape,
-): Promise<z.infer<Shape>> {
-  const response = await fetch(url, { credentials: "same-origin" });
-  if (!response.ok) throw await errorOf(response);
-  return shape.parse(await response.json());
-}

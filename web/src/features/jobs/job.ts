@@ -1,17 +1,6 @@
 /** What the page reads out of a job: its name, its settings, how far it is. */
-import { z } from "zod/mini";
 import type { Job } from "@/features/jobs/api";
 import { duration, number } from "@/lib/format";
-
-const Progress = z.object({
-  step: z.number(),
-  steps: z.nullish(z.number()),
-  epoch: z.nullish(z.number()),
-  eta_s: z.nullish(z.number()),
-});
-
-/** How many pairs of how many are in tokens, while a job is prepared. */
-const Preparing = z.object({ preparing: z.object({ tokenised: z.number(), pairs: z.number() }) });
 
 export const shortId = (id: string) => id.replace(/^ftjob-/, "").slice(0, 8);
 
@@ -27,7 +16,7 @@ export function namesOf(jobs: readonly Pick<Job, "id" | "suffix">[]): string[] {
   });
 }
 
-export const methodOf = (job: Pick<Job, "method">) => String(job.method.type ?? "orpo");
+export const methodOf = (job: Pick<Job, "method">) => job.method.type;
 
 export function lambdaOf(job: Pick<Job, "hyperparameters">): number | null {
   const value = job.hyperparameters.lambda;
@@ -42,9 +31,8 @@ export type Advance = {
 };
 
 export function advance(job: Pick<Job, "progress" | "status">): Advance | null {
-  const found = Progress.safeParse(job.progress);
-  if (!found.success) return null;
-  const { step, steps = null, eta_s = null } = found.data;
+  const { step = null, steps = null, eta_s = null } = job.progress ?? {};
+  if (step === null) return null;
   const share = steps ? Math.min(1, step / steps) : null;
   return { step, steps, share, eta: job.status === "running" ? eta_s : null };
 }
@@ -54,7 +42,7 @@ export function standing(
   job: Pick<Job, "progress" | "status" | "desired_status"> & Partial<Pick<Job, "queue">>,
 ): string {
   if (job.status === "validating_files") {
-    const found = Preparing.safeParse(job.progress).data?.preparing;
+    const found = job.progress?.preparing;
     return found
       ? `Read ${number(found.tokenised)} of ${number(found.pairs)} pairs`
       : "Reading the files";

@@ -1,29 +1,11 @@
-/** The held-out pairs of a run, before and after: parsing, judging, ordering. */
+/** The held-out pairs of a run, before and after: judging, ordering. */
 import { queryOptions } from "@tanstack/react-query";
-import { z } from "zod/mini";
 import { keys } from "@/features/jobs/api";
-import { client, take } from "@/lib/api";
+import { client, type Schema, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
-const Numbers = z.object({
-  step: z.number(),
-  log_odds_ratio: z.nullable(z.number()),
-  logps_chosen: z.nullable(z.number()),
-  logps_rejected: z.nullable(z.number()),
-  nll: z.nullable(z.number()),
-});
-const Message = z.object({ role: z.string(), content: z.string() });
-export type Message = z.infer<typeof Message>;
-
-const Pair = z.object({
-  line: z.number(),
-  prompt: z.nullish(z.array(Message)),
-  chosen: z.nullish(z.string()),
-  rejected: z.nullish(z.string()),
-  before: Numbers,
-  after: Numbers,
-});
-export type Pair = z.infer<typeof Pair>;
+export type Message = Schema<"MessageObject">;
+export type Pair = Schema<"PairObject">;
 
 /** A pair whose margin is known on both ends, with how it moved. */
 export type Judged = Pair & { was: number; is: number; change: number; fate: Fate };
@@ -40,7 +22,7 @@ const listPairs = (job_id: string) =>
 export const pairsQuery = (jobId: string) =>
   queryOptions({
     queryKey: [...keys.results(jobId), "pairs"],
-    queryFn: async () => z.array(Pair).parse((await listPairs(jobId)).data),
+    queryFn: async () => (await listPairs(jobId)).data,
   });
 
 export function judge(pairs: readonly Pair[]): Judged[] {

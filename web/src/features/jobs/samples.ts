@@ -1,15 +1,14 @@
 /** Answers to held-out prompts as they changed during a run. */
 import { queryOptions } from "@tanstack/react-query";
-import { z } from "zod/mini";
 import { keys } from "@/features/jobs/api";
-import { client, take } from "@/lib/api";
+import { client, type Schema, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
-const Prompt = z.array(z.object({ role: z.string(), content: z.string() }));
+type Row = Schema<"SampleObject">;
 
 export type Sample = {
   line: number;
-  prompt: z.infer<typeof Prompt>;
+  prompt: Row["prompt"];
   chosen: string;
   rejected: string | null;
   /** By step. */
@@ -29,15 +28,6 @@ export const samplesQuery = (jobId: string) =>
     },
   });
 
-type Row = {
-  step: number;
-  line: number;
-  prompt: unknown;
-  answer: string;
-  chosen: string;
-  rejected: string | null;
-};
-
 export function byLine(rows: readonly Row[]): { steps: number[]; samples: Sample[] } {
   const samples = new Map<number, Sample>();
   for (const { step, line, prompt, answer, chosen, rejected } of rows) {
@@ -45,7 +35,7 @@ export function byLine(rows: readonly Row[]): { steps: number[]; samples: Sample
     if (known) known.answers.set(step, answer);
     else {
       const answers = new Map([[step, answer]]);
-      samples.set(line, { line, prompt: Prompt.parse(prompt), chosen, rejected, answers });
+      samples.set(line, { line, prompt, chosen, rejected, answers });
     }
   }
   const steps = [...new Set(rows.map((row) => row.step))].sort((a, b) => a - b);

@@ -1,7 +1,7 @@
 /** What a job's stream tells, folded into one state. Pure: the same messages give the same state. */
-import { z } from "zod/mini";
 import type { Job, JobEvent } from "@/features/jobs/api";
 import type { Series } from "@/features/jobs/series";
+import type { Schema } from "@/lib/api";
 
 export type Message = { id?: string; event?: string; data: string };
 
@@ -15,13 +15,6 @@ export type Streamed = {
   ended: boolean;
 };
 
-const Metrics = z.object({
-  step: z.number(),
-  split: z.string(),
-  values: z.record(z.string(), z.nullable(z.number())),
-});
-const ErrorFrame = z.object({ error: z.object({ message: z.string() }) });
-
 export const start = (lastId: string): Streamed => ({
   lastId,
   job: {},
@@ -33,14 +26,13 @@ export const start = (lastId: string): Streamed => ({
 /** Throws when the stream says that it failed, so that the caller reconnects. */
 export function reduce(state: Streamed, message: Message): Streamed {
   const data = JSON.parse(message.data);
-  const failed = ErrorFrame.safeParse(data);
-  if (!message.event && failed.success) throw new Error(failed.data.error.message);
+  if (!message.event && data.error) throw new Error((data as Schema<"ErrorBody">).error.message);
   const next = message.id ? { ...state, lastId: message.id } : state;
   switch (message.event) {
     case "state":
       return { ...next, job: { ...state.job, ...data } };
     case "metrics":
-      return { ...next, series: append(state.series, Metrics.parse(data)) };
+      return { ...next, series: append(state.series, data) };
     case "event":
       if (state.events.some((event) => event.id === data.id)) return next;
       return { ...next, events: [...state.events, data] };
@@ -51,7 +43,7 @@ export function reduce(state: Streamed, message: Message): Streamed {
   }
 }
 
-function append(series: Series, { step, split, values }: z.infer<typeof Metrics>): Series {
+function append(series: Series, { step, split, values }: Schema<"StepNumbers">): Series {
   const grown = { ...series };
   for (const [name, y] of Object.entries(values)) {
     const key = `${split}:${name}`;

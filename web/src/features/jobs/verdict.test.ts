@@ -52,7 +52,13 @@ test("pairs that got worse are counted, lost ones apart; one evaluation judges n
     nll: 1,
   });
   const pair = (line: number, was: number | null, is: number, step = 86): Pair => ({
+    id: String(line),
+    object: "fine_tuning.job.pair",
     line,
+    prompt: null,
+    chosen: null,
+    rejected: null,
+    cut: false,
     before: numbers(0, was),
     after: numbers(step, is),
   });

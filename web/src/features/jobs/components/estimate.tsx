@@ -45,7 +45,7 @@ export function EstimateCard({ id, isStale }: { id: string; isStale: boolean }) 
 
 function waiting(found?: Schema<"EstimateObject">): string {
   if (found?.status === "cancelled") return "It was cancelled.";
-  const { steps, train } = (found?.prepared ?? {}) as { steps?: number; train?: { pairs: number } };
+  const { steps, train } = found?.prepared ?? {};
   if (found?.status === "running") return "Measuring three steps on the device …";
   if (steps === undefined) return "Reading the files …";
   return `${number(train?.pairs, 0)} pairs, ${number(steps, 0)} steps. Waiting for a free worker …`;

@@ -2,12 +2,11 @@
 import {
   type Choice,
   type ComparisonEvent,
-  parseChoice,
   parseEvent,
 } from "@/features/playground/api/comparison-events";
 import type { Message } from "@/features/playground/conversation";
 import type { Sampling } from "@/features/playground/sampling";
-import { ApiError, errorOf } from "@/lib/api";
+import { client, take } from "@/lib/api";
 import { events } from "@/lib/sse";
 
 export type Question = {
@@ -48,21 +47,15 @@ export async function ask(
   }
 }
 
-export async function stopSide(comparisonId: string, side: number): Promise<void> {
-  await post(`/v1/comparisons/${encodeURIComponent(comparisonId)}/stop`, { side });
+export async function stopSide(comparison_id: string, side: number): Promise<void> {
+  const params = { path: { comparison_id } };
+  await take(client.POST("/v1/comparisons/{comparison_id}/stop", { params, body: { side } }));
 }
 
-export async function vote(comparisonId: string, choice: Choice): Promise<Choice | null> {
-  const path = `/v1/comparisons/${encodeURIComponent(comparisonId)}/vote`;
-  return parseChoice(await post(path, { choice }));
-}
-
-async function post(path: string, body: unknown): Promise<unknown> {
-  const response = await fetch(path, { credentials: "same-origin", ...json(body) }).catch(() => {
-    throw new ApiError(0, "The server can't be reached. It may be restarting; try again.");
-  });
-  if (!response.ok) throw await errorOf(response);
-  return response.json();
+export async function vote(comparison_id: string, choice: Choice): Promise<Choice | null> {
+  const params = { path: { comparison_id } };
+  const voted = client.POST("/v1/comparisons/{comparison_id}/vote", { params, body: { choice } });
+  return (await take(voted)).choice;
 }
 
 function json(body: unknown): RequestInit {

@@ -1,20 +1,12 @@
 /** Jobs that have succeeded, and their held-out pairs. */
 import { queryOptions } from "@tanstack/react-query";
-import { z } from "zod/mini";
-import { client, take } from "@/lib/api";
+import type { Message } from "@/features/playground/conversation";
+import { client, type Schema, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
-const Scores = z.object({ log_odds_ratio: z.nullish(z.number()) });
-
-const Pair = z.object({
-  line: z.number(),
-  prompt: z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: z.string() })),
-  chosen: z.string(),
-  rejected: z.nullish(z.string()),
-  before: Scores,
-  after: Scores,
-});
-export type Pair = z.infer<typeof Pair>;
+type Stored = Schema<"PairObject">;
+/** A pair whose texts are still there, in the roles that a model can be asked in. */
+export type Pair = Omit<Stored, "prompt" | "chosen"> & { prompt: Message[]; chosen: string };
 
 // Jobs among which those with a result are looked for.
 const NEWEST = 200;
@@ -40,14 +32,19 @@ export const heldOutQuery = (jobId: string) =>
         const params = { path: { job_id: jobId }, query: { after } };
         return take(client.GET("/v1/fine_tuning/jobs/{job_id}/pairs", { params, signal }));
       });
-      // Where a run's folder is gone, its pairs have numbers and no texts.
-      const pairs = answer.data.flatMap((item) => z.safeParse(Pair, item).data ?? []);
+      const pairs = answer.data.filter(canBeAsked);
       return pairs.sort((one, other) => (change(one) ?? 0) - (change(other) ?? 0));
     },
   });
 
+const ROLES = ["system", "user", "assistant"];
+
+/** Where a run's folder is gone, its pairs have numbers and no texts. */
+const canBeAsked = (pair: Stored): pair is Stored & Pair =>
+  pair.chosen !== null && (pair.prompt?.every(({ role }) => ROLES.includes(role)) ?? false);
+
 /** By how much the chosen answer gained on the rejected one, in log odds. */
-export function change({ before, after }: Pair): number | null {
+export function change({ before, after }: Pick<Pair, "before" | "after">): number | null {
   const [from, to] = [before.log_odds_ratio, after.log_odds_ratio];
-  return typeof from === "number" && typeof to === "number" ? to - from : null;
+  return from !== null && to !== null ? to - from : null;
 }
