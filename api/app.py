@@ -40,6 +40,7 @@ NOUNS = (
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Configure logs and traces; at the end, wait until open streams have told that they end."""
     logs.configure()
     traces.configure("api")
     yield
@@ -48,6 +49,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
+    """Return the application: routes, error handlers, the document, the page, and limits."""
     app = FastAPI(
         title="Oddsmith",
         version="0.1.0",

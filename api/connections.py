@@ -48,6 +48,8 @@ _tables: WeakKeyDictionary[ServerState, Pending] = WeakKeyDictionary()
 
 
 class Phase(Enum):
+    """How far a connection is with its request."""
+
     HEAD = auto()  # before and within a request's head
     BODY = auto()
     ANSWER = auto()  # the request is complete: the only phase without a deadline
@@ -62,6 +64,8 @@ class RefusedError(Exception):
 
 
 class Connection(HttpToolsProtocol):
+    """uvicorn's protocol with the limits that this module describes."""
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         # Its connections would have none of these limits; an upgrade is answered as plain HTTP.

@@ -27,10 +27,12 @@ bearer = HTTPBearer(auto_error=False, description="An API key, `sk-odd-...`.")
 # commit happens before the first byte of the answer, so that what was acknowledged is stored, and
 # a stream holds no connection.
 async def open_session() -> AbstractContextManager[Session]:
+    """Return a transaction that the route opens, and commits before it answers."""
     return transaction()
 
 
 async def open_reader() -> AbstractContextManager[Session]:
+    """The same for a route that only reads."""
     return reading()
 
 
@@ -63,11 +65,13 @@ async def authenticate(
 
 
 def look_up(key: str) -> Caller:
+    """Return the caller of an API key, or raise Unauthenticated."""
     with reading() as session:
         return api_keys.authenticate(session, key)
 
 
 def look_up_browser(token: str) -> Caller:
+    """Return the caller of a browser's cookie, or raise Unauthenticated."""
     with reading() as session:
         return sign_ins.authenticate(session, token)
 
@@ -96,6 +100,8 @@ def _origin(request: Request) -> str | None:
 
 
 def scoped(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    """Return a dependency that gives the caller, or raises Denied where its key lacks `scope`."""
+
     async def check(request: Request, caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
         caller.require(scope)
         if request.method not in HARMLESS:

@@ -81,15 +81,18 @@ def error_body(message: str, kind: str, param: str | None, code: str | None) -> 
 
 
 def respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> AsciiJson:
+    """Return an error as a response, with the headers that belong to its status."""
     return AsciiJson(body, status, headers=HEADERS.get(status, {}) | (headers or {}))
 
 
 def server_error() -> AsciiJson:
+    """Return the answer to a request that failed for a reason that no handler knows."""
     message = "Something went wrong on our side; the log has it under this x-request-id."
     return respond(500, error_body(message, "server_error", None, "internal"))
 
 
 def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
+    """Answer with an error that a service raised."""
     headers = None
     if isinstance(error, errors.RateLimited):
         headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
@@ -97,6 +100,7 @@ def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
 
 
 def on_http_error(request: Request, error: HTTPException) -> AsciiJson:
+    """Answer with what Starlette raised by itself, in a sentence of ours."""
     sentence, code = HTTP_ERRORS.get(error.status_code, (error.detail, "bad_request"))
     body = error_body(sentence or error.detail, INVALID, None, code)
     headers = dict(error.headers or {})
@@ -113,6 +117,7 @@ def methods_of(request: Request) -> list[str]:
 
 
 def on_validation_error(_: Request, error: RequestValidationError) -> AsciiJson:
+    """Answer with the first field of the request that is wrong."""
     message, param, code = describe(error.errors()[0])
     return respond(400, error_body(message, INVALID, param, code))
 
@@ -142,6 +147,7 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
 
 
 def on_database_down(_: Request, error: Exception) -> AsciiJson:
+    """Answer 503 where the database is away, 507 where its disk is full."""
     if isinstance(getattr(error, "orig", None), psycopg.errors.DiskFull):
         return disk_full("the database", error)
     logger.warning("database unavailable: %s", type(error).__name__)
@@ -150,18 +156,21 @@ def on_database_down(_: Request, error: Exception) -> AsciiJson:
 
 
 def on_os_error(_: Request, error: OSError) -> AsciiJson:
+    """Answer 507 if a disk is full; raises any other error again."""
     if not errors.is_disk_full(error):
         raise error
     return disk_full("uploads and results", error)
 
 
 def disk_full(of: str, error: Exception) -> AsciiJson:
+    """Return 507 and write the cause to the log."""
     logger.error("no space left: %s", error)
     full = errors.DiskFull(f"The disk of {of} is full. Nothing was stored: free some space there.")
     return respond(507, body_of(full))
 
 
 def on_unstorable(_: Request, error: Exception) -> AsciiJson:
+    """Answer 400 to a value that the database can't store."""
     logger.info("value refused by the database: %s", type(error).__name__)
     message = (
         "The request holds a value that can't be stored: a NUL character, "
@@ -171,6 +180,7 @@ def on_unstorable(_: Request, error: Exception) -> AsciiJson:
 
 
 def on_client_gone(_: Request, __: ClientDisconnect) -> AsciiJson:
+    """End a request whose client left before its body was complete."""
     # Nobody reads this; the status is what the log shows.
     return respond(400, error_body("The client left.", INVALID, None, "client_gone"))
 

@@ -23,6 +23,7 @@ class BodyLimit:
 
 
 def limited(receive: Receive, headers: Headers, max_bytes: int) -> Receive:
+    """Return `receive` that raises 413 once the body has more than `max_bytes`."""
     announced = headers.get("content-length", "")
     read_bytes = int(announced) if announced.isdecimal() and int(announced) > max_bytes else 0
 

@@ -11,6 +11,7 @@ from api.app import create_app
 
 
 def main() -> None:
+    """Print the document as JSON, or with `--scopes` a line for each operation."""
     app = create_app()
     if "--scopes" in sys.argv[1:]:
         rows = [f"{scope:8} {method:7} {path}\n" for scope, method, path in document.scopes(app)]

@@ -20,6 +20,8 @@ Item = TypeVar("Item", bound=BaseModel)
 
 
 class ListPage(BaseModel, Generic[Item]):
+    """A page of a list; the next one is asked for with `after` = `last_id`."""
+
     object: Literal["list"] = "list"
     data: list[Item]
     has_more: bool

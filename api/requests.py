@@ -27,6 +27,8 @@ QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
 class Requests:
+    """Gives each request an id, a span, a line in the log and the headers of every answer."""
+
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 

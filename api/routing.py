@@ -27,6 +27,8 @@ class OneVisit(APIRoute):
 
 
 def in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the endpoint as a coroutine that runs it in one visit to a thread."""
+
     @wraps(endpoint)
     async def visit(**values: Any) -> Any:
         caller = values.get("caller")

@@ -116,6 +116,7 @@ async def until_left() -> None:
 
 
 def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> AsyncIterator[bytes]:
+    """Return the events of `source` as frames up to a true end, with heartbeats."""
     return whole(encoded(source, heartbeat_s))
 
 
@@ -155,6 +156,7 @@ async def whole(source: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
 
 
 async def close(source: AsyncGenerator[Any, None], waiting: asyncio.Future[Any] | None) -> None:
+    """Cancel what is still awaited of `source`, and close it."""
     # Shielded: the client's leaving has cancelled this task, and the source must still tidy up.
     with anyio.CancelScope(shield=True):
         if waiting is not None and not waiting.done():

@@ -67,6 +67,7 @@ def counted() -> Iterator[Callable[[int], None]]:
 
 
 def boundary_of(request: Request) -> bytes:
+    """Return the form's boundary; raises Invalid where the body is no form with one."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise Invalid("Send the file as multipart/form-data, with the fields `file` and `purpose`.")

@@ -19,6 +19,7 @@ router = Router(prefix="/v1/api_keys", tags=["api keys"])
 
 @router.post("", summary="Create a key; its text is in this answer only")
 def create(session: SessionDep, caller: Admin, body: CreateApiKey) -> CreatedApiKey:
+    """Create a key. Its text is in this answer only: the server keeps a hash."""
     record, text = api_keys.create(session, caller, body.name, body.scopes)
     return CreatedApiKey(**ApiKeyObject.from_record(record).model_dump(), key=text)
 
@@ -31,11 +32,13 @@ def list_keys(
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 100,
     order: Order = Order.DESC,
 ) -> Response:
+    """List keys without their texts; `hint` shows the last characters."""
     found = api_keys.list_page(session, caller, after=after, limit=limit, order=order)
     return page(map(ApiKeyObject.from_record, found), limit)
 
 
 @router.delete("/{key_id}", summary="Revoke a key")
 def revoke(session: SessionDep, caller: Admin, key_id: Id) -> Deleted:
+    """Revoke a key and end its open streams. 409 for the last key with the scope `admin`."""
     record = api_keys.revoke(session, caller, key_id)
     return Deleted(id=record.id, object="api_key")

@@ -29,6 +29,7 @@ def list_entries(
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
+    """List entries: which key did what to which object. An entry is never changed."""
     found = audit_log.list_page(
         session, caller, object_id=object_id, after=after, limit=limit, order=order
     )

@@ -27,17 +27,23 @@ router = Router(prefix="/v1/models", tags=["models"])
 
 @router.post("", summary="Register a base model: a folder, or a hub id with its revision")
 async def register(caller: Admin, body: RegisterModel) -> ModelObject:
+    """Register a base. A folder is checked before the answer; a hub's model is downloaded after it,
+    and has the `status` `downloading` until then. Weights must be safetensors, and a model's own
+    code is never run.
+    """
     # Reads a folder's weights, or asks a hub: seconds, and for whom it is slow, more.
     return await threads.run(threads.MAKING, caller.account, check_and_store, caller, body)
 
 
 def check_and_store(caller: Caller, body: RegisterModel) -> ModelObject:
+    """Register a base and return it as it is on the wire."""
     record = from_folder(caller, body) if body.path is not None else from_hub(caller, body)
     with transaction() as session:
         return ModelObject.from_record(catalog.get(session, caller, record.id))
 
 
 def from_folder(caller: Caller, body: RegisterModel) -> BaseModelRecord:
+    """Check a folder on the server and register it."""
     path = body.path or ""
     model_id = base_models.check_id(body.id or PurePath(path).name)
     info = base_models.check_folder(path)
@@ -46,6 +52,7 @@ def from_folder(caller: Caller, body: RegisterModel) -> BaseModelRecord:
 
 
 def from_hub(caller: Caller, body: RegisterModel) -> BaseModelRecord:
+    """Pin a hub's model to a commit and begin its download."""
     hub_id = body.hub_id or body.id
     if hub_id is None:
         raise Invalid("Send `path`, a folder on the server, or `id`, a hub's model.", param="id")
@@ -67,6 +74,7 @@ def list_models(
     # OpenAI's client reads one page of models, and asks for no number of them.
     limit: Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY] = 10_000,
 ) -> Response:
+    """List registered bases and the results of succeeded jobs, the newest first."""
     found = catalog.list_page(session, caller, after=after, limit=limit)
     return page(map(ModelObject.from_record, found), limit)
 
@@ -83,6 +91,9 @@ async def download(
     model_id: Id,
     format: Format = Format.ADAPTER,  # noqa: A002 - the name of the query's field
 ) -> Response:
+    """Stream the adapter, or weights merged into the base, as a tar; or one GGUF file. Merged
+    weights and GGUF files are made at the first request, in minutes, and kept.
+    """
     found, checkpoint = await threads.run(
         threads.REQUESTS, caller.account, find_weights, caller, model_id, format
     )
@@ -108,6 +119,7 @@ def find_weights(caller: Caller, model_id: str, wanted: Format) -> tuple[Path | 
 
 @router.get("/{model_id:path}", summary="Retrieve a model", response_model=ModelObject)
 def retrieve(session: ReaderDep, caller: CallerDep, model_id: Id) -> Response:
+    """Return a base, a tuned model, or one checkpoint of a job."""
     return whole(ModelObject.from_record(catalog.get(session, caller, model_id)))
 
 
@@ -116,6 +128,7 @@ def retrieve(session: ReaderDep, caller: CallerDep, model_id: Id) -> Response:
     summary="Take a base model off the list (scope admin), or delete a tuned one's checkpoint",
 )
 def delete(session: SessionDep, caller: Writer, model_id: Id) -> Deleted:
+    """Delete a model; 409 while a job or a deployment uses it. A registered folder stays."""
     if catalog.get(session, caller, model_id).kind == catalog.Kind.BASE:
         caller.require(Scope.ADMIN)
         base_models.delete(session, caller, model_id)

@@ -31,6 +31,9 @@ CLIENT_LEFT = 499
 async def complete(
     request: Request, caller: Chatter, room: PlacesDep, body: ChatRequest
 ) -> Response:
+    """Answer as OpenAI's API does, with a deployed model. A stream ends with `[DONE]`, or with an
+    error if it broke off. Unknown fields are refused.
+    """
     route = await upstream.find_route(caller, body.model)
     answers = body.n or 1
     await room.take(answers, places.cost(body, answers))

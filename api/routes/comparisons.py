@@ -32,6 +32,11 @@ router = Router(tags=["chat"])
     responses=media.EVENTS,
 )
 async def compare(caller: Chatter, room: PlacesDep, body: CompareRequest) -> StreamingResponse:
+    """Stream the answers of all sides, each at its own pace; one that fails ends no other.
+
+    The first frame names what answers (ComparisonBegun); then come pieces of text (SideDelta) and
+    an end for each side (SideEnded, SideFailed). The answers are stored.
+    """
     asked = body.asked()
     field = "sides.{}.model" if body.sides else "models.{}"
     routes = [
@@ -62,6 +67,7 @@ def _begin(caller: Caller, body: CompareRequest, routes: list[Route]) -> Compari
     "/v1/comparisons/{comparison_id}", summary="One comparison", response_model=ComparisonObject
 )
 def retrieve(session: ReaderDep, caller: CallerDep, comparison_id: Id) -> Response:
+    """Return what each side was asked and answered, the weights that answered, and the vote."""
     return _whole(comparisons.get(session, caller, comparison_id))
 
 
@@ -71,6 +77,7 @@ def _whole(comparison: Comparison) -> Response:
 
 @router.delete("/v1/comparisons/{comparison_id}", summary="Delete a comparison and its vote")
 def delete(session: SessionDep, caller: Writer, comparison_id: Id) -> Deleted:
+    """Delete a comparison with its texts and its vote."""
     comparisons.delete(session, caller, comparison_id)
     return Deleted(id=comparison_id, object="comparison")
 
@@ -81,6 +88,7 @@ def delete(session: SessionDep, caller: Writer, comparison_id: Id) -> Deleted:
     response_model=ComparisonObject,
 )
 def stop(session: SessionDep, caller: Chatter, comparison_id: Id, body: StopSide) -> Response:
+    """End one side with the text that it has; the others go on."""
     return _whole(comparisons.stop(session, caller, comparison_id, body.side))
 
 
@@ -90,6 +98,7 @@ def stop(session: SessionDep, caller: Chatter, comparison_id: Id, body: StopSide
     response_model=ComparisonObject,
 )
 def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: Vote) -> Response:
+    """Store a vote, which replaces an earlier one. 409 unless two sides have answered."""
     return _whole(comparisons.vote(session, caller, comparison_id, body.choice))
 
 
@@ -105,5 +114,6 @@ def list_votes(
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
+    """List the comparisons that have a vote, with their texts."""
     found = comparisons.list_votes(session, caller, after=after, limit=limit, order=order)
     return page(map(ComparisonObject.from_record, found), limit)

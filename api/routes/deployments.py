@@ -20,6 +20,9 @@ router = Router(prefix="/v1/deployments", tags=["deployments"])
 
 @router.post("", summary="Serve a model; one that is deployed gives the same deployment")
 def create(session: SessionDep, caller: Writer, body: CreateDeployment) -> DeploymentObject:
+    """An engine loads the model and proves that it answers as it was trained (`parity`); then the
+    deployment is `ready`. A model that is deployed already gives the same deployment.
+    """
     made = deployments.create(session, caller, body.model, yields=body.yields)
     return _object(session, made)
 
@@ -36,6 +39,7 @@ def list_deployments(
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
+    """List deployments that are served, starting or failed, the newest first."""
     found = deployments.list_page(session, caller, after=after, limit=limit, order=order)
     shown = deployments.show(session, list(found))
     return page(map(DeploymentObject.from_record, shown), limit)
@@ -43,11 +47,13 @@ def list_deployments(
 
 @router.get("/{deployment_id}", summary="Look at one deployment")
 def retrieve(session: ReaderDep, caller: CallerDep, deployment_id: Id) -> DeploymentObject:
+    """Return a deployment's state, its error if it failed, and its certificate."""
     return _object(session, deployments.get(session, caller, deployment_id))
 
 
 @router.delete("/{deployment_id}", summary="Stop serving; chat with it ends at once")
 def delete(session: SessionDep, caller: Writer, deployment_id: Id) -> DeploymentObject:
+    """Stop serving a model; answers that are still on their way break off."""
     return _object(session, deployments.stop(session, caller, deployment_id))
 
 

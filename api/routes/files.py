@@ -41,11 +41,15 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 
 @router.post("", summary="Upload a preference file", openapi_extra=BODY)
 async def upload(request: Request, caller: Writer) -> FileObject:
+    """Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
+    The form has the fields `purpose` and `file`.
+    """
     received = await uploads.receive(request, caller.account)
     return await threads.run(threads.REQUESTS, caller.account, register, caller, received)
 
 
 def register(caller: Caller, received: files.Upload) -> FileObject:
+    """Store the record of a file whose bytes are stored; they are deleted where that fails."""
     try:
         with transaction() as session:
             record = files.create(session, caller, received)
@@ -64,17 +68,20 @@ def list_files(
     limit: Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY] = 10_000,
     order: Order = Order.DESC,
 ) -> Response:
+    """List uploaded files and the results of jobs."""
     found = files.list_page(session, caller, purpose=purpose, after=after, limit=limit, order=order)
     return page(map(FileObject.from_record, found), limit)
 
 
 @router.get("/{file_id}", summary="Retrieve a file's record")
 def retrieve(session: ReaderDep, caller: CallerDep, file_id: Id) -> FileObject:
+    """Return a file's state and, once it was read, how many rows are accepted."""
     return FileObject.from_record(files.get(session, caller, file_id))
 
 
 @router.delete("/{file_id}", summary="Delete a file, and its rows in the data of ended jobs")
 def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
+    """Delete the bytes, and the rows in the data of ended jobs; 409 while another job uses it."""
     return Deleted(id=files.delete(session, caller, file_id).id, object="file")
 
 
@@ -85,6 +92,7 @@ def delete(session: SessionDep, caller: Writer, file_id: Id) -> Deleted:
     responses=media.BYTES,
 )
 async def content(caller: CallerDep, file_id: Id) -> StreamingResponse:
+    """Stream the bytes of an upload or of a job's result, as they were stored."""
     record = await threads.run(threads.REQUESTS, caller.account, find, caller, file_id)
     headers = {
         "Content-Length": str(record.size_bytes),
@@ -95,6 +103,7 @@ async def content(caller: CallerDep, file_id: Id) -> StreamingResponse:
 
 
 def find(caller: Caller, file_id: str) -> File:
+    """Return a file whose bytes may be handed out, or raise NotFound."""
     with transaction() as session:
         return files.open_content(session, caller, file_id)
 
@@ -103,6 +112,7 @@ def find(caller: Caller, file_id: str) -> File:
     "/{file_id}/report", summary="What validation found, row by row", response_model=FileReport
 )
 def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> Response:
+    """Return what was accepted and why the rest was not; 409 until the file was read."""
     return whole(FileReport(file_id=file_id, **files.report(session, caller, file_id)))
 
 
@@ -117,11 +127,13 @@ async def rows(
     offset: Annotated[int, Query(ge=0, lt=2**31), DIGITS_ONLY] = 0,
     limit: Annotated[int, Query(ge=1, le=100), DIGITS_ONLY] = 20,
 ) -> Response:
+    """Return rows as they are trained, whatever shape the file has, each with its line there."""
     return await threads.run(
         threads.READING, caller.account, read_rows, caller, file_id, offset, limit
     )
 
 
 def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> Response:
+    """Return a page of the accepted rows."""
     with reading() as session, files.rows(session, caller, file_id, offset=offset) as (rows, total):
         return page(map(FileRow.model_validate, rows), limit, offset=offset, total=total)

@@ -12,6 +12,7 @@ router = Router(tags=["health"])
 
 @router.get("/healthz", summary="The process is alive")
 async def alive() -> Alive:
+    """Answer as long as the process lives."""
     return Alive()
 
 
@@ -22,10 +23,12 @@ async def alive() -> Alive:
     responses={503: {"model": Readiness}},
 )
 async def ready() -> JSONResponse:
+    """Answer 503 if the API can't work; `degraded` names what jobs wait for."""
     return await threads.run(threads.PROBES, threads.NO_KEY, look)
 
 
 def look() -> JSONResponse:
+    """Check each part and return what is missing."""
     missing = health.missing()
     degraded = [] if missing else health.degraded()
     status = "unavailable" if missing else "degraded" if degraded else "ok"

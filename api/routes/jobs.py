@@ -51,6 +51,10 @@ def create(
     ] = None,
     x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
 ) -> JobObject:
+    """Create a job. A repeated request returns the job of the first: one with the same
+    `Idempotency-Key`, or a retry of OpenAI's client. A file, a base or a setting that can't be used
+    is refused, and `param` names it.
+    """
     job = jobs.create(
         session,
         caller,
@@ -69,6 +73,7 @@ def list_jobs(
     after: After = None,
     limit: Limit = 20,
 ) -> Response:
+    """List jobs; `metadata[key]=value` in the query selects those with that value."""
     found = jobs.list_jobs(session, caller, after=after, limit=limit, metadata=_metadata(request))
     places = waiting.places(session)
     return page((JobObject.from_record(job, places.get(job.id)) for job in found), limit)
@@ -85,6 +90,7 @@ def _metadata(request: Request) -> dict[str, str]:
 
 @router.get("/{job_id}", summary="One job")
 def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
+    """Return a job's state, progress and settings; `error` says why it failed."""
     job = jobs.get(session, caller, job_id)
     place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
     return JobObject.from_record(job, place)
@@ -92,22 +98,28 @@ def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
 
 @router.delete("/{job_id}", summary="Delete a job that has ended, with all that it left")
 def delete(session: SessionDep, caller: Writer, job_id: Id) -> Deleted:
+    """Delete a job with its checkpoints, numbers, events and result files. 409 if it has not ended,
+    or if a deployment serves one of its checkpoints.
+    """
     deletions.delete_job(session, caller, job_id)
     return Deleted(id=job_id, object="fine_tuning.job")
 
 
 @router.post("/{job_id}/cancel", summary="End a job; what it has saved stays")
 def cancel(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
+    """End a waiting job at once, a running one at its next step. Its checkpoints stay."""
     return JobObject.from_record(jobs.cancel(session, caller, job_id))
 
 
 @router.post("/{job_id}/pause", summary="Save a checkpoint and free the device")
 def pause(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
+    """Ask for a pause: a running job saves a checkpoint at its next step and frees its device."""
     return JobObject.from_record(jobs.pause(session, caller, job_id))
 
 
 @router.post("/{job_id}/resume", summary="Go on from the last checkpoint")
 def resume(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
+    """Queue a paused job, which goes on from its last checkpoint; others are left as they are."""
     return JobObject.from_record(jobs.resume(session, caller, job_id))
 
 
@@ -127,7 +139,7 @@ def list_events(
         Query(alias="type", description="Only these: what happened, or the numbers of steps"),
     ] = None,
 ) -> Response:
-    """Each event is a message, or the numbers of one training step (`metrics`, at most 200)."""
+    """List events: messages, and of at most 200 training steps the numbers (`metrics`)."""
     job = jobs.get(session, caller, job_id)
     found = job_events.list_events(session, job, after=after, limit=limit, kind=kind)
     return page(map(JobEventObject.from_record, found), limit)
@@ -145,6 +157,7 @@ def list_checkpoints(
     after: After = None,
     limit: Limit = 10,
 ) -> Response:
+    """List checkpoints; `fine_tuned_model_checkpoint` is the name to deploy or download one."""
     jobs.get(session, caller, job_id)
     found = checkpoints.list_of_job(session, job_id, after=after, limit=limit)
     return page(map(CheckpointObject.from_record, found), limit)
@@ -167,6 +180,9 @@ def read_series(
     ] = None,
     after: After = None,
 ) -> Response:
+    """Return series, each cut into at most `buckets` ranges of steps with their least, greatest,
+    mean and last value, so that no spike is lost at any zoom.
+    """
     jobs.get(session, caller, job_id)
     cursor = str(job_news.newest(session, job_id))  # before the numbers: none lies between the two
     known = series.keys_of(session, job_id)
@@ -187,12 +203,14 @@ def read_series(
 async def list_pairs(
     caller: CallerDep, job_id: Id, after: After = None, limit: Many = 10_000
 ) -> Response:
+    """List held-out pairs with their numbers at the first and the newest evaluation."""
     return await threads.run(
         threads.READING, caller.account, read_pairs, caller, job_id, after, limit
     )
 
 
 def read_pairs(caller: Caller, job_id: str, after: str | None, limit: int) -> Response:
+    """Return a page of the held-out pairs."""
     (line,) = _numbers(after, 1) or (0,)
     with reading() as session:
         job = jobs.get(session, caller, job_id)
@@ -208,6 +226,7 @@ def read_pairs(caller: Caller, job_id: str, after: str | None, limit: int) -> Re
 def list_samples(
     session: ReaderDep, caller: CallerDep, job_id: Id, after: After = None, limit: Many = 10_000
 ) -> Response:
+    """List what the model answered to held-out prompts at each evaluation."""
     jobs.get(session, caller, job_id)
     place = _numbers(after, 2)
     found = metrics.samples_of(session, job_id, after=place, limit=limit)
@@ -231,6 +250,7 @@ def retrieve_logs(
     job_id: Id,
     tail_bytes: Annotated[int, Query(ge=1, le=2**20), DIGITS_ONLY] = runs.LOG_TAIL_BYTES,
 ) -> JobLogs:
+    """Return the end of the newest attempt's log; it is empty before training begins."""
     text, truncated = runs.log_tail(jobs.get(session, caller, job_id), tail_bytes)
     return JobLogs(text=text, truncated=truncated)
 
@@ -246,5 +266,8 @@ async def stream(
     job_id: Id,
     last_event_id: Annotated[str | SkipJsonSchema[None], Header()] = None,
 ) -> StreamingResponse:
+    """Stream frames `state`, `metrics` (StepNumbers) and `event`; at the end `done`, then `[DONE]`.
+    With `Last-Event-ID` the stream goes on from there: no step and no event is lost or sent twice.
+    """
     await job_stream.admit(caller, job_id)
     return sse.EventStream(sse.whole(job_stream.follow(caller, job_id, last_event_id)), "job")

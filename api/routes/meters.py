@@ -21,6 +21,9 @@ router = Router(tags=["health"])
     responses=media.METRICS,
 )
 async def scrape(caller: CallerDep) -> Response:
+    """Return the meters as Prometheus reads them, to a key of the organisation that runs the
+    installation.
+    """
     caller.require_operator()
     content = await threads.run(threads.PROBES, caller.account, generate_latest, REGISTRY)
     return Response(content, media_type=CONTENT_TYPE_LATEST)

@@ -15,4 +15,5 @@ router = Router(prefix="/v1/fine_tuning/methods", tags=["fine-tuning"])
     "", summary="Ways to train and their hyperparameters", response_model=ListPage[MethodObject]
 )
 def list_methods(_: CallerDep) -> Response:
+    """List methods, each with its settings in the order of a form, and their JSON schema."""
     return page(MethodObject.from_method(name, method) for name, method in METHODS.items())

@@ -22,6 +22,9 @@ Token = Annotated[str, Cookie(alias=COOKIE)]
 def sign_in(
     request: Request, response: Response, session: SessionDep, body: SignInRequest
 ) -> SessionObject:
+    """Sign a browser in with an API key, or with a link, which works once. The answer sets a cookie
+    that no script can read.
+    """
     same_origin(request)
     if body.token is not None:
         token, _ = sign_ins.with_link(session, body.token)
@@ -40,6 +43,7 @@ def sign_in(
 
 @router.get("", summary="Who this browser speaks for")
 def retrieve(session: ReaderDep, token: Token = "") -> SessionObject:
+    """Return the key that this browser is signed in with, and until when."""
     return SessionObject.from_records(*sign_ins.current(session, token))
 
 
@@ -47,6 +51,7 @@ def retrieve(session: ReaderDep, token: Token = "") -> SessionObject:
 def sign_out(
     request: Request, response: Response, session: SessionDep, token: Token = ""
 ) -> SignedOut:
+    """End the session of the cookie, and delete the cookie."""
     same_origin(request)
     sign_ins.end(session, token)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
@@ -55,5 +60,6 @@ def sign_out(
 
 @router.post("/links", summary="Make a link that signs one browser in for this key")
 def make_link(session: SessionDep, caller: Admin) -> LinkObject:
+    """Make a link that signs in the first browser that opens it; it expires in half an hour."""
     token, record = sign_ins.make_link(session, caller)
     return LinkObject(path=f"/sign-in?token={token}", expires_at=int(record.expires_at.timestamp()))

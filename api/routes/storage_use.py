@@ -13,5 +13,6 @@ router = Router(prefix="/v1/storage", tags=["administration"])
 
 @router.get("", summary="Disk use by kind, measured every ten minutes")
 def retrieve(session: ReaderDep, caller: Admin) -> StorageObject:
+    """Return the use of the whole installation, to administrators of its own organisation."""
     caller.require_operator()
     return StorageObject.from_use(*storage_use.last(session))

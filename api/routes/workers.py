@@ -26,5 +26,6 @@ def list_workers(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 1000,
 ) -> Response:
+    """List workers; `job` is null if one is idle or trains another organisation's job."""
     seen = workers.fleet(session).seen_by(caller)
     return page(map(WorkerObject.from_record, following(seen, after, limit)), limit)

@@ -12,6 +12,8 @@ from services.callers import Scope
 
 
 class CreateApiKey(Body):
+    """A key to be made: its name, and what it may do."""
+
     name: Text = Field(min_length=1, max_length=100)
     scopes: list[Annotated[Scope, Field(strict=False)]] = Field(
         [Scope.READ, Scope.CHAT, Scope.WRITE],
@@ -22,6 +24,8 @@ class CreateApiKey(Body):
 
 
 class ApiKeyObject(BaseModel):
+    """A key without its text."""
+
     id: str
     object: Literal["api_key"] = "api_key"
     name: str
@@ -41,4 +45,6 @@ class ApiKeyObject(BaseModel):
 
 
 class CreatedApiKey(ApiKeyObject):
+    """A new key with its text."""
+
     key: str = Field(description="Shown this once; only a hash of it is stored.")

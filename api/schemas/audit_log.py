@@ -8,6 +8,8 @@ from models import AuditEntry
 
 
 class AuditEntryObject(BaseModel):
+    """What one key, or the server, did to one object."""
+
     id: str
     object: Literal["audit_log.entry"] = "audit_log.entry"
     at: int

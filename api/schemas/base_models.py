@@ -24,6 +24,8 @@ HIDDEN = ("files", "special_tokens")
 
 
 class RegisterModel(Body):
+    """A base to be registered: a folder on the server, or a hub's model."""
+
     model_config = ConfigDict(
         json_schema_extra={"anyOf": [{"required": [name]} for name in ("id", "path", "hub_id")]},
     )
@@ -63,6 +65,8 @@ class ModelInfo(Stored):
 
 
 class ModelObject(BaseModel):
+    """A base, a tuned model or a checkpoint; OpenAI's object with extra fields."""
+
     id: str
     object: Literal["model"] = "model"
     created: int

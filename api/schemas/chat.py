@@ -55,6 +55,8 @@ CONTENT = {
 
 
 class Message(Body):
+    """A message of a request: text, and no fields that are not served."""
+
     # An answer that is sent back as it came holds empty fields (`refusal`, `tool_calls`).
     model_config = ConfigDict(
         extra="allow",
@@ -108,10 +110,14 @@ class Sampling(Body):
 
 
 class StreamOptions(Body):
+    """OpenAI's options of a stream."""
+
     include_usage: bool = False
 
 
 class ChatRequest(Sampling):
+    """OpenAI's request for a chat completion, as far as it is served."""
+
     model: Id
     messages: Messages
     n: int | None = Field(None, ge=1, le=4)
@@ -127,6 +133,7 @@ class ChatRequest(Sampling):
 
 
 def upstream_body(request: BaseModel, model: str, messages: list[Message]) -> dict[str, Any]:
+    """Return the body for an engine: what was asked, without what is ours alone."""
     said = request.model_dump(exclude_none=True, exclude={"model", "models", "messages", "user"})
     spoken = [{"role": message.role, "content": message.content} for message in messages]
     return said | {"model": model, "messages": spoken}

@@ -28,6 +28,8 @@ class SideRequest(Sampling):
 
 
 class HeldOut(Body):
+    """The held-out pair of a job whose prompt was asked."""
+
     job_id: Id
     line: int = Field(ge=1, lt=2**31)
 
@@ -82,10 +84,14 @@ class CompareRequest(Sampling):
 
 
 class StopSide(Body):
+    """Which side is to end."""
+
     side: int = Field(ge=0, le=3)
 
 
 class Vote(Body):
+    """Which answer was better."""
+
     choice: Choice = Field(strict=False)
 
 
@@ -132,6 +138,8 @@ class ComparisonSide(BaseModel):
 
 
 class ComparisonObject(BaseModel):
+    """One comparison with its sides and its vote."""
+
     id: str
     object: Literal["comparison"] = "comparison"
     created_at: int

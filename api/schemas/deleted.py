@@ -6,6 +6,8 @@ from pydantic import BaseModel
 
 
 class Deleted(BaseModel):
+    """OpenAI's answer to a deletion."""
+
     id: str
     object: str
     deleted: Literal[True] = True

@@ -11,6 +11,8 @@ from services.deployments import Shown
 
 
 class CreateDeployment(Body):
+    """A model to be served."""
+
     model: Id = Field(description="A base model, a tuned one, or a checkpoint.")
     yields: bool | None = Field(
         None,
@@ -20,11 +22,15 @@ class CreateDeployment(Body):
 
 
 class EnginePlace(BaseModel):
+    """Where an engine has a model."""
+
     device: str
     adapter: str | None = Field(description="Its name in the engine; null for whole weights.")
 
 
 class Failure(BaseModel):
+    """Why a deployment failed, and what to do."""
+
     message: str
     code: str
     param: str | None = None
@@ -43,6 +49,8 @@ class Parity(BaseModel):
 
 
 class DeploymentObject(BaseModel):
+    """One model that is served, or on its way."""
+
     id: str
     object: Literal["deployment"] = "deployment"
     model: str

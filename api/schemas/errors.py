@@ -4,6 +4,8 @@ from pydantic import BaseModel, Field
 
 
 class Error(BaseModel):
+    """What went wrong, in OpenAI's four fields."""
+
     message: str = Field(description="A sentence that tells what to do.")
     type: str
     param: str | None = Field(description="The field at fault, dotted.")
@@ -11,4 +13,6 @@ class Error(BaseModel):
 
 
 class ErrorBody(BaseModel):
+    """The body of every answer that is an error."""
+
     error: Error

@@ -32,6 +32,8 @@ class EstimateMemory(BaseModel):
 
 
 class EstimateDevice(BaseModel):
+    """The device that was measured."""
+
     name: str
     memory_bytes: int
 

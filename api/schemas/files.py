@@ -11,6 +11,8 @@ from models import File
 
 
 class FileObject(BaseModel):
+    """OpenAI's file, with what is known of its rows."""
+
     id: str
     object: Literal["file"] = "file"
     bytes: int
@@ -43,6 +45,8 @@ class FileObject(BaseModel):
 
 
 class Finding(BaseModel):
+    """What is wrong with one row."""
+
     line: int
     column: int | None
     code: str

@@ -6,10 +6,14 @@ from pydantic import BaseModel
 
 
 class Alive(BaseModel):
+    """The process answers."""
+
     status: Literal["ok"] = "ok"
 
 
 class Readiness(BaseModel):
+    """Whether the API can work, and what is missing."""
+
     status: Literal["ok", "degraded", "unavailable"]
     missing: list[str]
     degraded: list[str]

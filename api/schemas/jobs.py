@@ -51,6 +51,8 @@ METHOD = {"anyOf": [*map(_method_schema, METHODS), NULL]}
 
 
 class CreateJob(Body):
+    """OpenAI's request for a fine-tuning job."""
+
     model: Id
     training_file: Id
     validation_file: Id | None = None
@@ -113,6 +115,8 @@ class CreateJob(Body):
 
 
 class MethodSettings(Stored):
+    """All settings of a method, those that were left to their defaults included."""
+
     hyperparameters: dict[str, Value]
 
 
@@ -128,17 +132,23 @@ class JobMethod(Stored):
 
 
 class JobError(BaseModel):
+    """Why a job failed, and what to do."""
+
     code: str
     message: str
     param: str | None = None
 
 
 class QueuePlace(BaseModel):
+    """The place of a job that waits."""
+
     position: int = Field(description="1 is the next.")
     starts_at: int | None = Field(description="A forecast, from how long jobs took before.")
 
 
 class JobObject(BaseModel):
+    """OpenAI's job, with its progress and what this server adds."""
+
     id: str
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
@@ -226,10 +236,13 @@ def _estimated_finish(job: Job) -> int | None:
 
 
 def seconds(moment: datetime | None) -> int | None:
+    """Return a moment as whole Unix seconds, or None where there is none."""
     return None if moment is None else int(moment.timestamp())
 
 
 class JobEventObject(BaseModel):
+    """OpenAI's event of a job."""
+
     id: str
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
@@ -254,6 +267,8 @@ class JobEventObject(BaseModel):
 
 
 class JobLogs(BaseModel):
+    """The end of a log."""
+
     object: Literal["fine_tuning.job.logs"] = "fine_tuning.job.logs"
     text: str
     truncated: bool = Field(description="There is more before it.")
@@ -272,6 +287,8 @@ class CheckpointMetrics(Stored):
 
 
 class CheckpointObject(BaseModel):
+    """OpenAI's checkpoint, with the size and the hash of its weights."""
+
     id: str
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int

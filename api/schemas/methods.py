@@ -31,6 +31,8 @@ class SettingGroup(BaseModel):
 
 
 class MethodObject(BaseModel):
+    """A way to train, and all that can be set of it."""
+
     id: str = Field(description="What stands in `method.type` of a job.")
     object: Literal["fine_tuning.method"] = "fine_tuning.method"
     label: str = Field(description="Its name for people.")

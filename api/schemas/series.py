@@ -25,11 +25,15 @@ class SeriesPoint(BaseModel):
 
 
 class Series(BaseModel):
+    """One series of a job, by steps."""
+
     key: str
     points: list[SeriesPoint]
 
 
 class SeriesList(BaseModel):
+    """Some series of a job."""
+
     object: Literal["series"] = "series"
     keys: list[str] = Field(description="All series that the job has.")
     data: list[Series]
@@ -71,6 +75,8 @@ class PairObject(BaseModel):
 
 
 class SampleObject(BaseModel):
+    """The answer to a held-out prompt at one evaluation, beside the pair's own."""
+
     id: str = Field(description="Its step and line, as `step:line`.")
     object: Literal["fine_tuning.job.sample"] = "fine_tuning.job.sample"
     step: int

@@ -15,6 +15,8 @@ Secret = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class SignInRequest(Body):
+    """Either an API key, or the token of a link."""
+
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["api_key"]}, {"required": ["token"]}]},
     )
@@ -30,6 +32,8 @@ class SignInRequest(Body):
 
 
 class SessionObject(BaseModel):
+    """Whom a browser is signed in as."""
+
     object: Literal["session"] = "session"
     key_id: str
     name: str
@@ -47,11 +51,15 @@ class SessionObject(BaseModel):
 
 
 class LinkObject(BaseModel):
+    """A link that signs a browser in."""
+
     object: Literal["session.link"] = "session.link"
     path: str = Field(description="Put the server's address before it and open it in a browser.")
     expires_at: int
 
 
 class SignedOut(BaseModel):
+    """The browser is signed out."""
+
     object: Literal["session"] = "session"
     deleted: Literal[True] = True

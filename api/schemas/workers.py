@@ -8,12 +8,16 @@ from services.workers import Seen, is_outdated
 
 
 class Device(BaseModel):
+    """One GPU of a worker."""
+
     index: int
     name: str
     memory_bytes: int
 
 
 class WorkerObject(BaseModel):
+    """A train worker that is alive."""
+
     id: str
     object: Literal["worker"] = "worker"
     host: str = Field(

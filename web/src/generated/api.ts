@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The process is alive */
+        /**
+         * The process is alive
+         * @description Answer as long as the process lives.
+         */
         get: operations["alive_healthz_get"];
         put?: never;
         post?: never;
@@ -28,7 +31,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Meters for Prometheus */
+        /**
+         * Meters for Prometheus
+         * @description Return the meters as Prometheus reads them, to a key of the organisation that runs the
+         *     installation.
+         */
         get: operations["scrape_metrics_get"];
         put?: never;
         post?: never;
@@ -45,7 +52,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Postgres, Redis and the migrations are ready */
+        /**
+         * Postgres, Redis and the migrations are ready
+         * @description Answer 503 if the API can't work; `degraded` names what jobs wait for.
+         */
         get: operations["ready_readyz_get"];
         put?: never;
         post?: never;
@@ -62,10 +72,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List keys */
+        /**
+         * List keys
+         * @description List keys without their texts; `hint` shows the last characters.
+         */
         get: operations["list_keys_v1_api_keys_get"];
         put?: never;
-        /** Create a key; its text is in this answer only */
+        /**
+         * Create a key; its text is in this answer only
+         * @description Create a key. Its text is in this answer only: the server keeps a hash.
+         */
         post: operations["create_v1_api_keys_post"];
         delete?: never;
         options?: never;
@@ -83,7 +99,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revoke a key */
+        /**
+         * Revoke a key
+         * @description Revoke a key and end its open streams. 409 for the last key with the scope `admin`.
+         */
         delete: operations["revoke_v1_api_keys__key_id__delete"];
         options?: never;
         head?: never;
@@ -97,7 +116,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what was created, deleted, deployed, exported or revoked */
+        /**
+         * List what was created, deleted, deployed, exported or revoked
+         * @description List entries: which key did what to which object. An entry is never changed.
+         */
         get: operations["list_entries_v1_audit_log_get"];
         put?: never;
         post?: never;
@@ -116,7 +138,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Chat with a deployed model */
+        /**
+         * Chat with a deployed model
+         * @description Answer as OpenAI's API does, with a deployed model. A stream ends with `[DONE]`, or with an
+         *     error if it broke off. Unknown fields are refused.
+         */
         post: operations["complete_v1_chat_completions_post"];
         delete?: never;
         options?: never;
@@ -133,7 +159,13 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Let two to four deployed models answer side by side */
+        /**
+         * Let two to four deployed models answer side by side
+         * @description Stream the answers of all sides, each at its own pace; one that fails ends no other.
+         *
+         *     The first frame names what answers (ComparisonBegun); then come pieces of text (SideDelta) and
+         *     an end for each side (SideEnded, SideFailed). The answers are stored.
+         */
         post: operations["compare_v1_comparisons_post"];
         delete?: never;
         options?: never;
@@ -148,11 +180,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One comparison */
+        /**
+         * One comparison
+         * @description Return what each side was asked and answered, the weights that answered, and the vote.
+         */
         get: operations["retrieve_v1_comparisons__comparison_id__get"];
         put?: never;
         post?: never;
-        /** Delete a comparison and its vote */
+        /**
+         * Delete a comparison and its vote
+         * @description Delete a comparison with its texts and its vote.
+         */
         delete: operations["delete_v1_comparisons__comparison_id__delete"];
         options?: never;
         head?: never;
@@ -168,7 +206,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End one side's answer here */
+        /**
+         * End one side's answer here
+         * @description End one side with the text that it has; the others go on.
+         */
         post: operations["stop_v1_comparisons__comparison_id__stop_post"];
         delete?: never;
         options?: never;
@@ -185,7 +226,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Say which answer was better */
+        /**
+         * Say which answer was better
+         * @description Store a vote, which replaces an earlier one. 409 unless two sides have answered.
+         */
         post: operations["vote_v1_comparisons__comparison_id__vote_post"];
         delete?: never;
         options?: never;
@@ -200,10 +244,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what is served or on its way, newest first */
+        /**
+         * List what is served or on its way, newest first
+         * @description List deployments that are served, starting or failed, the newest first.
+         */
         get: operations["list_deployments_v1_deployments_get"];
         put?: never;
-        /** Serve a model; one that is deployed gives the same deployment */
+        /**
+         * Serve a model; one that is deployed gives the same deployment
+         * @description An engine loads the model and proves that it answers as it was trained (`parity`); then the
+         *     deployment is `ready`. A model that is deployed already gives the same deployment.
+         */
         post: operations["create_v1_deployments_post"];
         delete?: never;
         options?: never;
@@ -218,11 +269,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Look at one deployment */
+        /**
+         * Look at one deployment
+         * @description Return a deployment's state, its error if it failed, and its certificate.
+         */
         get: operations["retrieve_v1_deployments__deployment_id__get"];
         put?: never;
         post?: never;
-        /** Stop serving; chat with it ends at once */
+        /**
+         * Stop serving; chat with it ends at once
+         * @description Stop serving a model; answers that are still on their way break off.
+         */
         delete: operations["delete_v1_deployments__deployment_id__delete"];
         options?: never;
         head?: never;
@@ -236,10 +293,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List files */
+        /**
+         * List files
+         * @description List uploaded files and the results of jobs.
+         */
         get: operations["list_files_v1_files_get"];
         put?: never;
-        /** Upload a preference file */
+        /**
+         * Upload a preference file
+         * @description Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
+         *     The form has the fields `purpose` and `file`.
+         */
         post: operations["upload_v1_files_post"];
         delete?: never;
         options?: never;
@@ -254,11 +318,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Retrieve a file's record */
+        /**
+         * Retrieve a file's record
+         * @description Return a file's state and, once it was read, how many rows are accepted.
+         */
         get: operations["retrieve_v1_files__file_id__get"];
         put?: never;
         post?: never;
-        /** Delete a file, and its rows in the data of ended jobs */
+        /**
+         * Delete a file, and its rows in the data of ended jobs
+         * @description Delete the bytes, and the rows in the data of ended jobs; 409 while another job uses it.
+         */
         delete: operations["delete_v1_files__file_id__delete"];
         options?: never;
         head?: never;
@@ -272,7 +342,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Download a file as it was uploaded */
+        /**
+         * Download a file as it was uploaded
+         * @description Stream the bytes of an upload or of a job's result, as they were stored.
+         */
         get: operations["content_v1_files__file_id__content_get"];
         put?: never;
         post?: never;
@@ -289,7 +362,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What validation found, row by row */
+        /**
+         * What validation found, row by row
+         * @description Return what was accepted and why the rest was not; 409 until the file was read.
+         */
         get: operations["report_v1_files__file_id__report_get"];
         put?: never;
         post?: never;
@@ -306,7 +382,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Preview the accepted rows in their normal form */
+        /**
+         * Preview the accepted rows in their normal form
+         * @description Return rows as they are trained, whatever shape the file has, each with its line there.
+         */
         get: operations["rows_v1_files__file_id__rows_get"];
         put?: never;
         post?: never;
@@ -323,10 +402,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List jobs, newest first */
+        /**
+         * List jobs, newest first
+         * @description List jobs; `metadata[key]=value` in the query selects those with that value.
+         */
         get: operations["list_jobs_v1_fine_tuning_jobs_get"];
         put?: never;
-        /** Create a fine-tuning job */
+        /**
+         * Create a fine-tuning job
+         * @description Create a job. A repeated request returns the job of the first: one with the same
+         *     `Idempotency-Key`, or a retry of OpenAI's client. A file, a base or a setting that can't be used
+         *     is refused, and `param` names it.
+         */
         post: operations["create_v1_fine_tuning_jobs_post"];
         delete?: never;
         options?: never;
@@ -343,7 +430,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Measure what a job would take: time, memory, tokens */
+        /**
+         * Measure what a job would take: time, memory, tokens
+         * @description Create an estimate from the body of a new job: its data is prepared, and three steps are
+         *     measured on a device. No model is kept.
+         */
         post: operations["create_v1_fine_tuning_jobs_estimate_post"];
         delete?: never;
         options?: never;
@@ -358,11 +449,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An estimate, as far as it is */
+        /**
+         * An estimate, as far as it is
+         * @description Return an estimate: `prepared` is known first, then `estimate` or `error`.
+         */
         get: operations["retrieve_v1_fine_tuning_jobs_estimate__estimate_id__get"];
         put?: never;
         post?: never;
-        /** Delete an estimate that has ended */
+        /**
+         * Delete an estimate that has ended
+         * @description Delete an estimate; 409 if it has not ended.
+         */
         delete: operations["delete_v1_fine_tuning_jobs_estimate__estimate_id__delete"];
         options?: never;
         head?: never;
@@ -378,7 +475,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop measuring */
+        /**
+         * Stop measuring
+         * @description End an estimate, at once if its measurement has not begun.
+         */
         post: operations["cancel_v1_fine_tuning_jobs_estimate__estimate_id__cancel_post"];
         delete?: never;
         options?: never;
@@ -393,11 +493,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One job */
+        /**
+         * One job
+         * @description Return a job's state, progress and settings; `error` says why it failed.
+         */
         get: operations["retrieve_v1_fine_tuning_jobs__job_id__get"];
         put?: never;
         post?: never;
-        /** Delete a job that has ended, with all that it left */
+        /**
+         * Delete a job that has ended, with all that it left
+         * @description Delete a job with its checkpoints, numbers, events and result files. 409 if it has not ended,
+         *     or if a deployment serves one of its checkpoints.
+         */
         delete: operations["delete_v1_fine_tuning_jobs__job_id__delete"];
         options?: never;
         head?: never;
@@ -413,7 +520,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End a job; what it has saved stays */
+        /**
+         * End a job; what it has saved stays
+         * @description End a waiting job at once, a running one at its next step. Its checkpoints stay.
+         */
         post: operations["cancel_v1_fine_tuning_jobs__job_id__cancel_post"];
         delete?: never;
         options?: never;
@@ -428,7 +538,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Checkpoints, the newest step first */
+        /**
+         * Checkpoints, the newest step first
+         * @description List checkpoints; `fine_tuned_model_checkpoint` is the name to deploy or download one.
+         */
         get: operations["list_checkpoints_v1_fine_tuning_jobs__job_id__checkpoints_get"];
         put?: never;
         post?: never;
@@ -447,7 +560,7 @@ export interface paths {
         };
         /**
          * What happened and the steps' numbers, newest first
-         * @description Each event is a message, or the numbers of one training step (`metrics`, at most 200).
+         * @description List events: messages, and of at most 200 training steps the numbers (`metrics`).
          */
         get: operations["list_events_v1_fine_tuning_jobs__job_id__events_get"];
         put?: never;
@@ -465,7 +578,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The end of the training processes' log */
+        /**
+         * The end of the training processes' log
+         * @description Return the end of the newest attempt's log; it is empty before training begins.
+         */
         get: operations["retrieve_logs_v1_fine_tuning_jobs__job_id__logs_get"];
         put?: never;
         post?: never;
@@ -482,7 +598,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Each held-out pair before and after, by line */
+        /**
+         * Each held-out pair before and after, by line
+         * @description List held-out pairs with their numbers at the first and the newest evaluation.
+         */
         get: operations["list_pairs_v1_fine_tuning_jobs__job_id__pairs_get"];
         put?: never;
         post?: never;
@@ -501,7 +620,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Save a checkpoint and free the device */
+        /**
+         * Save a checkpoint and free the device
+         * @description Ask for a pause: a running job saves a checkpoint at its next step and frees its device.
+         */
         post: operations["pause_v1_fine_tuning_jobs__job_id__pause_post"];
         delete?: never;
         options?: never;
@@ -518,7 +640,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Go on from the last checkpoint */
+        /**
+         * Go on from the last checkpoint
+         * @description Queue a paused job, which goes on from its last checkpoint; others are left as they are.
+         */
         post: operations["resume_v1_fine_tuning_jobs__job_id__resume_post"];
         delete?: never;
         options?: never;
@@ -533,7 +658,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Answers to held-out prompts during training, by step and line */
+        /**
+         * Answers to held-out prompts during training, by step and line
+         * @description List what the model answered to held-out prompts at each evaluation.
+         */
         get: operations["list_samples_v1_fine_tuning_jobs__job_id__samples_get"];
         put?: never;
         post?: never;
@@ -550,7 +678,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Numbers by step, cut into buckets */
+        /**
+         * Numbers by step, cut into buckets
+         * @description Return series, each cut into at most `buckets` ranges of steps with their least, greatest,
+         *     mean and last value, so that no spike is lost at any zoom.
+         */
         get: operations["read_series_v1_fine_tuning_jobs__job_id__series_get"];
         put?: never;
         post?: never;
@@ -567,7 +699,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Follow a job as server-sent events */
+        /**
+         * Follow a job as server-sent events
+         * @description Stream frames `state`, `metrics` (StepNumbers) and `event`; at the end `done`, then `[DONE]`.
+         *     With `Last-Event-ID` the stream goes on from there: no step and no event is lost or sent twice.
+         */
         get: operations["stream_v1_fine_tuning_jobs__job_id__stream_get"];
         put?: never;
         post?: never;
@@ -584,7 +720,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Ways to train and their hyperparameters */
+        /**
+         * Ways to train and their hyperparameters
+         * @description List methods, each with its settings in the order of a form, and their JSON schema.
+         */
         get: operations["list_methods_v1_fine_tuning_methods_get"];
         put?: never;
         post?: never;
@@ -601,10 +740,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List bases and tuned models, deployed or not */
+        /**
+         * List bases and tuned models, deployed or not
+         * @description List registered bases and the results of succeeded jobs, the newest first.
+         */
         get: operations["list_models_v1_models_get"];
         put?: never;
-        /** Register a base model: a folder, or a hub id with its revision */
+        /**
+         * Register a base model: a folder, or a hub id with its revision
+         * @description Register a base. A folder is checked before the answer; a hub's model is downloaded after it,
+         *     and has the `status` `downloading` until then. Weights must be safetensors, and a model's own
+         *     code is never run.
+         */
         post: operations["register_v1_models_post"];
         delete?: never;
         options?: never;
@@ -619,11 +766,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Retrieve a model */
+        /**
+         * Retrieve a model
+         * @description Return a base, a tuned model, or one checkpoint of a job.
+         */
         get: operations["retrieve_v1_models__model_id__get"];
         put?: never;
         post?: never;
-        /** Take a base model off the list (scope admin), or delete a tuned one's checkpoint */
+        /**
+         * Take a base model off the list (scope admin), or delete a tuned one's checkpoint
+         * @description Delete a model; 409 while a job or a deployment uses it. A registered folder stays.
+         */
         delete: operations["delete_v1_models__model_id__delete"];
         options?: never;
         head?: never;
@@ -637,7 +790,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Download a tuned model: a tar stream, or one GGUF file */
+        /**
+         * Download a tuned model: a tar stream, or one GGUF file
+         * @description Stream the adapter, or weights merged into the base, as a tar; or one GGUF file. Merged
+         *     weights and GGUF files are made at the first request, in minutes, and kept.
+         */
         get: operations["download_v1_models__model_id__download_get"];
         put?: never;
         post?: never;
@@ -654,12 +811,22 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who this browser speaks for */
+        /**
+         * Who this browser speaks for
+         * @description Return the key that this browser is signed in with, and until when.
+         */
         get: operations["retrieve_v1_session_get"];
         put?: never;
-        /** Sign this browser in */
+        /**
+         * Sign this browser in
+         * @description Sign a browser in with an API key, or with a link, which works once. The answer sets a cookie
+         *     that no script can read.
+         */
         post: operations["sign_in_v1_session_post"];
-        /** Sign this browser out */
+        /**
+         * Sign this browser out
+         * @description End the session of the cookie, and delete the cookie.
+         */
         delete: operations["sign_out_v1_session_delete"];
         options?: never;
         head?: never;
@@ -675,7 +842,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make a link that signs one browser in for this key */
+        /**
+         * Make a link that signs one browser in for this key
+         * @description Make a link that signs in the first browser that opens it; it expires in half an hour.
+         */
         post: operations["make_link_v1_session_links_post"];
         delete?: never;
         options?: never;
@@ -690,7 +860,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Disk use by kind, measured every ten minutes */
+        /**
+         * Disk use by kind, measured every ten minutes
+         * @description Return the use of the whole installation, to administrators of its own organisation.
+         */
         get: operations["retrieve_v1_storage_get"];
         put?: never;
         post?: never;
@@ -707,7 +880,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Comparisons that were voted on */
+        /**
+         * Comparisons that were voted on
+         * @description List the comparisons that have a vote, with their texts.
+         */
         get: operations["list_votes_v1_votes_get"];
         put?: never;
         post?: never;
@@ -724,7 +900,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Train workers that are alive, with their devices and their jobs */
+        /**
+         * Train workers that are alive, with their devices and their jobs
+         * @description List workers; `job` is null if one is idle or trains another organisation's job.
+         */
         get: operations["list_workers_v1_workers_get"];
         put?: never;
         post?: never;
@@ -738,7 +917,10 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** Alive */
+        /**
+         * Alive
+         * @description The process answers.
+         */
         Alive: {
             /**
              * Status
@@ -747,7 +929,10 @@ export interface components {
              */
             status: "ok";
         };
-        /** ApiKeyObject */
+        /**
+         * ApiKeyObject
+         * @description A key without its text.
+         */
         ApiKeyObject: {
             /** Created At */
             created_at: number;
@@ -792,7 +977,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** AuditEntryObject */
+        /**
+         * AuditEntryObject
+         * @description What one key, or the server, did to one object.
+         */
         AuditEntryObject: {
             /** Action */
             action: string;
@@ -825,7 +1013,10 @@ export interface components {
             /** Request Id */
             request_id: string | null;
         };
-        /** ChatRequest */
+        /**
+         * ChatRequest
+         * @description OpenAI's request for a chat completion, as far as it is served.
+         */
         ChatRequest: {
             /** Frequency Penalty */
             frequency_penalty?: number | null;
@@ -892,7 +1083,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** CheckpointObject */
+        /**
+         * CheckpointObject
+         * @description OpenAI's checkpoint, with the size and the hash of its weights.
+         */
         CheckpointObject: {
             /** Created At */
             created_at: number;
@@ -974,7 +1168,10 @@ export interface components {
         ComparisonBegun: {
             comparison: components["schemas"]["ComparisonObject"];
         };
-        /** ComparisonObject */
+        /**
+         * ComparisonObject
+         * @description One comparison with its sides and its vote.
+         */
         ComparisonObject: {
             choice: components["schemas"]["Choice"] | null;
             /** Created At */
@@ -1034,7 +1231,10 @@ export interface components {
             /** Weights Sha256 */
             weights_sha256: string | null;
         };
-        /** CreateApiKey */
+        /**
+         * CreateApiKey
+         * @description A key to be made: its name, and what it may do.
+         */
         CreateApiKey: {
             /** Name */
             name: string;
@@ -1049,7 +1249,10 @@ export interface components {
              */
             scopes: components["schemas"]["Scope"][];
         };
-        /** CreateDeployment */
+        /**
+         * CreateDeployment
+         * @description A model to be served.
+         */
         CreateDeployment: {
             /**
              * Model
@@ -1062,7 +1265,10 @@ export interface components {
              */
             yields?: boolean | null;
         };
-        /** CreateJob */
+        /**
+         * CreateJob
+         * @description OpenAI's request for a fine-tuning job.
+         */
         CreateJob: {
             /**
              * Hyperparameters
@@ -1128,7 +1334,10 @@ export interface components {
             /** Validation File */
             validation_file?: string | null;
         };
-        /** CreatedApiKey */
+        /**
+         * CreatedApiKey
+         * @description A new key with its text.
+         */
         CreatedApiKey: {
             /** Created At */
             created_at: number;
@@ -1152,7 +1361,10 @@ export interface components {
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
         };
-        /** Deleted */
+        /**
+         * Deleted
+         * @description OpenAI's answer to a deletion.
+         */
         Deleted: {
             /**
              * Deleted
@@ -1165,7 +1377,10 @@ export interface components {
             /** Object */
             object: string;
         };
-        /** DeploymentObject */
+        /**
+         * DeploymentObject
+         * @description One model that is served, or on its way.
+         */
         DeploymentObject: {
             /** Base Model */
             base_model: string;
@@ -1195,7 +1410,10 @@ export interface components {
          * @enum {string}
          */
         DeploymentStatus: "pending" | "starting" | "ready" | "failed" | "stopped";
-        /** Device */
+        /**
+         * Device
+         * @description One GPU of a worker.
+         */
         Device: {
             /** Index */
             index: number;
@@ -1204,7 +1422,10 @@ export interface components {
             /** Name */
             name: string;
         };
-        /** EnginePlace */
+        /**
+         * EnginePlace
+         * @description Where an engine has a model.
+         */
         EnginePlace: {
             /**
              * Adapter
@@ -1214,7 +1435,10 @@ export interface components {
             /** Device */
             device: string;
         };
-        /** Error */
+        /**
+         * Error
+         * @description What went wrong, in OpenAI's four fields.
+         */
         Error: {
             /** Code */
             code: string | null;
@@ -1231,7 +1455,10 @@ export interface components {
             /** Type */
             type: string;
         };
-        /** ErrorBody */
+        /**
+         * ErrorBody
+         * @description The body of every answer that is an error.
+         */
         ErrorBody: {
             error: components["schemas"]["Error"];
         };
@@ -1264,7 +1491,10 @@ export interface components {
             /** Trainable Parameters */
             trainable_parameters: number;
         };
-        /** EstimateDevice */
+        /**
+         * EstimateDevice
+         * @description The device that was measured.
+         */
         EstimateDevice: {
             /** Memory Bytes */
             memory_bytes: number;
@@ -1341,7 +1571,10 @@ export interface components {
          * @enum {string}
          */
         EventType: "message" | "metrics";
-        /** Failure */
+        /**
+         * Failure
+         * @description Why a deployment failed, and what to do.
+         */
         Failure: {
             /** Code */
             code: string;
@@ -1350,7 +1583,10 @@ export interface components {
             /** Param */
             param?: string | null;
         };
-        /** FileObject */
+        /**
+         * FileObject
+         * @description OpenAI's file, with what is known of its rows.
+         */
         FileObject: {
             /** Accepted */
             accepted: number | null;
@@ -1463,7 +1699,10 @@ export interface components {
             /** Total */
             total: number;
         };
-        /** Finding */
+        /**
+         * Finding
+         * @description What is wrong with one row.
+         */
         Finding: {
             /** Code */
             code: string;
@@ -1487,14 +1726,20 @@ export interface components {
          * @enum {string}
          */
         Group: "Settings" | "Schedule" | "Adapter" | "Text and loss" | "Measuring" | "Speed and memory";
-        /** HeldOut */
+        /**
+         * HeldOut
+         * @description The held-out pair of a job whose prompt was asked.
+         */
         HeldOut: {
             /** Job Id */
             job_id: string;
             /** Line */
             line: number;
         };
-        /** JobError */
+        /**
+         * JobError
+         * @description Why a job failed, and what to do.
+         */
         JobError: {
             /** Code */
             code: string;
@@ -1503,7 +1748,10 @@ export interface components {
             /** Param */
             param?: string | null;
         };
-        /** JobEventObject */
+        /**
+         * JobEventObject
+         * @description OpenAI's event of a job.
+         */
         JobEventObject: {
             /** Created At */
             created_at: number;
@@ -1528,7 +1776,10 @@ export interface components {
             object: "fine_tuning.job.event";
             type: components["schemas"]["EventType"];
         };
-        /** JobLogs */
+        /**
+         * JobLogs
+         * @description The end of a log.
+         */
         JobLogs: {
             /**
              * Object
@@ -1559,7 +1810,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** JobObject */
+        /**
+         * JobObject
+         * @description OpenAI's job, with its progress and what this server adds.
+         */
         JobObject: {
             /** Attempts */
             attempts: number;
@@ -1644,7 +1898,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** LinkObject */
+        /**
+         * LinkObject
+         * @description A link that signs a browser in.
+         */
         LinkObject: {
             /** Expires At */
             expires_at: number;
@@ -1881,7 +2138,10 @@ export interface components {
              */
             object: "list";
         };
-        /** Message */
+        /**
+         * Message
+         * @description A message of a request: text, and no fields that are not served.
+         */
         Message: {
             /** Content */
             content: string | {
@@ -1909,7 +2169,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** MethodObject */
+        /**
+         * MethodObject
+         * @description A way to train, and all that can be set of it.
+         */
         MethodObject: {
             /** Description */
             description: string;
@@ -1942,7 +2205,10 @@ export interface components {
              */
             object: "fine_tuning.method";
         };
-        /** MethodSettings */
+        /**
+         * MethodSettings
+         * @description All settings of a method, those that were left to their defaults included.
+         */
         MethodSettings: {
             /** Hyperparameters */
             hyperparameters: {
@@ -1983,7 +2249,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** ModelObject */
+        /**
+         * ModelObject
+         * @description A base, a tuned model or a checkpoint; OpenAI's object with extra fields.
+         */
         ModelObject: {
             /** Created */
             created: number;
@@ -2199,7 +2468,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** QueuePlace */
+        /**
+         * QueuePlace
+         * @description The place of a job that waits.
+         */
         QueuePlace: {
             /**
              * Position
@@ -2212,7 +2484,10 @@ export interface components {
              */
             starts_at: number | null;
         };
-        /** Readiness */
+        /**
+         * Readiness
+         * @description Whether the API can work, and what is missing.
+         */
         Readiness: {
             /** Degraded */
             degraded: string[];
@@ -2224,7 +2499,10 @@ export interface components {
              */
             status: "ok" | "degraded" | "unavailable";
         };
-        /** RegisterModel */
+        /**
+         * RegisterModel
+         * @description A base to be registered: a folder on the server, or a hub's model.
+         */
         RegisterModel: {
             /**
              * Hub Id
@@ -2269,7 +2547,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** SampleObject */
+        /**
+         * SampleObject
+         * @description The answer to a held-out prompt at one evaluation, beside the pair's own.
+         */
         SampleObject: {
             /** Answer */
             answer: string;
@@ -2307,14 +2588,20 @@ export interface components {
          * @enum {string}
          */
         Scope: "read" | "chat" | "write" | "admin";
-        /** Series */
+        /**
+         * Series
+         * @description One series of a job, by steps.
+         */
         Series: {
             /** Key */
             key: string;
             /** Points */
             points: components["schemas"]["SeriesPoint"][];
         };
-        /** SeriesList */
+        /**
+         * SeriesList
+         * @description Some series of a job.
+         */
         SeriesList: {
             /**
              * Cursor
@@ -2366,7 +2653,10 @@ export interface components {
             /** X1 */
             x1: number;
         };
-        /** SessionObject */
+        /**
+         * SessionObject
+         * @description Whom a browser is signed in as.
+         */
         SessionObject: {
             /** Expires At */
             expires_at: number;
@@ -2489,7 +2779,10 @@ export interface components {
             /** Top P */
             top_p?: number | null;
         };
-        /** SignInRequest */
+        /**
+         * SignInRequest
+         * @description Either an API key, or the token of a link.
+         */
         SignInRequest: {
             /** Api Key */
             api_key?: string;
@@ -2499,7 +2792,10 @@ export interface components {
              */
             token?: string;
         } & (unknown | unknown);
-        /** SignedOut */
+        /**
+         * SignedOut
+         * @description The browser is signed out.
+         */
         SignedOut: {
             /**
              * Deleted
@@ -2531,7 +2827,10 @@ export interface components {
                 [key: string]: number | null;
             };
         };
-        /** StopSide */
+        /**
+         * StopSide
+         * @description Which side is to end.
+         */
         StopSide: {
             /** Side */
             side: number;
@@ -2601,7 +2900,10 @@ export interface components {
             /** Tokens */
             tokens: number;
         };
-        /** StreamOptions */
+        /**
+         * StreamOptions
+         * @description OpenAI's options of a stream.
+         */
         StreamOptions: {
             /**
              * Include Usage
@@ -2623,11 +2925,17 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** Vote */
+        /**
+         * Vote
+         * @description Which answer was better.
+         */
         Vote: {
             choice: components["schemas"]["Choice"];
         };
-        /** WorkerObject */
+        /**
+         * WorkerObject
+         * @description A train worker that is alive.
+         */
         WorkerObject: {
             /** Cores */
             cores: number;
