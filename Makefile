@@ -2,6 +2,8 @@
 
 # Threads that wait spin only briefly: services/verbs.py has the figures.
 export GOMP_SPINCOUNT ?= 10000
+# A test run starts some hundred processes: what they import is compiled once, not by each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash

@@ -24,6 +24,9 @@ LOCK = ROOT / "requirements.lock"
 TOOLS = ROOT / "docker" / "requirements-tools.txt"
 
 HASHED = ["--no-deps", "--require-hashes"]
+# As pip does by itself. What isn't compiled now is compiled at each start of a process that may not
+# write here: of those in a sandbox, and of all where PYTHONDONTWRITEBYTECODE is set.
+COMPILED = ["--compile-bytecode"]
 # By pip, with its dependencies: pip knows the configured sources of torch builds, uv does not.
 # Each source has a build of its own, so no hash can be named; docs/decisions/0002 says more.
 TORCH = "torch==2.13.0"
@@ -38,7 +41,7 @@ EDITABLE = [
 ]
 
 # Seconds on two cores with a fast network; they only shape the bar and its first estimate.
-EXPECTED_S = {"environment": 4, "uv": 3, "locked packages": 25, "torch": 22, "oddsmith": 3}
+EXPECTED_S = {"environment": 4, "uv": 3, "locked packages": 40, "torch": 22, "oddsmith": 3}
 
 
 class Failed(Exception):
@@ -136,7 +139,7 @@ def install(arguments: list[str], bar: Bar) -> None:
     may get through. A package without a wheel is built with the setuptools whose hash is known.
     """
     uv = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON)]
-    if follow([*uv, "--build-constraints", str(TOOLS), *arguments], bar) != 0:
+    if follow([*uv, *COMPILED, "--build-constraints", str(TOOLS), *arguments], bar) != 0:
         pip(["--no-build-isolation", *arguments], bar)
 
 
