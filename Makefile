@@ -1,6 +1,6 @@
 # Oddsmith's front door. `make` alone prints what there is.
 
-# Threads that wait spin only briefly: services/verbs.py has the figures.
+# Threads that wait spin only briefly: services/processes/verbs.py has the figures.
 export GOMP_SPINCOUNT ?= 10000
 # A test run starts some hundred processes: what they import is compiled once, not by each.
 unexport PYTHONDONTWRITEBYTECODE

@@ -27,7 +27,7 @@ from api.routes import (
 )
 from api.schemas.errors import ErrorBody
 from api.standing import Standing
-from services import logs, traces
+from services.platform import logs, traces
 
 DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, models tuned with ORPO
 out, served beside their base. Where OpenAI has a path and an object, these are the same.

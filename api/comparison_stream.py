@@ -14,10 +14,10 @@ from sqlalchemy.exc import OperationalError
 from api import threads, upstream
 from api.errors import body_of
 from api.schemas.comparisons import ComparisonObject
-from services import comparisons
-from services.database import transaction
-from services.deployments import Route
-from services.errors import OddsmithError, Unavailable
+from services.platform.database import transaction
+from services.platform.errors import OddsmithError, Unavailable
+from services.serving import comparisons
+from services.serving.deployments import Route
 
 logger = logging.getLogger("oddsmith.api")
 

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from api.errors import INVALID, error_body, respond
 from api.pending import Pending, address_of, max_connections
 from api.sse import DROP_STALLED
-from services.settings import get_settings
+from services.platform.settings import get_settings
 
 # The request line, the headers and the trailers of one request.
 MAX_HEAD_BYTES = 2**16

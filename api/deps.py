@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from api import standing, threads
 from api.standing import Credential
-from services import api_keys, budgets, jobs, sign_ins
-from services.budgets import Budget
-from services.callers import Caller, Scope
-from services.database import reading, transaction
-from services.errors import Denied, Unauthenticated
+from services.access import api_keys, budgets, sign_ins
+from services.access.budgets import Budget
+from services.access.callers import Caller, Scope
+from services.jobs import jobs
+from services.platform.database import reading, transaction
+from services.platform.errors import Denied, Unauthenticated
 
 COOKIE = "oddsmith_session"
 HARMLESS = {"GET", "HEAD", "OPTIONS"}

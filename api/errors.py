@@ -17,8 +17,8 @@ from starlette.routing import Match, Route
 
 from api.schemas.text import NO_NUL
 from orpo.contract.failures import Code
-from services import errors
-from services.sizes import short_text
+from services.platform import errors
+from services.platform.sizes import short_text
 
 logger = logging.getLogger("oddsmith.api")
 

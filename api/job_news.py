@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from api import sse
 from api.schemas.jobs import JobEventObject, JobObject
 from orpo.contract.rundir import Split
-from services import job_events, jobs, metrics, series
-from services.callers import Caller
-from services.database import reading
+from services.access.callers import Caller
+from services.jobs import jobs
+from services.platform.database import reading
+from services.runs import job_events, metrics, series
 
 MAX_INT64 = 2**63 - 1
 STATE_FIELDS = {

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from api import job_news, sse, threads
 from api.deps import look_up_job
 from api.job_news import Message, News, Place, frames
-from services.callers import Caller
-from services.errors import Unavailable
+from services.access.callers import Caller
+from services.platform.errors import Unavailable
 
 logger = logging.getLogger("oddsmith.api")
 

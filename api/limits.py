@@ -4,7 +4,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.settings import get_settings
+from services.platform.settings import get_settings
 
 # These routes read their body as a stream and count it themselves.
 STREAMED = {"/v1/files"}

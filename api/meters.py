@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
-from services import meters
+from services.platform import meters
 
 # Each counter would bring a second series that says when this process first counted.
 disable_created_metrics()

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import SkipJsonSchema
 
 from api.schemas.text import Id
-from services.sizes import ANSWER_BYTES, shortened
+from services.platform.sizes import ANSWER_BYTES, shortened
 
 After = Annotated[Id | SkipJsonSchema[None], Query(description="`last_id` of the page before")]
 

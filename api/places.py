@@ -14,11 +14,11 @@ from api import threads
 from api.deps import Chatter
 from api.schemas.chat import ChatRequest
 from api.schemas.comparisons import SideRequest
-from services import budgets
-from services.budgets import Budget
-from services.callers import Caller
-from services.errors import RateLimited
-from services.settings import get_settings
+from services.access import budgets
+from services.access.budgets import Budget
+from services.access.callers import Caller
+from services.platform.errors import RateLimited
+from services.platform.settings import get_settings
 
 RETRY_AFTER_S = 2
 # Of English text. Other scripts have fewer, so that their messages are counted as too short.

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import meters
 from api.errors import server_error
-from services import traces
-from services.logs import request_id
+from services.platform import traces
+from services.platform.logs import request_id
 
 logger = logging.getLogger("oddsmith.api")
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from api import threads
-from services.callers import Caller
+from services.access.callers import Caller
 
 
 class OneVisit(APIRoute):

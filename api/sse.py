@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from api import collector, meters, standing
 from api.errors import body_of, error_body
 from orpo.contract.failures import Code
-from services.errors import OddsmithError, Unavailable
+from services.platform.errors import OddsmithError, Unavailable
 
 logger = logging.getLogger("oddsmith.api")
 

@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import threads
 from api.errors import body_of, respond, status_of
-from services import api_keys, sign_ins
-from services.database import reading
-from services.errors import OddsmithError, Unauthenticated
+from services.access import api_keys, sign_ins
+from services.platform.database import reading
+from services.platform.errors import OddsmithError, Unauthenticated
 
 logger = logging.getLogger("oddsmith.api")
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import anyio
 import anyio.to_thread
 
-from services.errors import RateLimited
+from services.platform.errors import RateLimited
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")

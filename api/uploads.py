@@ -14,10 +14,11 @@ from starlette.requests import Request
 
 from api import meters, threads
 from models.base import new_id
-from services import files, storage
-from services.errors import Invalid
-from services.files import Upload
-from services.settings import get_settings
+from services.files import files
+from services.files.files import Upload
+from services.platform import storage
+from services.platform.errors import Invalid
+from services.platform.settings import get_settings
 
 BLOCK_BYTES = 2**20
 # Boundaries, headers and the other fields, beside the file itself.

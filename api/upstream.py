@@ -18,11 +18,11 @@ from starlette.requests import Request
 
 from api import meters, threads
 from orpo.contract.special import SpecialTextError, admit
-from services import deployments
-from services.callers import Caller
-from services.database import transaction
-from services.deployments import Route
-from services.errors import Invalid, OddsmithError, Unavailable
+from services.access.callers import Caller
+from services.platform.database import transaction
+from services.platform.errors import Invalid, OddsmithError, Unavailable
+from services.serving import deployments
+from services.serving.deployments import Route
 
 logger = logging.getLogger("oddsmith.api")
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from services.settings import get_settings
+from services.platform.settings import get_settings
 
 # Nothing from elsewhere, and no inline script: what a model says can neither load nor run.
 POLICY = (

@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from cli.stack.scratch import scratch_api
-from services import seed
+from services.files import seed
 from tests.api.fake_engine import FakeEngine, deploy, serving
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -25,8 +25,8 @@ from cli.stack.scratch import ScratchApi, scratch_api
 from models import ApiKey
 from models.jobs import JobState
 from orpo.contract.rundir import Split
-from services import series
-from services.callers import Caller
+from services.access.callers import Caller
+from services.runs import series
 from tests import records
 from tests.e2e import chromium
 

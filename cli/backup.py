@@ -25,7 +25,7 @@ def backup(
     """
     # SQLAlchemy takes 0.3 s to import, which `--help` need not wait for.
     from cli.stack.attach import attached  # noqa: PLC0415
-    from services import backups  # noqa: PLC0415
+    from services.backup import backups  # noqa: PLC0415
 
     began = time.monotonic()
     with attached(), Console(stderr=True).status("Backing up"):

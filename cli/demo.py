@@ -91,7 +91,7 @@ def unpack(checklist: Checklist, folder: Folder) -> None:
     if out.exists():
         checklist.skip(UNPACK, "already there")
         return
-    from services.settings import get_settings  # noqa: PLC0415  # 0.3 s that --help need not wait
+    from services.platform.settings import get_settings  # noqa: PLC0415  # 0.3 s that --help need not wait
 
     with checklist.step(UNPACK) as step:
         out.parent.mkdir(exist_ok=True)
@@ -181,7 +181,7 @@ def show_ways_on(folder: Folder, running: Running, result: Result, is_ours: bool
 
 
 def has_page() -> bool:
-    from services.settings import get_settings  # noqa: PLC0415  # as above
+    from services.platform.settings import get_settings  # noqa: PLC0415  # as above
 
     return (get_settings().web_dist / "index.html").exists()
 

@@ -19,8 +19,8 @@ import typer
 from cli import output
 from cli.output import CommandError, Json
 from cli.stack.folder import Folder
-from services import sandbox
-from services.settings import get_settings
+from services.platform.settings import get_settings
+from services.processes import sandbox
 
 app = typer.Typer()
 

@@ -26,7 +26,7 @@ def prune(
     from dataclasses import asdict  # noqa: PLC0415
 
     from cli.stack.attach import attached  # noqa: PLC0415
-    from services import pruning  # noqa: PLC0415
+    from services.upkeep import pruning  # noqa: PLC0415
 
     with attached():
         found = pruning.plan() if dry_run else pruning.prune()

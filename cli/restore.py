@@ -24,7 +24,7 @@ def restore(
     """
     # SQLAlchemy takes 0.3 s to import, which `--help` need not wait for.
     from cli.stack.attach import attached  # noqa: PLC0415
-    from services import restores  # noqa: PLC0415
+    from services.backup import restores  # noqa: PLC0415
 
     began = time.monotonic()
     with attached(), Console(stderr=True).status("Restoring"):

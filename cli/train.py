@@ -21,7 +21,7 @@ from orpo.contract.numbers import Series
 from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS, Event, Split
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.rows.formats import validate
-from services.launch import launch
+from services.runs.launch import launch
 
 app = typer.Typer()
 

@@ -17,7 +17,7 @@ import psutil
 # A script's own folder is first on the path, not the one it is run in.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from services.settings import get_settings
+from services.platform.settings import get_settings
 
 # A waiting worker asks anew every 10 s (kombu), so a longer silence is something else.
 ASKED_WITHIN_S = 15

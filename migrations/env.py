@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import Connection, create_engine
 
 from models import Base
-from services.settings import get_settings
+from services.platform.settings import get_settings
 
 
 def migrate(connection: Connection) -> None:

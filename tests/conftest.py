@@ -17,8 +17,9 @@ from cli.stack.parts import ROOT
 from cli.stack.postgres import NAME, Postgres
 from cli.stack.redis import Redis
 from cli.stack.scratch import scratch_postgres, scratch_redis
-from services import api_keys, database
-from services.settings import get_settings
+from services.access import api_keys
+from services.platform import database
+from services.platform.settings import get_settings
 
 TEMPLATE = "migrated"
 _numbers = count()

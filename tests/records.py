@@ -9,7 +9,7 @@ from models.base import new_id
 from models.files import FileStatus
 from models.jobs import JobState
 from orpo.contract.methods import parse_method
-from services.callers import Caller, Scope
+from services.access.callers import Caller, Scope
 
 SCOPES = frozenset(Scope)
 

@@ -12,10 +12,10 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from services import logs, presence, run_folder, traces
-from services.errors import OddsmithError
-from services.queue import Task
-from services.settings import get_settings
+from services.platform import logs, presence, run_folder, traces
+from services.platform.errors import OddsmithError
+from services.platform.queue import Task
+from services.platform.settings import get_settings
 from workers import fleet
 
 # Set once the worker was asked to stop: a running task saves its work and returns.

@@ -11,10 +11,12 @@ from models import Job
 from models.jobs import Purpose
 from orpo.contract.failures import Code
 from orpo.contract.spec import RunSpec
-from services import checkpoints, claims, run_folder
-from services.database import transaction
-from services.launch import Node
-from services.settings import get_settings
+from services.jobs import claims
+from services.platform import run_folder
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+from services.runs import checkpoints
+from services.runs.launch import Node
 from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)

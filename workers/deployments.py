@@ -16,14 +16,15 @@ from sqlalchemy.exc import OperationalError
 from models import BaseModelRecord, Checkpoint, Engine
 from models.base import new_id
 from models.deployments import DeploymentStatus
-from services import deployments, engine_folders, engines, traces
-from services.database import alone, transaction
-from services.engines import EngineStatus, Wanted
-from services.errors import NotFound, Unavailable
-from services.logs import bound
-from services.queue import Task
-from services.settings import get_settings
-from services.weights import merged
+from services.platform import traces
+from services.platform.database import alone, transaction
+from services.platform.errors import NotFound, Unavailable
+from services.platform.logs import bound
+from services.platform.queue import Task
+from services.platform.settings import get_settings
+from services.serving import deployments, engine_folders, engines
+from services.serving.engines import EngineStatus, Wanted
+from services.serving.weights import merged
 from workers import parity, vllm
 from workers.app import app, draining
 from workers.engine_client import DownError, EngineClient, Listing, RefusedError

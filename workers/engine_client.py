@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from services.engines import Address
+from services.serving.engines import Address
 
 ANSWER_S = 5
 # A cold engine on a busy CPU may take its time for the first tokens.

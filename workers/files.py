@@ -18,14 +18,15 @@ from models import BaseModelRecord, File
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from orpo.contract.failures import Code
-from services import base_models, files, hub, storage
-from services.database import transaction
-from services.errors import Conflict, OddsmithError, is_disk_full
-from services.logs import bound
-from services.queue import Task
-from services.reach import Reach
-from services.turns import Turns, oldest
-from services.verbs import VerbError, run_verb
+from services.files import base_models, files, hub
+from services.platform import storage
+from services.platform.database import transaction
+from services.platform.errors import Conflict, OddsmithError, is_disk_full
+from services.platform.logs import bound
+from services.platform.queue import Task
+from services.platform.turns import Turns, oldest
+from services.processes.reach import Reach
+from services.processes.verbs import VerbError, run_verb
 from workers.app import app
 from workers.turns import take
 

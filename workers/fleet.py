@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from services import workers
-from services.database import transaction
-from services.settings import get_settings
+from services.jobs import workers
+from services.platform.database import transaction
+from services.platform.settings import get_settings
 
 logger = logging.getLogger(__name__)
 

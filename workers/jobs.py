@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from models import Job
-from services import claims, traces
-from services.database import transaction
-from services.logs import bound
-from services.queue import Task
+from services.jobs import claims
+from services.platform import traces
+from services.platform.database import transaction
+from services.platform.logs import bound
+from services.platform.queue import Task
 from workers import fleet, joining, training
 from workers.app import app, draining
 from workers.claim import describe

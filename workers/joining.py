@@ -15,10 +15,10 @@ from sqlalchemy.exc import OperationalError
 from models import Job
 from orpo.contract.rundir import SPEC
 from orpo.contract.spec import RunSpec, read_spec
-from services import claims
-from services.database import transaction
-from services.launch import TrainingProcess, extend_deadline, launch
-from services.settings import get_settings
+from services.jobs import claims
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+from services.runs.launch import TrainingProcess, extend_deadline, launch
 from workers.app import draining
 from workers.claim import node_of
 

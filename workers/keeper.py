@@ -18,10 +18,14 @@ from models import BaseModelRecord, File, Job
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
-from services import claims, deployments, logs, presence, queue, removals, sign_ins
-from services.database import engine, transaction
-from services.queue import Task
-from services.settings import get_settings
+from services.access import sign_ins
+from services.jobs import claims
+from services.platform import logs, presence, queue
+from services.platform.database import engine, transaction
+from services.platform.queue import Task
+from services.platform.settings import get_settings
+from services.serving import deployments
+from services.upkeep import removals
 from workers.app import app
 
 logger = logging.getLogger(__name__)

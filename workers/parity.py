@@ -16,9 +16,9 @@ from orpo.contract.failures import Code
 from orpo.contract.manifest import sha256, weights_digest
 from orpo.contract.rundir import PROBE
 from orpo.contract.special import SpecialTokens
-from services.engines import Wanted
-from services.settings import get_settings
-from services.verbs import VerbError, run_verb, time_for
+from services.platform.settings import get_settings
+from services.processes.verbs import VerbError, run_verb, time_for
+from services.serving.engines import Wanted
 from workers.engine_client import EngineClient
 
 # A trained policy that moved less than this from its base may well be served as the base.

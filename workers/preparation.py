@@ -22,12 +22,14 @@ from orpo.contract.failures import Code
 from orpo.contract.held_out import draw, hold_out
 from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS
 from orpo.contract.spec import VERSION, write_spec
-from services import attempts, files, job_events
-from services.database import transaction
-from services.queue import Task, send
-from services.settings import get_settings
-from services.storable import storable
-from services.verbs import VerbError, run_verb, time_for, tokenised
+from services.files import files
+from services.jobs import attempts
+from services.platform.database import transaction
+from services.platform.queue import Task, send
+from services.platform.settings import get_settings
+from services.platform.storable import storable
+from services.processes.verbs import VerbError, run_verb, time_for, tokenised
+from services.runs import job_events
 from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)

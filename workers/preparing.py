@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 from models import BaseModelRecord, Job
 from models.base_models import BaseModelStatus
 from models.jobs import JobState
-from services import claims, traces, turns
-from services.database import transaction
-from services.logs import bound
-from services.queue import Task
-from services.turns import Item, Turns
-from services.verbs import VerbError
+from services.jobs import claims
+from services.platform import traces, turns
+from services.platform.database import transaction
+from services.platform.logs import bound
+from services.platform.queue import Task
+from services.platform.turns import Item, Turns
+from services.processes.verbs import VerbError
 from workers import files, preparation
 from workers.app import app
 from workers.turns import take

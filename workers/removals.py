@@ -5,10 +5,11 @@ All may run twice or be cut short: what is left is found again at the next turn.
 
 import logging
 
-from services import comparisons, leftovers, removals, storage_use
-from services.database import alone, transaction
-from services.queue import Task
-from services.settings import get_settings
+from services.platform.database import alone, transaction
+from services.platform.queue import Task
+from services.platform.settings import get_settings
+from services.serving import comparisons
+from services.upkeep import leftovers, removals, storage_use
 from workers.app import app
 
 logger = logging.getLogger("oddsmith.workers")

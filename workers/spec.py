@@ -9,8 +9,8 @@ from models import BaseModelRecord, Job
 from orpo.contract.methods import Method
 from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS
 from orpo.contract.spec import RunSpec
-from services import prepared
-from services.settings import get_settings
+from services.platform.settings import get_settings
+from services.runs import prepared
 
 _METHOD: TypeAdapter[Method] = TypeAdapter(Method)
 

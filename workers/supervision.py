@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 
 from models.jobs import DesiredState
-from services import claims
-from services.database import transaction
-from services.errors import Fenced
-from services.launch import TrainingProcess, extend_deadline
-from services.settings import get_settings
-from services.verbs import time_for
+from services.jobs import claims
+from services.platform.database import transaction
+from services.platform.errors import Fenced
+from services.platform.settings import get_settings
+from services.processes.verbs import time_for
+from services.runs.launch import TrainingProcess, extend_deadline
 from workers.app import draining
 from workers.claim import Claim
 from workers.tail import RunTail

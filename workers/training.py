@@ -18,12 +18,15 @@ from models.jobs import JobState, Purpose
 from orpo.contract.failures import Code
 from orpo.contract.rundir import Event, Level
 from orpo.contract.spec import write_spec
-from services import checkpoints, claims, engines, job_events, results, sandbox, verbs
-from services.database import transaction
-from services.errors import Fenced, is_disk_full
-from services.launch import extend_deadline, launch, note_registered
-from services.queue import Task, send
-from services.settings import get_settings
+from services.jobs import claims
+from services.platform.database import transaction
+from services.platform.errors import Fenced, is_disk_full
+from services.platform.queue import Task, send
+from services.platform.settings import get_settings
+from services.processes import sandbox, verbs
+from services.runs import checkpoints, job_events, results
+from services.runs.launch import extend_deadline, launch, note_registered
+from services.serving import engines
 from workers.app import draining
 from workers.claim import Claim
 from workers.supervision import Supervision

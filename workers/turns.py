@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from services.database import alone
-from services.turns import Item, Turns
+from services.platform.database import alone
+from services.platform.turns import Item, Turns
 
 
 @contextmanager

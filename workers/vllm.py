@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import engine_folders, engines, process_tree, sandbox
-from services.reach import model
-from services.settings import get_settings
-from services.verbs import environment
+from services.platform.settings import get_settings
+from services.processes import process_tree, sandbox
+from services.processes.reach import model
+from services.processes.verbs import environment
+from services.serving import engine_folders, engines
 from workers import in_engine
 from workers.in_engine.engine_key import KEY_FILE
 

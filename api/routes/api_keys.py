@@ -12,8 +12,8 @@ from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
-from services import api_keys
-from services.pages import Order
+from services.access import api_keys
+from services.platform.pages import Order
 
 router = Router(prefix="/v1/api_keys", tags=["api keys"])
 

@@ -11,8 +11,8 @@ from api.schemas.audit_log import AuditEntryObject
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
-from services import audit_log
-from services.pages import Order
+from services.access import audit_log
+from services.platform.pages import Order
 
 router = Router(prefix="/v1/audit_log", tags=["administration"])
 

@@ -17,11 +17,14 @@ from api.schemas.deleted import Deleted
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
 from models import BaseModelRecord, Checkpoint
-from services import archive, base_models, catalog, deletions, hub, weights
-from services.callers import Caller, Scope
-from services.database import transaction
-from services.errors import Invalid
-from services.weights import Format
+from services.access.callers import Caller, Scope
+from services.backup import archive
+from services.files import base_models, hub
+from services.platform.database import transaction
+from services.platform.errors import Invalid
+from services.serving import catalog, weights
+from services.serving.weights import Format
+from services.upkeep import deletions
 
 router = Router(prefix="/v1/models", tags=["models"])
 

@@ -14,7 +14,7 @@ from api.deps import Chatter
 from api.places import PlacesDep
 from api.routing import Router
 from api.schemas.chat import ChatRequest
-from services.deployments import Route
+from services.serving.deployments import Route
 
 router = Router(tags=["chat"])
 

@@ -17,11 +17,11 @@ from api.schemas.deleted import Deleted
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
 from models import Comparison
-from services import comparisons
-from services.callers import Caller
-from services.database import transaction
-from services.deployments import Route
-from services.pages import Order
+from services.access.callers import Caller
+from services.platform.database import transaction
+from services.platform.pages import Order
+from services.serving import comparisons
+from services.serving.deployments import Route
 
 router = Router(tags=["chat"])
 

@@ -13,8 +13,8 @@ from api.schemas.deployments import CreateDeployment, DeploymentObject
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
 from models import Deployment
-from services import deployments
-from services.pages import Order
+from services.platform.pages import Order
+from services.serving import deployments
 
 router = Router(prefix="/v1/deployments", tags=["deployments"])
 

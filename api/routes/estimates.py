@@ -12,7 +12,8 @@ from api.schemas.estimates import EstimateObject
 from api.schemas.jobs import CreateJob
 from api.schemas.text import Id
 from models.jobs import Purpose
-from services import deletions, jobs
+from services.jobs import jobs
+from services.upkeep import deletions
 
 router = Router(prefix="/v1/fine_tuning/jobs/estimate", tags=["fine-tuning"])
 

@@ -17,10 +17,11 @@ from api.schemas.files import FileObject, FileReport, FileRow, FileRows
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
-from services import files, storage
-from services.callers import Caller
-from services.database import reading, transaction
-from services.pages import Order
+from services.access.callers import Caller
+from services.files import files
+from services.platform import storage
+from services.platform.database import reading, transaction
+from services.platform.pages import Order
 
 router = Router(prefix="/v1/files", tags=["files"])
 

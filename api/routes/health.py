@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 from api import threads
 from api.routing import Router
 from api.schemas.health import Alive, Readiness
-from services import health
+from services.upkeep import health
 
 router = Router(tags=["health"])
 

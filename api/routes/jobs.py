@@ -26,11 +26,13 @@ from api.schemas.pages import ListPage
 from api.schemas.series import PairObject, SampleObject, SeriesList
 from api.schemas.text import Id, Text
 from models.jobs import JobState
-from services import checkpoints, deletions, job_events, jobs, metrics, runs, series, waiting
-from services.callers import Caller
-from services.database import reading
-from services.job_events import EventType
-from services.pages import unknown
+from services.access.callers import Caller
+from services.jobs import jobs, waiting
+from services.platform.database import reading
+from services.platform.pages import unknown
+from services.runs import checkpoints, job_events, metrics, runs, series
+from services.runs.job_events import EventType
+from services.upkeep import deletions
 
 router = Router(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 

@@ -11,7 +11,7 @@ from fastapi import Cookie, Request, Response
 from api.deps import COOKIE, Admin, ReaderDep, SessionDep, same_origin
 from api.routing import Router
 from api.schemas.session import LinkObject, SessionObject, SignedOut, SignInRequest
-from services import sign_ins
+from services.access import sign_ins
 
 router = Router(prefix="/v1/session", tags=["session"])
 

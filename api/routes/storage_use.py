@@ -6,7 +6,7 @@ For administrators of the organisation that runs it.
 from api.deps import Admin, ReaderDep
 from api.routing import Router
 from api.schemas.storage_use import StorageObject
-from services import storage_use
+from services.upkeep import storage_use
 
 router = Router(prefix="/v1/storage", tags=["administration"])
 

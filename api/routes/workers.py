@@ -10,8 +10,8 @@ from api.routing import Router
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.pages import ListPage
 from api.schemas.workers import WorkerObject
-from services import workers
-from services.pages import following
+from services.jobs import workers
+from services.platform.pages import following
 
 router = Router(prefix="/v1/workers", tags=["fine-tuning"])
 

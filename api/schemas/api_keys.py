@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 from api.schemas.body import Body
 from api.schemas.text import Text
 from models import ApiKey
-from services import api_keys
-from services.callers import Scope
+from services.access import api_keys
+from services.access.callers import Scope
 
 
 class CreateApiKey(Body):

@@ -9,8 +9,8 @@ from pydantic.json_schema import SkipJsonSchema
 from api.schemas.body import Body
 from api.schemas.stored import Stored
 from api.schemas.text import Text
-from services.base_models import MODEL_ID
-from services.catalog import Kind, Model
+from services.files.base_models import MODEL_ID
+from services.serving.catalog import Kind, Model
 
 # The service refuses what differs, in sentences of its own.
 NAME: JsonDict = {"pattern": f"^{MODEL_ID.pattern}$"}

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.schemas.body import Body
 from api.schemas.text import Id
 from models.deployments import DeploymentStatus
-from services.deployments import Shown
+from services.serving.deployments import Shown
 
 
 class CreateDeployment(Body):

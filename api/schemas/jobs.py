@@ -13,12 +13,12 @@ from api.schemas.text import NO_NUL, Id, Text
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
 from orpo.contract.methods import METHODS
-from services import job_events
-from services.errors import Invalid
-from services.job_events import EventType
-from services.jobs import SUFFIX, NewJob
-from services.step_events import StepEvent
-from services.waiting import Place
+from services.jobs.jobs import SUFFIX, NewJob
+from services.jobs.waiting import Place
+from services.platform.errors import Invalid
+from services.runs import job_events
+from services.runs.job_events import EventType
+from services.runs.step_events import StepEvent
 
 # The API shows OpenAI's names: what a worker holds is "running".
 SHOWN = {JobState.CLAIMED: "running", JobState.FINALIZING: "running"}

@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from api.schemas.body import Body
 from models import ApiKey, SignIn
-from services import api_keys
-from services.callers import Scope
+from services.access import api_keys
+from services.access.callers import Scope
 
 Secret = Annotated[str, Field(min_length=1, max_length=512)]
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from services.workers import Seen, is_outdated
+from services.jobs.workers import Seen, is_outdated
 
 
 class Device(BaseModel):

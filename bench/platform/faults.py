@@ -22,8 +22,9 @@ from typing import Any
 from bench.platform import rows
 from bench.platform.stage import Side, Stage, stage
 from orpo.contract.rundir import METRICS
-from services import database, job_events
-from services.database import transaction
+from services.platform import database
+from services.platform.database import transaction
+from services.runs import job_events
 from tests import load
 from workers.supervision import TICK_S
 from workers.tail import RunTail

@@ -22,8 +22,8 @@ from bench import upload as uploads
 from bench.platform.stage import Side, Stage
 from bench.series import TRAIN
 from orpo.contract.rundir import METRICS
-from services import metrics
-from services.database import transaction
+from services.platform.database import transaction
+from services.runs import metrics
 from tests import load
 from workers import files as file_tasks
 from workers.tail import RunTail

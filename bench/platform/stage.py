@@ -21,10 +21,10 @@ from cli.stack.ports import any_free
 from cli.stack.scratch import ScratchApi, scratch_api
 from models import ApiKey
 from models.jobs import JobState
-from services import claims
-from services.callers import Caller
-from services.database import transaction
-from services.settings import get_settings
+from services.access.callers import Caller
+from services.jobs import claims
+from services.platform.database import transaction
+from services.platform.settings import get_settings
 from tests import records
 
 # Long enough that no claim of the bench runs out.

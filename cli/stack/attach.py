@@ -12,9 +12,9 @@ from sqlalchemy.exc import OperationalError
 from cli.output import CommandError, ExitCode
 from cli.stack import parts
 from cli.stack.folder import Folder
-from services import database
-from services.errors import OddsmithError
-from services.settings import get_settings
+from services.platform import database
+from services.platform.errors import OddsmithError
+from services.platform.settings import get_settings
 
 
 @contextmanager

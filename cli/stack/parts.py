@@ -54,11 +54,11 @@ def schema(env: Mapping[str, str]) -> Part:
 
 def seed(env: Mapping[str, str], secrets: Secrets) -> Part:
     with_key = {**env, "ODDSMITH_FIRST_KEY": secrets.api_key}
-    return step("seed", "First key", Stage.SEED, with_key, "services.seed")
+    return step("seed", "First key", Stage.SEED, with_key, "services.files.seed")
 
 
 def run_folder(env: Mapping[str, str]) -> Part:
-    return step("run-folder", "Run folder", Stage.SEED, env, "services.run_folder")
+    return step("run-folder", "Run folder", Stage.SEED, env, "services.platform.run_folder")
 
 
 def api(env: Mapping[str, str], host: str, port: int) -> Part:

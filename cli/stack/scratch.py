@@ -95,7 +95,7 @@ def scratch_api(folder: Path) -> Iterator[ScratchApi]:
         url = f"http://127.0.0.1:{ports.choose()}"
         api = ScratchApi(url, key, postgres.sqlalchemy_url(), redis.url, folder)
         alembic(api.database_url, "upgrade", "head")
-        seed = [sys.executable, "-m", "services.seed"]
+        seed = [sys.executable, "-m", "services.files.seed"]
         subprocess.run(seed, cwd=ROOT, env=api.environment(), check=True)
         api.start()
         try:

@@ -22,7 +22,7 @@ from cli.stack.process import Part, has_ended, wait_until
 from cli.stack.redis import Redis
 from cli.stack.runtime import Runtime
 from cli.stack.supervisor import Stopped, Supervisor
-from services import engine_folders
+from services.serving import engine_folders
 
 USUAL_API_PORT = 8000
 # Beside the ports of the servers that a developer may already run.

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services import database, presence
-from services.database import transaction
+from services.platform import database, presence
+from services.platform.database import transaction
 from tests.api.fake_engine import wait_until
 from workers import keeper
 

@@ -12,8 +12,10 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from cli.stack.postgres import Postgres
 from models import Base
-from services import api_keys, audit_log, database, queue, seed
-from services.database import transaction
+from services.access import api_keys, audit_log
+from services.files import seed
+from services.platform import database, queue
+from services.platform.database import transaction
 from tests import records
 from tests.conftest import create_database, forget_connections
 from workers import files as file_tasks

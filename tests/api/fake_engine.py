@@ -14,7 +14,7 @@ import uvicorn
 from models import BaseModelRecord, Deployment, Engine
 from models.base import new_id
 from models.deployments import DeploymentStatus
-from services.database import transaction
+from services.platform.database import transaction
 
 NAMES = ("steady", "slow", "dies", "stops", "lies", "silent", "refuses")
 WORDS = ["Yes", ": ", "it ", "does", "."]

@@ -12,11 +12,15 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import JobState
-from services import audit_log, claims, job_events, metrics, seed, storage
-from services.audit_log import Action, Object
-from services.callers import Caller
-from services.settings import get_settings
-from services.storable import storable
+from services.access import audit_log
+from services.access.audit_log import Action, Object
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform import storage
+from services.platform.settings import get_settings
+from services.platform.storable import storable
+from services.runs import job_events, metrics
 from tests import records
 
 Ids = list[str]

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from api.app import create_app
 from models import ApiKey
 from orpo.contract.methods import METHODS
-from services import seed
-from services.callers import Caller, Scope
-from services.database import transaction
-from services.settings import get_settings
+from services.access.callers import Caller, Scope
+from services.files import seed
+from services.platform.database import transaction
+from services.platform.settings import get_settings
 from tests import records
 from tests.api.full_lists import FILLED, LONG, WIDE, Ids, votes
 

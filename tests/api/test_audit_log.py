@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 from cli.main import app
 from models import AuditEntry, Comparison
 from models.jobs import JobState
-from services import comparisons, seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.platform.database import transaction
+from services.serving import comparisons
 from tests import records
 from tests.api.conftest import KEY
 from tests.api.test_files import PAIRS, jsonl, post

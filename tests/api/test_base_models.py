@@ -15,9 +15,11 @@ from models import BaseModelRecord, Checkpoint, Deployment
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import base_models, hub, seed, verbs, weights
-from services.database import transaction
-from services.errors import Conflict, DiskFull, Unavailable
+from services.files import base_models, hub, seed
+from services.platform.database import transaction
+from services.platform.errors import Conflict, DiskFull, Unavailable
+from services.processes import verbs
+from services.serving import weights
 from tests import records
 
 FACTS = {"architecture": "LlamaForCausalLM", "parameters": 1, "size_bytes": 2}

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from services import budgets
+from services.access import budgets
 from tests.api.conftest import OTHER
 from tests.api.fake_engine import FakeEngine, wait_until
 

@@ -13,8 +13,8 @@ from api import upstream
 from api.app import create_app
 from models import Deployment
 from models.deployments import DeploymentStatus
-from services import seed
-from services.database import transaction
+from services.files import seed
+from services.platform.database import transaction
 from tests.api.conftest import KEY
 from tests.api.fake_engine import WORDS, deploy, wait_until
 

@@ -10,10 +10,14 @@ from sqlalchemy import func, select
 
 from models import Base, Checkpoint, Comparison, File, Job
 from models.jobs import JobState
-from services import checkpoints, claims, deployments, metrics, results, seed, storage
-from services.callers import Caller
-from services.database import transaction
-from services.settings import get_settings
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform import storage
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+from services.runs import checkpoints, metrics, results
+from services.serving import deployments
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

@@ -11,9 +11,10 @@ from models import Checkpoint, Deployment, Engine, Job
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import deployments, seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.platform.database import transaction
+from services.serving import deployments
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

@@ -9,9 +9,10 @@ from sqlalchemy import select
 
 from api import upstream
 from models import Engine
-from services import engines, seed
-from services.database import transaction
-from services.engines import Address
+from services.files import seed
+from services.platform.database import transaction
+from services.serving import engines
+from services.serving.engines import Address
 from tests.api.fake_engine import FakeEngine, deploy, serving
 from workers.in_engine.engine_key import KEY_FILE, EngineKey
 

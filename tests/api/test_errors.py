@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 
 from api.app import create_app
-from services import errors
-from services.errors import OddsmithError
+from services.platform import errors
+from services.platform.errors import OddsmithError
 
 
 def error_of(response: Any, status: int) -> dict[str, Any]:

@@ -4,9 +4,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from models.jobs import JobState, Purpose
-from services import claims, jobs, seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims, jobs
+from services.platform.database import transaction
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

@@ -13,9 +13,11 @@ import pytest
 
 from api import threads
 from api.app import create_app
-from services import base_models, files, seed, storage, weights
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import base_models, files, seed
+from services.platform import storage
+from services.platform.database import transaction
+from services.serving import weights
 from tests import records
 from tests.api.conftest import KEY, OTHER
 from tests.api.test_base_models import tuned  # noqa: F401 - a fixture
@@ -209,7 +211,7 @@ def test_a_probe_that_waits_for_redis_holds_no_thread_of_requests(
         slow("missing", "redis")
         return []
 
-    monkeypatch.setattr("services.health.missing", missing)
-    monkeypatch.setattr("services.health.degraded", list)
+    monkeypatch.setattr("services.upkeep.health.missing", missing)
+    monkeypatch.setattr("services.upkeep.health.degraded", list)
 
     others_go_on(slow, lambda mine, _: mine.get("/readyz"))

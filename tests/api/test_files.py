@@ -16,9 +16,11 @@ from sqlalchemy.exc import OperationalError
 
 from models import File
 from models.jobs import JobState
-from services import database, removals, seed
-from services import files as file_service
-from services.database import transaction
+from services.files import files as file_service
+from services.files import seed
+from services.platform import database
+from services.platform.database import transaction
+from services.upkeep import removals
 from tests import records
 from workers import files as file_tasks
 

@@ -6,8 +6,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from models import RunFolder, Worker
-from services import health, presence, workers
-from services.database import transaction
+from services.jobs import workers
+from services.platform import presence
+from services.platform.database import transaction
+from services.upkeep import health
 from tests.api.at_work import at_work
 from tests.api.fake_engine import wait_until
 from workers import keeper
@@ -30,7 +32,7 @@ def test_ready_says_who_is_missing_and_stays_ready(client: TestClient, redis_url
 
 def test_a_keeper_that_hangs_is_seen(client: TestClient, redis_url, settings_from, monkeypatch):
     settings_from(redis_url=redis_url)
-    monkeypatch.setattr("services.health.KEEPER_SILENT_S", 0.5)
+    monkeypatch.setattr("services.upkeep.health.KEEPER_SILENT_S", 0.5)
     hung, go_on = threading.Event(), threading.Event()
 
     def hang() -> None:

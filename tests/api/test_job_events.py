@@ -8,9 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from models.jobs import JobState
-from services import claims, job_events, metrics, seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform.database import transaction
+from services.runs import job_events, metrics
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

@@ -10,7 +10,7 @@ import pytest
 
 from api import job_news, job_stream
 from api.job_news import Message, News, Place
-from services.callers import Caller
+from services.access.callers import Caller
 
 CALLER = Caller("org", None, frozenset())
 FRAME = re.compile(rb"id: \d+\.(\d+)\.\S+\nevent: metrics\ndata: (.*)\n\n")

@@ -10,10 +10,12 @@ from fastapi.testclient import TestClient
 
 from api import job_news, job_stream, sse
 from models.jobs import JobState
-from services import claims, job_events, metrics, seed
-from services.callers import Caller
-from services.database import transaction
-from services.errors import NotFound, Unavailable
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform.database import transaction
+from services.platform.errors import NotFound, Unavailable
+from services.runs import job_events, metrics
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

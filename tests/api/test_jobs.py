@@ -10,10 +10,12 @@ from fastapi.testclient import TestClient
 
 from api.schemas.series import SeriesList
 from models.jobs import JobState
-from services import claims, metrics, seed
-from services.callers import Caller
-from services.database import transaction
-from services.settings import get_settings
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+from services.runs import metrics
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

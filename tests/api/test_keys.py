@@ -5,8 +5,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from models import ApiKey
-from services import api_keys
-from services.database import transaction
+from services.access import api_keys
+from services.platform.database import transaction
 from tests.api.conftest import KEY
 
 

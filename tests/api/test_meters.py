@@ -22,11 +22,14 @@ from models import Deployment, Engine
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import claims, meters, metrics, queue, seed
-from services.callers import Caller
-from services.database import transaction
-from services.engines import EngineStatus
-from services.queue import Task
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform import meters, queue
+from services.platform.database import transaction
+from services.platform.queue import Task
+from services.runs import metrics
+from services.serving.engines import EngineStatus
 from tests import records
 from tests.api.at_work import at_work
 

@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from api import upstream
 from api.app import create_app
 from models.base import new_id
-from services import base_models, health, hub, seed
+from services.files import base_models, hub, seed
+from services.upkeep import health
 from tests.api.conftest import KEY
 from tests.api.fake_engine import FakeEngine, deploy, serving
 from tests.api.world import SERVED, World

@@ -8,9 +8,9 @@ from fastapi.testclient import TestClient
 
 from api import document
 from api.app import create_app
-from services import api_keys
-from services.callers import Scope
-from services.database import transaction
+from services.access import api_keys
+from services.access.callers import Scope
+from services.platform.database import transaction
 from tests import records
 
 # A route that checks no key belongs in here, with its reason, or gets a check.

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from api.app import create_app
 from models import SignIn
-from services.database import transaction
+from services.platform.database import transaction
 from tests.api.conftest import KEY
 
 OURS = {"Origin": "http://testserver"}

@@ -13,8 +13,8 @@ import pytest
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.scratch import ScratchApi
 from models.jobs import JobState
-from services import seed
-from services.database import transaction
+from services.files import seed
+from services.platform.database import transaction
 from tests import records
 from tests.api.conftest import KEY
 from tests.api.fake_engine import PIECE, FakeEngine, deploy, serving, wait_until

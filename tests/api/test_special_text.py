@@ -5,9 +5,9 @@ from sqlalchemy import select
 
 from models import BaseModelRecord, Checkpoint, Comparison, Deployment
 from orpo.contract import special
-from services import seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.platform.database import transaction
 from tests import records
 
 pytest_plugins = ["tests.api.with_fake_engine"]

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from api import sse
-from services.errors import Unavailable
+from services.platform.errors import Unavailable
 
 
 async def collect(source: AsyncGenerator[Any, None], heartbeat_s: float = 9) -> list[bytes]:

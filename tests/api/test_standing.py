@@ -8,9 +8,11 @@ import pytest
 
 from api import standing
 from api.deps import COOKIE
-from services import api_keys, seed, sign_ins, storage
-from services.callers import Caller
-from services.database import transaction
+from services.access import api_keys, sign_ins
+from services.access.callers import Caller
+from services.files import seed
+from services.platform import storage
+from services.platform.database import transaction
 from tests import records
 from tests.api.fake_engine import FakeEngine, wait_until
 

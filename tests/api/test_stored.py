@@ -14,9 +14,11 @@ from models import Checkpoint, Comparison, Job
 from models.base import new_id
 from models.jobs import JobState
 from orpo.contract.methods import METHODS
-from services import claims, metrics, seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform.database import transaction
+from services.runs import metrics
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

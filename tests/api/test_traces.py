@@ -16,9 +16,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from cli.stack.parts import ROOT
 from models import Job
 from models.jobs import JobState
-from services import logs, seed, traces
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.platform import logs, traces
+from services.platform.database import transaction
 from tests import records
 from tests.api.fake_engine import wait_until
 from workers import jobs as tasks
@@ -112,7 +113,7 @@ def test_a_log_line_names_request_trace_job_and_generation(collected: Spans):
 
 
 def test_a_job_s_creation_is_logged_with_its_request(client: TestClient, caplog):
-    with caplog.at_level(logging.INFO, "services.jobs"):
+    with caplog.at_level(logging.INFO, "services.jobs.jobs"):
         caplog.handler.setFormatter(logs.JsonLines())
         job_id = create(client)
     (line,) = [json.loads(line) for line in caplog.text.splitlines() if '"created"' in line]

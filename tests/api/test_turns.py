@@ -15,8 +15,9 @@ from sqlalchemy import select
 from models import BaseModelRecord, File, Job
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
-from services import hub, queue, seed
-from services.database import transaction
+from services.files import hub, seed
+from services.platform import queue
+from services.platform.database import transaction
 from tests import records
 from tests.api.conftest import OTHER
 from tests.api.fake_engine import wait_until

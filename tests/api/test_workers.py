@@ -6,10 +6,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from models.jobs import JobState
-from services import base_models, claims, seed, workers
-from services.callers import Caller
-from services.database import transaction
-from services.errors import Conflict
+from services.access.callers import Caller
+from services.files import base_models, seed
+from services.jobs import claims, workers
+from services.platform.database import transaction
+from services.platform.errors import Conflict
 from tests import records
 
 OURS = Caller(seed.ORG_ID, None, records.SCOPES)

@@ -8,7 +8,7 @@ import pytest
 
 from api import upstream
 from api.app import create_app
-from services import seed
+from services.files import seed
 from tests.api.conftest import KEY
 from tests.api.fake_engine import NAMES, FakeEngine, deploy, serving
 

@@ -10,10 +10,13 @@ from sqlalchemy import select
 from models import ApiKey, Checkpoint, Comparison, Deployment
 from models.base import new_id
 from models.jobs import JobState, Purpose
-from services import api_keys, comparisons, jobs, seed, sign_ins
-from services.callers import Caller, Scope
-from services.database import transaction
-from services.settings import get_settings
+from services.access import api_keys, sign_ins
+from services.access.callers import Caller, Scope
+from services.files import seed
+from services.jobs import jobs
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+from services.serving import comparisons
 from tests import records
 from tests.api.conftest import KEY
 from workers import files as file_tasks

@@ -12,7 +12,7 @@ import pytest
 
 from cli import doctor
 from cli.stack.files import write_private
-from services import sandbox
+from services.processes import sandbox
 from tests.cli.conftest import Oddsmith
 
 LISTENING = """

@@ -11,8 +11,8 @@ import pytest
 
 from cli.train import last_checkpoint, read_settings
 from cli.training import Training, line
-from services.launch import TrainingProcess
-from services.verbs import VerbError, environment
+from services.processes.verbs import VerbError, environment
+from services.runs.launch import TrainingProcess
 from tests.cli.conftest import Oddsmith
 
 

@@ -9,7 +9,7 @@ import yaml
 from cli.stack import parts
 from cli.stack.folder import Secrets
 from cli.stack.parts import ROOT
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.docker.compose import UID, config, seconds, services
 
 ONCE = {"migrate", "seed"}

@@ -11,8 +11,8 @@ import pytest
 from cli.stack.binaries import installed
 from cli.stack.parts import ROOT
 from cli.stack.scratch import scratch_postgres
-from services.settings import Settings, get_settings
-from services.verbs import environment
+from services.platform.settings import Settings, get_settings
+from services.processes.verbs import environment
 from tests.docker.compose import UID, config
 
 MAKE = ROOT / "docker" / "make-secrets"

@@ -12,9 +12,11 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from cli.stack.scratch import ScratchApi, scratch_api
 from models.jobs import JobState
-from services import claims, metrics, seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform.database import transaction
+from services.runs import metrics
 from tests import records
 from tests.api.fake_engine import FakeEngine, deploy, serving
 from tests.conftest import forget_connections

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services import database, seed
-from services.database import transaction
+from services.files import seed
+from services.platform import database
+from services.platform.database import transaction
 from tests.conftest import forget_connections
 from tests.faults import table
 from tests.faults.launch import running

@@ -14,10 +14,11 @@ from models import Job, JobEvent
 from models.jobs import JobState
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec
-from services import claims, jobs, seed
-from services.callers import Caller
-from services.database import transaction
-from services.errors import Conflict
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims, jobs
+from services.platform.database import transaction
+from services.platform.errors import Conflict
 from tests import records
 from tests.faults import invariants
 from tests.faults.stack import SHORT, Stack

@@ -25,8 +25,9 @@ from api import upstream
 from api.app import create_app
 from api.routes.chat import Relay
 from models.deployments import DeploymentStatus
-from services import engines, seed
-from services.database import transaction
+from services.files import seed
+from services.platform.database import transaction
+from services.serving import engines
 from tests import records
 from tests.api.fake_engine import FakeEngine, deploy, serving, wait_until
 from tests.faults import invariants

@@ -75,25 +75,25 @@ def _shifted(by_s: int) -> Substitute:
 
 TRICKS: dict[str, tuple[str, str, Substitute]] = {
     # The keeper takes no job back; publishes nothing; wakes nobody for what was forgotten.
-    "reaping": ("services.claims", "reap", _does_nothing([])),
-    "publishing": ("services.queue", "dispatch", _does_nothing(0)),
+    "reaping": ("services.jobs.claims", "reap", _does_nothing([])),
+    "publishing": ("services.platform.queue", "dispatch", _does_nothing(0)),
     "waking": ("workers.keeper", "queue.send", _does_nothing()),
     # A worker's writes are accepted, whoever holds the job; it never looks at its own clock.
-    "fence": ("services.claims", "held", _anyone),
+    "fence": ("services.jobs.claims", "held", _anyone),
     "self_fence": ("workers.supervision", "Supervision.__setattr__", _always_renewed),
     # A rank watches no deadline; doesn't ask the kernel to die with its launcher.
     "deadline": ("orpo.process.watchdog", "start", _two_minutes),
     "parent_death": ("orpo.process.watchdog", "die_with_parent", _does_nothing()),
     # A worker starts trainings without a sandbox.
-    "sandbox": ("services.sandbox", "wrap", lambda _: lambda command, **_: list(command)),
+    "sandbox": ("services.processes.sandbox", "wrap", lambda _: lambda command, **_: list(command)),
     # A worker waits for a silent training; counts an orderly stop as a loss; tries a full disk
     # again; ends leases by its own clock.
     "stall": ("workers.supervision", "Supervision._enforce_progress", _does_nothing()),
-    "release": ("services.claims", "release", _lost),
+    "release": ("services.jobs.claims", "release", _lost),
     "final_errors": ("workers.training", "FINAL_ERRORS", lambda _: frozenset()),
-    "database_clock": ("services.claims", "_lease", _own_clock),
+    "database_clock": ("services.jobs.claims", "_lease", _own_clock),
     # The API remembers no key of a create.
-    "idempotency": ("services.jobs", "_remember", _does_nothing()),
+    "idempotency": ("services.jobs.jobs", "_remember", _does_nothing()),
     # The API keeps clients that no longer read; a worker stores each number of a run.
     "dropping": ("cli.stack.parts", "API_CONNECTION", lambda _: "httptools"),
     "flood_limit": ("workers.tail", "MOST_BEHIND_BYTES", lambda _: math.inf),

@@ -11,7 +11,7 @@ from orpo.model import policy
 from orpo.run import train
 from orpo.run.estimate import estimate
 from orpo.tokens.pack import Batch
-from services.verbs import smaller_budget
+from services.processes.verbs import smaller_budget
 from tests.orpo.tiny_run import Bench, records
 
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from services import database
-from services.callers import Caller
+from services.access.callers import Caller
+from services.platform import database
 from tests import records
 from tests.conftest import forget_connections
 

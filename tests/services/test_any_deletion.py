@@ -16,24 +16,16 @@ from models import Checkpoint, Deployment, File, Job
 from models.deployments import DeploymentStatus
 from models.jobs import DesiredState, JobState
 from orpo.contract import manifest
-from services import (
-    checkpoints,
-    claims,
-    deletions,
-    deployments,
-    engines,
-    files,
-    folders,
-    jobs,
-    leftovers,
-    removals,
-    storage,
-    weights,
-)
-from services.database import transaction
-from services.errors import OddsmithError
-from services.jobs import ENDED
-from services.settings import get_settings
+from services.files import files
+from services.jobs import claims, jobs
+from services.jobs.jobs import ENDED
+from services.platform import folders, storage
+from services.platform.database import transaction
+from services.platform.errors import OddsmithError
+from services.platform.settings import get_settings
+from services.runs import checkpoints
+from services.serving import deployments, engines, weights
+from services.upkeep import deletions, leftovers, removals
 from tests import records
 
 FILES = 2

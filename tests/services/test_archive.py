@@ -5,7 +5,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from services import archive
+from services.backup import archive
 
 
 def test_the_tar_holds_what_the_folder_holds_and_is_as_long_as_declared(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from api.schemas.jobs import JobObject
 from models import JobEvent, OutboxMessage
 from models.jobs import JobState
 from orpo.contract.spec import RunSpec
-from services import attempts, checkpoints, claims, database, jobs
-from services.errors import Fenced
+from services.jobs import attempts, claims, jobs
+from services.platform import database
+from services.platform.errors import Fenced
+from services.runs import checkpoints
 from tests import records
 from workers import keeper, preparation, training
 from workers.claim import Claim

@@ -10,10 +10,12 @@ import pytest
 from models import Checkpoint, File, Job
 from orpo.contract import manifest
 from orpo.contract.manifest import Manifest
-from services import backups, checkpoints, restores, storage
-from services.database import transaction
-from services.errors import Conflict, Invalid
-from services.settings import get_settings
+from services.backup import backups, restores
+from services.platform import storage
+from services.platform.database import transaction
+from services.platform.errors import Conflict, Invalid
+from services.platform.settings import get_settings
+from services.runs import checkpoints
 from tests.services.two_stacks import Old, Stacks
 
 pytest_plugins = ["tests.services.with_two_stacks"]

@@ -5,7 +5,8 @@ import pytest
 from models.jobs import JobState
 from orpo.contract import manifest
 from orpo.contract.rundir import MANIFEST
-from services import checkpoints, claims
+from services.jobs import claims
+from services.runs import checkpoints
 from tests import records
 
 

@@ -12,9 +12,11 @@ from models import Job, JobEvent
 from models.jobs import JobState
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import VERSION
-from services import checkpoints, claims, database, jobs, waiting
-from services.errors import Fenced
-from services.settings import get_settings
+from services.jobs import claims, jobs, waiting
+from services.platform import database
+from services.platform.errors import Fenced
+from services.platform.settings import get_settings
+from services.runs import checkpoints
 from tests import records
 
 

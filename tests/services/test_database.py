@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import QueuePool, text
 from sqlalchemy.exc import DataError
 
-from services.database import alone, engine, reading, transaction
+from services.platform.database import alone, engine, reading, transaction
 from tests.conftest import administer
 
 OTHERS = "SELECT pid, state FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"

@@ -11,8 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from services import egress, hub
-from services.errors import Conflict, DiskFull, Invalid, Unavailable
+from services.files import hub
+from services.platform import egress
+from services.platform.errors import Conflict, DiskFull, Invalid, Unavailable
 from tests.processes import those
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -98,7 +99,7 @@ def a_hub(monkeypatch: pytest.MonkeyPatch, settings_from: Any) -> Iterator[Hub]:
 
 def children() -> list[psutil.Process]:
     mine = psutil.Process().children()
-    return those(mine, lambda process: "services.hub" in " ".join(process.cmdline()))
+    return those(mine, lambda process: "services.files.hub" in " ".join(process.cmdline()))
 
 
 def test_a_commit_is_fetched_without_what_no_loader_reads(a_hub: Hub, tmp_path: Path) -> None:

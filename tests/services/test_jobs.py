@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from models import Job, JobEvent, OutboxMessage
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
-from services import claims, jobs
-from services.errors import Conflict, Invalid, Mismatch, NotFound
-from services.jobs import TRANSITIONS, NewJob
+from services.jobs import claims, jobs
+from services.jobs.jobs import TRANSITIONS, NewJob
+from services.platform.errors import Conflict, Invalid, Mismatch, NotFound
 from tests import records
 
 PATH = "method.orpo.hyperparameters"

@@ -12,23 +12,14 @@ from cli.main import app
 from models import BaseModelRecord, Comparison, RunFolder
 from models.deployments import DeploymentStatus
 from models.jobs import JobState, Purpose
-from services import (
-    base_models,
-    checkpoints,
-    claims,
-    deletions,
-    deployments,
-    engines,
-    folders,
-    leftovers,
-    pruning,
-    removals,
-    storage,
-    storage_use,
-    weights,
-)
-from services.database import transaction
-from services.settings import get_settings
+from services.files import base_models
+from services.jobs import claims
+from services.platform import folders, storage
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+from services.runs import checkpoints
+from services.serving import deployments, engines, weights
+from services.upkeep import deletions, leftovers, pruning, removals, storage_use
 from tests import records
 from workers import removals as tasks
 

@@ -5,8 +5,9 @@ import random
 import pytest
 
 from models.jobs import JobState
-from services import claims, metrics, series
-from services.errors import Fenced
+from services.jobs import claims
+from services.platform.errors import Fenced
+from services.runs import metrics, series
 from tests import records
 
 

@@ -10,7 +10,7 @@ from models import File
 from models.jobs import JobState
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec
-from services import storage
+from services.platform import storage
 from tests import records
 from workers import preparation
 from workers.spec import spec_of

@@ -8,7 +8,7 @@ checked. Then each guard is taken out in turn, and the check must name what brea
 import psycopg
 import pytest
 
-from services import database
+from services.platform import database
 from tests import records
 from tests.services.protocol.actors import World
 from tests.services.protocol.invariants import Checker, Violation

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from models import IdempotencyKey, OutboxMessage
 from models.base_models import BaseModelStatus
-from services import queue
+from services.platform import queue
 from tests import records
 from workers import keeper, preparing
 

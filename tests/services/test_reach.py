@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec, write_spec
-from services.reach import Reach, of_verb
+from services.processes.reach import Reach, of_verb
 
 
 def spec_of(folder: Path, base: Path) -> RunSpec:

@@ -10,11 +10,14 @@ from models import ApiKey, Comparison, Deployment, Engine, File, Job, JobEvent, 
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
 from orpo.contract import manifest
-from services import backups, checkpoints, claims, restores, run_folder
-from services.database import transaction
-from services.engines import EngineStatus
-from services.errors import Conflict, Invalid
-from services.settings import get_settings
+from services.backup import backups, restores
+from services.jobs import claims
+from services.platform import run_folder
+from services.platform.database import transaction
+from services.platform.errors import Conflict, Invalid
+from services.platform.settings import get_settings
+from services.runs import checkpoints
+from services.serving.engines import EngineStatus
 from tests import records
 from tests.services.two_stacks import (
     CALLER,

@@ -6,7 +6,8 @@ from sqlalchemy import text
 
 from models import Job
 from models.jobs import JobState
-from services import claims, metrics, results
+from services.jobs import claims
+from services.runs import metrics, results
 from tests import records
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli.stack.parts import ROOT
-from services import run_folder
-from services.database import transaction
-from services.errors import Conflict, Unavailable
+from services.platform import run_folder
+from services.platform.database import transaction
+from services.platform.errors import Conflict, Unavailable
 
 MARKED = run_folder.MARK
 
@@ -96,7 +96,11 @@ def test_whoever_joins_at_the_same_moment_joins_the_same(runs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "module", [("services.run_folder",), ("celery", "-A", "workers.app", "worker", "-Q", "train")]
+    "module",
+    [
+        ("services.platform.run_folder",),
+        ("celery", "-A", "workers.app", "worker", "-Q", "train"),
+    ],
 )
 def test_a_process_that_sees_another_folder_ends_with_the_sentence(runs, module):
     runs("ours")

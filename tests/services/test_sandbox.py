@@ -23,10 +23,11 @@ from cli.stack.process import wait_until
 from orpo.contract.methods import parse_method
 from orpo.contract.rundir import TREE
 from orpo.contract.spec import RunSpec, write_spec
-from services import engine_folders, guard, sandbox
-from services.launch import launch
-from services.settings import get_settings
-from services.verbs import VerbError, run_verb
+from services.platform.settings import get_settings
+from services.processes import guard, sandbox
+from services.processes.verbs import VerbError, run_verb
+from services.runs.launch import launch
+from services.serving import engine_folders
 from tests.processes import those
 from tests.services import burglar
 from workers import vllm
@@ -197,7 +198,11 @@ def test_a_verb_that_takes_too_much_is_ended(burgled, settings_from, attempts, s
     assert str(caught.value) == f"orpo.check_model was ended: {ended}"
 
 
-WAITING = "import sys; from services.verbs import run_verb; run_verb('check_model', sys.argv[1])"
+WAITING = """
+import sys
+from services.processes.verbs import run_verb
+run_verb('check_model', sys.argv[1])
+"""
 
 
 def left_of(folder: Path) -> list[psutil.Process]:

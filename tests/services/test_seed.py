@@ -7,10 +7,13 @@ import pytest
 from sqlalchemy import func, select
 
 from models import ApiKey, BaseModelRecord, Organization
-from services import api_keys, base_models, database, health, seed
-from services.database import transaction
-from services.errors import Invalid
-from services.settings import get_settings
+from services.access import api_keys
+from services.files import base_models, seed
+from services.platform import database
+from services.platform.database import transaction
+from services.platform.errors import Invalid
+from services.platform.settings import get_settings
+from services.upkeep import health
 
 KEY = "sk-odd-first"
 

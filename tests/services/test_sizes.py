@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from services.sizes import short_text, shortened, size_bytes
+from services.platform.sizes import short_text, shortened, size_bytes
 
 MAX_BYTES = 4000
 

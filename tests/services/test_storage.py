@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services import storage
-from services.settings import get_settings
+from services.platform import storage
+from services.platform.settings import get_settings
 
 
 @pytest.fixture(params=["folder", "memory"])

@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 
 from models import JobEvent, Metric, PairScore, Sample
 from models.jobs import JobState
-from services import claims, follow, job_events, metrics, series
+from services.jobs import claims
+from services.runs import follow, job_events, metrics, series
 from tests import records
 from workers import tail
 

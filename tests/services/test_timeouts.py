@@ -9,11 +9,12 @@ import pytest
 
 from cli.stack.process import wait_until
 from models.jobs import JobState
-from services import jobs as job_service
-from services import storage, verbs
-from services.process_tree import find
-from services.settings import get_settings
-from services.verbs import VerbError, time_for
+from services.jobs import jobs as job_service
+from services.platform import storage
+from services.platform.settings import get_settings
+from services.processes import verbs
+from services.processes.process_tree import find
+from services.processes.verbs import VerbError, time_for
 from tests import records
 from tests.processes import those
 from workers import preparation, preparing

@@ -13,10 +13,12 @@ from sqlalchemy import select
 
 from models import Job, JobEvent
 from models.jobs import JobState, Purpose
-from services import claims, follow, sandbox
-from services.launch import TrainingProcess
-from services.settings import get_settings
-from services.verbs import environment
+from services.jobs import claims
+from services.platform.settings import get_settings
+from services.processes import sandbox
+from services.processes.verbs import environment
+from services.runs import follow
+from services.runs.launch import TrainingProcess
 from tests import records
 from workers import jobs, supervision, training
 from workers.claim import describe

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from models import Checkpoint
-from services import weights
-from services.errors import Invalid, Unavailable
-from services.settings import get_settings
-from services.verbs import VerbError
+from services.platform.errors import Invalid, Unavailable
+from services.platform.settings import get_settings
+from services.processes.verbs import VerbError
+from services.serving import weights
 
 
 def test_weights_are_merged_once(settings_from, tmp_path, monkeypatch):

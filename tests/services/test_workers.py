@@ -8,8 +8,8 @@ from sqlalchemy import text
 from models import Job, Worker
 from models.jobs import JobState
 from orpo.contract.methods import parse_method
-from services import claims, jobs, waiting, workers
-from services.errors import Invalid
+from services.jobs import claims, jobs, waiting, workers
+from services.platform.errors import Invalid
 from tests import records
 
 GPUS = [{"index": index, "name": "GPU", "memory_bytes": 2**36} for index in range(4)]

@@ -13,10 +13,13 @@ from models.base import new_id
 from models.jobs import JobState
 from orpo.contract import manifest
 from orpo.contract.manifest import Manifest
-from services import checkpoints, claims, seed, storage
-from services.callers import Caller
-from services.database import transaction
-from services.settings import get_settings
+from services.access.callers import Caller
+from services.files import seed
+from services.jobs import claims
+from services.platform import storage
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+from services.runs import checkpoints
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)

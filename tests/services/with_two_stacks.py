@@ -13,9 +13,12 @@ from models import BaseModelRecord, Comparison, Deployment, Engine, File, Outbox
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import DesiredState
-from services import claims, database, metrics, seed
-from services.database import transaction
-from services.engines import EngineStatus
+from services.files import seed
+from services.jobs import claims
+from services.platform import database
+from services.platform.database import transaction
+from services.runs import metrics
+from services.serving.engines import EngineStatus
 from tests import records
 from tests.conftest import administer, create_database, forget_connections
 from tests.services.two_stacks import CALLER, OLD_KEY, Old, Stacks, job_at_work, save

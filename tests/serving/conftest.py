@@ -16,9 +16,11 @@ from models import Checkpoint, Deployment, Engine, Job
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from orpo.contract import manifest
-from services import database, deployments, engine_folders, engines, seed
-from services.callers import Caller
-from services.database import transaction
+from services.access.callers import Caller
+from services.files import seed
+from services.platform import database
+from services.platform.database import transaction
+from services.serving import deployments, engine_folders, engines
 from tests import records
 from tests.conftest import forget_connections
 from tests.serving import fake_vllm

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from models import BaseModelRecord, Checkpoint, Job
 from models.deployments import DeploymentStatus
 from orpo.contract import manifest
-from services import deployments
-from services.database import transaction
+from services.platform.database import transaction
+from services.serving import deployments
 from tests.serving import fake_vllm
 from tests.serving.conftest import CALLER, client_of, gone_within
 from workers import deployments as worker

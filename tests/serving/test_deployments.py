@@ -12,10 +12,11 @@ import pytest
 from models import Engine
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
-from services import claims, deployments, engines, weights
-from services.database import transaction
-from services.errors import NotFound
-from services.verbs import VerbError
+from services.jobs import claims
+from services.platform.database import transaction
+from services.platform.errors import NotFound
+from services.processes.verbs import VerbError
+from services.serving import deployments, engines, weights
 from tests import records
 from tests.serving.conftest import CALLER, client_of, gone_within, names_of
 from workers import deployments as worker

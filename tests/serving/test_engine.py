@@ -19,8 +19,8 @@ import pytest
 
 from models import Engine
 from models.deployments import DeploymentStatus
-from services import deployments, engine_folders, engines
-from services.database import transaction
+from services.platform.database import transaction
+from services.serving import deployments, engine_folders, engines
 from tests import records
 from tests.listeners import beyond_loopback, listeners_of
 from tests.serving.conftest import CALLER, Serving, add_checkpoint

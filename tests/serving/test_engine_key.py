@@ -9,9 +9,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from services import engine_folders, engines
-from services.errors import Unavailable
-from services.settings import Settings
+from services.platform.errors import Unavailable
+from services.platform.settings import Settings
+from services.serving import engine_folders, engines
 from workers import vllm
 from workers.in_engine.engine_key import KEY_FILE, EngineKey
 

@@ -20,12 +20,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from models import Job
 from models.jobs import DesiredState, JobState
 from orpo.contract.spec import read_spec
-from services import jobs, metrics
-from services.callers import Caller
-from services.database import transaction
-from services.errors import Conflict
-from services.jobs import ENDED, TRANSITIONS, NewJob
-from services.verbs import VerbError
+from services.access.callers import Caller
+from services.jobs import jobs
+from services.jobs.jobs import ENDED, TRANSITIONS, NewJob
+from services.platform.database import transaction
+from services.platform.errors import Conflict
+from services.processes.verbs import VerbError
+from services.runs import metrics
 from tests.services.protocol.turns import Actor, Turns, acting
 from workers import jobs as tasks
 from workers import keeper, preparation, preparing, supervision, training, turns

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from models.jobs import HELD, DesiredState, JobState
-from services.jobs import ENDED, TRANSITIONS
+from services.jobs.jobs import ENDED, TRANSITIONS
 from tests.services.protocol.turns import Actor, role_of
 
 # As text, so that only what has changed is parsed.

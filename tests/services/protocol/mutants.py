@@ -27,17 +27,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from services import (
-    attempts,
-    checkpoints,
-    claims,
-    database,
-    job_events,
-    jobs,
-    metrics,
-    queue,
-    results,
-)
+from services.jobs import attempts, claims, jobs
+from services.platform import database, queue
+from services.runs import checkpoints, job_events, metrics, results
 from workers import keeper, preparation, training
 
 # A function, what is taken out of its text, and what takes its place.

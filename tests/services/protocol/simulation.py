@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 
 from models.jobs import HELD, JobState
-from services.jobs import ENDED
-from services.settings import get_settings
+from services.jobs.jobs import ENDED
+from services.platform.settings import get_settings
 from tests.services.protocol import actors
 from tests.services.protocol.actors import World
 from tests.services.protocol.invariants import Checker, Seen, Violation, is_complete, require

@@ -1,0 +1,154 @@
+"""API keys: made, listed, revoked, recognised. A key's text is shown once and never stored."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Collection, Iterable, Iterator
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models import ApiKey, Organization
+from models.base import new_id
+from services.access import audit_log
+from services.access.audit_log import Action, Object
+from services.access.callers import Caller, Scope
+from services.platform.errors import Conflict, Invalid, NotFound, Unauthenticated
+from services.platform.pages import paginate
+
+PREFIX = "sk-odd-"
+CACHE_S = 5.0
+# What a scope brings with it.
+INCLUDED = {
+    Scope.READ: [Scope.READ],
+    Scope.CHAT: [Scope.READ, Scope.CHAT],
+    Scope.WRITE: [Scope.READ, Scope.CHAT, Scope.WRITE],
+    Scope.ADMIN: list(Scope),
+}
+# Hash of a good key -> its caller and until when that is believed. Wrong keys are not kept, so it
+# never holds more than there are keys.
+_known: dict[str, tuple[Caller, float]] = {}
+
+
+def digest(key: str) -> str:
+    """Return the SHA-256, as hex digits, by which a key or a token is found again."""
+    return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
+
+
+def cached(key: str) -> Caller | None:
+    """Return the caller of a key that was recognised within the last 5 seconds, without a query."""
+    caller, until = _known.get(digest(key), (None, 0.0))
+    return caller if time.monotonic() < until else None
+
+
+def authenticate(session: Session, key: str) -> Caller:
+    """Return whom the key speaks for, or raise Unauthenticated."""
+    # Looked up by its hash, which nobody can steer byte by byte: the time that the search takes
+    # tells nothing of a key, so no comparison in constant time has to follow.
+    sha256 = digest(key)
+    record = session.scalar(
+        select(ApiKey).where(ApiKey.sha256 == sha256, ApiKey.revoked_at.is_(None))
+    )
+    if record is None:
+        raise Unauthenticated(
+            "This API key is not known here, or it was revoked. Check the key and the base URL."
+        )
+    caller = caller_of(record)
+    _known[sha256] = (caller, time.monotonic() + CACHE_S)
+    return caller
+
+
+def caller_of(key: ApiKey) -> Caller:
+    """Return whom a key speaks for; whether it was revoked is not looked at."""
+    return Caller(key.org_id, key.id, frozenset(scopes_of(key)))
+
+
+def scopes_of(key: ApiKey) -> list[Scope]:
+    """Return what a key may do. One that was made before there was `chat` has it by `write`."""
+    also = {Scope.CHAT} if Scope.WRITE in key.scopes else set[Scope]()
+    return [scope for scope in Scope if scope in also | set(key.scopes)]
+
+
+def revoked(session: Session, key_ids: Collection[str]) -> set[str]:
+    """Return which of these keys no longer let anyone in."""
+    if not key_ids:
+        return set()
+    standing = select(ApiKey.id).where(ApiKey.id.in_(key_ids), ApiKey.revoked_at.is_(None))
+    return set(key_ids) - set(session.scalars(standing))
+
+
+def create(
+    session: Session, caller: Caller, name: str, scopes: Iterable[str]
+) -> tuple[ApiKey, str]:
+    """Make a key and return its record and its text, which can't be had again.
+
+    A wider scope brings the narrower ones: admin > write > chat > read.
+    """
+    wanted = {part for scope in scopes for part in INCLUDED[Scope(scope)]}
+    if not wanted:
+        raise Invalid("A key needs a scope: read, chat, write or admin.", param="scopes")
+    text = PREFIX + secrets.token_urlsafe(30)
+    record = insert(session, caller.org_id, name, text, wanted)
+    audit_log.record(
+        session, caller, Action.CREATED, Object.API_KEY, record.id, name=name, scopes=record.scopes
+    )
+    return record, text
+
+
+def insert(session: Session, org_id: str, name: str, text: str, scopes: Iterable[str]) -> ApiKey:
+    """Store a key whose text is given: only its hash and a hint of it are kept."""
+    record = ApiKey(
+        id=new_id("key"),
+        org_id=org_id,
+        name=name,
+        hint=f"{text[:10]}...{text[-4:]}",
+        sha256=digest(text),
+        scopes=[scope for scope in Scope if scope in set(scopes)],
+    )
+    session.add(record)
+    session.flush()
+    return record
+
+
+def list_page(
+    session: Session, caller: Caller, *, after: str | None, limit: int, order: str
+) -> Iterator[ApiKey]:
+    """Yield the organisation's keys that were not revoked, and one beyond the limit."""
+    query = select(ApiKey).where(ApiKey.org_id == caller.org_id, ApiKey.revoked_at.is_(None))
+    return paginate(
+        session, query, ApiKey.created_at, ApiKey.id, after=after, limit=limit, order=order
+    )
+
+
+def revoke(session: Session, caller: Caller, key_id: str) -> ApiKey:
+    """End a key, here at once and in other processes within 5 s. The last admin key stays."""
+    # Two requests that each revoke the other's key must not leave the organisation locked out.
+    session.execute(
+        select(Organization.id).where(Organization.id == caller.org_id).with_for_update()
+    )
+    record = session.get(ApiKey, key_id)
+    if record is None or record.org_id != caller.org_id or record.revoked_at is not None:
+        raise NotFound(f"No API key has the id `{key_id}`.", param="key_id")
+    if Scope.ADMIN in record.scopes and _admin_keys(session, caller) == 1:
+        raise Conflict(
+            "This is the last key with the scope `admin`. Create another one first.",
+            param="key_id",
+            code="last_admin_key",
+        )
+    record.revoked_at = func.clock_timestamp()
+    _known.pop(record.sha256, None)
+    audit_log.record(session, caller, Action.REVOKED, Object.API_KEY, key_id, name=record.name)
+    session.flush()
+    return record
+
+
+def _admin_keys(session: Session, caller: Caller) -> int:
+    return session.execute(
+        select(func.count())
+        .select_from(ApiKey)
+        .where(
+            ApiKey.org_id == caller.org_id,
+            ApiKey.revoked_at.is_(None),
+            ApiKey.scopes.contains([Scope.ADMIN]),
+        )
+    ).scalar_one()

@@ -1,0 +1,4 @@
+"""Backups, and bringing them back into an empty stack.
+
+Uses all other rooms.
+"""

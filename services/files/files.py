@@ -1,0 +1,295 @@
+"""Preference files: stored, listed, previewed, deleted, and what validation found in them.
+
+Knows rows of the database and keys of the storage; how a row of JSON is judged is orpo's.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePath
+from typing import IO, Any
+
+import orjson
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from models import File, Job
+from models.base import new_id
+from models.files import FileStatus
+from services.access import audit_log
+from services.access.audit_log import Action, Object
+from services.access.callers import Caller
+from services.jobs.jobs import ENDED
+from services.platform import queue, storage
+from services.platform.errors import Conflict, Invalid, NotFound, TooLarge
+from services.platform.pages import paginate
+from services.platform.queue import Task
+from services.platform.settings import get_settings
+from services.platform.storable import storable
+
+PURPOSE = "fine-tune"
+RESULTS_PURPOSE = "fine-tune-results"
+EXTENSIONS = (".jsonl", ".json")
+MAX_FILENAME = 255
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Bytes that lie in storage already, and what their sender said of them."""
+
+    key: str
+    filename: str
+    purpose: str
+    size_bytes: int
+    sha256: str
+
+
+def safe_name(filename: str) -> str:
+    """The last part of the name a client gave, without what can't be shown in one line."""
+    last = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+
+
+def check(upload: Upload) -> None:
+    """Raise Invalid, with the field at fault, unless such an upload is accepted."""
+    if upload.purpose != PURPOSE:
+        raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
+    if PurePath(upload.filename).suffix.lower() not in EXTENSIONS:
+        raise Invalid(
+            f"`{upload.filename}` can't be read. Send a .jsonl file (one JSON object a line) "
+            "or a .json file (one array of objects).",
+            param="file",
+        )
+    if upload.size_bytes == 0:
+        raise Invalid(f"`{upload.filename}` is empty. Send a file that has rows.", param="file")
+    if upload.size_bytes > get_settings().max_upload_bytes:
+        raise too_large()
+
+
+def too_large() -> TooLarge:
+    limit = get_settings().max_upload_bytes
+    return TooLarge(
+        f"The file is larger than {limit} bytes. Split it, or raise ODDSMITH_MAX_UPLOAD_BYTES.",
+        param="file",
+    )
+
+
+def create(session: Session, caller: Caller, upload: Upload) -> File:
+    """Register an upload whose bytes are stored, and wake its validation."""
+    record = File(
+        id=new_id("file"),
+        org_id=caller.org_id,
+        api_key_id=caller.api_key_id,
+        filename=upload.filename,
+        purpose=upload.purpose,
+        size_bytes=upload.size_bytes,
+        sha256=upload.sha256,
+        storage_key=upload.key,
+    )
+    _refuse_beyond_quota(session, caller, upload.size_bytes)
+    session.add(record)
+    queue.send(session, Task.VALIDATE_FILE, file_id=record.id)
+    audit_log.record(
+        session, caller, Action.CREATED, Object.FILE, record.id, size_bytes=upload.size_bytes
+    )
+    session.flush()
+    return record
+
+
+def _refuse_beyond_quota(session: Session, caller: Caller, size_bytes: int) -> None:
+    """Raise TooLarge where the organisation's files would take more than they may."""
+    quota = get_settings().org_quota_bytes
+    if not quota:
+        return
+    mine = (File.org_id == caller.org_id, File.deleted_at.is_(None))
+    used = session.execute(select(func.coalesce(func.sum(File.size_bytes), 0)).where(*mine))
+    stored = int(used.scalar_one())
+    if stored + size_bytes > quota:
+        raise TooLarge(
+            f"Your organisation stores {stored} of the {quota} bytes that it may, and this file "
+            f"has {size_bytes}. Delete files that you no longer need, or raise "
+            "ODDSMITH_ORG_QUOTA_BYTES.",
+            param="file",
+            code="quota_exceeded",
+        )
+
+
+def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
+    """Store a table that a job leaves behind, under an id that repeats when the job's end does."""
+    file_id = f"file-{job.id.removeprefix('ftjob-')}"
+    key = f"results/{file_id}"
+    size_bytes, digest = 0, hashlib.sha256()
+    with storage.writing(key) as sink:
+        for part in parts:
+            sink.write(part)
+            size_bytes += len(part)
+            digest.update(part)
+    record = File(
+        id=file_id,
+        org_id=job.org_id,
+        api_key_id=job.api_key_id,
+        filename=filename,
+        purpose=RESULTS_PURPOSE,
+        size_bytes=size_bytes,
+        sha256=digest.hexdigest(),
+        storage_key=key,
+        status=FileStatus.PROCESSED,
+    )
+    return session.merge(record)
+
+
+def get(session: Session, caller: Caller, file_id: str) -> File:
+    """Return the caller's file, or raise NotFound."""
+    record = session.get(File, file_id)
+    if record is None or record.org_id != caller.org_id or record.deleted_at is not None:
+        raise NotFound(
+            f"No file has the id `{file_id}`. List yours with GET /v1/files.", param="file_id"
+        )
+    return record
+
+
+def list_page(
+    session: Session,
+    caller: Caller,
+    *,
+    purpose: str | None,
+    after: str | None,
+    limit: int,
+    order: str,
+) -> Iterator[File]:
+    """Yield the caller's files, of one purpose or of all, and one beyond the limit."""
+    query = select(File).where(File.org_id == caller.org_id, File.deleted_at.is_(None))
+    if purpose is not None:
+        query = query.where(File.purpose == purpose)
+    return paginate(session, query, File.created_at, File.id, after=after, limit=limit, order=order)
+
+
+def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
+    """Return what validation found: rows, accepted, dropped, findings, shapes."""
+    return _validated(get(session, caller, file_id)).report or {}
+
+
+@contextmanager
+def rows(
+    session: Session, caller: Caller, file_id: str, *, offset: int
+) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
+    """Give the accepted rows from `offset` on, in normal form, and how many there are in all.
+
+    They are read one by one as they are taken: each may have 16 MB.
+    """
+    record = _validated(get(session, caller, file_id))
+    if record.rows_key is None:
+        yield iter(()), 0
+        return
+    with open_rows(record) as lines:
+        total = (record.report or {}).get("accepted", 0)
+        yield map(orjson.loads, islice(lines, offset, None)), total
+
+
+def open_rows(record: File) -> IO[bytes]:
+    """Open the accepted rows of a validated file, one JSON object a line."""
+    if record.rows_key is None:
+        raise Conflict(f"The file `{record.id}` has no accepted row. Read its report.")
+    return storage.reading(record.rows_key)
+
+
+def _validated(record: File) -> File:
+    if record.status == FileStatus.UPLOADED:
+        raise Conflict(
+            f"The file `{record.id}` is still being validated. Ask again once its status "
+            "is `processed`.",
+            param="file_id",
+            code="file_not_ready",
+        )
+    if record.report is None:
+        raise NotFound(
+            f"The file `{record.id}` has no report: {record.status_details or 'it is a result.'}",
+            param="file_id",
+        )
+    return record
+
+
+def delete(session: Session, caller: Caller, file_id: str) -> File:
+    """Delete a file. Its bytes, and its rows in the data of jobs that have ended, go after the
+    commit (`services/upkeep/removals.py`). Raises Conflict while a job that has not ended uses it.
+    """
+    # The lock makes a job that is being created with this file wait, and us for it.
+    record = session.get(File, file_id, with_for_update=True)
+    record = get(session, caller, file_id)
+    user = session.scalar(
+        select(Job.id)
+        .where(
+            or_(Job.training_file == file_id, Job.validation_file == file_id),
+            Job.state.not_in(ENDED),
+        )
+        .limit(1)
+    )
+    if user is not None:
+        raise Conflict(
+            f"The job `{user}` still uses this file. Cancel it, or wait until it has ended.",
+            param="file_id",
+            code="file_in_use",
+        )
+    record.deleted_at = func.clock_timestamp()
+    queue.send(session, Task.REMOVE)
+    audit_log.record(
+        session, caller, Action.DELETED, Object.FILE, file_id, size_bytes=record.size_bytes
+    )
+    session.flush()
+    return record
+
+
+def open_content(session: Session, caller: Caller, file_id: str) -> File:
+    """Return a file whose bytes are about to be handed out."""
+    record = get(session, caller, file_id)
+    audit_log.record(session, caller, Action.EXPORTED, Object.FILE, file_id)
+    return record
+
+
+def begin_validation(session: Session, file_id: str) -> bool:
+    """Count one more attempt at a file that is still to be judged; False where there is none.
+
+    One whose worker ended at each of `max_attempts` would end it again and again: it is in error
+    from here on.
+    """
+    record = _unjudged(session, file_id)
+    if record is None:
+        return False
+    if record.attempts >= get_settings().max_attempts:
+        record.status = FileStatus.ERROR
+        record.status_details = (
+            f"The worker that checked it ended {record.attempts} times before it was done: a row "
+            "may need more memory than there is. Split the file, and upload it again."
+        )
+        return False
+    record.attempts += 1
+    return True
+
+
+def _unjudged(session: Session, file_id: str) -> File | None:
+    """Lock and return a file that awaits its validation, unless it was deleted meanwhile."""
+    record = session.get(File, file_id, with_for_update=True)
+    if record is None or record.deleted_at is not None or record.status != FileStatus.UPLOADED:
+        return None
+    return record
+
+
+def finish_validation(
+    session: Session,
+    file_id: str,
+    *,
+    report: dict[str, Any] | None,
+    rows_key: str | None,
+    failure: str | None,
+) -> bool:
+    """Write what validation found; False when the file was deleted or validated meanwhile."""
+    record = _unjudged(session, file_id)
+    if record is None:
+        return False
+    # Findings quote the rows, and those hold whatever someone wrote.
+    record.report, record.status_details = storable(report), storable(failure)
+    record.rows_key = rows_key
+    record.status = FileStatus.ERROR if failure else FileStatus.PROCESSED
+    return True

@@ -1,0 +1,323 @@
+"""A worker's hold on a job: claim, lease, and every write that the hold allows.
+
+Each function is one step in the caller's transaction. A claim raises the job's generation;
+a later write carries it and succeeds only while it matches and the lease holds by the
+database's clock. Otherwise `Fenced` is raised: somebody else has the job, stop.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Subquery, and_, func, select, update
+from sqlalchemy.orm import Session
+
+from models import Job
+from models.jobs import HELD, DesiredState, JobState
+from orpo.contract.failures import Code
+from orpo.contract.spec import VERSION
+from services.jobs import attempts
+from services.jobs.workers import Fleet, fleet, nodes, processes_a_node
+from services.platform.errors import Fenced
+from services.platform.queue import Task, send
+from services.platform.settings import get_settings
+from services.platform.storable import storable
+from services.platform.turns import account_of
+
+NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
+PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
+ACCOUNT = account_of(Job)
+# What a newer release created is left to its workers: this one might not know what it asks for.
+READABLE = Job.spec_version <= VERSION
+# A row that is locked is read as it is now, though the session has met it before: as the fleet
+# shows it, a job that was taken back meanwhile is still held.
+ANEW = {"populate_existing": True}
+
+
+def claim_next(session: Session, worker: str) -> Job | None:
+    """Claim the next queued job for `worker`: keys take turns, each with its own most urgent job.
+
+    Of those that its devices, and the other idle workers, are enough for. Returns None when there
+    is nothing to do: the message that woke the worker was late or doubled.
+    """
+    known, shares = fleet(session, asking=worker), shares_of_keys()
+    job = session.scalar(
+        select(Job)
+        .join(shares, shares.c.account == ACCOUNT)
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.desired_state == DesiredState.RUN,
+            func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
+            READABLE,
+            *_fits(known, worker),
+        )
+        .order_by(*claim_order(shares))
+        .limit(1)
+        .with_for_update(of=Job, skip_locked=True)
+        .execution_options(**ANEW)
+    )
+    if job is None:
+        return None
+    job.state = JobState.CLAIMED
+    job.generation += 1
+    job.worker = worker
+    job.lease_until = _lease()
+    job.placement = [_place(known, worker, job)]
+    for _ in range(nodes(job) - 1):
+        send(session, Task.TRAIN)
+    session.flush()
+    return job
+
+
+def shares_of_keys() -> Subquery:
+    """Of each key, the jobs that run and since when it waits.
+
+    That is since its last job started, or since its first queued one was made: a key that deletes
+    what has run waits no shorter.
+    """
+    first_queued_at = func.min(Job.created_at).filter(Job.state == JobState.QUEUED)
+    columns = (
+        ACCOUNT.label("account"),
+        func.count().filter(Job.state.in_(HELD)).label("running"),
+        func.greatest(func.max(Job.started_at), first_queued_at).label("waits_since"),
+    )
+    return select(*columns).group_by(ACCOUNT).subquery()
+
+
+def claim_order(shares: Subquery) -> tuple[Any, ...]:
+    """By which of two queued jobs the next is chosen.
+
+    The key with the fewest that run, of these the one that waits longest; and of one key's jobs by
+    priority, then by age. So neither many jobs of a key, nor urgent ones, nor
+    its estimates keep another key's waiting.
+    """
+    return shares.c.running, shares.c.waits_since, Job.priority.desc(), Job.created_at
+
+
+def join_next(session: Session, worker: str) -> Job | None:
+    """Join a held job that waits for further nodes; the place is the last of its `placement`."""
+    known = fleet(session, asking=worker)
+    job = session.scalar(
+        select(Job)
+        .where(_awaits_nodes(), READABLE, *_has_devices(known, worker))
+        .order_by(Job.created_at)
+        .limit(1)
+        .with_for_update(of=Job, skip_locked=True)
+        .execution_options(**ANEW)
+    )
+    if job is not None:
+        job.placement = [*job.placement, _place(known, worker, job)]
+        session.flush()
+    return job
+
+
+def awaits_nodes(session: Session) -> bool:
+    """Whether any held job waits for further nodes."""
+    return session.scalar(select(Job.id).where(_awaits_nodes()).limit(1)) is not None
+
+
+def _awaits_nodes() -> Any:
+    return and_(
+        Job.state.in_((JobState.CLAIMED, JobState.RUNNING)),
+        Job.lease_until > func.clock_timestamp(),
+        func.jsonb_array_length(Job.placement) < NODES,
+    )
+
+
+def is_held(session: Session, job_id: str, generation: int) -> bool:
+    """Whether this generation still has the job: what a worker that joined it goes by."""
+    job = session.get(Job, job_id)
+    return job is not None and job.generation == generation and job.state in HELD
+
+
+def _fits(known: Fleet, worker: str) -> list[Any]:
+    """What a job may ask for: one node always, more where so many workers are idle."""
+    return [max(1, known.n_idle()) >= NODES, *_has_devices(known, worker)]
+
+
+def _has_devices(known: Fleet, worker: str) -> list[Any]:
+    """Where there are GPUs each rank has its own; cores are shared."""
+    place = known.find(worker)
+    if place is None or not place.devices:
+        return []
+    return [len(known.free_devices(place)) >= PROCESSES / NODES]
+
+
+def _place(known: Fleet, worker: str, job: Job) -> dict[str, Any]:
+    place = known.find(worker)
+    free = known.free_devices(place)[: processes_a_node(job)] if place else []
+    return {"worker": worker, "host": place.host if place else None, "devices": free}
+
+
+def held(session: Session, job_id: str, generation: int) -> Job:
+    """Lock and return the job if this generation still holds it, else raise Fenced."""
+    job = session.scalar(
+        select(Job)
+        .where(
+            Job.id == job_id,
+            Job.generation == generation,
+            Job.state.in_(HELD),
+            Job.lease_until > func.clock_timestamp(),
+        )
+        .with_for_update()
+        .execution_options(**ANEW)
+    )
+    if job is None:
+        raise Fenced(f"Generation {generation} does not hold the job {job_id} any more.")
+    return job
+
+
+def heartbeat(
+    session: Session, job_id: str, generation: int, progress: dict[str, Any] | None = None
+) -> DesiredState:
+    """Renew the lease, store the progress, and return what a person wants of the job."""
+    job = held(session, job_id, generation)
+    job.lease_until = _lease()
+    if progress is not None:
+        job.progress = progress
+        job.trained_tokens = progress.get("trained_tokens", job.trained_tokens)
+    return DesiredState(job.desired_state)
+
+
+def start(session: Session, job_id: str, generation: int) -> None:
+    """The training process runs: claimed -> running."""
+    job = held(session, job_id, generation)
+    job.state = JobState.RUNNING
+    job.started_at = job.started_at or func.clock_timestamp()
+
+
+def finalize(session: Session, job_id: str, generation: int) -> bool:
+    """Training has ended: running -> finalizing. False if a cancel was accepted before."""
+    job = held(session, job_id, generation)
+    if job.desired_state == DesiredState.CANCEL:
+        return False
+    if job.state == JobState.CLAIMED:
+        # A run that ended between two heartbeats was never seen running.
+        start(session, job_id, generation)
+        session.flush()
+    job.state = JobState.FINALIZING
+    return True
+
+
+def succeed(
+    session: Session, job_id: str, generation: int, *, model: str, result_files: list[str]
+) -> None:
+    """finalizing -> succeeded, with the name under which the result can be served."""
+    job = held(session, job_id, generation)
+    job.fine_tuned_model = model
+    job.result_files = result_files
+    _end(job, JobState.SUCCEEDED)
+
+
+def succeed_with_estimate(
+    session: Session, job_id: str, generation: int, estimate: dict[str, Any]
+) -> None:
+    """finalizing -> succeeded, with what was measured."""
+    job = held(session, job_id, generation)
+    job.estimate = estimate
+    _end(job, JobState.SUCCEEDED)
+
+
+def shrink(session: Session, job_id: str, generation: int, token_budget: int) -> None:
+    """The device was too small for the job's forward passes: try again with smaller ones.
+
+    No attempt is charged: halving ends by itself.
+    """
+    job = held(session, job_id, generation)
+    job.prepared = {**(job.prepared or {}), "token_budget": token_budget}
+    _let_go(session, job)
+
+
+def fail(session: Session, job_id: str, generation: int, error: dict[str, Any]) -> None:
+    """End the job for good. `error` is {"code", "message", "param"}; the message is a sentence."""
+    job = held(session, job_id, generation)
+    job.error = storable(error)
+    _end(job, JobState.FAILED)
+
+
+def release(session: Session, job_id: str, generation: int) -> JobState:
+    """Give the job back after an orderly stop, as its desired state says; no attempt is charged."""
+    job = held(session, job_id, generation)
+    _let_go(session, job)
+    return JobState(job.state)
+
+
+def lose(session: Session, job_id: str, generation: int, reason: str) -> JobState:
+    """The training died without an end: try again, or fail once too many claims were lost."""
+    job = held(session, job_id, generation)
+    _lost(session, job, reason)
+    return JobState(job.state)
+
+
+def reap(session: Session, limit: int = 50) -> list[str]:
+    """Take back every job whose lease has run out and return their ids."""
+    _shorten(session)
+    lost = session.scalars(
+        select(Job)
+        .where(Job.state.in_(HELD), Job.lease_until < func.clock_timestamp())
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in lost:
+        _lost(session, job, f"The worker {job.worker} stopped answering.")
+    return [job.id for job in lost]
+
+
+def _shorten(session: Session) -> None:
+    """Let no lease reach further than a lease from now.
+
+    One does where the database's clock was set back: a dead worker's job would wait that long.
+    """
+    session.execute(
+        update(Job)
+        .where(Job.state.in_(HELD), Job.lease_until > _lease())
+        .values(lease_until=_lease())
+    )
+
+
+def _lost(session: Session, job: Job, reason: str) -> None:
+    may_retry = attempts.charge(job)
+    if job.desired_state == DesiredState.RUN and not may_retry:
+        job.error = {
+            "code": Code.ATTEMPTS_EXHAUSTED,
+            "message": f"The training was lost {job.attempts} times without a new checkpoint "
+            f"between. The last reason: {attempts.sentence(reason)} The log of the run has more.",
+            "param": None,
+        }
+        _end(job, JobState.FAILED)
+        return
+    attempts.postpone(session, job, reason)
+    _let_go(session, job)
+
+
+def _let_go(session: Session, job: Job) -> None:
+    if job.state == JobState.FINALIZING:
+        # From there the table leads to a pause only by way of the queue.
+        job.state = JobState.QUEUED
+        session.flush()
+    if job.desired_state == DesiredState.CANCEL:
+        _end(job, JobState.CANCELLED)
+        return
+    _free(job)
+    if job.desired_state == DesiredState.PAUSE:
+        job.state = JobState.PAUSED
+    else:
+        job.state = JobState.QUEUED
+        send(session, Task.TRAIN)
+    session.flush()
+
+
+def _end(job: Job, state: JobState) -> None:
+    attempts.forget(job)
+    job.state = state
+    _free(job)
+    job.finished_at = func.clock_timestamp()
+
+
+def _free(job: Job) -> None:
+    job.worker = None
+    job.lease_until = None
+    job.placement = []
+
+
+def _lease() -> Any:
+    return func.clock_timestamp() + timedelta(seconds=get_settings().lease_s)

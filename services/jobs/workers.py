@@ -1,0 +1,177 @@
+"""The fleet: which train workers are alive, what they compute on, and what of it is free.
+
+A device is leased with the job that uses it (`jobs.placement`), for as long as the job is held.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from models import Job, Worker
+from models.jobs import HELD
+from orpo.contract.methods import Method
+from orpo.contract.spec import VERSION
+from services.access.callers import Caller
+from services.platform.errors import Invalid
+from services.platform.settings import get_settings
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A worker as one caller may see it. `job` is what it trains, where that is the caller's."""
+
+    record: Worker
+    id: str
+    host: str
+    job: str | None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The workers that are alive, and the jobs that are held, at one moment."""
+
+    workers: Sequence[Worker]
+    held: Sequence[Job]
+
+    def find(self, worker_id: str) -> Worker | None:
+        return next((worker for worker in self.workers if worker.id == worker_id), None)
+
+    def free_devices(self, worker: Worker) -> list[int]:
+        """The indices of its host's GPUs that no held job uses."""
+        used = {
+            index
+            for place in self._places()
+            if place["host"] == worker.host
+            for index in place["devices"]
+        }
+        return [gpu["index"] for gpu in worker.devices if gpu["index"] not in used]
+
+    def job_of(self, worker: Worker) -> Job | None:
+        """The job that it leads or has joined."""
+        for job in self.held:
+            if any(place["worker"] == worker.id for place in job.placement):
+                return job
+        return None
+
+    def seen_by(self, caller: Caller) -> list[Seen]:
+        """All workers. Only those who run the installation are shown the names of its machines."""
+        hosts = {host: n for n, host in enumerate(sorted({w.host for w in self.workers}), start=1)}
+        found = []
+        for n, worker in enumerate(self.workers, start=1):
+            job = self.job_of(worker)
+            mine = job.id if job and job.org_id == caller.org_id else None
+            names = (worker.id, worker.host)
+            if not caller.is_operator:
+                names = (f"worker-{n}", f"host-{hosts[worker.host]}")
+            found.append(Seen(worker, *names, mine))
+        return found
+
+    def n_idle(self) -> int:
+        """Workers without a job, less those that held jobs still wait for."""
+        busy = {place["worker"] for place in self._places()}
+        promised = sum(nodes(job) - len(job.placement) for job in self.held)
+        return len([worker for worker in self.workers if worker.id not in busy]) - promised
+
+    def _places(self) -> list[dict[str, Any]]:
+        return [place for job in self.held for place in job.placement]
+
+
+def nodes(job: Job) -> int:
+    """Machines that a job runs on at once."""
+    return job.method.get("nodes", 1)
+
+
+def processes_a_node(job: Job) -> int:
+    """Ranks, and devices, that it takes on each of them."""
+    return job.method.get("processes", 1) // nodes(job)
+
+
+def register(
+    session: Session, worker_id: str, *, host: str, cores: int, devices: list[dict[str, Any]]
+) -> None:
+    """Say that a worker is alive; repeated at every heartbeat."""
+    values = {"host": host, "cores": cores, "devices": devices, "spec_version": VERSION}
+    values["seen_at"] = func.clock_timestamp()
+    statement = insert(Worker).values(id=worker_id, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=[Worker.id], set_=values))
+
+
+def forget(session: Session, worker_id: str) -> None:
+    """Take a worker that leaves out of the fleet, and those that left without a word long ago."""
+    gone = Worker.seen_at < func.clock_timestamp() - timedelta(days=1)
+    session.execute(delete(Worker).where((Worker.id == worker_id) | gone))
+
+
+def fleet(session: Session, asking: str | None = None) -> Fleet:
+    """Who is alive, the worker that asks for work with them, and what is held.
+
+    Where one asks, nobody else decides on the fleet until the transaction ends.
+    """
+    query = select(Worker).where(_alive() | (Worker.id == asking)).order_by(Worker.id)
+    workers = session.scalars(query.with_for_update() if asking else query).all()
+    held = session.scalars(select(Job).where(Job.state.in_(HELD))).all()
+    return Fleet(workers, held)
+
+
+def n_outdated(session: Session) -> int:
+    """How many workers are alive and of an older release than this process."""
+    old = select(func.count()).where(_alive(), is_outdated(Worker.spec_version))
+    return session.scalars(old).one()
+
+
+def is_outdated(spec_version: Any) -> Any:
+    return spec_version < VERSION
+
+
+def refuse_impossible(session: Session, method: Method) -> None:
+    """Raise Invalid for a job that no worker here could ever run; silent while none is known."""
+    if method.processes == 1:  # any worker will do
+        return
+    workers = session.scalars(select(Worker).where(_alive())).all()
+    if not workers:
+        return
+    path = f"method.{method.type}.hyperparameters"
+    each = method.processes // method.nodes
+    most = max(len(worker.devices) or worker.cores for worker in workers)
+    if each > most:
+        what = "GPUs" if any(worker.devices for worker in workers) else "cores"
+        raise Invalid(
+            f"{each} processes on one machine were asked for; the largest here has {most} {what}. "
+            f"Set processes to at most {most * method.nodes}.",
+            param=f"{path}.processes",
+        )
+    if method.nodes > len(workers):
+        raise Invalid(
+            f"{method.nodes} nodes were asked for, and {len(workers)} train workers are there: "
+            "start more, or lower nodes.",
+            param=f"{path}.nodes",
+        )
+    if method.nodes > (room := _room(workers, each)):
+        raise Invalid(
+            f"{method.nodes} nodes of {each} processes were asked for, and the train workers here "
+            f"have room for {room}: set processes or nodes lower.",
+            param=f"{path}.nodes",
+        )
+
+
+def _room(workers: Sequence[Worker], processes: int) -> int:
+    """How many nodes of so many processes all idle workers make; those of a host share its GPUs."""
+    hosts: dict[str, list[Worker]] = {}
+    for worker in workers:
+        hosts.setdefault(worker.host, []).append(worker)
+    return sum(_room_on(host, processes) for host in hosts.values())
+
+
+def _room_on(host: list[Worker], processes: int) -> int:
+    if gpus := max(len(worker.devices) for worker in host):
+        return min(len(host), gpus // processes)
+    return len(host) if max(worker.cores for worker in host) >= processes else 0
+
+
+def _alive() -> Any:
+    return Worker.seen_at > func.clock_timestamp() - timedelta(seconds=2 * get_settings().lease_s)

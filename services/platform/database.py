@@ -1,0 +1,118 @@
+"""The connection to Postgres and the one way to open a transaction.
+
+Callers (a request, one step of a task) own the transaction; services never commit.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from select import POLLIN, poll
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from services.platform.errors import Unavailable
+from services.platform.settings import get_settings
+
+
+@lru_cache
+def engine() -> Engine:
+    url = get_settings().database_url
+    if not url:
+        raise Unavailable(
+            "No database is set: start with `oddsmith up` or set ODDSMITH_DATABASE_URL."
+        )
+    made = create_engine(url, pool_size=10, max_overflow=30, pool_timeout=10)
+    event.listen(made, "checkout", _replace_if_closed)
+    event.listen(made, "connect", _limit_idling)
+    event.listen(made, "handle_error", _call_it_operational)
+    return made
+
+
+def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool connect anew where the server has gone.
+
+    A server that ends leaves something to read on each idle connection, if only its end. Looking
+    for that finds what a ping would find, without its way to the server and back.
+    """
+    waiting = poll()
+    waiting.register(connection.fileno(), POLLIN)
+    while waiting.poll(0):
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.OperationalError:
+            raise InvalidatePoolError from None
+
+
+def _limit_idling(connection: psycopg.Connection, _: Any) -> None:
+    """Let Postgres end a transaction that nothing was sent in for a lease's time.
+
+    A worker that froze in the middle of one holds its job's row: the reaper would pass it over,
+    and a cancel would wait for it, until the worker is back.
+    """
+    limit_ms = int(get_settings().lease_s * 1000)
+    connection.execute(f"SET idle_in_transaction_session_timeout = {limit_ms}".encode())
+    connection.commit()
+
+
+def idle_at_will(session: Session) -> None:
+    """Lift that limit for the current transaction: it holds no job, and does much besides SQL."""
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
+def _call_it_operational(context: ExceptionContext) -> None:
+    """Let a connection that is gone be an OperationalError, by whatever name Postgres ended it.
+
+    The end of one that idled too long is an InternalError to psycopg, which nobody waits out.
+    """
+    gone = context.is_disconnect and context.original_exception
+    if gone and not isinstance(context.sqlalchemy_exception, OperationalError):
+        raise OperationalError(context.statement, context.parameters, gone)
+
+
+@lru_cache
+def _sessions(*, autocommit: bool) -> sessionmaker[Session]:
+    if autocommit:
+        # Each statement is a transaction of its own then, and nothing is sent around it.
+        return sessionmaker(engine().execution_options(isolation_level="AUTOCOMMIT"))
+    return sessionmaker(engine(), expire_on_commit=False)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Open a session whose work commits when the block ends, and rolls back if it raises."""
+    with _sessions(autocommit=False).begin() as session:
+        yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """Open a session that only reads, without the BEGIN and COMMIT of a transaction.
+
+    Each statement sees what was committed before it, as it does in `transaction`, too. Neither
+    opening nor closing it waits for the server.
+    """
+    with _sessions(autocommit=True)() as session:
+        yield session
+
+
+@contextmanager
+def alone(key: str | int) -> Iterator[bool]:
+    """Keep others out while the block runs; False, and the block's to heed, where one is within.
+
+    `key` names what is worked on. Postgres lets go of it by itself when this process dies, or
+    when the connection does: what is done within must bear being done twice.
+    """
+    number = func.hashtextextended(key, 0) if isinstance(key, str) else key
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(select(func.pg_try_advisory_lock(number))):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with suppress(OperationalError):
+                connection.execute(select(func.pg_advisory_unlock(number)))

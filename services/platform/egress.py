@@ -1,0 +1,109 @@
+"""Where this product may connect to when a user, or what a server answers, names the address.
+
+A name is resolved once, and the connection goes to an address that was checked: a name that
+resolves to another address a moment later changes nothing. Each redirect is a connection, too.
+"""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+import httpcore2
+import httpx2
+
+from services.platform.errors import Invalid
+from services.platform.settings import get_settings
+
+# What an operator sets in the environment; users can't. Its host and port count as listed.
+OPERATORS = ("HF_ENDPOINT", "AWS_ENDPOINT_URL")
+PORTS = {"http": 80, "https": 443}
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host that may be connected to; raises Invalid where one may not, and
+    OSError where the name has none.
+    """
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = list(dict.fromkeys(str(info[4][0]) for info in infos))
+    if _operators_own(host, port):
+        return found
+    for address in found:
+        if not is_allowed(host, address):
+            raise Invalid(
+                f"`{host}` is {address}, an address of a private network or of this machine, "
+                "which is not allowed. If it is meant, the operator lists the host or its network "
+                "in ODDSMITH_EGRESS_ALLOW.",
+                param="id",
+                code="egress_refused",
+            )
+    return found
+
+
+def is_allowed(host: str, address: str) -> bool:
+    """Whether an address is a public one, or it or its host is listed."""
+    listed = [part.strip().lower() for part in (get_settings().egress_allow or "").split(",")]
+    if host.lower() in listed:
+        return True
+    meant = _meant(ipaddress.ip_address(address.partition("%")[0]))
+    if any(meant in network for network in _networks(listed)):
+        return True
+    return meant.is_global and not meant.is_multicast
+
+
+def _meant(address: Address) -> Address:
+    """The IPv4 address where an IPv6 one only wraps it."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _networks(listed: Iterable[str]) -> Iterable[Any]:
+    for part in listed:
+        try:
+            yield ipaddress.ip_network(part)
+        except ValueError:
+            continue  # a host's name
+
+
+def _operators_own(host: str, port: int) -> bool:
+    for url in filter(None, map(os.environ.get, OPERATORS)):
+        parts = urlsplit(url)
+        if (parts.hostname, parts.port or PORTS.get(parts.scheme)) == (host.lower(), port):
+            return True
+    return False
+
+
+class _Backend(httpcore2.SyncBackend):
+    """Connects to what `resolve` allows; TLS still checks the certificate of the name."""
+
+    def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> Any:
+        try:
+            addresses = resolve(host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        for address in addresses[:-1]:
+            try:
+                return super().connect_tcp(address, port, *args, **options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return super().connect_tcp(addresses[-1], port, *args, **options)
+
+
+def client(**options: Any) -> httpx2.Client:
+    """An HTTP client that connects nowhere else. Where the operator's environment names a proxy,
+    that proxy resolves names, and decides instead.
+    """
+    if getproxies_environment():
+        return httpx2.Client(**options)
+    transport = httpx2.HTTPTransport()
+    # httpx2 has no argument for it; httpcore2's pool has.
+    transport._pool._network_backend = _Backend()  # noqa: SLF001
+    return httpx2.Client(transport=transport, trust_env=False, **options)

@@ -1,0 +1,135 @@
+"""What the database and the broker tell of the whole stack, as numbers by name and labels.
+
+Read for monitoring, at most once in 5 s however many ask. Labels are bounded: states, queues, and
+the ids of what runs right now. Knows no format that a monitor reads.
+"""
+
+import threading
+import time
+from collections import defaultdict
+
+import redis
+from sqlalchemy import text
+
+from services.platform import presence
+from services.platform.database import transaction
+from services.platform.settings import get_settings
+
+# Name of a meter -> its label values -> its value.
+Reading = dict[str, dict[tuple[str, ...], float]]
+
+READ_EVERY_S = 5.0
+# Those shown by their ids; what is beyond is counted all the same.
+JOBS_SHOWN = 50
+DEPLOYMENTS_SHOWN = 100
+
+# One round trip, and no scan but the count of jobs by state, which an index holds. A queued job's
+# age counts from its last way into the queue, which its newest event of that state tells.
+QUERY = text(
+    """
+    WITH held AS (
+        SELECT id, progress, started_at, lease_until FROM jobs
+        WHERE state IN ('claimed', 'running', 'finalizing')
+    ), shown AS (
+        SELECT id, progress FROM held ORDER BY started_at DESC NULLS LAST LIMIT :jobs
+    ), queued AS (
+        SELECT id, greatest(created_at, available_at) AS since FROM jobs
+        WHERE state = 'queued' AND desired_state = 'run'
+    ), unsent AS (
+        SELECT created_at FROM outbox WHERE published_at IS NULL
+    ), wanted AS (
+        SELECT id, model, status, created_at FROM deployments WHERE desired = 'run'
+    ), meters (meter, labels, value) AS (
+        SELECT 'jobs', ARRAY[state], count(*) FROM jobs GROUP BY state
+        UNION ALL
+        SELECT 'queue_depth', '{files,waiting}'::text[],
+            (SELECT count(*) FROM files WHERE status = 'uploaded' AND deleted_at IS NULL)
+            + (SELECT count(*) FROM jobs WHERE state = 'validating_files')
+            + (SELECT count(*) FROM base_models
+               WHERE status = 'downloading' AND deleted_at IS NULL)
+        UNION ALL SELECT 'queue_depth', '{train,waiting}', count(*) FROM queued
+        UNION ALL SELECT 'queue_depth', '{train,working}', count(*) FROM held
+        UNION ALL
+        SELECT 'queue_depth', '{serve,waiting}', count(*) FROM wanted
+        WHERE status IN ('pending', 'starting')
+        UNION ALL
+        SELECT 'lease_age_seconds', '{}',
+            :lease_s - extract(epoch FROM min(lease_until) - clock_timestamp()) FROM held
+        UNION ALL
+        SELECT 'queued_age_seconds', '{}', max(extract(epoch FROM clock_timestamp() - greatest(
+            since,
+            (SELECT max(created_at) FROM job_events
+             WHERE job_id = queued.id AND data ->> 'state' = 'queued')
+        ))) FROM queued
+        UNION ALL SELECT 'outbox_messages', '{}', count(*) FROM unsent
+        UNION ALL
+        SELECT 'outbox_age_seconds', '{}',
+            extract(epoch FROM clock_timestamp() - min(created_at)) FROM unsent
+        UNION ALL SELECT 'job_step', ARRAY[id], (progress ->> 'step')::numeric FROM shown
+        UNION ALL SELECT 'job_steps', ARRAY[id], (progress ->> 'steps')::numeric FROM shown
+        UNION ALL
+        SELECT 'job_' || names.meter, ARRAY[id], (
+            SELECT metrics.value::numeric FROM metrics
+            WHERE job_id = shown.id AND split = 'train' AND metrics.name = names.name
+            ORDER BY step DESC LIMIT 1
+        ) FROM shown, (VALUES ('step_seconds', 'step_s'), ('tokens_per_second', 'tokens_per_s'))
+            AS names (meter, name)
+        UNION ALL SELECT 'deployments', ARRAY[status], count(*) FROM wanted GROUP BY status
+        UNION ALL (
+            SELECT 'deployment_ready', ARRAY[id, model], (status = 'ready')::int FROM wanted
+            ORDER BY created_at DESC LIMIT :deployments
+        )
+        UNION ALL
+        SELECT 'engines', ARRAY[status], count(*) FROM engines
+        WHERE status IN ('starting', 'ready') GROUP BY status
+    )
+    SELECT meter, labels, value::float8 FROM meters WHERE value IS NOT NULL
+    """
+)
+
+_lock = threading.Lock()
+_last: tuple[float, Reading] | None = None
+
+
+def read() -> Reading:
+    """Return the newest reading, 5 s old at most. Raises what the database raises when it is down.
+
+    Ages are seconds by the database's clock; `lease_age_seconds` is how long ago the lease that was
+    renewed least recently was renewed.
+    """
+    global _last  # noqa: PLW0603 - one reading a process
+    with _lock:
+        if _last is None or time.monotonic() - _last[0] > READ_EVERY_S:
+            _last = (time.monotonic(), _of_database() | _of_broker())
+        return _last[1]
+
+
+def forget() -> None:
+    """Read anew the next time."""
+    global _last  # noqa: PLW0603
+    with _lock:
+        _last = None
+
+
+def _of_database() -> Reading:
+    reading: Reading = defaultdict(dict)
+    bounds = {"jobs": JOBS_SHOWN, "deployments": DEPLOYMENTS_SHOWN}
+    with transaction() as session:
+        rows = session.execute(QUERY, bounds | {"lease_s": get_settings().lease_s})
+        for meter, labels, value in rows:
+            reading[meter][tuple(labels)] = value
+        age_s = presence.keeper_age_s(session)
+    if age_s is not None:
+        reading["keeper_age_seconds"][()] = age_s
+    return dict(reading)
+
+
+def _of_broker() -> Reading:
+    try:
+        with presence.broker() as client:
+            seen = presence.workers(client)
+            waiting = {(queue,): float(client.llen(queue)) for queue in presence.QUEUES}  # pyright: ignore[reportArgumentType]
+    except (redis.RedisError, ValueError):
+        return {"broker_up": {(): 0.0}}
+    workers = {(queue,): float(seen[queue]) for queue in presence.QUEUES}
+    return {"broker_up": {(): 1.0}, "broker_messages": waiting, "workers": workers}

@@ -1,0 +1,252 @@
+"""Settings, read once: from the environment (`ODDSMITH_*`), else from secret files.
+
+A secret file bears the setting's whole name, `oddsmith_database_url`, and lies in /run/secrets or
+the folder that ODDSMITH_SECRETS names. Knows no defaults of other parts.
+"""
+
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ODDSMITH_", extra="ignore", frozen=True)
+
+    var: Path = Field(default=Path("var"), description="Where everything that is written lies.")
+    database_url: str = Field(default="", description="postgresql+psycopg://user:password@host/db")
+    redis_url: str = Field(default="", description="redis://:password@host:port/0")
+    storage_url: str = Field(
+        default="", description="file:///path or s3://bucket/prefix; uploads lie there."
+    )
+    runs: Path | None = Field(
+        default=None, description="Run directories; shared by train and serve."
+    )
+
+    egress_allow: str | None = Field(
+        default=None,
+        description="Hosts and networks of private addresses that the product may connect to, such "
+        "as a hub's mirror that redirects: `mirror.internal,10.0.0.0/8`.",
+    )
+    download_s: float = Field(
+        default=86_400, gt=0, description="How long the download of a base model may take."
+    )
+    download_bytes_s: float = Field(
+        default=20_000,
+        ge=0,
+        description="A download that is slower than this for a minute is ended.",
+    )
+
+    web_dist: Path = Field(
+        default=Path(__file__).parents[2] / "web" / "dist", description="The built page."
+    )
+
+    train_python: str = Field(default=sys.executable, description="Interpreter that has torch.")
+    vllm_python: str = Field(default=sys.executable, description="Interpreter that has vLLM.")
+
+    max_upload_bytes: int = Field(default=8 * 2**30, description="Largest file that is accepted.")
+    org_quota_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes of files that an organisation may store; 0 is no limit.",
+    )
+    max_body_bytes: int = Field(default=2**20, description="Largest JSON body.")
+    headers_s: float = Field(
+        default=10, gt=0, description="How long a request's line and headers may take to arrive."
+    )
+    body_gap_s: float = Field(
+        default=30, gt=0, description="How long a request's body may pause while it is sent."
+    )
+    body_bytes_per_s: int = Field(
+        default=1024, ge=0, description="The slowest body, on average; judged after `body_gap_s`."
+    )
+    pending_per_address: int = Field(
+        default=256,
+        ge=1,
+        description="Connections of one address that hold no complete request; those that have "
+        "waited longest are closed. A request that is being answered, a stream too, isn't counted.",
+    )
+    changes_per_minute: int = Field(
+        default=600,
+        ge=0,
+        description="Requests that change or start something (POST, PUT, DELETE), of one API key "
+        "in a minute; 0 is no limit.",
+    )
+    chat_tokens_per_minute: int = Field(
+        default=400_000,
+        ge=0,
+        description="Tokens that chats and comparisons of one API key may cost in a minute: their "
+        "messages, and each answer at its longest; 0 is no limit.",
+    )
+    chats_at_once: int = Field(
+        default=8,
+        ge=0,
+        description="Answers of engines that one API key may have on their way, in each process of "
+        "the API; 0 is no limit. An engine on a CPU computes 16 at a time.",
+    )
+    keep_merged_days: float = Field(
+        default=30,
+        ge=0,
+        description="Days after which merged weights and GGUF files that nobody asked for are "
+        "removed; they are made again when asked for. 0 keeps them.",
+    )
+    keep_prepared_days: float = Field(
+        default=30,
+        gt=0,
+        le=30,
+        description="Days after which tokens that no run has begun with are removed; they are made "
+        "again when needed.",
+    )
+    keep_comparisons_days: float = Field(
+        default=365,
+        ge=0,
+        description="Days that comparisons and their votes are kept; 0: for ever.",
+    )
+    lease_s: float = Field(
+        default=30, gt=0, description="A claim that isn't renewed this long is lost."
+    )
+    heartbeat_s: float = Field(default=3, gt=0, description="How often a worker renews its lease.")
+    max_attempts: int = Field(default=3, ge=1, description="Lost claims after which a job fails.")
+    retry_delay_s: float = Field(
+        default=5,
+        ge=0,
+        description="Pause before a job that was lost twice is tried again; each further one "
+        "doubles it. The first retry comes at once.",
+    )
+    retry_delay_max_s: float = Field(default=300, ge=0, description="The longest such pause.")
+    stall_s: float = Field(
+        default=1800,
+        gt=0,
+        description="A training that has begun and then writes nothing for this long hangs, and "
+        "is started again; more than the longest step, evaluation or save.",
+    )
+    start_s: float = Field(
+        default=1800,
+        gt=0,
+        description="A training that hasn't begun this long after its start hangs, too. What a "
+        "slow disk needs for the base model (5 MB/s) is added.",
+    )
+    prepare_stall_s: float = Field(
+        default=300,
+        gt=0,
+        description="Tokenising a job's data that makes no progress for this long is ended.",
+    )
+    drain_s: float = Field(
+        default=50, gt=0, description="How long a stopping training may take to save."
+    )
+
+    sandbox: Literal["auto", "bubblewrap", "floor"] = Field(
+        default="auto",
+        description="How processes that touch models' and users' files are confined: `bubblewrap` "
+        "refuses to run them without it, `floor` sets limits only, `auto` takes the former where "
+        "the kernel allows it.",
+    )
+    memory_share: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of the machine's memory that one training, export or engine may take.",
+    )
+    step_memory_gib: float = Field(
+        default=4,
+        gt=0,
+        description="Memory of a process that checks a model or tokenises rows; all processes of "
+        "such a step together may take a quarter of that more for each core.",
+    )
+    max_processes: int = Field(
+        default=1024, ge=8, description="Processes that one of these may have at a time."
+    )
+    max_file_gib: float = Field(
+        default=512, gt=0, description="Largest file that one of these may write."
+    )
+
+    node_address: str | None = Field(
+        default=None,
+        description="Where other workers reach this machine, for jobs over several nodes; by "
+        "default its host name.",
+    )
+
+    engine_host: str = Field(
+        default="127.0.0.1",
+        description="Where the API reaches an engine: on this machine (the default) over a Unix "
+        "socket that only our user may use; at another address, which must be of a private "
+        "network, over TCP with a key for each engine.",
+    )
+    engine_secret: str = Field(
+        default="",
+        description="What the keys of engines are made from, where engine_host is another address; "
+        "the API and the serve workers share it.",
+    )
+    engine_memory_gib: float = Field(default=2, gt=0, description="KV cache of a CPU engine.")
+    engine_memory_share: float = Field(
+        default=0.45, gt=0, le=1, description="Share of a GPU an engine takes."
+    )
+    engine_dtype: Literal["float32", "bfloat16"] | None = Field(
+        default=None,
+        description="What an engine computes in; by default float32 on a CPU, bfloat16 on a GPU.",
+    )
+    engine_start_s: float = Field(
+        default=600, gt=0, description="How long an engine may take to start."
+    )
+    engine_check_s: float = Field(
+        default=600,
+        gt=0,
+        description="How often what a ready engine serves is compared with its certificate again; "
+        "also whenever its list of models changes.",
+    )
+    engine_max_length: int = Field(
+        default=4096, ge=16, description="Longest context an engine serves."
+    )
+    logprob_tolerance: float = Field(
+        default=0.35,
+        gt=0,
+        description="Largest difference of a token's log-prob, trainer to engine.",
+    )
+
+    @field_validator("engine_host")
+    @classmethod
+    def _one_address(cls, host: str) -> str:
+        if host in ("", "*", "0.0.0.0", "::"):  # noqa: S104 - to refuse it
+            raise ValueError("name one address of a private network: the API connects to it, too")
+        return host
+
+    @model_validator(mode="after")
+    def _keys_over_a_network(self) -> Self:
+        if not self.engines_are_local and len(self.engine_secret) < 32:
+            raise ValueError(
+                "engine_host is an address of a network, so engines need keys: put at least 32 "
+                "random characters into the secret file oddsmith_engine_secret, the same for the "
+                "API and the serve workers"
+            )
+        return self
+
+    @property
+    def engines_are_local(self) -> bool:
+        """Whether engines are asked on this machine only, over Unix sockets."""
+        return self.engine_host in LOCAL
+
+    @property
+    def runs_dir(self) -> Path:
+        return (self.runs or self.var / "runs").absolute()
+
+    @property
+    def tokens_dir(self) -> Path:
+        return self.runs_dir / "tokens"
+
+    @property
+    def storage_root(self) -> str:
+        return self.storage_url or (self.var / "storage").absolute().as_uri()
+
+
+@lru_cache
+def get_settings() -> Settings:
+    folder = Path(os.environ.get("ODDSMITH_SECRETS") or "/run/secrets")
+    # pydantic-settings warns about a folder that is not there, and outside a container none is.
+    readable = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    return Settings(_secrets_dir=folder if readable else None)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,139 @@
+"""Launch the training of a run directory: its ranks in a sandbox, how they are stopped, until when.
+
+`oddsmith train` and the train worker both start runs here. Knows nothing of jobs or the database.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from orpo.contract import rundir
+from orpo.contract.rundir import DEADLINE_FILE, LOCAL_RANK, REGISTERED
+from orpo.contract.spec import RunSpec
+from services.platform.settings import get_settings
+from services.processes import process_tree, sandbox
+from services.processes.reach import of_run
+from services.processes.verbs import environment
+
+
+@dataclass
+class TrainingProcess:
+    """A running `orpo.ranks` and the ranks that it started, found by their mark."""
+
+    popen: subprocess.Popen[bytes]
+    mark: str
+
+    def poll(self) -> int | None:
+        return self.popen.poll()
+
+    def ask_to_stop(self) -> bool:
+        """Send SIGTERM to the ranks, which save a checkpoint and end; False if none runs yet."""
+        ranks = [process for process in process_tree.find(self.mark) if _is_rank(process)]
+        for rank in ranks:
+            process_tree.send(rank, signal.SIGTERM)
+        return bool(ranks)
+
+    def kill(self) -> None:
+        process_tree.kill(self.mark)
+        self.popen.wait()
+
+
+@dataclass(frozen=True)
+class Node:
+    """Which of a run's nodes this machine is, and the GPUs that it may use there (none: all)."""
+
+    index: int = 0
+    devices: Sequence[int] = ()
+
+
+def launch(
+    run_dir: Path,
+    spec: RunSpec,
+    *,
+    verb: str = "train",
+    node: Node = Node(),
+    has_deadline: bool = False,
+) -> TrainingProcess:
+    """Start this node's ranks of `python -m orpo.<verb> RUN_DIR`.
+
+    In their own session, each node with a log of its own. With a deadline they end themselves
+    unless `extend_deadline` is called in time.
+    """
+    method = spec.method
+    command = [
+        get_settings().train_python, "-m", "orpo.ranks",
+        str(method.processes // method.nodes), verb, str(run_dir),
+        f"--nodes={method.nodes}", f"--node={node.index}",
+    ]  # fmt: skip
+    # Nodes of one machine, as in tests, must not end each other's processes.
+    mark = f"{run_dir}#{node.index}" if node.index else str(run_dir)
+    extra = {DEADLINE_FILE: str(run_dir / rundir.deadline(node.index))} if has_deadline else {}
+    if method.nodes > 1:
+        extra |= _network_of(get_settings().node_address)
+    if node.devices:
+        extra["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, node.devices))
+    with (run_dir / rundir.log(node.index)).open("ab") as log:
+        popen = subprocess.Popen(
+            _confined(command, run_dir, spec),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment(mark, extra),
+            start_new_session=True,
+        )
+    return TrainingProcess(popen, mark)
+
+
+def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
+    """All ranks in one sandbox, so that they meet on its loopback; several machines need more."""
+    reach = of_run(spec, run_dir)
+    network = spec.method.nodes > 1
+    return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, network=network)
+
+
+def _network_of(address: str | None) -> dict[str, str]:
+    """Let ranks of several nodes listen in the network that `address` belongs to, and no other.
+
+    Empty where it is not known; what the worker's own environment names stands.
+    """
+    for name, addresses in psutil.net_if_addrs().items():
+        if address in [each.address for each in addresses]:
+            return {
+                variable: os.environ.get(variable, name)
+                for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+            }
+    return {}
+
+
+def extend_deadline(run_dir: Path, lease_s: float, node: int = 0) -> None:
+    """Let the ranks live for 0.8 of a lease from now, by the clock that counts since boot.
+
+    They kill themselves when it passes, so that a worker that froze can't be outlived by them.
+    """
+    deadline = run_dir / rundir.deadline(node)
+    _replace(deadline, f"{time.monotonic() + 0.8 * lease_s:.3f}")
+
+
+def note_registered(run_dir: Path, step: int) -> None:
+    """Tell the run which of its checkpoints a resume may ask for: that one's state must stay."""
+    _replace(run_dir / REGISTERED, str(step))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _is_rank(process: psutil.Process) -> bool:
+    """Say whether a process is a rank, and not the one that started the ranks."""
+    try:
+        return LOCAL_RANK in process.environ()
+    except psutil.Error:
+        return False

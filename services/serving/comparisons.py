@@ -1,0 +1,194 @@
+"""Comparisons: models asked side by side, what they answered, and the vote on it.
+
+The process that streams the answers writes them at the end; asks to stop and votes come from
+anywhere and touch columns of their own. Knows no HTTP and no engine's address.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from models import Checkpoint, Comparison, Deployment, Engine
+from models.base import new_id
+from models.checkpoints import WeightsKind
+from models.comparisons import Choice
+from services.access import audit_log
+from services.access.audit_log import Action, Object
+from services.access.callers import Caller
+from services.jobs import jobs
+from services.platform.errors import Conflict, NotFound, TooLarge
+from services.platform.pages import Order, paginate
+from services.platform.sizes import ANSWER_BYTES, size_bytes
+from services.serving.deployments import Route
+
+Side = dict[str, Any]
+
+# Each holds whole conversations.
+AT_ONCE = 10
+# Of all sides together, as JSON: two models may be asked some 100,000 tokens each.
+ASKED_BYTES = ANSWER_BYTES
+
+
+def begin(
+    session: Session,
+    caller: Caller,
+    routes: Sequence[Route],
+    asked: Sequence[Side],
+    held_out: dict[str, Any] | None,
+    param: str = "messages",
+) -> Comparison:
+    """Store what is asked of whom, before any answer; `asked` holds each side's request.
+
+    Raises NotFound where `held_out` names a job that the caller doesn't have, and TooLarge, about
+    the field `param`, where more is asked than is stored.
+    """
+    if size_bytes(asked) > ASKED_BYTES:
+        raise TooLarge(
+            f"A comparison stores what each of its models is asked, at most {ASKED_BYTES} bytes "
+            "together. Shorten the messages, or compare fewer models.",
+            param=param,
+        )
+    if held_out is not None:
+        jobs.get(session, caller, held_out["job_id"])
+    comparison = Comparison(
+        id=new_id("cmp"),
+        org_id=caller.org_id,
+        api_key_id=caller.api_key_id,
+        sides=[
+            {"side": number, **_attest(session, route), "asked": request}
+            for number, (route, request) in enumerate(zip(routes, asked, strict=True))
+        ],
+        held_out=held_out,
+    )
+    session.add(comparison)
+    session.flush()
+    return comparison
+
+
+def _attest(session: Session, route: Route) -> Side:
+    """Return what answers behind a route, from the rows that its deployment was certified by."""
+    deployment, checkpoint, engine = session.execute(
+        select(Deployment, Checkpoint, Engine)
+        .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
+        .outerjoin(Engine, Engine.id == Deployment.engine_id)
+        .where(Deployment.id == route.deployment_id)
+    ).one()
+    is_adapter = checkpoint is not None and checkpoint.kind == WeightsKind.ADAPTER
+    return {
+        "model": route.model,
+        "base_model": deployment.base_model,
+        "deployment_id": deployment.id,
+        "adapter": is_adapter,
+        "checkpoint_step": checkpoint.step if checkpoint else None,
+        "weights_sha256": (deployment.parity or {}).get("weights_sha256"),
+        "device": engine.device if engine else None,
+    }
+
+
+def finish(session: Session, comparison_id: str, answers: dict[int, Side]) -> None:
+    """Add each side's answer: text, how it ended, its usage and pace, or its error.
+
+    Of a comparison that was deleted meanwhile nothing is stored.
+    """
+    comparison = session.get(Comparison, comparison_id)
+    if comparison is None:
+        return
+    comparison.sides = [side | answers.get(side["side"], {}) for side in comparison.sides]
+    comparison.ended_at = func.clock_timestamp()
+
+
+def get(session: Session, caller: Caller, comparison_id: str) -> Comparison:
+    """Return the caller's comparison, or raise NotFound."""
+    comparison = session.get(Comparison, comparison_id)
+    if comparison is None or comparison.org_id != caller.org_id:
+        raise NotFound(f"There is no comparison '{comparison_id}'.", param="comparison_id")
+    return comparison
+
+
+def stop(session: Session, caller: Caller, comparison_id: str, side: int) -> Comparison:
+    """Ask for one side's answer to end where it is. Raises NotFound for a side that isn't there."""
+    comparison = get(session, caller, comparison_id)
+    if side >= len(comparison.sides):
+        raise NotFound(f"The comparison has no side {side}.", param="side")
+    # In one statement, because the other side may be asked to stop at the same moment.
+    session.execute(
+        update(Comparison)
+        .where(Comparison.id == comparison_id)
+        .values(stopping=Comparison.stopping.concat([side]))
+    )
+    session.refresh(comparison)
+    return comparison
+
+
+def stopping(session: Session, comparison_id: str) -> set[int]:
+    """Return the sides that were asked to end."""
+    found = session.scalar(select(Comparison.stopping).where(Comparison.id == comparison_id))
+    return set(found or [])
+
+
+def vote(session: Session, caller: Caller, comparison_id: str, choice: Choice) -> Comparison:
+    """Say which answer was better. Sent again it replaces, so that a comparison counts once.
+
+    Raises Conflict unless there are two answers to choose from.
+    """
+    comparison = get(session, caller, comparison_id)
+    if len(comparison.sides) != 2:
+        raise Conflict("A vote is between two answers; this comparison has more.")
+    if comparison.ended_at is None:
+        raise Conflict("The answers are still coming. Vote when both have ended.")
+    if not all(side.get("text") for side in comparison.sides):
+        raise Conflict("One side gave no answer, so there is nothing to choose from. Ask again.")
+    comparison.choice = choice
+    comparison.voted_at = func.clock_timestamp()
+    audit_log.record(session, caller, Action.VOTED, Object.COMPARISON, comparison_id, choice=choice)
+    session.flush()
+    session.refresh(comparison)
+    return comparison
+
+
+def list_votes(
+    session: Session,
+    caller: Caller,
+    *,
+    after: str | None = None,
+    limit: int = 20,
+    order: Order = Order.DESC,
+) -> Iterator[Comparison]:
+    """Yield the comparisons that were voted on, in the order in which they were made, and one
+    beyond the limit.
+    """
+    query = select(Comparison).where(
+        Comparison.org_id == caller.org_id, Comparison.choice.is_not(None)
+    )
+    keys = (Comparison.created_at, Comparison.id)
+    return paginate(session, query, *keys, after=after, limit=limit, order=order, at_once=AT_ONCE)
+
+
+def delete(session: Session, caller: Caller, comparison_id: str) -> None:
+    """Delete a comparison with its texts and its vote. Answers that still come are not stored."""
+    session.delete(get(session, caller, comparison_id))
+    audit_log.record(session, caller, Action.DELETED, Object.COMPARISON, comparison_id)
+    session.flush()
+
+
+def older_than(days: float) -> Any:
+    """Whether a comparison was made more than `days` ago."""
+    return Comparison.created_at < func.clock_timestamp() - timedelta(days=days)
+
+
+def forget_old(session: Session, days: float) -> int:
+    """Delete the comparisons that were made more than `days` ago, and return how many."""
+    old = older_than(days)
+    counts = session.execute(
+        select(Comparison.org_id, func.count()).where(old).group_by(Comparison.org_id)
+    ).all()
+    session.execute(delete_rows(Comparison).where(old))
+    for org_id, count in counts:
+        audit_log.note(
+            session, org_id, None, Action.PRUNED, Object.COMPARISON, "*", count=count, days=days
+        )
+    return sum(count for _, count in counts)

@@ -1,0 +1,178 @@
+"""Removing what is marked as deleted: files on disk first, rows last.
+
+Each step may be cut short and repeated: what is gone is no error. What others still read, or an
+engine has loaded, waits for the next turn. One process removes at a time.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Select, delete, func, or_, select, union_all
+from sqlalchemy.orm import Session
+
+from models import (
+    Checkpoint,
+    Deployment,
+    Engine,
+    File,
+    Job,
+    JobEvent,
+    Metric,
+    MetricBucket,
+    PairScore,
+    Sample,
+)
+from models.deployments import DeploymentStatus
+from orpo.contract.rundir import MODEL
+from services.jobs.jobs import ENDED
+from services.platform import folders, run_folder, storage
+from services.platform.database import alone, transaction
+from services.platform.settings import get_settings
+from services.runs import checkpoints, prepared
+from services.serving import engines, weights
+
+logger = logging.getLogger("oddsmith.removals")
+
+LOCK = "removals"
+CHECKPOINTS = select(Checkpoint.id).where(Checkpoint.deleted_at.is_not(None))
+JOBS = select(Job.id).where(Job.deleted_at.is_not(None))
+FILES = select(File.id).where(File.deleted_at.is_not(None), File.erased_at.is_(None))
+# Rows that belong to a job alone.
+OF_JOB = (Metric, MetricBucket, PairScore, Sample, JobEvent)
+
+
+def pending(session: Session) -> bool:
+    """Whether anything is marked as deleted and not removed yet."""
+    waiting = union_all(CHECKPOINTS, JOBS, FILES).limit(1)
+    return session.execute(waiting).first() is not None
+
+
+def remove_all() -> int:
+    """Remove what is marked, and return how much of it has to wait for a later turn."""
+    with alone(LOCK) as mine:
+        if not mine:
+            return 0  # another does it
+        with transaction() as session:
+            if stranger := run_folder.stranger(session):
+                logger.warning("nothing is removed: %s", stranger)
+                return 0
+        # A job's checkpoints go before it.
+        steps = ((CHECKPOINTS, remove_checkpoint), (JOBS, remove_job), (FILES, remove_file))
+        return sum(_each(marked, remove) for marked, remove in steps)
+
+
+def _each(marked: Select[Any], remove: Callable[[str], bool]) -> int:
+    with transaction() as session:
+        ids = list(session.scalars(marked))
+    left = 0
+    for marked_id in ids:
+        try:
+            done = remove(marked_id)
+        except OSError:
+            logger.exception("could not be removed yet", extra={"id": marked_id})
+            done = False
+        left += not done
+    return left
+
+
+def remove_checkpoint(checkpoint_id: str) -> bool:
+    """Remove a deleted checkpoint's files, what was made of them, and its row.
+
+    False where it is being read, or an engine has it loaded.
+    """
+    with transaction() as session:
+        found = session.get(Checkpoint, checkpoint_id)
+        if found is None or found.deleted_at is None:
+            return True
+        if _is_loaded(session, found):
+            return False
+    merged, gguf, lock = weights.made_of(checkpoint_id)
+    # The source first: from then on nothing is made of it.
+    if not folders.remove(checkpoints.folder(found)) or not folders.remove(merged):
+        return False
+    for file in (gguf, lock):
+        file.unlink(missing_ok=True)
+    with transaction() as session:
+        # A run that saved the same step again has brought the row back, with another folder.
+        same = session.scalar(
+            select(Checkpoint.id)
+            .where(Checkpoint.id == checkpoint_id, Checkpoint.deleted_at.is_not(None))
+            .where(Checkpoint.path == found.path)
+            .with_for_update()
+        )
+        if same is not None:
+            session.execute(delete(Deployment).where(Deployment.checkpoint_id == checkpoint_id))
+            session.execute(delete(Checkpoint).where(Checkpoint.id == checkpoint_id))
+    return True
+
+
+def _is_loaded(session: Session, checkpoint: Checkpoint) -> bool:
+    """Whether an engine serves it, or has whole weights of it open."""
+    whole = (str(checkpoints.folder(checkpoint) / MODEL), str(weights.made_of(checkpoint.id)[0]))
+    engine = select(Engine.id).where(Engine.status.in_(engines.LIVE), Engine.weights.in_(whole))
+    gone = (DeploymentStatus.STOPPED, DeploymentStatus.FAILED)
+    served = select(Deployment.id).where(
+        Deployment.checkpoint_id == checkpoint.id,
+        or_(Deployment.desired == "run", Deployment.status.not_in(gone)),
+    )
+    return bool(session.scalar(select(engine.exists() | served.exists())))
+
+
+def remove_job(job_id: str) -> bool:
+    """Remove a deleted job's run folder and its rows; False while a checkpoint of it is there."""
+    with transaction() as session:
+        left = select(Checkpoint.id).where(Checkpoint.job_id == job_id).limit(1)
+        if session.scalar(left) is not None:
+            return False
+    # A preparation that a cancel has not ended yet still writes there.
+    with alone(job_id) as mine:
+        if not mine:
+            return False
+        prepared.erase(job_id, ())
+        if not folders.remove(run_folder_of(job_id)):
+            return False
+    for record in OF_JOB:
+        with transaction() as session:
+            session.execute(delete(record).where(record.job_id == job_id))
+    with transaction() as session:
+        session.execute(delete(Job).where(Job.id == job_id, Job.deleted_at.is_not(None)))
+    return True
+
+
+def run_folder_of(job_id: str) -> Path:
+    return get_settings().runs_dir / job_id
+
+
+def remove_file(file_id: str) -> bool:
+    """Remove a deleted file's bytes, and its rows in the data of jobs that have ended."""
+    with transaction() as session:
+        file = session.get_one(File, file_id)
+        used_by = session.scalars(
+            select(Job)
+            .where(or_(Job.training_file == file_id, Job.validation_file == file_id))
+            .where(Job.state.in_(ENDED))
+        ).all()
+    busy = [job.id for job in used_by if not _erase_rows(job, file_id)]
+    if busy:
+        return False
+    # A worker that still checks it would write its rows again.
+    with alone(file_id) as mine:
+        if not mine:
+            return False
+        for key in {file.storage_key, file.rows_key, f"{file.storage_key}.rows"}:
+            storage.delete(key)
+    with transaction() as session:
+        gone = session.get_one(File, file_id, with_for_update=True)
+        gone.erased_at = func.clock_timestamp()
+        # These quote what was in it.
+        gone.filename, gone.report, gone.status_details = "", None, None
+    return True
+
+
+def _erase_rows(job: Job, file_id: str) -> bool:
+    with alone(job.id) as mine:
+        if mine:
+            prepared.erase(job.id, prepared.rows_of(job, file_id))
+        return mine
