@@ -17,6 +17,7 @@ import psutil
 # A script's own folder is first on the path, not the one it is run in.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from services.platform.locks import Lock
 from services.platform.settings import get_settings
 
 # A waiting worker asks anew every 10 s (kombu), so a longer silence is something else.
@@ -24,8 +25,6 @@ ASKED_WITHIN_S = 15
 # Between two looks, 30 s apart. A training's worker renews a lease ten times in that; one that only
 # tries to reach its broker stays far below.
 COMPUTED_S = 0.02
-# workers.keeper.LOCK; importing it would load Celery, each time.
-KEEPER_LOCK = 0x0DD5
 UNSENT_S = 30
 
 
@@ -48,7 +47,7 @@ def keeper() -> str | None:
                 "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
                 "AND classid = 0 AND objid = %s AND database = "
                 "(SELECT oid FROM pg_database WHERE datname = current_database())",
-                [KEEPER_LOCK],
+                [int(Lock.KEEPER)],
             ).fetchone()
             unsent = connection.execute(
                 "SELECT 1 FROM outbox WHERE published_at IS NULL "

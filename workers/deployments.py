@@ -19,6 +19,7 @@ from models.deployments import DeploymentStatus
 from services.platform import traces
 from services.platform.database import alone, transaction
 from services.platform.errors import NotFound, Unavailable
+from services.platform.locks import Lock
 from services.platform.logs import bound
 from services.platform.queue import Task
 from services.platform.settings import get_settings
@@ -31,8 +32,6 @@ from workers.engine_client import DownError, EngineClient, Listing, RefusedError
 
 logger = logging.getLogger(__name__)
 
-# Any number but the keeper's: two serve workers must not start engines at the same time.
-LOCK = 0x0DD6
 WORKER = socket.gethostname()
 STEP_S = 0.5
 # One message is good for this long; the keeper sends the next one while work remains.
@@ -46,7 +45,7 @@ SILENCE_S = 30.0
 def reconcile() -> None:
     """Step until everything is as desired, or for a while."""
     try:
-        with alone(LOCK) as mine:
+        with alone(Lock.ENGINES) as mine:
             if mine:
                 _turn()
     except OperationalError:

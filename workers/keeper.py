@@ -20,8 +20,9 @@ from models.files import FileStatus
 from models.jobs import DesiredState, JobState
 from services.access import sign_ins
 from services.jobs import claims
-from services.platform import logs, presence, queue
-from services.platform.database import engine, transaction
+from services.platform import logs, queue
+from services.platform.database import engine, take, transaction
+from services.platform.locks import Lock
 from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.serving import deployments
@@ -30,7 +31,6 @@ from workers.app import app
 
 logger = logging.getLogger(__name__)
 
-LOCK = presence.KEEPER_LOCK
 
 FORGOTTEN_AFTER = text("interval '30 seconds'")
 stopping = threading.Event()
@@ -127,7 +127,7 @@ def keep() -> None:
     """Run every loop at its pace while this process holds the lock and wasn't asked to stop."""
     due = dict.fromkeys((loop for loop, _ in LOOPS), 0.0)
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(select(func.pg_try_advisory_lock(LOCK))):
+        if not take(connection, Lock.KEEPER):
             return
         logger.info("keeping")
         while not stopping.is_set():

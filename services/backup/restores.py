@@ -42,8 +42,9 @@ from services.backup.backups import (
 )
 from services.jobs import claims
 from services.platform import storage
-from services.platform.database import engine, idle_at_will, transaction
+from services.platform.database import alone, idle_at_will, transaction
 from services.platform.errors import Conflict, Invalid
+from services.platform.locks import Lock
 from services.platform.settings import get_settings
 from services.runs import checkpoints
 from services.serving import engines
@@ -52,8 +53,6 @@ from services.upkeep import health
 
 # Run directories wait under this name, beside those that are in use.
 STAGED = ".restoring"
-# Any number that is no other lock's: the keeper has 0x0DD5, the serve worker 0x0DD6.
-LOCK = 0x0DD7
 OCCUPIED = {Job: "jobs", File: "files", Deployment: "deployments", Comparison: "comparisons"}
 # A lease only for the step that gives these jobs back.
 MOMENT = text("interval '1 hour'")
@@ -75,20 +74,10 @@ def restore(folder: Path) -> Restored:
     empty: in both cases before anything was written.
     """
     contents = check(folder)
-    with _alone():
-        return _restore(folder, contents)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Keep a second restore from taking away what this one has brought."""
-    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(select(func.pg_try_advisory_lock(LOCK))):
+    with alone(Lock.RESTORE) as mine:
+        if not mine:
             raise Conflict("Another restore into this stack is under way: wait until it has ended.")
-        try:
-            yield
-        finally:
-            connection.execute(select(func.pg_advisory_unlock(LOCK)))
+        return _restore(folder, contents)
 
 
 def _restore(folder: Path, contents: Contents) -> Restored:

@@ -10,11 +10,21 @@ from select import POLLIN, poll
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.platform.errors import Unavailable
+from services.platform.locks import Lock
 from services.platform.settings import get_settings
 
 
@@ -99,20 +109,31 @@ def reading() -> Iterator[Session]:
         yield session
 
 
-@contextmanager
-def alone(key: str | int) -> Iterator[bool]:
-    """Keep others out while the block runs; False, and the block's to heed, where one is within.
+def take(connection: Connection, key: Lock | str) -> bool:
+    """Take an advisory lock for as long as the connection lives.
 
-    `key` names what is worked on. Postgres lets go of it by itself when this process dies, or
-    when the connection does: what is done within must bear being done twice.
+    False if another connection holds it.
     """
-    number = func.hashtextextended(key, 0) if isinstance(key, str) else key
+    return bool(connection.scalar(select(func.pg_try_advisory_lock(_number(key)))))
+
+
+@contextmanager
+def alone(key: Lock | str) -> Iterator[bool]:
+    """Hold an advisory lock in the block.
+
+    Yields False if another process holds the lock; the caller must check. Postgres releases it when
+    this process dies, or when its connection does: what the block does must bear being done twice.
+    """
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(select(func.pg_try_advisory_lock(number))):
+        if not take(connection, key):
             yield False
             return
         try:
             yield True
         finally:
             with suppress(OperationalError):
-                connection.execute(select(func.pg_advisory_unlock(number)))
+                connection.execute(select(func.pg_advisory_unlock(_number(key))))
+
+
+def _number(key: Lock | str) -> Any:
+    return func.hashtextextended(key, 0) if isinstance(key, str) else int(key)

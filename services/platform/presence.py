@@ -11,11 +11,10 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services.platform.locks import Lock
 from services.platform.queue import Task
 from services.platform.settings import get_settings
 
-# Any number, as long as it is the same for all keepers of one database.
-KEEPER_LOCK = 0x0DD5
 QUEUES = tuple(dict.fromkeys(task.partition(".")[0] for task in Task))
 
 SIGNS = "oddsmith:worker:"
@@ -36,7 +35,7 @@ KEEPER_AGE = text(
 
 def keeper_age_s(session: Session) -> float | None:
     """Return the seconds since the keeper last began a turn of its loops; None where none works."""
-    return session.scalar(KEEPER_AGE, {"lock": KEEPER_LOCK})
+    return session.scalar(KEEPER_AGE, {"lock": Lock.KEEPER})
 
 
 def broker() -> redis.Redis:

@@ -28,10 +28,8 @@ from cli.stack.parts import ROOT
 from cli.stack.ports import Ports
 from cli.stack.postgres import Postgres
 from cli.stack.process import wait_until
-from docker.healthy import KEEPER_LOCK
 from tests.conftest import create_database
 from tests.docker.compose import UID, seconds, services
-from workers import keeper
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -249,7 +247,3 @@ def test_a_worker_at_work_is_healthy_though_it_asks_for_nothing(containers, tmp_
             assert check() == 1
         finally:
             busy.kill()
-
-
-def test_the_keeper_s_lock_is_the_one_that_is_looked_for():
-    assert KEEPER_LOCK == keeper.LOCK
