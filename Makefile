@@ -10,7 +10,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down test test-fast faults model-check chaos check fmt lock audit \
+.PHONY: help setup demo up down test test-fast test-long faults model-check chaos check fmt lock audit \
 	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
 
 help:  ## Print this
@@ -34,12 +34,15 @@ down: setup  ## Stop a stack that runs in the background
 
 ## Work on it
 
-test: test-fast  ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not (stack or engine or faults)"
-	@$(BIN)/python -m pytest -m "(stack or engine) and not faults"
+# One run on both cores: what waits for an engine leaves its core to the others.
+test: setup  ## Run all tests
+	@$(BIN)/python -m pytest -n 2 -m "not faults and not long"
 
 test-fast: setup  ## Run the unit and service tests only
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not engine and not slow and not faults"
+	@$(BIN)/python -m pytest -n 2 -m "not stack and not engine and not slow and not faults and not long"
+
+test-long: setup  ## Run what repeats, at length, what `make test` shows already
+	@$(BIN)/python -m pytest -m "long and not faults"
 
 faults: setup  ## Kill, freeze, fill and flip everything (half an hour); keeps docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults tests/e2e/test_restore.py --faults-table docs/reliability.md

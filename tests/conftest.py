@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from xdist.remote import Producer
 
 from bench.base import demo_model
 from cli.stack.parts import ROOT
@@ -20,9 +21,19 @@ from cli.stack.scratch import scratch_postgres, scratch_redis
 from services.access import api_keys
 from services.platform import database
 from services.platform.settings import get_settings
+from tests.scheduling import Scheduling, longest_first
 
 TEMPLATE = "migrated"
 _numbers = count()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # of those that were selected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Fixtures of the core's tests."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,22 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(tmp_path: Path, tiny_base: Path) -> Bench:
     """A folder for runs on 20 made-up pairs, of which 4 are held out."""
     return Bench(tmp_path, tiny_base, write_pairs(tmp_path / "pairs.jsonl", 20))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Callable[..., Path]:
+    """Makes runs like those of `bench`, in one process; each of the same settings once a file."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    bench = Bench(folder, tiny_base, write_pairs(folder / "pairs.jsonl", 20))
+    made: dict[str, Path] = {}
+
+    def run(**settings: Any) -> Path:
+        key = repr(sorted(settings.items()))
+        if key not in made:
+            made[key] = bench.run(f"run-{len(made)}", **settings)
+        return made[key]
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -45,6 +45,7 @@ from tests.orpo.tiny_run import (
 )
 
 ROOT = Path(__file__).parents[2]
+Undisturbed = Callable[..., Path]
 
 
 def assert_close(one: Path, many: Path, step: int) -> None:
@@ -57,8 +58,10 @@ def assert_close(one: Path, many: Path, step: int) -> None:
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2", ZERO2, ZERO3])
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_two_ranks_equal_one(bench: Bench, tuning: str, strategy: str) -> None:
-    one = bench.run("one", tuning=tuning, learning_rate=1e-3)
+def test_two_ranks_equal_one(
+    bench: Bench, undisturbed: Undisturbed, tuning: str, strategy: str
+) -> None:
+    one = undisturbed(tuning=tuning, learning_rate=1e-3)
     two = bench.spec("two", tuning=tuning, learning_rate=1e-3, **spread_over(strategy))
     assert join(fork_ranks(two, 2)) == [0, 0]
     assert_close(one, two, 6)
@@ -74,9 +77,9 @@ def test_two_ranks_equal_one(bench: Bench, tuning: str, strategy: str) -> None:
     ],
 )
 def test_two_ranks_of_other_adapters_equal_one(
-    bench: Bench, settings: dict[str, Any], strategy: str
+    bench: Bench, undisturbed: Undisturbed, settings: dict[str, Any], strategy: str
 ) -> None:
-    one = bench.run("one", learning_rate=1e-3, **settings)
+    one = undisturbed(learning_rate=1e-3, **settings)
     two = bench.spec("two", learning_rate=1e-3, **settings, **spread_over(strategy))
     assert join(fork_ranks(two, 2)) == [0, 0]
     assert_close(one, two, 6)
@@ -84,6 +87,13 @@ def test_two_ranks_of_other_adapters_equal_one(
     for a, b in zip(left["prompts"], right["prompts"], strict=True):
         assert b["logprobs"] == pytest.approx(a["logprobs"], abs=1e-4)
         assert b["base_logprobs"] == a["base_logprobs"]
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[bool, Path]:
+    """Base models by whether their head is tied to the embedding."""
+    untied = tmp_path_factory.mktemp("base") / "untied"
+    return {True: tiny_base, False: write_base(untied, tie_word_embeddings=False)}
 
 
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO3])
@@ -99,7 +109,8 @@ def test_two_ranks_of_other_adapters_equal_one(
 )
 def test_what_is_computed_again_is_computed_where_weights_are_cut_up(
     bench: Bench,
-    tmp_path: Path,
+    undisturbed: Undisturbed,
+    bases: dict[bool, Path],
     monkeypatch: pytest.MonkeyPatch,
     is_tied: bool,
     settings: dict[str, Any],
@@ -109,9 +120,8 @@ def test_what_is_computed_again_is_computed_where_weights_are_cut_up(
     """A head in tiles, of which ranks have different numbers, and layers whose weights are gathered
     once more.
     """
-    base = write_base(tmp_path / "base", tie_word_embeddings=is_tied)
-    settings = {**settings, "base": base, "learning_rate": 1e-3}
-    one = bench.run("one", **settings)
+    settings = {**settings, "base": bases[is_tied], "learning_rate": 1e-3}
+    one = undisturbed(**settings)
     monkeypatch.setattr(policy, "TILE_BYTES", 4 * VOCAB * 7)  # the ranks are forked
     settings["gradient_checkpointing"] = gradient_checkpointing
     two = bench.spec("two", **settings, **spread_over(strategy))
@@ -150,10 +160,12 @@ def test_experts_and_a_biased_head_are_cut_up(
 
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO2, ZERO3])
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_masters_begin_as_the_base_is_stored(bench: Bench, tuning: str, strategy: str) -> None:
+def test_masters_begin_as_the_base_is_stored(
+    bench: Bench, undisturbed: Undisturbed, tuning: str, strategy: str
+) -> None:
     """bf16 rounds what computes, and never what is trained; one process needs no launcher."""
     settings = {"precision": "bf16", "learning_rate": 1e-12, "max_steps": 2, "tuning": tuning}
-    one = bench.run("one", **settings)
+    one = undisturbed(**settings)
     cut = bench.spec("cut", **settings, **spread_over(strategy, 1))
     assert join([fork_single(cut)]) == [0]
     left, right = state(checkpoint(one, 2)), state(checkpoint(cut, 2))
@@ -163,19 +175,21 @@ def test_masters_begin_as_the_base_is_stored(bench: Bench, tuning: str, strategy
 
 
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO3])
-def test_more_ranks_than_pairs(bench: Bench, strategy: str) -> None:
+def test_more_ranks_than_pairs(bench: Bench, undisturbed: Undisturbed, strategy: str) -> None:
     """A rank without a pair takes part in every sum; two held-out pairs leave one without, too."""
     settings = {"batch_size": 2, "max_held_out": 2, "max_steps": 3, "learning_rate": 1e-3}
-    one = bench.run("one", **settings)
+    one = undisturbed(**settings)
     three = bench.spec("three", **spread_over(strategy, 3), **settings)
     assert join(fork_ranks(three, 3)) == [0, 0, 0]
     assert_close(one, three, 3)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO2, ZERO3])
-def test_a_run_goes_on_under_another_strategy(bench: Bench, strategy: str) -> None:
+def test_a_run_goes_on_under_another_strategy(
+    bench: Bench, undisturbed: Undisturbed, strategy: str
+) -> None:
     settings = {"learning_rate": 1e-3, "tuning": "full"}
-    one = bench.run("one", **settings)
+    one = undisturbed(**settings)
     two = bench.spec("two", **settings, **spread_over(strategy), resume_from=checkpoint(one, 4))
     assert join(fork_ranks(two, 2)) == [0, 0]
     assert_near(checkpoint(one, 6), checkpoint(two, 6))

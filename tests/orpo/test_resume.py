@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,9 @@ def last_committed(run_dir: Path) -> Path | None:
     ],
 )
 def test_killed_and_resumed_is_bit_equal(
-    bench: Bench, settings: dict[str, Any], killed_at: int
+    bench: Bench, undisturbed: Callable[..., Path], settings: dict[str, Any], killed_at: int
 ) -> None:
-    whole = bench.run("whole", **settings)
+    whole = undisturbed(**settings)
     killed = bench.spec("killed", **settings)
     child = fork_single(killed)
     wait_for_step(killed, killed_at, child)
@@ -188,9 +189,9 @@ def test_two_ranks_killed_and_resumed_are_bit_equal(bench: Bench, strategy: str)
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero2", "zero3"])
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3)])
 def test_over_another_number_of_ranks_a_run_goes_on_to_the_same_end(
-    bench: Bench, before: int, after: int, strategy: str
+    bench: Bench, undisturbed: Callable[..., Path], before: int, after: int, strategy: str
 ) -> None:
-    whole = bench.run("whole", learning_rate=1e-3)
+    whole = undisturbed(learning_rate=1e-3)
     first = bench.spec("first", learning_rate=1e-3, **spread_over(strategy, before))
     assert join(fork_ranks(first, before)) == [0] * before
     again = bench.spec(
