@@ -11,7 +11,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 # The tests in one of these share an engine, which takes half a minute to start.
-TOGETHER = ({"tests/e2e/test_loop.py", "tests/e2e/test_page.py"},)
+TOGETHER = (
+    {"tests/e2e/test_loop.py", "tests/e2e/test_openai_example.py", "tests/e2e/test_page.py"},
+)
 # From the longest kind to the shortest: a file is as long as its longest test.
 KINDS = ("engine", "stack", "slow")
 
