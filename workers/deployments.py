@@ -149,7 +149,7 @@ def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
     if names is not None:
         with transaction() as session:
             engines.seen(session, engine.id)
-        wanted = {engine.served_name, *(want.deployment.id for want in wants)}
+        wanted = {engine.served_name, *(engines.adapter_name(want.deployment) for want in wants)}
         _unload(engine, names.keys() - wanted)
         return True
     return silent_s < SILENCE_S or _crashed(engine, f"it stopped answering for {SILENCE_S:.0f} s")
@@ -280,7 +280,7 @@ def _serve(engine: Engine, wants: list[Wanted]) -> None:
     for want in wants:
         if listed is None or draining.is_set():
             return
-        name = want.deployment.id if want.adapter else engine.served_name
+        name = engines.name_in(engine, want.deployment, is_adapter=want.adapter is not None)
         if want.deployment.status != DeploymentStatus.READY or name not in listed:
             with (
                 bound(deployment=want.deployment.id, engine=engine.id),

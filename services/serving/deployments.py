@@ -27,8 +27,10 @@ from services.runs import checkpoints
 from services.serving.engines import (
     LIVE,
     Address,
+    adapter_name,
     address,
     gives_way,
+    name_in,
     special_rule,
     special_strings,
 )
@@ -218,7 +220,8 @@ def show(session: Session, found: Sequence[Deployment]) -> list[Shown]:
 
 
 def _shown(deployment: Deployment, device: str | None, kind: str | None) -> Shown:
-    return Shown(deployment, device, deployment.id if kind == WeightsKind.ADAPTER else None)
+    is_adapter = kind == WeightsKind.ADAPTER
+    return Shown(deployment, device, adapter_name(deployment) if is_adapter else None)
 
 
 def stop(session: Session, caller: Caller, deployment_id: str) -> Deployment:
@@ -261,12 +264,11 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
     deployment, engine, kind, info, method = found
     if deployment.status != DeploymentStatus.READY or engine is None:
         raise _not_ready(deployment, param)
-    is_adapter = kind == WeightsKind.ADAPTER
     return Route(
         model=model,
         deployment_id=deployment.id,
         upstream=address(engine),
-        upstream_model=deployment.id if is_adapter else engine.served_name,
+        upstream_model=name_in(engine, deployment, is_adapter=kind == WeightsKind.ADAPTER),
         rule=special_rule(method),
         # A base from before these were noted: its serve worker notes them within seconds.
         special_strings=special_strings(info) or (),

@@ -164,6 +164,16 @@ def _wanted(
     return Wanted(deployment, str(folder / MODEL), folder, None, None, None, rule, strings)
 
 
+def adapter_name(deployment: Deployment) -> str:
+    """The name of a deployment's adapter in its engine."""
+    return deployment.id
+
+
+def name_in(engine: Engine, deployment: Deployment, *, is_adapter: bool) -> str:
+    """The name of a deployment in its engine; whole weights have the engine's own."""
+    return adapter_name(deployment) if is_adapter else engine.served_name
+
+
 def special_rule(method: dict[str, Any] | None) -> SpecialTokens:
     """Return the rule of a job's method for special strings; that of a base without a job."""
     return SpecialTokens((method or {}).get("special_tokens", SpecialTokens.REFUSE))
