@@ -50,18 +50,18 @@ class RegisterModel(Body):
     )
 
 
-class ModelInfo(Stored):
+class ModelInfo(Stored, total=False):
     """What the check of a base's folder found; of a tuned model, and before the check, nothing."""
 
-    hub_id: str | None = None
-    architecture: str | None = None
-    parameters: int | None = None
-    dtype: str | None = None
-    vocab_size: int | None = None
-    context_length: int | None = Field(None, description="Tokens, where the model says it.")
-    size_bytes: int | None = None
-    sha256: str | None = Field(None, description="Of the weights.")
-    has_chat_template: bool | None = None
+    hub_id: str | None
+    architecture: str | None
+    parameters: int | None
+    dtype: str | None
+    vocab_size: int | None
+    context_length: Annotated[int | None, Field(description="Tokens, where the model says it.")]
+    size_bytes: int | None
+    sha256: Annotated[str | None, Field(description="Of the weights.")]
+    has_chat_template: bool | None
 
 
 class ModelObject(BaseModel):

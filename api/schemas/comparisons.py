@@ -95,26 +95,26 @@ class Vote(Body):
     choice: Choice = Field(strict=False)
 
 
-class Asked(Stored):
+class Asked(Stored, total=False):
     """What a side was asked: a conversation, and how its answer was drawn."""
 
-    messages: list[MessageObject] = Field(default_factory=list)
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
+    messages: list[MessageObject]
+    max_tokens: int | None
+    max_completion_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    stop: str | list[str] | None
+    seed: int | None
 
 
-class Usage(Stored):
+class Usage(Stored, total=False):
     """As the engine counts tokens."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
 
 
 class ComparisonSide(BaseModel):

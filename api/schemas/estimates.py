@@ -1,6 +1,6 @@
 """Estimates on the wire: what a job would take, before it is created."""
 
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import BaseModel
 
@@ -83,7 +83,7 @@ class EstimateObject(BaseModel):
             training_file=job.training_file,
             validation_file=job.validation_file,
             method=method_of(job),
-            prepared=Prepared.model_validate(job.prepared) if job.prepared else None,
+            prepared=cast("Prepared | None", job.prepared),
             estimate=Estimate.model_validate(job.estimate) if job.estimate else None,
             error=JobError(**job.error) if job.error else None,
         )

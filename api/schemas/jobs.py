@@ -1,7 +1,7 @@
 """Fine-tuning jobs on the wire: OpenAI's object, with what it lacks as extra fields."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Required, cast
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
@@ -114,21 +114,21 @@ class CreateJob(Body):
         return kind, hyperparameters
 
 
-class MethodSettings(Stored):
+class MethodSettings(Stored, total=False):
     """All settings of a method, those that were left to their defaults included."""
 
-    hyperparameters: dict[str, Value]
+    hyperparameters: Required[dict[str, Value]]
 
 
-class JobMethod(Stored):
+class JobMethod(Stored, total=False):
     """As OpenAI shapes it: the settings stand under the method's name, and no other is there."""
 
-    type: str
-    orpo: MethodSettings | None = None
-    supervised: MethodSettings | None = None
-    dpo: MethodSettings | None = None
-    simpo: MethodSettings | None = None
-    probability_ratio: MethodSettings | None = None
+    type: Required[str]
+    orpo: MethodSettings | None
+    supervised: MethodSettings | None
+    dpo: MethodSettings | None
+    simpo: MethodSettings | None
+    probability_ratio: MethodSettings | None
 
 
 class JobError(BaseModel):
@@ -202,8 +202,8 @@ class JobObject(BaseModel):
             suffix=job.suffix,
             metadata=job.metadata_,
             error=JobError(**job.error) if job.error else None,
-            progress=Progress.model_validate(job.progress) if job.progress else None,
-            prepared=Prepared.model_validate(job.prepared) if job.prepared else None,
+            progress=cast("Progress | None", job.progress),
+            prepared=cast("Prepared | None", job.prepared),
             priority=job.priority,
             attempts=job.attempts,
             generation=job.generation,
@@ -214,7 +214,8 @@ class JobObject(BaseModel):
 def method_of(job: Job) -> JobMethod:
     """A job's method as OpenAI shapes it: its settings under its own name."""
     kind = job.method["type"]
-    return JobMethod.model_validate({"type": kind, kind: {"hyperparameters": settings_of(job)}})
+    shaped: Any = {"type": kind, kind: {"hyperparameters": settings_of(job)}}
+    return shaped
 
 
 def settings_of(job: Job) -> dict[str, Any]:
@@ -274,16 +275,17 @@ class JobLogs(BaseModel):
     truncated: bool = Field(description="There is more before it.")
 
 
-class CheckpointMetrics(Stored):
+class CheckpointMetrics(Stored, total=False):
     """The numbers of a checkpoint's step: each series of the held-out pairs, and OpenAI's names."""
 
-    step: int | None = None
-    train_loss: float | None = Field(None, description="Of the step's batch.")
-    full_valid_loss: float | None = Field(None, description="Of all held-out pairs.")
-    loss: float | None = Field(None, description="The same as `full_valid_loss`.")
-    accuracy: float | None = Field(
-        None, description="The share of held-out pairs whose chosen answer is preferred."
-    )
+    step: int | None
+    train_loss: Annotated[float | None, Field(description="Of the step's batch.")]
+    full_valid_loss: Annotated[float | None, Field(description="Of all held-out pairs.")]
+    loss: Annotated[float | None, Field(description="The same as `full_valid_loss`.")]
+    accuracy: Annotated[
+        float | None,
+        Field(description="The share of held-out pairs whose chosen answer is preferred."),
+    ]
 
 
 class CheckpointObject(BaseModel):
@@ -307,7 +309,7 @@ class CheckpointObject(BaseModel):
             fine_tuning_job_id=checkpoint.job_id,
             fine_tuned_model_checkpoint=checkpoint.model,
             step_number=checkpoint.step,
-            metrics=CheckpointMetrics.model_validate(checkpoint.metrics),
+            metrics=cast("CheckpointMetrics", checkpoint.metrics),
             size_bytes=checkpoint.size_bytes,
             sha256=checkpoint.sha256,
         )

@@ -2,15 +2,19 @@
 
 from enum import StrEnum
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from orpo.contract.hyperparameters import Group, Hyperparameters
 
 Kind = Literal["number", "integer", "flag", "choice", "words"]
-Value = bool | int | float | str | list[str] | None
+# What a setting may be. It was checked when its job was created, and each answer has many: to look
+# again would take longer than all else of an answer.
+Value = Annotated[
+    Any, WithJsonSchema(TypeAdapter(bool | int | float | str | list[str] | None).json_schema())
+]
 
 
 class SettingObject(BaseModel):
