@@ -11,7 +11,7 @@ import pytest
 from cli.stack import parts
 from cli.stack.folder import Folder
 from services.verbs import MARK
-from tests.e2e.conftest import EXAMPLES, ROOT, TIMES
+from tests.e2e.conftest import EXAMPLES, ROOT, SETTINGS
 from tests.e2e.wait import wait_for
 from tests.listeners import beyond_loopback
 
@@ -143,7 +143,7 @@ def second_worker(stack):
     argv = [word.replace("train@", "second@") for word in parts.worker(env, "train").argv]
     with (stack.var / "log" / "second.log").open("wb") as log:
         process = subprocess.Popen(
-            argv, env=env | TIMES, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            argv, env=env | SETTINGS, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
         )
     with stack.http() as http:
         wait_for(lambda: len(http.get("/v1/workers").json()["data"]) == 2, 60, stack.logs)
