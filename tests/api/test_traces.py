@@ -124,7 +124,7 @@ def test_a_job_s_creation_is_logged_with_its_request(client: TestClient, caplog)
 def test_without_a_collector_nothing_of_it_is_imported():
     program = (
         "import sys, api.app, workers.keeper, workers.jobs\n"
-        "from services import traces\n"
+        "from services.platform import traces\n"
         "traces.configure('test')\n"
         "traces.begin_job('ftjob-00')\n"
         "with traces.span('x', job='ftjob-00') as span: span.set_attributes({})\n"

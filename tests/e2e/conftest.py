@@ -15,6 +15,7 @@ from openai import OpenAI
 from playwright.sync_api import Browser
 
 from cli.stack import parts
+from tests import engine_cache
 from tests.e2e import chromium
 from tests.e2e.wait import wait_for
 from tests.listeners import Watch, watching
@@ -24,8 +25,12 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
 SMOLLM2 = "SmolLM2-135M-Instruct"
-# Quicker to be told, so that a test that interferes waits less; leases are those that people have.
-TIMES = {"ODDSMITH_HEARTBEAT_S": "0.5"}
+SETTINGS = {
+    # Quicker to be told, so that a test that interferes waits less; leases are those people have.
+    "ODDSMITH_HEARTBEAT_S": "0.5",
+    # Two engines here and one of another test are in memory at once.
+    "ODDSMITH_ENGINE_MEMORY_GIB": "1",
+}
 
 
 @dataclass
@@ -40,7 +45,7 @@ class Stack:
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
             cwd=ROOT,
-            env=env | TIMES | {"ODDSMITH_VAR": str(self.var)},
+            env=env | SETTINGS | {"ODDSMITH_VAR": str(self.var)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -112,10 +117,11 @@ class Stack:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack") / "var")
-    stack.up()
-    with watching(lambda: int(stack.running["pid"])) as stack.watch:
-        yield stack
-    stack.down()
+    with engine_cache.lent_to(stack.var):
+        stack.up()
+        with watching(lambda: int(stack.running["pid"])) as stack.watch:
+            yield stack
+        stack.down()
 
 
 @pytest.fixture(scope="module")

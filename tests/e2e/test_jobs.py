@@ -11,7 +11,7 @@ import pytest
 from cli.stack import parts
 from cli.stack.folder import Folder
 from orpo.contract.rundir import TREE
-from tests.e2e.conftest import EXAMPLES, ROOT, TIMES
+from tests.e2e.conftest import EXAMPLES, ROOT, SETTINGS
 from tests.e2e.wait import wait_for
 from tests.listeners import beyond_loopback
 
@@ -19,10 +19,10 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 
 # A step of these bytes takes 0.2 s: time to interfere.
 LONG = {
-    "max_steps": 60,
+    "max_steps": 40,
     "batch_size": 2,
-    "checkpoint_every": 15,
-    "eval_every": 30,
+    "checkpoint_every": 10,
+    "eval_every": 20,
     "n_samples": 1,
     "sample_tokens": 8,
 }
@@ -143,7 +143,7 @@ def second_worker(stack):
     argv = [word.replace("train@", "second@") for word in parts.worker(env, "train").argv]
     with (stack.var / "log" / "second.log").open("wb") as log:
         process = subprocess.Popen(
-            argv, env=env | TIMES, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            argv, env=env | SETTINGS, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
         )
     with stack.http() as http:
         wait_for(lambda: len(http.get("/v1/workers").json()["data"]) == 2, 60, stack.logs)
@@ -218,7 +218,7 @@ def test_a_killed_api_costs_a_training_nothing(stack, create, until):
 
 def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, undisturbed):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 20)
+    until(job_id, lambda job: step_of(job) >= 8)
     stack.down()
     assert not training_processes(job_id)
     stack.up()
@@ -230,7 +230,7 @@ def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, 
 
 def test_cancel_keeps_what_was_saved(stack, create, until):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 18)
+    until(job_id, lambda job: step_of(job) >= 12)
     with stack.http() as http:
         http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel").raise_for_status()
     until(job_id, lambda job: job["status"] == "cancelled", 60)
@@ -281,7 +281,7 @@ def test_the_stream_tells_everything_once(stack, undisturbed):
     whole = read()
     assert [event for event, _, _ in whole][-2:] == ["done", None]
     metrics = [data for event, _, data in whole if event == "metrics"]
-    assert len(metrics) == len(set(metrics)) >= 60
+    assert len(metrics) == len(set(metrics)) >= LONG["max_steps"]
     middle = len(whole) // 2
     rest = [m for m in read(whole[middle][1]) if m[0] != "state"]
     assert rest == [m for m in whole[middle + 1 :] if m[0] != "state"]
@@ -294,7 +294,7 @@ def test_the_progress_of_a_job_that_has_ended_is_its_last_step(stack, undisturbe
         answer = http.get(
             f"/v1/fine_tuning/jobs/{undisturbed}/series", params={"keys": "train:trained_tokens"}
         )
-    assert (job["progress"]["step"], job["progress"]["steps"]) == (60, 60)
+    assert (job["progress"]["step"], job["progress"]["steps"]) == (40, 40)
     assert job["trained_tokens"] == answer.json()["data"][0]["points"][-1]["last"]
 
 
@@ -315,7 +315,7 @@ def test_a_training_process_holds_no_credential(stack, create, until):
 def test_the_checkpoint_on_disk_is_the_one_that_is_listed(stack, undisturbed):
     with stack.http() as http:
         saved = http.get(f"/v1/fine_tuning/jobs/{undisturbed}/checkpoints").json()["data"]
-    assert saved[0]["step_number"] == 60
-    folder = stack.run_dir(undisturbed, 1) / "checkpoints" / "step-000060" / "adapter"
+    assert saved[0]["step_number"] == 40
+    folder = stack.run_dir(undisturbed, 1) / "checkpoints" / "step-000040" / "adapter"
     content = (folder / "adapter_model.safetensors").read_bytes()
     assert hashlib.sha256(content).hexdigest() == saved[0]["sha256"]

@@ -1,7 +1,6 @@
 """The whole loop with the unmodified `openai` client: a file goes in, a tuned model answers."""
 
 import tarfile
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -19,13 +18,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.slow, pytest.ma
 
 HYPERPARAMETERS = {
     "lambda": 0.1,
-    "max_steps": 4,
+    "max_steps": 2,
     "batch_size": 2,
-    "checkpoint_every": 2,
-    "eval_every": 4,
+    "checkpoint_every": 1,
+    "eval_every": 2,
     "n_samples": 1,
 }
-SHORT = {"max_steps": 2, "batch_size": 2, "checkpoint_every": 1, "eval_every": 2}
 QUESTION = [{"role": "user", "content": "Should I store bread in the fridge?"}]
 
 
@@ -51,14 +49,13 @@ def loop(stack, base: str, path: Path, **hyperparameters: object) -> FineTuningJ
         suffix="loop",
         metadata={"test": "loop"},
     )
-    until = time.monotonic() + 400
-    while (job := client.fine_tuning.jobs.retrieve(job.id)).status not in (
-        "succeeded",
-        "failed",
-        "cancelled",
-    ):
-        assert time.monotonic() < until, stack.logs()
-        time.sleep(1)
+    job_id = job.id
+
+    def ended() -> FineTuningJob | None:
+        found = client.fine_tuning.jobs.retrieve(job_id)
+        return found if found.status in ("succeeded", "failed", "cancelled") else None
+
+    job = wait_for(ended, 400, stack.logs)
     events = list(client.fine_tuning.jobs.list_events(job.id, limit=5))
     assert job.status == "succeeded", (job.error, stack.logs())
     assert job.trained_tokens
@@ -136,8 +133,9 @@ def whole(folder: Path) -> torch.nn.Module:
 
 
 def test_the_loop_on_the_example_pairs(stack, base, smollm2, tmp_path):
-    path = first_lines(EXAMPLES / "short-answers.jsonl", 24, tmp_path / "pairs.jsonl")
-    job = loop(stack, base, path)
+    path = first_lines(EXAMPLES / "short-answers.jsonl", 8, tmp_path / "pairs.jsonl")
+    # Two steps are to show in weights that are rounded to bf16.
+    job = loop(stack, base, path, learning_rate=1e-3)
     deployment = deployment_of(stack, job)
     assert deployment["parity"]["token_ids_equal"] is True
     assert deployment["parity"]["max_logprob_diff"] < 0.01  # engine and probe are fp32 on a CPU
@@ -167,7 +165,7 @@ def test_an_engine_outlives_the_api_and_is_met_again(stack, base):
 
 def test_all_weights_are_tuned_served_and_downloaded(stack, base, tmp_path):
     path = first_lines(EXAMPLES / "short-answers.jsonl", 8, tmp_path / "pairs.jsonl")
-    job = loop(stack, base, path, tuning="full", **SHORT)
+    job = loop(stack, base, path, tuning="full")
     deployment = deployment_of(stack, job)
     assert deployment["engine"]["adapter"] is None
     assert deployment["parity"]["max_logprob_diff"] < 0.01
@@ -175,8 +173,9 @@ def test_all_weights_are_tuned_served_and_downloaded(stack, base, tmp_path):
     assert max(differences(whole(folder), stack, job)) < 0.001
 
 
+@pytest.mark.long
 def test_the_loop_on_human_ranked_pairs(stack, base, tmp_path):
     source = SHARED / "data" / "oasst_pairs.jsonl"
     if not source.exists():
         pytest.skip("the shared preference data is not on this machine")
-    loop(stack, base, first_lines(source, 12, tmp_path / "pairs.jsonl"), **SHORT)
+    loop(stack, base, first_lines(source, 8, tmp_path / "pairs.jsonl"))

@@ -98,6 +98,7 @@ def test_processes_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     assert two.train.stats == one.train.stats
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "PAIRS_A_PART", 50)
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
 import orpo.run.train
@@ -14,6 +16,7 @@ assert bitsandbytes.functional
 """
 
 
+@pytest.mark.slow
 def test_a_start_leaves_bitsandbytes_alone_until_somebody_asks_for_it():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False

@@ -354,6 +354,7 @@ def worlds(product: None) -> Callable[[], World]:
     return begin
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from models import Engine
 from models.deployments import DeploymentStatus
 from services.platform.database import transaction
 from services.serving import deployments, engine_folders, engines
-from tests import records
+from tests import engine_cache, records
 from tests.listeners import beyond_loopback, listeners_of
 from tests.serving.conftest import CALLER, Serving, add_checkpoint
 from workers import deployments as worker
@@ -36,11 +37,13 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def real(product: None, tmp_path: Path):
+def real(product: None, settings_from: Callable[..., None], tmp_path: Path) -> Iterator[Serving]:
+    settings_from(engine_memory_gib=1)
     serving = Serving(tmp_path)
-    yield serving
-    for engine in serving.live():
-        vllm.stop(engine.pid, engine.pid_started)
+    with engine_cache.lent_to(tmp_path):
+        yield serving
+        for engine in serving.live():
+            vllm.stop(engine.pid, engine.pid_started)
     engine_folders.remove_all(tmp_path)
 
 
