@@ -9,6 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from bench.base import made_by_one
 from cli.build_page import npm
 
 HERE = Path(__file__).parent / "browser"
@@ -23,18 +24,23 @@ QUIET = [
 def install() -> Path:
     """Return the folder of a browser that starts; npm and unpacking take some 15 s, once."""
     folder = ROOT / "var" / "browser"
-    if not (folder / "complete").exists():
-        command, env = npm()
-        for argv in (
-            [*command, "install", "--no-audit", "--no-fund"],
-            ["node", "unpack.mjs", str(folder)],
-        ):
-            subprocess.run(argv, cwd=HERE, env=env, check=True, stdout=subprocess.DEVNULL)
-        for name in ("libraries", "fonts"):
-            with tarfile.open(folder / f"{name}.tar") as tar:
-                tar.extractall(folder, filter="data")
-        (folder / "complete").touch()
+    with made_by_one(folder):
+        if not (folder / "complete").exists():
+            _install(folder)
     return folder
+
+
+def _install(folder: Path) -> None:
+    command, env = npm()
+    for argv in (
+        [*command, "install", "--no-audit", "--no-fund"],
+        ["node", "unpack.mjs", str(folder)],
+    ):
+        subprocess.run(argv, cwd=HERE, env=env, check=True, stdout=subprocess.DEVNULL)
+    for name in ("libraries", "fonts"):
+        with tarfile.open(folder / f"{name}.tar") as tar:
+            tar.extractall(folder, filter="data")
+    (folder / "complete").touch()
 
 
 def environment(folder: Path) -> dict[str, str | float | bool]:
