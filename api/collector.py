@@ -1,7 +1,7 @@
 """Keeps Python's garbage collector off what open streams hold.
 
 A full collection walks everything that lives: with 10,000 streams open that takes a second, in
-which nobody hears anything, and finds nothing. What they hold is freed without it when they end.
+which no client gets anything, and finds nothing. What they hold is freed without it when they end.
 """
 
 import gc

@@ -124,7 +124,7 @@ async def heed_stops(
     tasks: list[asyncio.Task[None]],
     said: asyncio.Queue[Said],
 ) -> None:
-    """End the sides that somebody asks to stop; the request may come to another process."""
+    """End the sides that a user asks to stop; the request may reach another process."""
     while True:
         await asyncio.sleep(LOOK_FOR_STOPS_S)
         try:

@@ -182,7 +182,7 @@ def on_unstorable(_: Request, error: Exception) -> AsciiJson:
 
 def on_client_gone(_: Request, __: ClientDisconnect) -> AsciiJson:
     """End a request whose client left before its body was complete."""
-    # Nobody reads this; the status is what the log shows.
+    # The client has left; the status is for the log.
     return respond(400, error_body("The client left.", INVALID, None, "client_gone"))
 
 

@@ -117,7 +117,7 @@ def read(caller: Caller, job_id: str, place: Place, version: str | None = None) 
 
 
 def read_whole(caller: Caller, job_id: str, place: Place) -> News:
-    """The same for somebody who knows no version yet."""
+    """The same for a client that knows no version yet."""
     return cast("News", read(caller, job_id, place))
 
 

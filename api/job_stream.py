@@ -42,7 +42,7 @@ class Batch:
     messages: tuple[Message, ...] = ()
 
     def told_at(self, place: Place) -> tuple[bytes, Place]:
-        """What somebody at `place` has yet to hear of it, and the place behind that."""
+        """What a client at `place` has not received yet, and the place behind that."""
         if place == self.before:
             return self.frames, self.after
         # Without messages it is a heartbeat.
@@ -74,7 +74,7 @@ class Log:
     def begin(self, place: Place, news: News) -> None:
         """Let the log begin at `place`, with what was found behind it.
 
-        One that has begun goes back to where nobody misses anything; nobody hears it twice.
+        One that has begun goes back to where no client misses anything; none receives it twice.
         """
         self.start = self.place = place if self.start is None else place.lowest(self.place)
         self.batches, self.size_bytes, self.news = [], 0, None
@@ -111,7 +111,7 @@ class Log:
                     version,
                 )
                 took_s = time.monotonic() - began_at
-                if place == self.place:  # else it began anew meanwhile
+                if place == self.place:  # else it began again meanwhile
                     self._publish(news)
                 # Whatever a run writes, half of the time is left to others.
                 await asyncio.sleep(took_s if news and news.messages else self._rest_s())
@@ -172,7 +172,7 @@ async def admit(caller: Caller, job_id: str) -> None:
 
 @contextmanager
 def joined(caller: Caller, job_id: str) -> Iterator[Log]:
-    """Give the job's log, which is there for as long as somebody follows the job."""
+    """Give the job's log, which is there for as long as a client follows the job."""
     log = _logs.get(job_id)
     if log is None or log.broken:
         log = _logs[job_id] = Log(caller, job_id)

@@ -110,7 +110,7 @@ REGISTRY.register(Stack())
 
 
 def count_request(scope: Scope, status: int | None, duration_s: float) -> None:
-    """Count a request under its route's template; a path that somebody made up is no label."""
+    """Count a request under its route's template; an unknown path is no label."""
     method = scope["method"] if scope["method"] in METHODS else "other"
     route = route_of(scope)
     requests.labels(method, route, str(status or "none")).inc()

@@ -68,6 +68,6 @@ def delete(
     key_id: Annotated[str, typer.Argument(help="The key's id.", metavar="ID")],
     as_json: Json = False,
 ) -> None:
-    """Delete a key: whoever uses it is refused from now on."""
+    """Delete a key: requests with it are refused from now on."""
     deleted = connect().delete(f"/v1/api_keys/{segment(key_id)}")
     output.emit_or_say(deleted, as_json, f"Deleted {key_id}.")

@@ -12,7 +12,7 @@ app = typer.Typer()
 
 @output.command(app, "down")
 def down() -> None:
-    """Stop a stack, whoever started it. A running training saves a checkpoint first."""
+    """Stop a stack, however it was started. A running training saves a checkpoint first."""
     folder = Folder()
     with Console(stderr=True).status("Stopping (at most 60 s while a training saves)"):
         stopped = stack.stop(folder)

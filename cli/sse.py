@@ -63,7 +63,7 @@ def follow(
 ) -> Iterator[ServerEvent]:
     """Yield a stream's events up to the one named `last_name`, going on after each break.
 
-    Connects anew each time: a stack that was restarted may have another port. Gives up when
+    Connects again each time: a stack that was restarted may have another port. Gives up when
     nothing new came for `patience_s`, however often the connection could be made.
     """
     last_id, pause_s, news_at = None, 0.5, time.monotonic()

@@ -26,7 +26,7 @@ class Comparison(Owned, Base):
     sides: Mapped[list[Any]]
     # {"job_id", "line"} where the prompt is that of a held-out pair.
     held_out: Mapped[dict[str, Any] | None]
-    # Numbers of the sides that somebody asked to end; the process that streams them reads it.
+    # Numbers of the sides that a user asked to end; the process that streams them reads it.
     stopping: Mapped[list[Any]] = mapped_column(default=list)
     ended_at: Mapped[datetime | None]
     choice: Mapped[str | None]

@@ -71,7 +71,7 @@ class Job(Owned, Base):
     # `metadata` is taken by SQLAlchemy's declarative classes.
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     request_sha256: Mapped[str] = mapped_column(index=True)
-    # `orpo.contract.spec.VERSION` of whoever created it: an older worker leaves it alone.
+    # `orpo.contract.spec.VERSION` of the API that created it: an older worker leaves it alone.
     spec_version: Mapped[int] = mapped_column(server_default=text("1"))
     purpose: Mapped[str] = mapped_column(default=Purpose.TRAIN, server_default=Purpose.TRAIN)
 

@@ -36,7 +36,7 @@ WORKER = socket.gethostname()
 STEP_S = 0.5
 # One message is good for this long; the keeper sends the next one while work remains.
 TURN_S = 10
-# How long an engine that nobody wants stays, and one that doesn't answer is waited for.
+# How long an engine that no deployment wants stays, and one that doesn't answer is waited for.
 IDLE_GRACE_S = 30.0
 SILENCE_S = 30.0
 

@@ -1,7 +1,7 @@
 """Run the ranks of one further node of a job that another worker leads.
 
-Whoever leads reads the run's files, writes its end and answers for it; this worker only keeps its
-own ranks alive while the job is held, and ends them when it no longer is.
+The worker that leads reads the run's files, writes its end and answers for it; this worker only
+keeps its own ranks alive while the job is held, and ends them when it no longer is.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Tasks that make room: remove what was deleted, is old or is nobody's, and measure the rest.
+"""Tasks that make room: remove what was deleted, is old or belongs to no row, and measure the rest.
 
 All may run twice or be cut short: what is left is found again at the next turn.
 """
@@ -24,7 +24,7 @@ def remove() -> None:
 
 @app.task(name=Task.TIDY)
 def tidy() -> None:
-    """Remove what nobody needs any more, as the settings say, and measure what is left."""
+    """Remove what is not needed any more, as the settings say, and measure what is left."""
     with alone(Task.TIDY) as mine:
         if mine:
             leftovers.remove(leftovers.listed())

@@ -18,7 +18,7 @@ from services.serving.deployments import Route
 
 router = Router(tags=["chat"])
 
-# Nobody reads it: the connection is closed. Logs show that the client left.
+# It is not sent: the connection is closed. Logs show that the client left.
 CLIENT_LEFT = 499
 
 

@@ -1,4 +1,4 @@
-"""`/v1/comparisons`: several models answer side by side, and somebody says which did better."""
+"""`/v1/comparisons`: several models answer side by side, and a user votes."""
 
 from typing import Annotated
 

@@ -1,6 +1,6 @@
 """The folder that everything lies in (`var`): its paths, its lock, its secrets.
 
-Knows no process. One stack at a time runs on a folder: whoever holds the lock.
+Knows no process. One stack at a time runs on a folder: the one that holds the lock.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from cli.stack.files import write_private
 from cli.stack.process import wait_until
 
 KEY_PREFIX = "sk-oddsmith-"
-LOOK_S = 0.3  # whoever asks for the holder touches the lock for a moment
+LOOK_S = 0.3  # a process that asks for the holder touches the lock for a moment
 
 
 def try_lock(file: IO[str]) -> bool:
@@ -110,7 +110,7 @@ class Folder:
         if (self.path / "postgres" / "data").exists():
             raise StackError(
                 f"{path} is gone, and with it the database's passwords. Put it back, or move "
-                f"{self.path} away to begin anew."
+                f"{self.path} away to start with an empty one."
             )
         made = Secrets()
         write_private(path, json.dumps(asdict(made), indent=2) + "\n")

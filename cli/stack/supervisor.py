@@ -18,7 +18,7 @@ from cli.stack.process import Part, Process, Stage, wait_until
 
 POLL_S = 0.1
 BACKOFF_S = (0.5, 30.0)  # first and longest pause before a crashed part starts again
-STEADY_S = 60  # a part that ran this long starts its backoff anew
+STEADY_S = 60  # a part that ran this long starts its backoff again
 STORES_S = 20  # to write everything and close
 TAIL_LINES = 15
 

@@ -42,7 +42,7 @@ HINT = "Copy the whole model folder again, as it came."
 
 
 def bad_model(message: str, hint: str = HINT) -> Failure:
-    """The failure of a model folder that can't be used, whoever tries and however often."""
+    """The failure of a model folder that can't be used; trying again does not help."""
     return Failure(Code.BAD_MODEL, message, hint, "base_model")
 
 
@@ -197,7 +197,7 @@ def facts(folder: Path) -> dict[str, Any]:
 
 
 def stamp(found: os.stat_result) -> list[int]:
-    """What tells that a file is as it was: only its owner's writes change these, and nobody can
+    """What tells that a file is as it was: only its owner's writes change these, and no one can
     set the time of the last change (ctime) back.
     """
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]

@@ -1,6 +1,6 @@
 """Causal attention of one sequence on a CPU, by blocks of queries that skip what they can't see.
 
-Keeps what goes in and comes out; the backward pass computes the shares of attention anew (as in
+Keeps what goes in and comes out; the backward pass computes the shares of attention again (as in
 arXiv 2205.14135). SDPA's own backward pass takes several times as long on a CPU, and all scores at
 once would fill the memory.
 

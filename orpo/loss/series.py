@@ -30,7 +30,7 @@ def rows(numbers: PairNumbers) -> Tensor:
 def summarise(rows_PK: Tensor, method: Method) -> dict[str, float]:
     """The series of one step or evaluation, under the names of the charts.
 
-    The loss is computed anew from the pairs' numbers, in fp64 and in their order, so it does not
+    The loss is computed again from the pairs' numbers, in fp64 and in their order, so it does not
     depend on how they were batched. Series that need a rejected side are left out where none has.
     """
     column = columns(rows_PK)

@@ -63,7 +63,7 @@ class Replicated:
         loss.backward()
 
     def step(self, rate: float) -> float:
-        """Sum the gradients over ranks, clip, update, begin anew. Returns their norm as it was.
+        """Sum the gradients over ranks, clip, update, set to zero. Returns their norm as it was.
 
         Where that norm is no number the weights are spoiled: see `failures.refuse_nan`.
         """

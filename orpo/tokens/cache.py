@@ -1,4 +1,4 @@
-"""Where tokens are kept: under a hash of all that decides them, for whoever needs the same.
+"""Where tokens are kept: under a hash of all that decides them, for every run that needs the same.
 
 Knows the spec; knows nothing of how tokens are made or written.
 """
@@ -24,7 +24,7 @@ FORMAT = 3
 # How the files end that say how a model reads text.
 TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 UNUSED_S = 30 * 24 * 3600
-HALF_MADE_S = 3600  # whoever still makes them writes every few seconds
+HALF_MADE_S = 3600  # a process that still makes them writes every few seconds
 
 
 def folder(spec: RunSpec, method: Hyperparameters) -> Path:

@@ -38,7 +38,7 @@ PAIRS_A_PART = 1024
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file in their normal form, read anew each time: all, or those at `places`, or all
+    """Rows of a file in their normal form, read again each time: all, or those at `places`, or all
     but those that are `left_out`.
     """
 
@@ -144,7 +144,7 @@ def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenis
 
 
 def _chunks(rows: Rows) -> Iterator[list[Pair]]:
-    """Rows in lists; one at least, and be it empty, so that there are statistics of nothing."""
+    """Rows in lists. Always yields at least one, possibly empty: its statistics are needed too."""
     iterator = iter(rows)
     chunk = list(islice(iterator, PAIRS_A_PART))
     yield chunk

@@ -43,7 +43,7 @@ def cached(key: str) -> Caller | None:
 
 def authenticate(session: Session, key: str) -> Caller:
     """Return whom the key speaks for, or raise Unauthenticated."""
-    # Looked up by its hash, which nobody can steer byte by byte: the time that the search takes
+    # Looked up by its hash, which a client can't steer byte by byte: the time that the search takes
     # tells nothing of a key, so no comparison in constant time has to follow.
     sha256 = digest(key)
     record = session.scalar(

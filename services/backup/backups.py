@@ -39,7 +39,7 @@ MANIFEST = "manifest.json"
 TRIES = 3
 CHUNK_BYTES = 2**20
 
-# Whoever was signed in signs in again, workers say by themselves that they are there, and another
+# Users who were signed in sign in again, workers say by themselves that they are there, and another
 # stack has a run folder and a disk of its own. What is left of keys is their hash.
 LEFT_OUT = {record.__tablename__ for record in (RunFolder, SignIn, StorageUse, Worker)}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LEFT_OUT]
@@ -241,7 +241,7 @@ def _copy_upload(partial: Path, file: File) -> dict[str, dict[str, Any]]:
 def _add_runs(partial: Path, contents: Contents, records: Records) -> None:
     runs = get_settings().runs_dir
     for job_id in records.jobs:
-        # The folders are tokens, as those beside the jobs': they are made anew from the data.
+        # The folders are tokens, as those beside the jobs': they are made again from the data.
         for path in [*(runs / job_id).glob("data/*"), *(runs / job_id).glob("g*/train.log")]:
             if path.is_file() and not path.is_symlink() and path.suffix != ".tmp":
                 name = f"runs/{path.relative_to(runs)}"

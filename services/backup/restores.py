@@ -117,7 +117,7 @@ def _refuse_occupied(session: Session, contents: Contents) -> None:
     found = [
         name for record, name in OCCUPIED.items() if session.scalar(select(record.id).limit(1))
     ]
-    # The demo's base is registered without a key; others were added by somebody.
+    # The demo's base is registered without a key; others were added by users.
     added = select(BaseModelRecord.id).where(BaseModelRecord.api_key_id.is_not(None)).limit(1)
     if session.scalar(added):
         found.append("base models")
@@ -201,7 +201,7 @@ class Here:
 
 
 def _lock(session: Session) -> None:
-    """Let nobody write until we are done; those who read see the empty stack until then."""
+    """Block writes until the transaction ends; readers see the empty stack until then."""
     names = ", ".join(record.__tablename__ for record in OCCUPIED)
     session.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
 
@@ -244,7 +244,7 @@ def _copy_in(session: Session, table: Table, path: Path, contents: Contents) -> 
 
 
 def _keep_keys(session: Session, keys: list[dict[str, Any]]) -> None:
-    """Whoever could call this stack before still can, with the keys of the backup beside theirs."""
+    """Keys of this stack stay valid, beside the backup's."""
     known = set(session.scalars(select(ApiKey.sha256)))
     organizations = set(session.scalars(select(Organization.id)))
     for key in keys:
@@ -266,7 +266,7 @@ def _find_bases(session: Session, here: dict[str, str]) -> dict[str, str]:
 
 
 def _settle(session: Session, contents: Contents) -> list[str]:
-    """Let go of what nobody holds any more: jobs are queued or end as was asked, engines are gone.
+    """Release what no process holds any more: jobs are queued or end as was asked, engines go.
 
     No attempt is charged. Returns the ids of the jobs that were held.
     """

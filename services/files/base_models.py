@@ -156,7 +156,7 @@ def _contents(info: dict[str, Any]) -> dict[str, str] | None:
 def finish_download(
     session: Session, model_id: str, path: str, *, info: dict[str, Any], failure: str | None
 ) -> None:
-    """Write how a download ended, unless the model was deleted or registered anew meanwhile."""
+    """Write how a download ended, unless the model was deleted or registered again meanwhile."""
     record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
     if record.path == path and record.status == BaseModelStatus.DOWNLOADING:
         record.info, record.error = info, storable(failure)

@@ -101,7 +101,7 @@ def _environment(mark: str) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if name.startswith("ODDSMITH_EGRESS")}
     proxies = {name: v for name, v in os.environ.items() if name.lower().endswith("_proxy")}
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
-    # Xet is a client of its own, which asks nobody where it may connect to.
+    # Xet is a client of its own, which checks no address that it connects to.
     fixed = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return verbs.environment(mark, {**ours, **proxies, **passed, **fixed})
 

@@ -2,7 +2,7 @@
 
 Each function is one step in the caller's transaction. A claim raises the job's generation;
 a later write carries it and succeeds only while it matches and the lease holds by the
-database's clock. Otherwise `Fenced` is raised: somebody else has the job, stop.
+database's clock. Otherwise `Fenced` is raised: another worker has the job; stop.
 """
 
 from datetime import timedelta

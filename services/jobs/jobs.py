@@ -54,9 +54,9 @@ WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 
 # The client repeats a create that got no answer within seconds; an hour-old twin is meant.
 RETRY_WINDOW = timedelta(minutes=10)
-# Above all jobs: an estimate takes a minute at most, and somebody waits for it.
+# Above all jobs: an estimate takes a minute at most, and a user waits for it.
 ESTIMATE_PRIORITY = 100
-# Of the tables themselves: classes would cost the session's bookkeeping for rows nobody keeps.
+# Of the tables themselves: classes would cost the session's bookkeeping for rows that are not kept.
 # The share locks keep a parallel delete from slipping in between a look and the insert.
 KEYS, BASES, FILES = (
     cast("Table", record.__table__) for record in (IdempotencyKey, BaseModelRecord, File)

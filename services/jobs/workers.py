@@ -110,7 +110,7 @@ def forget(session: Session, worker_id: str) -> None:
 def fleet(session: Session, asking: str | None = None) -> Fleet:
     """Who is alive, the worker that asks for work with them, and what is held.
 
-    Where one asks, nobody else decides on the fleet until the transaction ends.
+    While one asks, no other process decides on the fleet until the transaction ends.
     """
     query = select(Worker).where(_alive() | (Worker.id == asking)).order_by(Worker.id)
     workers = session.scalars(query.with_for_update() if asking else query).all()

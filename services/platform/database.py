@@ -43,7 +43,7 @@ def engine() -> Engine:
 
 
 def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool connect anew where the server has gone.
+    """Have the pool connect again where the server has gone.
 
     A server that ends leaves something to read on each idle connection, if only its end. Looking
     for that finds what a ping would find, without its way to the server and back.
@@ -76,7 +76,7 @@ def idle_at_will(session: Session) -> None:
 def _call_it_operational(context: ExceptionContext) -> None:
     """Let a connection that is gone be an OperationalError, by whatever name Postgres ended it.
 
-    The end of one that idled too long is an InternalError to psycopg, which nobody waits out.
+    The end of one that idled too long is an InternalError to psycopg, for which no caller waits.
     """
     gone = context.is_disconnect and context.original_exception
     if gone and not isinstance(context.sqlalchemy_exception, OperationalError):

@@ -69,7 +69,7 @@ class RateLimited(OddsmithError):
 
 
 class DiskFull(OddsmithError):
-    """There is no room for what was asked: trying again helps once somebody has made some."""
+    """There is no room for what was asked: trying again helps once some was made."""
 
     default_code = Code.DISK_FULL
 
@@ -81,5 +81,5 @@ class Fenced(OddsmithError):
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether the system refused a write because a disk, or somebody's share of it, is full."""
+    """Whether the system refused a write because a disk, or a quota on it, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

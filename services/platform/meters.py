@@ -105,7 +105,7 @@ def read() -> Reading:
 
 
 def forget() -> None:
-    """Read anew the next time."""
+    """Read again the next time."""
     global _last  # noqa: PLW0603
     with _lock:
         _last = None

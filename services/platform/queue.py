@@ -15,7 +15,7 @@ from models import IdempotencyKey, OutboxMessage
 
 TABLE = cast("Table", OutboxMessage.__table__)
 MESSAGES_KEPT = timedelta(hours=24)
-# Nobody repeats a create after this long.
+# An identical create later than this is intentional.
 KEYS_KEPT = timedelta(days=7)
 
 
@@ -23,7 +23,7 @@ class Task(StrEnum):
     """Names of the Celery tasks; the part before the dot is the queue they go to."""
 
     VALIDATE_FILE = "files.validate"
-    # Removes what is marked as deleted; and what is old or nobody's, and measures what is left.
+    # Removes what is marked as deleted; what is old or of no row, and measures what is left.
     REMOVE = "files.remove"
     TIDY = "prepare.tidy"
     PREPARE = "prepare.next"
@@ -33,7 +33,7 @@ class Task(StrEnum):
 
 def send(session: Session, task: Task, **arguments: Any) -> None:
     """Put a wake-up for `task` into the outbox of the current transaction."""
-    # Into the table itself: nobody needs the message as an object, and the session's bookkeeping
+    # Into the table itself: the message is not needed as an object, and the session's bookkeeping
     # takes as long as the insert.
     session.execute(insert(TABLE).inline(), {"task": task, "arguments": arguments})
 

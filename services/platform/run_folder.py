@@ -38,7 +38,7 @@ def join(session: Session) -> None:
     """
     path = _path()
     mark = _mark() or uuid.uuid4().hex
-    # Whoever joins at the same moment waits here, until the mark lies in the folder.
+    # A process that joins at the same moment waits here, until the mark lies in the folder.
     joining = insert(RunFolder).values(id=1, mark=mark).on_conflict_do_nothing()
     if session.execute(joining.returning(RunFolder.mark)).scalar() is not None:
         _write(path, mark)

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     keep_merged_days: float = Field(
         default=30,
         ge=0,
-        description="Days after which merged weights and GGUF files that nobody asked for are "
+        description="Days after which merged weights and GGUF files that were not asked for are "
         "removed; they are made again when asked for. 0 keeps them.",
     )
     keep_prepared_days: float = Field(

@@ -1,8 +1,9 @@
 """Traces, where OTEL_EXPORTER_OTLP_ENDPOINT names a collector; elsewhere nothing is imported.
 
-A job has a trace of its own whose ids are made of the job's: whoever works on it, in whatever
-process and attempt, adds to it, and nothing has to be handed on. The packages that instrument
-libraries are left out: SQLAlchemy's refuses 2.1, and a Celery message is a hint, not the work.
+A job has a trace of its own whose ids are made of the job's: each part that works on it, in
+whatever process and attempt, adds to it, and nothing has to be handed on. The packages that
+instrument libraries are left out: SQLAlchemy's refuses 2.1, and a Celery message is a hint, not the
+work.
 """
 
 import logging

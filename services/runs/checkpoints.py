@@ -137,7 +137,7 @@ def latest(session: Session, job_id: str) -> Checkpoint | None:
 
 
 def to_resume(session: Session, job_id: str) -> Checkpoint | None:
-    """Return the newest checkpoint that a run can go on from, or None: it begins anew.
+    """Return the newest checkpoint that a run can go on from, or None: it starts over.
 
     Of a generation's checkpoints only the last ones keep the optimizer's state. One whose manifest
     can't be read is returned, too: the core is to find it damaged, so that it is marked.

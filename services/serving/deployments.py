@@ -76,7 +76,7 @@ def create(
     """Ask for `model` to be served; one that is already deployed gives the same deployment.
 
     With `yields` it leaves its device to jobs and comes back after; None changes nothing. One
-    that failed is tried anew as a deployment of its own. Raises NotFound for an unknown
+    that failed is tried again as a deployment of its own. Raises NotFound for an unknown
     model and Conflict for one that is not finished, both with `param` model.
     """
     served = _find(session, caller, model)
@@ -287,7 +287,7 @@ def _not_ready(deployment: Deployment, param: str) -> NotFound:
 
 
 def needs_reconcile(session: Session) -> bool:
-    """Say whether what is served differs from what is desired, or nobody looked for a while."""
+    """Say whether what is served differs from what is desired, or was not compared for a while."""
     desired_differs = select(Deployment.id).where(
         or_(
             (Deployment.desired == "run") & Deployment.status.in_(UNSETTLED) & ~gives_way(),

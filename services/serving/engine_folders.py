@@ -14,7 +14,7 @@ from pathlib import Path
 from services.platform.errors import Unavailable
 from services.platform.settings import get_settings
 
-TMP = Path("/tmp")  # noqa: S108 - `_private` checks that nobody else made what is ours there
+TMP = Path("/tmp")  # noqa: S108 - `_private` checks that no other user made what is ours there
 SOCKET, KEY = "http", "key"
 
 

@@ -203,7 +203,7 @@ def live(session: Session) -> list[Engine]:
 
 
 def is_in_the_way(session: Session, engine: Engine) -> bool:
-    """Whether a job waits for the room of an engine that nobody else wants now."""
+    """Whether a job waits for the room of an engine that no deployment wants now."""
     served = select(Deployment.id).where(
         Deployment.engine_id == engine.id, Deployment.desired == "run", gives_way()
     )
@@ -211,7 +211,7 @@ def is_in_the_way(session: Session, engine: Engine) -> bool:
 
 
 def idle_s(session: Session, engine: Engine) -> float:
-    """Return for how long nobody has wanted this engine, counted from the last one who did."""
+    """Return for how long no deployment has wanted this engine."""
     last = select(func.max(Deployment.updated_at)).where(Deployment.engine_id == engine.id)
     return _seconds_since(session, session.scalar(last) or engine.created_at)
 
@@ -261,7 +261,7 @@ def seen(session: Session, engine_id: str) -> None:
 
 
 def looked_at(session: Session, engine_id: str) -> None:
-    """Record that a starting engine was looked at, so that nobody is woken to look again."""
+    """Record that a starting engine was looked at, so that no worker is woken to look again."""
     session.get_one(Engine, engine_id).seen_at = func.clock_timestamp()
 
 

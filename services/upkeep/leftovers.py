@@ -1,7 +1,7 @@
-"""What lies on disk and nothing needs: too old to be kept, or nobody's.
+"""What lies on disk and nothing needs: too old to be kept, or of no row.
 
-Only what Oddsmith made is looked at, by the shape of its name, and of what is nobody's only what
-nothing has written to for a day. What is marked as deleted is removed by `removals.py`.
+Only what Oddsmith made is looked at, by the shape of its name, and of what belongs to no row
+only what nothing has written to for a day. What is marked as deleted is removed by `removals.py`.
 """
 
 import logging
@@ -62,7 +62,7 @@ class Leftover:
         return folders.size_bytes(self.path)
 
     def remove(self) -> bool:
-        """Remove it; False where somebody reads it."""
+        """Remove it; False where a process reads it."""
         if self.path.is_dir():
             return folders.remove(self.path)
         self.path.unlink(missing_ok=True)
@@ -153,7 +153,7 @@ def _of_ended(run: Path, rows: Known) -> Iterator[Leftover]:
 
 
 def _made(rows: Known) -> Iterator[Leftover]:
-    """Merged weights and GGUF files: nobody's, or not asked for lately and not being served."""
+    """Merged weights and GGUF files: of no row, or not asked for lately and not being served."""
     days = get_settings().keep_merged_days
     for path in (get_settings().var.absolute() / "merged").glob("ftckpt-*"):
         name = MADE.fullmatch(path.name)
