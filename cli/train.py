@@ -54,7 +54,7 @@ def train(
             "`oddsmith train` runs on this one. Leave nodes out.",
             ExitCode.USAGE,
         )
-    earlier = sorted(out.glob("g[0-9]*"), key=lambda folder: int(folder.name[1:]))
+    earlier = rundir.generations(out)
     if earlier and not resume:
         raise CommandError(f"{out} holds a run; add --resume, or name another.", ExitCode.USAGE)
     if not (model / "config.json").is_file():

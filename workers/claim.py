@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import Purpose
+from orpo.contract import rundir
 from orpo.contract.failures import Code
 from orpo.contract.spec import RunSpec
 from services.jobs import claims
@@ -87,7 +88,7 @@ def _resolve(session: Session, job: Job) -> Claim:
         job.generation,
         spec,
         newest.id if newest else None,
-        root / f"g{job.generation}",
+        rundir.generation(root, job.generation),
         Purpose(job.purpose),
         node_of(job),
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from models import Job
+from orpo.contract import rundir
 from orpo.contract.rundir import SPEC
 from orpo.contract.spec import RunSpec, read_spec
 from services.jobs import claims
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def assist(job: Job) -> None:
     """Return when this node's ranks have ended, or the job is no longer held."""
-    run_dir = get_settings().runs_dir / job.id / f"g{job.generation}"
+    run_dir = rundir.generation(get_settings().runs_dir / job.id, job.generation)
     spec = _spec(job, run_dir)
     if spec is None:
         return

@@ -95,6 +95,11 @@ def generation(run_dir: Path, number: int) -> Path:
     return run_dir / f"g{number}"
 
 
+def generations(run_dir: Path) -> list[Path]:
+    """The folders of all generations, the earliest first."""
+    return sorted(run_dir.glob("g[0-9]*"), key=lambda folder: int(folder.name[1:]))
+
+
 def checkpoint(run_dir: Path, step: int) -> Path:
     """The folder of the checkpoint of a step."""
     return run_dir / CHECKPOINTS / f"step-{step:06d}"
