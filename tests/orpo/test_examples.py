@@ -1,9 +1,9 @@
 """Tokens on disk: what is written is what is read, made once, the same over any processes."""
 
-import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -15,6 +15,7 @@ from orpo.contract.spec import read_spec
 from orpo.tokens import data, examples
 from orpo.tokens.examples import Examples
 from orpo.tokens.tokenize import Example, load_tokenizer, tokenize_pairs
+from tests.memory import peaks
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, write_pairs
 
@@ -99,21 +100,20 @@ def test_processes_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_memory_stays_flat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "PAIRS_A_PART", 50)
-
-    def peak(n: int) -> int:
-        write_pairs(bench.train_path, n)
-        tracemalloc.start()
-        assert len(load(bench).train.examples) > n / 2
-        most = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return most
-
-    peak(100)  # what is loaded once
-    # Other threads of the process add to some tries; each has a file of its own, not yet tokenised.
-    few, many = (min(peak(n + extra) for extra in range(3)) for n in (1000, 4000))
+def test_memory_stays_flat(bench: Bench) -> None:
+    sizes = {"warm": 100, "few": 1000, "many": 4000}
+    benches = [replace(bench, train_path=bench.folder / f"{name}.jsonl") for name in sizes]
+    for one, n in zip(benches, sizes.values(), strict=True):
+        write_pairs(one.train_path, n)
+    _, few, many = peaks(load_small_parts, *benches)
     assert many < few + 200_000
+
+
+def load_small_parts(bench: Bench) -> None:
+    data.PAIRS_A_PART = 50
+    with bench.train_path.open() as rows:
+        n = sum(1 for _ in rows)
+    assert len(load(bench).train.examples) > n / 2
 
 
 def test_what_broke_off_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

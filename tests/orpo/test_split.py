@@ -1,13 +1,13 @@
 """Rows held out: as many as asked, prompt by prompt, repeatable, in memory that does not grow."""
 
 import random
-import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 
 from orpo.contract.held_out import hold_out
 from orpo.rows.row_shapes import Message
+from tests.memory import peaks
 
 
 def prompts(n: int, a_prompt: int = 1) -> Iterator[list[Message]]:
@@ -54,16 +54,9 @@ def test_the_seed_and_the_prompts_decide_and_not_their_order() -> None:
 
 
 def test_memory_stays_flat() -> None:
-    peaks = [peak(1000), peak(50_000)]
-    assert peaks[1] < peaks[0] + 20_000
+    few, many = peaks(hold_out_of, 1000, 50_000)
+    assert many < few + 20_000
 
 
-def peak(n: int) -> int:
-    """The most bytes that were held at a time; other threads of the process add to some tries."""
-    found = []
-    for _ in range(3):
-        tracemalloc.start()
-        hold_out(prompts(n), 0.5, 64, seed=0)
-        found.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    return min(found)
+def hold_out_of(n: int) -> None:
+    hold_out(prompts(n), 0.5, 64, seed=0)

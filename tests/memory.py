@@ -1,0 +1,27 @@
+"""Memory as tests measure it: in a process of its own, where no other thread allocates."""
+
+import multiprocessing
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+
+def peaks(work: Callable[..., object], *arguments: object) -> list[int]:
+    """The most bytes that Python holds at a time in `work(argument)`, for each argument in turn.
+
+    tracemalloc counts what every thread of a process allocates, and the tests' own process has
+    threads of other tests' servers. So `work`, a module's function, runs in a new process: once
+    with the first argument for what is loaded once, and then measured with each.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        process.submit(work, arguments[0]).result()
+        return [process.submit(_peak, work, argument).result() for argument in arguments]
+
+
+def _peak(work: Callable[..., object], argument: object) -> int:
+    tracemalloc.start()
+    try:
+        work(argument)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
