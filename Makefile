@@ -20,7 +20,7 @@ help:  ## Print this
 ## Start here
 
 setup:  ## Install everything into .venv (the other targets do it by themselves)
-	@$(PYTHON) -I cli/install.py && $(BIN)/python -m cli.build_page
+	@$(PYTHON) -I tools/install.py && $(BIN)/python -m tools.build_page
 
 demo:  ## The whole loop: example pairs in, tuned model beside its base (ONCE=1: stop afterwards)
 	@began=$$SECONDS; $(MAKE) --no-print-directory setup \
@@ -62,12 +62,12 @@ check: setup  ## Lint, types, layers, migrations against records, and the page
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m cli.stack.scratch check
-	@$(BIN)/python -m cli.build_page check
+	@$(BIN)/python -m tools.build_page check
 
 fmt: setup  ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
-	@$(BIN)/python -m cli.build_page format
+	@$(BIN)/python -m tools.build_page format
 
 ## Measure
 
@@ -98,10 +98,10 @@ bench-web: setup  ## A run of a million steps in a browser: the first chart, and
 ## Keep
 
 audit: setup  ## Known vulnerabilities of all locked packages; 2 where advisories can't be reached
-	@$(BIN)/python -m cli.audit
+	@$(BIN)/python -m tools.audit
 
 digests: setup  ## Pin the images that containers start from to their digests (needs Docker)
-	@$(BIN)/python -m cli.digests
+	@$(BIN)/python -m tools.digests
 
 lock: setup  ## Resolve requirements.lock anew (the pins that still fit stay)
-	@$(BIN)/python -m cli.lock
+	@$(BIN)/python -m tools.lock

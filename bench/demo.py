@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cli import background, demo, output, trial
-from cli.checklist import Checklist
-from cli.client import Client, connect, segment
-from cli.output import CommandError
+from cli.client.http import Client, connect, segment
+from cli.demo import background, demo, trial
 from cli.stack.folder import Folder
+from cli.view import output
+from cli.view.checklist import Checklist
+from cli.view.output import CommandError
 from orpo.contract.numbers import Series
 
 SEEDS = (0, 1, 2)

@@ -20,8 +20,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from bench.series import HELD_OUT, TRAIN
-from cli.progress import bar
 from cli.stack.scratch import ScratchApi, scratch_api
+from cli.view.progress import bar
 from models import ApiKey
 from models.jobs import JobState
 from orpo.contract.rundir import Split

@@ -9,21 +9,21 @@ from typer.main import get_command
 
 # Name: the module whose `app` it is, and its line in `oddsmith --help`.
 COMMANDS = {
-    "demo": ("cli.demo", "Train on the example pairs and compare the answers with the base's."),
-    "up": ("cli.up", "Start the whole stack on loopback; Ctrl-C stops it."),
-    "down": ("cli.down", "Stop a stack that runs in the background."),
-    "open": ("cli.open", "Make a link that signs one browser in to the page."),
-    "files": ("cli.files", "Upload preference files and read their reports."),
-    "jobs": ("cli.jobs", "Create, steer and watch fine-tuning jobs."),
-    "models": ("cli.base_models", "Register, download, deploy and delete models."),
-    "chat": ("cli.chat", "Talk with one or two deployed models, side by side."),
-    "keys": ("cli.api_keys", "Make, list and delete API keys."),
-    "doctor": ("cli.doctor", "Print what protects this installation, and what does not."),
-    "audit": ("cli.audit_log", "List who created, deleted, deployed or revoked what, and when."),
-    "prune": ("cli.prune", "Remove what lies on disk and nothing needs any more."),
-    "backup": ("cli.backup", "Write all of a stack into one folder, while it runs."),
-    "restore": ("cli.restore", "Bring a backup back into an empty stack."),
-    "train": ("cli.train", "Train from a file into a folder, with no server."),
+    "demo": ("cli.demo.demo", "Train on the example pairs, then ask the result and its base."),
+    "up": ("cli.commands.up", "Start the whole stack on loopback; Ctrl-C stops it."),
+    "down": ("cli.commands.down", "Stop a stack that runs in the background."),
+    "open": ("cli.commands.open", "Make a link that signs one browser in to the page."),
+    "files": ("cli.commands.files", "Upload preference files and read their reports."),
+    "jobs": ("cli.commands.jobs", "Create, steer and watch fine-tuning jobs."),
+    "models": ("cli.commands.base_models", "Register, download, deploy and delete models."),
+    "chat": ("cli.commands.chat", "Talk with one or two deployed models, side by side."),
+    "keys": ("cli.commands.api_keys", "Make, list and delete API keys."),
+    "doctor": ("cli.commands.doctor", "Print what protects this installation, and what does not."),
+    "audit": ("cli.commands.audit_log", "List who created, deleted, deployed or revoked what."),
+    "prune": ("cli.commands.prune", "Remove what lies on disk and nothing needs any more."),
+    "backup": ("cli.commands.backup", "Write all of a stack into one folder, while it runs."),
+    "restore": ("cli.commands.restore", "Bring a backup back into an empty stack."),
+    "train": ("cli.commands.train", "Train from a file into a folder, with no server."),
 }
 
 

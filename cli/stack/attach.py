@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
 
-from cli.output import CommandError, ExitCode
 from cli.stack import parts
 from cli.stack.folder import Folder
+from cli.view.output import CommandError, ExitCode
 from services.platform import database
 from services.platform.errors import OddsmithError
 from services.platform.settings import get_settings

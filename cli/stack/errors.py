@@ -1,6 +1,6 @@
 """What can keep the stack from running, told as a sentence for the terminal."""
 
-from cli.output import CommandError
+from cli.view.output import CommandError
 
 
 class StackError(CommandError):

@@ -122,7 +122,7 @@ def test_the_command_lists_them(client: TestClient, monkeypatch: pytest.MonkeyPa
             query = {name: value for name, value in params.items() if value is not None}
             return client.get(path, params={"limit": limit, **query}).json()["data"]
 
-    monkeypatch.setattr("cli.audit_log.connect", Connected)
+    monkeypatch.setattr("cli.commands.audit_log.connect", Connected)
     done = CliRunner().invoke(app, ["audit"])
     assert done.exit_code == 0, done.output
     assert "created file" in done.output

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.client import connect
-from cli.output import CommandError, ExitCode
+from cli.client.http import connect
 from cli.stack.folder import Folder, Running
+from cli.view.output import CommandError, ExitCode
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import KEY, FakeApi, error, listed
 

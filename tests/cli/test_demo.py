@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli import background, trial, watch
-from cli.checklist import Step
-from cli.output import CommandError
-from cli.sse import ServerEvent
+from cli.client.sse import ServerEvent
+from cli.commands import watch
+from cli.demo import background, trial
 from cli.stack.folder import Folder, Running
+from cli.view.checklist import Step
+from cli.view.output import CommandError
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import (
     KEY,

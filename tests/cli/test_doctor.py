@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cli import doctor
+from cli.commands import doctor
 from cli.stack.files import write_private
 from services.processes import sandbox
 from tests.cli.conftest import Oddsmith

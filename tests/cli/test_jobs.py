@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.jobs import hyperparameter
-from cli.output import CommandError, ExitCode
-from cli.sse import ServerEvent
-from cli.watch import JobView, event_line, progress_line
+from cli.client.sse import ServerEvent
+from cli.commands.jobs import hyperparameter
+from cli.commands.watch import JobView, event_line, progress_line
+from cli.view.output import CommandError, ExitCode
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import (
     FILE,

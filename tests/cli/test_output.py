@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.output import ExitCode, duration, plain, size, sparkline
+from cli.view.output import ExitCode, duration, plain, size, sparkline
 
 
 @pytest.mark.parametrize(

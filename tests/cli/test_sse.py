@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cli import sse
-from cli.client import connect
-from cli.output import CommandError, ExitCode
-from cli.sse import ServerEvent, follow, parse
+from cli.client import sse
+from cli.client.http import connect
+from cli.client.sse import ServerEvent, follow, parse
+from cli.view.output import CommandError, ExitCode
 from tests.cli.fake_api import FakeApi, Request, Stream, frame
 
 PATH = "/v1/stream"

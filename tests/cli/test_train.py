@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cli.train import last_checkpoint, read_settings
-from cli.training import Training, line
+from cli.commands.train import last_checkpoint, read_settings
+from cli.commands.training import Training, line
 from services.processes.verbs import VerbError, environment
 from services.runs.launch import TrainingProcess
 from tests.cli.conftest import Oddsmith
@@ -84,14 +84,14 @@ def test_the_newest_whole_checkpoint_is_taken(
     (tmp_path / "g2/checkpoints/step-000006.tmp").mkdir()
     generations = [tmp_path / "g1", tmp_path / "g2"]
     assert last_checkpoint(generations) is None  # neither has a manifest
-    monkeypatch.setattr("cli.train.intact", lambda folder: "g1" in folder.parts)
+    monkeypatch.setattr("cli.commands.train.intact", lambda folder: "g1" in folder.parts)
     assert last_checkpoint(generations) == tmp_path / "g1/checkpoints/step-000002"
 
 
 def test_steps_beyond_a_million_are_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for step in ("step-999999", "step-1000000"):
         (tmp_path / "g1/checkpoints" / step).mkdir(parents=True)
-    monkeypatch.setattr("cli.train.intact", lambda _: True)
+    monkeypatch.setattr("cli.commands.train.intact", lambda _: True)
     assert last_checkpoint([tmp_path / "g1"]) == tmp_path / "g1/checkpoints/step-1000000"
 
 
@@ -111,7 +111,7 @@ def test_pairs_are_tokenised_before_ranks_are_started(
         error = {"code": "bad_data", "message": "None of 12 pairs fits.", "hint": "Raise it."}
         raise VerbError(error)
 
-    monkeypatch.setattr("cli.training.run_verb", run_verb)
+    monkeypatch.setattr("cli.commands.training.run_verb", run_verb)
     where = ["--model", str(base), "--data", str(pairs), "--out", str(tmp_path / "out")]
     done = oddsmith("train", *where, "--json")
     assert done.exit_code == 1

@@ -9,10 +9,10 @@ from pathlib import Path
 import grimp
 import pytest
 
-from cli.lock import ENTRY, IMAGE_EXTRAS, LOCK, pins
 from cli.stack.parts import ROOT
 from docker.install_missing import missing, normal
 from tests.docker.compose import services
+from tools.lock import ENTRY, IMAGE_EXTRAS, LOCK, pins
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 IMAGES = sorted(IMAGE_EXTRAS)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from cli import audit, digests, install
-from cli.lock import EXTRAS, IMAGE_EXTRAS, entries, pins
 from cli.stack.parts import ROOT
 from docker.install_missing import normal
+from tools import audit, digests, install
+from tools.lock import EXTRAS, IMAGE_EXTRAS, entries, pins
 
 LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "docker").glob("requirements-*.txt"))]
 # The lock of `serve` holds only what vLLM's image lacks.

@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from bench.base import made_by_one
-from cli.build_page import npm
+from tools.build_page import npm
 
 HERE = Path(__file__).parent / "browser"
 ROOT = Path(__file__).resolve().parents[2]

@@ -49,25 +49,28 @@ const jobs = createRoute({
   getParentRoute: () => shell,
   path: "/jobs",
   validateSearch: strings("q", "sort", "select"),
-  component: lazyRouteComponent(() => import("@/features/jobs/jobs-page"), "JobsPage"),
+  component: lazyRouteComponent(() => import("@/features/jobs/list/jobs-page"), "JobsPage"),
 });
 const newJob = createRoute({
   getParentRoute: () => shell,
   path: "/jobs/new",
   validateSearch: strings("file", "model", "from"),
-  component: lazyRouteComponent(() => import("@/features/jobs/new-job-page"), "NewJobPage"),
+  component: lazyRouteComponent(() => import("@/features/jobs/new/new-job-page"), "NewJobPage"),
 });
 const compareJobs = createRoute({
   getParentRoute: () => shell,
   path: "/jobs/compare",
   validateSearch: strings("ids", "x"),
-  component: lazyRouteComponent(() => import("@/features/jobs/compare-page"), "ComparePage"),
+  component: lazyRouteComponent(
+    () => import("@/features/jobs/compare/compare-page"),
+    "ComparePage",
+  ),
 });
 const job = createRoute({
   getParentRoute: () => shell,
   path: "/jobs/$jobId",
   validateSearch: strings("tab", "x0", "x1", "line", "step"),
-  component: lazyRouteComponent(() => import("@/features/jobs/job-page"), "JobPage"),
+  component: lazyRouteComponent(() => import("@/features/jobs/run/job-page"), "JobPage"),
 });
 
 const playground = createRoute({

@@ -1,0 +1,192 @@
+"""The API as the commands see it: requests, pages, uploads, downloads, streams, errors.
+
+Finds the stack through `var/stack.json` or ODDSMITH_API_URL and ODDSMITH_API_KEY. Prints nothing.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
+
+from cli.client.sse import ServerEvent, parse
+from cli.stack.folder import Folder
+from cli.view.output import CommandError, ExitCode
+
+# httpx takes 0.3 s to import, which `--help` must not wait for: it is imported where it is used.
+if TYPE_CHECKING:
+    import httpx
+
+EXIT_CODES = {401: ExitCode.DENIED, 403: ExitCode.DENIED} | dict.fromkeys(
+    (502, 503, 504), ExitCode.UNREACHABLE
+)
+# Checking, merging or exporting a large model's weights happens before the answer begins.
+ANSWER_S = 900
+# The API sends a heartbeat every 15 s on a stream; three missed ones mean that it is gone.
+SILENCE_S = 45
+
+
+class Client:
+    def __init__(self, url: str, api_key: str) -> None:
+        import httpx  # noqa: PLC0415  # 0.1 s that --help need not wait
+
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(ANSWER_S, connect=5),
+            # The stack is on loopback or in a private network: a proxy of the environment isn't.
+            trust_env=False,
+        )
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._json("GET", path, params=_given(params))
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._json("POST", path, json=_given(body or {}))
+
+    def delete(self, path: str) -> Any:
+        return self._json("DELETE", path)
+
+    def items(self, path: str, limit: int | None = None, **params: Any) -> list[dict[str, Any]]:
+        """Read a list page by page, up to `limit` items."""
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            size = 100 if limit is None else min(100, limit - len(found))
+            page = self.get(path, after=after, limit=size, **params)
+            found += page["data"]
+            if not page.get("has_more") or not page["data"] or len(found) == limit:
+                return found
+            after = page["data"][-1]["id"]
+
+    def upload(self, path: Path, on_sent: Callable[[int], None] | None = None) -> Any:
+        """Send a preference file as it is read, so that memory stays flat."""
+        with path.open("rb") as file:
+            body = _Counted(file, on_sent or (lambda _sent_bytes: None))
+            form = {"file": (path.name, body, "application/octet-stream")}
+            return self._json("POST", "/v1/files", files=form, data={"purpose": "fine-tune"})
+
+    def download(self, path: str, out: BinaryIO, **params: Any) -> Iterator[tuple[int, int | None]]:
+        """Write a response to `out`; yield the bytes written so far, and how many there will be."""
+        written_bytes = 0
+        with self._stream("GET", path, params=_given(params)) as response:
+            length = response.headers.get("content-length")
+            for chunk in response.iter_bytes():
+                written_bytes += out.write(chunk)
+                yield written_bytes, length and int(length)
+
+    def events(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        last_event_id: str | None = None,
+    ) -> Iterator[ServerEvent]:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if last_event_id:
+            headers["Last-Event-ID"] = last_event_id
+        options = {"headers": headers, "json": body, "timeout": SILENCE_S}
+        with self._stream(method, path, **options) as response:
+            yield from parse(response.iter_bytes())
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        with self._reaching():
+            response = self._http.request(method, path, **options)
+        if response.is_error:
+            raise refusal(response)
+        return response.json()
+
+    @contextmanager
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator["httpx.Response"]:
+        with self._reaching(), self._http.stream(method, path, **options) as response:
+            if response.is_error:
+                response.read()
+                raise refusal(response)
+            yield response
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        import httpx  # noqa: PLC0415  # as above
+
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise CommandError(
+                f"Nothing answers at {self.url} ({error or type(error).__name__}). "
+                "Is the stack up? Start it with: oddsmith up",
+                ExitCode.UNREACHABLE,
+            ) from error
+
+
+class _Counted:
+    """A file that tells how much of it was read. httpx asks `fileno` for the size."""
+
+    def __init__(self, file: BinaryIO, on_sent: Callable[[int], None]) -> None:
+        self._file, self._on_sent, self._sent_bytes = file, on_sent, 0
+        self.fileno = file.fileno
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        self._sent_bytes += len(chunk)
+        self._on_sent(self._sent_bytes)
+        return chunk
+
+
+def connect() -> Client:
+    """Find the running stack; raises a CommandError that tells how to start one."""
+    url, key = os.environ.get("ODDSMITH_API_URL"), os.environ.get("ODDSMITH_API_KEY")
+    if url and key:
+        return Client(url, key)
+    if url:
+        # The key in stack.json is for the stack of this folder, and is sent nowhere else.
+        raise CommandError("ODDSMITH_API_URL is set: set ODDSMITH_API_KEY too.", ExitCode.DENIED)
+    folder = Folder()
+    if running := folder.running():
+        return Client(running.url, key or running.api_key)
+    raise CommandError(
+        f"No stack runs on {folder.path}. Start one with `oddsmith up`; for one elsewhere, set "
+        "ODDSMITH_API_URL and ODDSMITH_API_KEY.",
+        ExitCode.UNREACHABLE,
+    )
+
+
+def refusal(response: "httpx.Response") -> CommandError:
+    """Turn an error response into the API's own sentence, with the field it is about."""
+    try:
+        error = response.json()["error"]
+        message = str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        error = {"message": f"The API answered {response.status_code} without an explanation."}
+        message = error["message"]
+    if param := error.get("param"):
+        message = f"{message} (param: {param})"
+    default = ExitCode.REFUSED if response.status_code < 500 else ExitCode.FAILED
+    return CommandError(message, EXIT_CODES.get(response.status_code, default), error)
+
+
+def wait_until(
+    client: Client,
+    path: str,
+    is_done: Callable[[dict[str, Any]], bool],
+    on_poll: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Ask for an object, ever more slowly (0.2 to 2 s), until it is what is waited for."""
+    pause_s = 0.2
+    while not is_done(found := client.get(path)):
+        if on_poll:
+            on_poll(found)
+        time.sleep(pause_s)
+        pause_s = min(1.3 * pause_s, 2)
+    return found
+
+
+def segment(value: str) -> str:
+    """Quote an id for a path; a model's name may hold slashes and colons."""
+    return quote(value, safe="")
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

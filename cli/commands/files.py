@@ -1,0 +1,143 @@
+"""`oddsmith files`: upload preference files and read what their validation found.
+
+Also turns an id or a path into the id of a validated file, for `oddsmith jobs create`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from cli.client.http import Client, connect, segment, wait_until
+from cli.view import output
+from cli.view.output import CommandError, ExitCode, Json
+from cli.view.progress import bar
+
+app = output.noun("Upload preference files and read their reports.")
+
+FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
+Wait = Annotated[bool, typer.Option("--wait", help="Return when the file is validated.")]
+
+
+@output.command(app, "upload")
+def upload(
+    path: Annotated[Path, typer.Argument(help="A .jsonl or .json file of preference pairs.")],
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
+    """Upload a preference file."""
+    client = connect()
+    file = send(client, path, quiet=as_json)
+    if wait:
+        file = validated(client, file["id"])
+    if as_json:
+        output.emit(file)
+    else:
+        output.say(f"{file['id']}  {file['status']}")
+        output.say(f"Its report: oddsmith files report {file['id']}")
+
+
+@output.command(app, "list")
+def list_files(as_json: Json = False) -> None:
+    """List the files, newest first."""
+    files = connect().items("/v1/files")
+    if as_json:
+        output.emit(files)
+        return
+    output.table(
+        ["id", "status", "size", "uploaded", "name"],
+        [
+            [
+                f["id"],
+                output.status(f["status"]),
+                output.size(f["bytes"]),
+                output.when(f["created_at"]),
+                f["filename"],
+            ]
+            for f in files
+        ],
+        "There are no files yet. Add one with: oddsmith files upload PATH",
+    )
+
+
+@output.command(app, "show")
+def show(file_id: FileId, as_json: Json = False) -> None:
+    """Show one file."""
+    file = connect().get(f"/v1/files/{segment(file_id)}")
+    if as_json:
+        output.emit(file)
+        return
+    output.details(
+        [
+            ("id", file["id"]),
+            ("name", file["filename"]),
+            ("status", output.status(file["status"])),
+            ("details", file.get("status_details")),
+            ("size", output.size(file["bytes"])),
+            ("uploaded", output.when(file["created_at"])),
+        ]
+    )
+
+
+@output.command(app, "report")
+def report(file_id: FileId, as_json: Json = False) -> None:
+    """Show what validation found: rows accepted, rows dropped and why, with line numbers."""
+    found = connect().get(f"/v1/files/{segment(file_id)}/report")
+    if as_json:
+        output.emit(found)
+        return
+    output.details(
+        [
+            ("shape", found.get("shape")),
+            ("rows", found["rows"]),
+            ("accepted", Text(str(found["accepted"]), "green" if found["accepted"] else "red")),
+            *((f"dropped: {why}", count) for why, count in found["dropped"].items()),
+        ]
+    )
+    if findings := found["findings"]:
+        output.say("")
+        output.table(["line", "column", "finding", "what"], map(_finding, findings), "")
+        if (more := sum(found["dropped"].values()) - len(findings)) > 0:
+            output.say(f"… and {more} more.")
+
+
+@output.command(app, "delete")
+def delete(file_id: FileId, as_json: Json = False) -> None:
+    """Delete a file that no job uses."""
+    deleted = connect().delete(f"/v1/files/{segment(file_id)}")
+    output.emit_or_say(deleted, as_json, f"Deleted {file_id}.")
+
+
+def _finding(finding: dict[str, Any]) -> list[Any]:
+    return [finding["line"], finding.get("column"), finding["code"], finding["message"]]
+
+
+def send(client: Client, path: Path, quiet: bool = False) -> dict[str, Any]:
+    """Upload with a progress bar on stderr."""
+    if not path.is_file():
+        raise CommandError(f"There is no file {path}.", ExitCode.REFUSED)
+    size_bytes = path.stat().st_size
+    with bar(f"Uploading {path.name}", quiet) as show:
+        return client.upload(path, on_sent=lambda sent_bytes: show(sent_bytes, size_bytes))
+
+
+def validated(client: Client, file_id: str) -> dict[str, Any]:
+    """Wait until a file is validated; raises CommandError when it can't be used."""
+    path = f"/v1/files/{segment(file_id)}"
+    file = wait_until(client, path, lambda f: f["status"] != "uploaded")
+    if file["status"] == "error":
+        why = file.get("status_details") or "it could not be read"
+        raise CommandError(
+            f"{file['filename']} can't be used: {why} See: oddsmith files report {file_id}",
+            ExitCode.FAILED,
+        )
+    return file
+
+
+def file_id_of(client: Client, id_or_path: str, quiet: bool = False) -> str:
+    """Give an id as it is; upload a path first and wait until it is validated."""
+    path = Path(id_or_path)
+    if not path.exists() and id_or_path.startswith("file-"):
+        return id_or_path
+    return validated(client, send(client, path, quiet)["id"])["id"]

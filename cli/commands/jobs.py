@@ -1,0 +1,303 @@
+"""`oddsmith jobs`: create, steer and watch fine-tuning jobs.
+
+What a hyperparameter may be is known by the API alone: `--set` passes names and values through.
+"""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from cli.client.http import Client, connect, segment, wait_until
+from cli.commands import watch
+from cli.commands.files import file_id_of
+from cli.view import output
+from cli.view.output import CommandError, ExitCode, Json
+from cli.view.progress import bar
+from orpo.contract.numbers import Series
+
+app = output.noun("Create, steer and watch fine-tuning jobs.")
+
+JobId = Annotated[str, typer.Argument(help="The job's id, ftjob-…", metavar="ID")]
+
+ESTIMATES = "/v1/fine_tuning/jobs/estimate"
+TIMES = ("load", "train", "evaluate")
+MEMORY = ("runtime", "weights", "gradients", "optimizer", "activations", "head")
+
+# How `watch` ends, by the job's last status.
+ENDS = {
+    "succeeded": ExitCode.OK,
+    "failed": ExitCode.FAILED,
+    "cancelled": ExitCode.CANCELLED,
+}
+
+
+Model = Annotated[str, typer.Option(help="Base model; see: oddsmith models list")]
+Pairs = Annotated[str, typer.Option(help="Training pairs: a file's id, or a path to upload.")]
+HeldOut = Annotated[
+    str | None, typer.Option(help="Held-out pairs: an id or a path. By default a tenth.")
+]
+Kind = Annotated[str, typer.Option(help="orpo, supervised, dpo, simpo or probability_ratio.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A hyperparameter, as lambda=0.2; repeat for several."),
+]
+
+
+@output.command(app, "create")
+def create(
+    *,
+    model: Model,
+    file: Pairs,
+    held_out: HeldOut = None,
+    method: Kind = "orpo",
+    settings: Settings = None,
+    suffix: Annotated[str | None, typer.Option(help="Becomes part of the model's name.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Create a job. A path is uploaded first."""
+    client = connect()
+    body = _request(client, model, file, held_out, method, settings, as_json)
+    job = client.post("/v1/fine_tuning/jobs", {**body, "suffix": suffix, "seed": seed})
+    if as_json:
+        output.emit(job)
+    else:
+        output.say(f"{job['id']}  {job['status']}")
+        output.say(f"Follow it: oddsmith jobs watch {job['id']}")
+
+
+@output.command(app, "estimate")
+def estimate(
+    *,
+    model: Model,
+    file: Pairs,
+    held_out: HeldOut = None,
+    method: Kind = "orpo",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a job would take: time, memory, tokens. Creates none."""
+    client = connect()
+    body = _request(client, model, file, held_out, method, settings, as_json)
+    found = client.post(ESTIMATES, body)
+    path = f"{ESTIMATES}/{segment(found['id'])}"
+    try:
+        with bar("Measuring three steps", quiet=as_json):
+            found = wait_until(client, path, lambda e: e["status"] in ENDS)
+    except KeyboardInterrupt:
+        client.post(f"{path}/cancel")
+        raise
+    if found["status"] != "succeeded":
+        why = (found["error"] or {}).get("message", "")
+        raise CommandError(f"The estimate {found['status']}. {why}".rstrip(), error=found["error"])
+    if as_json:
+        output.emit(found)
+    else:
+        output.details(_estimated(found["estimate"]))
+
+
+def _estimated(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    """An estimate in lines: each sum above its parts."""
+    time, memory, device = found["time"], found["memory"], found["device"]
+    held_out = f", {found['held_out_pairs']:,} held out" if found["held_out_pairs"] else ""
+    processes = f", in each of {found['processes']} processes" if found["processes"] > 1 else ""
+    return [
+        ("device", f"{device['name']}, {output.size(device['memory_bytes'])}"),
+        ("pairs", f"{found['pairs']:,}{held_out}"),
+        ("steps", f"{found['steps']:,}"),
+        ("tokens", f"{found['tokens']:,} at {found['tokens_per_s']:,.0f} a second"),
+        ("token budget", f"{found['token_budget']:,} in a forward pass"),
+        ("trained", f"{found['trainable_parameters']:,} of {found['parameters']:,} weights"),
+        ("time", output.duration(time["total_s"])),
+        *((f"  {part}", output.duration(time[f"{part}_s"])) for part in TIMES),
+        ("memory", f"{output.size(memory['peak_bytes'])} at its peak{processes}"),
+        *((f"  {part}", output.size(memory[f"{part}_bytes"])) for part in MEMORY),
+    ]
+
+
+@output.command(app, "list")
+def list_jobs(
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the jobs, newest first."""
+    jobs = connect().items("/v1/fine_tuning/jobs", limit)
+    if as_json:
+        output.emit(jobs)
+        return
+    output.table(
+        ["id", "status", "progress", "model", "created", "result"],
+        [
+            [
+                job["id"],
+                output.status(job["status"]),
+                _progress(job),
+                job["model"],
+                output.when(job["created_at"]),
+                job.get("fine_tuned_model"),
+            ]
+            for job in jobs
+        ],
+        "There are no jobs yet. Create one with: oddsmith jobs create --model M --file PATH",
+    )
+
+
+@output.command(app, "show")
+def show(job_id: JobId, as_json: Json = False) -> None:
+    """Show one job."""
+    job = connect().get(_path(job_id))
+    if as_json:
+        output.emit(job)
+        return
+    method = job.get("method") or {}
+    given = (method.get(method.get("type")) or {}).get("hyperparameters") or {}
+    output.details(
+        [
+            ("id", job["id"]),
+            ("status", output.status(job["status"])),
+            ("error", (job.get("error") or {}).get("message")),
+            ("progress", _progress(job) or None),
+            ("queue", _place(job)),
+            ("last attempt", _retry(job)),
+            ("model", job["model"]),
+            ("result", job.get("fine_tuned_model")),
+            ("training file", job["training_file"]),
+            ("validation file", job.get("validation_file")),
+            ("method", method.get("type")),
+            *((f"  {name}", value) for name, value in given.items()),
+            ("seed", job.get("seed")),
+            ("trained tokens", job.get("trained_tokens")),
+            ("created", output.when(job["created_at"])),
+            ("finished", output.when(job.get("finished_at")) or None),
+        ]
+    )
+
+
+@output.command(app, "watch")
+def watch_job(job_id: JobId, as_json: Json = False) -> None:
+    """Follow a job until it ends: state, progress, log-probs of chosen and rejected.
+
+    Ends with 0 if the job succeeded, 1 if it failed, 6 if it was cancelled. With --json every
+    line is one event of the job's stream.
+    """
+    job = watch.watch(job_id, as_json)
+    if job.status not in ENDS:
+        raise CommandError(f"The stream of {job_id} ended while it was {job.status}.")
+    raise typer.Exit(ENDS[job.status])
+
+
+@output.command(app, "events")
+def events(job_id: JobId, as_json: Json = False) -> None:
+    """List what happened to a job, oldest first."""
+    found = connect().items(f"{_path(job_id)}/events", type="message")[::-1]
+    if as_json:
+        output.emit(found)
+        return
+    rows = [[output.when(e["created_at"]), e["level"], e["message"]] for e in found]
+    output.table(["time", "level", "event"], rows, "Nothing has happened yet.")
+
+
+@output.command(app, "checkpoints")
+def checkpoints(job_id: JobId, as_json: Json = False) -> None:
+    """List a job's committed checkpoints, newest first."""
+    found = connect().items(f"{_path(job_id)}/checkpoints")
+    if as_json:
+        output.emit(found)
+        return
+    rows = [
+        [
+            c["step_number"],
+            watch.number(Series.ACCURACY, (c.get("metrics") or {}).get(Series.ACCURACY)),
+            output.when(c["created_at"]),
+            c["fine_tuned_model_checkpoint"],
+        ]
+        for c in found
+    ]
+    output.table(["step", "accuracy", "created", "model"], rows, "There are no checkpoints yet.")
+
+
+@output.command(app, "cancel")
+def cancel(job_id: JobId, as_json: Json = False) -> None:
+    """Stop a job for good; its checkpoints stay."""
+    _steer(job_id, "cancel", as_json)
+
+
+@output.command(app, "pause")
+def pause(job_id: JobId, as_json: Json = False) -> None:
+    """Stop a job at its next step, with a checkpoint from which it resumes."""
+    _steer(job_id, "pause", as_json)
+
+
+@output.command(app, "resume")
+def resume(job_id: JobId, as_json: Json = False) -> None:
+    """Put a paused job back in the queue."""
+    _steer(job_id, "resume", as_json)
+
+
+@output.command(app, "delete")
+def delete(job_id: JobId, as_json: Json = False) -> None:
+    """Delete a job that has ended, with its checkpoints and all that it left on disk."""
+    deleted = connect().delete(_path(job_id))
+    output.emit_or_say(deleted, as_json, f"Deleted {job_id}.")
+
+
+def _request(
+    client: Client,
+    model: str,
+    file: str,
+    held_out: str | None,
+    method: str,
+    settings: list[str] | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    hyperparameters = dict(map(hyperparameter, settings or []))
+    return {
+        "model": model,
+        "training_file": file_id_of(client, file, quiet),
+        "validation_file": held_out and file_id_of(client, held_out, quiet),
+        "method": {"type": method, method: {"hyperparameters": hyperparameters}},
+    }
+
+
+def _steer(job_id: str, verb: str, as_json: bool) -> None:
+    job = connect().post(f"{_path(job_id)}/{verb}")
+    output.emit_or_say(job, as_json, f"{job['id']}  {job['status']}  ({verb} asked for)")
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/fine_tuning/jobs/{segment(job_id)}"
+
+
+def _progress(job: dict[str, Any]) -> str:
+    progress = job.get("progress") or {}
+    if preparing := progress.get("preparing"):
+        return f"{preparing['tokenised']}/{preparing['pairs']} pairs tokenised"
+    return f"{progress['step']}/{progress['steps']}" if progress.get("steps") else ""
+
+
+def _place(job: dict[str, Any]) -> str | None:
+    place = job.get("queue")
+    if not place:
+        return None
+    starts = f", starts about {output.when(place['starts_at'])}" if place["starts_at"] else ""
+    return f"number {place['position']}{starts}"
+
+
+def _retry(job: dict[str, Any]) -> str | None:
+    """Why the attempt before this one ended, until a new step was trained."""
+    retry = (job.get("progress") or {}).get("retry")
+    if retry is None:
+        return None
+    return f"{retry['reason']} Attempt {retry['attempt']} of {retry['max_attempts']} follows."
+
+
+def hyperparameter(setting: str) -> tuple[str, Any]:
+    """Read `name=value`; a value is JSON where it can be (0.2, true, null), else a word."""
+    name, equals, value = setting.partition("=")
+    if not equals or not name:
+        raise CommandError(f"--set takes name=value, not {setting!r}.", ExitCode.USAGE)
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value

@@ -1,0 +1,53 @@
+"""`oddsmith prune`: remove what lies on disk and nothing needs any more."""
+
+from collections import defaultdict
+from typing import Annotated, Any
+
+import typer
+
+from cli.view import output
+from cli.view.output import Json
+
+app = typer.Typer()
+
+
+@output.command(app, "prune")
+def prune(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what was deleted, is older than the settings keep it, or belongs to no row.
+
+    The running stack does the same by itself, every ten minutes.
+    """
+    # SQLAlchemy takes 0.3 s to import, which `--help` need not wait for.
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from cli.stack.attach import attached  # noqa: PLC0415
+    from services.upkeep import pruning  # noqa: PLC0415
+
+    with attached():
+        found = pruning.plan() if dry_run else pruning.prune()
+    if as_json:
+        output.emit([asdict(each) for each in found])
+        return
+    by_kind: dict[str, list[Any]] = defaultdict(list)
+    for each in found:
+        by_kind[each.kind].append(each)
+    output.table(
+        ["kind", "number", "size", "why"],
+        [
+            [
+                kind,
+                len(items),
+                output.size(sum(item.size_bytes for item in items)),
+                " ".join(sorted({item.why for item in items})),
+            ]
+            for kind, items in sorted(by_kind.items())
+        ],
+        "There is nothing to remove.",
+    )
+    if dry_run and found:
+        output.say("Nothing was removed: leave out --dry-run to do it.")

@@ -1,0 +1,244 @@
+"""A job as it runs: its stream gathered into a view, and the view drawn in a terminal.
+
+Knows the stream's shape (`GET /v1/fine_tuning/jobs/{id}/stream`), not how it is fetched or made.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cli.client.http import connect, segment
+from cli.client.sse import ServerEvent, follow
+from cli.view import output
+from orpo.contract.numbers import Series
+from orpo.contract.rundir import Level, Split
+
+# The series that tell how a preference training goes, and how they are called on screen.
+SERIES: dict[str, str] = {
+    Series.LOGPS_CHOSEN: "log-prob chosen",
+    Series.LOGPS_REJECTED: "log-prob rejected",
+    Series.LOG_ODDS_RATIO: "log odds ratio",
+    Series.ACCURACY: "accuracy",
+    Series.LOSS: "loss",
+}
+# Drawn on one scale, so that the two lines can be seen to part.
+SHARED_SCALE = (Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED)
+STYLES: dict[str, str] = {Series.LOGPS_CHOSEN: "green", Series.LOGPS_REJECTED: "red"}
+EVENTS_SHOWN = 3
+PLAIN_LINE_EVERY_S = 20
+
+
+@dataclass
+class JobView:
+    """What is known of a job so far."""
+
+    job_id: str
+    status: str = ""
+    progress: dict[str, Any] = field(default_factory=dict)
+    progress_at: float = 0
+    fine_tuned_model: str | None = None
+    error: dict[str, Any] | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+    # split -> name -> step -> value; a step that is trained again after a crash replaces itself.
+    values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict)
+
+    def apply(self, event: ServerEvent) -> None:
+        data = json.loads(event.data or "{}")
+        match event.name:
+            case "state":
+                self._apply_state(data)
+            case "metrics":
+                self._apply_metrics(data)
+            case "event":
+                self.events.append(data)
+
+    def _apply_state(self, state: dict[str, Any]) -> None:
+        self.status = state["status"]
+        if progress := state.get("progress"):
+            self.progress, self.progress_at = progress, time.monotonic()
+        self.fine_tuned_model = state.get("fine_tuned_model")
+        self.error = state.get("error")
+
+    def _apply_metrics(self, metrics: dict[str, Any]) -> None:
+        series = self.values.setdefault(metrics["split"], {})
+        for name, value in metrics["values"].items():
+            if value is not None:
+                series.setdefault(name, {})[metrics["step"]] = value
+
+    def series(self, split: str, name: str) -> list[float]:
+        return [value for _, value in sorted(self.values.get(split, {}).get(name, {}).items())]
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left, counted down between two reports."""
+        eta_s = self.progress.get("eta_s")
+        return None if eta_s is None else max(0, eta_s - (time.monotonic() - self.progress_at))
+
+    @property
+    def step(self) -> int:
+        return self.progress.get("step") or 0
+
+    @property
+    def steps(self) -> int:
+        return self.progress.get("steps") or 0
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Group(self._headline(), self._bar(), Sparklines(self))
+        for event in self.events[-EVENTS_SHOWN:]:
+            yield event_line(event)
+
+    def _headline(self) -> Text:
+        model = self.fine_tuned_model
+        line = Text.assemble((self.job_id, "bold"), "  ", output.status(self.status))
+        return line.append(f"  {output.plain(model)}") if model else line
+
+    def _bar(self) -> Table:
+        epoch, left = self.progress.get("epoch"), output.duration(self.eta_s)
+        said = [f"step {self.step}/{self.steps}" if self.steps else self._beginning()]
+        said += [f"epoch {epoch:.1f}"] if epoch is not None else []
+        said += [f"{left} left"] if left and self.status == "running" else []
+        line = Table.grid(padding=(0, 2, 0, 0))
+        line.add_row(
+            ProgressBar(total=max(1, self.steps), completed=self.step, width=24), "  ".join(said)
+        )
+        return line
+
+    def _beginning(self) -> str:
+        preparing = self.progress.get("preparing")
+        if preparing is None or self.status != "validating_files":
+            return "not yet training"
+        return f"{preparing['tokenised']:,} of {preparing['pairs']:,} pairs tokenised"
+
+
+@dataclass
+class Sparklines:
+    """Each series of training, and what the held-out pairs said first and last."""
+
+    view: JobView
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.view.values:
+            return
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for justify in ("left", "left", "right", "left"):
+            grid.add_column(justify=justify, no_wrap=True)
+        spark_width = max(8, min(48, options.max_width - 57))
+        for name in SERIES:
+            grid.add_row(*self._row(name, spark_width))
+        yield grid
+
+    def _row(self, name: str, spark_width: int) -> tuple[Text | str, ...]:
+        train = self.view.series(Split.TRAIN, name)
+        scale = self._scale(name)
+        spark = output.sparkline(train, spark_width, *scale)
+        return (
+            Text(SERIES[name], "dim"),
+            Text(spark.ljust(spark_width), STYLES.get(name, "cyan")),
+            number(name, train[-1] if train else None),
+            Text(self._held_out(name), "dim"),
+        )
+
+    def _scale(self, name: str) -> tuple[float, ...]:
+        """Give the lowest and highest value to draw, or nothing for the series' own."""
+        if name == Series.ACCURACY:
+            return (0, 1)
+        if name not in SHARED_SCALE:
+            return ()
+        values = [value for each in SHARED_SCALE for value in self.view.series(Split.TRAIN, each)]
+        return (min(values), max(values)) if values else ()
+
+    def _held_out(self, name: str) -> str:
+        held_out = self.view.series(Split.HELD_OUT, name)
+        if not held_out:
+            return ""
+        then = f" → {number(name, held_out[-1])}" if len(held_out) > 1 else ""
+        return f"held out {number(name, held_out[0])}{then}"
+
+
+def number(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0%}" if name == Series.ACCURACY else f"{value:.3f}"
+
+
+def event_line(event: dict[str, Any]) -> Text:
+    """The message of an event, coloured by its level."""
+    style = {Level.WARN: "yellow", Level.ERROR: "red"}.get(event.get("level", ""), "dim")
+    return Text(output.plain(str(event.get("message", ""))), style=style)
+
+
+def stream(job_id: str) -> Iterator[ServerEvent]:
+    return follow(connect, f"/v1/fine_tuning/jobs/{segment(job_id)}/stream", last_name="done")
+
+
+def watch(job_id: str, as_json: bool) -> JobView:
+    """Show a job until its stream ends, in the way that fits where stdout goes."""
+    view = JobView(job_id)
+    console = output.screen()
+    if as_json:
+        _gather(view, stream(job_id), _emit)
+    elif console.is_terminal:
+        with Live(view, console=console, refresh_per_second=4):
+            _gather(view, stream(job_id), lambda _: None)
+        console.print(summary(view))
+    else:
+        _gather(view, stream(job_id), PlainLines(view))
+        output.say(summary(view))
+    return view
+
+
+def _gather(
+    view: JobView, events: Iterable[ServerEvent], tell: Callable[[ServerEvent], None]
+) -> None:
+    for event in events:
+        view.apply(event)
+        tell(event)
+
+
+def _emit(event: ServerEvent) -> None:
+    output.emit({"event": event.name, "id": event.id, "data": json.loads(event.data or "{}")})
+
+
+class PlainLines:
+    """The same for a log: a line when the status changes, for each event, and now and then."""
+
+    def __init__(self, view: JobView, indent: str = "") -> None:
+        self.view, self.indent = view, indent
+        self.status, self.told_at = "", time.monotonic()
+
+    def __call__(self, event: ServerEvent) -> None:
+        view = self.view
+        if view.status != self.status:
+            self.status = view.status
+            output.say(f"{self.indent}{view.job_id}  {view.status}")
+        if event.name == "event":
+            output.say(f"{self.indent}{view.events[-1].get('message', '')}")
+        elif view.steps and time.monotonic() - self.told_at > PLAIN_LINE_EVERY_S:
+            self.told_at = time.monotonic()
+            output.say(f"{self.indent}{progress_line(view)}")
+
+
+def progress_line(view: JobView) -> str:
+    parts = [f"step {view.step}/{view.steps}"]
+    parts += [f"{output.duration(view.eta_s)} left"] if view.eta_s is not None else []
+    for name, title in SERIES.items():
+        if train := view.series(Split.TRAIN, name):
+            parts.append(f"{title} {number(name, train[-1])}")
+    return "  ".join(parts)
+
+
+def summary(view: JobView) -> Text:
+    line = Text.assemble((view.job_id, "bold"), "  ", output.status(view.status))
+    if view.fine_tuned_model:
+        line.append(f"  {output.plain(view.fine_tuned_model)}")
+    if view.error and view.error.get("message"):
+        line.append(f"  {output.plain(view.error['message'])}")
+    return line

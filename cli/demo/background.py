@@ -1,0 +1,76 @@
+"""The stack and other programs run beside a command: started, awaited, stopped again.
+
+Goes through `oddsmith up` and `oddsmith down`, so a demo's stack is the one that people run.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from cli.stack.folder import Folder, Running
+from cli.view import output
+from cli.view.checklist import Step
+from cli.view.output import CommandError
+
+ODDSMITH = (sys.executable, "-m", "cli.main")
+
+
+def run(argv: Sequence[str], step: Step, on_failure: str) -> None:
+    """Run a program to its end while the step shows how long it takes."""
+    # A file and not a pipe: what a detached stack inherits must not be waited for.
+    with tempfile.TemporaryFile() as said:
+        program = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C is for the demo, which then stops things in order
+        )
+        try:
+            while program.poll() is None:
+                time.sleep(0.1)
+                step.tick()
+        except BaseException:
+            program.terminate()
+            program.wait(timeout=30)
+            raise
+        if program.returncode != 0:
+            said.seek(0)
+            raise CommandError(f"{on_failure}\n{last_words(said.read().decode(errors='replace'))}")
+
+
+def last_words(text: str) -> str:
+    """Give what a program said at its end: the core's error object as a sentence, or its lines."""
+    lines = text.strip().splitlines()
+    try:
+        error = json.loads(lines[-1])["error"]
+        return " ".join(filter(None, (error["message"], error.get("hint"))))
+    except (IndexError, KeyError, TypeError, ValueError):
+        return "\n".join(map(output.plain, lines[-5:]))
+
+
+def start(step: Step, folder: Folder) -> Running:
+    run([*ODDSMITH, "up", "--detach"], step, "The stack did not start:")
+    running = folder.running()
+    if running is None:
+        raise CommandError(f"The stack started and ended; its logs are in {folder.logs}.")
+    return running
+
+
+@contextmanager
+def stopped_at_end(folder: Folder) -> Iterator[None]:
+    """Stop the stack when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        if folder.holder() is not None:
+            output.say("Stopping the stack")
+            down = subprocess.run(
+                [*ODDSMITH, "down"], check=False, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            if down.returncode == 0:
+                output.say("Stopped. `make up` brings it back with everything in it.")

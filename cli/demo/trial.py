@@ -1,0 +1,182 @@
+"""One run of the example pairs: upload, tune, deploy, ask, measure. The demo and its bench do it.
+
+Knows the examples and the API; where the stack comes from and how results look is the demo's.
+"""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from cli.client.answers import Comparison, Sampling, ask
+from cli.client.http import Client, segment, wait_until
+from cli.commands import watch
+from cli.commands.base_models import register
+from cli.commands.files import validated
+from cli.stack.parts import ROOT
+from cli.view import output
+from cli.view.checklist import Step
+from cli.view.output import CommandError
+
+EXAMPLES = ROOT / "examples"
+TRAINING = EXAMPLES / "short-answers.jsonl"
+HELD_OUT = EXAMPLES / "short-answers.held-out.jsonl"
+BASE_MODEL = "SmolLM2-135M-Instruct"
+
+DEMO_HYPERPARAMETERS: dict[str, Any] = {
+    "lambda": 0.25,
+    "n_epochs": 1,
+    "batch_size": 2,
+    "learning_rate": 8e-4,
+    "schedule": "linear",
+    "lora_rank": 16,
+    "lora_alpha": 32,
+    "max_length": 512,
+    # Twice in the run: on a CPU, evaluating and sampling cost as much as many steps.
+    "eval_every": 43,
+    "checkpoint_every": 43,
+    "n_samples": 2,
+    "sample_tokens": 48,
+}
+
+TITLES = ("base", "tuned")
+GREEDY: Sampling = {"temperature": 0, "max_tokens": 120}
+
+
+@dataclass(frozen=True)
+class Files:
+    training: str
+    held_out: str
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number of the held-out pairs before and after training."""
+
+    before: float
+    after: float
+
+
+def style() -> ModuleType:
+    """Load examples/style.py, which is a script beside the data and no package."""
+    spec = importlib.util.spec_from_file_location("examples_style", EXAMPLES / "style.py")
+    if spec is None or spec.loader is None:
+        raise CommandError(f"{EXAMPLES / 'style.py'} can't be loaded.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def held_out_prompts() -> list[str]:
+    rows = [json.loads(line) for line in HELD_OUT.read_text("utf-8").splitlines()]
+    return [row["prompt"][-1]["content"] for row in rows]
+
+
+def register_base(client: Client, folder: Path) -> None:
+    if BASE_MODEL not in {model["id"] for model in client.items("/v1/models")}:
+        register(client, str(folder))
+
+
+def upload(client: Client) -> Files:
+    training, held_out = (client.upload(path)["id"] for path in (TRAINING, HELD_OUT))
+    validated(client, training)
+    validated(client, held_out)
+    return Files(training, held_out, client.get(f"/v1/files/{training}/report"))
+
+
+def tune(client: Client, step: Step, files: Files, seed: int) -> watch.JobView:
+    """Create the job and follow it to its end; raises CommandError unless it succeeds."""
+    body = {
+        "model": BASE_MODEL,
+        "training_file": files.training,
+        "validation_file": files.held_out,
+        "method": {"type": "orpo", "orpo": {"hyperparameters": DEMO_HYPERPARAMETERS}},
+        "suffix": "short-answers",
+        "seed": seed,
+    }
+    view = watch.JobView(client.post("/v1/fine_tuning/jobs", body)["id"])
+    step.body = watch.Sparklines(view)
+    try:
+        for event in watch.stream(view.job_id):
+            view.apply(event)
+            step.detail = f"step {view.step} of {view.steps}" if view.steps else view.status
+            if view.step and view.step == view.steps:
+                step.detail = "the last evaluation, and saving"
+            step.at(view.step, view.steps, view.eta_s)
+    except (CommandError, KeyboardInterrupt):
+        # Left in the queue, it would be trained before the next demo's job.
+        with suppress(CommandError):
+            client.post(f"/v1/fine_tuning/jobs/{segment(view.job_id)}/cancel")
+        raise
+    if view.status != "succeeded" or not view.fine_tuned_model:
+        why = (view.error or {}).get("message", "")
+        raise CommandError(f"Job {view.job_id} {view.status}. {why}".rstrip())
+    return view
+
+
+def deploy(client: Client, step: Step, models: Sequence[str]) -> list[str]:
+    """Deploy all at once and wait until each answers: on one base they share one engine.
+
+    Gives the deployments' ids.
+    """
+    waiting = [client.post("/v1/deployments", {"model": model}) for model in models]
+    for deployment in waiting:
+        step.detail = deployment["model"]
+        found = wait_until(
+            client,
+            f"/v1/deployments/{segment(deployment['id'])}",
+            lambda d: d["status"] not in {"pending", "starting"},
+            on_poll=lambda _: step.tick(),
+        )
+        if found["status"] != "ready":
+            why = (found.get("error") or {}).get("message", "")
+            raise CommandError(f"{found['model']} is {found['status']}. {why}".rstrip())
+    step.detail = f"{len(models)} models" if len(models) > 1 else models[0]
+    return [deployment["id"] for deployment in waiting]
+
+
+def answer(client: Client, step: Step, models: Sequence[str], prompt: str) -> Comparison:
+    """Ask greedily, and show the answers under the step as they come."""
+
+    def show(comparison: Comparison) -> None:
+        comparison.titles = TITLES
+        step.body = Group(Text(f"\n{output.plain(prompt)}", "bold"), comparison)
+
+    comparison = ask(client, models, prompt, GREEDY, show)
+    step.body = None
+    for side in comparison.sides:
+        if side.error:
+            raise CommandError(f"{side.model} could not answer. {side.error}")
+    return comparison
+
+
+def answers(
+    client: Client, step: Step, models: Sequence[str], prompts: Sequence[str]
+) -> list[list[str]]:
+    """Ask every prompt; give the answers of each model."""
+    found: list[list[str]] = []
+    for done, prompt in enumerate(prompts):
+        comparison = answer(client, step, models, prompt)
+        found.append([side.answer for side in comparison.sides])
+        step.detail = f"{done + 1} of {len(prompts)}"
+        step.at(done + 1, len(prompts))
+    return [list(column) for column in zip(*found, strict=True)]
+
+
+def change(client: Client, job_id: str, name: str) -> Change:
+    """Read a held-out number at step 0 and at the last step."""
+    key = f"held_out:{name}"
+    path = f"/v1/fine_tuning/jobs/{segment(job_id)}/series"
+    points = client.get(path, keys=key, buckets=500)["data"][0]["points"]
+    values = [point["last"] for point in points if point["last"] is not None]
+    if not values:
+        raise CommandError(f"Job {job_id} has no {name} on held-out pairs.")
+    return Change(values[0], values[-1])

@@ -1,0 +1,109 @@
+import { Link } from "@tanstack/react-router";
+import { State } from "@/components/ui/state";
+import { hasEnded, type Job } from "@/features/jobs/api";
+import { Progress } from "@/features/jobs/components/progress";
+import { advance, lambdaOf, methodOf, nameOf, ran, shortId, standing } from "@/features/jobs/job";
+import { Sparkline } from "@/features/jobs/list/sparkline";
+import { cx } from "@/lib/cx";
+import { ago, duration, moment } from "@/lib/format";
+
+export const ROW = 60;
+
+const cell = "border-t border-line px-2 sm:px-3";
+
+export function JobRow(props: {
+  job: Job;
+  place: number;
+  fileName: string | undefined;
+  isCurrent: boolean;
+  isTicked: boolean;
+  canTick: boolean;
+  toggle: (id: string) => void;
+}) {
+  const { job } = props;
+  const name = nameOf(job);
+  const lambda = lambdaOf(job);
+  return (
+    <tr
+      aria-rowindex={props.place}
+      style={{ height: ROW }}
+      className={cx(props.isCurrent && "outline-2 -outline-offset-2 outline-accent")}
+    >
+      <td className={cell}>
+        <label className="flex size-6 items-center justify-center">
+          <input
+            type="checkbox"
+            aria-label={`Compare ${name}`}
+            checked={props.isTicked}
+            disabled={!props.canTick}
+            onChange={() => props.toggle(job.id)}
+          />
+        </label>
+      </td>
+      <td className={cell}>
+        <Link
+          to="/jobs/$jobId"
+          params={{ jobId: job.id }}
+          title={job.id}
+          className="block truncate font-medium hover:text-accent"
+        >
+          {name}
+        </Link>
+        <p className="truncate text-sm text-muted">
+          {lambda === null ? methodOf(job) : `λ ${lambda}`}
+          {job.suffix && ` · ${shortId(job.id)}`}
+          <span className="lg:hidden"> · {job.model}</span>
+        </p>
+      </td>
+      <td className={cell}>
+        <State value={job.status} />
+        <Standing job={job} />
+      </td>
+      <td className={cx(cell, "hidden sm:table-cell")}>
+        <Sparkline job={job} />
+      </td>
+      <td className={cx(cell, "hidden lg:table-cell")}>
+        <p className="truncate" title={job.model}>
+          {job.model}
+        </p>
+      </td>
+      <td className={cx(cell, "hidden xl:table-cell")}>
+        <p className="truncate" title={props.fileName}>
+          {props.fileName ?? job.training_file}
+        </p>
+      </td>
+      <td className={cx(cell, "hidden whitespace-nowrap text-muted md:table-cell")}>
+        <span title={moment(job.created_at)}>{ago(job.created_at)}</span>
+      </td>
+    </tr>
+  );
+}
+
+function Standing({ job }: { job: Job }) {
+  if (job.status === "failed")
+    return (
+      <p className="truncate text-sm text-muted" title={job.error?.message}>
+        {job.error?.message}
+      </p>
+    );
+  if (hasEnded(job)) {
+    const took = ran(job);
+    return (
+      <div className="text-sm text-muted">
+        <p className="hidden sm:block">{took !== null && `in ${duration(took)}`}</p>
+        <div className="sm:hidden">
+          <Sparkline job={job} isDrawn={false} />
+        </div>
+      </div>
+    );
+  }
+  const share = advance(job)?.share ?? null;
+  return (
+    <>
+      <p className="truncate text-sm text-muted" title={standing(job)}>
+        {standing(job)}
+      </p>
+      {share !== null && <Progress share={share} label={`Progress of ${nameOf(job)}`} />}
+    </>
+  );
+}

@@ -1,0 +1,138 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { Plus } from "lucide-react";
+import { useMemo, useRef } from "react";
+import { ErrorPanel } from "@/components/error-panel";
+import { Empty, Loading, Page } from "@/components/page";
+import { Button, buttonClass } from "@/components/ui/button";
+import { inputClass } from "@/components/ui/field";
+import { inOrder, matches, sortOf, sortText } from "@/features/jobs/list/filter";
+import { JobsTable } from "@/features/jobs/list/jobs-table";
+import { jobsQuery } from "@/features/jobs/list/list";
+import { filesQuery } from "@/lib/queries";
+import { useKeys } from "@/lib/use-keys";
+
+const MOST = 10;
+
+/** All runs: those that move are live, and those that are ticked can be compared. */
+export function JobsPage() {
+  const search = useSearch({ from: "/shell/jobs" });
+  const navigate = useNavigate({ from: "/jobs" });
+  const { data: jobs, error, refetch } = useQuery(jobsQuery);
+  const { data: files } = useQuery(filesQuery(1000));
+  const names = useMemo(
+    () => new Map(files?.data.map((file) => [file.id, file.filename])),
+    [files],
+  );
+  const selected = useMemo(() => search.select?.split(",") ?? [], [search.select]);
+  const sort = useMemo(() => sortOf(search.sort), [search.sort]);
+  const { q = "" } = search;
+  const shown = useMemo(() => {
+    const fitting = (jobs ?? []).filter((job) => matches(job, q, names.get(job.training_file)));
+    return inOrder(fitting, sort);
+  }, [jobs, q, names, sort]);
+
+  const change = (change: Partial<typeof search>) =>
+    navigate({ search: (now) => ({ ...now, ...change }), replace: true, resetScroll: false });
+  const toggle = (id: string) => {
+    const isIn = selected.includes(id);
+    const next = isIn ? selected.filter((each) => each !== id) : [...selected, id].slice(0, MOST);
+    change({ select: next.join(",") || undefined });
+  };
+  const compare = () => navigate({ to: "/jobs/compare", search: { ids: selected.join(",") } });
+  const filter = useRef<HTMLInputElement>(null);
+  useKeys({
+    "/": () => filter.current?.focus(),
+    c: () => selected.length > 1 && compare(),
+  });
+
+  return (
+    <Page
+      title="Runs"
+      actions={
+        <Link to="/jobs/new" className={buttonClass("primary")}>
+          <Plus aria-hidden="true" size={16} /> New run
+        </Link>
+      }
+    >
+      {error && <ErrorPanel error={error} retry={refetch} />}
+      {!jobs && !error && <Loading what="Loading the runs" />}
+      {jobs?.length === 0 && <Start />}
+      {jobs && jobs.length > 0 && (
+        <>
+          <div className="flex flex-wrap items-center gap-3">
+            <input
+              ref={filter}
+              type="search"
+              aria-label="Filter the runs"
+              aria-keyshortcuts="/"
+              placeholder="Filter: name, model, status:running, lambda>=0.2"
+              value={q}
+              onChange={(event) => change({ q: event.target.value || undefined })}
+              onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
+              className={`${inputClass} max-w-md flex-1`}
+            />
+            <p className="text-sm text-muted" role="status">
+              {q ? `${shown.length} of ${jobs.length}` : jobs.length}{" "}
+              {jobs.length === 1 ? "run" : "runs"}
+              {jobs.length > 1 && selected.length === 0 && "; tick two or more to compare"}
+            </p>
+            {selected.length > 0 && (
+              <div className="ml-auto flex items-center gap-2">
+                <p className="text-sm text-muted">
+                  {selected.length} ticked{selected.length === MOST && ", the most there can be"}
+                </p>
+                <Button small look="quiet" onClick={() => change({ select: undefined })}>
+                  Clear
+                </Button>
+                <Button small disabled={selected.length < 2} onClick={compare}>
+                  Compare <kbd className="font-mono text-sm text-muted">c</kbd>
+                </Button>
+              </div>
+            )}
+          </div>
+          {shown.length === 0 ? (
+            <Empty>No run fits this filter.</Empty>
+          ) : (
+            <JobsTable
+              jobs={shown}
+              names={names}
+              selected={selected}
+              isFull={selected.length >= MOST}
+              toggle={toggle}
+              sort={sort}
+              onSort={(by) =>
+                change({
+                  sort: sortText({
+                    by,
+                    descending: sort.by === by ? !sort.descending : by === "created",
+                  }),
+                })
+              }
+            />
+          )}
+        </>
+      )}
+    </Page>
+  );
+}
+
+function Start() {
+  return (
+    <Empty>
+      <p className="mb-1 font-semibold text-ink">No runs yet</p>
+      <p className="mx-auto mb-4 max-w-md">
+        A run tunes a base model on your preference pairs. Upload a file of pairs, look at what was
+        found in it, then start.
+      </p>
+      <div className="flex flex-wrap justify-center gap-2">
+        <Link to="/files" className={buttonClass("primary")}>
+          Upload a file
+        </Link>
+        <Link to="/jobs/new" className={buttonClass()}>
+          New run
+        </Link>
+      </div>
+    </Empty>
+  );
+}

@@ -1,0 +1,90 @@
+import { usePrefetchQuery, useQuery } from "@tanstack/react-query";
+import { Link, useParams, useSearch } from "@tanstack/react-router";
+import { type ReactNode, useMemo } from "react";
+import { ErrorPanel } from "@/components/error-panel";
+import { Loading, Page } from "@/components/page";
+import { buttonClass } from "@/components/ui/button";
+import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
+import { nameOf, shortId } from "@/features/jobs/job";
+import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
+import { ConfigTab } from "@/features/jobs/run/config-tab";
+import { CurvesTab } from "@/features/jobs/run/curves-tab";
+import { EventsTab } from "@/features/jobs/run/events-tab";
+import { JobBar } from "@/features/jobs/run/job-bar";
+import { PairsTab } from "@/features/jobs/run/pairs-tab";
+import { SamplesTab } from "@/features/jobs/run/samples-tab";
+import { Why } from "@/features/jobs/run/why";
+import { seriesQuery } from "@/features/jobs/series";
+import { useRun } from "@/features/jobs/use-run";
+import { ago, moment } from "@/lib/format";
+
+export function JobPage() {
+  const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
+  const { data: job, error, refetch } = useQuery(jobQuery(jobId));
+  // Beside the run itself, not after it: the curves are what takes longest.
+  usePrefetchQuery(seriesQuery(jobId, null));
+  if (job) return <JobView key={job.id} job={job} />;
+  return (
+    <Page title="Run">
+      {error ? <ErrorPanel error={error} retry={refetch} /> : <Loading what="Loading the run" />}
+    </Page>
+  );
+}
+
+function JobView({ job }: { job: Job }) {
+  const search = useSearch({ from: "/shell/jobs/$jobId" });
+  const run = useRun(job);
+  const fallback =
+    job.status === "failed" && Object.keys(run.all).length === 0 ? "events" : "curves";
+  const tab = search.tab ?? fallback;
+  const content = useMemo<Record<string, () => ReactNode>>(
+    () => ({
+      curves: () => <CurvesTab job={job} run={run} />,
+      pairs: () => <PairsTab job={job} />,
+      samples: () => <SamplesTab job={job} />,
+      checkpoints: () => <CheckpointsTab job={job} />,
+      events: () => <EventsTab job={job} streamed={run.events} />,
+      config: () => <ConfigTab job={job} />,
+    }),
+    [job, run],
+  );
+  return (
+    <Page
+      title={`Run ${nameOf(job)}`}
+      heading={nameOf(job)}
+      lead={
+        <>
+          {job.model} · <span title={moment(job.created_at)}>{ago(job.created_at)}</span> ·{" "}
+          <code className="font-mono text-sm" title={job.id}>
+            {shortId(job.id)}
+          </code>
+        </>
+      }
+      actions={
+        <>
+          <Link to="/jobs/new" search={{ from: job.id }} className={buttonClass()}>
+            New run from this
+          </Link>
+          {job.fine_tuned_model && (
+            <Link
+              to="/playground"
+              search={{ a: job.model, b: job.fine_tuned_model, job: job.id }}
+              className={buttonClass("primary")}
+            >
+              Talk to both models
+            </Link>
+          )}
+        </>
+      }
+    >
+      {job.status === "failed" && <Why job={job} />}
+      <JobBar job={job} tab={tab} />
+      {run.broken && !hasEnded(job) && (
+        <p role="status" className="text-sm text-muted">
+          The live connection broke off. Connecting again …
+        </p>
+      )}
+      {(content[tab] ?? content.curves)?.()}
+    </Page>
+  );
+}

@@ -1,0 +1,109 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { X } from "lucide-react";
+import { useEffect, useRef } from "react";
+import { Button, buttonClass } from "@/components/ui/button";
+import { Card } from "@/components/ui/card";
+import { checkpointsQuery, type Job } from "@/features/jobs/api";
+import { FATES, type Judged } from "@/features/jobs/run/pairs";
+import { cx } from "@/lib/cx";
+import { number, signed } from "@/lib/format";
+import { visible } from "@/lib/visible-text";
+
+/** One held-out pair: what was asked, both answers, what the run did to it. */
+export function PairDetail(props: { job: Job; pair: Judged; close: () => void }) {
+  const { job, pair } = props;
+  const { data: saved } = useQuery(checkpointsQuery(job.id));
+  const tuned = job.fine_tuned_model ?? saved?.[0]?.fine_tuned_model_checkpoint;
+  const box = useRef<HTMLDivElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another pair is another place to look.
+  useEffect(() => {
+    box.current?.scrollIntoView({ block: "nearest" });
+  }, [pair.line]);
+  return (
+    <div ref={box} className="scroll-mt-24 scroll-mb-20">
+      <Card
+        title={`Line ${pair.line}: ${FATES[pair.fate]}`}
+        actions={
+          <div className="flex gap-2">
+            {tuned && (
+              <Link
+                to="/playground"
+                search={{ a: job.model, b: tuned, job: job.id, line: String(pair.line) }}
+                className={buttonClass("primary", true)}
+              >
+                Ask both models
+              </Link>
+            )}
+            <Button small look="quiet" aria-label="Close the pair" onClick={props.close}>
+              <X aria-hidden="true" size={16} />
+            </Button>
+          </div>
+        }
+      >
+        {pair.prompt?.map((message, index) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: a prompt's turns never move.
+          <div key={index} className="mb-3">
+            <p className="text-sm text-muted">{message.role}</p>
+            <p className="whitespace-pre-wrap break-words">{visible(message.content)}</p>
+          </div>
+        ))}
+        <div className="grid gap-4 md:grid-cols-2">
+          <Answer side="chosen" text={pair.chosen} />
+          <Answer side="rejected" text={pair.rejected} />
+        </div>
+        <Numbers pair={pair} />
+      </Card>
+    </div>
+  );
+}
+
+export function Answer({ side, text }: { side: "chosen" | "rejected"; text?: string | null }) {
+  const isChosen = side === "chosen";
+  return (
+    <div
+      className={cx(
+        "min-w-0 border-l-2 pl-3",
+        isChosen ? "border-chosen" : "border-dashed border-rejected",
+      )}
+    >
+      <p className={cx("text-sm", isChosen ? "text-chosen" : "text-rejected")}>{side}</p>
+      <p className="whitespace-pre-wrap break-words">{text ? visible(text) : "–"}</p>
+    </div>
+  );
+}
+
+function Numbers({ pair: { before, after } }: { pair: Judged }) {
+  const rows = [
+    { name: "Log odds ratio", of: (at: typeof before) => signed(at.log_odds_ratio) },
+    { name: "Log-prob of chosen", of: (at: typeof before) => number(at.logps_chosen) },
+    { name: "Log-prob of rejected", of: (at: typeof before) => number(at.logps_rejected) },
+    { name: "NLL a token", of: (at: typeof before) => number(at.nll) },
+  ];
+  return (
+    <table className="mt-4 w-full max-w-md text-right text-sm">
+      <thead>
+        <tr className="text-muted">
+          <td />
+          <th scope="col" className="py-1 font-medium">
+            Step {before.step}
+          </th>
+          <th scope="col" className="py-1 font-medium">
+            Step {after.step}
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((row) => (
+          <tr key={row.name} className="border-t border-line">
+            <th scope="row" className="py-1 text-left font-normal text-muted">
+              {row.name}
+            </th>
+            <td className="py-1">{row.of(before)}</td>
+            <td className="py-1">{row.of(after)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

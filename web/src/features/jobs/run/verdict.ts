@@ -1,0 +1,147 @@
+/** What the numbers of a run say, in words: whether it is healthy, and whether it helped. */
+import type { Point } from "@/components/chart/lines";
+import { gotWorse, type Judged } from "@/features/jobs/run/pairs";
+import type { Series } from "@/features/jobs/series";
+import { number, percent, signed } from "@/lib/format";
+
+export type Finding = { code: string; title: string; advice: string };
+
+export type Verdict = {
+  /** Empty: healthy. */
+  findings: Finding[];
+  /** Whether there is enough to speak of health at all. */
+  early: boolean;
+  effect: Effect | null;
+  worse: { worse: number; lost: number; won: number; total: number } | null;
+};
+
+type Effect = {
+  accuracy: { before: number; after: number; low: number; high: number } | null;
+  margin: { before: number; after: number } | null;
+  /** What the intervals allow to say. */
+  reading: "helped" | "hurt" | "unclear";
+};
+
+// Nats a token; smaller moves of a mean log-prob are seen in every healthy run.
+const SINK = 0.1;
+// A rise of the held-out loss above its least value that is more than noise.
+const OVERFIT = 0.02;
+const EXPLODED = 5;
+
+export function verdictOf(series: Series, pairs: readonly Judged[]): Verdict {
+  const checks = [notANumber, bothSinking, exploding, overfit];
+  return {
+    findings: checks.flatMap((check) => check(series) ?? []),
+    early: (series["held_out:loss"] ?? []).length < 2 && (series["train:loss"] ?? []).length < 10,
+    effect: effectOf(series),
+    worse: worseOf(pairs),
+  };
+}
+
+function notANumber(series: Series): Finding | null {
+  for (const key of ["train:loss", "train:grad_norm", "held_out:loss"]) {
+    const bad = series[key]?.find((point) => point.y === null);
+    // A point of several steps has extremes where some of them are numbers.
+    const where = bad?.low === null ? "at" : "at or shortly before";
+    if (bad)
+      return {
+        code: "nan",
+        title: `The ${key === "train:grad_norm" ? "gradient" : "loss"} is not a number ${where} step ${bad.x}.`,
+        advice: "Lower the learning rate, or compute in fp32.",
+      };
+  }
+  return null;
+}
+
+function bothSinking(series: Series): Finding | null {
+  const [chosen, rejected, margin] = ["logps/chosen", "logps/rejected", "log_odds_ratio"].map(
+    (name) => moveOf(series[`held_out:${name}`]),
+  );
+  if (!chosen || !rejected || !margin) return null;
+  if (chosen.by > -SINK || rejected.by > -SINK || margin.by <= 0) return null;
+  return {
+    code: "both_sinking",
+    title: `Both sides sink while the margin grows: the chosen answers lost ${number(-chosen.by)} nats a token.`,
+    advice: "The model unlearns what you prefer too. Lower lambda or the learning rate.",
+  };
+}
+
+function exploding(series: Series): Finding | null {
+  const norms = (series["train:grad_norm"] ?? []).flatMap((point) => point.y ?? []);
+  if (norms.length < 20) return null;
+  const usual = median(norms.slice(0, Math.ceil(norms.length / 2)));
+  const late = median(norms.slice(-Math.ceil(norms.length / 10)));
+  if (late < EXPLODED * usual) return null;
+  return {
+    code: "exploding",
+    title: `The gradient's norm has grown from ${number(usual)} to ${number(late)}.`,
+    advice: "Lower the learning rate, or lengthen the warm-up.",
+  };
+}
+
+function overfit(series: Series): Finding | null {
+  const held = finite(series["held_out:loss"]);
+  const last = held.at(-1);
+  if (!last || held.length < 3) return null;
+  const best = held.reduce((least, point) => (point.y < least.y ? point : least));
+  if (last.y < best.y * (1 + OVERFIT)) return null;
+  return {
+    code: "overfit",
+    title: `The held-out loss was lowest at step ${best.x} (${number(best.y)}) and has risen to ${number(last.y)}.`,
+    advice: `Later steps overfit. Take the checkpoint at or before step ${best.x}, or train for fewer epochs.`,
+  };
+}
+
+function effectOf(series: Series): Effect | null {
+  const accuracy = moveOf(series["held_out:accuracy"]);
+  const margin = moveOf(series["held_out:log_odds_ratio"]);
+  if (!accuracy && !margin) return null;
+  const low = series["held_out:accuracy/low"] ?? [];
+  const high = series["held_out:accuracy/high"] ?? [];
+  const [lowBefore, lowAfter] = [low[0]?.y ?? 0, low.at(-1)?.y ?? 0];
+  const [highBefore, highAfter] = [high[0]?.y ?? 1, high.at(-1)?.y ?? 1];
+  return {
+    accuracy: accuracy && { ...accuracy, low: lowAfter, high: highAfter },
+    margin: margin && { before: margin.before, after: margin.after },
+    reading: lowAfter > highBefore ? "helped" : highAfter < lowBefore ? "hurt" : "unclear",
+  };
+}
+
+function worseOf(pairs: readonly Judged[]): Verdict["worse"] {
+  if (pairs.length === 0) return null;
+  const count = (fits: (pair: Judged) => boolean) => pairs.filter(fits).length;
+  return {
+    worse: count(gotWorse),
+    lost: count((pair) => pair.fate === "lost"),
+    won: count((pair) => pair.fate === "won"),
+    total: pairs.length,
+  };
+}
+
+export const READINGS: Record<Effect["reading"], string> = {
+  helped: "It helped: the intervals before and after do not overlap.",
+  hurt: "It hurt: the intervals before and after do not overlap.",
+  unclear: "The intervals before and after overlap: more held-out pairs would tell.",
+};
+
+export const accuracyText = (found: NonNullable<Effect["accuracy"]>) =>
+  `${percent(found.before)} → ${percent(found.after)} (${percent(found.low)} to ${percent(found.high)})`;
+
+export const marginText = (found: NonNullable<Effect["margin"]>) =>
+  `${signed(found.before)} → ${signed(found.after)}`;
+
+/** First and last value of a series that has at least two. */
+function moveOf(points: Point[] | undefined) {
+  const known = finite(points);
+  const [first, last] = [known[0], known.at(-1)];
+  if (!first || !last || known.length < 2) return null;
+  return { before: first.y, after: last.y, by: last.y - first.y };
+}
+
+const finite = (points: Point[] = []) =>
+  points.flatMap(({ x, y }) => (y === null ? [] : [{ x, y }]));
+
+function median(values: readonly number[]): number {
+  const ordered = [...values].sort((a, b) => a - b);
+  return ordered[ordered.length >> 1] ?? 0;
+}
