@@ -42,7 +42,7 @@ NOUNS = (
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Configure logs and traces; at the end, wait until open streams have told that they end."""
+    """Configure logs and traces; at the end, wait until open streams have sent their last event."""
     logs.configure()
     traces.configure("api")
     yield

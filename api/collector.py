@@ -13,7 +13,7 @@ EVERY = 500
 
 
 class Streams:
-    """How many are open, and how many were when the collector was last told to pass over them."""
+    """Count open connections: now, and when the collector was last told to skip them."""
 
     def __init__(self) -> None:
         self.open = self.passed_over = 0

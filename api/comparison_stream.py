@@ -54,11 +54,11 @@ class Side:
         return text
 
     def end(self) -> Said:
-        """What is told of a side that has ended."""
+        """The event of a side that has ended."""
         return {"side": self.number, "model": self.route.model, "done": True, **self.measured()}
 
     def fail(self, error: OddsmithError) -> Said:
-        """What is told of a side that could not end well."""
+        """The event of a side that has failed."""
         self.error = body_of(error)["error"]
         return {"side": self.number, "model": self.route.model, "error": self.error}
 
@@ -92,7 +92,7 @@ async def together(
 ) -> AsyncGenerator[Said, None]:
     """Yield what answers, then what any side says as it says it, until each has ended.
 
-    What was answered is stored before the end is told, and also when the client leaves.
+    The answer is stored before the end is sent, and also when the client leaves.
     """
     yield {"comparison": begun.model_dump(mode="json")}
     said: asyncio.Queue[Said] = asyncio.Queue()

@@ -38,7 +38,7 @@ KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
     (errors.Unavailable, 503, "service_unavailable"),
     (errors.DiskFull, 507, "server_error"),
 ]
-# OpenAI's client repeats a 409, and all from 500 on, unless it is told not to.
+# OpenAI's client repeats a 409, and all from 500 on, unless a header forbids it.
 HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
     409: {"x-should-retry": "false"},

@@ -123,14 +123,14 @@ def read_whole(caller: Caller, job_id: str, place: Place) -> News:
 
 def frames(place: Place, messages: Iterable[Message]) -> tuple[bytes, Place]:
     """Return the frames of those messages that are news at `place`, and the place behind them."""
-    told: list[bytes] = []
+    framed: list[bytes] = []
     for message in messages:
         if message.part is not None:
             if message.to <= getattr(place, message.part):
                 continue
             place = replace(place, **{message.part: message.to})
-        told.append(message.frame(place))
-    return b"".join(told), place
+        framed.append(message.frame(place))
+    return b"".join(framed), place
 
 
 def done(place: Place) -> bytes:

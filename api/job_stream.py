@@ -21,7 +21,7 @@ from services.platform.errors import Unavailable
 logger = logging.getLogger("oddsmith.api")
 
 # How long a log rests between two reads that find nothing: a share of the silence so far, so that
-# what comes often is told soon and what waits for hours costs next to nothing; and a share of the
+# what comes often is sent soon and what waits for hours costs next to nothing; and a share of the
 # time by which that silence is shorter or longer than the last, since steps come at a beat.
 REST_S = (0.02, 0.5)
 REST_SHARE = 1 / 50
@@ -41,7 +41,7 @@ class Batch:
     frames: bytes
     messages: tuple[Message, ...] = ()
 
-    def told_at(self, place: Place) -> tuple[bytes, Place]:
+    def frames_after(self, place: Place) -> tuple[bytes, Place]:
         """What a client at `place` has not received yet, and the place behind that."""
         if place == self.before:
             return self.frames, self.after
@@ -133,8 +133,8 @@ class Log:
             messages = [news.state, *messages]
         self.news = news or self.news
         if messages:
-            told, after = frames(self.place, messages)
-            self._append(Batch(self.place, after, told, tuple(messages)))
+            framed, after = frames(self.place, messages)
+            self._append(Batch(self.place, after, framed, tuple(messages)))
             self.place = after
             now = time.monotonic()
             self._beat_s, self._heard_at = now - self._heard_at, now
@@ -190,14 +190,14 @@ def joined(caller: Caller, job_id: str) -> Iterator[Log]:
 async def follow(
     caller: Caller, job_id: str, last_event_id: str | None
 ) -> AsyncGenerator[bytes, None]:
-    """Yield frames until the job has ended and everything was told; then `done`."""
+    """Yield frames until the job has ended and everything was sent; then `done`."""
     place, at = Place.parse(last_event_id), -1
     with joined(caller, job_id) as log:
         while True:
             if log.broken:
                 raise Unavailable("The job can't be read just now. Connect again in a few seconds.")
             if at < log.first and log.holds(place):
-                (told, place), at = log.all_behind(place), log.end
+                (framed, place), at = log.all_behind(place), log.end
             elif at < log.first:  # newly come, or left behind
                 news = await threads.run(
                     threads.REQUESTS, caller.account, job_news.read_whole, caller, job_id, place
@@ -205,14 +205,14 @@ async def follow(
                 if log.start is None or not (news.messages or log.holds(place)):
                     log.begin(place, news)
                     continue
-                told, place = frames(place, [news.state, *news.messages])
+                framed, place = frames(place, [news.state, *news.messages])
             elif at < log.end:
-                (told, place), at = log.batches[at - log.first].told_at(place), at + 1
+                (framed, place), at = log.batches[at - log.first].frames_after(place), at + 1
             elif log.ended:
                 yield job_news.done(place)
                 return
             else:
                 await log.more()
                 continue
-            if told:
-                yield told
+            if framed:
+                yield framed

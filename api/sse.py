@@ -108,7 +108,7 @@ class EventStream(StreamingResponse):
 
 
 async def until_left() -> None:
-    """Wait until each open stream has told that the server leaves; one that can't isn't waited for
+    """Wait until each open stream has sent that the server ends; one that can't isn't waited for
     for long.
     """
     until = time.monotonic() + LEAVE_S

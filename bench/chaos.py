@@ -78,7 +78,7 @@ def victims(supervisor: int) -> list[psutil.Process]:
 
 @dataclass
 class Load:
-    """What goes on while processes die, and what it was told."""
+    """What goes on while processes die, and the answers it got."""
 
     stack: Stack
     pairs: bytes
@@ -133,7 +133,7 @@ def _outcome(status: int, lines: list[str]) -> str:
     finished = any('"finish_reason":"' in line.replace(" ", "") for line in lines)
     if lines and lines[-1] == "data: [DONE]":
         return "whole" if finished else "false end"
-    return "error told" if any('"error"' in line for line in lines) else "cut"
+    return "error sent" if any('"error"' in line for line in lines) else "cut"
 
 
 def create(stack: Stack, number: int) -> str:

@@ -149,7 +149,7 @@ class Follower(asyncio.Protocol):
             self.begun.set_exception(exc or ConnectionError("closed before it was answered"))
 
     def steps(self) -> Iterator[tuple[int, float]]:
-        """Each step that was told, and when."""
+        """Each step that was received, and when."""
         for moment, data in self.came:
             for found in STEP.finditer(data):
                 yield int(found[1]), moment

@@ -41,7 +41,7 @@ FIRST_EVENTS = 40
 
 
 def crowd(on: Stage, clients: int = 10_000, stalled: int = 100) -> dict[str, float]:
-    """So many followers, told a step every 5 s, while others have ceased to read."""
+    """So many followers that get a step every 5 s, while others no longer read."""
     job_id = on.claimed_job()
     with transaction() as session:
         for number in range(FIRST_EVENTS):

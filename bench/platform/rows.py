@@ -143,8 +143,8 @@ def _write_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 
 
 def _post_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 - called alike
     """Hand the bare server the same bytes as our frames have, and return when."""
-    told = {"step": step, "split": "train", "values": line(step)["values"]}
-    frame = b"id: 2.%d.-1\nevent: metrics\ndata: %b\n\n" % (step, orjson.dumps(told))
+    point = {"step": step, "split": "train", "values": line(step)["values"]}
+    frame = b"id: 2.%d.-1\nevent: metrics\ndata: %b\n\n" % (step, orjson.dumps(point))
     began_at = time.perf_counter()
     with urlopen(Request(f"{stage.url(Side.BARE)}/publish", frame), timeout=60):  # noqa: S310
         return began_at

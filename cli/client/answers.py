@@ -153,7 +153,7 @@ def _pieces(client: Client, path: str, body: dict[str, Any]) -> Iterator[dict[st
 
 
 def _chat(client: Client, side: int, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One model's chat, told as a side of a comparison."""
+    """One model's chat, as the events of one side of a comparison."""
     body |= {"stream": True, "stream_options": {"include_usage": True}}
     started, first_at, usage = time.monotonic(), None, None
     try:

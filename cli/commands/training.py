@@ -122,8 +122,8 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
     with bar("Tokenising", quiet) as show:
 
         def look() -> None:
-            if told := tokenised(run_dir):
-                show(told["tokenised"], told["pairs"])
+            if count := tokenised(run_dir):
+                show(count["tokenised"], count["pairs"])
 
         try:
             run_verb("prepare", str(run_dir), timeout_s=math.inf, meanwhile=look)

@@ -212,7 +212,7 @@ class PlainLines:
 
     def __init__(self, view: JobView, indent: str = "") -> None:
         self.view, self.indent = view, indent
-        self.status, self.told_at = "", time.monotonic()
+        self.status, self.printed_at = "", time.monotonic()
 
     def __call__(self, event: ServerEvent) -> None:
         view = self.view
@@ -221,8 +221,8 @@ class PlainLines:
             output.say(f"{self.indent}{view.job_id}  {view.status}")
         if event.name == "event":
             output.say(f"{self.indent}{view.events[-1].get('message', '')}")
-        elif view.steps and time.monotonic() - self.told_at > PLAIN_LINE_EVERY_S:
-            self.told_at = time.monotonic()
+        elif view.steps and time.monotonic() - self.printed_at > PLAIN_LINE_EVERY_S:
+            self.printed_at = time.monotonic()
             output.say(f"{self.indent}{progress_line(view)}")
 
 

@@ -1,4 +1,4 @@
-"""What can keep the stack from running, told as a sentence for the terminal."""
+"""What can keep the stack from running, as a sentence for the terminal."""
 
 from cli.view.output import CommandError
 

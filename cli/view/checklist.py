@@ -32,7 +32,7 @@ class Step:
         self.ends_at: float | None = None
         self.detail = ""
         self.body: RenderableType | None = None
-        self.told_at = self.started
+        self.printed_at = self.started
 
     @property
     def seconds(self) -> float:
@@ -51,9 +51,9 @@ class Step:
         if (
             not self.is_drawn
             and self.share != 1
-            and time.monotonic() - self.told_at > PLAIN_LINE_EVERY_S
+            and time.monotonic() - self.printed_at > PLAIN_LINE_EVERY_S
         ):
-            self.told_at = time.monotonic()
+            self.printed_at = time.monotonic()
             output.say(f"  {self.line()}")
 
     def estimate(self) -> tuple[float, float]:

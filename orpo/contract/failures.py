@@ -140,7 +140,7 @@ def _bad_spec(error: ValidationError) -> Failure:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. Also told by name and text: torch raises its own classes, and
+    """Whether memory ran out. Also recognised by name and text: torch raises its own classes, and
     RuntimeError on a CPU.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

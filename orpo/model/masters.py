@@ -1,4 +1,4 @@
-"""fp32 masters of weights that compute in less: what the optimizer moves, and what it is told.
+"""fp32 masters of weights that compute in less: what the optimizer updates, from which gradients.
 
 A bf16 weight would round most small updates away. The gradient that a backward pass leaves on it
 is added to the master's in fp32 at once and let go, so micro-batches add up as they should.

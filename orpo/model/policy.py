@@ -283,7 +283,7 @@ def check_head(lm: PreTrainedModel) -> None:
         logits_TV = lm(input_ids=ids_T[None], use_cache=False).logits[0]
         own_T = -F.cross_entropy(logits_TV.float(), ids_T, reduction="none")
         ours_T = head_logps(lm, states_TD, ids_T)
-    # Weights that hold a NaN are told at the first step, by their loss.
+    # Weights that hold a NaN are found at the first step, by their loss.
     if not torch.allclose(ours_T, own_T, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         raise Failure(
             Code.BAD_SPEC,

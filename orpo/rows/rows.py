@@ -15,7 +15,7 @@ import orjson
 
 MAX_ROW_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
-# What int() reads unless told otherwise (sys.set_int_max_str_digits).
+# What int() reads by default (sys.set_int_max_str_digits).
 MAX_INT_DIGITS = 4300
 
 TOO_LONG = ("line_too_long", f"This row is longer than {MAX_ROW_BYTES >> 20} MB; shorten it.")

@@ -61,7 +61,7 @@ def prune(spec: RunSpec) -> None:
 
 
 def sha256(path: Path | None) -> bytes:
-    """The digest of a file, or nothing of one that is not there: that is told when it is read."""
+    """The digest of a file, or nothing if it is missing: reading it later raises the error."""
     if path is None or not path.exists():
         return b""
     with open_regular(path) as file:

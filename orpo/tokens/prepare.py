@@ -71,13 +71,13 @@ def progress(path: Path, pairs: int) -> Iterator[Callable[[int], None]]:
     """Keep `{"tokenised", "pairs"}` in a file that is gone in the end, renewed twice a second at
     most; the function given takes how many more are tokenised.
     """
-    tokenised, told_at = 0, time.monotonic()
+    tokenised, printed_at = 0, time.monotonic()
 
     def tell(more: int) -> None:
-        nonlocal tokenised, told_at
+        nonlocal tokenised, printed_at
         tokenised += more
-        if time.monotonic() - told_at >= TELL_EVERY_S:
-            told_at = time.monotonic()
+        if time.monotonic() - printed_at >= TELL_EVERY_S:
+            printed_at = time.monotonic()
             temporary = path.with_suffix(".tmp")
             temporary.write_text(json.dumps({"tokenised": tokenised, "pairs": pairs}))
             temporary.replace(path)

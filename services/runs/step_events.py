@@ -71,13 +71,13 @@ def newest_first(
 
 
 def places(session: Session, job: Job) -> list[tuple[int, int, datetime]]:
-    """Return the seq, the number and the time of each step that is told, the newest first."""
-    found = session.execute(PLACES, {"job_id": job.id, "steps": told(_total(session, job))})
+    """Return the seq, number and time of each step that has an event, the newest first."""
+    found = session.execute(PLACES, {"job_id": job.id, "steps": with_event(_total(session, job))})
     return [(seq, step, t) for seq, step, t in found]
 
 
-def told(total: int) -> list[int]:
-    """Return which of so many steps are told: all, or at most MOST, evenly, and the last."""
+def with_event(total: int) -> list[int]:
+    """Return which of so many steps have an event: at most MOST, evenly spread, and the last."""
     stride = -(-total // MOST)
     return sorted({*range(stride, total + 1, stride), total}) if total else []
 

@@ -49,7 +49,7 @@ def degraded() -> list[str]:
 
 
 def old(n_workers: int) -> str | None:
-    """Say how many workers are of an older release. Not which: this is told without a key."""
+    """Say how many workers are of an older release. Not which: this needs no key."""
     if not n_workers:
         return None
     return (

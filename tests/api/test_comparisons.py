@@ -123,7 +123,7 @@ def test_an_unknown_model_of_a_side_is_named_there(http):
 
 
 def sides_of(http: httpx.Client, sides: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
-    """Ask each side its own; return the comparison as it is stored when all is told."""
+    """Ask each side its own; return the comparison as it is stored at the end."""
     with http.stream("POST", "/v1/comparisons", json={"sides": sides, **fields}) as answer:
         assert answer.status_code == 200, answer.read()
         lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]

@@ -98,15 +98,15 @@ def test_a_step_that_a_resumed_run_repeats_is_one_event(client: TestClient, job_
     assert [event["id"] for event in found if event["type"] == "metrics"] == ids
 
 
-@pytest.mark.parametrize(("total", "told"), [(200, 200), (201, 101), (399, 200), (1999, 200)])
+@pytest.mark.parametrize(("total", "sent"), [(200, 200), (201, 101), (399, 200), (1999, 200)])
 def test_a_long_run_tells_few_steps_and_the_last(
-    client: TestClient, job_id: str, total: int, told: int
+    client: TestClient, job_id: str, total: int, sent: int
 ) -> None:
     with transaction() as session:
         claims.held(session, job_id, 1).prepared = {"steps": total}
     train(job_id, *range(1, total + 1))
     found = listed(client, job_id, type="metrics", limit=1000)
-    assert len(found) == told
+    assert len(found) == sent
     assert found[0]["data"]["step"] == total
 
 
@@ -147,8 +147,8 @@ def test_the_series_say_where_the_stream_goes_on(client: TestClient, job_id: str
     train(job_id, 3)
     with transaction() as session:
         claims.fail(session, job_id, 1, {"code": "x", "message": "Broken.", "param": None})
-    told = client.get(f"{path}/stream", headers={"Last-Event-ID": cursor}).text
-    assert told.count("event: metrics\n") == 1
-    assert '"step":3' in told
-    first = told.index("event: event\n")
-    assert "Saved." in told[first:].split("\n\n")[0]
+    sent = client.get(f"{path}/stream", headers={"Last-Event-ID": cursor}).text
+    assert sent.count("event: metrics\n") == 1
+    assert '"step":3' in sent
+    first = sent.index("event: event\n")
+    assert "Saved." in sent[first:].split("\n\n")[0]

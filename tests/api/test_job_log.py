@@ -70,7 +70,7 @@ def test_nobody_misses_a_step_or_hears_it_twice(
         return await asyncio.wait_for(asyncio.gather(*followers), 20)
 
     for place, heard in asyncio.run(scene()):
-        told = [step for step in run.steps if step >= PLACES[place]]
-        assert heard == told[: len(heard)], place
-        assert len(heard) > 10 or len(heard) == len(told)
+        sent = [step for step in run.steps if step >= PLACES[place]]
+        assert heard == sent[: len(heard)], place
+        assert len(heard) > 10 or len(heard) == len(sent)
     assert job_stream._logs == {}

@@ -63,16 +63,16 @@ def end(job_id: str) -> None:
         claims.fail(session, job_id, 1, {"code": "x", "message": "Broken.", "param": None})
 
 
-def steps(told: bytes) -> list[int]:
-    return [int(step) for step in STEP.findall(told)]
+def steps(sent: bytes) -> list[int]:
+    return [int(step) for step in STEP.findall(sent)]
 
 
 async def until(frames: Frames, said: bytes) -> bytes:
-    """What is told up to the frames that say it."""
-    told = b""
-    while said not in told:
-        told += await asyncio.wait_for(anext(frames), 5)
-    return told
+    """What is sent up to the frames that say it."""
+    sent = b""
+    while said not in sent:
+        sent += await asyncio.wait_for(anext(frames), 5)
+    return sent
 
 
 async def to_the_end(frames: Frames) -> bytes:
@@ -91,9 +91,9 @@ def test_all_who_follow_share_one_reader_and_its_frames(job_id: str, reads: list
             await until(each, b'"running"')
         assert len(reads) < 10
         write(job_id, 1)
-        told = [await asyncio.wait_for(anext(each), 5) for each in followers]
-        assert steps(told[0]) == [1]
-        assert len({id(frame) for frame in told}) == 1
+        sent = [await asyncio.wait_for(anext(each), 5) for each in followers]
+        assert steps(sent[0]) == [1]
+        assert len({id(frame) for frame in sent}) == 1
         end(job_id)
         assert all([b"event: done" in await to_the_end(each) for each in followers])
 
@@ -104,13 +104,13 @@ def test_who_comes_later_is_told_all_once_and_who_comes_back_the_rest(job_id: st
     async def scene() -> None:
         first = job_stream.follow(CALLER, job_id, None)
         write(job_id, 1, 2)
-        told = await until(first, b'"step":2')
+        sent = await until(first, b'"step":2')
         write(job_id, 3)
-        told += await until(first, b'"step":3')
-        place = re.findall(rb"id: (\S+)", told)[-1].decode()
+        sent += await until(first, b'"step":3')
+        place = re.findall(rb"id: (\S+)", sent)[-1].decode()
         later = job_stream.follow(CALLER, job_id, None)
         back = job_stream.follow(CALLER, job_id, place.replace(".3.", ".2."))
-        assert steps(told) == steps(await until(later, b'"step":3')) == [1, 2, 3]
+        assert steps(sent) == steps(await until(later, b'"step":3')) == [1, 2, 3]
         assert steps(await until(back, b'"step":3')) == [3]
         write(job_id, 4)
         end(job_id)
@@ -131,13 +131,13 @@ def test_who_is_left_behind_by_the_log_reads_alone_and_misses_nothing(
     async def scene() -> None:
         quick = job_stream.follow(CALLER, job_id, None)
         slow = job_stream.follow(CALLER, job_id, None)
-        told = await until(slow, b'"running"')
+        sent = await until(slow, b'"running"')
         for step in range(1, 6):
             write(job_id, step)
             await until(quick, b'"step":%d' % step)
         late = job_stream.follow(CALLER, job_id, None)
         end(job_id)
-        assert steps(told + await to_the_end(slow)) == [1, 2, 3, 4, 5]
+        assert steps(sent + await to_the_end(slow)) == [1, 2, 3, 4, 5]
         assert steps(await to_the_end(late)) == [1, 2, 3, 4, 5]
         await to_the_end(quick)
 

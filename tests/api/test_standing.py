@@ -44,10 +44,10 @@ def test_a_job_s_stream_ends_with_its_key(http: httpx.Client, key_id: str) -> No
     with transaction() as session:
         job_id = records.job(session, CALLER).id
     with http.stream("GET", f"/v1/fine_tuning/jobs/{job_id}/stream") as response:
-        told = response.iter_text()
-        assert "validating_files" in next(told)
+        sent = response.iter_text()
+        assert "validating_files" in next(sent)
         revoke(key_id)
-        rest = "".join(told)
+        rest = "".join(sent)
     assert '"code":"revoked"' in rest
     assert "[DONE]" not in rest
 
@@ -97,11 +97,11 @@ def test_a_browser_that_is_signed_out_hears_no_more(http: httpx.Client, key_id: 
         token, _ = sign_ins.with_key(session, http.headers["Authorization"].split()[1])
     browser = httpx.Client(base_url=http.base_url, cookies={COOKIE: token})
     with browser, browser.stream("GET", f"/v1/fine_tuning/jobs/{job_id}/stream") as response:
-        told = response.iter_text()
-        next(told)
+        sent = response.iter_text()
+        next(sent)
         with transaction() as session:
             sign_ins.end(session, token)
-        assert '"code":"revoked"' in "".join(told)
+        assert '"code":"revoked"' in "".join(sent)
 
 
 def test_who_stands_hears_on(http: httpx.Client, key_id: str) -> None:

@@ -137,11 +137,11 @@ def test_the_stream_of_a_job_has_the_documented_frames(client: TestClient) -> No
         metrics.write(session, job.id, 1, [line])
         claims.fail(session, job.id, 1, {"code": "x", "message": "Broken.", "param": None})
         session.execute(update(Job).values(progress={"step": 1, **NEWER}))
-    told = client.get(f"/v1/fine_tuning/jobs/{job.id}/stream").text
-    (numbers,) = [part for part in told.split("\n\n") if "event: metrics" in part]
+    sent = client.get(f"/v1/fine_tuning/jobs/{job.id}/stream").text
+    (numbers,) = [part for part in sent.split("\n\n") if "event: metrics" in part]
     frame = StepNumbers.model_validate_json(numbers.partition("data: ")[2])
     assert frame.model_dump() == {"step": 1, "split": "train", "values": {"loss": None, "lr": 0.1}}
-    assert '"progress":{"step":1,"of_a_newer_release":{"a":[1,null]}}' in told
+    assert '"progress":{"step":1,"of_a_newer_release":{"a":[1,null]}}' in sent
 
 
 # What differs by kind or action, and documents of their own.

@@ -49,7 +49,7 @@ def test_the_share_of_a_gpus_peak():
         (2, 60, 9e6, "an MFU of 20% is below 40%"),
     ],
 )
-def test_each_floor_is_told(ours_s: float, ours_bytes: int, peak_flops: float, said: str):
+def test_the_report_names_each_floor(ours_s: float, ours_bytes: int, peak_flops: float, said: str):
     wrong = missed({"llama-8b lora": found(ours_s, ours_bytes, peak_flops)})
     assert len(wrong) == 1
     assert said in wrong[0]

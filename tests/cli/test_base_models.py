@@ -19,7 +19,7 @@ def test_a_folder_is_registered_by_its_absolute_path(
     assert api.sent("POST", "/v1/models")[0].json == {"path": str(tmp_path)}
 
 
-def test_a_hub_id_is_awaited_and_its_failure_told(api: FakeApi, oddsmith: Oddsmith) -> None:
+def test_a_hub_id_is_awaited_and_its_failure_printed(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("POST /v1/models", {**MODEL, "status": "downloading"})
     api.on("GET /v1/models/org/base", {**MODEL, "status": "error", "error": "No safetensors."})
     result = oddsmith("models", "add", "org/base", "--revision", "v1")

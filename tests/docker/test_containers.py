@@ -223,7 +223,7 @@ def test_a_worker_that_hangs_or_lost_its_broker_is_not_healthy(containers):
     with containers.running("serve-worker") as process:
         containers.until("serve-worker", is_healthy=True, timeout_s=90)
 
-        # Only the check is told: a worker that is still starting would believe it, too.
+        # Only the check gets it: a worker that is still starting would use it, too.
         lost = containers.check("serve-worker", ODDSMITH_REDIS_URL="redis://:wrong@127.0.0.1:9/0")
         assert "Redis does not answer" in lost.stdout
 

@@ -26,7 +26,7 @@ EXAMPLES = ROOT / "examples"
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
 SMOLLM2 = "SmolLM2-135M-Instruct"
 SETTINGS = {
-    # Quicker to be told, so that a test that interferes waits less; leases are those people have.
+    # Shorter periods, so that a test that interferes waits less; leases are those of the product.
     "ODDSMITH_HEARTBEAT_S": "0.5",
     # Two engines here and one of another test are in memory at once.
     "ODDSMITH_ENGINE_MEMORY_GIB": "1",

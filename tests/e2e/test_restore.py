@@ -119,11 +119,11 @@ def test_another_stack_takes_over(
     began = time.monotonic()
     restored = other.oddsmith("restore", str(monday), "--json")
     assert restored.returncode == 0, restored.stdout + restored.stderr
-    told = json.loads(restored.stdout)
-    assert told["resumed"] == [running], "It ended before the backup did: make LONG longer."
+    report = json.loads(restored.stdout)
+    assert report["resumed"] == [running], "It ended before the backup did: make LONG longer."
     with capsys.disabled():  # a drill tells its time
         print(  # noqa: T201
-            f"\nbackup {facts['seconds']} s, restore {told['seconds']} s "
+            f"\nbackup {facts['seconds']} s, restore {report['seconds']} s "
             f"({time.monotonic() - began:.1f} s with the program's start), "
             f"{sum(f.stat().st_size for f in monday.rglob('*') if f.is_file()) / 1e6:.1f} MB"
         )

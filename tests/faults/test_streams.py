@@ -121,7 +121,9 @@ def test_row_15_a_killed_engine(engine_room, smollm2, tmp_path, database_url, se
             assert heard_s < 2
             worker.step()
             what = "the tree" if whole_tree else "the API server alone"
-            seen(f"{what}: gone after {gone_s:.1f} s, the client told after {heard_s:.2f} s")
+            seen(
+                f"{what}: gone after {gone_s:.1f} s, the client got an error after {heard_s:.2f} s"
+            )
         again = engine_room.until(engine_room.live, 30)[0]
     logs = [*tmp_path.rglob("*.log")]
     assert any(engine.id in path.name for path in logs)
@@ -192,13 +194,13 @@ def test_row_15_needs_the_engine_s_own_done(street, monkeypatch, seen):
 
     body = {"model": "acme/stops", "messages": LONG_ANSWER, "stream": True}
 
-    def told() -> str:
+    def sent() -> str:
         url = f"http://127.0.0.1:{street.port}/v1/chat/completions"
         return httpx.post(url, json=body, headers=HEADERS).text
 
-    assert "[DONE]" not in told()
+    assert "[DONE]" not in sent()
     monkeypatch.setattr("api.upstream.frames", believing)
-    assert "[DONE]" in told()
+    assert "[DONE]" in sent()
     seen("without it a broken stream ended with [DONE]")
 
 

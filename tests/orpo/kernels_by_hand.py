@@ -100,7 +100,7 @@ def varlen_attn(
     block_table: Tensor | None = None,
     num_splits: int | None = None,
 ) -> Tensor:
-    """torch's: it wants to be told of groups."""
+    """torch's: it takes groups as an argument."""
     assert scale is not None
     assert return_aux is seqused_k is block_table is num_splits is None
     assert enable_gqa or query.shape[1] == key.shape[1]

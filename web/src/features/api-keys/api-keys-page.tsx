@@ -17,7 +17,14 @@ export function ApiKeysPage() {
   return (
     <Page
       title="Keys"
-      lead="Programs and people sign in with an API key. Only a hash of each is stored."
+      lead={
+        <>
+          Programs and people sign in with an API key. Only a hash of each is stored.{" "}
+          <a href="/docs" className="text-accent underline">
+            API reference
+          </a>
+        </>
+      }
     >
       {keys.isPending && <Loading what="Loading the keys" />}
       {keys.error && <ErrorPanel error={keys.error} retry={() => keys.refetch()} />}
