@@ -21,7 +21,7 @@ from services.serving.deployments import Route
 
 logger = logging.getLogger("oddsmith.api")
 
-Said = dict[str, Any]
+SideEvent = dict[str, Any]
 
 LOOK_FOR_STOPS_S = 0.3
 
@@ -53,22 +53,22 @@ class Side:
             self.texts.append(text)
         return text
 
-    def end(self) -> Said:
+    def end(self) -> SideEvent:
         """The event of a side that has ended."""
         return {"side": self.number, "model": self.route.model, "done": True, **self.measured()}
 
-    def fail(self, error: OddsmithError) -> Said:
+    def fail(self, error: OddsmithError) -> SideEvent:
         """The event of a side that has failed."""
         self.error = body_of(error)["error"]
         return {"side": self.number, "model": self.route.model, "error": self.error}
 
-    def answer(self) -> Said:
+    def answer(self) -> SideEvent:
         """What is stored of the side. Without a reason to finish, the client left before it."""
         # Postgres stores no NUL, and a model may write one.
         text = "".join(self.texts).replace("\0", "\N{REPLACEMENT CHARACTER}")
         return {"text": text, "error": self.error, **self.measured()}
 
-    def measured(self) -> Said:
+    def measured(self) -> SideEvent:
         return {
             "finish_reason": self.finish_reason,
             "usage": self.usage,
@@ -89,19 +89,19 @@ def _rounded(later: float | None, earlier: float | None) -> float | None:
 
 async def together(
     account: str, begun: ComparisonObject, sides: list[Side]
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[SideEvent, None]:
     """Yield what answers, then what any side says as it says it, until each has ended.
 
     The answer is stored before the end is sent, and also when the client leaves.
     """
     yield {"comparison": begun.model_dump(mode="json")}
-    said: asyncio.Queue[Said] = asyncio.Queue()
-    tasks = [asyncio.create_task(speak(side, said)) for side in sides]
-    heeding = asyncio.create_task(heed_stops(account, begun.id, sides, tasks, said))
+    events: asyncio.Queue[SideEvent] = asyncio.Queue()
+    tasks = [asyncio.create_task(speak(side, events)) for side in sides]
+    heeding = asyncio.create_task(heed_stops(account, begun.id, sides, tasks, events))
     try:
         unfinished = len(sides)
         while unfinished:
-            event = await said.get()
+            event = await events.get()
             yield event
             unfinished -= "done" in event or "error" in event
     finally:
@@ -112,7 +112,7 @@ async def together(
         await threads.run(threads.REQUESTS, account, _finish, begun.id, answers)
 
 
-def _finish(comparison_id: str, answers: dict[int, Said]) -> None:
+def _finish(comparison_id: str, answers: dict[int, SideEvent]) -> None:
     with transaction() as session:
         comparisons.finish(session, comparison_id, answers)
 
@@ -122,7 +122,7 @@ async def heed_stops(
     comparison_id: str,
     sides: list[Side],
     tasks: list[asyncio.Task[None]],
-    said: asyncio.Queue[Said],
+    events: asyncio.Queue[SideEvent],
 ) -> None:
     """End the sides that a user asks to stop; the request may reach another process."""
     while True:
@@ -137,7 +137,7 @@ async def heed_stops(
                 tasks[number].cancel()
                 await asyncio.gather(tasks[number], return_exceptions=True)
                 sides[number].finish_reason = "stopped"
-                said.put_nowait(sides[number].end())
+                events.put_nowait(sides[number].end())
 
 
 def _stopping(comparison_id: str) -> set[int]:
@@ -145,26 +145,26 @@ def _stopping(comparison_id: str) -> set[int]:
         return comparisons.stopping(session, comparison_id)
 
 
-async def speak(side: Side, said: asyncio.Queue[Said]) -> None:
-    """Put one side's events into `said`; the last one holds `done` or `error`."""
+async def speak(side: Side, events: asyncio.Queue[SideEvent]) -> None:
+    """Put one side's events into `events`; the last one holds `done` or `error`."""
     try:
         response = await upstream.ask(side.route, side.body)
         try:
-            await _listen(side, response, said)
+            await _listen(side, response, events)
         finally:
             await response.aclose()
-        said.put_nowait(side.end())
+        events.put_nowait(side.end())
     except OddsmithError as error:
-        said.put_nowait(side.fail(error))
+        events.put_nowait(side.fail(error))
     except Exception:
-        said.put_nowait(side.fail(Unavailable("This side broke off on our side.")))
+        events.put_nowait(side.fail(Unavailable("This answer failed because of a server error.")))
         raise
 
 
-async def _listen(side: Side, response: httpx.Response, said: asyncio.Queue[Said]) -> None:
+async def _listen(side: Side, response: httpx.Response, events: asyncio.Queue[SideEvent]) -> None:
     async for frame in upstream.frames(side.route, response):
         if not frame.startswith(b"data: "):
             continue
         text = side.heard(json.loads(frame.removeprefix(b"data: ")))
         if text:
-            said.put_nowait({"side": side.number, "model": side.route.model, "delta": text})
+            events.put_nowait({"side": side.number, "model": side.route.model, "delta": text})

@@ -90,4 +90,4 @@ def _errors(operation: dict[str, Any]) -> dict[str, Any]:
     if any(each["in"] == "path" for each in parameters):
         sayings["404"] = "There is no such object, or it is another organisation's"
     body = operation["responses"]["4XX"]["content"]
-    return {status: {"description": said, "content": body} for status, said in sayings.items()}
+    return {status: {"description": text, "content": body} for status, text in sayings.items()}

@@ -88,7 +88,7 @@ def respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = 
 
 def server_error() -> AsciiJson:
     """Return the answer to a request that failed for a reason that no handler knows."""
-    message = "Something went wrong on our side; the log has it under this x-request-id."
+    message = "A server error. The log of the API has the details under this answer's x-request-id."
     return respond(500, error_body(message, "server_error", None, Code.INTERNAL))
 
 

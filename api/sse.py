@@ -152,7 +152,12 @@ async def whole(source: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
     except Exception:
         logger.exception("a stream failed")
         yield encode(
-            error_body("The stream broke off on our side.", "server_error", None, Code.INTERNAL)
+            error_body(
+                "The stream ended because of a server error. Connect again.",
+                "server_error",
+                None,
+                Code.INTERNAL,
+            )
         )
 
 

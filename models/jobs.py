@@ -1,6 +1,6 @@
 """Fine-tuning jobs and their events.
 
-Which state may follow which is said once in `services/jobs/jobs.py` and once in the trigger
+Which state may follow which is written once in `services/jobs/jobs.py` and once in the trigger
 of the first migration; a test holds them equal.
 """
 

@@ -154,7 +154,9 @@ def _why(failure: VerbError) -> str:
                 "A row of it needs more memory than its check may take. Split the file, and "
                 "upload it again."
             )
-    return "Its content broke the check on our side; the log of the files worker says how."
+    return (
+        "The check failed because of a server error. The log of the files worker has the details."
+    )
 
 
 def nothing_left(report: dict[str, Any]) -> str:

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import func
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from models import File, Job
-from models.jobs import DesiredState, JobState
+from models.jobs import JobState
 from orpo.contract.failures import Code
 from orpo.contract.held_out import draw, hold_out
 from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS
 from orpo.contract.spec import VERSION, write_spec
 from services.files import files
-from services.jobs import attempts
+from services.jobs import preparations
 from services.platform.database import transaction
-from services.platform.queue import Task, send
 from services.platform.settings import get_settings
 from services.platform.storable import storable
 from services.processes.verbs import VerbError, run_verb, time_for, tokenised
@@ -101,10 +99,10 @@ class Watch:
         """
         self.looked_at = time.monotonic()
         self._enforce_progress(tokenised(self.folder))
-        # News that can't be told is no reason to begin again.
+        # Progress that can't be stored is no reason to begin again.
         with suppress(OperationalError), transaction() as session:
-            job = session.get_one(Job, self.job_id, with_for_update=True)
-            if job.state != JobState.VALIDATING_FILES:
+            job = preparations.awaited(session, self.job_id)
+            if job is None:
                 raise NoLongerWantedError
             if self.progress is not None:
                 job.progress = (job.progress or {}) | {"preparing": self.progress}
@@ -158,37 +156,15 @@ def _copy(file: File, to: Path, keep: Callable[[int], bool], meanwhile: Callable
 def _move_on(
     session: Session, job_id: str, prepared: dict[str, Any] | None, error: dict[str, Any] | None
 ) -> None:
-    job = session.get_one(Job, job_id, with_for_update=True)
-    if job.state != JobState.VALIDATING_FILES:
+    job = preparations.awaited(session, job_id)
+    if job is None:
         return
     if error is not None or prepared is None:
-        _fail(job, error or {})
+        preparations.fail(job, error or {})
         return
-    job.prepared = found = storable(prepared)
-    # What was charged so far was the preparation's; the training starts with a clean sheet.
-    job.attempts, job.available_at = 0, None
-    attempts.forget(job)
+    found = storable(prepared)
     job_events.note(session, job, _summary(found), {"kind": "prepared", **found})
-    job.state = JobState.QUEUED
-    session.flush()
-    if job.desired_state == DesiredState.PAUSE:
-        job.state = JobState.PAUSED
-    else:
-        send(session, Task.TRAIN)
-
-
-def _fail(job: Job, error: dict[str, Any]) -> None:
-    attempts.forget(job)
-    hint = f" {error['hint']}" if error.get("hint") else ""
-    job.error = storable(
-        {
-            "code": error.get("code") or Code.INTERNAL,
-            "message": f"{error.get('message') or 'The data could not be prepared.'}{hint}",
-            "param": error.get("param"),
-        }
-    )
-    job.state = JobState.FAILED
-    job.finished_at = func.clock_timestamp()
+    preparations.succeed(session, job, found)
 
 
 def _summary(prepared: dict[str, Any]) -> str:
@@ -202,13 +178,8 @@ def _summary(prepared: dict[str, Any]) -> str:
 
 
 def charge(job_id: str, reason: str) -> None:
-    """Count an unexpected failure; the keeper sends the job again, unless it was the last."""
+    """Count an unexpected failure of a job's preparation, if the job still waits for it."""
     with transaction() as session:
-        job = session.get_one(Job, job_id, with_for_update=True)
-        if job.state != JobState.VALIDATING_FILES:
-            return
-        if attempts.charge(job):
-            attempts.postpone(session, job, f"Preparing the data failed: {reason}")
-        else:
-            message = f"Preparing the data failed {job.attempts} times: {reason}"
-            _fail(job, {"code": Code.INTERNAL, "message": message})
+        job = preparations.awaited(session, job_id)
+        if job is not None:
+            preparations.lose(session, job, reason)

@@ -122,7 +122,7 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
             job_events.record(session, *job, message=message, level=Level.WARN)
             claims.shrink(session, *job, smaller)
         elif code in FINAL_ERRORS:
-            claims.fail(session, *job, _error(ended))
+            claims.fail(session, *job, {**ended["data"], "message": ended["message"]})
         elif code == Code.BAD_CHECKPOINT and claim.checkpoint_id:
             # No attempt is charged: it ends by itself, at the first step if need be.
             checkpoints.mark_damaged(session, claim.checkpoint_id)
@@ -190,16 +190,6 @@ def _is_full(folder: Path) -> bool:
         with suppress(OSError):
             probe.unlink()
     return False
-
-
-def _error(event: dict[str, Any]) -> dict[str, Any]:
-    data = event.get("data") or {}
-    hint = f" {data['hint']}" if data.get("hint") else ""
-    return {
-        "code": data["code"],
-        "message": f"{event['message']}{hint}",
-        "param": data.get("param"),
-    }
 
 
 def _with_patience(step: Any) -> None:

@@ -134,6 +134,6 @@ class ChatRequest(Sampling):
 
 def upstream_body(request: BaseModel, model: str, messages: list[Message]) -> dict[str, Any]:
     """Return the body for an engine: what was asked, without what is ours alone."""
-    said = request.model_dump(exclude_none=True, exclude={"model", "models", "messages", "user"})
+    fields = request.model_dump(exclude_none=True, exclude={"model", "models", "messages", "user"})
     spoken = [{"role": message.role, "content": message.content} for message in messages]
-    return said | {"model": model, "messages": spoken}
+    return fields | {"model": model, "messages": spoken}

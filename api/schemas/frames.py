@@ -26,7 +26,7 @@ class ComparisonBegun(BaseModel):
 
 
 class SideDelta(BaseModel):
-    """A side has said more."""
+    """A part of a side's answer."""
 
     side: int
     model: str
@@ -34,7 +34,7 @@ class SideDelta(BaseModel):
 
 
 class SideEnded(BaseModel):
-    """A side has said all; its measures are null where nothing was said."""
+    """A side has ended; its measures are null where the answer is empty."""
 
     side: int
     model: str

@@ -37,7 +37,7 @@ POLL_S = 0.2
 
 @dataclass
 class Training:
-    """A running training of one's own, and what its journal has said so far."""
+    """A running training of one's own, and what its journal holds so far."""
 
     run_dir: Path
     process: TrainingProcess
@@ -128,8 +128,8 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
         try:
             run_verb("prepare", str(run_dir), timeout_s=math.inf, meanwhile=look)
         except VerbError as failure:
-            said = (failure.error.get(part) for part in ("message", "hint"))
-            raise CommandError(" ".join(filter(None, said)), error=failure.error) from None
+            parts = (failure.error.get(part) for part in ("message", "hint"))
+            raise CommandError(" ".join(filter(None, parts)), error=failure.error) from None
 
 
 def intact(checkpoint: Path) -> bool:

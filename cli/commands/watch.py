@@ -102,12 +102,12 @@ class JobView:
 
     def _bar(self) -> Table:
         epoch, left = self.progress.get("epoch"), output.duration(self.eta_s)
-        said = [f"step {self.step}/{self.steps}" if self.steps else self._beginning()]
-        said += [f"epoch {epoch:.1f}"] if epoch is not None else []
-        said += [f"{left} left"] if left and self.status == "running" else []
+        parts = [f"step {self.step}/{self.steps}" if self.steps else self._beginning()]
+        parts += [f"epoch {epoch:.1f}"] if epoch is not None else []
+        parts += [f"{left} left"] if left and self.status == "running" else []
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(
-            ProgressBar(total=max(1, self.steps), completed=self.step, width=24), "  ".join(said)
+            ProgressBar(total=max(1, self.steps), completed=self.step, width=24), "  ".join(parts)
         )
         return line
 
@@ -120,7 +120,7 @@ class JobView:
 
 @dataclass
 class Sparklines:
-    """Each series of training, and what the held-out pairs said first and last."""
+    """Each series of training, and the first and last value of the held-out pairs."""
 
     view: JobView
 

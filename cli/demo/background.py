@@ -22,11 +22,11 @@ ODDSMITH = (sys.executable, "-m", "cli.main")
 def run(argv: Sequence[str], step: Step, on_failure: str) -> None:
     """Run a program to its end while the step shows how long it takes."""
     # A file and not a pipe: what a detached stack inherits must not be waited for.
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as log:
         program = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl-C is for the demo, which then stops things in order
         )
@@ -39,12 +39,13 @@ def run(argv: Sequence[str], step: Step, on_failure: str) -> None:
             program.wait(timeout=30)
             raise
         if program.returncode != 0:
-            said.seek(0)
-            raise CommandError(f"{on_failure}\n{last_words(said.read().decode(errors='replace'))}")
+            log.seek(0)
+            printed = log.read().decode(errors="replace")
+            raise CommandError(f"{on_failure}\n{last_words(printed)}")
 
 
 def last_words(text: str) -> str:
-    """Give what a program said at its end: the core's error object as a sentence, or its lines."""
+    """Give a program's last output: the core's error object as a sentence, or its lines."""
     lines = text.strip().splitlines()
     try:
         error = json.loads(lines[-1])["error"]

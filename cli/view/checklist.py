@@ -67,21 +67,21 @@ class Step:
         self.shown = max(self.shown, share)
         return self.shown, left_s
 
-    def said(self) -> str:
+    def phrase(self) -> str:
         share, left_s = self.estimate()
         left = "nearly done" if share == 1 else f"about {output.duration(left_s)} left"
         return f"{share:4.0%}  {left}"
 
     def line(self) -> str:
-        return f"{self.said()}  {self.detail}".rstrip()
+        return f"{self.phrase()}  {self.detail}".rstrip()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        said = self.said()
+        phrase = self.phrase()
         yield Text.assemble(("● ", "cyan"), (self.title, "bold"), no_wrap=True, overflow="ellipsis")
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(
             ProgressBar(total=1, completed=self.shown, width=BAR_WIDTH),
-            Text(said),
+            Text(phrase),
             Text(self.detail, style="dim", no_wrap=True, overflow="ellipsis"),
         )
         yield Padding(line, (0, 0, 0, 2))

@@ -92,6 +92,6 @@ def union(headers: Iterable[tuple[str, Tensors]], index: dict[str, str] | None) 
     for name in sorted(places.keys() | index.keys()):
         if places.get(name) != index.get(name):
             where = f"in {places[name]}" if name in places else "in none of its files"
-            said = f"in {index[name]}" if name in index else "nowhere"
-            raise ValueError(f"the tensor {name[:200]} is {where}; the index says {said}")
+            listed = f"in {index[name]}" if name in index else "nowhere"
+            raise ValueError(f"the tensor {name[:200]} is {where}; the index says {listed}")
     return found

@@ -1,7 +1,7 @@
 """`python -m orpo.check_model DIR`: can this folder be a base model? Answers with one JSON object.
 
 Reads configuration, tokenizer and the headers of the weight files; never loads the weights, never
-runs code that comes with the model. What the weights hash to is said by `orpo.base_files`.
+runs code that comes with the model. The hashes of the weights come from `orpo.base_files`.
 """
 
 import math
@@ -59,8 +59,8 @@ class Check:
         except Failure as failure:
             self.problem(f"{what}: {failure.message}", failure.hint)
         except BaseException as error:  # noqa: BLE001  a panic of Rust code is no Exception
-            said = str(error).strip() or type(error).__name__
-            self.problem(f"{what}: {said[:500]}")
+            text = str(error).strip() or type(error).__name__
+            self.problem(f"{what}: {text[:500]}")
         return None
 
     def to_json(self) -> dict[str, Any]:

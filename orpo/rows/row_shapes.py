@@ -276,7 +276,7 @@ def _answer(value: Any, name: str) -> list[Message]:
 
 
 def _messages(value: Any, name: str, role: str) -> list[Message]:
-    """A text (said by `role`), one message or an array of messages, as an array of messages."""
+    """A text (of `role`), one message or an array of messages, as an array of messages."""
     if isinstance(value, str):
         return [Message(role=role, content=_text(value, name))]
     if isinstance(value, dict):

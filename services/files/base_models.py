@@ -1,6 +1,6 @@
 """Base models: checked and registered, from a folder or from a hub, and taken off the list again.
 
-Knows nothing of weights: what a folder lacks is said by the core's verb `check_model`.
+Knows nothing of weights: what a folder lacks is found by the core's verb `check_model`.
 """
 
 import re
@@ -54,8 +54,8 @@ def check_folder(path: str) -> dict[str, Any]:
         raise Invalid(f"There is no folder `{path}` on the server.", param="path")
     found = _ask("check_model", path, CHECK_S)
     if not found["ok"]:
-        said = " ".join(f"{problem['what']} {problem['hint']}" for problem in found["problems"])
-        raise Invalid(f"`{path}` can't be a base model. {said}", param="path")
+        problems = " ".join(f"{problem['what']} {problem['hint']}" for problem in found["problems"])
+        raise Invalid(f"`{path}` can't be a base model. {problems}", param="path")
     patience_s = HASH_S + found.get("size_bytes", 0) / HASH_BYTES_S
     hashes = _ask("base_files", path, patience_s)
     if hashes.get("size_bytes") != found.get("size_bytes"):

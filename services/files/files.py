@@ -37,7 +37,7 @@ MAX_FILENAME = 255
 
 @dataclass(frozen=True)
 class Upload:
-    """Bytes that lie in storage already, and what their sender said of them."""
+    """Bytes that lie in storage already, and what their sender states about them."""
 
     key: str
     filename: str

@@ -93,8 +93,8 @@ def download(
             _follow(process, hub_id, folder, meanwhile)
         finally:
             process.kill()
-        said = process.stdout.read() if process.stdout else b""
-    _conclude(said)
+        output = process.stdout.read() if process.stdout else b""
+    _conclude(output)
 
 
 def _environment(mark: str) -> dict[str, str]:
@@ -154,10 +154,10 @@ def _size_bytes(folder: Path) -> int:
     return found
 
 
-def _conclude(said: bytes) -> None:
-    """Raise what the process raised; one that said nothing was killed."""
+def _conclude(output: bytes) -> None:
+    """Raise what the process raised; one without output was killed."""
     try:
-        answer = json.loads(said.splitlines()[-1])
+        answer = json.loads(output.splitlines()[-1])
     except (IndexError, ValueError):
         raise Unavailable(
             "The download was ended from outside. The machine may be short of memory: register "
@@ -253,7 +253,7 @@ def main(hub_id: str, commit: str, folder: str) -> None:
     """Fetch, and print what kind of error that ended in, or an empty object."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     constants.DOWNLOAD_CHUNK_SIZE = 2**16  # bytes are written as they come, and seen to come
-    said: dict[str, Any] = {}
+    output: dict[str, Any] = {}
     try:
         fetch(hub_id, commit, Path(folder))
     except Exception as error:  # noqa: BLE001  the other process says what it was
@@ -261,9 +261,9 @@ def main(hub_id: str, commit: str, folder: str) -> None:
             traceback.print_exc()
             error = Unavailable(f"The download broke off ({type(error).__name__}: {error}).")
         kind = type(error).__name__
-        said = {"kind": kind if kind in ERRORS else "Unavailable", "message": error.message}
-        said |= {"param": error.param or "id", "code": error.code}
-    print(json.dumps(said), flush=True)  # noqa: T201  read by the process that started this one
+        output = {"kind": kind if kind in ERRORS else "Unavailable", "message": error.message}
+        output |= {"param": error.param or "id", "code": error.code}
+    print(json.dumps(output), flush=True)  # noqa: T201  read by the process that started this one
 
 
 if __name__ == "__main__":

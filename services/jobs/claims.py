@@ -15,12 +15,11 @@ from models import Job
 from models.jobs import HELD, DesiredState, JobState
 from orpo.contract.failures import Code
 from orpo.contract.spec import VERSION
-from services.jobs import attempts
+from services.jobs import attempts, errors
 from services.jobs.workers import Fleet, fleet, nodes, processes_a_node
 from services.platform.errors import Fenced
 from services.platform.queue import Task, send
 from services.platform.settings import get_settings
-from services.platform.storable import storable
 from services.platform.turns import account_of
 
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
@@ -228,9 +227,9 @@ def shrink(session: Session, job_id: str, generation: int, token_budget: int) ->
 
 
 def fail(session: Session, job_id: str, generation: int, error: dict[str, Any]) -> None:
-    """End the job for good. `error` is {"code", "message", "param"}; the message is a sentence."""
+    """End the job for good. `error` is the core's: {"code", "message", "hint", "param"}."""
     job = held(session, job_id, generation)
-    job.error = storable(error)
+    job.error = errors.of_core(error)
     _end(job, JobState.FAILED)
 
 
@@ -277,12 +276,11 @@ def _shorten(session: Session) -> None:
 def _lost(session: Session, job: Job, reason: str) -> None:
     may_retry = attempts.charge(job)
     if job.desired_state == DesiredState.RUN and not may_retry:
-        job.error = {
-            "code": Code.ATTEMPTS_EXHAUSTED,
-            "message": f"The training was lost {job.attempts} times without a new checkpoint "
-            f"between. The last reason: {attempts.sentence(reason)} The log of the run has more.",
-            "param": None,
-        }
+        message = (
+            f"The training was lost {job.attempts} times without a new checkpoint between. The "
+            f"last reason: {attempts.sentence(reason)} The log of the run has more."
+        )
+        job.error = errors.of_core({"code": Code.ATTEMPTS_EXHAUSTED, "message": message})
         _end(job, JobState.FAILED)
         return
     attempts.postpone(session, job, reason)

@@ -270,6 +270,6 @@ def _try_out(program: str | None) -> str | None:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap can't be run: {error}."
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return f"the kernel refuses bubblewrap ({said.removeprefix('bwrap: ')})."
+        reason = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        return f"the kernel refuses bubblewrap ({reason.removeprefix('bwrap: ')})."
     return None

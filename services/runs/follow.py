@@ -99,7 +99,7 @@ class Lines:
 
 @dataclass
 class Journal:
-    """The files of one run directory, and what they have said so far."""
+    """The files of one run directory, and what was read of them so far."""
 
     run_dir: Path
     # The data of the events `started` or `resumed`, and `estimated`.

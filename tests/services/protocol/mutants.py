@@ -27,10 +27,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from services.jobs import attempts, claims, jobs
+from services.jobs import attempts, claims, jobs, preparations
 from services.platform import database, queue
 from services.runs import checkpoints, job_events, metrics, results
-from workers import keeper, preparation, training
+from workers import keeper, training
 
 # A function, what is taken out of its text, and what takes its place.
 Edit = tuple[Callable[..., Any], str, str]
@@ -183,9 +183,9 @@ WISHES = [
     without(
         "prepare: state",
         "I3 or states",
-        (preparation._move_on, "if job.state != JobState.VALIDATING_FILES:", "if False:"),
+        (preparations.awaited, " if job.state == JobState.VALIDATING_FILES else None", ""),
     ),
-    without("prepare: lock", "I3 or states", (preparation._move_on, ", with_for_update=True", "")),
+    without("prepare: lock", "I3 or states", (preparations.awaited, ", with_for_update=True", "")),
 ]
 KEEPER = [
     without("reap: lease", "I3", (claims.reap, ", Job.lease_until < func.clock_timestamp()", "")),
