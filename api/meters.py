@@ -79,7 +79,7 @@ STACK = {
     "outbox_age_seconds": ("How long the oldest of them has waited.", []),
     "broker_up": ("1 where Redis answers.", []),
     "broker_messages": ("Wake-ups that wait in Redis for a worker to take them.", ["queue"]),
-    "workers": ("Workers that have been seen of late.", ["queue"]),
+    "workers": ("Workers that are alive.", ["queue"]),
     "keeper_age_seconds": ("Since the keeper began its last turn; none: no keeper works.", []),
     "job_step": ("Steps that a running job has made.", ["job_id"]),
     "job_steps": ("Steps that a running job will make.", ["job_id"]),

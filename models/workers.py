@@ -1,4 +1,4 @@
-"""Train workers that are alive: where each is, and what it may compute on."""
+"""Workers that are alive: which queue each serves, where it is, what it may compute on."""
 
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ class Worker(Base):
 
     # host:pid, as in `jobs.worker`.
     id: Mapped[str] = mapped_column(primary_key=True)
+    queue: Mapped[str] = mapped_column(server_default=text("'train'"))
     host: Mapped[str]
     cores: Mapped[int]
     # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty where it has its cores alone.

@@ -12,7 +12,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from services.platform import logs, presence, run_folder, traces
+from services.platform import logs, run_folder, traces
 from services.platform.errors import OddsmithError
 from services.platform.queue import Task
 from services.platform.settings import get_settings
@@ -23,7 +23,7 @@ draining = threading.Event()
 
 
 def _queue_of(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
-    return {"queue": name.partition(".")[0]} if name in set(Task) else None
+    return {"queue": Task(name).queue} if name in set(Task) else None
 
 
 app = Celery(
@@ -77,12 +77,8 @@ def _belong(**_: Any) -> None:
 
 
 @worker_ready.connect
-def _be_seen(sender: Any, **_: Any) -> None:
-    # A thread, since a task may take hours; `sender.hostname` is QUEUE@HOST.
-    signing = threading.Thread(target=presence.keep_signing, args=(sender.hostname,), daemon=True)
-    signing.start()
-    if "train" in sender.app.amqp.queues.consume_from:
-        fleet.announce()
+def _join_fleet(sender: Any, **_: Any) -> None:
+    fleet.announce(sender.hostname.partition("@")[0])  # QUEUE@HOST
 
 
 @worker_shutting_down.connect

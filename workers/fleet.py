@@ -1,4 +1,4 @@
-"""What this machine has to compute on, and the thread that says so while the worker lives."""
+"""What this machine has to compute on, and the thread that registers this worker while it lives."""
 
 import logging
 import os
@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.jobs import workers
 from services.platform.database import transaction
+from services.platform.queue import TRAIN
 from services.platform.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -38,10 +39,14 @@ def devices() -> list[dict[str, Any]]:
     ]
 
 
-def announce() -> None:
-    """Register this worker now and at every heartbeat, until `leave`."""
+def announce(queue: str) -> None:
+    """Register this worker now and at every heartbeat, until `leave`.
+
+    In a thread: a task may take hours.
+    """
     _leaving.clear()
-    facts = {"host": HOST, "cores": len(os.sched_getaffinity(0)), "devices": devices()}
+    gpus = devices() if queue == TRAIN else []
+    facts = {"queue": queue, "host": HOST, "cores": len(os.sched_getaffinity(0)), "devices": gpus}
     _register(facts)
     threading.Thread(target=_repeat, args=(facts,), name="fleet", daemon=True).start()
 
@@ -63,4 +68,4 @@ def _register(facts: dict[str, Any]) -> None:
         with transaction() as session:
             workers.register(session, WORKER, **facts)
     except SQLAlchemyError as error:
-        logger.warning("could not say that this worker is alive: %s", type(error).__name__)
+        logger.warning("could not register that this worker is alive: %s", type(error).__name__)

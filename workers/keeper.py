@@ -132,7 +132,7 @@ def keep() -> None:
         logger.info("keeping")
         while not stopping.is_set():
             # Raises when the connection is gone, and the lock with it: another keeper may work.
-            # When it was asked last is what `presence.keeper_age_s` reads.
+            # When it was asked last is what `locks.silent_s` reads.
             connection.execute(select(1))
             for loop, pace_s in LOOPS:
                 if time.monotonic() >= due[loop]:

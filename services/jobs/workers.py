@@ -1,8 +1,9 @@
-"""The fleet: which train workers are alive, what they compute on, and what of it is free.
+"""Which workers are alive; of those that train, what they compute on and what of it is free.
 
 A device is leased with the job that uses it (`jobs.placement`), for as long as the job is held.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,7 @@ from orpo.contract.methods import Method
 from orpo.contract.spec import VERSION
 from services.access.callers import Caller
 from services.platform.errors import Invalid
+from services.platform.queue import TRAIN
 from services.platform.settings import get_settings
 
 
@@ -92,10 +94,17 @@ def processes_a_node(job: Job) -> int:
 
 
 def register(
-    session: Session, worker_id: str, *, host: str, cores: int, devices: list[dict[str, Any]]
+    session: Session,
+    worker_id: str,
+    *,
+    host: str,
+    cores: int,
+    devices: list[dict[str, Any]],
+    queue: str = TRAIN,
 ) -> None:
-    """Say that a worker is alive; repeated at every heartbeat."""
-    values = {"host": host, "cores": cores, "devices": devices, "spec_version": VERSION}
+    """Store that a worker is alive; repeated at every heartbeat."""
+    values = {"queue": queue, "host": host, "cores": cores, "devices": devices}
+    values["spec_version"] = VERSION
     values["seen_at"] = func.clock_timestamp()
     statement = insert(Worker).values(id=worker_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[Worker.id], set_=values))
@@ -112,15 +121,23 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
 
     While one asks, no other process decides on the fleet until the transaction ends.
     """
-    query = select(Worker).where(_alive() | (Worker.id == asking)).order_by(Worker.id)
+    query = select(Worker).where(_trains() | (Worker.id == asking)).order_by(Worker.id)
     workers = session.scalars(query.with_for_update() if asking else query).all()
     held = session.scalars(select(Job).where(Job.state.in_(HELD))).all()
     return Fleet(workers, held)
 
 
+def n_of_queues(session: Session) -> Counter[str]:
+    """How many workers of each queue are alive."""
+    rows = session.execute(
+        select(Worker.queue, func.count().label("n")).where(_alive()).group_by(Worker.queue)
+    )
+    return Counter({row.queue: row.n for row in rows})
+
+
 def n_outdated(session: Session) -> int:
-    """How many workers are alive and of an older release than this process."""
-    old = select(func.count()).where(_alive(), is_outdated(Worker.spec_version))
+    """How many train workers are alive and of an older release than this process."""
+    old = select(func.count()).where(_trains(), is_outdated(Worker.spec_version))
     return session.scalars(old).one()
 
 
@@ -132,7 +149,7 @@ def refuse_impossible(session: Session, method: Method) -> None:
     """Raise Invalid for a job that no worker here could ever run; silent while none is known."""
     if method.processes == 1:  # any worker will do
         return
-    workers = session.scalars(select(Worker).where(_alive())).all()
+    workers = session.scalars(select(Worker).where(_trains())).all()
     if not workers:
         return
     path = f"method.{method.type}.hyperparameters"
@@ -173,5 +190,14 @@ def _room_on(host: list[Worker], processes: int) -> int:
     return len(host) if max(worker.cores for worker in host) >= processes else 0
 
 
+def _trains() -> Any:
+    return (Worker.queue == TRAIN) & _alive()
+
+
 def _alive() -> Any:
-    return Worker.seen_at > func.clock_timestamp() - timedelta(seconds=2 * get_settings().lease_s)
+    return Worker.seen_at > func.clock_timestamp() - timedelta(seconds=silent_s())
+
+
+def silent_s() -> float:
+    """How long a worker may be silent before it counts as gone."""
+    return 2 * get_settings().lease_s

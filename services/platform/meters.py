@@ -11,7 +11,7 @@ from collections import defaultdict
 import redis
 from sqlalchemy import text
 
-from services.platform import presence
+from services.platform import locks, queue
 from services.platform.database import transaction
 from services.platform.settings import get_settings
 
@@ -42,9 +42,11 @@ QUERY = text(
     ), meters (meter, labels, value) AS (
         SELECT 'jobs', ARRAY[state], count(*) FROM jobs GROUP BY state
         UNION ALL
-        SELECT 'queue_depth', '{files,waiting}'::text[],
-            (SELECT count(*) FROM files WHERE status = 'uploaded' AND deleted_at IS NULL)
-            + (SELECT count(*) FROM jobs WHERE state = 'validating_files')
+        SELECT 'queue_depth', '{files,waiting}'::text[], count(*)
+        FROM files WHERE status = 'uploaded' AND deleted_at IS NULL
+        UNION ALL
+        SELECT 'queue_depth', '{prepare,waiting}',
+            (SELECT count(*) FROM jobs WHERE state = 'validating_files')
             + (SELECT count(*) FROM base_models
                WHERE status = 'downloading' AND deleted_at IS NULL)
         UNION ALL SELECT 'queue_depth', '{train,waiting}', count(*) FROM queued
@@ -74,6 +76,12 @@ QUERY = text(
             ORDER BY step DESC LIMIT 1
         ) FROM shown, (VALUES ('step_seconds', 'step_s'), ('tokens_per_second', 'tokens_per_s'))
             AS names (meter, name)
+        UNION ALL
+        SELECT 'workers', ARRAY[name], count(workers.id)
+        FROM unnest(CAST(:queues AS text[])) AS queues (name) LEFT JOIN workers
+            ON queue = name
+            AND seen_at > clock_timestamp() - make_interval(secs => 2 * :lease_s)
+        GROUP BY name
         UNION ALL SELECT 'deployments', ARRAY[status], count(*) FROM wanted GROUP BY status
         UNION ALL (
             SELECT 'deployment_ready', ARRAY[id, model], (status = 'ready')::int FROM wanted
@@ -113,12 +121,12 @@ def forget() -> None:
 
 def _of_database() -> Reading:
     reading: Reading = defaultdict(dict)
-    bounds = {"jobs": JOBS_SHOWN, "deployments": DEPLOYMENTS_SHOWN}
+    bounds = {"jobs": JOBS_SHOWN, "deployments": DEPLOYMENTS_SHOWN, "queues": list(queue.QUEUES)}
     with transaction() as session:
         rows = session.execute(QUERY, bounds | {"lease_s": get_settings().lease_s})
         for meter, labels, value in rows:
             reading[meter][tuple(labels)] = value
-        age_s = presence.keeper_age_s(session)
+        age_s = locks.silent_s(session, locks.Lock.KEEPER)
     if age_s is not None:
         reading["keeper_age_seconds"][()] = age_s
     return dict(reading)
@@ -126,10 +134,8 @@ def _of_database() -> Reading:
 
 def _of_broker() -> Reading:
     try:
-        with presence.broker() as client:
-            seen = presence.workers(client)
-            waiting = {(queue,): float(client.llen(queue)) for queue in presence.QUEUES}  # pyright: ignore[reportArgumentType]
+        with queue.broker() as client:
+            waiting = {(name,): float(client.llen(name)) for name in queue.QUEUES}  # pyright: ignore[reportArgumentType]
     except (redis.RedisError, ValueError):
         return {"broker_up": {(): 0.0}}
-    workers = {(queue,): float(seen[queue]) for queue in presence.QUEUES}
-    return {"broker_up": {(): 1.0}, "broker_messages": waiting, "workers": workers}
+    return {"broker_up": {(): 1.0}, "broker_messages": waiting}

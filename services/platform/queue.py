@@ -8,10 +8,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, cast
 
+import redis
 from sqlalchemy import Table, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from models import IdempotencyKey, OutboxMessage
+from services.platform.settings import get_settings
 
 TABLE = cast("Table", OutboxMessage.__table__)
 MESSAGES_KEPT = timedelta(hours=24)
@@ -20,7 +22,7 @@ KEYS_KEPT = timedelta(days=7)
 
 
 class Task(StrEnum):
-    """Names of the Celery tasks; the part before the dot is the queue they go to."""
+    """Names of the Celery tasks."""
 
     VALIDATE_FILE = "files.validate"
     # Removes what is marked as deleted; what is old or of no row, and measures what is left.
@@ -29,6 +31,22 @@ class Task(StrEnum):
     PREPARE = "prepare.next"
     TRAIN = "train.run"
     RECONCILE = "serve.reconcile"
+
+    @property
+    def queue(self) -> str:
+        """The queue it goes to: the part of its name before the dot."""
+        return self.partition(".")[0]
+
+
+TRAIN = Task.TRAIN.queue
+QUEUES = tuple(dict.fromkeys(task.queue for task in Task))
+
+
+def broker() -> redis.Redis:
+    """Return a client of Redis that gives up after 2 s; close it."""
+    return redis.Redis.from_url(
+        get_settings().redis_url, socket_timeout=2, socket_connect_timeout=2
+    )
 
 
 def send(session: Session, task: Task, **arguments: Any) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
 from services.jobs import workers
-from services.platform import presence, run_folder
+from services.platform import locks, queue, run_folder
 from services.platform.database import transaction
 from services.platform.errors import OddsmithError
 from services.platform.settings import get_settings
@@ -33,17 +33,16 @@ def degraded() -> list[str]:
     """
     try:
         with transaction() as session:
-            age_s = presence.keeper_age_s(session)
+            age_s = locks.silent_s(session, locks.Lock.KEEPER)
             stranger = run_folder.stranger(session)
             n_outdated = workers.n_outdated(session)
-        with presence.broker() as client:
-            seen = presence.workers(client)
-    except (SQLAlchemyError, OddsmithError, redis.RedisError):
+            alive = workers.n_of_queues(session)
+    except (SQLAlchemyError, OddsmithError):
         return []  # gone since `missing` looked; the next look says so
     waiting = [
-        f"No worker of the queue `{queue}` was seen for {presence.SEEN_S} s: its work waits."
-        for queue in presence.QUEUES
-        if not seen[queue]
+        f"No worker of the queue `{name}` was seen for {workers.silent_s():.0f} s: its work waits."
+        for name in queue.QUEUES
+        if not alive[name]
     ]
     return [*filter(None, [keeper(age_s), stranger, old(n_outdated)]), *waiting]
 
@@ -84,7 +83,7 @@ def database() -> str | None:
 def broker() -> str | None:
     try:
         if get_settings().redis_url:
-            with presence.broker() as client:
+            with queue.broker() as client:
                 client.ping()
             return None
     except redis.RedisError:

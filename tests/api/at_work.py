@@ -4,7 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.platform import database, presence
+from services.jobs import workers
+from services.platform import database, locks, queue
 from services.platform.database import transaction
 from tests.api.fake_engine import wait_until
 from workers import keeper
@@ -12,20 +13,24 @@ from workers import keeper
 
 def keeps() -> bool:
     with transaction() as session:
-        return presence.keeper_age_s(session) is not None
+        return locks.silent_s(session, locks.Lock.KEEPER) is not None
 
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """A keeper that keeps and a worker of each queue that signs, for as long as the block."""
+    """A keeper that keeps and a worker of each queue, for as long as the block."""
     thread = threading.Thread(target=keeper.keep)
     thread.start()
     try:
-        for name in presence.QUEUES:
-            presence.sign(f"{name}@here")
+        with transaction() as session:
+            for name in queue.QUEUES:
+                workers.register(session, name, queue=name, host="here", cores=2, devices=[])
         assert wait_until(keeps)
         yield
     finally:
+        with transaction() as session:
+            for name in queue.QUEUES:
+                workers.forget(session, name)
         keeper.stopping.set()
         thread.join()
         keeper.stopping.clear()

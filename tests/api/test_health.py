@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from models import RunFolder, Worker
 from services.jobs import workers
-from services.platform import presence
+from services.platform import queue
 from services.platform.database import transaction
 from services.upkeep import health
 from tests.api.at_work import at_work
@@ -24,7 +24,7 @@ def test_ready_says_who_is_missing_and_stays_ready(client: TestClient, redis_url
     assert answer.json()["status"] == "degraded"
     nobody, *waiting = answer.json()["degraded"]
     assert nobody.startswith("No keeper is at work")
-    assert [f"`{name}`" in said for name, said in zip(presence.QUEUES, waiting, strict=True)]
+    assert [f"`{name}`" in said for name, said in zip(queue.QUEUES, waiting, strict=True)]
 
     with at_work():
         assert wait_until(lambda: client.get("/readyz").json() == OK)

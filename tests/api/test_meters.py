@@ -100,6 +100,7 @@ def work(product: None) -> str:
         for _ in range(2):
             job = records.job(session, CALLER, JobState.QUEUED)
             job.created_at = datetime.now(UTC) - timedelta(hours=2)
+        records.job(session, CALLER)
         queue.send(session, Task.TRAIN)
         base = records.base_model(session, CALLER, id="acme/base")
         ready = DeploymentStatus.READY
@@ -127,6 +128,8 @@ def test_the_database_s_numbers(client: TestClient, work: str):
     assert value(found, "queue_depth", queue="train", state="working") == 1
     assert value(found, "queue_depth", queue="serve", state="waiting") == 1
     assert value(found, "queue_depth", queue="files", state="waiting") == 0
+    assert value(found, "queue_depth", queue="prepare", state="waiting") == 1
+    assert value(found, "workers", queue="prepare") == 0
     assert value(found, "lease_age_seconds") == pytest.approx(10, abs=5)
     # They became `queued` just now, however old they are.
     assert 0 <= (value(found, "queued_age_seconds") or -1) < 60

@@ -1,0 +1,21 @@
+"""Which queue a worker serves: workers of every queue register, not those that train only."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "workers",
+        sa.Column("queue", sa.Text(), nullable=False, server_default=sa.text("'train'")),
+    )
+
+
+def downgrade() -> None:
+    op.execute("DELETE FROM workers WHERE queue <> 'train'")
+    op.drop_column("workers", "queue")
