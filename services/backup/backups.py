@@ -25,16 +25,16 @@ from sqlalchemy import Table, select, text
 from sqlalchemy.orm import Session
 
 from models import Base, Checkpoint, File, Job, RunFolder, SignIn, StorageUse, Worker
+from orpo.contract.rundir import MANIFEST
 from services.platform import storage
 from services.platform.database import idle_at_will, transaction
 from services.platform.errors import Conflict, Invalid
 from services.platform.settings import get_settings
+from services.upkeep import health
 
 NAME = "backup.json"
 FORMAT = 1
 PARTIAL = ".part"
-# The core's list of a checkpoint's files: docs/decisions/0005-the-run-directory.md.
-MANIFEST = "manifest.json"
 # A training changes a manifest once, when two newer checkpoints are there.
 TRIES = 3
 CHUNK_BYTES = 2**20
@@ -109,16 +109,17 @@ def check(folder: Path) -> Contents:
     contents = _contents(folder)
     for name, facts in contents.files.items():
         if not _is_inside(name):
-            raise _damaged(folder, f"it names `{name}`, which lies outside of it")
+            raise damaged(folder, f"it names `{name}`, which lies outside of it")
         path = folder / name
         if not path.is_file():
-            raise _damaged(folder, f"{name} is missing")
+            raise damaged(folder, f"{name} is missing")
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if path.stat().st_size != facts["size"] or sha256 != facts["sha256"]:
-            raise _damaged(folder, f"{name} is not what was written")
-    if missing := {table.name for table in TABLES} - contents.tables.keys():
-        raise _damaged(folder, f"the rows of {min(missing)} are missing")
+            raise damaged(folder, f"{name} is not what was written")
+    missing = {table.name for table in TABLES} - contents.tables.keys()
+    if missing and contents.migration == health.head():  # an older one had fewer tables
+        raise damaged(folder, f"the rows of {min(missing)} are missing")
     return contents
 
 
@@ -126,7 +127,7 @@ def _contents(folder: Path) -> Contents:
     try:
         sealed = json.loads((folder / NAME).read_bytes())
         if sealed["sha256"] != _digest(sealed["contents"]):
-            raise _damaged(folder, f"{NAME} does not match its own sha256")
+            raise damaged(folder, f"{NAME} does not match its own sha256")
         if sealed["contents"]["format"] != FORMAT:
             raise Invalid(
                 f"{folder} was made by another version of Oddsmith: restore it with that."
@@ -138,10 +139,10 @@ def _contents(folder: Path) -> Contents:
             "was cut short."
         ) from None
     except (ValueError, KeyError, TypeError):
-        raise _damaged(folder, f"{NAME} can't be read") from None
+        raise damaged(folder, f"{NAME} can't be read") from None
 
 
-def _damaged(folder: Path, what: str) -> Invalid:
+def damaged(folder: Path, what: str) -> Invalid:
     return Invalid(f"The backup {folder} is damaged: {what}. Nothing was written. Take another.")
 
 
@@ -190,9 +191,10 @@ def _snapshot(partial: Path) -> tuple[Contents, Records]:
         )
 
 
-def columns_of(table: Table) -> sql.Composed:
-    """Return a table's name and columns, as COPY wants them."""
-    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+def columns_of(table: Table, known: set[str] | None = None) -> sql.Composed:
+    """Return a table's name and columns, of them only those in `known`, in the form of COPY."""
+    columns = [c.name for c in table.columns if known is None or c.name in known]
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
     return sql.SQL("{} ({})").format(sql.Identifier(table.name), names)
 
 

@@ -29,6 +29,7 @@ from models import (
 from models.jobs import HELD
 from services.access import audit_log
 from services.access.audit_log import Action, Object
+from services.backup import older
 from services.backup.backups import (
     CHUNK_BYTES,
     TABLES,
@@ -36,6 +37,7 @@ from services.backup.backups import (
     blocks_of,
     check,
     columns_of,
+    damaged,
     sync,
     sync_folders,
     write_file,
@@ -90,8 +92,7 @@ def _restore(folder: Path, contents: Contents) -> Restored:
         _refuse_occupied(session, contents)
         with audit_log.replaceable(session):
             here = _empty(session)
-            for table in TABLES:
-                _copy_in(session, table, folder / "tables" / f"{table.name}.copy", contents)
+            _load(session, folder, contents)
         about = (Action.RESTORED, Object.STACK, contents.made_at)
         for org_id in session.scalars(select(Organization.id)):
             audit_log.note(session, org_id, None, *about)
@@ -105,10 +106,15 @@ def _restore(folder: Path, contents: Contents) -> Restored:
 
 def _refuse_misfit(session: Session, contents: Contents) -> None:
     here = session.scalar(text("SELECT version_num FROM alembic_version"))
-    if contents.migration != here or here != health.head():
+    if here != health.head():
         raise Invalid(
-            f"The backup was made at migration {contents.migration}, and this stack is at {here}: "
-            "restore it with the version of Oddsmith that made it, then upgrade."
+            f"The database is at migration {here}, not {health.head()}: run `alembic upgrade head` "
+            "first."
+        )
+    if contents.migration not in health.revisions():
+        raise Invalid(
+            f"The backup was made at migration {contents.migration}, which this release does not "
+            "know: upgrade this stack to the release that made it, or a later one."
         )
 
 
@@ -219,25 +225,51 @@ def _empty(session: Session) -> Here:
     return here
 
 
-def _copy_in(session: Session, table: Table, path: Path, contents: Contents) -> None:
-    """Load a table's rows. No event is made of it: those of the backup tell the jobs' stories."""
-    # The trigger that writes events of a job's states.
-    is_jobs = table.name == Job.__tablename__
-    if is_jobs:
-        session.execute(text("ALTER TABLE jobs DISABLE TRIGGER record_job_state"))
+def _load(session: Session, folder: Path, contents: Contents) -> None:
+    """Load the rows of all tables, which are empty."""
+
+    def copy_in(table: Table, columns: set[str] | None = None) -> None:
+        if table.name not in contents.tables:
+            raise damaged(folder, f"the rows of {table.name} are missing")
+        path = folder / "tables" / f"{table.name}.copy"
+        with _without_events(session):
+            _copy_in(session, table, path, contents, columns)
+
+    if contents.migration == health.head():
+        for table in TABLES:
+            copy_in(table)
+    else:
+        with _without_events(session):
+            older.load(session, TABLES, contents.migration, copy_in)
+    _count_on(session)
+
+
+@contextmanager
+def _without_events(session: Session) -> Iterator[None]:
+    """Have no trigger on the jobs of the current schema: events of their states are loaded, too."""
+    session.execute(text("ALTER TABLE jobs DISABLE TRIGGER USER"))
+    yield
+    session.execute(text("ALTER TABLE jobs ENABLE TRIGGER USER"))
+
+
+def _copy_in(
+    session: Session, table: Table, path: Path, contents: Contents, columns: set[str] | None
+) -> None:
+    """Load a table's rows; `columns` are those that it has where it is of an older release."""
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor() as cursor:
-        statement = sql.SQL("COPY {} FROM STDIN").format(columns_of(table))
+        statement = sql.SQL("COPY {} FROM STDIN").format(columns_of(table, columns))
         with cursor.copy(statement) as sink, path.open("rb") as source:
             while block := source.read(CHUNK_BYTES):
                 sink.write(block)
         if cursor.rowcount != contents.tables[table.name]:
             raise Invalid(f"The backup's rows of {table.name} are not all there.")
-    if is_jobs:
-        session.execute(text("ALTER TABLE jobs ENABLE TRIGGER record_job_state"))
-    for column in table.columns:
-        if column.identity:
-            # It counts by itself, and goes on behind the highest number that was loaded.
+
+
+def _count_on(session: Session) -> None:
+    """Let columns that count by themselves go on behind the highest number that was loaded."""
+    for table in TABLES:
+        for column in filter(lambda column: column.identity, table.columns):
             following = select(func.coalesce(func.max(column), 0) + 1).scalar_subquery()
             sequence = func.pg_get_serial_sequence(table.name, column.name)
             session.execute(select(func.setval(sequence, following, False)))

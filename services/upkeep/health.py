@@ -104,6 +104,11 @@ def revisions() -> frozenset[str]:
 
 @lru_cache
 def _scripts() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
-    return ScriptDirectory.from_config(config)
+    return ScriptDirectory.from_config(config())
+
+
+def config() -> Config:
+    """Alembic's configuration, without a database."""
+    found = Config()
+    found.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    return found

@@ -169,12 +169,12 @@ def test_a_stack_that_holds_something_is_left_alone(stacks: Stacks, old: Old):
         assert session.scalars(select(File.id)).all() == [file.id]
 
 
-def test_another_migration_is_refused(stacks: Stacks, old: Old):
+def test_a_database_that_was_not_upgraded_is_refused(stacks: Stacks, old: Old):
     backups.make(stacks.backup)
     stacks.choose("new")
     with transaction() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    with pytest.raises(Invalid, match="with the version of Oddsmith that made it"):
+    with pytest.raises(Invalid, match="run `alembic upgrade head` first"):
         restores.restore(stacks.backup)
 
 
