@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.base import demo_model
+from orpo.contract import rundir
 from orpo.contract.methods import parse_method
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import METRICS, Split
@@ -63,7 +64,7 @@ def tune(kind: str, data: str, folder: Path, model: Path, seed: int) -> Curve:
     )
     run_dir = folder / kind
     write_spec(spec, run_dir)
-    with (run_dir / "log").open("w") as log:
+    with (run_dir / rundir.log()).open("w") as log:
         command = [sys.executable, "-m", "orpo.train", str(run_dir)]
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=True)
     records = map(json.loads, (run_dir / METRICS).read_text().splitlines())

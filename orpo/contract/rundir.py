@@ -15,6 +15,7 @@ sides need is written here and nowhere else. Imports nothing.
 """
 
 from enum import StrEnum
+from fnmatch import fnmatch
 from pathlib import Path
 
 SPEC = "spec.json"
@@ -42,6 +43,12 @@ PROBE = "probe.json"
 MANIFEST = "manifest.json"
 # What was known of the base's files when it was registered.
 BASE = "base.json"
+
+# All that may lie in a generation's folder. Rows and their tokens do where a caller puts them there.
+NAMES = (
+    *(SPEC, METRICS, EVENTS, SAMPLES, PAIRS, PREPARED, PROGRESS, REGISTERED, STORE, CHECKPOINTS),
+    *(TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE, "tokens-*", "deadline*", "train*.log", "*.tmp"),
+)
 
 # A file with a time of CLOCK_MONOTONIC in seconds: ranks end themselves once it has passed.
 DEADLINE_FILE = "ODDSMITH_DEADLINE_FILE"
@@ -113,6 +120,12 @@ def checkpoints(run_dir: Path) -> list[Path]:
 def step_of(checkpoint: Path) -> int:
     """The step of a checkpoint's folder."""
     return int(checkpoint.name.removeprefix("step-"))
+
+
+def unknown(run_dir: Path) -> list[str]:
+    """The names in a generation's folder that this release neither reads nor writes."""
+    found = (path.name for path in run_dir.iterdir())
+    return sorted(name for name in found if not any(fnmatch(name, known) for known in NAMES))
 
 
 def deadline(node: int = 0) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from orpo.contract import rundir
-from orpo.contract.failures import explain, refuse_nan
+from orpo.contract.failures import Code, Failure, explain, refuse_nan
 from orpo.contract.numbers import Phase, Series
 from orpo.contract.rundir import RANK, STORE, Event, Level, Split
 from orpo.contract.spec import RunSpec, read_spec
@@ -53,6 +53,7 @@ def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
     with Journal(run_dir, leads=os.environ.get(RANK, "0") == "0") as journal:
         try:
             spec = read_spec(run_dir)
+            _refuse_unknown(run_dir)
             group = parallel.start(spec.method, spec.rendezvous or run_dir / STORE)
             status = (use or Run.train)(Run(spec, run_dir, group, journal, stopping))
             group.close()
@@ -62,9 +63,16 @@ def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
             traceback.print_exc()
             failure = explain(error)
             status = failure.exit_status
-            with suppress(OSError):  # a full disk takes no last words: the status has to do
+            with suppress(OSError):  # a full disk: rely on the exit status
                 journal.failure(failure)
     return status
+
+
+def _refuse_unknown(run_dir: Path) -> None:
+    if names := rundir.unknown(run_dir):
+        message = f"The run directory holds `{names[0]}`, which this release does not know."
+        hint = "Train with the release that wrote it, or in a folder of its own."
+        raise Failure(Code.BAD_SPEC, message, hint)
 
 
 class Run:

@@ -173,6 +173,16 @@ def test_a_bad_spec_names_the_field(bench: Bench) -> None:
     assert (event["data"]["code"], event["data"]["param"]) == ("bad_spec", "method.orpo.lambda")
 
 
+def test_a_run_directory_with_an_unknown_file_is_refused_by_name(bench: Bench) -> None:
+    run = bench.spec("unknown")
+    (run / "of_a_newer_release.jsonl").touch()
+    assert train.main(run) == 2
+    event = records(run, "events")[-1]
+    assert event["data"]["code"] == "bad_spec"
+    assert "holds `of_a_newer_release.jsonl`, which this release does not know" in event["message"]
+    assert event["data"]["hint"]
+
+
 def test_a_full_disk_leaves_no_half_checkpoint(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
