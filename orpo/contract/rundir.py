@@ -44,7 +44,7 @@ MANIFEST = "manifest.json"
 # What was known of the base's files when it was registered.
 BASE = "base.json"
 
-# All that may lie in a generation's folder. Rows and their tokens do where a caller puts them there.
+# All that may lie in a generation's folder; rows and tokens do where a caller puts them there.
 NAMES = (
     *(SPEC, METRICS, EVENTS, SAMPLES, PAIRS, PREPARED, PROGRESS, REGISTERED, STORE, CHECKPOINTS),
     *(TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE, "tokens-*", "deadline*", "train*.log", "*.tmp"),
