@@ -14,6 +14,8 @@ from xdist.scheduler import LoadFileScheduling
 TOGETHER = (
     {"tests/e2e/test_loop.py", "tests/e2e/test_openai_example.py", "tests/e2e/test_page.py"},
 )
+# Its tests share a stack, which ends with the last of them: until then it takes a tenth of a core.
+FIRST = Path("tests/e2e")
 # From the longest kind to the shortest: a file is as long as its longest test.
 KINDS = ("engine", "stack", "slow")
 
@@ -32,10 +34,10 @@ class Scheduling(LoadFileScheduling):
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Sort tests by the kind of their file, and leave them as they are otherwise."""
+    """Sort tests: those of FIRST, then by the kind of their file; otherwise in their order."""
     rank_of: dict[Path, int] = {}
     for item in items:
         kinds = {mark.name for mark in item.iter_markers()}
         rank = next((i for i, kind in enumerate(KINDS) if kind in kinds), len(KINDS))
         rank_of[item.path] = min(rank, rank_of.get(item.path, rank))
-    items.sort(key=lambda item: rank_of[item.path])
+    items.sort(key=lambda item: (not item.path.match(f"{FIRST}/*"), rank_of[item.path]))

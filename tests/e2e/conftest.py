@@ -114,7 +114,7 @@ class Stack:
         return self.var / "runs" / job_id / f"g{generation}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack") / "var")
     with engine_cache.lent_to(stack.var):
@@ -130,7 +130,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tiny(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A registered base small enough that a step takes milliseconds."""
     folder = tmp_path_factory.mktemp("tiny") / "tiny"
@@ -141,7 +141,7 @@ def tiny(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     return register(stack, "tiny", folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base(stack: Stack, smollm2: Path) -> str:
     return register(stack, SMOLLM2, smollm2)
 

@@ -30,7 +30,7 @@ TWO_RANKS = {"max_steps": 6, "batch_size": 4, "strategy": "ddp", "processes": 2}
 ENDED = ("succeeded", "failed", "cancelled")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pairs(stack):
     client = stack.openai()
     with (EXAMPLES / "short-answers.jsonl").open("rb") as content:

@@ -26,10 +26,13 @@ def long_lived_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack
 
 
 @pytest.fixture
-def stack(long_lived_stack: Stack) -> Stack:
-    """The stack with all its parts alive and idle."""
+def stack(long_lived_stack: Stack) -> Iterator[Stack]:
+    """The stack with all its parts alive and idle, and so again after the test.
+
+    Rows without the stack may follow: what still trained would take their cores.
+    """
+    yield long_lived_stack
     long_lived_stack.heal()
-    return long_lived_stack
 
 
 @pytest.fixture
