@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from orpo.contract.rundir import SPEC
+from orpo.contract.rundir import SPEC, TOKENS_NOTE
 from orpo.contract.spec import RunSpec, read_spec
 
 
@@ -43,7 +43,10 @@ def of_run(spec: RunSpec, run_dir: Path) -> Reach:
     tokens = spec.tokens_path or spec.train_path.parent
     resumed = [spec.resume_from] if spec.resume_from else []
     reads = (*model(spec.base_model_path), spec.train_path.parent, *data, *resumed)
-    return Reach((*reads, run_dir / SPEC), (run_dir, tokens))
+    note = spec.train_path.parent / TOKENS_NOTE
+    # A link, which a process in a sandbox may have made, could lead anywhere.
+    notes = [note] if note.is_file() and not note.is_symlink() else []
+    return Reach((*reads, run_dir / SPEC), (run_dir, tokens, *notes))
 
 
 def model(*folders: Path) -> Iterable[Path]:

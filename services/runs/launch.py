@@ -8,13 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from orpo.contract import rundir
-from orpo.contract.rundir import DEADLINE_FILE, LOCAL_RANK, REGISTERED
+from orpo.contract.rundir import DEADLINE_FILE, LOCAL_RANK, REGISTERED, TOKENS_NOTE
 from orpo.contract.spec import RunSpec
 from services.platform.settings import get_settings
 from services.processes import process_tree, sandbox
@@ -92,9 +93,22 @@ def launch(
 
 def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
     """All ranks in one sandbox, so that they meet on its loopback; several machines need more."""
+    _have_note(spec)
     reach = of_run(spec, run_dir)
     network = spec.method.nodes > 1
     return sandbox.wrap(command, reads=reach.reads, writes=reach.writes, network=network)
+
+
+def _have_note(spec: RunSpec) -> None:
+    """Have the file in which ranks note tokens that they make: they may create none beside rows.
+
+    They make some where a job was prepared by an older release or restored from a backup. Which
+    it used before is not known without a note: all that there are.
+    """
+    note = spec.train_path.parent / TOKENS_NOTE
+    if spec.tokens_path and note.parent.is_dir():
+        with suppress(FileExistsError), note.open("x") as lines:
+            lines.writelines(f"{each.name}\n" for each in spec.tokens_path.glob("tokens-*"))
 
 
 def _network_of(address: str | None) -> dict[str, str]:

@@ -69,7 +69,7 @@ def test_its_backup_is_restored_and_its_paused_job_goes_on(product: None, older:
         assert job.state == JobState.SUCCEEDED, job.error
         assert (job.generation, job.attempts) == (2, 0)
         steps = select(Metric.step).where(Metric.split == "train", Metric.name == "loss")
-        assert sorted(set(session.scalars(steps))) == list(range(1, 41))
+        assert sorted(set(session.scalars(steps))) == list(range(1, 301))
         resumed = select(JobEvent).where(JobEvent.generation == 2, JobEvent.level == "warn")
         assert session.scalars(resumed).all() == []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec, write_spec
-from services.processes.reach import Reach, of_verb
+from services.processes.reach import Reach, of_run, of_verb
 
 
 def spec_of(folder: Path, base: Path) -> RunSpec:
@@ -43,3 +43,20 @@ def test_a_hub_cache_s_snapshot_is_read_with_its_blobs(tmp_path):
     snapshot = tmp_path / "models--a" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     assert of_verb([str(snapshot)]).reads == (snapshot, tmp_path / "models--a" / "blobs")
+
+
+def test_a_link_in_the_place_of_the_note_of_tokens_opens_nothing(tmp_path: Path) -> None:
+    rows = tmp_path / "data" / "train.jsonl"
+    rows.parent.mkdir()
+    rows.touch()
+    spec = RunSpec(
+        job_id="j", base_model="b", base_model_path=tmp_path / "base", train_path=rows,
+        tokens_path=tmp_path / "tokens", method=parse_method("orpo", {}),
+    )  # fmt: skip
+    (secret := tmp_path / "secret").touch()
+    note = rows.with_name("tokens.txt")
+    note.touch()
+    assert note in of_run(spec, tmp_path / "g1").writes
+    note.unlink()
+    note.symlink_to(secret)
+    assert not {note, secret} & {*of_run(spec, tmp_path / "g1").writes}

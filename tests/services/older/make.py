@@ -22,8 +22,8 @@ import httpx
 from tests.orpo.tiny_run import write_base
 
 SETTINGS = {
-    "max_steps": 40, "batch_size": 4, "learning_rate": 1e-2, "precision": "fp32", "lora_rank": 2,
-    "max_length": 256, "token_budget": 300, "eval_every": 10, "checkpoint_every": 5,
+    "max_steps": 300, "batch_size": 4, "learning_rate": 1e-2, "precision": "fp32", "lora_rank": 2,
+    "max_length": 256, "token_budget": 300, "eval_every": 100, "checkpoint_every": 50,
     "n_samples": 1, "sample_tokens": 4, "n_epochs": 100,
 }  # fmt: skip
 PAUSED_AFTER = 12
