@@ -6,6 +6,7 @@ The work is done by `orpo.tokens.prepare`.
 import sys
 from pathlib import Path
 
+import orpo.process.without_torch  # noqa: F401  before transformers
 from orpo.tokens.prepare import main
 
 if __name__ == "__main__":
