@@ -73,18 +73,6 @@ def test_row_05_flushall(stack, seen):
 
 
 @pytest.mark.faults
-def test_row_05_needs_the_second_wake_up(stack, seen):
-    """The same, and the keeper wakes nobody for what was forgotten: the job waits for ever."""
-    stack.restart("keeper", "waking")
-    job_id = lose_a_wake_up(stack)
-    for worker in stack.train_workers:
-        stack.restart(worker.name)
-    time.sleep(STARTS_WITHIN_S)
-    assert stack.job(job_id)["state"] == "queued"
-    seen("without it the job was still queued")
-
-
-@pytest.mark.faults
 def test_row_05_lost_messages(stack, seen):
     """Every second message of the keeper is lost (a harder case than one in ten).
 
@@ -149,13 +137,3 @@ def test_row_08_a_crash_before_publishing(stack, seen):
     stack.until_state(job_id, "succeeded")
     invariants.hold(stack)
     seen(f"claimed {claimed_s:.1f} s after the keeper's return")
-
-
-@pytest.mark.faults
-def test_row_08_needs_the_outbox(stack, seen):
-    """The same, and nothing of the outbox is published, nor is anyone woken anew."""
-    job_id = crash_before_publishing(stack)
-    stack.restart("keeper", "publishing", "waking")
-    time.sleep(STARTS_WITHIN_S)
-    assert stack.job(job_id)["generation"] == 0
-    seen("without it nobody claimed the job")

@@ -54,19 +54,6 @@ def test_row_01_a_killed_worker(stack, faultless, seen):
 
 
 @pytest.mark.faults
-def test_row_01_needs_the_reaper(stack, seen):
-    """The same, and the keeper takes nothing back: the job is lost."""
-    job_id = stack.create_paused(**TWO_RANKS)
-    stack.restart("keeper", "reaping")
-    stack.ask(job_id, "resume")
-    stack.until_state(job_id, "claimed")
-    stack.holder(job_id).kill()
-    time.sleep(LEASE_S + 2)
-    assert stack.job(job_id)["generation"] == 1
-    seen("without it nobody claimed the job again")
-
-
-@pytest.mark.faults
 def test_row_02_a_killed_rank(stack, faultless, seen):
     """SIGKILL to one of two ranks.
 

@@ -1,7 +1,6 @@
 """Every guard of the protocol, each with how to take it out and the invariant that then breaks.
 
-A guard in Python is a piece of a function's text: the function is compiled anew without it, and a
-text that isn't there (once) fails, so that no mutant outlives its guard. A guard in the database is
+A guard in Python is a piece of a function's text (`tests/guards.py`); one in the database is
 dropped there.
 
 Taken out alone, these change no schedule's outcome, since another guard stands behind them:
@@ -17,9 +16,6 @@ Some of them are taken out below in pairs, which shows that the second one of th
 """
 
 import importlib
-import inspect
-import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,10 +26,8 @@ import pytest
 from services.jobs import attempts, claims, jobs, preparations
 from services.platform import database, queue
 from services.runs import checkpoints, job_events, metrics, results
+from tests.guards import Guard, edited
 from workers import keeper, training
-
-# A function, what is taken out of its text, and what takes its place.
-Edit = tuple[Callable[..., Any], str, str]
 
 FENCE = "claims.held(session, job_id, generation)"
 HELD = FENCE.removeprefix("claims.")
@@ -56,27 +50,21 @@ class Mutant:
 
     name: str
     breaks: str
-    edits: tuple[Edit, ...]
+    guards: tuple[Guard, ...]
     sql: str
 
     def take_out(self, monkeypatch: pytest.MonkeyPatch, connection: psycopg.Connection) -> None:
-        for function, old, new in self.edits:
-            module = sys.modules[function.__module__]
-            monkeypatch.setattr(module, function.__name__, _rewritten(function, old, new))
+        for guard in self.guards:
+            guard.take_out(monkeypatch.setattr)
         if self.sql:
             connection.execute(self.sql.encode())
 
 
-def _rewritten(function: Callable[..., Any], old: str, new: str) -> Callable[..., Any]:
-    source = textwrap.dedent(inspect.getsource(function))
-    assert source.count(old) == 1, f"{function.__name__} holds {old!r} {source.count(old)} times"
-    made: dict[str, Any] = {}
-    exec(source.replace(old, new), vars(sys.modules[function.__module__]), made)
-    return made[function.__name__]
-
-
-def without(name: str, breaks: str, *edits: Edit, sql: str = "") -> Mutant:
-    return Mutant(name, breaks, edits, sql)
+def without(
+    name: str, breaks: str, *edits: tuple[Callable[..., Any], str, str], sql: str = ""
+) -> Mutant:
+    """Each edit is a function, what is taken out of its text, and what takes its place."""
+    return Mutant(name, breaks, tuple(edited(*edit) for edit in edits), sql)
 
 
 FENCE_OUT = [
@@ -189,6 +177,7 @@ WISHES = [
 ]
 KEEPER = [
     without("reap: lease", "I3", (claims.reap, ", Job.lease_until < func.clock_timestamp()", "")),
+    without("reap", "stuck", (claims.reap, "for job in lost:", "for job in ():")),
     without("reap: lock", "I3 or states", (claims.reap, ".with_for_update(skip_locked=True)", "")),
     without(
         "rewake",
