@@ -103,5 +103,5 @@ audit: setup  ## Known vulnerabilities of all locked packages; 2 where advisorie
 digests: setup  ## Pin the images that containers start from to their digests (needs Docker)
 	@$(BIN)/python -m tools.digests
 
-lock: setup  ## Resolve requirements.lock anew (the pins that still fit stay)
+lock: setup  ## Resolve requirements.lock again (pins that still fit stay)
 	@$(BIN)/python -m tools.lock

@@ -97,7 +97,7 @@ async def together(
     yield {"comparison": begun.model_dump(mode="json")}
     events: asyncio.Queue[SideEvent] = asyncio.Queue()
     tasks = [asyncio.create_task(speak(side, events)) for side in sides]
-    heeding = asyncio.create_task(heed_stops(account, begun.id, sides, tasks, events))
+    watching = asyncio.create_task(obey_stops(account, begun.id, sides, tasks, events))
     try:
         unfinished = len(sides)
         while unfinished:
@@ -105,9 +105,9 @@ async def together(
             yield event
             unfinished -= "done" in event or "error" in event
     finally:
-        for task in (heeding, *tasks):
+        for task in (watching, *tasks):
             task.cancel()
-        await asyncio.gather(heeding, *tasks, return_exceptions=True)
+        await asyncio.gather(watching, *tasks, return_exceptions=True)
         answers = {side.number: side.answer() for side in sides}
         await threads.run(threads.REQUESTS, account, _finish, begun.id, answers)
 
@@ -117,7 +117,7 @@ def _finish(comparison_id: str, answers: dict[int, SideEvent]) -> None:
         comparisons.finish(session, comparison_id, answers)
 
 
-async def heed_stops(
+async def obey_stops(
     account: str,
     comparison_id: str,
     sides: list[Side],

@@ -153,7 +153,7 @@ def create(stack: Stack, number: int) -> str:
 
 
 def prepare(stack: Stack, folder: Path) -> bytes:
-    """Register the bases, upload the pairs, deploy one base, train one job that nobody disturbs."""
+    """Register the bases, upload the pairs, deploy one base, train one job undisturbed."""
     tiny, content = folder / "tiny", pairs(40)
     make = "import sys, pathlib; from tests.orpo.tiny_run import write_base as w; "
     command = [sys.executable, "-c", make + "w(pathlib.Path(sys.argv[1]))", str(tiny)]
@@ -235,7 +235,7 @@ def main() -> int:
         if wrong:
             print(stack.logs(), file=sys.stderr)
     chats = ", ".join(f"{n} {outcome}" for outcome, n in sorted(load.chats.items()))
-    many = f"{JOBS} jobs and the one that nobody disturbed"
+    many = f"{JOBS} jobs and the undisturbed one"
     print(f"{many}: {dict(found)}, {mended_s:.0f} s after the last kill")
     print(f"{len(load.uploads)} uploads acknowledged; chats: {chats}")
     print("\n".join(wrong) or "I1 to I8 hold, and nothing that was acknowledged is lost.")

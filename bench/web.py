@@ -110,7 +110,7 @@ def settle(page: Page) -> None:
 
 
 def until(page: Page, condition: str) -> None:
-    """Asked from outside: the page's own policy lets nobody evaluate a text inside."""
+    """Asked from outside: the page's own policy forbids to evaluate a text inside."""
     for _ in range(1200):
         if page.evaluate(condition):
             return

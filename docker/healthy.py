@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from services.platform.locks import Lock
 from services.platform.settings import get_settings
 
-# A waiting worker asks anew every 10 s (kombu), so a longer silence is something else.
+# A waiting worker asks again every 10 s (kombu): a longer silence has another cause.
 ASKED_WITHIN_S = 15
 # Between two looks, 30 s apart. A training's worker renews a lease ten times in that; one that only
 # tries to reach its broker stays far below.

@@ -51,7 +51,7 @@ def settings_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Non
 
 
 def forget_connections() -> None:
-    """Let the product connect anew, with the settings of this test, and know no key."""
+    """Let the product connect again, with the settings of this test, and know no key."""
     database.engine.cache_clear()
     database._sessions.cache_clear()
     api_keys._known.clear()

@@ -112,7 +112,7 @@ async def ask_all(
     seconds: float = 6,
     warm_up_s: float = 1,
 ) -> Answers:
-    """Ask over kept connections, each anew once it was answered; the warm-up does not count."""
+    """Ask over kept connections, each again once it was answered; the warm-up does not count."""
     loop, began_at = asyncio.get_running_loop(), time.perf_counter()
     answers = Answers(seconds)
     since = began_at + warm_up_s

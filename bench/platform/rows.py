@@ -208,7 +208,7 @@ def _bare_copy(connection: psycopg.Connection[Any], job_id: str) -> float:
 
 
 def upload(stage: Stage, side: Side) -> Figures:
-    """A file of preference pairs: sent, stored, then judged row by row and written anew."""
+    """A file of preference pairs: sent, stored, then judged row by row and written again."""
     server = stage.servers[side]
     uploads.upload(server.url, server.key, 1)
     before_bytes, peak = stage.rss_bytes(side), uploads.Peak(psutil.Process(server.process.pid))

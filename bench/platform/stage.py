@@ -80,7 +80,7 @@ class Stage:
         return self.servers[side].url
 
     def restart(self, side: Side) -> None:
-        """A process anew: what the last measurement left in its memory is gone."""
+        """A new process, without what the last measurement left in its memory."""
         server = self.servers[side]
         server.process.terminate()
         server.process.wait()

@@ -82,7 +82,7 @@ def written(tokenizer: Any, row: dict[str, Any]) -> dict[str, str]:
     """A pair as the chat template writes it, each answer up to the token that ends it.
 
     Templates write a line break behind that token, and TRL, which then misses it at the end, adds a
-    second one: tokens that we don't train, and that nobody samples.
+    second one: tokens that we don't train and no one samples.
     """
     write, end = tokenizer.apply_chat_template, tokenizer.eos_token
     prompt = write(row["prompt"], tokenize=False, add_generation_prompt=True)

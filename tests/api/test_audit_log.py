@@ -1,4 +1,4 @@
-"""Who did what and when is written down, and nobody changes it."""
+"""The audit log: who did what and when is stored, and can't be changed."""
 
 import pytest
 from fastapi.testclient import TestClient

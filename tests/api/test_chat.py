@@ -117,7 +117,7 @@ def test_what_the_engine_refuses_is_the_caller_s_error(http):
 
 def test_an_engine_that_is_gone_is_no_broken_answer(product):
     upstream._routes.clear()
-    deploy(seed.ORG_ID, 9, "gone")  # the discard port: nobody listens
+    deploy(seed.ORG_ID, 9, "gone")  # the discard port: nothing listens
     client = TestClient(create_app(), headers={"Authorization": f"Bearer {KEY}"})
     body = {"model": "acme/gone", "messages": ASKED}
     for stream in (False, True):

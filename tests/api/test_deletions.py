@@ -21,7 +21,7 @@ from services.serving import deployments
 from tests import records
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
-SECRET = b"a sentence that nobody else wrote"
+SECRET = b"a sentence of no other file"
 ENTRY = "tokens-0123456789abcdef"
 
 

@@ -22,8 +22,8 @@ def test_ready_says_who_is_missing_and_stays_ready(client: TestClient, redis_url
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["status"] == "degraded"
-    nobody, *waiting = answer.json()["degraded"]
-    assert nobody.startswith("No keeper is at work")
+    keeper_says, *waiting = answer.json()["degraded"]
+    assert keeper_says.startswith("No keeper is at work")
     assert [f"`{name}`" in said for name, said in zip(queue.QUEUES, waiting, strict=True)]
 
     with at_work():

@@ -1,4 +1,4 @@
-"""Many follow a job from any place, come late, leave and dawdle: nobody misses a step."""
+"""Many clients follow a job from any place, late or slow, and leave: none misses a step."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A job's stream: one reader for all who follow it, and nobody misses a step or hears it twice."""
+"""A job's stream: one reader for all followers, and none misses a step or gets it twice."""
 
 import asyncio
 import re

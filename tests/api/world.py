@@ -29,7 +29,7 @@ SIDES = [{"side": n, "model": SERVED, "base_model": SERVED, "deployment_id": "d"
 
 
 class World:
-    """What is read stays; what an operation ends or takes is made anew for each request."""
+    """What is read stays; what an operation ends or takes is made again for each request."""
 
     def __init__(self, client: TestClient) -> None:
         with transaction() as session:

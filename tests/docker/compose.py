@@ -18,7 +18,7 @@ def config(*overlays: str, **env: str) -> dict[str, Any]:
     ours = ("ODDSMITH_", "AWS_", "HF_", "COMPOSE_", "FLASH_", "OTEL_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     files = [argument for name in ("docker-compose.yml", *overlays) for argument in ("-f", name)]
-    # Not the `.env` of whoever runs this.
+    # Not the `.env` of the checkout.
     options = ["--env-file", os.devnull, "--profile", "*", *files, "config", "--format", "json"]
     done = subprocess.run(
         [PROGRAM, *options], cwd=ROOT, env=clean | env, capture_output=True, text=True, check=False

@@ -137,7 +137,7 @@ def test_volumes_are_declared_and_what_need_not_be_written_is_not(whole):
         assert mounts[name][models]["read_only"], name
     for name in ("api", "serve-worker"):
         assert mounts[name][runs]["read_only"], name
-    # A training's caches hold programs: nobody else may run them.
+    # A training's caches hold programs: no other user may run them.
     caches = [m["/var/lib/oddsmith/cache"]["source"] for m in mounts.values() if models in m and
               "/var/lib/oddsmith/cache" in m]  # fmt: skip
     assert len(caches) == len(set(caches)) == 5

@@ -41,7 +41,7 @@ LONG_RUNNING = ("api", "files-worker", "prepare-worker", "serve-worker", "keeper
 FOLDERS = ("storage", "runs", "models", "merged", "cache", "log", "secrets")
 
 # $1: the folder that may be written; $2: where Python is installed, which may lie below a home
-# that nobody else may enter; $3: a home to be hidden, or nothing.
+# that no other user may enter; $3: a home to be hidden, or nothing.
 CONFINE = f"""
 set -e
 mount --bind "$1" "$1"

@@ -25,7 +25,7 @@ LOCKED = {ROOT / "requirements.lock": EXTRAS} | {
     if image != "serve"
 }
 NODE_LOCKS = [ROOT / "web", ROOT / "tests" / "e2e" / "browser"]
-# Images whose digest nobody has looked up yet: `make digests` needs Docker and their registry.
+# Images whose digest is not known yet: `make digests` needs Docker and their registry.
 OPEN_IMAGES = {
     "grafana/grafana:12.1.1", "node:24.19.0-bookworm-slim", "postgres:18.6-bookworm",
     "prom/prometheus:v3.5.0", "python:3.11.15-slim-bookworm", "redis:8.2.3-bookworm",

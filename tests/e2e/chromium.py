@@ -61,7 +61,7 @@ def launched() -> Iterator[Browser]:
 
 
 def context(browser: Browser, url: str, api_key: str) -> BrowserContext:
-    """A browser of somebody's own, with nothing in its cache, signed in."""
+    """A browser with an empty cache, signed in."""
     # Without a locale, this build calls its language something that `Intl` refuses.
     made = browser.new_context(base_url=url, locale="en-GB")
     answer = made.request.post("/v1/session", data={"api_key": api_key}, headers={"Origin": url})

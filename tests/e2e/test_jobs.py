@@ -82,7 +82,7 @@ def training_processes(job_id: str) -> list[psutil.Process]:
 
 
 def train(stack, tiny: str, pairs: str, **hyperparameters) -> str:
-    """A job that nobody touches, trained to its end."""
+    """An undisturbed job, trained to its end."""
     job_id = submit(stack, tiny, pairs, **hyperparameters)
     client = stack.openai()
 

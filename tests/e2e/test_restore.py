@@ -28,7 +28,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Stack]:
-    """A second stack, which nobody has used."""
+    """A second, unused stack."""
     stack = Stack(tmp_path / "other")
     stack.up()
     yield stack
@@ -55,7 +55,7 @@ def everything(http: httpx.Client, job_ids: list[str]) -> dict[str, Any]:
         paths += [f"{job}/pairs", f"{job}/samples", f"{job}/logs"]
     found = {path: http.get(path).raise_for_status().json() for path in paths}
     for model in found["/v1/models"]["data"]:
-        del model["deployed"]  # a restore ends engines, which then start anew
+        del model["deployed"]  # a restore ends engines, which then start again
     return found
 
 

@@ -37,7 +37,7 @@ def stack(long_lived_stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def faultless(stack: Stack) -> str:
-    """A job that nobody disturbs, run once: what the others must be equal to."""
+    """An undisturbed job, run once: what the others must be equal to."""
     if stack.faultless is None:
         job_id = stack.create(**TWO_RANKS)
         stack.until_state(job_id, "succeeded")

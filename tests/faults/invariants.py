@@ -1,6 +1,6 @@
 """What must hold after every fault, read from the database and the disk; see docs/reliability.md.
 
-Asks nobody who took part: not the API, not a worker. Each check returns sentences on what is wrong.
+Asks neither the API nor a worker. Each check returns sentences on what is wrong.
 """
 
 from collections.abc import Callable, Iterable
@@ -82,7 +82,7 @@ def _late_events(stack: Stack, job_id: str) -> list[str]:
 
 
 def _late_rows(stack: Stack, job_id: str) -> list[str]:
-    """What a generation trained anew is its own: no older row is left from its first step on."""
+    """What a generation trained again is its own: no older row is left from its first step on."""
     if stack.job(job_id)["state"] != "succeeded":
         return []
     resumed = stack.rows(

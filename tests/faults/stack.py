@@ -65,7 +65,7 @@ class Stack:
     jobs: list[str] = field(default_factory=list)
     """What this row has created."""
     faultless: str | None = None
-    """The job of TWO_RANKS that nobody disturbed: what all its like must be equal to."""
+    """The undisturbed job of TWO_RANKS: what all others of it must be equal to."""
     pairs: str = ""
     _connection: psycopg.Connection | None = None
 
@@ -93,7 +93,7 @@ class Stack:
         self.stores[name].wait(15)
 
     def restart(self, name: str, *tricks: str, **settings: str) -> None:
-        """Start a program anew, tampered with; the next row finds it as it should be again."""
+        """Start a program again, tampered with; the next row finds it as it should be."""
         self[name].kill()
         self[name].start(*tricks, **settings)
         self[name].until_ready()

@@ -35,7 +35,7 @@ def test_row_17_a_crowd_of_followers(seen):
 
 
 def test_row_17_needs_the_drop(seen):
-    """Row 17 with a server that drops nobody, and fewer clients."""
+    """Row 17 with a server that drops no client, and fewer clients."""
     _, missed = measured("crowd", "--clients", "300", without="dropping")
     seen(missed.strip())
     assert "Stalled clients were held" in missed

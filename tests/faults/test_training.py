@@ -184,7 +184,7 @@ def test_row_04_needs_the_deadline(stack, seen):
 
 @pytest.mark.faults
 def test_row_04_needs_the_fence(stack, seen):
-    """The same, and writes are accepted from whoever sends them: the checker finds them (I3)."""
+    """The same, and writes of any worker are accepted: the checker finds them (I3)."""
     for worker in stack.train_workers:
         stack.restart(worker.name, "fence", "self_fence")
     job_id = stack.create(**ENDLESS)

@@ -67,7 +67,7 @@ def _shifted(by_s: int) -> Substitute:
 
 
 TRICKS = {
-    # A worker's writes are accepted, whoever holds the job; it never looks at its own clock.
+    # Any worker's writes are accepted; a worker never looks at its own clock.
     "fence": Guard("services.jobs.claims", "held", _anyone),
     "self_fence": Guard("workers.supervision", "Supervision.__setattr__", _always_renewed),
     # A rank watches no deadline; doesn't ask the kernel to die with its launcher.

@@ -1,4 +1,4 @@
-"""Tokens that runs share: made once for all, taken away when nobody asked for long."""
+"""Tokens that runs share: made once for all, removed after long disuse."""
 
 import os
 import shutil
@@ -133,7 +133,7 @@ def _age(folder: Path, when: float) -> None:
 
 
 def test_the_rows_tell_which_tokens_are_made_of_them(bench: Bench) -> None:
-    """So that whoever deletes the rows can delete those, too."""
+    """So that they can be deleted with the rows."""
     spec = job(bench, "job")
     load(spec)
     load(spec)

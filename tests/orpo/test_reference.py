@@ -1,4 +1,4 @@
-"""What DPO compares with: measured once, read by whoever goes on, and by no other run."""
+"""What DPO compares with: measured once, read when the run resumes, and by no other run."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The training process ends itself when nobody pushes its deadline ahead."""
+"""The training process ends itself unless its deadline is extended."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Fixtures for services: a session on a database of the test's own, and somebody who asks."""
+"""Fixtures for services: a session on a database of the test's own, and a caller."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

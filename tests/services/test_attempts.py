@@ -174,8 +174,8 @@ def ended(outcome: dict[str, Any] | None, was_asked: bool = False) -> Any:
     process: Any = SimpleNamespace(poll=lambda: -9)
     tail: Any = SimpleNamespace(outcome=outcome, started={})
     asked_at = 1.0 if was_asked else None
-    nobody: Any = None
-    return Supervision(nobody, process, tail, stop_asked_at=asked_at)
+    no_claim: Any = None
+    return Supervision(no_claim, process, tail, stop_asked_at=asked_at)
 
 
 def error(code: str) -> dict[str, Any]:

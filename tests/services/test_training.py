@@ -252,7 +252,7 @@ def test_a_training_that_falls_silent_is_ended_and_tried_again(
 
 
 def test_what_a_worker_can_t_make_sense_of_is_the_reason_on_the_job(trained, session):
-    """The lease need not run out first, and nobody reads that the worker stopped answering."""
+    """The lease need not run out first, and no event says that the worker stopped answering."""
     job = trained(json.dumps({"t": 0, "message": "An event of no type."}))
     assert (job.state, job.attempts, job.worker) == (JobState.QUEUED, 1, None)
     assert job.progress["retry"]["reason"] == "The worker could not go on (KeyError: 'type')."

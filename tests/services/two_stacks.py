@@ -84,9 +84,9 @@ def job_at_work(session: Any, base: str, **fields: Any) -> Job:
     data.mkdir(parents=True)
     (data / "train.jsonl").write_bytes(ROWS)
     (data / "tokens-abc").mkdir()
-    (data / "tokens-abc" / "tokens.bin").write_bytes(b"made anew")
+    (data / "tokens-abc" / "tokens.bin").write_bytes(b"made again")
     get_settings().tokens_dir.mkdir(exist_ok=True)
-    (get_settings().tokens_dir / "tokens.bin").write_bytes(b"made anew")
+    (get_settings().tokens_dir / "tokens.bin").write_bytes(b"made again")
     run_dir = get_settings().runs_dir / job.id / "g1"
     run_dir.mkdir()
     (run_dir / "train.log").write_text("step 1\n")

@@ -70,7 +70,7 @@ def test_a_list_of_models_that_changed_is_reason_to_look(serving):
     (engine,) = serving.live()
     (weights,) = serving.folder.glob("runs/*/g1/checkpoints/*/adapter/adapter_model.safetensors")
     weights.write_text("-3.0")
-    client_of(engine).load_adapter("a-name-that-nobody-asked-for", weights.parent)
+    client_of(engine).load_adapter("a-name-of-no-deployment", weights.parent)
     assert look_again(serving, of_tuned).status == FAILED
 
 

@@ -195,7 +195,7 @@ def test_what_is_taken_back_is_unloaded_and_the_engine_ends(serving, monkeypatch
     with transaction() as session:
         deployments.stop(session, CALLER, of_base)
     worker.step()
-    assert serving.live(), "an engine is kept for a while: somebody may come back"
+    assert serving.live(), "an engine is kept for a while: it may be asked for again"
     monkeypatch.setattr(worker, "IDLE_GRACE_S", 0)
     worker.step()
     assert not serving.live()

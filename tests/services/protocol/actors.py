@@ -1,4 +1,4 @@
-"""Who takes part: workers, keepers, people, and one who writes what nobody may.
+"""The actors: workers, keepers, people, and one that writes what none of them may.
 
 They run the product's own code. Simulated are what it stands on: the training process, the
 broker, the preparation of data, the worker's clock, its wish to stop.
@@ -202,7 +202,7 @@ def _write_rows(folder: Path, *_: Any) -> None:
 
 
 class Fleet:
-    """Names whoever acts as the worker that asks."""
+    """The acting worker's name, as the one that asks."""
 
     @property
     def WORKER(self) -> str:  # noqa: N802  the product's constant

@@ -4,7 +4,7 @@ A guard in Python is a piece of a function's text (`tests/guards.py`); one in th
 dropped there.
 
 Taken out alone, these change no schedule's outcome, since another guard stands behind them:
-- `Job.state.in_(HELD)` in `held`: whoever lets go of a job clears its lease;
+- `Job.state.in_(HELD)` in `held`: each release of a job clears its lease;
 - `Job.desired_state == RUN` in `claim_next`: what is to pause or to end is never left queued;
 - SKIP LOCKED in `claim_next` and `dispatch`: without it they wait, and then see what was committed;
 - the fence in `checkpoints.register`: its event is fenced in the same transaction;
@@ -117,7 +117,7 @@ CLAIM = [
         (claims.claim_next, ".with_for_update(of=Job, skip_locked=True)", ""),
     ),
     without(
-        "claim: reads anew what it locks",
+        "claim: reads again what it locks",
         "I2 or I3",
         (claims.claim_next, ".execution_options(**ANEW)", ""),
     ),

@@ -131,7 +131,7 @@ class Simulation:
             self.world.add(getattr(actors, role_of(actor)))
 
     def _held_by_last(self) -> Seen | None:
-        """The job that whoever acted last has claimed last."""
+        """The job that the last actor has claimed last."""
         job_id, _ = self.checker.holds.get(self.last, ("", 0)) if self.last else ("", 0)
         return self.checker.jobs.get(job_id)
 

@@ -13,7 +13,7 @@ export const LONGEST_FORMATTED = 100_000;
 const STEP = 4_000;
 const STEP_MS = 16;
 
-/** `text` may grow: only its last block is then drawn anew. */
+/** `text` may grow: only its last block is then drawn again. */
 export function FormattedMarkdown({ text }: { text: string }) {
   const [splitter] = useState(() => new BlockSplitter());
   const reached = useSteps(text.length);

@@ -22,7 +22,7 @@ export function isSignedOut(error: unknown): boolean {
   return error instanceof ApiError && error.status === 401;
 }
 
-/** What a failed response says, whoever sent it: the API, a proxy, or nobody. */
+/** What a failed response says, of the API or a proxy, or that there was none. */
 export async function errorOf(response: Response): Promise<ApiError> {
   const body = await response.json().catch(() => null);
   return errorFrom(body, response);

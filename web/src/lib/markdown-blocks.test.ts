@@ -54,7 +54,7 @@ test("finished blocks never change while the text grows", () => {
   }
 });
 
-test("another text starts anew", () => {
+test("another text starts again", () => {
   const splitter = new BlockSplitter();
   splitter.split(`\`\`\`\n${long("one")}\n\n`);
   expect(splitter.split("plain")).toEqual(["plain"]);

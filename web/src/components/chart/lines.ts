@@ -27,7 +27,7 @@ export type Column = (number | null | undefined)[];
 
 const WINDOWS = 20;
 
-/** Exponential mean without the pull towards its start; it begins anew after a gap. */
+/** Exponential mean without the pull towards its start; it starts again after a gap. */
 export function smooth(values: readonly (number | null)[]): (number | null)[] {
   const keep = 1 - 1 / Math.max(1, values.length / WINDOWS);
   let sum = 0;

@@ -7,7 +7,7 @@ import { backoff, reduce, type Streamed, start } from "@/features/jobs/stream";
 import { events } from "@/lib/sse";
 
 const REDRAW_MS = 250;
-/** Beyond this many steps the history is asked for anew, in buckets, and takes their place. */
+/** Beyond this many steps the history is loaded again, in buckets, and replaces them. */
 const MOST_STEPS = 1000;
 
 export type Live = Pick<Streamed, "series" | "events"> & { broken: boolean };

@@ -29,7 +29,7 @@ export function useConversation() {
       await ask(question, signal, (events) => tell({ type: "heard", events }));
       tell({ type: "ended", message: "The server ended the stream before this answer's end." });
     } catch (error) {
-      // The session's own query sends whoever is signed out to sign in.
+      // The session's own query sends a signed-out user to sign in.
       if (isSignedOut(error)) queries.invalidateQueries(sessionQuery);
       tell(broken(error));
     }
@@ -44,7 +44,7 @@ export function useConversation() {
       const isAll = sides.every(
         (side, at) => hasEnded(side) || side.status === "stopping" || which.includes(at),
       );
-      // Nothing has answered yet, so there is nobody to tell.
+      // The server has not answered yet: there is no comparison to stop there.
       if (isAll && id === null) {
         connection.current?.abort();
         tell({ type: "abandoned" });

@@ -26,7 +26,7 @@ import { deploymentsQuery } from "@/lib/queries";
 
 const BOTH: SideIndex[] = [0, 1];
 
-/** Both panes and the composer. Mounted anew for each conversation. */
+/** Both panes and the composer. Mounted again for each conversation. */
 export function ConversationView(props: {
   models: [string | undefined, string | undefined];
   onPick: (side: SideIndex, model: string) => void;
