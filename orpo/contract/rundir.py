@@ -104,7 +104,13 @@ def generation(run_dir: Path, number: int) -> Path:
 
 def generations(run_dir: Path) -> list[Path]:
     """The folders of all generations, the earliest first."""
-    return sorted(run_dir.glob("g[0-9]*"), key=lambda folder: int(folder.name[1:]))
+    found = (path for path in run_dir.glob("g*") if path.name[1:].isdecimal())
+    return sorted(found, key=lambda folder: int(folder.name[1:]))
+
+
+def saved(run: Path) -> list[Path]:
+    """Each folder of a checkpoint in all generations of a job, those that are half made, too."""
+    return [path for each in generations(run) for path in (each / CHECKPOINTS).glob("step-*")]
 
 
 def checkpoint(run_dir: Path, step: int) -> Path:

@@ -25,6 +25,7 @@ from sqlalchemy import Table, select, text
 from sqlalchemy.orm import Session
 
 from models import Base, Checkpoint, File, Job, RunFolder, SignIn, StorageUse, Worker
+from orpo.contract import rundir
 from orpo.contract.rundir import MANIFEST
 from services.platform import storage
 from services.platform.database import idle_at_will, transaction
@@ -244,7 +245,8 @@ def _add_runs(partial: Path, contents: Contents, records: Records) -> None:
     runs = get_settings().runs_dir
     for job_id in records.jobs:
         # The folders are tokens, as those beside the jobs': they are made again from the data.
-        for path in [*(runs / job_id).glob("data/*"), *(runs / job_id).glob("g*/train.log")]:
+        logs = [each / rundir.log() for each in rundir.generations(runs / job_id)]
+        for path in [*(runs / job_id / rundir.DATA).glob("*"), *logs]:
             if path.is_file() and not path.is_symlink() and path.suffix != ".tmp":
                 name = f"runs/{path.relative_to(runs)}"
                 contents.files[name] = write_file(partial / name, blocks_of(path))

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Checkpoint, Deployment, Engine, File, Job
 from models.jobs import Purpose
+from orpo.contract import rundir
 from services.jobs.jobs import ENDED
 from services.platform import folders, run_folder, storage
 from services.platform.database import transaction
@@ -146,7 +147,7 @@ def _of_ended(run: Path, rows: Known) -> Iterator[Leftover]:
         if _is_old(run, DAY_S):
             yield Leftover(Kind.RUN, run, "Its estimate has ended.")
         return
-    for folder in run.glob("g*/checkpoints/step-*"):
+    for folder in rundir.saved(run):
         is_listed = folder in rows.paths
         if STEP.fullmatch(folder.name) and not is_listed and _is_old(folder, DAY_S):
             yield Leftover(Kind.CHECKPOINT, folder, "It was saved, and never registered.")

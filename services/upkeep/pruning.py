@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models import Checkpoint, File, Job
+from orpo.contract import rundir
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.files import seed
@@ -88,7 +89,7 @@ def _own_bytes(kind: Kind, path: Path) -> int:
     whole = folders.size_bytes(path)
     if kind != Kind.RUN:
         return whole
-    return whole - sum(folders.size_bytes(saved) for saved in path.glob("g*/checkpoints/step-*"))
+    return whole - sum(folders.size_bytes(saved) for saved in rundir.saved(path))
 
 
 def _old_comparisons(session: Session) -> list[Prunable]:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from models import StorageUse
+from orpo.contract import rundir
 from services.platform import folders, storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings
@@ -57,8 +58,9 @@ def _on_disk() -> dict[str, int]:
     var, runs = get_settings().var.absolute(), get_settings().runs_dir
     merged = list((var / "merged").glob("*"))
     gguf = [path for path in merged if path.suffix == ".gguf"]
-    data, saved = list(runs.glob("*/data")), list(runs.glob("*/g*/checkpoints"))
     in_runs = [path for path in runs.glob("*") if path != get_settings().tokens_dir]
+    data = [run / rundir.DATA for run in in_runs]
+    saved = [each / rundir.CHECKPOINTS for run in in_runs for each in rundir.generations(run)]
     sizes = {
         Kind.FILES: storage.used_bytes(),
         Kind.PREPARED_DATA: _sum(data),
