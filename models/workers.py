@@ -1,4 +1,4 @@
-"""Workers that are alive: which queue each serves, where it is, what it may compute on."""
+"""Workers that are alive: which queues each serves, where it is, what it may compute on."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ class Worker(Base):
 
     # host:pid, as in `jobs.worker`.
     id: Mapped[str] = mapped_column(primary_key=True)
-    queue: Mapped[str] = mapped_column(server_default=text("'train'"))
+    queues: Mapped[list[Any]] = mapped_column(server_default=text("'[\"train\"]'"))
     host: Mapped[str]
     cores: Mapped[int]
     # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty where it has its cores alone.

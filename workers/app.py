@@ -78,7 +78,7 @@ def _belong(**_: Any) -> None:
 
 @worker_ready.connect
 def _join_fleet(sender: Any, **_: Any) -> None:
-    fleet.announce(sender.hostname.partition("@")[0])  # QUEUE@HOST
+    fleet.announce(list(sender.app.amqp.queues.consume_from))
 
 
 @worker_shutting_down.connect

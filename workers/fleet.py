@@ -39,14 +39,14 @@ def devices() -> list[dict[str, Any]]:
     ]
 
 
-def announce(queue: str) -> None:
+def announce(queues: list[str]) -> None:
     """Register this worker now and at every heartbeat, until `leave`.
 
     In a thread: a task may take hours.
     """
     _leaving.clear()
-    gpus = devices() if queue == TRAIN else []
-    facts = {"queue": queue, "host": HOST, "cores": len(os.sched_getaffinity(0)), "devices": gpus}
+    gpus = devices() if TRAIN in queues else []
+    facts = {"queues": queues, "host": HOST, "cores": len(os.sched_getaffinity(0)), "devices": gpus}
     _register(facts)
     threading.Thread(target=_repeat, args=(facts,), name="fleet", daemon=True).start()
 

@@ -1,7 +1,8 @@
-"""Which queue a worker serves: workers of every queue register, not those that train only."""
+"""Which queues a worker serves: workers of every queue register, not those that train only."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0010"
 down_revision = "0009"
@@ -12,10 +13,15 @@ depends_on = None
 def upgrade() -> None:
     op.add_column(
         "workers",
-        sa.Column("queue", sa.Text(), nullable=False, server_default=sa.text("'train'")),
+        sa.Column(
+            "queues",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            server_default=sa.text("'[\"train\"]'"),
+        ),
     )
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM workers WHERE queue <> 'train'")
-    op.drop_column("workers", "queue")
+    op.execute("""DELETE FROM workers WHERE NOT queues @> '["train"]'""")
+    op.drop_column("workers", "queues")

@@ -100,10 +100,10 @@ def register(
     host: str,
     cores: int,
     devices: list[dict[str, Any]],
-    queue: str = TRAIN,
+    queues: Sequence[str] = (TRAIN,),
 ) -> None:
     """Store that a worker is alive; repeated at every heartbeat."""
-    values = {"queue": queue, "host": host, "cores": cores, "devices": devices}
+    values = {"queues": list(queues), "host": host, "cores": cores, "devices": devices}
     values["spec_version"] = VERSION
     values["seen_at"] = func.clock_timestamp()
     statement = insert(Worker).values(id=worker_id, **values)
@@ -129,10 +129,8 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
 
 def n_of_queues(session: Session) -> Counter[str]:
     """How many workers of each queue are alive."""
-    rows = session.execute(
-        select(Worker.queue, func.count().label("n")).where(_alive()).group_by(Worker.queue)
-    )
-    return Counter({row.queue: row.n for row in rows})
+    served = session.scalars(select(Worker.queues).where(_alive()))
+    return Counter(queue for queues in served for queue in queues)
 
 
 def n_outdated(session: Session) -> int:
@@ -191,7 +189,7 @@ def _room_on(host: list[Worker], processes: int) -> int:
 
 
 def _trains() -> Any:
-    return (Worker.queue == TRAIN) & _alive()
+    return Worker.queues.contains([TRAIN]) & _alive()
 
 
 def _alive() -> Any:

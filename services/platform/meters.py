@@ -78,8 +78,8 @@ QUERY = text(
             AS names (meter, name)
         UNION ALL
         SELECT 'workers', ARRAY[name], count(workers.id)
-        FROM unnest(CAST(:queues AS text[])) AS queues (name) LEFT JOIN workers
-            ON queue = name
+        FROM unnest(CAST(:queues AS text[])) AS known (name) LEFT JOIN workers
+            ON queues @> to_jsonb(name)
             AND seen_at > clock_timestamp() - make_interval(secs => 2 * :lease_s)
         GROUP BY name
         UNION ALL SELECT 'deployments', ARRAY[status], count(*) FROM wanted GROUP BY status

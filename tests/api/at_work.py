@@ -24,7 +24,7 @@ def at_work() -> Iterator[None]:
     try:
         with transaction() as session:
             for name in queue.QUEUES:
-                workers.register(session, name, queue=name, host="here", cores=2, devices=[])
+                workers.register(session, name, queues=[name], host="here", cores=2, devices=[])
         assert wait_until(keeps)
         yield
     finally:

@@ -211,3 +211,12 @@ def _finish(session, job: Job) -> None:
         text("UPDATE jobs SET started_at = finished_at - interval '60 seconds' WHERE id = :id"),
         {"id": job.id},
     )
+
+
+def test_a_worker_counts_for_each_queue_that_it_serves_and_trains_for_one(session):
+    workers.register(session, "a", host="a", cores=2, devices=[], queues=["files", "train"])
+    workers.register(session, "b", host="b", cores=2, devices=[], queues=["files"])
+    workers.register(session, "gone", host="c", cores=2, devices=[], queues=["serve"])
+    session.execute(text("UPDATE workers SET seen_at = seen_at - interval '1 h' WHERE id = 'gone'"))
+    assert workers.n_of_queues(session) == {"files": 2, "train": 1}
+    assert [worker.id for worker in workers.fleet(session).workers] == ["a"]
