@@ -6,10 +6,8 @@ Imports no vLLM and knows no rows; what an engine answers is asked in `engine_cl
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,14 +252,7 @@ def stop(pid: int | None, pid_started: int | None) -> None:
     """
     if pid is None or start_ticks(pid) not in (None, pid_started):
         return
-    until = time.monotonic() + STOP_GRACE_S
-    _signal_all(pid, signal.SIGTERM)
-    while members(pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    until = time.monotonic() + 5
-    while members(pid) and time.monotonic() < until:
-        _signal_all(pid, signal.SIGKILL)
-        time.sleep(0.05)
+    process_tree.end(lambda: process_tree.session(pid), grace_s=STOP_GRACE_S)
 
 
 def stop_unrecorded(engine_id: str) -> None:
@@ -270,24 +261,6 @@ def stop_unrecorded(engine_id: str) -> None:
         with suppress(ProcessLookupError):
             leader = os.getsid(process.pid)
             stop(leader, start_ticks(leader))
-
-
-def members(session: int) -> list[int]:
-    """Return the live processes of a session; while there is one, its number isn't reused."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            pid = int(entry.name)
-            with suppress(OSError):
-                if os.getsid(pid) == session and start_ticks(pid) is not None:
-                    found.append(pid)
-    return found
-
-
-def _signal_all(session: int, number: int) -> None:
-    for pid in members(session):
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def _collect(pid: int) -> None:

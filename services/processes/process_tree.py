@@ -1,10 +1,14 @@
-"""A tree of processes, found by the mark in their environment, however their parents have ended.
+"""A tree of processes, found and ended however their parents have ended.
 
-`verbs.environment` marks each process that is started. Knows nothing of what they do.
+`find` goes by the mark that `verbs.environment` gives each process. Where processes overwrite their
+environment, as vLLM's do with their title, `session` goes by the session that they were started in.
+Knows nothing of what they do.
 """
 
+import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
@@ -24,10 +28,35 @@ def find(mark: str) -> list[psutil.Process]:
     return found
 
 
-def kill(mark: str, patience_s: float = 5) -> None:
-    """SIGKILL every process that carries `mark`, also those that it forks meanwhile."""
-    until = time.monotonic() + patience_s
-    while (left := find(mark)) and time.monotonic() < until:
+def session(leader: int) -> list[psutil.Process]:
+    """Return the live processes of a session; while there is one, its number isn't reused."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def kill(mark: str) -> None:
+    """End every process that carries `mark`, at once."""
+    end(lambda: find(mark))
+
+
+def end(
+    tree: Callable[[], list[psutil.Process]], grace_s: float = 0, patience_s: float = 5
+) -> None:
+    """SIGTERM to all of a tree, and after `grace_s` SIGKILL, also to those that fork meanwhile.
+
+    Returns once none is left, or after `patience_s` more.
+    """
+    until = time.monotonic() + grace_s
+    if grace_s:
+        for process in tree():
+            send(process, signal.SIGTERM)
+        while tree() and time.monotonic() < until:
+            time.sleep(0.05)
+    while (left := tree()) and time.monotonic() < until + patience_s:
         for process in left:
             send(process, signal.SIGKILL)
         # Not by psutil's wait: it would take our own child's exit code from under Popen.

@@ -27,6 +27,7 @@ from api.routes.chat import Relay
 from models.deployments import DeploymentStatus
 from services.files import seed
 from services.platform.database import transaction
+from services.processes import process_tree
 from services.serving import engines
 from tests import records
 from tests.api.fake_engine import FakeEngine, deploy, serving, wait_until
@@ -109,13 +110,13 @@ def test_row_15_a_killed_engine(engine_room, smollm2, tmp_path, database_url, se
             assert engine_room.deployment(deployment).status == DeploymentStatus.READY
             engine = engine_room.live()[0]
             listener = start_talking(url)
-            assert len(vllm.members(engine.pid)) > 2
+            assert len(process_tree.session(engine.pid)) > 2
             if whole_tree:
                 os.killpg(engine.pid, signal.SIGKILL)
             else:
                 psutil.Process(engine.pid).children()[0].kill()
             killed = time.monotonic()
-            assert wait_until(lambda pid=engine.pid: not vllm.members(pid), 2)
+            assert wait_until(lambda pid=engine.pid: not process_tree.session(pid), 2)
             gone_s = time.monotonic() - killed
             heard_s = hear_the_end(listener, killed)
             assert heard_s < 2
@@ -168,8 +169,8 @@ def left_of_a_killed_server(leash: str) -> list[int]:
     try:
         assert wait_until(lambda: len(leader.children(recursive=True)) == 2)
         leader.children()[0].kill()
-        wait_until(lambda: not vllm.members(shell.pid), 2)
-        return vllm.members(shell.pid)
+        wait_until(lambda: not process_tree.session(shell.pid), 2)
+        return [process.pid for process in process_tree.session(shell.pid)]
     finally:
         vllm.stop(shell.pid, vllm.start_ticks(shell.pid))
 

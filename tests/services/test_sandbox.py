@@ -24,7 +24,7 @@ from orpo.contract.methods import parse_method
 from orpo.contract.rundir import TREE
 from orpo.contract.spec import RunSpec, write_spec
 from services.platform.settings import get_settings
-from services.processes import guard, sandbox
+from services.processes import guard, process_tree, sandbox
 from services.processes.verbs import VerbError, run_verb
 from services.runs.launch import launch
 from services.serving import engine_folders
@@ -164,7 +164,7 @@ def test_an_engine_reaches_nothing_but_weights_and_runs(burgled, escapes, monkey
         device="cpu", max_lora_rank=0,
     )  # fmt: skip
     session, _ = vllm.start(plan)  # pyright: ignore[reportArgumentType]
-    assert wait_until(lambda: not vllm.members(session), timeout_s=20)
+    assert wait_until(lambda: not process_tree.session(session), timeout_s=20)
     found = json.loads(vllm.log_file("engine-1").read_text().splitlines()[-1])
     assert {name for name, value in found.items() if value is not None} == set(own)
 

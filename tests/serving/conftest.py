@@ -20,6 +20,7 @@ from services.access.callers import Caller
 from services.files import seed
 from services.platform import database
 from services.platform.database import transaction
+from services.processes import process_tree
 from services.serving import deployments, engine_folders, engines
 from tests import records
 from tests.conftest import forget_connections
@@ -162,9 +163,9 @@ def names_of(engine) -> set[str]:
 
 def gone_within(session: int, timeout_s: float) -> bool:
     until = time.monotonic() + timeout_s
-    while vllm.members(session) and time.monotonic() < until:
+    while process_tree.session(session) and time.monotonic() < until:
         time.sleep(0.02)
-    return not vllm.members(session)
+    return not process_tree.session(session)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from models.jobs import JobState
 from services.jobs import claims
 from services.platform.database import transaction
 from services.platform.errors import NotFound
+from services.processes import process_tree
 from services.processes.verbs import VerbError
 from services.serving import deployments, engines, weights
 from tests import records
@@ -128,7 +129,7 @@ def test_a_killed_server_takes_its_tree_along_and_comes_back(serving):
     ids = serving.deploy(base, tuned)
     serving.settle(*ids)
     (engine,) = serving.live()
-    server = next(p for p in vllm.members(engine.pid) if p != engine.pid)
+    server = next(p.pid for p in process_tree.session(engine.pid) if p.pid != engine.pid)
     os.kill(server, signal.SIGKILL)
     # Nobody steps: the shell that leads the session does it.
     assert gone_within(engine.pid, 2)

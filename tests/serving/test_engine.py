@@ -21,6 +21,7 @@ import pytest
 from models import Engine
 from models.deployments import DeploymentStatus
 from services.platform.database import transaction
+from services.processes import process_tree
 from services.serving import deployments, engine_folders, engines
 from tests import engine_cache, records
 from tests.listeners import beyond_loopback, listeners_of
@@ -134,7 +135,7 @@ def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_f
         assert parity["escaped_ids_equal"] is True
     (engine,) = real.live()
     assert engine.pid
-    listening = listeners_of(vllm.members(engine.pid))
+    listening = listeners_of(p.pid for p in process_tree.session(engine.pid))
     assert not beyond_loopback(listening)
     # What is left are Gloo's sockets, of a group of one: they take no commands.
     assert {listener.cmdline.strip() for listener in listening} <= {"VLLM::Worker"}
@@ -150,7 +151,7 @@ def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_f
     server = psutil.Process(engine.pid).children()[0].pid
     os.kill(server, signal.SIGKILL)
     killed = time.monotonic()
-    while vllm.members(engine.pid) and time.monotonic() - killed < 10:
+    while process_tree.session(engine.pid) and time.monotonic() - killed < 10:
         time.sleep(0.05)
     gone_s = time.monotonic() - killed
     assert gone_s < 2
