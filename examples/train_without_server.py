@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orpo.contract.methods import Method, parse_method
+from orpo.contract.rundir import TRAIN_ROWS
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.rows.formats import validate
 from orpo.run import train
@@ -22,7 +23,7 @@ def prepare(model: str, pairs: str, out: str, method: Method) -> RunSpec:
     """Check a file of pairs, write the accepted rows into `out`, and return the spec of a run."""
     folder = Path(out).absolute()
     folder.mkdir(parents=True)
-    rows = folder / "rows.jsonl"
+    rows = folder / TRAIN_ROWS
     report = validate(Path(pairs), pairs, rows)
     print(f"{report.accepted} of {report.rows} pairs can be used; left out: {dict(report.dropped)}")
     return RunSpec(

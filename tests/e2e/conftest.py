@@ -131,14 +131,24 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def tiny(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A registered base small enough that a step takes milliseconds."""
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base with random weights, small enough that a step takes milliseconds.
+
+    vLLM can serve it, since its heads are 32 wide. Its embedding is not its head: it would only
+    repeat the last token of a prompt, a newline.
+    """
     folder = tmp_path_factory.mktemp("tiny") / "tiny"
     # A process of its own, so that this one needs no torch.
     make = "import sys, pathlib; from tests.orpo.tiny_run import write_base as w; "
-    command = [sys.executable, "-c", make + "w(pathlib.Path(sys.argv[1]))", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True)
-    return register(stack, "tiny", folder)
+    make += "w(pathlib.Path(sys.argv[1]), hidden_size=64, intermediate_size=96, "
+    make += "num_attention_heads=2, tie_word_embeddings=False)"
+    subprocess.run([sys.executable, "-c", make, str(folder)], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def tiny(stack: Stack, tiny_folder: Path) -> str:
+    return register(stack, "tiny", tiny_folder)
 
 
 @pytest.fixture(scope="package")

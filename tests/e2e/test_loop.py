@@ -163,9 +163,9 @@ def test_an_engine_outlives_the_api_and_is_met_again(stack, base):
     assert {process.pid for process in stack.processes("vllm")} == engine
 
 
-def test_all_weights_are_tuned_served_and_downloaded(stack, base, tmp_path):
+def test_all_weights_are_tuned_served_and_downloaded(stack, tiny, tmp_path):
     path = first_lines(EXAMPLES / "short-answers.jsonl", 8, tmp_path / "pairs.jsonl")
-    job = loop(stack, base, path, tuning="full")
+    job = loop(stack, tiny, path, tuning="full")
     deployment = deployment_of(stack, job)
     assert deployment["engine"]["adapter"] is None
     assert deployment["parity"]["max_logprob_diff"] < 0.01

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e import chromium
-from tests.e2e.conftest import EXAMPLES, Stack
+from tests.e2e.conftest import EXAMPLES, Stack, register
 from tests.e2e.wait import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -72,12 +72,12 @@ def violations(page: Page) -> list[str]:
 
 @pytest.mark.engine
 def test_from_a_file_to_a_vote(
-    page: Page, stack: Stack, base: str, tmp_path: Path, until: Callable[..., dict]
+    page: Page, stack: Stack, tiny: str, tmp_path: Path, until: Callable[..., dict]
 ):
     path = tmp_path / "page-pairs.jsonl"
     path.write_text("".join((EXAMPLES / "short-answers.jsonl").open().readlines()[:16]))
     upload(page, path)
-    job_id = start(page, base, SETTINGS)
+    job_id = start(page, tiny, SETTINGS)
 
     # The curve is there before the run has ended, and the run goes on without the tab.
     divergence = page.get_by_role("figure", name="Divergence")
@@ -111,12 +111,15 @@ def test_from_a_file_to_a_vote(
     with stack.http() as http:
         vote = http.get("/v1/votes").json()["data"][0]
     assert vote["choice"] == "a"
-    assert vote["sides"][0]["model"] == base
+    assert vote["sides"][0]["model"] == tiny
     assert all(side["text"] for side in vote["sides"])
 
 
-def test_nothing_is_said_of_deployments_before_they_are_known(page: Page, tiny: str):
+def test_nothing_is_said_of_deployments_before_they_are_known(
+    page: Page, stack: Stack, tiny_folder: Path
+):
     """A person who reads "Not deployed" would deploy what already answers."""
+    model = register(stack, "tiny-not-deployed", tiny_folder)
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -124,9 +127,9 @@ def test_nothing_is_said_of_deployments_before_they_are_known(page: Page, tiny: 
 
     page.route("**/v1/deployments*", hold)
     with page.expect_request("**/v1/deployments*"):
-        page.goto(f"/playground?a={tiny}")
+        page.goto(f"/playground?a={model}")
     pane = page.get_by_role("region", name="Model A")
-    expect(pane.get_by_role("combobox")).to_have_value(tiny)
+    expect(pane.get_by_role("combobox")).to_have_value(model)
     assert pane.get_by_role("button", name="Deploy").count() == 0
     for route in held:
         route.continue_()
