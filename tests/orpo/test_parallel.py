@@ -56,6 +56,7 @@ def assert_close(one: Path, many: Path, step: int) -> None:
         assert values == pytest.approx(expected[key], rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2", ZERO2, ZERO3])
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_two_ranks_equal_one(
@@ -67,6 +68,7 @@ def test_two_ranks_equal_one(
     assert_close(one, two, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO2, ZERO3])
 @pytest.mark.parametrize(
     "settings",
@@ -96,6 +98,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[boo
     return {True: tiny_base, False: write_base(untied, tie_word_embeddings=False)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO3])
 @pytest.mark.parametrize("gradient_checkpointing", [False, True], ids=["tiles", "tiles and layers"])
 @pytest.mark.parametrize(
@@ -139,6 +142,7 @@ def phi() -> PreTrainedModel:
     return PhiForCausalLM(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO3])
 @pytest.mark.parametrize("make", [partial(tiny_models.mixtral, vocab_size=VOCAB), phi])
 def test_experts_and_a_biased_head_are_cut_up(
@@ -158,6 +162,7 @@ def test_experts_and_a_biased_head_are_cut_up(
     assert_close(one, two, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO2, ZERO3])
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_masters_begin_as_the_base_is_stored(
@@ -174,6 +179,7 @@ def test_masters_begin_as_the_base_is_stored(
             assert torch.allclose(left[name], right[name], rtol=0, atol=1e-9), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO3])
 def test_more_ranks_than_pairs(bench: Bench, undisturbed: Undisturbed, strategy: str) -> None:
     """A rank without a pair takes part in every sum; two held-out pairs leave one without, too."""
@@ -184,6 +190,7 @@ def test_more_ranks_than_pairs(bench: Bench, undisturbed: Undisturbed, strategy:
     assert_close(one, three, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO2, ZERO3])
 def test_a_run_goes_on_under_another_strategy(
     bench: Bench, undisturbed: Undisturbed, strategy: str

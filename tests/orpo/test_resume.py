@@ -167,6 +167,7 @@ def test_a_checkpoint_of_other_settings_is_refused(bench: Bench) -> None:
     assert "other data or settings" in event["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO2, ZERO3])
 def test_two_ranks_killed_and_resumed_are_bit_equal(bench: Bench, strategy: str) -> None:
     settings = spread_over(strategy)
