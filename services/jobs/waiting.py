@@ -4,7 +4,6 @@ A forecast from what is known just now; nothing is promised and nothing decided 
 """
 
 import heapq
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from models import Job
 from models.jobs import DesiredState, JobState
 from services.jobs.claims import ACCOUNT, claim_order, shares_of_keys
 from services.jobs.workers import Fleet, fleet
+from services.platform.turns import rounds
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,13 @@ def _in_turn(session: Session) -> list[Job]:
     """The queue: the first job of each key, then the second of each; those that run count, too."""
     shares = shares_of_keys()
     rows = session.execute(
-        select(Job, ACCOUNT, shares.c.running)
+        select(Job, shares.c.account, shares.c.running)
         .join(shares, shares.c.account == ACCOUNT)
         .where(Job.state == JobState.QUEUED, Job.desired_state == DesiredState.RUN)
         .order_by(*claim_order(shares))
     ).all()
-    before: Counter[str] = Counter()
-    turns: list[tuple[int, Job]] = []
-    for job, account, running in rows:
-        turns.append((running + before[account], job))
-        before[account] += 1
-    return [job for _, job in sorted(turns, key=itemgetter(0))]
+    ranked = rounds(rows, lambda row: row.account, lambda row: row.running)
+    return [row.Job for _, row in sorted(ranked, key=itemgetter(0))]
 
 
 def _free_in_s(known: Fleet) -> list[float | None]:

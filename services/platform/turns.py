@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, File, Job
+
+T = TypeVar("T")
 
 # Of one key; more than there are workers of a queue, each of which may be at one of them.
 LOOKED_AT = 20
@@ -42,13 +44,14 @@ class Turns:
 
         Within such a round a key comes earlier the longer ago it was served.
         """
-        seen: Counter[str] = Counter()
-        ranked: list[tuple[int, int, datetime, Item]] = []
-        for item in sorted(waiting, key=lambda item: item.created_at):
-            served = self._served.get(item.account, 0)
-            ranked.append((seen[item.account], served, item.created_at, item))
-            seen[item.account] += 1
-        return [item for *_, item in sorted(ranked, key=lambda entry: entry[:3])]
+        oldest_first = sorted(waiting, key=lambda item: item.created_at)
+
+        def place(ranked: tuple[int, Item]) -> tuple[int, int, datetime]:
+            at, item = ranked
+            return at, self._served.get(item.account, 0), item.created_at
+
+        ranked = rounds(oldest_first, lambda item: item.account)
+        return [item for _, item in sorted(ranked, key=place)]
 
     def serve(self, account: str) -> None:
         """Note that the key has its turn now."""
@@ -56,6 +59,22 @@ class Turns:
             self._served.clear()
         self._count += 1
         self._served[account] = self._count
+
+
+def rounds(
+    items: Iterable[T], account: Callable[[T], str], begun: Callable[[T], int] = lambda _: 0
+) -> list[tuple[int, T]]:
+    """Return each item with its round: the first of each account has 0, the second 1.
+
+    `begun` is how many rounds an item's account is ahead already.
+    """
+    seen: Counter[str] = Counter()
+    ranked = []
+    for item in items:
+        name = account(item)
+        ranked.append((begun(item) + seen[name], item))
+        seen[name] += 1
+    return ranked
 
 
 def account_of(record: type[File] | type[Job] | type[BaseModelRecord]) -> ColumnElement[str]:

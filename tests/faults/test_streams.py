@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +151,8 @@ class Street:
 
 
 @pytest.fixture
-def street(product: None) -> Iterator[Street]:
+def street(product: None, settings_from: Callable[..., None]) -> Iterator[Street]:
+    settings_from(chats_at_once=0)  # one key asks all that are asked at once
     upstream._routes.clear()
     engine = FakeEngine({"slow": "x" * 4_000_000})
     with serving(engine) as engine_port, serving(create_app()) as port:
@@ -219,7 +220,9 @@ def ask_for_a_stream(port: int) -> socket.socket:
     client.sendall(head.encode() + body)
     received = b""
     while b"data: " not in received:
-        received += client.recv(4096)
+        more = client.recv(4096)
+        assert more, received
+        received += more
     assert received.startswith(b"HTTP/1.1 200")
     return client
 
