@@ -152,7 +152,8 @@ class Street:
 
 @pytest.fixture
 def street(product: None, settings_from: Callable[..., None]) -> Iterator[Street]:
-    settings_from(chats_at_once=0, chat_tokens_per_minute=0)  # one key asks for all of it
+    # One key asks for all of it.
+    settings_from(chats_at_once=0, chat_tokens_per_minute=0, changes_per_minute=0)
     upstream._routes.clear()
     engine = FakeEngine({"slow": "x" * 4_000_000})
     with serving(engine) as engine_port, serving(create_app()) as port:
