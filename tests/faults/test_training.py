@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from orpo.contract import rundir
 from tests.e2e.wait import wait_for
 from tests.faults import invariants
 from tests.faults.stack import (
@@ -145,6 +146,14 @@ def test_row_03_needs_death_with_the_parent(stack, seen):
     seen("without it ranks were alive after 2 s")
 
 
+def survivors(stack: Stack, job_id: str) -> str:
+    """What is known of ranks that outlive their deadline, for the message of a failed row."""
+    run_dir = rundir.generation(stack.folder.runs / job_id, 1)
+    deadline_s = float((run_dir / rundir.deadline()).read_text())
+    left = [f"{p.pid} {p.status()} {p.cpu_times()}" for p in stack.ranks(job_id, generation=1)]
+    return f"{time.monotonic() - deadline_s:.1f} s past the deadline: {left}\n{stack.logs()}"
+
+
 @pytest.mark.faults
 def test_row_04_a_frozen_worker(stack, faultless, seen):
     """SIGSTOP to the worker for three leases, then SIGCONT.
@@ -159,7 +168,7 @@ def test_row_04_a_frozen_worker(stack, faultless, seen):
     worker.pause()
     frozen = time.monotonic()
     gone_s = ended_within(lambda: stack.ranks(job_id, generation=1), LEASE_S)
-    assert gone_s is not None
+    assert gone_s is not None, survivors(stack, job_id)
     stack.until(job_id, is_second, LEASE_S + 2)
     claimed_s = time.monotonic() - frozen
     time.sleep(max(0.0, frozen + 3 * LEASE_S - time.monotonic()))

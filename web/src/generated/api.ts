@@ -2710,7 +2710,7 @@ export interface components {
         };
         /**
          * SideDelta
-         * @description A side has said more.
+         * @description A part of a side's answer.
          */
         SideDelta: {
             /** Delta */
@@ -2722,7 +2722,7 @@ export interface components {
         };
         /**
          * SideEnded
-         * @description A side has said all; its measures are null where nothing was said.
+         * @description A side has ended; its measures are null where the answer is empty.
          */
         SideEnded: {
             /**
