@@ -6,7 +6,7 @@ before. What ran when the backup was made is queued again, and goes on from its 
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,7 +232,8 @@ def _load(session: Session, folder: Path, contents: Contents) -> None:
         if table.name not in contents.tables:
             raise damaged(folder, f"the rows of {table.name} are missing")
         path = folder / "tables" / f"{table.name}.copy"
-        with _without_events(session):
+        is_jobs = table.name == Job.__tablename__
+        with _without_events(session) if is_jobs else nullcontext():
             _copy_in(session, table, path, contents, columns)
 
     if contents.migration == health.head():
@@ -246,10 +247,10 @@ def _load(session: Session, folder: Path, contents: Contents) -> None:
 
 @contextmanager
 def _without_events(session: Session) -> Iterator[None]:
-    """Have no trigger on the jobs of the current schema: events of their states are loaded, too."""
-    session.execute(text("ALTER TABLE jobs DISABLE TRIGGER USER"))
+    """Have jobs of the current schema write no event of a state: their events are loaded, too."""
+    session.execute(text("ALTER TABLE jobs DISABLE TRIGGER record_job_state"))
     yield
-    session.execute(text("ALTER TABLE jobs ENABLE TRIGGER USER"))
+    session.execute(text("ALTER TABLE jobs ENABLE TRIGGER record_job_state"))
 
 
 def _copy_in(
