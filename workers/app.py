@@ -31,7 +31,7 @@ app = Celery(
     broker=get_settings().redis_url or "redis://",
     include=[
         "workers.files",
-        "workers.preparing",
+        "workers.prepare_queue",
         "workers.jobs",
         "workers.deployments",
         "workers.removals",

@@ -20,7 +20,7 @@ from services.platform.database import transaction
 from tests import records
 from tests.conftest import create_database, forget_connections
 from workers import files as file_tasks
-from workers import preparing, removals
+from workers import prepare_queue, removals
 
 KEY = "sk-odd-for-tests-0123456789abcdefghijklmnopq"
 OTHER = "sk-odd-another-key-0123456789abcdefghijklmnop"
@@ -28,7 +28,7 @@ TASKS: dict[str, Callable[..., None]] = {
     queue.Task.VALIDATE_FILE: file_tasks.validate,
     queue.Task.REMOVE: removals.remove,
     # Jobs are prepared by a process with torch, which these tests do without.
-    queue.Task.PREPARE: partial(preparing.do_next, preparing.base_models),
+    queue.Task.PREPARE: partial(prepare_queue.do_next, prepare_queue.base_models),
 }
 
 

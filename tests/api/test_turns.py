@@ -23,7 +23,7 @@ from tests.api.conftest import OTHER
 from tests.api.fake_engine import wait_until
 from tests.processes import those
 from workers import files as file_tasks
-from workers import preparation
+from workers import preparations
 from workers.app import _queue_of, app
 
 ROW = json.dumps({"prompt": "Hi", "chosen": "Yes", "rejected": "No"}).encode()
@@ -78,7 +78,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         with transaction() as session:
             session.get_one(BaseModelRecord, record.id).status = BaseModelStatus.READY
 
-    monkeypatch.setattr(preparation, "prepare", prepare)
+    monkeypatch.setattr(preparations, "prepare", prepare)
     monkeypatch.setattr(file_tasks, "fetch", fetch)
     return done
 

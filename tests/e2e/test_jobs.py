@@ -17,12 +17,12 @@ from tests.listeners import beyond_loopback
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 
-# A step of these bytes takes 0.2 s: time to interfere.
+# A step of these bytes takes 0.2 s: time to interfere after the second.
 LONG = {
-    "max_steps": 40,
+    "max_steps": 20,
     "batch_size": 2,
-    "checkpoint_every": 10,
-    "eval_every": 20,
+    "checkpoint_every": 5,
+    "eval_every": 10,
     "n_samples": 1,
     "sample_tokens": 8,
 }
@@ -172,8 +172,8 @@ def test_more_nodes_than_there_are_are_refused_at_once(create):
         create(strategy="ddp", processes=4, nodes=4)
 
 
-def test_an_estimate_is_what_the_job_then_takes(stack, tiny, pairs, create, until):
-    settings = {"max_steps": 6, "batch_size": 4}
+def test_an_estimate_is_what_the_job_takes(stack, tiny, pairs, two_ranks):
+    settings = {name: TWO_RANKS[name] for name in ("max_steps", "batch_size")}
     method = {"type": "orpo", "orpo": {"hyperparameters": settings}}
     body = {"model": tiny, "training_file": pairs, "method": method, "seed": 7}
     path = "/v1/fine_tuning/jobs/estimate"
@@ -187,15 +187,14 @@ def test_an_estimate_is_what_the_job_then_takes(stack, tiny, pairs, create, unti
         found = wait_for(ended, 120, stack.logs)
         assert found["status"] == "succeeded", found
         assert made["id"] not in [job["id"] for job in http.get(path[:-9]).json()["data"]]
-    job_id = create(**settings)
-    job = until(job_id, lambda job: job["status"] == "succeeded")
+        job = http.get(f"{path[:-9]}/{two_ranks}").json()
     assert found["estimate"]["tokens"] == pytest.approx(job["trained_tokens"], rel=0.2)
     assert not (stack.var / "runs" / made["id"]).exists()
 
 
 def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 8)
+    until(job_id, lambda job: step_of(job) >= 2)
     with stack.http() as http:
         assert http.post(f"/v1/fine_tuning/jobs/{job_id}/pause").status_code == 200
     paused = until(job_id, lambda job: job["status"] == "paused")
@@ -210,7 +209,7 @@ def test_pause_resume_and_the_same_end(stack, create, until, undisturbed):
 
 def test_a_killed_api_costs_a_training_nothing(stack, create, until):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 8)
+    until(job_id, lambda job: step_of(job) >= 2)
     stack.kill_api()
     job = until(job_id, lambda job: job["status"] == "succeeded")
     assert job["generation"] == 1, stack.story(job_id)
@@ -218,7 +217,7 @@ def test_a_killed_api_costs_a_training_nothing(stack, create, until):
 
 def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, undisturbed):
     job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 8)
+    until(job_id, lambda job: step_of(job) >= 2)
     stack.down()
     assert not training_processes(job_id)
     stack.up()
@@ -228,9 +227,31 @@ def test_a_restart_of_the_stack_resumes_and_never_doubles(stack, create, until, 
     assert train_losses(stack, job_id) == train_losses(stack, undisturbed)
 
 
-def test_cancel_keeps_what_was_saved(stack, create, until):
-    job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 12)
+@pytest.fixture(scope="module")
+def endless(stack, tiny, pairs):
+    """A job that trains until it is cancelled."""
+    job_id = submit(stack, tiny, pairs, **LONG | {"max_steps": 100_000})
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    with stack.http() as http:
+        wait_for(lambda: step_of(http.get(path).json()) >= 1, 120, stack.logs)
+    yield job_id
+    with stack.http() as http:
+        http.post(f"{path}/cancel")
+
+
+def test_a_training_process_holds_no_credential(stack, endless):
+    processes = training_processes(endless)
+    assert processes
+    secrets = (stack.var / "secrets.json").read_text()
+    for process in processes:
+        for name, value in process.environ().items():
+            assert not name.startswith(("ODDSMITH_DATABASE", "ODDSMITH_REDIS", "ODDSMITH_STORAGE"))
+            assert len(value) < 8 or f'"{value}"' not in secrets
+
+
+def test_cancel_keeps_what_was_saved(stack, endless, until):
+    job_id = endless
+    until(job_id, lambda job: step_of(job) > LONG["checkpoint_every"])
     with stack.http() as http:
         http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel").raise_for_status()
     until(job_id, lambda job: job["status"] == "cancelled", 60)
@@ -294,28 +315,15 @@ def test_the_progress_of_a_job_that_has_ended_is_its_last_step(stack, undisturbe
         answer = http.get(
             f"/v1/fine_tuning/jobs/{undisturbed}/series", params={"keys": "train:trained_tokens"}
         )
-    assert (job["progress"]["step"], job["progress"]["steps"]) == (40, 40)
+    assert {job["progress"]["step"], job["progress"]["steps"]} == {LONG["max_steps"]}
     assert job["trained_tokens"] == answer.json()["data"][0]["points"][-1]["last"]
-
-
-def test_a_training_process_holds_no_credential(stack, create, until):
-    job_id = create(**LONG)
-    until(job_id, lambda job: step_of(job) >= 1)
-    processes = training_processes(job_id)
-    assert processes
-    secrets = (stack.var / "secrets.json").read_text()
-    for process in processes:
-        for name, value in process.environ().items():
-            assert not name.startswith(("ODDSMITH_DATABASE", "ODDSMITH_REDIS", "ODDSMITH_STORAGE"))
-            assert len(value) < 8 or f'"{value}"' not in secrets
-    with stack.http() as http:
-        http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel")
 
 
 def test_the_checkpoint_on_disk_is_the_one_that_is_listed(stack, undisturbed):
     with stack.http() as http:
         saved = http.get(f"/v1/fine_tuning/jobs/{undisturbed}/checkpoints").json()["data"]
-    assert saved[0]["step_number"] == 40
-    folder = stack.run_dir(undisturbed, 1) / "checkpoints" / "step-000040" / "adapter"
+    last = LONG["max_steps"]
+    assert saved[0]["step_number"] == last
+    folder = stack.run_dir(undisturbed, 1) / "checkpoints" / f"step-{last:06}" / "adapter"
     content = (folder / "adapter_model.safetensors").read_bytes()
     assert hashlib.sha256(content).hexdigest() == saved[0]["sha256"]

@@ -19,7 +19,7 @@ LINES = pytest.StashKey[list[table.Line]]()
 BEGAN = pytest.StashKey[float]()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def long_lived_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(tmp_path_factory.mktemp("faults") / "var") as stack:
         yield stack

@@ -1,7 +1,10 @@
 """Rows 1 to 4 and 12: what dies, hangs, freezes or is asked to leave while a job trains."""
 
 import time
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
 from orpo.contract import rundir
@@ -150,8 +153,19 @@ def survivors(stack: Stack, job_id: str) -> str:
     """What is known of ranks that outlive their deadline, for the message of a failed row."""
     run_dir = rundir.generation(stack.folder.runs / job_id, 1)
     deadline_s = float((run_dir / rundir.deadline()).read_text())
-    left = [f"{p.pid} {p.status()} {p.cpu_times()}" for p in stack.ranks(job_id, generation=1)]
-    return f"{time.monotonic() - deadline_s:.1f} s past the deadline: {left}\n{stack.logs()}"
+    left = "\n".join(map(threads, stack.ranks(job_id, generation=1)))
+    return f"{time.monotonic() - deadline_s:.1f} s past the deadline:\n{left}\n{stack.logs()}"
+
+
+def threads(process: psutil.Process) -> str:
+    """Each thread of a process with its state and where in the kernel it waits."""
+    found = [f"{process.pid}: {process.cpu_times()}"]
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        with suppress(OSError):
+            name, state = (task / "stat").read_text().partition("(")[2].rsplit(") ", 1)
+            stack = " < ".join((task / "stack").read_text().split()[1::2][:6])
+            found.append(f"  {name} {state[0]} {stack}")
+    return "\n".join(found)
 
 
 @pytest.mark.faults

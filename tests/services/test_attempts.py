@@ -15,7 +15,7 @@ from services.platform import database
 from services.platform.errors import Fenced
 from services.runs import checkpoints
 from tests import records
-from workers import keeper, preparation, training
+from workers import keeper, preparations, training
 from workers.claim import Claim
 from workers.supervision import Supervision
 
@@ -125,7 +125,7 @@ def test_a_preparation_that_breaks_off_is_explained_and_sent_again_after_its_pau
     session.execute(text("UPDATE jobs SET created_at = created_at - interval '1 min'"))
     session.commit()
     for _ in range(2):
-        preparation.charge(job.id, "OSError: the disk is away")
+        preparations.charge(job.id, "OSError: the disk is away")
     session.refresh(job)
     assert job.state == JobState.VALIDATING_FILES
     assert job.progress
@@ -145,9 +145,9 @@ def test_a_training_does_not_inherit_the_preparation_s_attempts(product, session
     job = records.job(session, caller)
     session.commit()
     for _ in range(2):
-        preparation.charge(job.id, "It broke.")
+        preparations.charge(job.id, "It broke.")
     with database.transaction() as own:
-        preparation._move_on(own, job.id, PREPARED, None)
+        preparations._move_on(own, job.id, PREPARED, None)
     session.refresh(job)
     assert (job.state, job.attempts, job.progress) == (JobState.QUEUED, 0, None)
     claim(session, job)

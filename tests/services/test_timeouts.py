@@ -17,7 +17,7 @@ from services.processes.process_tree import find
 from services.processes.verbs import VerbError, time_for
 from tests import records
 from tests.processes import those
-from workers import preparation, preparing
+from workers import preparations, prepare_queue
 
 
 def test_the_time_for_a_folder_grows_with_what_lies_in_it(tmp_path):
@@ -42,11 +42,11 @@ def test_a_preparation_that_was_cut_short_is_tried_again(
         limits.append(timeout_s)
         raise VerbError({"code": code, "message": "orpo.prepare did not end within 600 s."})
 
-    monkeypatch.setattr(preparation, "run_verb", run_verb)
-    preparing.prepare()
+    monkeypatch.setattr(preparations, "run_verb", run_verb)
+    prepare_queue.prepare()
     session.refresh(job)
     assert (job.state, job.attempts) == (JobState.VALIDATING_FILES, 1)
-    assert limits[0] > preparation.PREPARE_S
+    assert limits[0] > preparations.PREPARE_S
     assert job.progress
     assert job.progress["retry"]["reason"].endswith(": orpo.prepare did not end within 600 s.")
 
@@ -99,7 +99,7 @@ def prepare_in_thread(job, alive):
     """Begin to prepare a job with a core that says nothing; return once that has started."""
     with storage.writing("x.rows") as rows:
         rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
-    thread = threading.Thread(target=preparation.prepare, args=(job.id,), daemon=True)
+    thread = threading.Thread(target=preparations.prepare, args=(job.id,), daemon=True)
     thread.start()
     assert wait_until(alive, timeout_s=10)
     return thread
@@ -120,14 +120,14 @@ def test_cancelling_a_job_ends_its_preparation(product, session, caller, slow):
 
 
 def test_a_preparation_that_stands_still_is_ended(product, session, caller, slow, monkeypatch):
-    settings = preparation.get_settings().model_copy(update={"prepare_stall_s": 0.1})
-    monkeypatch.setattr(preparation, "get_settings", lambda: settings)
+    settings = preparations.get_settings().model_copy(update={"prepare_stall_s": 0.1})
+    monkeypatch.setattr(preparations, "get_settings", lambda: settings)
     job = records.job(session, caller)
     with storage.writing("x.rows") as rows:
         rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
     session.commit()
     with pytest.raises(VerbError) as caught:
-        preparation.prepare(job.id)
+        preparations.prepare(job.id)
     assert caught.value.is_fleeting
     assert "stood still" in str(caught.value)
     assert wait_until(lambda: not prepares(job)(), timeout_s=5)

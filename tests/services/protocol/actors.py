@@ -29,7 +29,7 @@ from services.processes.verbs import VerbError
 from services.runs import metrics
 from tests.services.protocol.turns import Actor, Turns, acting
 from workers import jobs as tasks
-from workers import keeper, preparation, preparing, supervision, training, turns
+from workers import keeper, preparations, prepare_queue, supervision, training, turns
 
 LIVE_JOBS = 6
 PAUSED = (
@@ -173,8 +173,8 @@ class World:
             (training, "launch", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),
-            (preparation, "write_rows", _write_rows),
-            (preparation, "run_verb", self._run_verb),
+            (preparations, "write_rows", _write_rows),
+            (preparations, "run_verb", self._run_verb),
             # Curves are drawn from what the check looks at, and cost half of its time.
             (metrics, "series", SimpleNamespace(roll_up=lambda *_: None)),
         ):
@@ -230,7 +230,7 @@ def preparer(world: World, actor: Actor) -> None:
         actor.wait(lambda: world.broker.llen("prepare"))
         world.broker.take("prepare")
         try:
-            preparing.prepare()
+            prepare_queue.prepare()
         except DBAPIError:
             continue
 

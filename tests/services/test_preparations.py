@@ -12,7 +12,7 @@ from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec
 from services.platform import storage
 from tests import records
-from workers import preparation
+from workers import preparations
 from workers.spec import spec_of
 
 PREPARED = {"train": {"pairs": 7, "tokens": 70, "dropped": {}}, "steps": 3}
@@ -30,7 +30,7 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> File:
     rows = [pair(line, f"Say {line % 20}.") for line in range(60)]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr(preparation.files, "open_rows", lambda _: path.open("rb"))
+    monkeypatch.setattr(preparations.files, "open_rows", lambda _: path.open("rb"))
     return File(report={"accepted": len(rows)})
 
 
@@ -38,7 +38,7 @@ def test_the_rows_of_a_prompt_stay_on_one_side(training: File, tmp_path: Path) -
     data = pytest.importorskip("orpo.tokens.data")
     method = parse_method("orpo", {"held_out_fraction": 0.2, "max_held_out": 10})
     folder = tmp_path / "data"
-    preparation.write_rows(folder, training, None, method, seed=3)
+    preparations.write_rows(folder, training, None, method, seed=3)
     spec = RunSpec(
         job_id="job",
         base_model="tiny",
@@ -58,7 +58,7 @@ def test_a_validation_file_is_drawn_from_alike(training: File, tmp_path: Path) -
     """`oddsmith train --held-out FILE` measures the pairs that a job with that file measures."""
     data = pytest.importorskip("orpo.tokens.data")
     method = parse_method("orpo", {"max_held_out": 10})
-    preparation.write_rows(tmp_path / "data", training, training, method, seed=3)
+    preparations.write_rows(tmp_path / "data", training, training, method, seed=3)
     rows = tmp_path / "rows.jsonl"
     spec = RunSpec(
         job_id="job",
@@ -92,8 +92,8 @@ def test_the_job_tells_how_many_pairs_are_tokenised_until_they_are(
             told.append(job.progress)
         return PREPARED
 
-    monkeypatch.setattr(preparation, "run_verb", run_verb)
-    preparation.prepare(job.id)
+    monkeypatch.setattr(preparations, "run_verb", run_verb)
+    preparations.prepare(job.id)
     assert [progress["preparing"]["tokenised"] for progress in told] == [3, 6]
     assert all(progress["retry"] for progress in told)
     session.refresh(job)
@@ -105,8 +105,8 @@ def test_a_job_that_was_cancelled_meanwhile_is_left_as_it_is(product, session, c
     job.state = JobState.CANCELLED
     session.commit()
     (tmp_path / "progress.json").write_text('{"tokenised": 1, "pairs": 8}')
-    with pytest.raises(preparation.NoLongerWantedError):
-        preparation.Watch(job.id, tmp_path).look()
+    with pytest.raises(preparations.NoLongerWantedError):
+        preparations.Watch(job.id, tmp_path).look()
     session.refresh(job)
     assert job.progress is None
 

@@ -20,7 +20,7 @@ from services.platform.logs import bound
 from services.platform.queue import Task
 from services.platform.turns import Item, Turns
 from services.processes.verbs import VerbError
-from workers import files, preparation
+from workers import files, preparations
 from workers.app import app
 from workers.turns import take
 
@@ -70,12 +70,12 @@ def prepare_job(job_id: str) -> None:
     """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
     with bound(job=job_id), traces.span("prepare", job=job_id):
         try:
-            preparation.prepare(job_id)
+            preparations.prepare(job_id)
         except OperationalError:
             logger.warning("the database is away; the keeper sends this job again")
         except VerbError as failure:
             logger.warning("preparing the data failed: %s", failure)
-            preparation.charge(job_id, str(failure))
+            preparations.charge(job_id, str(failure))
         except Exception as error:
             logger.exception("preparing the data failed")
-            preparation.charge(job_id, f"{type(error).__name__}: {error}")
+            preparations.charge(job_id, f"{type(error).__name__}: {error}")
