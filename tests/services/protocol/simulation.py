@@ -36,6 +36,7 @@ class Simulation:
         self.world, self.turns, self.checker = world, world.turns, checker
         self.rng = random.Random(seed)
         self.transitions = 0
+        self.moved_at = self.turns.now
         # As in swarm testing, each seed has a mix of its own: what one hides another shows.
         mix = [(fault, self.rng.choice((0, 0.5, 1.5))) for fault in SHARES]
         self.faults = [
@@ -60,6 +61,8 @@ class Simulation:
     def _play(self, transitions: int) -> None:
         while self.transitions < transitions:
             self._turn()
+            still = self.turns.now - self.moved_at
+            require(still < PATIENCE_S * 1000, "stuck", "no job changes any more")
         self._calm()
         until = self.turns.now + PATIENCE_S * 1000
         while left := [job for job in self.checker.jobs.values() if job.state not in ENDED]:
@@ -100,7 +103,9 @@ class Simulation:
             raise Violation("crash", f"{actor.name}: {actor.failure!r}") from actor.failure
         if actor.committed is not None:
             changed = self.checker.look(actor, actor.committed, self.turns.now)
-            self.transitions += bool(changed)
+            if changed:
+                self.transitions += 1
+                self.moved_at = self.turns.now
             self.history += [f"{self.turns.now} {actor.name}: {job}" for job in changed]
 
     def _look_at_refusals(self) -> None:
