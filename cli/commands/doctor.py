@@ -105,7 +105,7 @@ def _user() -> Finding:
     if os.getuid():
         return Finding("User", None, f"uid {os.getuid()}, an ordinary user.")
     what = "root. Sandboxed processes keep this uid, without any capability."
-    return Finding("User", None, what, "An ordinary user is one wall more.")
+    return Finding("User", None, what, "Start the stack as an ordinary user for one more barrier.")
 
 
 def _sandbox() -> Finding:

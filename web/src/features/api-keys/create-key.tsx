@@ -58,7 +58,7 @@ export function CreateKey() {
           )}
         </Field>
         <fieldset className="flex flex-col gap-2">
-          <legend className="mb-1 font-medium">It may</legend>
+          <legend className="mb-1 font-medium">This key may</legend>
           {SCOPES.map((each) => (
             <ScopeChoice
               key={each.scope}

@@ -5,6 +5,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { createJob, keys } from "@/features/jobs/api";
+import { Sentence } from "@/features/jobs/components/sentence";
 import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
 import { EstimateCard } from "@/features/jobs/new/estimate";
 import { createEstimate } from "@/features/jobs/new/estimates";
@@ -97,7 +98,9 @@ export function JobForm({ methods, models, files, initial }: Props) {
               value: id,
               label: status === "ready" ? id : `${id}, ${status}`,
             }))}
-            hint={bases.length === 0 && "Register one with `oddsmith models add FOLDER`."}
+            hint={
+              bases.length === 0 && <Sentence text="Register one: `oddsmith models add FOLDER`." />
+            }
             error={errorAt("model")}
             onChange={(model) => set({ model })}
           />
