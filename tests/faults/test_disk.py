@@ -49,11 +49,11 @@ def nothing(*_: object) -> int:
 @pytest.mark.faults
 @pytest.mark.parametrize("room", [half_a_checkpoint, nothing])
 def test_row_09_a_full_disk(stack, seen, room):
-    """The disk fills while a job trains: half a checkpoint fits, or not a single byte.
+    """The disk fills while a job trains: half a checkpoint fits, or no byte at all.
 
     Passes when the job fails as `disk_full` on its first claim, nothing half-written is left, the
     checkpoint before loads, and I1 to I8 hold. Guards: a save is written beside and renamed, what
-    is half-written is removed, and a full disk is an end that no further claim repeats.
+    is half-written is removed, and a full disk ends the job, so that no further claim repeats it.
     """
     job_id = stack.create_paused(**ENDLESS)
     with small_disk(stack.folder.runs / job_id) as folder:
@@ -71,7 +71,7 @@ def test_row_09_a_full_disk(stack, seen, room):
 
 @pytest.mark.faults
 def test_row_09_needs_final_errors(stack, seen):
-    """The same, and a full disk is tried again: claim after claim."""
+    """The same, and a job with a full disk is claimed again and again."""
     for worker in stack.train_workers:
         stack.restart(worker.name, "final_errors")
     job_id = stack.create_paused(**ENDLESS)

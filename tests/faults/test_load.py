@@ -27,7 +27,7 @@ def measured(*arguments: str, without: str = "") -> tuple[dict[str, Any], str]:
 
 
 def test_row_17_a_crowd_of_followers(seen):
-    """10,000 clients follow a job that speaks every 5 s; 100 of them cease to read."""
+    """10,000 clients follow a job that writes every 5 s; 100 of them stop reading."""
     found, missed = measured("crowd")
     of = found["crowd"]
     seen(f"p99 {of['p99_ms']:.0f} ms; the stalled ones dropped after {of['dropped_s']:.0f} s")
@@ -42,7 +42,7 @@ def test_row_17_needs_the_drop(seen):
 
 
 def test_row_20_a_flood_of_metrics(seen):
-    """A run writes 100,000 numbers a second; then under 10,000 names. Others read."""
+    """A run writes 100,000 numbers a second, then numbers of 10,000 names, while others read."""
     found, missed = measured("flood", "names")
     p99_ms = max(read["p99_ms"] for of in found.values() for read in of["reads"].values())
     left_out = sum(sum(of["tail"]["left_out"].values()) for of in found.values())
@@ -55,7 +55,7 @@ def test_row_20_a_flood_of_metrics(seen):
 
 
 def test_row_20_needs_the_limit(seen):
-    """Row 20 with a worker that stores each number, however far it falls behind."""
+    """Row 20 with a worker that stores every number, even when it falls behind."""
     _, missed = measured("flood", without="flood_limit")
     seen(missed.strip())
     assert "after the end" in missed

@@ -25,9 +25,9 @@ def broker(stack: Stack) -> redis.Redis:
 def test_row_05_redis_is_away(stack, faultless, seen):
     """SIGKILL to Redis for 60 s while a job trains and two more are created.
 
-    Passes when both are accepted, the training goes on to its end on its first claim, every job
-    runs once Redis is back, and I1 to I8 hold. Guards: the outbox (a create asks Postgres alone),
-    and workers and keeper that connect again.
+    Passes when both are accepted, the training finishes on its first claim, every job runs once
+    Redis is back, and I1 to I8 hold. Guards: the outbox (a create needs only Postgres), and workers
+    and keeper that reconnect.
     """
     trained = stack.create(**TWO_RANKS)
     stack.until_step(trained, 10)
@@ -61,7 +61,7 @@ def lose_a_wake_up(stack: Stack) -> str:
 def test_row_05_flushall(stack, seen):
     """FLUSHALL while a wake-up waits in Redis.
 
-    Passes when the job runs all the same, and I1 to I8 hold. Guard: the keeper wakes workers for
+    Passes when the job runs nevertheless, and I1 to I8 hold. Guard: the keeper wakes workers for
     what is queued while their queue is empty.
     """
     job_id = lose_a_wake_up(stack)
@@ -76,7 +76,7 @@ def test_row_05_flushall(stack, seen):
 def test_row_05_lost_messages(stack, seen):
     """Every second message of the keeper is lost (a harder case than one in ten).
 
-    Passes when every job runs, and I1 to I8 hold. Guard: the same, for files and jobs alike.
+    Passes when every job runs, and I1 to I8 hold. Guard: the same, for files and jobs.
     """
     stack.restart("keeper", "lossy_broker")
     created = [stack.create(**SHORT) for _ in range(3)]
@@ -88,11 +88,11 @@ def test_row_05_lost_messages(stack, seen):
 
 @pytest.mark.stack
 def test_row_06_the_same_message_five_times(stack, seen):
-    """The wake-up of one job five times to two workers.
+    """The wake-up of one job is sent five times, to two workers.
 
     Passes when there is one claim and all five messages were used up, and I1 to I8 hold. Guard: a
-    message only wakes; the claim takes a queued row under a lock. Its removal is played through in
-    the model of the protocol, tests/services/test_protocol.py.
+    message only wakes; the claim takes a queued row under a lock. The model check removes it
+    (tests/services/test_protocol.py).
     """
     job_id = stack.create_paused(**SHORT)
     stack["keeper"].pause()

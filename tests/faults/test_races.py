@@ -176,7 +176,7 @@ def test_row_14_a_cancel_meets_a_completion(parents, seen):
 
 @pytest.mark.faults
 def test_row_14_needs_the_look_at_the_desired_state(parents, monkeypatch, seen):
-    """The same, and the completion doesn't look at what a person wants."""
+    """The same, and the completion doesn't read the desired state."""
 
     def finalize(session, job_id, generation):
         claims.held(session, job_id, generation).state = JobState.FINALIZING

@@ -87,7 +87,7 @@ def test_row_10_a_killed_saver(saver, seen):
 
 @pytest.mark.faults
 def test_row_10_needs_the_rename(saver, monkeypatch, seen):
-    """The same, and checkpoints are written in place: one that is half there bears the name."""
+    """The same, and checkpoints are written in place: half-written ones have their names."""
 
     rmtree = shutil.rmtree
     monkeypatch.setattr(Path, "with_name", lambda path, name: path)
@@ -106,7 +106,7 @@ def test_row_10_needs_the_rename(saver, monkeypatch, seen):
 
 @pytest.mark.faults
 def test_row_10_needs_the_hashes(saver, monkeypatch, seen):
-    """The same, and a manifest is believed unchecked: the damaged state is loaded."""
+    """The same, and the hashes of a manifest are not checked: the damaged state is loaded."""
 
     saver._save()
     (folder,) = checkpoints(saver.run_dir)

@@ -33,7 +33,7 @@ def test_row_07_postgres_stops_three_times(stack, faultless, seen):
 
     Passes when no acknowledged job is lost, requests meanwhile get 503 with Retry-After, the pool
     works again within 5 s, and I1 to I8 hold. Guards: an acknowledged create is a durable commit;
-    the pool asks a connection whether it lives.
+    the pool tests a connection before use.
     """
     trained = stack.create(**TWO_RANKS)
     stack.until_step(trained, 10)
@@ -63,11 +63,11 @@ def stop_postgres_while_training(stack: Stack, job_id: str) -> float | None:
 
 @pytest.mark.faults
 def test_row_07_postgres_is_away_for_longer_than_a_lease(stack, faultless, seen):
-    """An immediate stop of Postgres for a lease and 2 s while a job trains.
+    """Postgres stops at once and stays away for a lease and 2 s while a job trains.
 
     Passes when the training ends itself before its lease could go to another, the job resumes
     after Postgres's return, and I1 to I8 hold. Guards: the ranks' deadline, the worker's look at
-    its own clock, the keeper that takes back what ran out.
+    its own clock, and the keeper, which takes back jobs whose lease expired.
     """
     job_id = stack.create(**TWO_RANKS)
     stack.until_step(job_id, 50)
@@ -81,7 +81,7 @@ def test_row_07_postgres_is_away_for_longer_than_a_lease(stack, faultless, seen)
 
 @pytest.mark.faults
 def test_row_07_needs_the_deadline(stack, seen):
-    """The same, and neither ranks nor worker look at a clock: the training outlives its lease."""
+    """The same, and neither ranks nor worker check the time: the training outlives its lease."""
     python = stack.rank_python("deadline")
     for worker in stack.train_workers:
         stack.restart(worker.name, "self_fence", ODDSMITH_TRAIN_PYTHON=python)

@@ -179,7 +179,7 @@ def left_of_a_killed_server(leash: str) -> list[int]:
 
 @pytest.mark.faults
 def test_row_15_needs_the_shell_around_the_engine(seen):
-    """A server with a child is killed alone, and the shell that leads them does nothing."""
+    """Only the server of an engine is killed, and the shell that leads the session does nothing."""
     assert not left_of_a_killed_server(vllm.LEASH)
     left = left_of_a_killed_server('"$@"; sleep 60')
     assert left
@@ -188,7 +188,7 @@ def test_row_15_needs_the_shell_around_the_engine(seen):
 
 @pytest.mark.faults
 def test_row_15_needs_the_engine_s_own_done(street, monkeypatch, seen):
-    """An engine's stream ends in the middle, and the API takes every end for a true one."""
+    """An engine's stream breaks off, and the API takes every end for a complete answer."""
 
     async def believing(_: Any, response: httpx.Response) -> AsyncIterator[bytes]:
         async for chunk in response.aiter_raw():
@@ -257,7 +257,7 @@ def test_row_16_clients_leave(street, seen):
     """A client leaves in the middle of a stream, and 1,000 connections are reset.
 
     Passes when the engine's side is closed within 1 s each time, and sockets and the engine's slots
-    are back at what they were. Guard: the relay listens for the client's leaving, and closes the
+    are back at what they were. Guard: the relay watches the client's connection, and closes the
     engine's answer whatever happens to the client's.
     """
     with ask_for_a_stream(street.port):
@@ -275,7 +275,7 @@ def test_row_16_clients_leave(street, seen):
 
 @pytest.mark.faults
 def test_row_16_needs_the_ear(street, monkeypatch, seen):
-    """The same, and the relay doesn't listen for the client's leaving."""
+    """The same, and the relay doesn't watch the client's connection."""
 
     async def silence() -> Any:
         await anyio.sleep_forever()

@@ -42,8 +42,8 @@ def test_row_01_a_killed_worker(stack, faultless, seen):
     """SIGKILL to the worker's process group between two checkpoints.
 
     Passes when the standby claims the job within the lease and 2 s, no more than an interval of
-    steps is lost, and I1 to I8 hold. Guard: the lease, and the keeper that takes back what ran out
-    of it; the ranks' own deadline ends what the worker left.
+    steps is lost, and I1 to I8 hold. Guard: the lease, and the keeper, which takes back jobs whose
+    lease expired; the ranks' own deadline ends what the worker left.
     """
     job_id = stack.create(**TWO_RANKS)
     stack.until_step(job_id, MIDWAY)
@@ -76,7 +76,7 @@ def test_row_02_a_killed_rank(stack, faultless, seen):
 
 @pytest.mark.faults
 def test_row_02_a_rank_that_hangs(stack, faultless, seen):
-    """SIGSTOP to one of two ranks: the other waits for it, and the worker's heart goes on.
+    """SIGSTOP to one of two ranks: the other waits for it, and the worker's heartbeats continue.
 
     Passes when the silence is noticed, the group starts again, and I1 to I8 hold. Guard: the
     worker's limit on silence (ODDSMITH_STALL_S); no lease runs out here.
@@ -93,7 +93,7 @@ def test_row_02_a_rank_that_hangs(stack, faultless, seen):
 
 @pytest.mark.faults
 def test_row_02_needs_the_limit_on_silence(stack, seen):
-    """The same, and the worker is patient: the job hangs for ever."""
+    """The same, and the worker has no limit on silence: the job hangs for ever."""
     for worker in stack.train_workers:
         stack.restart(worker.name, "stall")
     job_id = stack.create(**ENDLESS)
@@ -122,7 +122,7 @@ def freeze_worker_and_kill_agent(stack: Stack, job_id: str) -> float | None:
 
 @pytest.mark.faults
 def test_row_03_a_killed_agent(stack, faultless, seen):
-    """SIGKILL to the launcher, while the worker is frozen and can't help.
+    """SIGKILL to the launcher while the worker is frozen.
 
     Passes when no rank is alive after 2 s, and after the worker's return I1 to I8 hold. Guards:
     each rank asks the kernel to die with its parent; a sandbox ends with its first process.
@@ -139,7 +139,7 @@ def test_row_03_a_killed_agent(stack, faultless, seen):
 
 @pytest.mark.faults
 def test_row_03_needs_death_with_the_parent(stack, seen):
-    """The same, without a sandbox, and the ranks don't ask the kernel: they outlive it."""
+    """The same without a sandbox, and ranks don't ask the kernel: they outlive the launcher."""
     python = stack.rank_python("parent_death")
     for worker in stack.train_workers:
         stack.restart(worker.name, "sandbox", ODDSMITH_TRAIN_PYTHON=python)
@@ -172,8 +172,8 @@ def threads(process: psutil.Process) -> str:
 def test_row_04_a_frozen_worker(stack, faultless, seen):
     """SIGSTOP to the worker for three leases, then SIGCONT.
 
-    Passes when its ranks are gone before the lease is, the standby takes over, nothing of the old
-    generation is written (I3), and the rest of I1 to I8 holds. Guards: the ranks' deadline, the
+    Passes when its ranks are gone before the lease expires, the standby takes over, nothing of the
+    old generation is written (I3), and the rest of I1 to I8 holds. Guards: the ranks' deadline, the
     worker's look at its own clock, and the fence (generation and lease) in every write.
     """
     job_id = stack.create(**TWO_RANKS)
@@ -194,7 +194,7 @@ def test_row_04_a_frozen_worker(stack, faultless, seen):
 
 @pytest.mark.faults
 def test_row_04_needs_the_deadline(stack, seen):
-    """The same, and the ranks watch no deadline: they outlive the lease."""
+    """The same, and the ranks have no deadline: they outlive the lease."""
     python = stack.rank_python("deadline")
     for worker in stack.train_workers:
         stack.restart(worker.name, ODDSMITH_TRAIN_PYTHON=python)
