@@ -48,7 +48,7 @@ faults: setup  ## Kill, freeze, fill and flip everything (half an hour); keeps d
 	@$(BIN)/python -m pytest tests/faults tests/e2e/test_restore.py --faults-table docs/reliability.md
 
 model-check: setup  ## The job protocol under seeded schedules, with each guard and without it
-	@$(BIN)/python -m pytest -n 3 tests/services/test_protocol.py
+	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/services/test_protocol.py
 
 chaos: setup  ## Kill a random process of `oddsmith up` every 20 s for 5 minutes, under load
 	@$(BIN)/python -m bench.chaos

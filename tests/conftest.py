@@ -27,8 +27,9 @@ TEMPLATE = "migrated"
 _numbers = count()
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    return Scheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    # Another `--dist` is the way to share out the tests of one file.
+    return Scheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.hookimpl(trylast=True)  # of those that were selected
