@@ -25,7 +25,9 @@ POLL_S = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0, 75 if the ranks stopped when asked to, or the status of the first that failed."""
+    """Return 0, 75 if the ranks stopped when asked to, 70 if their deadline has passed, or the
+    status of the first that failed.
+    """
     parser = argparse.ArgumentParser(prog="orpo.ranks", description=__doc__)
     parser.add_argument("ranks", type=int, help="ranks on this machine")
     parser.add_argument("verb", choices=("train", "estimate"))
@@ -74,18 +76,30 @@ class Ranks:
             process.terminate()
 
     def wait(self) -> int:
-        """Wait until every rank has ended; kill the rest some seconds after the first failure."""
+        """Wait until every rank has ended. Kill all at their deadline (`watchdog`), and the rest
+        some seconds after the first failure.
+        """
+        deadline = watchdog.Deadline()
         failed_at, status = 0.0, 0
         while self._alive():
+            if deadline.has_passed():
+                self._kill()
+                return watchdog.EXIT_CODE
             status = status or self._failure()
             if status:
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at > GRACE_S:
-                    for process in self._alive():
-                        process.kill()
+                    self._kill()
             time.sleep(POLL_S)
         stopped = any(process.returncode == STOPPED for process in self.processes)
         return status or self._failure() or (STOPPED if stopped else 0)
+
+    def _kill(self) -> None:
+        alive = self._alive()
+        for process in alive:
+            process.kill()
+        for process in alive:
+            process.wait()
 
     def _alive(self) -> list[subprocess.Popen[bytes]]:
         return [process for process in self.processes if process.poll() is None]

@@ -1,32 +1,43 @@
-"""Ends the training process when the worker that started it is gone or has been replaced.
+"""Ends training processes when the process that started them is gone or has been replaced.
 
 `ODDSMITH_DEADLINE_FILE` names a file holding a CLOCK_MONOTONIC time in seconds, which the worker
 pushes ahead at each heartbeat. Knows nothing of leases, databases or training.
 """
 
 import ctypes
+import math
 import os
 import signal
-import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from orpo.contract.rundir import DEADLINE_FILE
 
 EXIT_CODE = 70
-POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def start(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> threading.Thread | None:
-    """Watch the deadline file, if the environment names one; `os._exit(70)` when it has passed."""
-    name = environ.get(DEADLINE_FILE)
-    if not name:
-        return None
-    thread = threading.Thread(target=_watch, args=(Path(name),), name="watchdog", daemon=True)
-    thread.start()
-    return thread
+class Deadline:
+    """The time at which the ranks of a launcher end, unless the worker extends it.
+
+    The launcher watches it, and no thread of a rank: such a thread waits where a long call holds
+    the interpreter, and stops before a rank that shuts down has ended.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        name = environ.get(DEADLINE_FILE)
+        self._path = Path(name) if name else None
+        self._at_s = math.inf
+
+    def has_passed(self) -> bool:
+        """Read the file again; while it is missing or half-written, what was known counts."""
+        if self._path is not None:
+            with suppress(OSError, ValueError):
+                self._at_s = float(self._path.read_text())
+        return time.monotonic() >= self._at_s
 
 
 def die_with_parent() -> None:
@@ -38,19 +49,3 @@ def die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the kernel knew what we wanted
         os._exit(EXIT_CODE)
-
-
-def _watch(path: Path) -> None:
-    deadline_s = read_deadline(path)
-    while deadline_s is None or time.monotonic() < deadline_s:
-        time.sleep(POLL_S)
-        deadline_s = read_deadline(path) or deadline_s
-    os._exit(EXIT_CODE)
-
-
-def read_deadline(path: Path) -> float | None:
-    """The deadline, or None while the file is missing or half-written (the last one holds on)."""
-    try:
-        return float(path.read_text())
-    except (OSError, ValueError):
-        return None

@@ -27,7 +27,7 @@ from orpo.contract.rundir import RANK, STORE, Event, Level, Split
 from orpo.contract.spec import RunSpec, read_spec
 from orpo.loss import series
 from orpo.model import policy
-from orpo.process import parallel, watchdog
+from orpo.process import parallel
 from orpo.process.deterministic import make_deterministic, random_state
 from orpo.process.stopping import STOPPED, Stopping
 from orpo.run import gradients, probe, reference, speed
@@ -48,7 +48,6 @@ EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
 
 def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
     """Train, or `use` the run otherwise; what happens is in its events. Returns the exit status."""
-    watchdog.start()
     stopping = Stopping().listen()
     with Journal(run_dir, leads=os.environ.get(RANK, "0") == "0") as journal:
         try:

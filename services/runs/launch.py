@@ -63,7 +63,7 @@ def launch(
 ) -> TrainingProcess:
     """Start this node's ranks of `python -m orpo.<verb> RUN_DIR`.
 
-    In their own session, each node with a log of its own. With a deadline they end themselves
+    In their own session, each node with a log of its own. With a deadline their launcher ends them
     unless `extend_deadline` is called in time.
     """
     method = spec.method

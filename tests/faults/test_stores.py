@@ -65,7 +65,7 @@ def stop_postgres_while_training(stack: Stack, job_id: str) -> float | None:
 def test_row_07_postgres_is_away_for_longer_than_a_lease(stack, faultless, seen):
     """Postgres stops at once and stays away for a lease and 2 s while a job trains.
 
-    Passes when the training ends itself before its lease could go to another, the job resumes
+    Passes when the training has ended before its lease could go to another, the job resumes
     after Postgres's return, and I1 to I8 hold. Guards: the ranks' deadline, the worker's look at
     its own clock, and the keeper, which takes back jobs whose lease expired.
     """

@@ -43,7 +43,7 @@ def test_row_01_a_killed_worker(stack, faultless, seen):
 
     Passes when the standby claims the job within the lease and 2 s, no more than an interval of
     steps is lost, and I1 to I8 hold. Guard: the lease, and the keeper, which takes back jobs whose
-    lease expired; the ranks' own deadline ends what the worker left.
+    lease expired; the launcher ends at its deadline what the worker left.
     """
     job_id = stack.create(**TWO_RANKS)
     stack.until_step(job_id, MIDWAY)

@@ -7,10 +7,8 @@ of this; the product has no such switch. TRICKS are keys of `TRICKS`, separated 
 import datetime
 import itertools
 import math
-import os
 import runpy
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,10 +33,9 @@ def _own_clock(claims: Any, _: Any) -> Any:
 
 
 def _two_minutes(*_: Any) -> Any:
-    """A rank without a deadline must end, too, should the tests be killed."""
-    timer = threading.Timer(120, os._exit, (1,))
-    timer.daemon = True
-    return timer.start
+    """Ranks without a deadline must end, too, should the tests be killed."""
+    until = time.monotonic() + 120
+    return lambda _: time.monotonic() > until
 
 
 def _always_renewed(*_: Any) -> Any:
@@ -70,8 +67,8 @@ TRICKS = {
     # Any worker's writes are accepted; a worker never looks at its own clock.
     "fence": Guard("services.jobs.claims", "held", _anyone),
     "self_fence": Guard("workers.supervision", "Supervision.__setattr__", _always_renewed),
-    # A rank watches no deadline; doesn't ask the kernel to die with its launcher.
-    "deadline": Guard("orpo.process.watchdog", "start", _two_minutes),
+    # A launcher watches no deadline; a rank doesn't ask the kernel to die with its launcher.
+    "deadline": Guard("orpo.process.watchdog", "Deadline.has_passed", _two_minutes),
     "parent_death": Guard("orpo.process.watchdog", "die_with_parent", nothing()),
     # A worker starts trainings without a sandbox.
     "sandbox": Guard(
