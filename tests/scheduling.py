@@ -1,8 +1,7 @@
 """Which tests of a run by `-n` are given to which process, and in which order.
 
-A file stays in one process, so its fixtures are made once. Files that share an engine or a stack of
-their own stay together too. The long ones come first: at the end there are only short ones left to
-share out.
+A file stays in one process, so its fixtures are made once. Files that share an engine stay together
+too. The long ones come first: at the end there are only short ones left to share out.
 """
 
 from pathlib import Path
@@ -11,11 +10,9 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-# The files in one of these share an engine, or a stack and the job that others are compared with:
-# each takes half a minute to make.
+# The tests in one of these share an engine, which takes half a minute to start.
 TOGETHER = (
     {"tests/e2e/test_loop.py", "tests/e2e/test_openai_example.py", "tests/e2e/test_page.py"},
-    {f"tests/faults/test_{name}.py" for name in ("messages", "races", "training")},
 )
 # Its tests share a stack, which ends with the last of them: until then it takes a tenth of a core.
 FIRST = Path("tests/e2e")

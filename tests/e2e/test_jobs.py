@@ -117,6 +117,7 @@ def test_two_ranks(stack, two_ranks):
     assert len(train_losses(stack, two_ranks)) == 6
 
 
+@pytest.mark.long
 def test_two_ranks_that_share_the_weights(stack, tiny, pairs):
     job_id = train(stack, tiny, pairs, **TWO_RANKS | {"strategy": "fsdp2"})
     assert_undisturbed(stack, job_id)

@@ -87,6 +87,7 @@ def test_row_05_lost_messages(stack, seen):
 
 
 @pytest.mark.stack
+@pytest.mark.faults
 def test_row_06_the_same_message_five_times(stack, seen):
     """The wake-up of one job is sent five times, to two workers.
 
@@ -122,6 +123,7 @@ def crash_before_publishing(stack: Stack) -> str:
 
 
 @pytest.mark.stack
+@pytest.mark.faults
 def test_row_08_a_crash_before_publishing(stack, seen):
     """SIGKILL to keeper and API between the commit of a wake-up and its publishing.
 

@@ -54,6 +54,7 @@ def create_at_once(stack: Stack, key: str) -> tuple[set[int], set[str]]:
 
 
 @pytest.mark.stack
+@pytest.mark.faults
 def test_row_13_fifty_creates_with_one_key(stack, seen):
     """50 parallel creates with one Idempotency-Key; then the key with another body.
 
@@ -161,6 +162,7 @@ def race_often(parents: dict[str, str], times: int) -> tuple[int, int, int]:
 
 
 @pytest.mark.stack
+@pytest.mark.faults
 def test_row_14_a_cancel_meets_a_completion(parents, seen):
     """A cancel races a completion, 1,000 times, on the real services and two threads.
 

@@ -310,7 +310,7 @@ def test_an_adapter_that_cannot_be_written_is_not_merged_first(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SMOLLM2.is_dir(), reason="the demo's base model is not unpacked here")
-@pytest.mark.parametrize("kind", [Type.F16, Type.Q8_0])
+@pytest.mark.parametrize("kind", [Type.F16, pytest.param(Type.Q8_0, marks=pytest.mark.long)])
 def test_the_demos_base_model_is_proven(tmp_path: Path, kind: Type) -> None:
     parity = gguf.export(SMOLLM2, tmp_path / "model.gguf", kind)
     assert parity.token_ids_equal

@@ -100,24 +100,30 @@ def bases(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[boo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", [FSDP2, ZERO3])
-@pytest.mark.parametrize("gradient_checkpointing", [False, True], ids=["tiles", "tiles and layers"])
 @pytest.mark.parametrize(
-    ("is_tied", "settings"),
+    ("gradient_checkpointing", "is_tied", "settings"),
     [
-        (True, {"tuning": "full"}),
-        (False, {"tuning": "full"}),
-        (False, {"tuning": "lora"}),
-        (False, {"modules_to_save": ["lm_head"]}),
+        (True, True, {"tuning": "full"}),
+        (True, False, {"tuning": "full"}),
+        (True, False, {"tuning": "lora"}),
+        (True, False, {"modules_to_save": ["lm_head"]}),
+        # Tiles alone, which those above have too.
+        (False, False, {"tuning": "full"}),
+        *(pytest.param(False, *each, marks=pytest.mark.long) for each in [
+            (True, {"tuning": "full"}),
+            (False, {"tuning": "lora"}),
+            (False, {"modules_to_save": ["lm_head"]}),
+        ]),
     ],
-)
+)  # fmt: skip
 def test_what_is_computed_again_is_computed_where_weights_are_cut_up(
     bench: Bench,
     undisturbed: Undisturbed,
     bases: dict[bool, Path],
     monkeypatch: pytest.MonkeyPatch,
+    gradient_checkpointing: bool,
     is_tied: bool,
     settings: dict[str, Any],
-    gradient_checkpointing: bool,
     strategy: str,
 ) -> None:
     """A head in tiles, of which ranks have different numbers, and layers whose weights are gathered
