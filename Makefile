@@ -1,8 +1,8 @@
-# Oddsmith's front door. `make` alone prints what there is.
+# The commands of the project. `make` alone lists them.
 
-# Threads that wait spin only briefly: services/processes/verbs.py has the figures.
+# Waiting OpenMP threads spin only briefly: services/processes/verbs.py has the figures.
 export GOMP_SPINCOUNT ?= 10000
-# A test run starts some hundred processes: what they import is compiled once, not by each.
+# A test run starts some hundred processes. They share the compiled bytecode of their imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -19,10 +19,10 @@ help:  ## Print this
 
 ## Start here
 
-setup:  ## Install everything into .venv (the other targets do it by themselves)
+setup:  ## Install everything into .venv (other targets do this automatically)
 	@$(PYTHON) -I tools/install.py && $(BIN)/python -m tools.build_page
 
-demo:  ## The whole loop: example pairs in, tuned model beside its base (ONCE=1: stop afterwards)
+demo:  ## Train on example pairs, then compare tuned model and base (ONCE=1: stop afterwards)
 	@began=$$SECONDS; $(MAKE) --no-print-directory setup \
 		&& ODDSMITH_INSTALL_S=$$((SECONDS - began)) $(BIN)/oddsmith demo
 
@@ -34,26 +34,26 @@ down: setup  ## Stop a stack that runs in the background
 
 ## Work on it
 
-# One run on both cores: what waits for an engine leaves its core to the others.
+# Two processes: while one waits for an engine, the other can use its core.
 test: setup  ## Run all tests
 	@$(BIN)/python -m pytest -n 2 -m "not faults and not long"
 
 test-fast: setup  ## Run the unit and service tests only
 	@$(BIN)/python -m pytest -n 2 -m "not stack and not engine and not slow and not faults and not long"
 
-test-long: setup  ## Run what repeats, at length, what `make test` shows already
+test-long: setup  ## Run longer versions of checks that `make test` contains
 	@$(BIN)/python -m pytest -m "long and not faults"
 
-faults: setup  ## Kill, freeze, fill and flip everything (half an hour); keeps docs/reliability.md
+faults: setup  ## Run all fault tests (half an hour); update the table in docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults tests/e2e/test_restore.py --faults-table docs/reliability.md
 
-model-check: setup  ## The job protocol under seeded schedules, with each guard and without it
+model-check: setup  ## Check the job protocol under seeded schedules, and without each guard
 	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/services/test_protocol.py
 
 chaos: setup  ## Kill a random process of `oddsmith up` every 20 s for 5 minutes, under load
 	@$(BIN)/python -m bench.chaos
 
-soak: setup  ## Attack `oddsmith up` for 10 minutes: another key notices nothing, nothing leaks (SOAK_S=60)
+soak: setup  ## Attack `oddsmith up` for 10 minutes; check another key and leaks (SOAK_S=60)
 	@$(BIN)/python -m bench.soak
 
 check: setup  ## Lint, types, layers, migrations against records, and the page
@@ -74,16 +74,16 @@ fmt: setup  ## Format, and fix what can be fixed
 bench: setup  ## Training speed and memory against TRL (40 minutes; ROUNDS=1: a first look)
 	@$(BIN)/python -m bench.train $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-gpu: setup  ## The same on models of 1.2 and 8 billion weights, on an H100 (about 10 minutes)
+bench-gpu: setup  ## The same with models of 1.2 and 8 billion weights on an H100 (about 10 minutes)
 	@$(BIN)/python -m bench.train --model llama-1b llama-8b --data dpo_en --rounds 2
 
 bench-demo: setup  ## The demo's training on three seeds: accuracy and style, before and after
 	@$(BIN)/python -m bench.demo
 
-bench-separation: setup  ## Chosen answers alone against ORPO: what becomes of the rejected ones
+bench-separation: setup  ## Rejected answers after training with `supervised` and with `orpo`
 	@$(BIN)/python -m bench.separation
 
-bench-chat: setup  ## What the chat proxy adds to the first token
+bench-chat: setup  ## The delay that the chat proxy adds to the first token
 	@$(BIN)/python -m bench.chat_proxy --fake
 
 bench-platform: setup  ## Requests, streams, metrics and uploads against bare probes (10 minutes)
@@ -97,11 +97,11 @@ bench-web: setup  ## A run of a million steps in a browser: the first chart, and
 
 ## Keep
 
-audit: setup  ## Known vulnerabilities of all locked packages; 2 where advisories can't be reached
+audit: setup  ## List known vulnerabilities of locked packages (exit 2: advisories unreachable)
 	@$(BIN)/python -m tools.audit
 
-digests: setup  ## Pin the images that containers start from to their digests (needs Docker)
+digests: setup  ## Pin the base images of the containers to their digests (needs Docker)
 	@$(BIN)/python -m tools.digests
 
-lock: setup  ## Resolve requirements.lock again (pins that still fit stay)
+lock: setup  ## Resolve requirements.lock again; keep pins that still fit
 	@$(BIN)/python -m tools.lock
