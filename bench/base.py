@@ -1,4 +1,4 @@
-"""The demo's base model, which benchmarks train, too."""
+"""The demo's base model, which benchmarks train too."""
 
 import fcntl
 import subprocess
@@ -13,7 +13,7 @@ MODEL = ROOT / "var" / "models" / "SmolLM2-135M-Instruct"
 
 @contextmanager
 def made_by_one(folder: Path) -> Iterator[None]:
-    """Let one process at a time make a folder; the others wait, and find it made."""
+    """Lock a folder while one process makes it; the others wait and then find it complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -21,7 +21,7 @@ def made_by_one(folder: Path) -> Iterator[None]:
 
 
 def demo_model() -> Path:
-    """Its folder; unpacked once a checkout."""
+    """Return the model's folder; it is unpacked once per checkout."""
     with made_by_one(MODEL):
         if not (MODEL / "config.json").exists():
             command = [sys.executable, "-m", "orpo.unpack_gguf", str(MODEL)]

@@ -1,9 +1,9 @@
 """`make chaos`: random processes of `oddsmith up` are killed under load, and nothing may be lost.
 
 Every 20 s for 5 minutes one of them gets SIGKILL, while 20 jobs train, files are uploaded and chats
-stream. Then 15 minutes to mend itself: all jobs have succeeded, each upload that was acknowledged
-is there, no stream claimed a false end, and I1 to I8 hold. The supervisor itself is spared: what
-restarts it is the machine's.
+stream. Then the stack has 15 minutes to recover. It passes when all jobs have succeeded, each
+acknowledged upload is there, no interrupted stream ended as if complete, and I1 to I8 hold. The
+supervisor itself is not killed: restarting it is the job of the machine's service manager.
 """
 
 import argparse
@@ -36,15 +36,15 @@ from tests.faults.launch import pairs
 from tests.faults.stack import TWO_RANKS, Stack
 
 JOBS = 20
-# Between two uploads, and between an answer and the next question: people read.
+# Pauses: between two uploads, and between an answer and the next question, as people read.
 UPLOAD_S, READING_S = 1, 4
 
 
 @contextmanager
 def up(path: Path, **settings: str) -> Iterator[Stack]:
-    """A stack as people start it, with its own times, and a tiny base beside the demo's.
+    """Start a stack with `oddsmith up` and yield it; the product's own timeouts apply.
 
-    `settings` are environment variables in which it differs.
+    `settings` are additional environment variables.
     """
     _oddsmith(path, "up", "--detach", **settings)
     try:
@@ -67,18 +67,18 @@ def _attach(path: Path) -> Stack:
     place = folder.path / "postgres"
     postgres = Postgres(place, url.port or 0, secrets.postgres_admin, secrets.postgres)
     redis = Redis(folder.path / "redis", 0, secrets.redis)
-    # Its programs are the supervisor's; nothing here starts or mends one.
+    # The supervisor starts and restarts its programs; this process does not.
     return Stack(folder, postgres, None, redis, running["url"], running["api_key"])  # pyright: ignore[reportArgumentType]
 
 
 def victims(supervisor: int) -> list[psutil.Process]:
-    """Everything that the supervisor has started, and what that has started."""
+    """All descendants of the supervisor."""
     return [p for p in psutil.Process(supervisor).children(recursive=True) if p.is_running()]
 
 
 @dataclass
 class Load:
-    """What goes on while processes die, and the answers it got."""
+    """The load while processes are killed, and counts of its answers."""
 
     stack: Stack
     pairs: bytes
@@ -101,7 +101,7 @@ class Load:
                 with self.stack.http() as http:
                     work(http)
             except httpx.HTTPError:
-                self.stop.wait(1)  # the API is away; the stack brings it back
+                self.stop.wait(1)  # the API is down; the supervisor restarts it
 
     def _upload(self, http: httpx.Client) -> None:
         content = self.pairs + b"\n" * random.randint(1, 999)
@@ -137,7 +137,7 @@ def _outcome(status: int, lines: list[str]) -> str:
 
 
 def create(stack: Stack, number: int) -> str:
-    """Create a job as a careful client does: with a key, and again until there is an answer."""
+    """Create a job with an Idempotency-Key; retry until there is an answer."""
 
     def ask() -> str | None:
         try:
@@ -190,7 +190,7 @@ def kill_for(supervisor: int, chance: random.Random, minutes: float, every_s: fl
 def states(stack: Stack) -> Counter[str]:
     try:
         return Counter(stack.job(job_id)["state"] for job_id in stack.jobs)
-    except Exception:  # noqa: BLE001 - the database is on its way back
+    except Exception:  # noqa: BLE001 - the database is restarting
         return Counter(unknown=len(stack.jobs))
 
 

@@ -1,7 +1,7 @@
-"""What the chat proxy adds to the first token: direct and through the API, alternating.
+"""The delay that the chat proxy adds to the first token: direct and proxied requests alternate.
 
     python -m bench.chat_proxy              a running stack (var/stack.json) and its first engine
-    python -m bench.chat_proxy --fake       an engine that answers at once: the overhead alone
+    python -m bench.chat_proxy --fake       a fake engine that answers at once: the overhead alone
 
 Prints one JSON object: medians in milliseconds, and the median of the pairwise differences.
 """
@@ -45,7 +45,7 @@ class Target:
         )
 
     async def first_token_ms(self, prompt: str) -> float:
-        """Ask with a stream; return the time to the first frame that holds text."""
+        """Send a streaming request; return the time to the first frame that holds text."""
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -65,10 +65,10 @@ class Target:
 
 
 async def measure(direct: Target, proxy: Target, rounds: int) -> dict[str, Any]:
-    """Ask both ways in turn, the order swapped each round, so that drift hits both alike."""
+    """Measure both ways in turn. The order is swapped each round, so drift affects both equally."""
     times: dict[Target, list[float]] = {direct: [], proxy: []}
     for number in range(WARM_UP + rounds):
-        # A prompt of its own each round; the second asker would else find it in the prefix cache.
+        # A new prompt per round, and per way: else the second request would hit the prefix cache.
         for way in (direct, proxy) if number % 2 else (proxy, direct):
             taken = await way.first_token_ms(f"{PROMPT} ({number}, {way is direct})")
             if number >= WARM_UP:
@@ -105,7 +105,7 @@ def on_the_stack(stack_file: Path, model: str | None) -> tuple[Target, Target]:
 
 @contextmanager
 def on_a_fake() -> Iterator[tuple[Target, Target]]:
-    """The real API as a process of its own, on a scratch database, before an instant engine."""
+    """Yield both ways to a fake engine; the API is real, on a scratch database."""
     with (
         TemporaryDirectory() as folder,
         scratch_api(Path(folder)) as api,

@@ -1,8 +1,8 @@
-"""Does the demo's training reach its targets, whatever the seed? `make bench-demo`.
+"""Checks that the demo's training reaches its targets with each seed: `make bench-demo`.
 
-Trains the example pairs on three seeds through the running stack (or one that it starts), asks
-every held-out prompt of base and tuned model, prints a table, and ends with 1 where a target is
-missed. Knows nothing of the stack beyond its API.
+Trains on the example pairs with three seeds through the running stack (or one that it starts),
+sends every held-out prompt to base and tuned model, and prints a table. Exits with 1 if a target is
+missed. Uses only the API of the stack.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Does tuning on the chosen answers raise the rejected ones too, and does ORPO part them?
+"""Checks that tuning on chosen answers raises rejected ones too, and that ORPO separates them.
 
 `make bench-separation`: Figure 3 against Figure 7 of arXiv 2403.07691, at small scale. One base is
-tuned twice on the same pairs, `supervised` and `orpo`, and held-out pairs are measured on the way.
-Prints a table, writes the figures, and ends with 1 where the claim does not hold.
+tuned twice on the same pairs, `supervised` and `orpo`, and held-out pairs are measured during the
+runs. Prints a table, writes the figures, and exits with 1 if the claim does not hold.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from orpo.rows.formats import validate
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
 RESULTS = ROOT / "bench" / "results"
-# Of each: a file to train on, one to measure (else a part of the first is held out), its longest.
+# Training file, held-out file (None: a part of the first is held out), maximum length.
 DATA: dict[str, tuple[Path, Path | None, int]] = {
     "examples": (
         ROOT / "examples" / "short-answers.jsonl",
         ROOT / "examples" / "short-answers.held-out.jsonl",
         512,
     ),
-    # Ranked by people: both answers of a pair are of one kind, as in the paper.
+    # Ranked by people: both answers of a pair are of the same kind, as in the paper.
     "oasst": (SHARED / "data" / "oasst_pairs.jsonl", None, 384),
 }
 COMMON: dict[str, Any] = {
@@ -50,7 +50,7 @@ Curve = dict[int, dict[str, float]]
 
 
 def tune(kind: str, data: str, folder: Path, model: Path, seed: int) -> Curve:
-    """Train once, as the product does; the held-out figures by step."""
+    """Train once, as the product does; return the held-out figures by step."""
     train, held_out, max_length = DATA[data]
     method = parse_method(kind, {**COMMON, **METHODS[kind], "max_length": max_length})
     spec = RunSpec(
@@ -76,14 +76,14 @@ def tune(kind: str, data: str, folder: Path, model: Path, seed: int) -> Curve:
 
 
 def accepted(source: Path, folder: Path) -> Path:
-    """The pairs of a file in their normal form."""
+    """Validate a file; return the path of its pairs in their normal form."""
     target = folder / source.name
     validate(source, source.name, target)
     return target
 
 
 def table(curves: dict[str, Curve]) -> str:
-    """Markdown: a row an evaluation, what it says under each method."""
+    """A Markdown table: one row per evaluation, four columns per method."""
     columns = ("chosen", "rejected", "log odds ratio", "accuracy")
     header = ["step", *(f"{kind}: {column}" for kind in curves for column in columns)]
     rows = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
@@ -97,7 +97,7 @@ def table(curves: dict[str, Curve]) -> str:
 
 
 def missed(curves: dict[str, Curve]) -> list[str]:
-    """The parts of the claim that these curves do not bear out."""
+    """The parts of the claim that do not hold for these curves."""
     ends = {kind: (curve[min(curve)], curve[max(curve)]) for kind, curve in curves.items()}
     rise = {
         kind: {name: last[name] - first[name] for name in SERIES}

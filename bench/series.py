@@ -1,4 +1,4 @@
-"""The series of an ORPO run, for benchmarks that write as many numbers as a run does."""
+"""The series of an ORPO run, for benchmarks that write the same metrics as a run."""
 
 from orpo.contract.numbers import QUANTILES, Series, margin
 

@@ -1,4 +1,4 @@
-"""How fast one large upload is, and what it costs the server in memory: `--gib 1`.
+"""The speed of one large upload, and the server's memory during it: `--gib 1`.
 
 Starts the API on a scratch Postgres; the rows are generated while they are sent.
 """
@@ -45,7 +45,7 @@ def upload(url: str, key: str, size_bytes: int) -> dict[str, object]:
 
 
 class Peak(threading.Thread):
-    """Watches the resident memory of a process, 100 times a second."""
+    """Samples the resident memory of a process 100 times a second and keeps the maximum."""
 
     def __init__(self, process: psutil.Process) -> None:
         super().__init__(daemon=True)
@@ -64,7 +64,7 @@ def main() -> None:
         process = psutil.Process(api.process.pid)
         upload(
             api.url, api.key, 1
-        )  # The first request imports and connects; that is not the upload's cost.
+        )  # The first request also imports and connects; it is not measured.
         before_bytes = process.memory_info().rss
         peak = Peak(process)
         peak.start()

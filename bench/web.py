@@ -1,9 +1,9 @@
-"""How soon a run of a million steps is drawn, and zoomed: `make bench-web`.
+"""How fast a run of a million steps is drawn and zoomed: `make bench-web`.
 
 Fills a scratch Postgres with all series that a training step writes, opens the run's page in a
-real Chromium with nothing cached, and drags over the first chart at several depths. Ends with 1
-where a target is missed: the first chart within 1 s of the navigation's start, the zoomed chart
-within 100 ms of letting go of the mouse, with the zoomed steps' own points and not stretched ones.
+real Chromium with nothing cached, and drags over the first chart at several zoom levels. Exits with
+1 if a target is missed: the first chart within 1 s of the navigation's start; the zoomed chart
+within 100 ms of the mouse release, drawn with the points of the zoomed range.
 """
 
 import argparse
@@ -34,7 +34,7 @@ FIRST_CHART_MS_AT_MOST = 1000
 ZOOM_MS_AT_MOST = 100
 CHUNK = 20_000
 HELD_OUT_EVERY = 10_000
-# A value that moves as a curve does: a slow wave, noise, and a spike now and then.
+# Values like a real curve: a slow wave, noise, and rare spikes.
 ROWS = """
     INSERT INTO metrics (job_id, split, name, step, generation, value, t)
     SELECT :job, :split, name, step, 1,
@@ -43,7 +43,7 @@ ROWS = """
     FROM generate_series(CAST(:first AS bigint), :last, :stride) AS step,
          unnest(CAST(:names AS text[])) WITH ORDINALITY AS named (name, place)
 """
-# Notes when something was drawn on a canvas, and when the mouse was let go.
+# Records when something was drawn on a canvas, and when the mouse was released.
 WATCH = """
 window.drawn = []; window.released = [];
 const stroke = CanvasRenderingContext2D.prototype.stroke;
@@ -56,7 +56,7 @@ addEventListener("mouseup", () => window.released.push(performance.now()), true)
 
 
 def fill(session: Session, owner: Caller, steps: int) -> str:
-    """Write a run that has ended after `steps` steps; return its id."""
+    """Write a run that ended after `steps` steps; return its id."""
     job = records.job(session, owner, state=JobState.SUCCEEDED)
     session.flush()
     with bar(f"Writing {len(TRAIN)} series of {steps:,} steps") as show:
@@ -79,7 +79,7 @@ def fill(session: Session, owner: Caller, steps: int) -> str:
 
 
 def first_chart_ms(browser: Browser, api: ScratchApi, job_id: str) -> tuple[float, Page]:
-    """From the start of the navigation to the first line on a chart, nothing cached."""
+    """Time from the start of the navigation to the first line on a chart, with an empty cache."""
     page = chromium.context(browser, api.url, api.key).new_page()
     page.add_init_script(WATCH)
     page.goto(f"/jobs/{job_id}")
@@ -88,7 +88,7 @@ def first_chart_ms(browser: Browser, api: ScratchApi, job_id: str) -> tuple[floa
 
 
 def zoom_ms(page: Page) -> tuple[float, float]:
-    """Drag over the middle third; until the first stroke after letting go, and until the last."""
+    """Drag over the middle third; times from the mouse release to the first and the last stroke."""
     settle(page)
     over = page.get_by_role("figure", name="Divergence").locator(".u-over")
     box = over.bounding_box()
@@ -105,12 +105,12 @@ def zoom_ms(page: Page) -> tuple[float, float]:
 
 
 def settle(page: Page) -> None:
-    """Wait until nothing was drawn for half a second."""
+    """Wait until nothing has been drawn for half a second."""
     until(page, "performance.now() - window.drawn.at(-1) > 500")
 
 
 def until(page: Page, condition: str) -> None:
-    """Asked from outside: the page's own policy forbids to evaluate a text inside."""
+    """Poll a condition from outside: the page's own CSP forbids `eval` inside."""
     for _ in range(1200):
         if page.evaluate(condition):
             return

@@ -1,8 +1,8 @@
 """Our API and workers against bare probes of the same shape: `make bench-platform`.
 
 Each row of the load table is measured on both sides in turn, several rounds, by one load client
-on the same machine; a share is what ours reaches of the bare probe within a round. Prints a table,
-writes all raw figures to `bench/results`, and ends with 1 where a share is below 60 %.
+on the same machine. A share is our speed divided by the bare probe's in the same round. Prints a
+table, writes all raw figures to `bench/results`, and exits with 1 if a share is below 60 %.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from bench.platform.stage import Side, Stage, stage
 
 RESULTS = Path(__file__).parents[1] / "results"
 FLOOR = 0.6
-# Sockets of 10,000 followers, and what a process needs beside them.
+# Sockets of 10,000 followers, and what else a process opens.
 OPEN_FILES = 12_000
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `figure` is what the share is made of: a rate, or a time in ms."""
+    """One line of the table. The share is computed from `figure`: a rate, or a time in ms."""
 
     title: str
     measure: Callable[[Stage, Side], Figures]
@@ -84,7 +84,7 @@ def table_rows(seconds: float) -> dict[str, Row]:
 
 
 def measure(on: Stage, row: Row, rounds: int | None) -> list[dict[Side, Figures]]:
-    """Both sides, as many rounds, the order swapped each round."""
+    """Measure both sides for this number of rounds; the order is swapped each round."""
     found = []
     for number in range(rounds or row.rounds):
         order = list(Side) if number % 2 == 0 else list(Side)[::-1]
@@ -96,7 +96,7 @@ def measure(on: Stage, row: Row, rounds: int | None) -> list[dict[Side, Figures]
 
 
 def summary(row: Row, found: list[dict[Side, Figures]]) -> dict[str, Any]:
-    """The median of each figure and of the shares within a round."""
+    """The median over the rounds of each figure and of each share."""
     sides = {
         side: {name: median(each[side][name] for each in found) for name in found[0][side]}
         for side in Side

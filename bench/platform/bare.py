@@ -1,7 +1,7 @@
 """The smallest server of the same shape: `uvicorn bench.platform.bare:app`.
 
 Synchronous endpoints, a bearer key checked against a cached hash, the same database and a pool of
-the same size; no layers, no errors, no fences. Only its speed is of interest.
+the same size; no layers, no error handling, no fences. Only its speed matters.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ engine = create_engine(os.environ["ODDSMITH_DATABASE_URL"], pool_size=10, max_ov
 reader = engine.execution_options(isolation_level="AUTOCOMMIT")
 known = {hashlib.sha256(os.environ["ODDSMITH_FIRST_KEY"].encode()).hexdigest()}
 BLOCK_BYTES = 2**20
-# Clients of the stream: each waits for the next bytes.
+# One queue per client of the stream.
 queues: set[asyncio.Queue[bytes]] = set()
 
 INSERT_KEY = text("""

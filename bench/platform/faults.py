@@ -1,7 +1,8 @@
 """Rows 17 and 20 of the fault table: `python -m bench.platform.faults [crowd|flood|names]`.
 
-A crowd of followers of whom some have stalled, and a run that floods its metrics while people
-read. Prints one JSON object, and ends with 1 and a sentence for each bound that is missed.
+Row 17 is a crowd of followers, some of which have stalled. Row 20 is a run that floods its metrics
+while clients read. Prints one JSON object. Exits with 1 if a bound is missed, with one sentence for
+each.
 """
 
 import argparse
@@ -33,15 +34,15 @@ P99_MS_AT_MOST = 1000
 DROPPED_S_AT_MOST = 30
 READS_P99_MS_AT_MOST = 500
 GROWTH_MB_AT_MOST = 64
-# What is still to be stored once the run has ended.
+# Time to store the remaining metrics after the run has ended.
 DRAINED_S_AT_MOST = 15
 KINDS = ("crowd", "flood", "names")
-# What a window of the smallest size can't hold.
+# Events at the start of the stream: more than the smallest TCP window holds.
 FIRST_EVENTS = 40
 
 
 def crowd(on: Stage, clients: int = 10_000, stalled: int = 100) -> dict[str, float]:
-    """So many followers that get a step every 5 s, while others no longer read."""
+    """`clients` followers get a step every 5 s, while `stalled` others do not read."""
     job_id = on.claimed_job()
     with transaction() as session:
         for number in range(FIRST_EVENTS):
@@ -56,7 +57,7 @@ def crowd(on: Stage, clients: int = 10_000, stalled: int = 100) -> dict[str, flo
 
 
 class Watch(threading.Thread):
-    """Sees how long the server keeps the last of the stalled clients."""
+    """Measures how long the server keeps the last of the stalled clients."""
 
     def begin(self, sockets: list[Any]) -> None:
         self.sockets, self.took_s = sockets, float("inf")
@@ -78,7 +79,7 @@ def flood(
     job_id = on.claimed_job()
     run_dir = on.folder / job_id
     run_dir.mkdir()
-    # Forked, so that what a test took out of this process is missing there, too.
+    # Forked, so that a guard that a test took out here is missing in those processes too.
     forked = get_context("fork")
     with ProcessPoolExecutor(2, mp_context=forked, initializer=forget_connections) as processes:
         path = run_dir / METRICS
@@ -93,12 +94,12 @@ def flood(
 
 
 def forget_connections() -> None:
-    """A forked process opens its own, and leaves those of its parent alone."""
+    """Make a forked process open its own connections and leave its parent's open."""
     database.engine().dispose(close=False)
 
 
 async def read(on: Stage, paths: dict[str, str], seconds: float) -> dict[str, Any]:
-    """Figures of each path, all asked at once by two people each."""
+    """Figures of each path; two connections per path read at the same time."""
     questions = {name: load.request("GET", path, on.key) for name, path in paths.items()}
     url = on.url(Side.OURS)
     loops = [
@@ -113,7 +114,7 @@ async def read(on: Stage, paths: dict[str, str], seconds: float) -> dict[str, An
 
 
 def follow_run(run_dir: Path, job_id: str, seconds: float) -> dict[str, Any]:
-    """Store what the run writes as its worker does; tell what that took."""
+    """Store what the run writes as its worker does; return losses, time and memory."""
     tail, began_at = RunTail(run_dir, job_id, 1), time.monotonic()
     tail.flush()
     before_bytes = rows.peak_bytes()

@@ -30,14 +30,14 @@ from workers.tail import RunTail
 
 Figures = dict[str, float]
 CONNECTIONS = 64
-# Steps that are followed before any is measured: ours learns from them when the next is due.
+# Steps before the measured ones: from them our server learns when the next step is due.
 WARM_UP = 2
 LINES = 10_000
 BATCH = 1000
 TEXTS = ("prompt", "chosen", "rejected")
 UPLOAD_BYTES = 512 * 2**20
 PATH = "/v1/fine_tuning/jobs"
-# Arrays in psycopg's binary form: of its ways the quickest that can replace what there is.
+# Arrays in psycopg's binary format: its fastest way that can replace existing rows.
 UPSERT = b"""
     INSERT INTO metrics (job_id, split, name, step, generation, value, t)
     SELECT %s, 'train', name, step, 1, value, now()
@@ -56,7 +56,7 @@ def get_job(stage: Stage, side: Side, seconds: float) -> Figures:
 
 
 def create_job(stage: Stage, side: Side, seconds: float) -> Figures:
-    """Create jobs, each under an Idempotency-Key of its own."""
+    """Create jobs, each with its own Idempotency-Key."""
     method = {"type": "orpo", "orpo": {"hyperparameters": {"lambda": 0.25}}}
     body = {"model": stage.base_model, "training_file": stage.training_file, "method": method}
     path, sent = PATH if side is Side.OURS else "/jobs", json.dumps(body).encode()
@@ -73,7 +73,7 @@ def _asked(stage: Stage, side: Side, ask: Any, seconds: float) -> Figures:
     answers = _run(load.ask_all(url, ask, connections=CONNECTIONS, seconds=seconds))
     if set(answers.statuses) != {"200"}:
         raise RuntimeError(f"{side} answered {dict(answers.statuses)}.")
-    # Including the requests of the warm-up; unlike the others it hardly depends on the neighbours.
+    # Includes the warm-up. Unlike the other figures, it hardly depends on other processes' load.
     cpu_us = 1e6 * (stage.cpu_s(side) - before_s) / answers.asked
     return answers.figures() | {"cpu_us": cpu_us}
 
@@ -92,7 +92,7 @@ def fan_out(stage: Stage, side: Side, clients: int, every_s: float, rounds: int)
 def follow_job(
     stage: Stage, side: Side, job_id: str, clients: int, every_s: float, rounds: int
 ) -> Figures:
-    """The same for a job that there is, on a server as it is."""
+    """The same for an existing job, without a restart of the server."""
     return _run(_follow_job(stage, side, job_id, clients, every_s, rounds))
 
 
@@ -142,7 +142,7 @@ def _write_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 
 
 
 def _post_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 - called alike
-    """Hand the bare server the same bytes as our frames have, and return when."""
+    """Send the bare server as many bytes as our frames have; return when that began."""
     point = {"step": step, "split": "train", "values": line(step)["values"]}
     frame = b"id: 2.%d.-1\nevent: metrics\ndata: %b\n\n" % (step, orjson.dumps(point))
     began_at = time.perf_counter()
@@ -151,7 +151,7 @@ def _post_step(stage: Stage, job_id: str, step: int) -> float:  # noqa: ARG001 -
 
 
 def points(stage: Stage, side: Side) -> Figures:
-    """A run's numbers on their way into Postgres, fenced."""
+    """Store a run's metrics in Postgres, fenced."""
     job_id = stage.claimed_job()
     if side is Side.OURS:
         run_dir = stage.folder / job_id
@@ -178,7 +178,7 @@ def _rows(job_id: str) -> list[tuple[Any, ...]]:
 
 
 def _bare_upsert(connection: psycopg.Connection[Any], job_id: str) -> float:
-    """Points a second by `INSERT ... ON CONFLICT`, 1,000 rows and one fence a transaction."""
+    """Points per second by `INSERT ... ON CONFLICT`, 1,000 rows and one fence per transaction."""
     rows = _rows(job_id)
     fence = b"SELECT 1 FROM jobs WHERE id = %s AND generation = 1 FOR UPDATE"
     began_at = time.perf_counter()
@@ -193,7 +193,7 @@ def _bare_upsert(connection: psycopg.Connection[Any], job_id: str) -> float:
 
 
 def _bare_copy(connection: psycopg.Connection[Any], job_id: str) -> float:
-    """Points a second by COPY, which can neither replace nor fence."""
+    """Points per second by COPY, which can neither replace nor fence."""
     rows = _rows(job_id)
     columns = "job_id, split, name, step, generation, value, t"
     began_at = time.perf_counter()
@@ -208,7 +208,7 @@ def _bare_copy(connection: psycopg.Connection[Any], job_id: str) -> float:
 
 
 def upload(stage: Stage, side: Side) -> Figures:
-    """A file of preference pairs: sent, stored, then judged row by row and written again."""
+    """Upload a file of pairs, then validate it row by row and write the accepted rows."""
     server = stage.servers[side]
     uploads.upload(server.url, server.key, 1)
     before_bytes, peak = stage.rss_bytes(side), uploads.Peak(psutil.Process(server.process.pid))
@@ -229,7 +229,7 @@ def upload(stage: Stage, side: Side) -> Figures:
 
 
 def _alone(work: Any, argument: str) -> tuple[float, int]:
-    """Do it in a process of its own: seconds, and the most memory that it was given."""
+    """Run `work` in a process of its own; return seconds and peak memory in bytes."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(work, argument).result()
 
@@ -241,7 +241,7 @@ def _judge(file_id: str) -> tuple[float, int]:
 
 
 def _judge_barely(key: str) -> tuple[float, int]:
-    """The least that is judging: is each text there? Pairs go to a file of their own."""
+    """The minimal validation: check that each text is there; write the pairs to another file."""
     began_at, path = time.perf_counter(), Path(os.environ["ODDSMITH_VAR"]) / key
     with path.open("rb") as file, path.with_suffix(".rows").open("wb") as pairs:
         for each in file:
@@ -254,6 +254,6 @@ def _judge_barely(key: str) -> tuple[float, int]:
 
 
 def peak_bytes() -> int:
-    """The most memory this process ever held, of the kernel's own books."""
+    """The peak memory of this process, as the kernel counts it."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024

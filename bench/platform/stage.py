@@ -1,6 +1,6 @@
-"""Where both sides are measured: our API and the bare one, on one scratch Postgres.
+"""The two servers that are measured: our API and the bare one, on one scratch Postgres.
 
-The bench's own process is the load client of both.
+The benchmark's own process is the load client of both.
 """
 
 import os
@@ -27,7 +27,7 @@ from services.platform.database import transaction
 from services.platform.settings import get_settings
 from tests import records
 
-# Long enough that no claim of the bench runs out.
+# Longer than any benchmark, so that no lease expires.
 LEASE_S = 3600
 
 
@@ -63,7 +63,7 @@ class Bare:
 
 @dataclass
 class Stage:
-    """Both servers, and rows that requests may name."""
+    """Both servers, and ids of rows that requests can name."""
 
     servers: dict[Side, ScratchApi | Bare]
     owner: Caller
@@ -80,7 +80,7 @@ class Stage:
         return self.servers[side].url
 
     def restart(self, side: Side) -> None:
-        """A new process, without what the last measurement left in its memory."""
+        """Start a new server process, without memory left by the last measurement."""
         server = self.servers[side]
         server.process.terminate()
         server.process.wait()
@@ -94,7 +94,7 @@ class Stage:
         return times.user + times.system
 
     def claimed_job(self) -> str:
-        """A new job that this process holds as its first generation."""
+        """Create a job that this process has claimed (generation 1); return its id."""
         with transaction() as session:
             job = records.job(
                 session, self.owner, JobState.QUEUED,
@@ -110,7 +110,7 @@ class Stage:
 def stage(folder: Path) -> Iterator[Stage]:
     """Yield both servers, started, with this process on the same database."""
     os.environ["ODDSMITH_LEASE_S"] = str(LEASE_S)
-    # Counted as in a real installation, and never used up.
+    # Changes are counted as in a real installation, but the budget is never exhausted.
     os.environ["ODDSMITH_CHANGES_PER_MINUTE"] = str(10**9)
     with scratch_api(folder) as ours:
         os.environ |= ours.environment()

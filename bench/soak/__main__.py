@@ -1,13 +1,16 @@
-"""`make soak`: an attack of ten minutes on `oddsmith up`, and what another key notices of it.
+"""`make soak`: a ten-minute attack on `oddsmith up`, and its effect on another key.
 
-Slow clients, floods from one key, hostile models and files, keys that are revoked while a stream
-is open, and SIGKILL to a random process every 20 s. Meanwhile a good key asks for `GET /v1/models`
-ten times a second and trains. Fails where its p99 is 500 ms or more (requests that overlap a time
-in which the API was down by a kill are left out: `good.Windows`), where any of its requests is
-refused or any of its jobs lost, where a revoked key's stream goes on, or where the stack ends with
-more processes, sockets, descriptors, files or shared memory than it had after a warm-up.
+The attack: slow clients, floods from one key, hostile models and files, keys that are revoked while
+a stream is open, and SIGKILL to a random process every 20 s. Meanwhile a good key sends
+`GET /v1/models` ten times a second and trains. The soak fails if
+- the p99 of these requests is 500 ms or more (requests that overlap a time in which a kill had
+  stopped the API are left out: `good.Windows`);
+- a request of the good key is refused, or one of its jobs is lost;
+- a stream of a revoked key goes on;
+- the stack ends with more processes, sockets, descriptors, files or shared memory than it had after
+  a warm-up.
 
-SOAK_S=60 makes it shorter. `--plant KIND...` plants leaks; the command must then fail.
+SOAK_S=60 makes it shorter. `--plant KIND...` adds leaks on purpose; the command must then fail.
 """
 
 import argparse
@@ -44,11 +47,11 @@ P99_MS = 500
 WARM_UP_S = 20
 KILL_EVERY_S, JOB_EVERY_S, REVOKE_EVERY_S = 20, 30, 5
 MEND_S, SETTLE_S = 900, 120
-# A stream looks at its key with each heartbeat.
+# A stream checks its key at each heartbeat.
 REVOKED_S = 30
-# Three kills in a row may hit one job, by chance: that is no fault of the job, nor of the product.
+# Random kills may hit one job three times in a row: no fault of the job or of the product.
 MAX_ATTEMPTS = 20
-# Killed, these take the API's answers with them until they are back.
+# While one of these is down, the API cannot answer.
 NEEDED = ("api", "postgres", "redis")
 
 
@@ -74,7 +77,7 @@ class Soak:
 
     @contextmanager
     def attacked(self, plan: dict[str, object], folder: Path) -> Iterator[None]:
-        """Have the attackers at work for as long as the block takes."""
+        """Run the attackers while the block runs."""
         said = folder / "answers.json"
         command = [sys.executable, "-m", "bench.soak.attackers", str(said)]
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, text=True)
@@ -93,7 +96,7 @@ class Soak:
                 self.answers += Counter(json.loads(said.read_text()))
 
     def kill_one(self, chance: random.Random) -> None:
-        """SIGKILL to a random process; returns when the API answers again."""
+        """Send SIGKILL to a random process; if the API needs it, wait for the API to return."""
         leash = chance.choice(psutil.Process(self.supervisor).children())
         part, began = census.part_of(leash), time.monotonic()
         try:
@@ -105,12 +108,12 @@ class Soak:
             self.wrong.append(f"The API did not come back after a kill of {part}.")
 
     def watch_revoked(self, job_id: str, stop: threading.Event) -> None:
-        """Again and again: open a stream with a new key, revoke the key, see the stream end."""
+        """Repeatedly open a stream with a new key, revoke the key, and see if the stream ends."""
         while not stop.wait(REVOKE_EVERY_S):
             try:
                 self._revoke(job_id)
             except (httpx.HTTPError, KeyError):
-                continue  # the API was killed meanwhile
+                continue  # the API was killed in between
 
     def _revoke(self, job_id: str) -> None:
         made = self.admin("/v1/api_keys", name="revoked", scopes=["read"])
@@ -133,7 +136,7 @@ class Soak:
 
 
 def prepare(soak: Soak, folder: Path, engine: bool) -> str:
-    """Register bases, upload the pairs, train one job undisturbed; return that one's model."""
+    """Register bases, upload the pairs, train one job undisturbed; return the job's model."""
     stack, tiny = soak.stack, folder / "tiny"
     make = "import sys, pathlib; from tests.orpo.tiny_run import write_base as w; "
     command = [sys.executable, "-c", make + "w(pathlib.Path(sys.argv[1]))", str(tiny)]
@@ -158,7 +161,7 @@ def prepare(soak: Soak, folder: Path, engine: bool) -> str:
 
 
 def cancel_others(stack: Stack) -> None:
-    """End what the attackers have queued, so that the good key's jobs get their turn."""
+    """Cancel the attackers' jobs, so that the good key's jobs get their turn."""
     rows = stack.rows("SELECT id FROM jobs WHERE state NOT IN ('succeeded', 'failed', 'cancelled')")
     with stack.http() as http:
         for job_id in {row["id"] for row in rows} - set(stack.jobs):
@@ -166,7 +169,7 @@ def cancel_others(stack: Stack) -> None:
 
 
 def settle(soak: Soak, before: Census | None) -> Census:
-    """Wait until nothing is going on, and until nothing has leaked if that comes; count."""
+    """Wait, at most SETTLE_S, until the stack is idle and has no leak; return its counts."""
     cancel_others(soak.stack)
     found = census.take(soak.stack, soak.supervisor)
     until = time.monotonic() + SETTLE_S
@@ -218,7 +221,7 @@ def run(soak: Soak, given: argparse.Namespace, folder: Path) -> tuple[Good, Cens
 
 
 def mend(soak: Soak) -> None:
-    """Wait until all jobs of the good key have ended, and note what is wrong with them."""
+    """Wait until all jobs of the good key have ended; note what is wrong with them."""
     cancel_others(soak.stack)
     ended_within(lambda: set(chaos.states(soak.stack)) - ENDED, MEND_S)
     found = chaos.states(soak.stack)
@@ -227,7 +230,7 @@ def mend(soak: Soak) -> None:
 
 
 def report(soak: Soak, good: Good, before: Census, after: Census) -> list[str]:
-    """Print the table and return all that is wrong."""
+    """Print the table and return a sentence for each thing that is wrong."""
     counted = good.counted(soak.windows)
     p99 = p99_ms(counted)
     wrong = [*soak.wrong, *good.wrong(soak.windows), *after.leaks(before)]
@@ -250,7 +253,7 @@ def report(soak: Soak, good: Good, before: Census, after: Census) -> list[str]:
 
 
 def left_behind(var: Path, supervisor: int) -> list[str]:
-    """What is there although the stack was stopped."""
+    """What remains after the stack was stopped."""
     found: list[str] = []
     with suppress(psutil.NoSuchProcess):
         found += [] if has_ended(psutil.Process(supervisor)) else ["the supervisor's process"]
@@ -267,7 +270,7 @@ def main() -> int:
     parser.add_argument("--plant", nargs="+", choices=plants.KINDS, default=[])
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = parser.parse_args()
-    if given.engine is None:  # a short look has no time for its start
+    if given.engine is None:  # a short soak has no time to start an engine
         given.engine = given.seconds >= 300
     print(f"{given.seconds:.0f} s, seed {given.seed}, engine: {given.engine}", flush=True)
     with TemporaryDirectory(prefix="oddsmith-soak-") as name:

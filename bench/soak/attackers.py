@@ -1,8 +1,8 @@
 """The attackers, in a process of their own: `python -m bench.soak.attackers < PLAN`.
 
-They come from other addresses of loopback than the one that the good key uses, and only ever go to
-127.0.0.1. Each repeats its own deed until standard input closes; what they are answered is counted
-and printed at the end, as JSON. Refusals are what they should get.
+They use other loopback addresses than the good key, and connect only to 127.0.0.1. Each repeats its
+attack until standard input closes. Their answers are counted and printed as JSON at the end. The
+server should refuse them.
 """
 
 import json
@@ -29,7 +29,7 @@ JOBS, PAUSE_S = 60, 0.2
 
 @dataclass
 class Plan:
-    """Where to go, and with what. `models` are folders that mean harm."""
+    """The server's port, and keys and data to attack it with. `models` are hostile folders."""
 
     port: int
     key: str
@@ -49,7 +49,7 @@ class Attack:
     # --- slow clients ---
 
     def silent(self) -> None:
-        """Open connections and say nothing."""
+        """Open connections and send nothing."""
         self._hold(SILENT, b"", b"")
 
     def half_headers(self) -> None:
@@ -63,7 +63,7 @@ class Attack:
         self._hold(BODIES, "\r\n".join(head).encode(), b"-")
 
     def _hold(self, many: int, first: bytes, then: bytes) -> None:
-        """Keep so many connections open, each sending a little now and then."""
+        """Keep `many` connections open; each sends `then` from time to time."""
         held: list[socket.socket] = []
         while not self.stop.wait(1):
             held = [one for one in held if self._goes_on(one, then)]
@@ -83,7 +83,7 @@ class Attack:
             return None
 
     def _goes_on(self, one: socket.socket, then: bytes) -> bool:
-        """Say whether the server still listens to a connection."""
+        """Return whether the server keeps the connection open; close it otherwise."""
         try:
             one.setblocking(False)
             if then:
@@ -128,7 +128,7 @@ class Attack:
             answer = http.post("/v1/fine_tuning/jobs", json=body)
             if answer.status_code == 200:
                 made.append(answer.json()["id"])
-            if len(made) >= JOBS:  # a bounded number at a time: the good key's jobs need a turn
+            if len(made) >= JOBS:  # a bounded number: the good key's jobs need a turn
                 http.post(f"/v1/fine_tuning/jobs/{made.pop(0)}/cancel")
             return answer
 

@@ -1,7 +1,7 @@
 """Counts what a stack holds: processes, sockets, descriptors, files and shared memory.
 
-Two counts are compared: one after a warm-up, one after the soak, each when nothing is going on.
-Postgres is counted by its clients' sockets only: it has a process for each.
+Two counts are compared, one after a warm-up and one after the soak, each while the stack is idle.
+Postgres is not counted itself: it has one process per client, and the clients' sockets are counted.
 """
 
 import json
@@ -14,10 +14,10 @@ import psutil
 from cli.stack.runtime import mapped
 from tests.faults.stack import Stack
 
-# Pools open connections as they are needed and keep some: so many more than before are no leak.
+# Pools open connections on demand and keep some: this many more than before are no leak.
 SLACK = {"processes": 0, "sockets": 16, "descriptors": 24, "files": 0, "shared memory": 0}
 KINDS = tuple(SLACK)
-# What names a part in the words of its leash.
+# How to recognise a part in the command line of its leash.
 PARTS = {
     "postgres": "postgres -D", "redis": "redis-server", "api": "api.app:create_app",
     "keeper": "workers.keeper", "files worker": "-Q files", "train worker": "-Q train",
@@ -27,7 +27,7 @@ PARTS = {
 
 @dataclass
 class Census:
-    """How many of each kind, by what holds them."""
+    """How many of each kind there are, by the part that holds them."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
@@ -37,7 +37,7 @@ class Census:
         return self.counts[kind].total()
 
     def leaks(self, before: "Census") -> list[str]:
-        """Return a sentence for each part that holds more than it did."""
+        """Return a sentence for each part that holds more than before."""
         found = [
             f"{kind} of {part}: {n}, before {before.counts[kind][part]}"
             for kind in KINDS
@@ -77,19 +77,19 @@ def _add(counts: dict[str, Counter[str]], part: str, process: psutil.Process) ->
     try:
         links = [str(path.readlink()) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
     except OSError:
-        return  # it ended while we looked
+        return  # it ended in between
     counts["processes"][part] += 1
     counts["sockets"][part] += len([link for link in links if link.startswith("socket:")])
     counts["descriptors"][part] += len(links)
 
 
 def _files(stack: Stack) -> dict[str, list[str]]:
-    """Files in the temporary folder, half-written ones, and run folders of jobs that are gone."""
+    """Temporary files, half-written files, and run folders of jobs that no longer exist."""
     var, temporary = stack.folder.path, []
     note = var / "runtime.json"
     if note.exists():
         folder = Path(json.loads(note.read_text())["temporary"])
-        # A socket in use is counted as one.
+        # Sockets are counted as sockets.
         temporary = [str(path) for path in folder.rglob("*") if not path.is_socket()]
     known = {row["id"] for row in stack.rows("SELECT id FROM jobs")}
     runs = [path.name for path in stack.folder.runs.glob("ftjob-*")]

@@ -1,4 +1,4 @@
-"""The key that does nothing wrong: what it is answered while others attack, and how fast."""
+"""The good key: the answers that it gets while others attack, and their latency."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.e2e.wait import wait_for
 from tests.faults.stack import TWO_RANKS, Stack
 
 ASK_EVERY_S = 0.1
-# What the good key must never be answered: these are for those who ask too much.
+# Statuses that the good key must never get: they are for clients that send too much.
 NEVER = (429, 431)
 
 
@@ -63,7 +63,7 @@ class Windows:
 
 @dataclass
 class Good:
-    """Asks for the models ten times a second, and trains a job now and then."""
+    """Gets the models ten times a second, and trains a job from time to time."""
 
     stack: Stack
     stop: threading.Event = field(default_factory=threading.Event)
@@ -75,7 +75,7 @@ class Good:
             http.timeout = httpx.Timeout(60)
             while not self.stop.wait(ASK_EVERY_S):
                 at, status = time.monotonic(), 0
-                # No answer counts as one of status 0, unless the API was killed.
+                # A missing answer has status 0; it counts unless the API was killed.
                 with suppress(httpx.HTTPError):
                     status = http.get("/v1/models").status_code
                 self.asks.append(Ask(at, time.monotonic() - at, status))
@@ -91,7 +91,7 @@ class Good:
                 self.stop.wait(1)
 
     def _create(self, number: int) -> str | None:
-        """Create a job as a careful client does: with a key, and again until there is an answer."""
+        """Create a job with an Idempotency-Key; None without an answer: the caller then retries."""
         body: dict[str, Any] = self.stack.body(**TWO_RANKS)
         try:
             with self.stack.http() as http:
@@ -116,7 +116,8 @@ class Good:
 def p99_ms(asks: Sequence[Ask]) -> float:
     """The time that 99 of 100 requests stay below.
 
-    While one waits, the next is not sent: those that were due meanwhile count as waiting, too.
+    While one request waits, the next is not sent. Requests that were due meanwhile are
+    counted as if they had waited too.
     """
     due = [
         ask.took_s - n * ASK_EVERY_S

@@ -1,4 +1,4 @@
-"""Model folders and uploads that mean harm; each is small on disk. Nothing here opens a socket."""
+"""Hostile model folders and uploads, each small on disk. Nothing here opens a socket."""
 
 import gzip
 import json
@@ -24,14 +24,14 @@ def _copy(sound: Path, folder: Path) -> Path:
 
 
 def _fifo(folder: Path) -> Path:
-    """Whoever opens the weights waits for a writer that never comes."""
+    """Weights that are a FIFO: opening them blocks, since there is no writer."""
     (folder / "model.safetensors").unlink()
     os.mkfifo(folder / "model.safetensors")
     return folder
 
 
 def _escape(folder: Path) -> Path:
-    """An index that names another model's weights."""
+    """An index that names weights of another model."""
     (folder / "model.safetensors").unlink()
     index = {"metadata": {}, "weight_map": {"lm_head.weight": "../tiny/model.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))

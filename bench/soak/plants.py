@@ -1,7 +1,7 @@
-"""Leaks on purpose, to see that the soak finds them: `--plant KIND...`.
+"""Adds leaks on purpose, to check that the soak finds them: `--plant KIND...`.
 
-`sitecustomize.py`, put on the path of the stack's own processes: once a file in `var` says what to
-leak, the keeper leaks it, also after a restart.
+A `sitecustomize.py` is put on the import path of the stack's processes. Once a file in `var` names
+the kinds, the keeper leaks them, also after a restart.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ if sys.orig_argv[-1] == "workers.keeper":
 
 
 def prepare(folder: Path) -> dict[str, str]:
-    """Return the environment in which a stack's keeper will leak once it is asked to."""
+    """Return the environment in which a stack's keeper leaks after `plant` was called."""
     (folder / "sitecustomize.py").write_text(PROGRAM)
     return {"PYTHONPATH": str(folder)}
 

@@ -1,10 +1,10 @@
 """Our engine against TRL on the same model, pairs and likelihood mode: `make bench`.
 
-Alternates the engines, as many rounds as asked, each in a process of its own; prints a table and
-writes it with all raw figures to `bench/results`. Ends with 1 where a floor is missed. Ratios are
-of pairs a second within one round, so that a machine that slows down slows both. The peer as it
-comes takes minutes and has no floor: it runs in the first round alone. What needs a GPU
-(`shapes.py`) is measured where there is one.
+Alternates the engines for the given number of rounds, each run in a process of its own. Prints a
+table and writes it with all raw figures to `bench/results`. Exits with 1 if a floor is missed. A
+ratio compares pairs per second within one round, so that a slower machine slows both. The peer with
+its default settings takes minutes and has no floor: it runs in the first round only. Shapes that
+need a GPU (`shapes.py`) are measured only if there is one.
 """
 
 import argparse
@@ -38,7 +38,7 @@ SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
 PEER = ROOT / "var" / "bench" / "trl"
 MADE = ROOT / "var" / "bench" / "models"
 SHORT = "examples"
-# File, and pairs that are timed; four more come before them as the warm-up.
+# File, and number of timed pairs; one more step (4 pairs) comes first as the warm-up.
 DATA = {
     "oasst": (SHARED / "data" / "oasst_pairs.jsonl", 24),
     "dpo_en": (SHARED / "data" / "dpo_en_demo.jsonl", 40),
@@ -49,7 +49,7 @@ GEMM = 2048
 
 
 def peer() -> Path:
-    """The folder with the peer's packages, made on first use; they share torch with ours."""
+    """Return the folder with the peer's packages, made on first use; they use our torch."""
     pins = (ROOT / "bench" / "train" / "trl.txt").read_text()
     stamp = PEER / "pins.txt"
     if not stamp.exists() or stamp.read_text() != pins:
@@ -61,8 +61,8 @@ def peer() -> Path:
 
 
 def select(source: Path, model: Path, count: int | None, target: Path) -> None:
-    """The first `count` pairs of a file that fit whole, both answers, in their normal form; or
-    all of them.
+    """Write the first `count` pairs of a file that are not truncated, in their normal form; all
+    of these if `count` is None.
     """
     if not source.exists():
         sys.exit(f"{source.name} is not on this machine. `--data examples` takes our own pairs.")
@@ -81,7 +81,7 @@ def select(source: Path, model: Path, count: int | None, target: Path) -> None:
 
 
 def run(engine: str, work: Path) -> dict[str, Any]:
-    """One training in a process of its own."""
+    """Train once in a process of its own; return its figures."""
     name, *kind = engine.split("-")
     command = [sys.executable, "-m", f"bench.train.{name}", str(work), *kind]
     env = os.environ | ({"PYTHONPATH": str(peer())} if name == "trl" else {})
@@ -92,7 +92,7 @@ def run(engine: str, work: Path) -> dict[str, Any]:
 
 
 def gemm_flops() -> float:
-    """bf16 matrix products a second here and now, in FLOP/s: the median of ten."""
+    """The device's current speed in bf16 matrix products, in FLOP/s: the median of ten."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = (torch.randn(GEMM, GEMM, dtype=torch.bfloat16, device=device) for _ in range(2))
     times = []
@@ -106,9 +106,7 @@ def gemm_flops() -> float:
 
 
 def works(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Work | None, list[str]]]:
-    """The rows of the table: what is trained for each, None where that takes a GPU, and by which
-    engines.
-    """
+    """The rows of the table: name, work (None if it needs a GPU and there is none), engines."""
     all_peers = [f"trl-{kind}" for kind in given.peers]
     tuned = [peer for peer in all_peers if peer == "trl-tuned"]
     for model in given.model or [str(demo_model()), *SHAPES]:
@@ -124,15 +122,15 @@ def works(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Work |
         elif shape.tuning in given.tuning:
             cuda = torch.cuda.is_available()
             work = shaped(model, given, folder) if cuda else None
-            # A peer as it comes does not get a shape of this size into memory.
+            # With its default settings the peer runs out of memory on a shape of this size.
             yield f"{model} {shape.tuning}", work, ["ours", *tuned]
 
 
 def shaped(name: str, given: argparse.Namespace, folder: Path) -> Work:
-    """What is trained for a shape: its model, and pairs drawn from a set of long ones."""
+    """The work for a shape: its model, and pairs drawn from a set of long ones."""
     shape, fitting, rows = SHAPES[name], folder / "fitting.jsonl", folder / f"{name}.jsonl"
     made = MADE / name
-    subprocess.run(  # in a process of its own, which gives the GPU back
+    subprocess.run(  # in a process of its own, which frees the GPU when it ends
         [sys.executable, "-m", "bench.train.shapes", name, str(demo_model()), str(made)],
         cwd=ROOT,
         check=True,
@@ -153,7 +151,7 @@ def shaped(name: str, given: argparse.Namespace, folder: Path) -> Work:
 
 
 def measure(name: str, work: Work, engines: list[str], rounds: int) -> list[dict[str, Any]]:
-    """Train it with each engine in turn, as often as asked."""
+    """Train with each engine in turn, for this number of rounds."""
     measured = []
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         path = Path(file.name)
@@ -170,7 +168,7 @@ def measure(name: str, work: Work, engines: list[str], rounds: int) -> list[dict
 
 
 def show_profile(name: str, work: Work) -> None:
-    """Train it once with ours, and print which operators took how much of the time."""
+    """Train once with our engine; print the share of time of each operator."""
     print(f"\n{name}", flush=True)
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         work.write(Path(file.name))
@@ -179,7 +177,7 @@ def show_profile(name: str, work: Work) -> None:
 
 
 def store(data: str, found: report.Found, raw: dict[str, Any]) -> None:
-    """Write what is known so far."""
+    """Write the results so far."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     machine = f"{device}-{len(os.sched_getaffinity(0))}-cores".replace(" ", "-")
     out = ROOT / "bench" / "results" / f"{datetime.now(UTC):%Y-%m-%d}-train-{data}-{machine}.json"
@@ -191,7 +189,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tuning", nargs="+", choices=RATES, default=list(RATES))
-    # What lies outside of a clone may not be there.
+    # Files outside the repository may be missing.
     pairs = next(name for name, (source, _) in DATA.items() if source.exists())
     parser.add_argument("--data", choices=DATA, default=pairs)
     parser.add_argument("--peers", nargs="*", default=["tuned", "default"])
@@ -206,7 +204,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     given = arguments()
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # for both, as the product sets it
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # for both engines, as the product sets it
     found: report.Found = {}
     raw: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:

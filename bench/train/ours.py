@@ -1,6 +1,6 @@
-"""Train a `Work` with this engine: `python -m bench.train.ours WORK.json`, one JSON line out.
+"""Train a `Work` with our engine: `python -m bench.train.ours WORK.json`. Prints one JSON line.
 
-The run itself is the product's, from its spec to its steps; only the order of the pairs is fixed.
+Spec, run and steps are the product's; only the order of the pairs is fixed.
 """
 
 import json
@@ -24,7 +24,7 @@ from orpo.run.train import Run
 
 @contextmanager
 def begun(work: Work) -> Iterator[Run]:
-    """Yield a run of it that has yet to make its first step; its files are gone afterwards."""
+    """Yield a run before its first step; its files are removed afterwards."""
     method = parse_method(
         "orpo",
         {

@@ -1,7 +1,7 @@
 """Where our steps spend their time: `python -m bench.train --profile`.
 
-Trains as `ours.py` does, and prints the operators that take most of one step by themselves, without
-what they call: over all shapes, then by shape.
+Trains as `ours.py` does, and prints the operators with the most self time in one step (without the
+operators that they call): over all shapes, then by shape.
 """
 
 import sys
@@ -20,7 +20,7 @@ def main(path: Path) -> None:
     with begun(work) as run:
         while run.progress.step < work.warmup:
             run.step()
-        # Of one step only: torch takes minutes to count the operators of many.
+        # One step only: torch takes minutes to count the operators of several.
         with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
             run.step()
     for by_shape in (False, True):

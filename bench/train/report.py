@@ -1,6 +1,6 @@
-"""What the rounds of the training benchmark come to: figures, a table, and the floors they miss.
+"""Results of the training benchmark: figures, a table, and the missed floors.
 
-Knows figures; runs nothing.
+Works on figures only; runs nothing.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Floor:
-    """What must hold against the tuned peer: the ratio of pairs a second, the share of its peak
-    memory, and on a GPU the share of the stated peak in useful FLOP.
+    """Limits against the tuned peer: the least ratio of pairs per second, the largest share of its
+    peak memory, and on a GPU the least MFU (useful FLOP/s over the device's stated peak).
     """
 
     ratio: float
@@ -20,8 +20,8 @@ class Floor:
     mfu: float = 0.0
 
 
-# Nats by which two may differ on the first step, before anything was learned. bf16 costs 0.01; an
-# objective without its preference term would lie 0.07 off.
+# How far two losses may differ on the first step, in nats. bf16 causes 0.01; an objective without
+# its preference term would differ by 0.07.
 SAME_LOSS = 0.03
 ON_A_GPU = Floor(2.0, 0.60, 0.40)
 FLOORS = {
@@ -33,7 +33,7 @@ FLOORS = {
 
 NO_FLOOR = Floor(0, float("inf"))
 
-# By row and engine; a row without engines was not measured.
+# Figures by row and engine; a row without engines was not measured.
 Found = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -45,7 +45,7 @@ def spread(values: Iterable[float]) -> dict[str, float]:
 def summary(
     rounds: list[dict[str, Any]], engines: list[str], pairs: int, peak_flops: float | None
 ) -> dict[str, dict[str, Any]]:
-    """What the rounds of one row come to, by engine."""
+    """The summary of one row's rounds, by engine."""
     found: dict[str, Any] = {}
     for engine in engines:
         took_part = [each for each in rounds if engine in each]
@@ -78,7 +78,7 @@ def summary(
 def _useful(
     rounds: list[dict[str, Any]], seconds: float, peak_flops: float | None
 ) -> dict[str, float]:
-    """Useful tokens and FLOP a second, beside what the device could do."""
+    """Useful tokens and FLOP per second, and their share of the device's speed."""
     ours = rounds[0]["ours"]
     flop = (4 * ours["parameters"] + 2 * ours["trained"]) * ours["tokens"]
     rate = median(each["gemm_flops"] for each in rounds)
@@ -94,7 +94,7 @@ def _useful(
 
 
 def table(found: Found) -> str:
-    """Markdown: a line an engine and tuning."""
+    """A Markdown table: one line per engine and tuning."""
     lines = [
         "| tuning | engine | seconds (min to max) | pairs/s | peak GB | faster | memory | losses |",
         "|" + " --- |" * 8,
@@ -125,7 +125,7 @@ def _against(of: dict[str, Any]) -> str:
 
 
 def missed(found: Found, floors: dict[str, Floor] = FLOORS) -> list[str]:
-    """The floors that do not hold; a row that was not measured, or has none, misses none."""
+    """The missed floors; a row that was not measured or has no floor misses none."""
     wrong = []
     for name, engines in found.items():
         floor = floors.get(name, NO_FLOOR)

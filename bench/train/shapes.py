@@ -1,8 +1,8 @@
-"""Models of a size that only a GPU trains, made here: a known shape, random weights.
+"""Models for training on a GPU: known shapes with random weights.
 
-`python -m bench.train.shapes NAME TOKENIZER_DIR OUT_DIR`. Speed and memory don't depend on what the
-weights are. The tokenizer is the demo model's: its ids are a part of the vocabulary. Knows neither
-engine.
+`python -m bench.train.shapes NAME TOKENIZER_DIR OUT_DIR`. Speed and memory don't depend on the
+values of the weights. The tokenizer is the demo model's: its ids are a part of the vocabulary.
+Knows neither engine.
 """
 
 import random
@@ -23,16 +23,16 @@ LLAMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A model, what of it is trained, and how both engines are stepped.
+    """A model, its tuning, and the step sizes of both engines.
 
-    `token_budget` is ours, `peer_pairs` the peer's: what fills the device in one forward pass, and
-    still leaves a memory of 80 GB room.
+    `token_budget` is for our engine, `peer_pairs` for the peer: each sets a forward pass that keeps
+    the device busy and fits into 80 GB of memory.
     """
 
     tuning: str
     config: dict[str, Any]
     pairs_a_step: int
-    steps: int  # that are timed
+    steps: int  # timed steps
     token_budget: int
     peer_pairs: int
 
@@ -56,11 +56,11 @@ SHAPES = {
         pairs_a_step=16, steps=6, token_budget=4096, peer_pairs=2,
     ),
 }  # fmt: skip
-WARMUP = 3  # steps until everything that is compiled has been
+WARMUP = 3  # steps until everything is compiled
 
 
 def make(shape: Shape, tokenizer_of: Path, folder: Path) -> None:
-    """Write the model's folder in bf16, unless it is there."""
+    """Write the model's folder in bf16, unless it exists."""
     if folder.is_dir():
         return
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
@@ -77,7 +77,7 @@ def make(shape: Shape, tokenizer_of: Path, folder: Path) -> None:
 
 
 def draw(pairs: Path, count: int, target: Path) -> None:
-    """`count` of a file's rows, drawn with replacement and a fixed seed."""
+    """Write `count` of a file's rows, drawn with replacement and a fixed seed."""
     lines = pairs.read_text().splitlines(keepends=True)
     target.write_text("".join(random.Random(0).choices(lines, k=count)))
 

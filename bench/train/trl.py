@@ -1,10 +1,10 @@
 """Train a `Work` with TRL's ORPOTrainer: `python -m bench.train.trl WORK.json tuned|default`.
 
-`default` is what its configuration does by itself on this device; `tuned` is bf16, no gradient
-checkpointing, a fused optimizer, and as many pairs a forward as `Work` says. Weights that are
-trained are fp32 and autocast computes in bf16: the default of TRL's `ModelConfig.dtype`, and the
-only way in which updates of 8e-6 aren't rounded away. A frozen base is bf16 for `tuned`. Attention
-is flash-attn's where it is installed, else SDPA. One JSON line out.
+`default` uses the default configuration on this device. `tuned` uses bf16, no gradient
+checkpointing, a fused optimizer, and the pairs per forward pass that `Work` sets. Trained weights
+are fp32, and autocast computes in bf16: fp32 is the default of TRL's `ModelConfig.dtype`, and in
+bf16 updates of 8e-6 would be rounded away. A frozen base is bf16 for `tuned`. Attention uses
+flash-attn if it is installed, else SDPA. Prints one JSON line.
 """
 
 import json
@@ -32,8 +32,8 @@ from trl.experimental.orpo import (  # pyright: ignore[reportMissingImports]
 
 from bench.train.work import Work
 
-# Datasets names what it caches by a hash of pickled tables, which this Arrow refuses to pickle.
-# Nothing is cached here: any name will do.
+# Datasets names cache entries by a hash of pickled tables, and this Arrow refuses to pickle them.
+# Nothing is cached here, so any name is fine.
 Hasher.hash = staticmethod(lambda _: uuid4().hex)
 
 
@@ -57,7 +57,7 @@ class Clock(TrainerCallback):
 
 
 class InOrder(ORPOTrainer):
-    """The pairs as they stand in the file."""
+    """Trains on the pairs in the order of the file."""
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> torch.utils.data.Sampler:
         return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -65,7 +65,7 @@ class InOrder(ORPOTrainer):
 
 def options(work: Work, kind: str) -> dict[str, Any]:
     cpu = not torch.cuda.is_available()
-    if kind == "default":  # on a CPU its own default, bf16, is refused or slower: fp32
+    if kind == "default":  # TRL defaults to bf16; a CPU refuses it or is slower: fp32
         each = {"per_device_train_batch_size": work.pairs_a_step}
         return {**each, "use_cpu": cpu, "bf16": not cpu}
     return {
@@ -79,10 +79,10 @@ def options(work: Work, kind: str) -> dict[str, Any]:
 
 
 def written(tokenizer: Any, row: dict[str, Any]) -> dict[str, str]:
-    """A pair as the chat template writes it, each answer up to the token that ends it.
+    """Render a pair by the chat template; each answer ends with its end token.
 
-    Templates write a line break behind that token, and TRL, which then misses it at the end, adds a
-    second one: tokens that we don't train and no one samples.
+    Templates write a line break after the end token. TRL then doesn't find the end token in last
+    place and adds a second one. We don't train these two tokens, and no engine samples them.
     """
     write, end = tokenizer.apply_chat_template, tokenizer.eos_token
     prompt = write(row["prompt"], tokenize=False, add_generation_prompt=True)

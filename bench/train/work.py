@@ -1,6 +1,6 @@
-"""What both engines train on: a model, pairs in a fixed order, and how they are stepped.
+"""The input of both engines: a model, pairs in a fixed order, and the size of steps.
 
-The first `warmup` steps are not counted; the rest are. Knows neither engine.
+The first `warmup` steps are not timed. Knows neither engine.
 """
 
 import json
@@ -15,7 +15,7 @@ LAMBDA = 0.1
 
 @dataclass(frozen=True)
 class Work:
-    """One training to time; `pairs` is a file of rows in their normal form, `steps` all steps."""
+    """One training to time; `pairs` is a file of normalised rows, `steps` includes the warm-up."""
 
     model: str
     pairs: str
@@ -28,8 +28,8 @@ class Work:
     rank: int = 16
     alpha: int = 32
     warmup: int = 1
-    token_budget: int | None = None  # ours; by default what the product takes on this device
-    peer_pairs: int = 2  # the tuned peer's in one forward pass
+    token_budget: int | None = None  # of our engine; None: the product's default on this device
+    peer_pairs: int = 2  # of the tuned peer, in one forward pass
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
@@ -39,6 +39,6 @@ class Work:
         return cls(**json.loads(path.read_text()))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The pairs in their order, as many as the steps take."""
+        """The pairs in their order, as many as the steps need."""
         lines = Path(self.pairs).read_text().splitlines()
         return [json.loads(line) for line in lines[: self.steps * self.pairs_a_step]]
