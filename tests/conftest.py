@@ -1,4 +1,4 @@
-"""Fixtures of real servers. A database of one's own, migrated, costs about 50 ms."""
+"""Fixtures of real servers. A new migrated database costs about 50 ms."""
 
 import os
 import subprocess
@@ -28,11 +28,11 @@ _numbers = count()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
-    # Another `--dist` is the way to share out the tests of one file.
+    # Use another `--dist` to distribute the tests of one file.
     return Scheduling(config, log) if config.getoption("dist") == "load" else None
 
 
-@pytest.hookimpl(trylast=True)  # of those that were selected
+@pytest.hookimpl(trylast=True)  # after deselection
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     longest_first(items)
 
@@ -52,7 +52,7 @@ def settings_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Non
 
 
 def forget_connections() -> None:
-    """Let the product connect again, with the settings of this test, and know no key."""
+    """Drop the product's connections and cached keys, so that this test's settings apply."""
     database.engine.cache_clear()
     database._sessions.cache_clear()
     api_keys._known.clear()
@@ -60,21 +60,21 @@ def forget_connections() -> None:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A running Postgres, once a session."""
+    """A running Postgres, one per session."""
     with scratch_postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A running Redis, once a session."""
+    """A running Redis, one per session."""
     with scratch_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture
 def redis_url(redis_server: Redis) -> str:
-    """The URL of an empty Redis: the next of its 16 databases, emptied."""
+    """The URL of an empty Redis database: the next of the 16, flushed."""
     url = redis_server.url.removesuffix("/0") + f"/{next(_numbers) % 16}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()
@@ -83,7 +83,7 @@ def redis_url(redis_server: Redis) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: Postgres) -> str:
-    """The name of a database that has every migration, to copy from."""
+    """The name of a database with every migration, used as a template."""
     create_database(postgres, TEMPLATE)
     env = os.environ | {"ODDSMITH_DATABASE_URL": postgres.sqlalchemy_url(TEMPLATE)}
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
@@ -94,7 +94,7 @@ def migrated_template(postgres: Postgres) -> str:
 
 @pytest.fixture
 def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
-    """The URL of a migrated database of the test's own, as SQLAlchemy spells it."""
+    """The SQLAlchemy URL of a migrated database for this test only."""
     name = f"test_{next(_numbers)}"
     create_database(postgres, name, template=migrated_template)
     yield postgres.sqlalchemy_url(name)
@@ -103,12 +103,12 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
-    """The demo's base model, unpacked once a checkout."""
+    """The demo's base model, unpacked once per checkout."""
     return demo_model()
 
 
 def create_database(postgres: Postgres, name: str, template: str = "template1") -> None:
-    # FILE_COPY is the quicker of the two ways for a database this small with fsync off.
+    # FILE_COPY is the faster strategy for a database this small with fsync off.
     copying = f"TEMPLATE {template} STRATEGY FILE_COPY"
     administer(postgres, f"CREATE DATABASE {name} OWNER {NAME} {copying}")
 

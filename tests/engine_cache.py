@@ -1,7 +1,7 @@
-"""What vLLM found out about a class of models, kept from one folder of a test to the next.
+"""Keeps vLLM's cache of model class properties between the folders of tests.
 
-It spares an engine's start a process that imports vLLM once more, 8 s of a core. vLLM itself
-compares what it finds with a hash of the class's source.
+Without it, each start of an engine runs a process that imports vLLM again: 8 s of a core. vLLM
+validates the cache by a hash of the class's source.
 """
 
 import shutil
@@ -15,7 +15,7 @@ KEPT = ROOT / "var" / "tests" / "modelinfos"
 
 @contextmanager
 def lent_to(var: Path) -> Iterator[None]:
-    """Put it where the engines of `var` look; keep what is there at the end."""
+    """Copy the cache to where the engines of `var` read it; copy it back at the end."""
     own = var / "cache" / "vllm" / "modelinfos"
     if KEPT.exists():
         shutil.copytree(KEPT, own)

@@ -1,8 +1,9 @@
-"""Guards of the product, taken out so that a test can be seen to fail without them.
+"""Takes guards out of the product, to show that a test fails without them.
 
-The product has no switch for that. A guard is named by its module and its path in there; what takes
-its place is an edit of its own text, or something else that is made of it. The model check takes
-guards out in its own process, the fault suite in those that it starts (`tests/faults/without.py`).
+The product has no switch for that. A guard is named by its module and its path in the module. Its
+substitute is an edit of its source text, or an object made from the original. The model check takes
+guards out in its own process, the fault suite in the processes that it starts
+(`tests/faults/without.py`).
 """
 
 import inspect
@@ -13,20 +14,20 @@ from functools import reduce
 from importlib import import_module
 from typing import Any
 
-# (its module, what stands there) -> what takes its place.
+# (the module, the original object) -> the substitute.
 Substitute = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
 class Guard:
-    """What stands at `path` in `module`, and what takes its place."""
+    """The object at `path` in `module`, and its substitute."""
 
     module: str
     path: str
     instead: Substitute
 
     def take_out(self, put: Callable[[Any, str, Any], object] = setattr) -> None:
-        """Put the substitute there; fails where the product has no such thing (any more)."""
+        """Put the substitute in place; fails if the product has no such object (any more)."""
         module = import_module(self.module)
         *owners, name = self.path.split(".")
         owner = reduce(getattr, owners, module)
@@ -34,7 +35,7 @@ class Guard:
 
 
 def edited(function: Callable[..., Any], old: str, new: str) -> Guard:
-    """The function with `new` in the place of `old`, which must be in its text once."""
+    """The function with `old` replaced by `new`; `old` must occur exactly once in its source."""
 
     def instead(module: Any, there: Callable[..., Any]) -> Any:
         source = textwrap.dedent(inspect.getsource(there))
@@ -53,5 +54,5 @@ def nothing(answer: Any = None) -> Substitute:
 
 
 def value(instead: Any) -> Substitute:
-    """Another value."""
+    """Replace the original by the value `instead`."""
     return lambda *_: instead

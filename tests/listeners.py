@@ -1,6 +1,6 @@
-"""Which sockets the processes of a tree listen on, read from /proc as `ss -lntup` reads it.
+"""Lists the sockets that the processes of a tree listen on, from /proc, as `ss -lntup` does.
 
-Sees into network namespaces too: of each that a process is in, the tables are read once.
+It also covers other network namespaces: the tables are read once per namespace.
 """
 
 import ipaddress
@@ -13,13 +13,13 @@ from typing import NamedTuple
 import psutil
 
 LISTEN = "0A"
-UNCONNECTED = "07"  # a UDP socket that takes datagrams from any sender
+UNCONNECTED = "07"  # a UDP socket that receives from any sender
 TABLES = {"tcp": LISTEN, "tcp6": LISTEN, "udp": UNCONNECTED, "udp6": UNCONNECTED}
 INTERVAL_S = 0.3
 
 
 class Listener(NamedTuple):
-    """A socket that waits for others: its address, its port and whose it is."""
+    """A listening socket: its address, its port and its process."""
 
     address: str
     port: int
@@ -27,12 +27,12 @@ class Listener(NamedTuple):
 
 
 def listeners_of(pids: Iterable[int]) -> set[Listener]:
-    """TCP sockets that listen and UDP sockets that receive; processes that end are left out."""
+    """Listening TCP sockets and receiving UDP sockets; a process that ends meanwhile is skipped."""
     held = dict[int, tuple[int, set[str]]]()
     for pid in pids:
         with suppress(OSError):
             held[pid] = Path(f"/proc/{pid}/ns/net").stat().st_ino, _sockets(pid)
-    # The kernel takes 3 ms of a core for a table, however little is in it.
+    # The kernel takes 3 ms of a core to produce a table, even an empty one.
     tables = dict[int, dict[str, tuple[str, int]]]()
     found = set[Listener]()
     for pid, (namespace, sockets) in held.items():
@@ -46,7 +46,7 @@ def listeners_of(pids: Iterable[int]) -> set[Listener]:
 
 
 def beyond_loopback(listeners: Iterable[Listener]) -> list[Listener]:
-    """Those that another machine could reach, if this one is on a network."""
+    """Those that another machine on the network could reach."""
     return sorted(one for one in listeners if not ipaddress.ip_address(one.address).is_loopback)
 
 
@@ -60,7 +60,7 @@ def _sockets(pid: int) -> set[str]:
 
 
 def _tables(pid: int) -> dict[str, tuple[str, int]]:
-    """Address and port by the inode of each socket that listens where the process is."""
+    """Address and port of each listening socket in the process's namespace, by inode."""
     found = {}
     for table, state in TABLES.items():
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -71,7 +71,7 @@ def _tables(pid: int) -> dict[str, tuple[str, int]]:
 
 
 def _read(place: str) -> tuple[str, int]:
-    """Address and port from the kernel's hexadecimal words, each in the machine's byte order."""
+    """Parse the kernel's hexadecimal address (32-bit words in host byte order) and port."""
     words, _, port = place.partition(":")
     raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
     address = ipaddress.ip_address(raw)
@@ -80,7 +80,7 @@ def _read(place: str) -> tuple[str, int]:
 
 
 class Watch:
-    """Every listener of a process and its descendants, looked at several times a second."""
+    """Collects every listener of a process and its descendants, several times a second."""
 
     def __init__(self) -> None:
         self.seen = set[Listener]()
@@ -101,7 +101,7 @@ class Watch:
 
 @contextmanager
 def watching(root_of: Callable[[], int]) -> Iterator[Watch]:
-    """Look at what `root_of()` and its descendants listen on for as long as the block takes."""
+    """Watch the listeners of `root_of()` and its descendants while the block runs."""
     watch, ended = Watch(), threading.Event()
 
     def repeat() -> None:

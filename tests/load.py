@@ -1,7 +1,7 @@
 """Load on an API: requests in a closed loop, followers of a stream, and a flood of metric lines.
 
-Raw sockets on one event loop: a client library spends several times on a request what the server
-does. Knows just enough HTTP for answers that name their length, and for event streams.
+Raw sockets on one event loop, since a client library spends several times the server's CPU time on
+a request. Supports just enough HTTP for answers with a Content-Length and for event streams.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 STEP = re.compile(rb'"step":(\d+)')
-# How many connections are opened at once.
+# How many connections are opened at the same time.
 OPENING = 64
 SMALLEST_WINDOW_BYTES = 1
 
@@ -40,16 +40,16 @@ def address(url: str) -> tuple[str, int]:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value that `share` of all don't exceed; NaN of none."""
+    """The quantile of `values` at `share`; NaN if there are none."""
     return sorted(values)[max(0, int(share * len(values)) - 1)] if values else float("nan")
 
 
 @dataclass
 class Answers:
-    """What a closed loop came to."""
+    """The results of a closed loop."""
 
     seconds: float
-    asked: int = 0  # with those of the warm-up
+    asked: int = 0  # including the warm-up
     statuses: Counter[str] = field(default_factory=Counter)
     took_s: list[float] = field(default_factory=list)
 
@@ -62,7 +62,7 @@ class Answers:
 
 
 class Asker(asyncio.Protocol):
-    """One kept connection that asks again once it was answered, until `until`."""
+    """One kept-alive connection; sends the next request after each answer, until `until`."""
 
     def __init__(self, answers: Answers, ask: Callable[[], bytes], since: float, until: float):
         self.answers, self.ask, self.since, self.until = answers, ask, since, until
@@ -112,7 +112,7 @@ async def ask_all(
     seconds: float = 6,
     warm_up_s: float = 1,
 ) -> Answers:
-    """Ask over kept connections, each again once it was answered; the warm-up does not count."""
+    """Run a closed loop over kept-alive connections; the warm-up is not measured."""
     loop, began_at = asyncio.get_running_loop(), time.perf_counter()
     answers = Answers(seconds)
     since = began_at + warm_up_s
@@ -126,7 +126,7 @@ async def ask_all(
 
 
 class Follower(asyncio.Protocol):
-    """One client of a stream: notes when which bytes came."""
+    """One client of a stream; records its bytes and when they came."""
 
     def __init__(self, ask: bytes) -> None:
         self.ask = ask
@@ -149,7 +149,7 @@ class Follower(asyncio.Protocol):
             self.begun.set_exception(exc or ConnectionError("closed before it was answered"))
 
     def steps(self) -> Iterator[tuple[int, float]]:
-        """Each step that was received, and when."""
+        """Each received step and its time."""
         for moment, data in self.came:
             for found in STEP.finditer(data):
                 yield int(found[1]), moment
@@ -157,7 +157,7 @@ class Follower(asyncio.Protocol):
 
 @asynccontextmanager
 async def following(url: str, ask: bytes, clients: int) -> AsyncIterator[list[Follower]]:
-    """Follow a stream with so many clients, all of which have been answered."""
+    """Follow a stream with `clients` clients; yields once all have an answer."""
     loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(OPENING)
     followers = [Follower(ask) for _ in range(clients)]
 
@@ -178,9 +178,9 @@ async def following(url: str, ask: bytes, clients: int) -> AsyncIterator[list[Fo
 
 @contextmanager
 def stalled(url: str, ask: bytes, clients: int) -> Iterator[list[socket.socket]]:
-    """So many clients that ask for a stream and never read of it, with the smallest window.
+    """Yield clients that request a stream and never read it, with the smallest TCP window.
 
-    Whether they were dropped only the server's side knows: nothing tells them before they send.
+    They don't notice that the server has dropped them until they send: use `still_held`.
     """
     sockets = []
     try:
@@ -197,10 +197,10 @@ def stalled(url: str, ask: bytes, clients: int) -> Iterator[list[socket.socket]]
 
 
 def still_held(sockets: list[socket.socket]) -> int:
-    """How many of these loopback connections the other side still has, as the kernel knows."""
+    """How many of these loopback connections are still open on the server's side."""
     pairs = {(each.getpeername()[1], each.getsockname()[1]) for each in sockets}
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    # Of each line: where from, where to, and the state, of which 01 is an open connection.
+    # Per line: local address, remote address, and state; 01 is ESTABLISHED.
     return sum(
         state == "01" and (port_of(here), port_of(there)) in pairs
         for _, here, there, state, *_ in lines
@@ -212,7 +212,7 @@ def port_of(place: str) -> int:
 
 
 def delays_s(followers: list[Follower], published: dict[int, float]) -> tuple[list[float], int]:
-    """From each step's moment in `published` to each arrival, and how many never arrived."""
+    """Delays from each step's time in `published` to each arrival, and how many never arrived."""
     delays, missing = [], 0
     for follower in followers:
         came = dict(follower.steps())
@@ -222,7 +222,7 @@ def delays_s(followers: list[Follower], published: dict[int, float]) -> tuple[li
 
 
 def flood(path: Path, seconds: float, points_per_s: int, names: int = 10_000) -> int:
-    """Append metric lines at that rate; return how many points.
+    """Append metric lines at this rate; return the number of points.
 
     A step has 100 of the names in turn, and one value in a hundred is NaN or infinite.
     """

@@ -1,4 +1,4 @@
-"""Memory as tests measure it: in a process of its own, where no other thread allocates."""
+"""Measures memory in a process of its own, where no other thread allocates."""
 
 import multiprocessing
 import tracemalloc
@@ -7,11 +7,11 @@ from concurrent.futures import ProcessPoolExecutor
 
 
 def peaks(work: Callable[..., object], *arguments: object) -> list[int]:
-    """The most bytes that Python holds at a time in `work(argument)`, for each argument in turn.
+    """The peak of Python's memory in `work(argument)`, in bytes, for each argument in turn.
 
     tracemalloc counts what every thread of a process allocates, and the tests' own process has
-    threads of other tests' servers. So `work`, a module's function, runs in a new process: once
-    with the first argument for what is loaded once, and then measured with each.
+    threads of other tests' servers. So `work` (a module-level function) runs in a new process: once
+    with the first argument, unmeasured, to load modules; then with each argument, measured.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         process.submit(work, arguments[0]).result()

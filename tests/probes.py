@@ -1,4 +1,4 @@
-"""What a plain forward of transformers says about the prompts of a `probe.json`."""
+"""Log-probs of the prompts of a `probe.json` by a plain transformers forward pass."""
 
 import json
 from pathlib import Path

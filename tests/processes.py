@@ -1,4 +1,4 @@
-"""Processes as tests look for them: one that ends while it is looked at is none."""
+"""Finds processes for tests; one that ends meanwhile is left out."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress

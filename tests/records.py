@@ -1,4 +1,4 @@
-"""Records for tests, each valid and as small as it can be."""
+"""Minimal valid records for tests."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ SCOPES = frozenset(Scope)
 
 
 def caller(session: Session, name: str = "default") -> Caller:
-    """An organisation of its own with one key."""
+    """A new organisation with one key."""
     org = Organization(id=new_id("org"), name=name)
     session.add(org)
     session.flush()
@@ -51,7 +51,7 @@ def file(session: Session, owner: Caller, accepted: int = 8, **fields: Any) -> F
 
 
 def job(session: Session, owner: Caller, state: JobState | None = None, **fields: Any) -> Job:
-    """A job that was just created, or that went straight to `queued`."""
+    """A job that was just created, or that went directly to `queued`."""
     values = {
         "id": new_id("ftjob"), "org_id": owner.org_id, "api_key_id": owner.api_key_id,
         "base_model": base_model(session, owner).id,

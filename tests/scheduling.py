@@ -1,7 +1,7 @@
-"""Which tests of a run by `-n` are given to which process, and in which order.
+"""Distributes the tests of a run with `-n` over its processes, and sets their order.
 
-A file stays in one process, so its fixtures are made once. Files that share an engine stay together
-too. The long ones come first: at the end there are only short ones left to share out.
+A file stays in one process, so its fixtures are made once. Files that share an engine also
+stay together. Long files come first, so that only short ones are left at the end.
 """
 
 from pathlib import Path
@@ -10,18 +10,18 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-# The tests in one of these share an engine, which takes half a minute to start.
+# The files of one set share an engine, which takes half a minute to start.
 TOGETHER = (
     {"tests/e2e/test_loop.py", "tests/e2e/test_openai_example.py", "tests/e2e/test_page.py"},
 )
-# Its tests share a stack, which ends with the last of them: until then it takes a tenth of a core.
+# Tests in this folder share a stack. It uses a tenth of a core until the last of them has ended.
 FIRST = Path("tests/e2e")
-# From the longest kind to the shortest: a file is as long as its longest test.
+# From the slowest kind to the fastest; a file has the kind of its slowest test.
 KINDS = ("engine", "stack", "slow")
 
 
 class Scheduling(LoadFileScheduling):
-    """Files in the order of the collection, each as one piece of work, or several as one."""
+    """Schedules files in collection order; a file, or a set of TOGETHER, is one work unit."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
         super().__init__(config, log)
@@ -34,7 +34,7 @@ class Scheduling(LoadFileScheduling):
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Sort tests: those of FIRST, then by the kind of their file; otherwise in their order."""
+    """Sort tests: those in FIRST, then by the kind of their file; otherwise keep their order."""
     rank_of: dict[Path, int] = {}
     for item in items:
         kinds = {mark.name for mark in item.iter_markers()}

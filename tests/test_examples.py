@@ -1,4 +1,4 @@
-"""Tests of the example preference set: its shape, its prompts, and the checker of its style."""
+"""Tests of the example preference set: its shape, its prompts, and its style checker."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_no_prompt_occurs_twice() -> None:
 
 
 def test_held_out_prompts_share_few_words_with_training_ones() -> None:
-    # A paraphrase keeps most of the long words, in whatever order; short ones say little.
+    # A paraphrase keeps most long words, in any order; short words are not significant.
     def long_words(prompt: str) -> set[str]:
         return {word for word in plain(prompt).split() if len(word) > 3} - {"does", "should"}
 
@@ -91,7 +91,7 @@ def test_no_two_answers_are_equal(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["chosen", "rejected"])
 def test_answers_do_not_repeat_one_wording(field: str) -> None:
-    # Six words in a row, past the marker of the style, seldom recur in text written one by one.
+    # After the style's marker, the same six words in a row are rare in answers written separately.
     answers = texts(TRAIN, field) + texts(HELD_OUT, field)
     seen: dict[tuple[str, ...], int] = {}
     for answer in answers:
@@ -121,7 +121,7 @@ def test_checker_accepts_every_chosen_answer(path: Path) -> None:
 def test_checker_rejects_every_rejected_answer(path: Path) -> None:
     answers = texts(path, "rejected")
     assert [a for a in answers if style.passes(a)] == []
-    # With the marker set aside, each still differs from the style in some other way.
+    # Each answer also breaks another rule than the one about the marker.
     assert [a for a in answers if len(style.broken_rules(a)) < 2] == []
     assert style.rate(answers) == 0.0
 

@@ -1,4 +1,4 @@
-"""The list of listeners sees what it is for: a child that listens on all interfaces."""
+"""The list of listeners contains a child that listens on all interfaces."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a visitor of the repository meets first: its workflow, its security policy, its licence."""
+"""The repository's workflow, security policy and licence."""
 
 import os
 import re

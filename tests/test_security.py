@@ -1,4 +1,4 @@
-"""`docs/security.md` names only tests that exist, and no risk is left without an answer."""
+"""`docs/security.md` names only tests that exist, and each risk has an answer."""
 
 import re
 
