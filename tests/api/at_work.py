@@ -1,4 +1,4 @@
-"""A keeper and workers, as far as others see of them."""
+"""A keeper and workers as the rest of the product sees them: a lock and rows."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def keeps() -> bool:
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """A keeper that keeps and a worker of each queue, for as long as the block."""
+    """Run the keeper's loop and register one worker per queue while the block runs."""
     thread = threading.Thread(target=keeper.keep)
     thread.start()
     try:
@@ -34,5 +34,5 @@ def at_work() -> Iterator[None]:
         keeper.stopping.set()
         thread.join()
         keeper.stopping.clear()
-        # The lock is the connection's, which a keeper's end closes and a thread's does not.
+        # The connection holds the lock. A keeper process closes it at its end; a thread doesn't.
         database.engine().dispose()

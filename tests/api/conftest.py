@@ -1,4 +1,4 @@
-"""The real application in this process, on a database and a folder of the test's own."""
+"""The real application in this process, on an emptied database and a new folder per test."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,14 +27,14 @@ OTHER = "sk-odd-another-key-0123456789abcdefghijklmnop"
 TASKS: dict[str, Callable[..., None]] = {
     queue.Task.VALIDATE_FILE: file_tasks.validate,
     queue.Task.REMOVE: removals.remove,
-    # Jobs are prepared by a process with torch, which these tests do without.
+    # Preparing jobs needs a process with torch; these tests don't run it.
     queue.Task.PREPARE: partial(prepare_queue.do_next, prepare_queue.base_models),
 }
 
 
 @pytest.fixture(scope="session")
 def api_database_url(postgres: Postgres, migrated_template: str) -> str:
-    """One database for all tests of the API: emptying it is 100 times quicker than a new one."""
+    """One database for all tests of the API: emptying it is 100 times faster than a new one."""
     create_database(postgres, "api", template=migrated_template)
     return postgres.sqlalchemy_url("api")
 
@@ -43,7 +43,7 @@ def api_database_url(postgres: Postgres, migrated_template: str) -> str:
 def product(
     settings_from: Callable[..., None], api_database_url: str, tmp_path: Path
 ) -> Iterator[None]:
-    """The product's own settings and connection, seeded: what `services` use when called."""
+    """Point the product's settings and connection, which `services` use, at a seeded database."""
     settings_from(database_url=api_database_url, var=tmp_path, storage_url="", redis_url="")
     forget_connections()
     with transaction() as session:
@@ -59,7 +59,7 @@ def product(
 
 @pytest.fixture(scope="session")
 def application() -> FastAPI:
-    """The application, which remembers nothing of a request that has ended: made once, in 50 ms."""
+    """The application. It keeps no state of ended requests, so it is made only once (50 ms)."""
     return create_app()
 
 
@@ -86,7 +86,7 @@ def other(product: None) -> None:
 
 @pytest.fixture
 def openai_client(client: TestClient) -> openai.OpenAI:
-    """The unmodified client of OpenAI, its requests handed to the application."""
+    """OpenAI's unmodified client; its requests go to the application in this process."""
     return openai.OpenAI(
         api_key=KEY, base_url="http://testserver/v1", http_client=client, max_retries=0
     )
@@ -94,7 +94,7 @@ def openai_client(client: TestClient) -> openai.OpenAI:
 
 @pytest.fixture
 def work(product: None) -> Callable[[], None]:
-    """Does what the outbox asks of the `files` worker, until nothing is left."""
+    """Run each task that is in the outbox at the call, as its worker would (see TASKS)."""
 
     def run() -> None:
         messages: list[tuple[str, dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""An engine that behaves badly on demand: what a model is called says how it answers."""
+"""A fake engine that misbehaves on demand: the model's name sets how it answers."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ PIECE = 4000
 
 
 class FakeEngine:
-    """An ASGI app; remembers the bodies that it was sent and how its streams ended.
+    """An ASGI app; records request bodies and how its streams ended.
 
     A model named in `texts` streams that text, in large pieces.
     """
@@ -76,7 +76,7 @@ class FakeEngine:
         words = self.words.get(model, WORDS)
         for number, word in enumerate(words):
             if number == 2 and model == "dies":
-                raise ConnectionAbortedError  # the server closes the connection, mid-answer
+                raise ConnectionAbortedError  # the server then closes the connection
             if number == 2 and model == "lies":
                 await _send(send, b'data: {"error": {"message": "EngineCore died"}}\n\n')
                 break
@@ -116,7 +116,7 @@ def _frame(model: str, delta: dict[str, Any], **fields: Any) -> bytes:
 
 
 def _whole(model: str) -> dict[str, Any]:
-    # The text holds what the proxy replaces, which must stay as it is here.
+    # The text contains what the proxy replaces elsewhere; in a text it must not.
     message = {"role": "assistant", "content": f'{{"model":"{model}"}}'}
     return {
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model,
@@ -141,7 +141,7 @@ def serving(app: Any, socket: Path | None = None) -> Iterator[int]:
 
 
 def deploy(org_id: str, port: int, *names: str, host: str = "127.0.0.1") -> None:
-    """Record `acme/<name>` as ready on an engine at `port`, which knows it as `<name>`.
+    """Record `acme/<name>` as ready on an engine at `port`, which serves it as `<name>`.
 
     With port 0, `host` is the path of its Unix socket.
     """

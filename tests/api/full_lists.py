@@ -1,4 +1,4 @@
-"""Each list of the API, filled with objects as large as can be stored: several pages of each."""
+"""Fills each list of the API with objects of the largest size: several pages per list."""
 
 import json
 from collections.abc import Callable
@@ -27,8 +27,8 @@ Ids = list[str]
 
 WIDE = "\U0001d54f"  # four bytes as JSON
 LONG = storable("x" * 200_000)
-MANY = 25  # of objects that hold LONG: more than 2 MB
-HUGE_ROW, LARGE_ROWS = 5_000_000, [100_000] * 30  # in bytes; a row may have 16 MB
+MANY = 25  # as many objects with LONG are more than 2 MB
+HUGE_ROW, LARGE_ROWS = 5_000_000, [100_000] * 30  # in bytes; a row may be 16 MB
 
 
 def files(session: Session, mine: Caller) -> Ids:
@@ -37,7 +37,7 @@ def files(session: Session, mine: Caller) -> Ids:
 
 
 def rows(session: Session, mine: Caller) -> tuple[str, Ids]:
-    """A file with a row that alone is larger than an answer, and others."""
+    """A file with a row that is larger than an answer, and with smaller rows."""
     file = records.file(session, mine, accepted=1 + len(LARGE_ROWS), rows_key=new_id("rows"))
     lines = held_out_lines()
     with storage.writing(file.rows_key or "") as sink:
@@ -53,7 +53,7 @@ def held_out_lines() -> list[str]:
 
 
 def pair(size_bytes: int) -> dict[str, Any]:
-    """The prompt of a huge one is many short messages, its answer one long text."""
+    """A pair of this size. A huge one has a prompt of many short messages and one long answer."""
     question = {"role": "user", "content": "Why?"}
     turns = size_bytes // 100 if size_bytes == HUGE_ROW else 1
     answer = {"role": "assistant", "content": "b" * (size_bytes // 2)}
@@ -73,7 +73,7 @@ def api_keys(session: Session, mine: Caller) -> Ids:
 
 
 def entries(session: Session, mine: Caller) -> Ids:
-    """What registering base models in folders of long names leaves in the audit log."""
+    """Audit entries of base models that were registered from folders with long names."""
     for _ in range(150):
         about = (Action.CREATED, Object.MODEL, "base")
         audit_log.record(session, mine, *about, path=f"/{WIDE * 4095}")
@@ -121,7 +121,7 @@ def checkpoints(session: Session, mine: Caller) -> tuple[str, Ids]:
 
 
 def pairs(session: Session, mine: Caller) -> tuple[str, Ids]:
-    """Lines that have numbers; of some the texts are gone."""
+    """Held-out lines with metrics; the texts of some are missing."""
     job = held(session, mine)
     folder = get_settings().runs_dir / job.id / "data"
     folder.mkdir(parents=True)
@@ -134,7 +134,7 @@ def pairs(session: Session, mine: Caller) -> tuple[str, Ids]:
 
 
 def held(session: Session, mine: Caller) -> Job:
-    """A job that a worker has, which may write its numbers."""
+    """A claimed job, so that metrics can be written."""
     job = records.job(session, mine, JobState.QUEUED)
     claims.claim_next(session, "w")
     return job
@@ -161,7 +161,7 @@ def series(session: Session, mine: Caller) -> tuple[str, Ids]:
 
 
 def votes(session: Session, mine: Caller) -> Ids:
-    """One comparison has answers that make it larger than an answer of the API."""
+    """Comparisons with votes; one alone is larger than an answer of the API."""
     found = [_voted(mine, 400_000), *(_voted(mine, 30_000) for _ in range(MANY))]
     session.add_all(found)
     return [each.id for each in found]

@@ -1,4 +1,4 @@
-"""No answer is larger than 2 MB, whatever is stored, and no item of a list is lost by that."""
+"""No answer is larger than 2 MB, whatever is stored, and lists still return every item."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ MOST_BYTES = 2 * 10**6
 DOCUMENT = create_app().openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 JOBS = "/v1/fine_tuning/jobs"
-# Nothing of it is a user's, and there are as many as this release has.
+# Users can't add to this list; its length is fixed by the release.
 FIXED = "/v1/fine_tuning/methods"
 
 
@@ -61,7 +61,7 @@ def largest_job(client: TestClient, mine: Caller) -> Any:
 
 
 def fill(path: str, client: TestClient, mine: Caller) -> tuple[str, Ids]:
-    """Fill a list; returns its path, with the id of what it is a part of, and the items' ids."""
+    """Fill a list; return its path with the owner's id filled in, and the ids of the items."""
     if path == JOBS:
         return path, [largest_job(client, mine).json()["id"] for _ in range(15)]
     with transaction() as session:
@@ -71,7 +71,7 @@ def fill(path: str, client: TestClient, mine: Caller) -> tuple[str, Ids]:
 
 
 def pages(client: TestClient, path: str, filled: str) -> Iterator[dict[str, Any]]:
-    """Read a list to its end, as many items at once as it gives; `path` is the document's."""
+    """Read a list to its end with the largest limit; `path` is the path in the document."""
     limits = [p["schema"]["maximum"] for p in PARAMETERS[path] if p["name"] == "limit"]
     query: dict[str, Any] = {"limit": max(limits, default=100), "buckets": 5000}
     while True:
@@ -108,7 +108,7 @@ def test_a_place_that_never_was_is_refused(path: str, client: TestClient, mine: 
     with transaction() as session:
         job = records.job(session, mine).id
     answer = client.get(path.replace("{job_id}", job), params={"after": "no-such-item"})
-    if path.endswith("/events"):  # what never was is before all
+    if path.endswith("/events"):  # an unknown id is before the first event
         assert answer.json()["data"] == []
     else:
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "after")
@@ -206,7 +206,7 @@ def unbounded(schema: dict[str, Any], name: str, defs: dict[str, Any]) -> Iterat
 def _has_no_end(schema: dict[str, Any]) -> bool:
     match schema.get("type"):
         case "string":
-            # A pattern whose repetitions end is a bound. A file is counted as it comes.
+            # A pattern without * and + is a bound. Files are limited while they are received.
             endless = set("*+") & set(schema.get("pattern", "*"))
             bounds = schema.keys() & {"maxLength", "enum", "const"}
             return bool(endless) and not bounds and schema.get("format") != "binary"
@@ -221,7 +221,7 @@ def _has_no_end(schema: dict[str, Any]) -> bool:
 
 def _parts(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for each in ("anyOf", "oneOf", "allOf"):
-        # Beside properties they say which of these go together.
+        # Next to `properties`, these only say which properties are combined.
         yield from (("", option) for option in schema.get(each, []) if "properties" not in schema)
     yield from ((f".{field}", inner) for field, inner in schema.get("properties", {}).items())
     for inside in ("items", "additionalProperties"):
@@ -238,11 +238,11 @@ def test_every_field_of_a_request_is_bounded() -> None:
     for name, method in METHODS.items():
         schema = method.model_json_schema()
         found |= set(unbounded(schema, name, schema["$defs"]))
-    # These are described by the methods, and take nothing else.
+    # The schemas of the methods describe these; other fields are refused.
     places = ["", *(f".method.{name}" for name in METHODS)]
     jobs = (JOBS, f"{JOBS}/estimate")
     settings = {f"post {path}{place}.hyperparameters" for path in jobs for place in places}
-    # Further fields of these are ignored.
+    # Unknown fields of these are ignored.
     content = "messages.*.content.*"
     sides = ("", "sides.*.")
     ignored = {f"post /v1/chat/completions.{content}", "post /v1/files"}

@@ -1,4 +1,4 @@
-"""The audit log: who did what and when is stored, and can't be changed."""
+"""The audit log stores who did what and when; entries can't be changed."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -21,7 +21,7 @@ CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
 
 
 def entries(client: TestClient, **query: str) -> list[tuple[str, str]]:
-    """(what was done, to which kind), the oldest first."""
+    """(action, kind of object) of each entry, oldest first."""
     found = client.get("/v1/audit_log", params={"order": "asc", "limit": 100, **query}).json()
     return [(entry["action"], entry["object_type"]) for entry in found["data"]]
 

@@ -1,4 +1,4 @@
-"""`/v1/models`: registering, listing, downloading. The core's check is a process, replaced here."""
+"""`/v1/models`: registering, listing, downloading. The core's check process is replaced here."""
 
 import errno
 import io
@@ -27,7 +27,7 @@ FACTS = {"architecture": "LlamaForCausalLM", "parameters": 1, "size_bytes": 2}
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Lets every folder pass the core's check, and lists those that were checked."""
+    """Make every folder pass the core's check; return the list of checked folders."""
     seen: list[str] = []
 
     def run_verb(verb: str, path: str, **_: Any) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def test_the_life_of_a_base_with_the_openai_client(
     assert made["info"] == FACTS
     assert checked == [str(folder)]
     assert [model.id for model in openai_client.models.list()] == ["acme/tiny"]
-    found = openai_client.models.retrieve("acme/tiny")  # travels as acme%2Ftiny
+    found = openai_client.models.retrieve("acme/tiny")  # sent as acme%2Ftiny
     assert (found.object, found.owned_by) == ("model", seed.ORG_ID)
-    # The same again is no error; another folder under the same name is.
+    # Registering the same again is no error; another folder under the same name is.
     again = client.post("/v1/models", json={"id": "acme/tiny", "path": str(folder)})
     assert again.json()["created"] == made["created"]
     other = client.post("/v1/models", json={"id": "acme/tiny", "path": str(folder.parent)})
@@ -194,7 +194,7 @@ def test_from_a_hub(
     work()
     failed = client.get("/v1/models/other").json()
     assert (failed["status"], failed["error"]) == ("error", "The model hub can't be reached.")
-    # Asking again tries again.
+    # A second request starts a new attempt.
     again = client.post("/v1/models", json={"id": "other", "hub_id": "acme/other"}).json()
     assert (again["status"], again["error"]) == ("downloading", None)
 

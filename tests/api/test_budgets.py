@@ -1,4 +1,4 @@
-"""Budgets of a key: what it may change, what its chats may cost, and how many answers at once."""
+"""Budgets of a key: changes per minute, chat tokens per minute, and answers at the same time."""
 
 import json
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_a_key_that_changed_enough_is_refused_until_the_minute_ends(
         ("POST", "/v1/fine_tuning/jobs/estimate"), ("POST", CHAT), ("POST", "/v1/comparisons"),
     ):  # fmt: skip
         assert is_refused(client.request(method, path)), path
-    # To look stays free, and another key has its own budget.
+    # Reading costs no budget, and another key has its own.
     assert client.get("/v1/files").status_code == 200
     assert client.delete("/v1/files/none", headers=AS_OTHER).status_code == 404
 
@@ -63,14 +63,14 @@ def test_tokens_are_counted_before_the_answer(
     http: httpx.Client, other: None, settings_from: Set, fake_engine: FakeEngine
 ) -> None:
     settings_from(chat_tokens_per_minute=500)
-    # 50 for the question, and 4 answers of 50; then two sides of 100.
+    # 50 for the question and 50 for each of 4 answers; then 100 for each of two sides.
     assert http.post(CHAT, json=ask("steady", n=4)).status_code == 200
     compared = {"models": ["acme/steady"] * 2, "messages": QUESTION, "max_tokens": 50}
     assert http.post("/v1/comparisons", json=compared).status_code == 200
     assert is_refused(http.post(CHAT, json=ask("steady")))
     assert is_refused(http.post("/v1/comparisons", json=compared))
     assert len(fake_engine.bodies) == 3
-    # Without a length an answer costs as much as one may: all of another key's budget.
+    # Without max_tokens an answer costs the maximum: here the whole budget of another key.
     for refused in (False, True):
         body = ask("steady", max_tokens=None)
         assert is_refused(http.post(CHAT, json=body, headers=AS_OTHER)) is refused
@@ -102,7 +102,7 @@ def test_two_processes_count_together_and_none_counts_without_redis(
 ) -> None:
     settings_from(changes_per_minute=2, redis_url=redis_url)
     assert client.delete("/v1/files/none").status_code == 404
-    budgets._limiter.cache_clear()  # as in another process: it knows what is in Redis only
+    budgets._limiter.cache_clear()  # as in another process, which only has the counts in Redis
     answers = [client.delete("/v1/files/none") for _ in range(2)]
     assert [is_refused(answer) for answer in answers] == [False, True]
     settings_from(redis_url="redis://127.0.0.1:9/0")

@@ -1,4 +1,4 @@
-"""The chat proxy against an engine that misbehaves: what passes, what is refused, what breaks."""
+"""The chat proxy with an engine that misbehaves: passed, refused and broken answers."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def ask(http: httpx.Client, name: str, **fields: Any) -> httpx.Response:
 def test_a_whole_answer_bears_the_name_that_was_asked_for(chat, fake_engine):
     answer = chat.chat.completions.create(model="acme/steady", messages=ASKED, max_tokens=7)
     assert answer.model == "acme/steady"
-    # The text of the answer is left alone, whatever it looks like.
+    # The text of the answer is not changed, even if it looks like the model field.
     assert answer.choices[0].message.content == '{"model":"steady"}'
     assert fake_engine.bodies == [{"model": "steady", "messages": ASKED, "max_tokens": 7}]
 
@@ -73,7 +73,7 @@ def test_a_fault_of_our_own_ends_a_stream_with_an_error(http, monkeypatch):
     def fail(_seconds: float) -> None:
         raise RuntimeError("a secret")
 
-    # It is called at the first frame, in the midst of the stream.
+    # This is called at the first frame, in the middle of the stream.
     monkeypatch.setattr(upstream.meters.first_token_s, "observe", fail)
     answer = ask(http, "steady", stream=True)
     error = json.loads(answer.text.removeprefix("data: "))["error"]

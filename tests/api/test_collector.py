@@ -1,4 +1,4 @@
-"""What open streams hold is kept out of full collections, and comes back when most have left."""
+"""Objects of open streams are frozen for the garbage collector until most streams have ended."""
 
 import gc
 from contextlib import ExitStack
@@ -34,6 +34,6 @@ def test_it_looks_again_only_when_most_have_left(streams):
         with ExitStack() as others:
             for _ in range(10):
                 others.enter_context(streams.one_more())
-        # Ten of twenty are left: not yet.
+        # Ten of twenty streams are still open: not yet.
         assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() == 0

@@ -1,4 +1,4 @@
-"""Several models in one stream: no side waits for another, and none takes another with it."""
+"""Several models in one stream: no side waits for another, or fails because another fails."""
 
 import json
 import time
@@ -15,7 +15,7 @@ pytest_plugins = ["tests.api.with_fake_engine"]
 
 ASKED = [{"role": "user", "content": "Does it work?"}]
 
-# As the OpenAPI document has them.
+# As in the OpenAPI document.
 FRAME: TypeAdapter[SideEnded | SideFailed | SideDelta] = TypeAdapter(
     SideEnded | SideFailed | SideDelta
 )
@@ -73,7 +73,7 @@ def test_a_side_that_dies_ends_with_an_error_of_its_own(http):
 def test_all_sides_stop_when_the_client_leaves(http, fake_engine):
     body = {"models": ["acme/silent", "acme/slow"], "messages": ASKED}
     with http.stream("POST", "/v1/comparisons", json=body) as answer:
-        chunks = answer.iter_raw()  # dropped, it would close the connection
+        chunks = answer.iter_raw()  # keep a reference: without it the connection would close
         next(chunks)
         assert wait_until(lambda: fake_engine.open == 2)
     assert wait_until(lambda: fake_engine.aborted == 2)
@@ -123,7 +123,7 @@ def test_an_unknown_model_of_a_side_is_named_there(http):
 
 
 def sides_of(http: httpx.Client, sides: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
-    """Ask each side its own; return the comparison as it is stored at the end."""
+    """Send each side its own messages; return the comparison as stored at the end."""
     with http.stream("POST", "/v1/comparisons", json={"sides": sides, **fields}) as answer:
         assert answer.status_code == 200, answer.read()
         lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]

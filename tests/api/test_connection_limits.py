@@ -1,4 +1,4 @@
-"""What a client may send before the application sees it, and how slowly: each limit on a socket."""
+"""Limits on a connection before the application sees a request: size, speed and number."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ DESCRIPTORS = 400
 
 
 class Counting:
-    """Answers with the length of the body; counts whom it answered, and who left before."""
+    """Answers with the length of the body; records the requests and counts disconnects."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -81,7 +81,7 @@ def connect(port: int) -> socket.socket:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+    """Read until the server closes the connection."""
     received = b""
     with suppress(ConnectionResetError):
         while piece := client.recv(65536):
@@ -137,7 +137,7 @@ def test_what_is_no_http_gets_our_error(counting: Any, request_: bytes) -> None:
 
 
 def test_a_request_behind_an_unanswered_one_is_dropped(counting: Any) -> None:
-    """None is queued, and the answer that is under way is whole and the last."""
+    """No pipelined request is queued; the answer in progress is complete and the last one."""
     app, port = counting
     app.may_answer.clear()
     with connect(port) as client:
@@ -165,7 +165,7 @@ def test_who_stops_in_the_middle_is_answered_408(counting: Any, begun: bytes) ->
 
 
 def trickle(client: socket.socket, piece: bytes, pause_s: float, seconds: float) -> bytes:
-    """Send a piece again and again, and return what comes meanwhile."""
+    """Send a piece repeatedly; return the first bytes that arrive, if any."""
     client.settimeout(pause_s)
     for _ in range(int(seconds / pause_s)):
         with suppress(TimeoutError):
@@ -187,7 +187,7 @@ def test_a_trickled_body_is_answered_408_and_a_slow_one_is_read(counting: Any) -
 
 
 def test_an_answered_connection_that_sends_nothing_whole_is_closed(counting: Any) -> None:
-    """Any byte ends uvicorn's wait for the next request; from then on the head has a deadline."""
+    """Any byte ends uvicorn's keep-alive wait; then our deadline for the headers applies."""
     with connect(counting[1]) as client:
         client.sendall(START + b"\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
@@ -198,7 +198,7 @@ def test_an_answered_connection_that_sends_nothing_whole_is_closed(counting: Any
 def test_an_address_has_few_connections_without_a_request(
     counting: Any, settings_from: Callable[..., None]
 ) -> None:
-    """The oldest are closed; one that is being answered is none of them."""
+    """The oldest are closed; a connection with a request in progress does not count."""
     app, port = counting
     settings_from(headers_s=1000, pending_per_address=3)
     app.may_answer.clear()
@@ -234,7 +234,7 @@ def few_descriptors(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
             parts.api(env, "127.0.0.1", port).argv, cwd=parts.ROOT, env=env,
             stdout=log, stderr=log,
         )  # fmt: skip
-    # Before its first connection, from which on the limit holds.
+    # Set before the first connection, when the process reads its limit.
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
     assert wait_until(lambda: parts.answers(f"{url}/healthz"), 60)
     yield url, psutil.Process(process.pid)
@@ -254,5 +254,5 @@ def test_slow_clients_keep_none_waiting_and_are_closed(few_descriptors: Any) -> 
             assert client.get("/healthz").status_code == 200
         assert len(process.net_connections()) <= max(DESCRIPTORS, max_connections())
         client.close()
-        assert wait_until(lambda: len(process.net_connections()) == 1, 30)  # it listens
+        assert wait_until(lambda: len(process.net_connections()) == 1, 30)  # the listening one
         assert parts.answers(f"{url}/healthz")

@@ -19,7 +19,7 @@ FRAME = b"data: " + b"x" * 1000 + b"\n\n"
 
 
 class Ticking:
-    """An application whose every answer is an endless stream; knows how many are open."""
+    """An application that answers with endless streams; counts the open ones."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -40,7 +40,7 @@ class Ticking:
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ticking, int]]:
-    """The application, served on a port by connections that drop after a second."""
+    """The application on a port; a stalled connection is dropped after a second."""
     monkeypatch.setattr(sse, "STALLED_S", 1)
     app = Ticking()
     server = uvicorn.Server(

@@ -1,4 +1,4 @@
-"""What is deleted is gone: rows of files in prepared data, jobs, checkpoints, comparisons."""
+"""Deleted data is gone: rows of files in prepared data, jobs, checkpoints, comparisons."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ ENTRY = "tokens-0123456789abcdef"
 
 
 def holding(folder: Path) -> list[Path]:
-    """The files in a folder that hold the secret, or are named for nothing else."""
+    """The files in a folder that contain the secret."""
     return [p for p in folder.rglob("*") if p.is_file() and SECRET in p.read_bytes()]
 
 
@@ -40,7 +40,7 @@ def write(path: Path, content: bytes = SECRET) -> None:
 
 
 def prepared_job(session: Any, file: File) -> Job:
-    """A job in the queue, with the rows of its file in its data and tokens of them beside."""
+    """A queued job with the rows of its file in its data folder, and their tokens in the cache."""
     job = records.job(session, CALLER, JobState.QUEUED, training_file=file.id)
     for name in ("train.jsonl", "held_out.jsonl"):
         write(of_job(job.id) / "data" / name)
@@ -110,7 +110,7 @@ def test_a_deleted_file_is_gone_from_the_data_of_its_jobs(
 def test_tokens_that_another_job_uses_stay(
     client: TestClient, work: Callable[[], None], file_id: str, tmp_path: Path
 ):
-    """Its file has equal rows, and is still there."""
+    """The other job's file has the same rows and still exists."""
     with transaction() as session:
         ended = prepared_job(session, session.get_one(File, file_id)).id
         prepared_job(session, records.file(session, CALLER))
@@ -134,7 +134,7 @@ def test_a_job_goes_with_all_that_it_left(
     assert client.get("/v1/fine_tuning/jobs").json()["data"] == []
     work()
     assert not of_job(job_id).exists()
-    # What was uploaded is a file of its own.
+    # The uploaded file is separate and stays.
     assert {path.parent.name for path in holding(tmp_path)} == {"files"}
     assert not list((tmp_path / "storage" / "results").iterdir())
     with transaction() as session:
@@ -210,7 +210,7 @@ def test_a_comparison_is_deleted(client: TestClient):
 def test_checkpoints_beyond_the_last_three_and_the_best_go(
     client: TestClient, work: Callable[[], None], file_id: str
 ):
-    """`checkpoint_every=1` kept everything: 1.3 GB in 8 steps."""
+    """Once, `checkpoint_every=1` kept all checkpoints: 1.3 GB in 8 steps."""
     with transaction() as session:
         job = prepared_job(session, session.get_one(File, file_id))
         claims.claim_next(session, "w")

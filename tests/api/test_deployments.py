@@ -1,4 +1,4 @@
-"""Deployments over HTTP: what may be deployed, what is said when it may not."""
+"""Deployments over HTTP: what can be deployed, and the errors otherwise."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def test_a_ready_one_shows_its_engine_and_certificate(client, base):
     assert shown["engine"] == {"device": "cpu", "adapter": None}
     assert shown["parity"]["weights_sha256"] == "ab"
     assert shown["ready_at"] >= shown["created_at"]
-    # Taken back, it isn't stopped before the worker has unloaded it; chat ends at once.
+    # After a DELETE, chat ends at once; the deployment stops when the worker has unloaded it.
     assert client.delete(f"/v1/deployments/{deployment_id}").json()["status"] == "ready"
     body = {"model": base, "messages": [{"role": "user", "content": "?"}]}
     assert client.post("/v1/chat/completions", json=body).status_code == 404

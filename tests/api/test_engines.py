@@ -1,4 +1,4 @@
-"""How the API reaches engines: over their Unix sockets, or with their keys."""
+"""The API reaches engines over their Unix sockets, or over TCP with their keys."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""Every error is OpenAI's object with all four fields, and every answer carries its id."""
+"""Every error is OpenAI's object with all four fields; every answer has a request id."""
 
 import errno
 import logging

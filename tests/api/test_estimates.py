@@ -1,4 +1,4 @@
-"""Estimates over HTTP: a job that is none, with a noun of its own."""
+"""Estimates over HTTP: stored as jobs, but with paths of their own."""
 
 import pytest
 from fastapi.testclient import TestClient

@@ -1,4 +1,4 @@
-"""What one key asks for, slow as it may be, does not keep another key's requests waiting."""
+"""Slow requests of one key do not delay the requests of another key."""
 
 import asyncio
 import io
@@ -27,7 +27,7 @@ Client = httpx.AsyncClient
 
 
 class SlowVerb:
-    """Stands for a verb that takes until the test lets go; remembers what it was called for."""
+    """Stands in for a verb: blocks until the test sets `let_go`; records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -51,7 +51,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> SlowVerb:
 
 @asynccontextmanager
 async def clients(slow: SlowVerb) -> AsyncIterator[tuple[Client, Client]]:
-    """One client of each key, of one application; slow verbs end when the block does."""
+    """One client per key on the same application; slow verbs end with the block."""
     app = create_app()
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app):
@@ -72,7 +72,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def all_wait(answers: list[asyncio.Task[httpx.Response]], slow: SlowVerb) -> None:
-    """Return once the first of them is at work and the others had many turns to get ahead."""
+    """Wait until the first request is running and the others had many event loop turns."""
     await until(lambda: bool(slow.calls))
     for _ in range(500):
         await asyncio.sleep(0)
@@ -84,7 +84,7 @@ def begin(*requests: Awaitable[httpx.Response]) -> list[asyncio.Task[httpx.Respo
 
 
 def others_go_on(slow: SlowVerb, ask: Callable[[Client, int], Awaitable[httpx.Response]]) -> None:
-    """Ask nine times for what is slow, and see that both keys are answered meanwhile."""
+    """Send nine slow requests and check that both keys get other answers meanwhile."""
 
     async def main() -> None:
         async with clients(slow) as (mine, theirs):
@@ -121,7 +121,7 @@ def test_exports_leave_the_threads_of_other_requests_alone(
             await all_wait(asked, slow)
             async with asyncio.timeout(PATIENCE_S):
                 assert (await theirs.get("/v1/models")).status_code == 200
-                # What is there already needs not wait for what is still being made.
+                # An existing file does not wait for one that is still being made.
                 assert (await mine.get(path)).status_code == 200
             slow.let_go.set()
             assert {answer.content for answer in await asyncio.gather(*asked)} == {b"GGUF"}
@@ -170,7 +170,7 @@ def looked_at(client: Client, file_id: str) -> Awaitable[httpx.Response]:
 
 @pytest.fixture
 def slow_storage(slow: SlowVerb, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each use of the storage takes until the test lets go."""
+    """Each use of the storage blocks until the test sets `let_go`."""
 
     def chunks(key: str) -> Iterator[bytes]:
         slow("chunks", key)

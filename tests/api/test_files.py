@@ -1,4 +1,4 @@
-"""`/v1/files` with OpenAI's own client, and what happens to files that are no good."""
+"""`/v1/files` with OpenAI's own client, and with invalid files."""
 
 import errno
 import hashlib
@@ -96,7 +96,7 @@ def test_pages_follow_after_in_both_orders(
     first = client.get("/v1/files", params={"limit": 2, "order": "asc"}).json()
     assert first["has_more"] is True
     assert (first["first_id"], first["last_id"]) == (ids[0], ids[1])
-    # A place in the list outlives the file that marks it.
+    # A cursor stays valid after its file was deleted.
     client.delete(f"/v1/files/{ids[1]}")
     after = client.get("/v1/files", params={"after": ids[1], "order": "asc"}).json()
     assert [file["id"] for file in after["data"]] == ids[2:]
@@ -186,7 +186,7 @@ def multipart(boundary: str) -> dict[str, str]:
 def test_a_form_has_few_parts_and_headers(
     client: TestClient, tmp_path: Path, headers: str, parts: int
 ) -> None:
-    """The file comes after them, so that without a limit the form would be accepted."""
+    """The file comes last, so that without a limit the form would be accepted."""
     disposition = 'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\n'
     body = "".join(
         [f"--b\r\n{headers}\r\n\r\n"] * parts
@@ -314,4 +314,4 @@ def test_a_file_that_ends_its_worker_each_time_is_given_up(
     found = client.get(f"/v1/files/{file_id}").json()
     assert found["status"] == "error"
     assert "ended 2 times before it was done" in found["status_details"]
-    file_tasks.validate(file_id)  # nothing is begun any more
+    file_tasks.validate(file_id)  # no further attempt

@@ -1,4 +1,4 @@
-"""`/readyz`: who is missing, by name, and who is there but doesn't suit."""
+"""`/readyz`: missing parts by name, and parts that run but don't fit."""
 
 import threading
 
@@ -90,7 +90,7 @@ def test_workers_of_an_older_release_are_counted(client: TestClient, redis_url, 
         assert wait_until(lambda: len(client.get("/readyz").json()["degraded"]) == 1)
         (said,) = client.get("/readyz", headers={"Authorization": ""}).json()["degraded"]
         assert said.startswith("Train workers of an older release, which leave newer jobs alone: 1")
-        assert "old:1" not in said  # no name of a machine for those who have no key
+        assert "old:1" not in said  # no machine names without a key
     listed = {one["id"]: one["outdated"] for one in client.get("/v1/workers").json()["data"]}
     assert listed == {"old:1": True, "new:1": False}
 

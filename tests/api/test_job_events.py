@@ -1,4 +1,4 @@
-"""The events of a job: stored messages, and its steps as the clients of OpenAI know them."""
+"""The events of a job: stored messages, and its steps in OpenAI's format."""
 
 import time
 from typing import Any
@@ -141,7 +141,7 @@ def test_the_series_say_where_the_stream_goes_on(client: TestClient, job_id: str
         line = {"step": 2, "t": 0.0, "split": "held_out", "values": {"loss": 1.0}}
         metrics.write(session, job_id, 1, [line])
     path = f"/v1/fine_tuning/jobs/{job_id}"
-    # What the answer itself leaves out makes no difference.
+    # The cursor is the same even if the answer is filtered.
     cursor = client.get(f"{path}/series", params={"keys": "train:lr", "x1": 1}).json()["cursor"]
     say(job_id, "Saved.")
     train(job_id, 3)

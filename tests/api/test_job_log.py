@@ -1,4 +1,4 @@
-"""Many clients follow a job from any place, late or slow, and leave: none misses a step."""
+"""Many clients follow a job from any place, may be late or slow, and leave: none misses a step."""
 
 import asyncio
 import random
@@ -14,12 +14,12 @@ from services.access.callers import Caller
 
 CALLER = Caller("org", None, frozenset())
 FRAME = re.compile(rb"id: \d+\.(\d+)\.\S+\nevent: metrics\ndata: (.*)\n\n")
-# What a client sends as the last id, and the first step that it has yet to hear.
+# The last id that a client sends, and the first step that it must get.
 PLACES = {None: 0, "0.5.-1": 6, "0.20.-1": 21, "9.999999.9": 10**6, "7.-1.-1": 0}
 
 
 class Run:
-    """A job in memory that writes every second step; a read finds seven at the most."""
+    """A job in memory that writes every second step; a read returns at most seven."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []

@@ -37,7 +37,7 @@ def job_id(product: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[job_news.Place]:
-    """The places from which Postgres was read."""
+    """The places from which Postgres was read, in order."""
     places: list[job_news.Place] = []
 
     def read(caller: Caller, job_id: str, place: job_news.Place, *known: Any) -> Any:
@@ -68,7 +68,7 @@ def steps(sent: bytes) -> list[int]:
 
 
 async def until(frames: Frames, said: bytes) -> bytes:
-    """What is sent up to the frames that say it."""
+    """Read frames until `said` was sent; return all bytes."""
     sent = b""
     while said not in sent:
         sent += await asyncio.wait_for(anext(frames), 5)

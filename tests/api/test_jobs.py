@@ -1,4 +1,4 @@
-"""What the page asks of a job beside OpenAI's objects: pairs with their texts, logs, methods."""
+"""What the page reads beyond OpenAI's objects: pairs with their texts, logs, methods."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +49,7 @@ def test_parallel_creates_with_one_key_get_one_answer(client: TestClient):
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(create, [1] * 50))
     assert {answer.status_code for answer in answers} == {200}
-    # The database orders the names within an object in its own way.
+    # Compared as JSON: the database changes the order of names in an object.
     assert all(answer.json() == answers[0].json() for answer in answers)
     assert len(client.get("/v1/fine_tuning/jobs").json()["data"]) == 1
     refused = create(2)

@@ -1,4 +1,4 @@
-"""Who may do what: missing, wrong and revoked keys, scopes, and the last key."""
+"""Access: missing, wrong and revoked keys, scopes, and the last key."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -54,7 +54,7 @@ def test_a_key_is_shown_once_and_stored_hashed(client: TestClient) -> None:
 
 
 def test_no_cache_may_keep_an_answer(client: TestClient) -> None:
-    """New keys, links that sign in, and sessions, above all."""
+    """This matters most for new keys, sign-in links and sessions."""
     link = client.post("/v1/session/links")
     token = link.json()["path"].partition("token=")[2]
     answers = [

@@ -1,4 +1,4 @@
-"""`/metrics` as Prometheus reads it, and what the dashboard asks of it."""
+"""`/metrics` as Prometheus reads it, and the queries of the dashboard and the alerts."""
 
 import asyncio
 import json
@@ -81,7 +81,7 @@ def test_only_those_who_run_the_installation_read_it(client: TestClient, strange
 
 @pytest.fixture
 def work(product: None) -> str:
-    """One job that runs, two that wait, and what hangs on them; returns the running one's id."""
+    """One running job and two waiting ones, with related rows; return the running one's id."""
     with transaction() as session:
         running = records.job(session, CALLER, JobState.QUEUED, priority=1)
         claims.claim_next(session, "w")
@@ -131,7 +131,7 @@ def test_the_database_s_numbers(client: TestClient, work: str):
     assert value(found, "queue_depth", queue="prepare", state="waiting") == 1
     assert value(found, "workers", queue="prepare") == 0
     assert value(found, "lease_age_seconds") == pytest.approx(10, abs=5)
-    # They became `queued` just now, however old they are.
+    # The age counts from the change to `queued`, not from the creation.
     assert 0 <= (value(found, "queued_age_seconds") or -1) < 60
     assert value(found, "outbox_messages") == 1
     assert 0 <= (value(found, "outbox_age_seconds") or -1) < 60
@@ -259,7 +259,7 @@ def test_chat_is_counted_and_its_first_token_timed(http, client):
     assert grown("chat_failures_total", reason="refused") == 1
 
 
-# ---- What docker/ asks of it ----
+# ---- The queries in docker/ ----
 
 DOCKER = ROOT / "docker"
 ASKED = re.compile(r"\b((?:oddsmith|process)_\w+)")
@@ -267,7 +267,7 @@ LABELS = re.compile(r"(?:\bby|\bon) \(([^)]*)\)|(\w+)(?==~?\"|!~?\")|\{\{ ?(?:\$
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Every expression of the dashboard and of the alerts, with the text that shows its labels."""
+    """Every expression of the dashboard and the alerts, with the text that uses its labels."""
     board = json.loads((DOCKER / "grafana" / "dashboards" / "oddsmith.json").read_text())
     for panel in board["panels"]:
         for target in panel.get("targets", []):
@@ -281,7 +281,7 @@ def test_every_metric_that_a_panel_or_an_alert_names_is_exposed(client: TestClie
     text = client.get("/metrics").text
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
     exposed = {
-        # Where a label is needed and nothing was counted, a counter is shown without its suffix.
+        # A counter with labels but without a sample is exposed without its suffix.
         family.name.removesuffix("_total") + suffix
         for family in text_string_to_metric_families(text)
         for suffix in suffixes.get(family.type, [""])

@@ -1,4 +1,4 @@
-"""A synchronous endpoint makes one visit to a thread, with what it opens and closes around it."""
+"""A synchronous endpoint and the resources that it opens and closes run on one thread."""
 
 import asyncio
 import threading

@@ -1,7 +1,7 @@
-"""The OpenAPI document against the application: what it allows is accepted, the rest refused.
+"""The application accepts what the OpenAPI document allows, and refuses the rest.
 
-Each operation gets examples that schemathesis makes of the document, always the same ones. Where an
-example names an object it is given one that exists; the rest of it stays as it was made.
+Schemathesis makes examples for each operation from the document, always the same ones. An id in an
+example is replaced by the id of an existing object; the rest of the example is not changed.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance,
     response_schema_conformance,
 ]  # fmt: skip
-# They take nothing, and ask for no key: nothing of them can be refused.
+# These take no parameters and need no key, so no request to them can be refused.
 NEVER_REFUSED = {"GET /healthz", "GET /readyz"}
 AUTHORIZED = {"Authorization": f"Bearer {KEY}", "Origin": "http://testserver"}
 
@@ -63,20 +63,20 @@ def asgi() -> Iterator[ASGIClient]:
 
 @pytest.fixture
 def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Objects of a new database, a model that answers, and a hub that has every model."""
+    """Objects in the database, a model that answers, and a hub that has every model."""
     upstream._routes.clear()
     deploy(seed.ORG_ID, engine_port, SERVED.removeprefix("acme/"))
     monkeypatch.setattr(hub, "resolve", lambda *_: "0" * 40)
-    # A process of its own, which tests/api/test_base_models.py replaces as well.
+    # The verb is a process; tests/api/test_base_models.py replaces it as well.
     no_model = {"ok": False, "problems": []}
     monkeypatch.setattr(base_models, "run_verb", lambda *_, **__: no_model)
-    monkeypatch.setattr(health, "missing", list)  # Redis is
+    monkeypatch.setattr(health, "missing", list)  # Redis would be missing
     monkeypatch.setattr(health, "degraded", list)
     return World(client)
 
 
 def examples(label: str, mode: GenerationMode, count: int) -> list[Case]:
-    """So many cases of an operation, fewer where there are no more; always the same."""
+    """At most `count` cases of an operation, always the same."""
     found: list[Case] = []
 
     @settings(
@@ -92,32 +92,32 @@ def examples(label: str, mode: GenerationMode, count: int) -> list[Case]:
 
 
 def ask(asgi: ASGIClient, case: Case, headers: dict[str, str], **body: Any) -> Response:
-    """Send a case, and hold the answer against the document."""
+    """Send a case, and validate the answer against the document."""
     response = case.call(session=asgi, headers=headers, **body)
     case.validate_response(response, checks=CHECKS)
     return response
 
 
 def name_what_exists(label: str, case: Case, world: World) -> None:
-    """Give a case objects of the world in the places where it names any."""
+    """Replace the ids in a case by ids of existing objects."""
     for name in case.path_parameters:
         case.path_parameters[name] = world.path(label, name)
     if "after" in case.query:
         case.query["after"] = world.after(label)
     if label.startswith("GET /v1/models"):
-        case.query.pop("format", None)  # other formats take a training process
+        case.query.pop("format", None)  # other formats need a process of the core
     if label == "GET /v1/session":
         case.cookies["oddsmith_session"] = world.session
     if "idempotency-key" in case.headers:
-        case.headers["idempotency-key"] = new_id("key")  # another body under one is a mismatch
-    # JSON Schema takes 3.0 for an integer; the API does not (tests/api/test_types.py).
+        case.headers["idempotency-key"] = new_id("key")  # a key can't be reused for another body
+    # JSON Schema accepts 3.0 as an integer; the API does not (tests/api/test_types.py).
     case.query, case.body = whole(case.query), whole(case.body)
     if isinstance(case.body, dict):
         name_in_body(label, case.body, world)
 
 
 def whole(value: Any) -> Any:
-    """The same JSON value, where each number without a fraction is written without one."""
+    """The same JSON value with floats like 3.0 converted to integers."""
     if isinstance(value, dict):
         return {name: whole(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -131,7 +131,7 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
     if label == "POST /v1/session":
         body |= {"api_key": KEY} if "api_key" in body else {"token": world.link()}
     if label == "POST /v1/models":
-        body.pop("path", None)  # a folder is checked by a process of its own
+        body.pop("path", None)  # checking a folder needs a process of the core
         body.setdefault("id", "tiny")
     if label == "POST /v1/comparisons/{comparison_id}/stop":
         body["side"] = body["side"] % 2
@@ -150,7 +150,7 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
     body |= {"model": world.base, "training_file": world.file}
     if body.get("validation_file") is not None:
         body["validation_file"] = world.file
-    # Which hyperparameters there are is a document of its own, and tested there.
+    # Hyperparameters have their own schemas, which other tests cover.
     body.pop("hyperparameters", None)
     method = body.get("method")
     if method and method["type"] in method:
@@ -158,7 +158,7 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
 
 
 def form_of(label: str, case: Case) -> dict[str, Any]:
-    """The form of an upload, whose file needs a name that OpenAPI can't speak of."""
+    """The form of an upload; the file needs a name, which OpenAPI can't express."""
     if label != "POST /v1/files":
         return {}
     assert isinstance(case.body, dict)
@@ -181,7 +181,7 @@ def test_what_the_document_allows_is_accepted(label: str, asgi: ASGIClient, worl
 
 
 def test_after_is_documented_as_an_id() -> None:
-    """The examples above replace it by an id that exists, so that its schema is held here."""
+    """The tests above replace `after` by an existing id, so its schema is checked here."""
     for label, operation in OPERATIONS.items():
         for parameter in operation.definition.raw.get("parameters", []):
             if parameter["name"] == "after":
@@ -191,7 +191,7 @@ def test_after_is_documented_as_an_id() -> None:
 
 @pytest.mark.parametrize("label", sorted(set(OPERATIONS) - NEVER_REFUSED))
 def test_what_the_document_forbids_is_refused(label: str, asgi: ASGIClient, world: World) -> None:
-    """Forbidden values, and where an operation takes none, every request without a key."""
+    """Send forbidden values; for an operation without parameters, requests without a key."""
     operation, refused = OPERATIONS[label], 0
     takes_nothing = not operation.path_parameters and not operation.query and not operation.body
     mode = GenerationMode.POSITIVE if takes_nothing else GenerationMode.NEGATIVE

@@ -1,4 +1,4 @@
-"""Which scope each operation asks for, as the OpenAPI document says, and as it is refused."""
+"""The scope of each operation in the OpenAPI document; a key without it is refused."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ from services.access.callers import Scope
 from services.platform.database import transaction
 from tests import records
 
-# A route that checks no key belongs in here, with its reason, or gets a check.
+# Every route that checks no key is listed here with a reason.
 PUBLIC = {
-    ("GET", "/healthz"),  # is asked by what restarts the process
+    ("GET", "/healthz"),  # used by supervisors, which have no key
     ("GET", "/readyz"),
     ("POST", "/v1/session"),  # takes the key, or a link, in its body
     ("GET", "/v1/session"),  # reads the cookie
     ("DELETE", "/v1/session"),
 }
 TABLE = document.scopes(create_app())
-# What makes an engine work, and what is said of its answers.
+# Operations that use an engine, and operations on its answers.
 OF_CHAT = {
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/comparisons"),
@@ -38,7 +38,7 @@ def test_only_these_operations_are_public() -> None:
 
 
 def test_keys_that_only_read_let_no_engine_work() -> None:
-    """What a key with `read` may do is to look: every operation of its scope is a GET."""
+    """Every operation with the scope `read` is a GET."""
     assert {(method, path) for scope, method, path in TABLE if scope == "chat"} == OF_CHAT
     assert {method for scope, method, _ in TABLE if scope == Scope.READ} == {"GET"}
 
@@ -47,7 +47,7 @@ def test_every_route_of_the_application_is_in_the_document() -> None:
     routes = create_app().routes
     hidden = [each for each in routes if isinstance(each, APIRoute) and not each.include_in_schema]
     assert hidden == []
-    # Nothing is mounted beside the routes; the document itself is the one plain route.
+    # No other application is mounted; the document is the only plain route.
     plain = [getattr(each, "path", "") for each in routes if not isinstance(each, APIRoute)]
     assert plain == ["/openapi.json"]
 
@@ -64,12 +64,12 @@ def test_a_new_route_without_a_check_shows() -> None:
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row[0] != document.PUBLIC], ids=" ".join)
 def test_a_key_of_every_other_scope_is_refused(client: TestClient, row: tuple[str, ...]) -> None:
-    """Asked with a key that has all scopes but this one."""
+    """The key has all scopes except this one."""
     scope, method, path = row
     with transaction() as session:
         caller = records.caller(session, "others")
         record, text = api_keys.create(session, caller, "n", list(Scope))
-        # A key with `write` has `chat`, whatever is stored.
+        # `write` includes `chat`.
         lacking = {scope, Scope.WRITE} if scope == Scope.CHAT else {scope}
         record.scopes = sorted(set(Scope) - lacking)
     address = path.replace("{", "").replace("}", "")

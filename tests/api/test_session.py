@@ -17,7 +17,7 @@ OURS = {"Origin": "http://testserver"}
 
 @pytest.fixture
 def browser(product: None) -> Iterator[TestClient]:
-    """A client without a key, as a browser that never signed in."""
+    """A client without a key, like a browser that is not signed in."""
     with TestClient(create_app()) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""SIGTERM to the API in the middle of answers: they end well, or say that they could not."""
+"""SIGTERM to the API during answers: each is completed or ends with an error."""
 
 import json
 import signal
@@ -56,7 +56,7 @@ def api(product: None, api_database_url: str, tmp_path: Path) -> Iterator[Scratc
 
 
 def test_streams_end_or_say_that_the_server_left(api: ScratchApi) -> None:
-    """Row 12 of the faults, for those who listen: no end is claimed that wasn't one."""
+    """Row 12 of the fault table, on the client's side: no unfinished answer ends as if complete."""
     engine = FakeEngine({"slow": "x" * 8 * PIECE})
     with transaction() as session:
         job_id = records.job(session, seed.organization(session), JobState.QUEUED).id
@@ -66,7 +66,7 @@ def test_streams_end_or_say_that_the_server_left(api: ScratchApi) -> None:
         following = Listener(api.url, "GET", f"/v1/fine_tuning/jobs/{job_id}/stream")
         assert wait_until(lambda: engine.open == 2 and ending.lines and following.lines)
         api.process.send_signal(signal.SIGTERM)
-        assert api.process.wait(20) == -signal.SIGTERM  # uvicorn ends by it once it is done
+        assert api.process.wait(20) == -signal.SIGTERM  # uvicorn re-raises it at the end
         for listener in (ending, outlasting, following):
             listener.join(5)
         assert wait_until(lambda: engine.open == 0)

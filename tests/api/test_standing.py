@@ -1,4 +1,4 @@
-"""A key that is revoked, or a browser that is signed out, loses what is on its way to it."""
+"""Open answers end when their key is revoked or their browser is signed out."""
 
 import itertools
 import threading
@@ -28,7 +28,7 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def key_id(http: httpx.Client) -> str:
-    """Let `http` speak for a key of its own."""
+    """Make `http` use a new key; return the key's id."""
     with transaction() as session:
         record, text = api_keys.create(session, CALLER, "theirs", ["admin"])
     http.headers["Authorization"] = f"Bearer {text}"

@@ -1,4 +1,4 @@
-"""What the database keeps as JSON is answered with as it is, whatever release has written it."""
+"""JSON from the database is returned as stored, even if another release has written it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -144,7 +144,7 @@ def test_the_stream_of_a_job_has_the_documented_frames(client: TestClient) -> No
     assert '"progress":{"step":1,"of_a_newer_release":{"a":[1,null]}}' in sent
 
 
-# What differs by kind or action, and documents of their own.
+# Fields that differ by kind or action, and hyperparameters, which have their own schemas.
 OPEN = {
     "AuditEntryObject.details",
     "CreateJob.hyperparameters",
@@ -166,7 +166,7 @@ def test_every_object_of_the_document_has_named_fields() -> None:
 
 
 def parts(shape: Any) -> Iterator[dict[str, Any]]:
-    """A schema and all that stands within it."""
+    """A schema and all schemas inside it."""
     if isinstance(shape, dict):
         yield shape
     for inner in shape.values() if isinstance(shape, dict) else shape:

@@ -1,4 +1,4 @@
-"""Traces reach a collector where one is named; elsewhere nothing that makes them is loaded."""
+"""Traces reach a collector if one is configured; otherwise tracing code is not imported."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ ASKING = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 class Spans(list[Any]):
-    """The spans that a collector was sent."""
+    """The spans that a collector received."""
 
     def named(self, name: str) -> list[Any]:
         return [span for span in self if span.name == name]
@@ -37,7 +37,7 @@ class Spans(list[Any]):
 
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
-    """A collector on loopback, and this process's spans on their way to it."""
+    """A collector on loopback that gets the spans of this process."""
     spans = Spans()
 
     class Collector(BaseHTTPRequestHandler):
@@ -79,7 +79,7 @@ def test_one_trace_leads_from_a_job_s_creation_to_each_claim(client: TestClient,
     job_id = create(client)
     with transaction() as session:
         session.get_one(Job, job_id).state = JobState.QUEUED
-    tasks.train()  # nothing was prepared, so the claim ends as a failure: in its span all the same
+    tasks.train()  # nothing was prepared, so the claim fails; its span is still sent
     assert wait_until(lambda: bool(collected.named("train") and collected.named("job")))
 
     (asked,) = collected.named("POST /v1/fine_tuning/jobs")
@@ -129,7 +129,7 @@ def test_without_a_collector_nothing_of_it_is_imported():
         "traces.begin_job('ftjob-00')\n"
         "with traces.span('x', job='ftjob-00') as span: span.set_attributes({})\n"
         "assert traces.current() == {}\n"
-        # redis-py takes OpenTelemetry's metrics where it finds them.
+        # redis-py imports OpenTelemetry's metrics if they are installed.
         "ours = ('opentelemetry.exporter', 'opentelemetry.sdk.trace')\n"
         "print([name for name in sys.modules if name.startswith(ours)])"
     )

@@ -1,4 +1,4 @@
-"""Keys take turns at the workers, short work waits for no long work, and DELETE ends a check."""
+"""Keys take turns at the workers, short work never waits for long work, DELETE ends a check."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def sent() -> list[tuple[str, dict[str, Any]]]:
 
 
 def do(messages: list[tuple[str, dict[str, Any]]]) -> None:
-    """Do what so many messages ask, as their worker would."""
+    """Run the tasks of these messages, as their worker would."""
     app.loader.import_default_modules()
     for task, arguments in messages:
         app.tasks[task](**arguments)
@@ -64,7 +64,7 @@ def test_an_upload_waits_for_one_of_another_key_s_at_most(client: TestClient, ot
 
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The accounts whose jobs were prepared and whose bases were fetched, in order."""
+    """The keys whose jobs were prepared or whose bases were fetched, in order."""
     done: list[str] = []
 
     def prepare(job_id: str) -> None:
@@ -134,7 +134,7 @@ def test_short_and_long_work_have_queues_of_their_own(
 def endless(
     tmp_path: Path, settings_from: Callable[..., None], product: None
 ) -> Callable[[], list[psutil.Process]]:
-    """A check of files that never ends; gives what lists its live processes."""
+    """Make checks of files never end; return a function that lists their live processes."""
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexec sleep 61\n")
     python.chmod(0o700)

@@ -1,4 +1,4 @@
-"""A value of another type is refused, and the field that holds it is named."""
+"""A value of the wrong type is refused, and the error names its field."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -16,7 +16,7 @@ NO_WHOLE_NUMBER = [True, 3.0, "3"]
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a type is made of, through unions and lists."""
+    """The models inside a type, including unions and lists."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
         for field in annotation.model_fields.values():
@@ -31,12 +31,12 @@ def bodies() -> set[type[BaseModel]]:
 
 
 def is_whole(annotation: Any) -> bool:
-    """Whether a type takes a whole number, through unions."""
+    """Whether a type, or a part of a union, is an integer."""
     return annotation is int or any(map(is_whole, get_args(annotation)))
 
 
 def whole_numbers(model: type[BaseModel]) -> list[str]:
-    """The names of the fields that take a whole number."""
+    """The names of the integer fields."""
     fields = model.model_fields.items()
     return [field.alias or name for name, field in fields if is_whole(field.annotation)]
 

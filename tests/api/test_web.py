@@ -1,4 +1,4 @@
-"""The page is served from the API's own address, and can load nothing from anywhere else."""
+"""The page is served from the API's own address, and can load nothing from elsewhere."""
 
 import pytest
 from fastapi.testclient import TestClient

@@ -18,7 +18,7 @@ OURS = Caller(seed.ORG_ID, None, records.SCOPES)
 
 @pytest.fixture
 def job(product: None) -> str:
-    """A job of the operators that the first of three workers trains."""
+    """A job of the operators' organisation, claimed by the first of three workers."""
     with transaction() as session:
         for name, host in (("node-a:1", "node-a"), ("node-a:2", "node-a"), ("node-b:1", "node-b")):
             workers.register(session, name, host=host, cores=4, devices=[])
@@ -39,7 +39,7 @@ def test_another_organisation_sees_neither_names_nor_jobs(
     answer = client.get("/v1/workers", headers={"Authorization": f"Bearer {stranger}"})
     found = answer.json()["data"]
     assert [one["id"] for one in found] == ["worker-1", "worker-2", "worker-3"]
-    # Which share a machine is of use: jobs over several nodes ask for as many.
+    # Machines get aliases, so that one can see how many there are for a job over several nodes.
     assert [one["host"] for one in found] == ["host-1", "host-1", "host-2"]
     assert [one["cores"] for one in found] == [4, 4, 4]
     assert "node-" not in answer.text
@@ -48,7 +48,7 @@ def test_another_organisation_sees_neither_names_nor_jobs(
 
 
 def test_an_id_that_another_organisation_has_is_refused_like_one_s_own(product: None):
-    """The id of a base is one for all, so that it exists can be found out, and nothing else."""
+    """Ids of bases are global: a refusal shows that one exists, and nothing else."""
 
     def refusal(session, caller: Caller) -> str:
         with pytest.raises(Conflict) as refused:

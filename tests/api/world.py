@@ -1,4 +1,4 @@
-"""One of each object that the API knows, for operations that are asked about one that exists."""
+"""One object of each kind of the API, for operations that need an existing one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ SIDES = [{"side": n, "model": SERVED, "base_model": SERVED, "deployment_id": "d"
 
 
 class World:
-    """What is read stays; what an operation ends or takes is made again for each request."""
+    """Objects that are only read are made once; others are made again for each request."""
 
     def __init__(self, client: TestClient) -> None:
         with transaction() as session:
@@ -44,7 +44,7 @@ class World:
         self.session = self._sign_in()
 
     def path(self, operation: str, name: str) -> str:
-        """The id of an object that the operation succeeds with."""
+        """The id of an object for which the operation succeeds."""
         fresh: dict[str, Callable[[], str]] = {
             "DELETE /v1/files/{file_id}": self._file,
             "DELETE /v1/api_keys/{key_id}": self._key,
@@ -167,6 +167,6 @@ class World:
             return sign_ins.with_key(session, KEY)[0]
 
     def link(self) -> str:
-        """The token of a link that was not used yet."""
+        """The token of an unused link."""
         with transaction() as session:
             return sign_ins.make_link(session, self.caller)[0]

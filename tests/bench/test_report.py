@@ -1,4 +1,4 @@
-"""The training benchmark's table and floors; models made for it."""
+"""The training benchmark's table and floors, and the models that it makes."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def test_a_row_without_a_gpu_is_not_measured_and_misses_nothing():
 
 
 def test_the_share_of_a_gpus_peak():
-    """6 FLOP a weight and token: 3.6 million, in two seconds of a device that does 3 million."""
+    """6 FLOP per weight and token: 3.6 million FLOP in 2 s, on a device of 3 million FLOP/s."""
     row = found(2, 60, 3e6)
     assert row["ours"]["mfu"] == pytest.approx(0.6)
     assert "MFU 60% of 0 TFLOP/s" in table({"llama-1b full": row})
