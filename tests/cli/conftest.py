@@ -26,7 +26,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeApi]:
 
 @pytest.fixture
 def oddsmith() -> Oddsmith:
-    """Call the command with arguments, and a text for stdin."""
+    """Call the command with arguments and text for stdin."""
 
     def call(*arguments: str, stdin: str = "") -> Result:
         return CliRunner().invoke(app, list(arguments), input=stdin)

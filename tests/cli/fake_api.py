@@ -1,4 +1,4 @@
-"""A stand-in for the API that speaks its shapes over real HTTP. It trains and checks nothing."""
+"""A fake API with the real API's objects over real HTTP. It trains and checks nothing."""
 
 import json
 import threading
@@ -44,7 +44,7 @@ class FakeApi:
     url: str = ""
 
     def on(self, route: str, answer: Any) -> None:
-        """Answer `METHOD /path` with a value, or with what a function of the request returns."""
+        """Answer `METHOD /path` with a value, or with the result of a function of the request."""
         self.routes[route] = answer if callable(answer) else lambda _request: answer
 
     def answer(self, request: Request) -> Any:
@@ -99,7 +99,7 @@ class Connection(BaseHTTPRequestHandler):
         else:
             self.send_whole(*answer if isinstance(answer, tuple) else (200, answer))
 
-    do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks up
+    do_POST = do_DELETE = do_GET  # noqa: N815 - http.server requires these names
 
     def send_whole(self, status: int, value: Any) -> None:
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -120,8 +120,8 @@ class Connection(BaseHTTPRequestHandler):
         else:
             self.wfile.write(b"0\r\n\r\n")
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's
+        """Log nothing."""
 
 
 def serve(api: FakeApi) -> ThreadingHTTPServer:
@@ -178,7 +178,7 @@ def state(status: str, step: int = 0, steps: int = 0, **more: Any) -> dict[str, 
 
 
 def numbers(step: int, split: str) -> dict[str, Any]:
-    """Log-probs that part as they should, a little noisy for single batches."""
+    """Log-probs of a good run: chosen and rejected separate, with noise in training batches."""
     noise = 0.1 * ((step * 7919) % 13 - 6) / 6 if split == "train" else 0
     chosen, rejected = -2.6 + 0.012 * step + noise, -2.5 - 0.004 * step + noise / 2
     values = {
@@ -208,7 +208,7 @@ def job_frames(steps: int, step_s: float, last: dict[str, Any]) -> Iterator[byte
 
 
 def answer_frames(answers: list[str], token_s: float) -> Iterator[bytes]:
-    """Two sides that answer word by word, and end one after the other."""
+    """Two sides that answer word by word; one ends before the other."""
     words = [text.split(" ") for text in answers]
     for i in range(max(map(len, words))):
         time.sleep(token_s)
@@ -231,7 +231,7 @@ TUNED_ANSWER = "Keep it in a paper bag. The reason is that a paper bag lets the 
 
 
 def example_world(api: FakeApi, steps: int = 20, step_s: float = 0.0, token_s: float = 0.0) -> None:
-    """Answer everything that a demo asks for."""
+    """Add answers to all requests of the demo."""
     done = state("succeeded", steps, steps, fine_tuned_model=TUNED)
     deployments = iter(range(1000))
     series = {"x0": 0, "x1": 0, "min": 0.5, "max": 0.5, "mean": 0.5, "count": 1}

@@ -1,4 +1,4 @@
-"""`oddsmith chat` against a fake API: two sides, histories, and text that can't do harm."""
+"""`oddsmith chat` against a fake API: two sides, histories, and escaped text."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Finding the stack, reading pages, and what an error says and ends with."""
+"""The client: finding the stack, reading pages, error messages and exit statuses."""
 
 import json
 import os

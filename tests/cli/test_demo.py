@@ -1,4 +1,4 @@
-"""`oddsmith demo` against a fake API: its order, its numbers, and who stops the stack."""
+"""`oddsmith demo` against a fake API: its order, its numbers, and when it stops the stack."""
 
 import json
 import os
@@ -29,7 +29,7 @@ RUN_OVER = "GET /v1/fine_tuning/jobs/ftjob-1/stream"
 
 @pytest.fixture
 def folder(api: FakeApi) -> Folder:
-    """A folder where the base model is unpacked already."""
+    """A folder in which the base model is already unpacked."""
     folder = Folder()
     folder.make()
     (folder.path / "models" / trial.BASE_MODEL).mkdir(parents=True)
@@ -39,14 +39,14 @@ def folder(api: FakeApi) -> Folder:
 
 @pytest.fixture
 def stack(api: FakeApi, folder: Folder) -> Iterator[None]:
-    """A stack that was up before the demo."""
+    """A stack that is running before the demo starts."""
     with folder.lock(), folder.announce(Running(api.url, KEY, os.getpid())):
         yield
 
 
 @pytest.fixture
 def started(api: FakeApi, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stand in for `oddsmith up` and `down`; tells which were called."""
+    """Replace `oddsmith up` and `down`; return the list of calls."""
     called: list[str] = []
     locked = folder.lock()
 

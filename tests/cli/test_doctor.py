@@ -1,4 +1,4 @@
-"""`oddsmith doctor`: what it finds in force and what not, as text and as JSON."""
+"""`oddsmith doctor`: which protections it finds in force, as text and as JSON."""
 
 import json
 import subprocess
@@ -64,7 +64,7 @@ def test_the_floor_is_an_error_where_no_container_is_around(var, oddsmith, setti
 
 @pytest.fixture(params=["127.0.0.1", "0.0.0.0"])
 def listening(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A stack of one process, which listens there."""
+    """A stack of one process, which listens on the given address."""
     command = [sys.executable, "-c", LISTENING, request.param]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout

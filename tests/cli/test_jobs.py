@@ -101,7 +101,7 @@ def test_watch_with_json_prints_one_event_a_line(api: FakeApi, oddsmith: Oddsmit
     ("level", "style"), [("info", "dim"), ("warn", "yellow"), ("error", "red")]
 )
 def test_an_event_has_the_colour_of_its_level(level: str, style: str) -> None:
-    """By the levels that the API's job events have."""
+    """For each level of the API's job events."""
     assert str(event_line({"level": level, "message": "It is so."}).style) == style
 
 

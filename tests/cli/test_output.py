@@ -1,4 +1,4 @@
-"""What reaches a terminal: text that can't steer it, and numbers that people can read."""
+"""Output to a terminal: text without control sequences, and readable numbers."""
 
 import pytest
 

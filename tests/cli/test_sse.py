@@ -1,4 +1,4 @@
-"""Event streams: framing, and going on where a broken connection left off."""
+"""Event streams: framing, and resuming after a broken connection."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""`oddsmith train`: what it refuses at once, and a run, stopped runs and resumed ones for real."""
+"""`oddsmith train`: refused arguments, and real runs that finish, stop and resume."""
 
 import json
 import subprocess
@@ -120,7 +120,7 @@ def test_pairs_are_tokenised_before_ranks_are_started(
     assert not (tmp_path / "out/g1/train.log").exists()
 
 
-# It writes without a buffer, which a handler must not enter twice.
+# It writes unbuffered: a signal handler must not re-enter a buffered write.
 RANK = """
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"rank\\n") and sys.exit())
@@ -155,7 +155,7 @@ def test_a_run_and_its_resume(tmp_path: Path, pairs: Path, oddsmith: Oddsmith) -
     assert result["held_out"]["last"]["accuracy"] >= 0
     assert json.loads((out / "g1/prepared.json").read_text())["steps"] == 3
     content = out / "g1/checkpoints/step-000003/state/progress.json"
-    content.write_text("{}")  # damaged: the one before it is taken
+    content.write_text("{}")  # damaged: the run resumes from the one before
     done = oddsmith("train", *where, "--resume")
     assert done.exit_code == 0, done.output
     events = (out / "g2/events.jsonl").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""docker-compose.yml as Docker Compose itself reads it: validated, merged, all values filled in."""
+"""docker-compose.yml as Docker Compose reads it: validated, merged, with all values filled in."""
 
 import json
 import os
@@ -14,18 +14,18 @@ UID = 10001
 
 
 def config(*overlays: str, **env: str) -> dict[str, Any]:
-    """Return the configuration; a name that this machine happens to set must not get in."""
+    """Return the configuration, without variables from this machine's environment."""
     ours = ("ODDSMITH_", "AWS_", "HF_", "COMPOSE_", "FLASH_", "OTEL_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     files = [argument for name in ("docker-compose.yml", *overlays) for argument in ("-f", name)]
-    # Not the `.env` of the checkout.
+    # Ignore the `.env` of the checkout.
     options = ["--env-file", os.devnull, "--profile", "*", *files, "config", "--format", "json"]
     done = subprocess.run(
         [PROGRAM, *options], cwd=ROOT, env=clean | env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
-    # What it prints can be read as a Compose file again, so a dollar sign is written twice.
+    # The output is a Compose file again, in which a dollar sign is doubled.
     return json.loads(done.stdout.replace("$$", "$"))
 
 

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises: pinned, confined, checked, and nothing secret in the open."""
+"""docker-compose.yml: images are pinned, containers confined and checked, secrets not exposed."""
 
 import re
 from itertools import pairwise
@@ -137,7 +137,7 @@ def test_volumes_are_declared_and_what_need_not_be_written_is_not(whole):
         assert mounts[name][models]["read_only"], name
     for name in ("api", "serve-worker"):
         assert mounts[name][runs]["read_only"], name
-    # A training's caches hold programs: no other user may run them.
+    # A training's caches contain executable code, which no other container may run.
     caches = [m["/var/lib/oddsmith/cache"]["source"] for m in mounts.values() if models in m and
               "/var/lib/oddsmith/cache" in m]  # fmt: skip
     assert len(caches) == len(set(caches)) == 5
@@ -196,7 +196,7 @@ def test_the_example_explains_every_knob_and_no_other():
 
 
 def test_every_setting_can_be_set():
-    """All but those that the images fix, or that are secret."""
+    """All settings except those that the images fix and those that are secrets."""
     fixed = {"var", "runs", "web_dist", "train_python", "vllm_python", "secrets"}
     secret = {"database_url", "redis_url", "engine_secret"}
     example = (ROOT / ".env.example").read_text()

@@ -1,8 +1,9 @@
-"""Each container's command, run without Docker until its own healthcheck is content.
+"""Runs each container's command without Docker until its healthcheck passes.
 
 Commands, environments, healthchecks and grace periods are read from docker-compose.yml. Only paths
-and the API's port are replaced. As root, each process gets what its container would get: the
-image's uid, no capabilities, and a file system that is read-only but for its folders.
+and the API's port are replaced. If the tests run as root, each process has the limits of its
+container: the image's uid, no capabilities, and a file system that is read-only except for its
+folders.
 """
 
 import json
@@ -40,8 +41,8 @@ _numbers = count()
 LONG_RUNNING = ("api", "files-worker", "prepare-worker", "serve-worker", "keeper", "train-worker")
 FOLDERS = ("storage", "runs", "models", "merged", "cache", "log", "secrets")
 
-# $1: the folder that may be written; $2: where Python is installed, which may lie below a home
-# that no other user may enter; $3: a home to be hidden, or nothing.
+# $1: the writable folder; $2: the folder of the Python installation, which may be below a home that
+# other users can't enter; $3: a home to hide, or empty.
 CONFINE = f"""
 set -e
 mount --bind "$1" "$1"
@@ -80,7 +81,7 @@ class Containers:
 
     def env(self, name: str) -> dict[str, str]:
         given = self.services[name]["environment"].items()
-        # /tmp is a tmpfs in each container; here it belongs to everybody.
+        # /tmp is a tmpfs in each container. Here all would share it, so use the cache folder.
         own = {key: self._moved(value) for key, value in given if value is not None}
         own = {key: str(self.folder / "cache") if value == "/tmp" else value
                for key, value in own.items()}  # fmt: skip
@@ -127,7 +128,7 @@ class Containers:
         return (self.folder / f"{name}.out").read_text(errors="replace")
 
     def until(self, name: str, is_healthy: bool, timeout_s: float) -> float:
-        """Wait until the healthcheck says so, and return how long that took."""
+        """Wait until the healthcheck's result is `is_healthy`; return the time in seconds."""
         started = time.monotonic()
         found: Any = None
         while time.monotonic() - started < timeout_s:
@@ -140,10 +141,10 @@ class Containers:
 
 @pytest.fixture
 def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containers]:
-    """An empty database, and the folders and secrets that the containers would find."""
+    """Containers with an empty database, their folders and their secrets."""
     database = f"containers_{next(_numbers)}"
     create_database(postgres, database)
-    # Not pytest's own folder: only the user who runs the tests may enter that.
+    # Not pytest's folder: only the user who runs the tests can enter it.
     folder = Path(tempfile.mkdtemp(prefix="oddsmith-containers-"))
     secrets = {
         "oddsmith_database_url": postgres.sqlalchemy_url(database),
@@ -193,7 +194,7 @@ def test_each_container_becomes_healthy_and_stops_in_time(containers):
             headers={"Authorization": f"Bearer {KEY}"}, trust_env=False,
         )  # fmt: skip
         assert answer.status_code == 200, answer.text
-        # What stands in docker/prometheus/prometheus.yml, asked as Prometheus asks.
+        # The request that docker/prometheus/prometheus.yml configures.
         metrics = httpx.get(
             f"http://127.0.0.1:{containers.port}/metrics",
             headers={"Authorization": f"Bearer {WATCH_KEY}"}, trust_env=False,
@@ -206,10 +207,10 @@ def test_each_container_becomes_healthy_and_stops_in_time(containers):
             process.terminate()
         for name, process in started.items():
             grace_s = seconds(containers.services[name]["stop_grace_period"])
-            # uvicorn ends by the signal that it was sent, once it has done all else.
+            # uvicorn re-raises the signal after its shutdown.
             assert process.wait(grace_s) in (0, -signal.SIGTERM), containers.output(name)
             assert containers.check(name).returncode == 1, name
-        # uvicorn's own words, too, once its settings have been read.
+        # This includes uvicorn's own log lines after the settings are loaded.
         for name in ("api", "keeper"):
             last = json.loads(containers.output(name).splitlines()[-1])
             assert {"t", "level", "logger", "message"} <= last.keys(), name
@@ -223,7 +224,7 @@ def test_a_worker_that_hangs_or_lost_its_broker_is_not_healthy(containers):
     with containers.running("serve-worker") as process:
         containers.until("serve-worker", is_healthy=True, timeout_s=90)
 
-        # Only the check gets it: a worker that is still starting would use it, too.
+        # Only the healthcheck gets this URL: a worker that is still starting would use it too.
         lost = containers.check("serve-worker", ODDSMITH_REDIS_URL="redis://:wrong@127.0.0.1:9/0")
         assert "Redis does not answer" in lost.stdout
 
@@ -234,7 +235,7 @@ def test_a_worker_that_hangs_or_lost_its_broker_is_not_healthy(containers):
 
 
 def test_a_worker_at_work_is_healthy_though_it_asks_for_nothing(containers, tmp_path):
-    """A process that bears a worker's arguments, and computes; then one that sleeps."""
+    """A process with a worker's arguments is healthy while it computes, and not while stopped."""
     check: Callable[[], int] = lambda: containers.check("files-worker").returncode  # noqa: E731
     loop = "import sys\nwhile True: pass"
     words = containers.argv(["python3", "-c", loop, "files@%h"])

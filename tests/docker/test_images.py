@@ -23,7 +23,7 @@ def lock(image: str) -> dict[str, str]:
 
 
 def stages() -> dict[str, list[str]]:
-    """The instructions of each stage, the first being its base image or stage."""
+    """The instructions of each stage; the first is its base image or stage."""
     text = re.sub(
         r"\\\n", " ", re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE)
     )
@@ -117,7 +117,7 @@ def test_the_api_s_image_has_no_torch_and_reads_models_all_the_same():
 
 
 def test_the_api_s_image_has_what_its_verbs_of_the_core_import():
-    """`check_model` failed there for lack of jinja2, so that no base model could be registered."""
+    """`check_model` once failed there without jinja2, so no base model could be registered."""
     graph = grimp.build_graph(
         "orpo", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
     )
@@ -141,10 +141,10 @@ def test_the_serve_worker_adds_to_vllm_s_image_and_replaces_nothing_in_it():
 
 def test_images_run_what_the_tests_ran():
     """One version of each package, in all images and in the environment of the tests."""
-    # A package may stand there twice, for two versions of Python.
+    # The lock may list a package twice, for two versions of Python.
     tested = {found[0].split()[0] for found in ENTRY.finditer(LOCK.read_text())}
     names = {line.partition("==")[0] for line in tested}
-    # vLLM asks for other setuptools than the default install has.
+    # vLLM requires another version of setuptools than the default install.
     for image in IMAGES:
         for name, line in lock(image).items():
             if name in names and name != "setuptools":

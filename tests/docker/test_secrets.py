@@ -1,4 +1,4 @@
-"""Secrets as files: made once, read by the settings, handed to no training."""
+"""Secrets as files: made once, read by the settings, not passed to trainings."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def made(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def read(monkeypatch):
-    """Read the settings with a folder of secrets, and nothing else."""
+    """Read the settings from a folder of secrets only."""
 
     def settings(folder: Path) -> Settings:
         for name in list(os.environ):

@@ -1,4 +1,4 @@
-"""What is fetched from elsewhere is declared, and is what was fetched when it was locked."""
+"""External packages and images are declared and locked by hash or digest."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ from tools import audit, digests, install
 from tools.lock import EXTRAS, IMAGE_EXTRAS, entries, pins
 
 LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "docker").glob("requirements-*.txt"))]
-# The lock of `serve` holds only what vLLM's image lacks.
+# The lock of `serve` contains only packages that vLLM's image lacks.
 LOCKED = {ROOT / "requirements.lock": EXTRAS} | {
     ROOT / "docker" / f"requirements-{image}.txt": extras
     for image, extras in IMAGE_EXTRAS.items()
@@ -39,7 +39,7 @@ PRODUCT = ("api", "cli", "migrations", "models", "orpo", "services", "workers")
 
 
 def requirements(extras: Iterable[str]) -> dict[str, Requirement]:
-    """What pyproject.toml asks for with these extras, by name."""
+    """The requirements in pyproject.toml with these extras, by name."""
     project = PYPROJECT["project"]
     lines = [*project["dependencies"]]
     for extra in extras:
@@ -51,7 +51,7 @@ def requirements(extras: Iterable[str]) -> dict[str, Requirement]:
 
 
 def imports(path: Path) -> set[str]:
-    """The packages that a file imports, without those of the standard library."""
+    """The packages that a file imports, without the standard library."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -103,7 +103,7 @@ def test_each_package_of_a_lock_has_the_hashes_of_its_files(lock: Path):
     found = entries(lock)
     for name, entry in found.items():
         assert re.search(r" \\\n    --hash=sha256:[0-9a-f]{64}", entry), name
-    # All there is are packages and their hashes: no index, no address, no local file.
+    # Packages and their hashes only: no index, no URL, no local file.
     for line in lines:
         assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?|[a-z0-9.-]+==[^:@]+", line), line
     assert {line.partition("==")[0] for line in lines if "==" in line} == set(found)
@@ -114,7 +114,7 @@ def test_all_but_torch_and_this_checkout_is_installed_by_its_hash(monkeypatch):
 
     def follow(argv: list[str], _: install.Bar) -> int:
         ran.append(argv)
-        # uv fails, so that pip's way is seen, too.
+        # uv fails, so that the fallback to pip is tested too.
         return int("uv" in argv)
 
     monkeypatch.setattr(install, "follow", follow)
@@ -141,7 +141,7 @@ def test_each_node_package_has_its_hash(folder: Path):
     packages = json.loads((folder / "package-lock.json").read_text())["packages"]
     assert len(packages) > 2
     for name, package in packages.items():
-        # The project itself; and what is inside another package's archive, which has its hash.
+        # Skip the project itself, and bundled packages: the archive around them has the hash.
         if name and not package.get("inBundle"):
             assert package.get("integrity", "").startswith("sha512-"), name
 

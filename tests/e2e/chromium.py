@@ -1,4 +1,4 @@
-"""A real Chromium for the journeys, from npm, kept in `var/browser` once a checkout."""
+"""A real Chromium for the browser tests, from npm, installed once per checkout in `var/browser`."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tools.build_page import npm
 
 HERE = Path(__file__).parent / "browser"
 ROOT = Path(__file__).resolve().parents[2]
-# Without these it asks for addresses outside this machine, at each start.
+# Without these it contacts external addresses at each start.
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -22,7 +22,7 @@ QUIET = [
 
 
 def install() -> Path:
-    """Return the folder of a browser that starts; npm and unpacking take some 15 s, once."""
+    """Return the folder of a working browser; its installation takes about 15 s, once."""
     folder = ROOT / "var" / "browser"
     with made_by_one(folder):
         if not (folder / "complete").exists():
@@ -44,7 +44,7 @@ def _install(folder: Path) -> None:
 
 
 def environment(folder: Path) -> dict[str, str | float | bool]:
-    """The machine's own libraries come first: ours are for one that has none."""
+    """The environment for the browser. The machine's libraries come first; ours are a fallback."""
     libraries = [os.environ.get("LD_LIBRARY_PATH", ""), "/usr/lib/x86_64-linux-gnu"]
     path = os.pathsep.join([*filter(None, libraries), str(folder / "lib")])
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -62,7 +62,7 @@ def launched() -> Iterator[Browser]:
 
 def context(browser: Browser, url: str, api_key: str) -> BrowserContext:
     """A browser with an empty cache, signed in."""
-    # Without a locale, this build calls its language something that `Intl` refuses.
+    # Without a locale, this build reports a language tag that `Intl` rejects.
     made = browser.new_context(base_url=url, locale="en-GB")
     answer = made.request.post("/v1/session", data={"api_key": api_key}, headers={"Origin": url})
     assert answer.ok, answer.text()
@@ -71,7 +71,7 @@ def context(browser: Browser, url: str, api_key: str) -> BrowserContext:
 
 @contextmanager
 def signed_in(browser: Browser, url: str, api_key: str) -> Iterator[Page]:
-    """A page that fails the test for whatever went wrong in it, looked at or not."""
+    """A signed-in page; any error in the page fails the test at the end."""
     made = context(browser, url, api_key)
     page = made.new_page()
     wrong: list[str] = []
@@ -83,7 +83,7 @@ def signed_in(browser: Browser, url: str, api_key: str) -> Iterator[Page]:
 
 
 def is_wrong(said: ConsoleMessage) -> bool:
-    """The browser logs each answer above 399 as well, which the page may well expect."""
+    """Whether a console message is an error; logged answers above 399 may be expected."""
     return said.type == "error" and not said.text.startswith("Failed to load resource")
 
 

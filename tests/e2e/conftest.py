@@ -1,4 +1,4 @@
-"""The real stack, as `oddsmith up --detach` starts it, and how tests talk to it."""
+"""The real stack, started by `oddsmith up --detach`, and helpers to use it."""
 
 import json
 import os
@@ -26,16 +26,16 @@ EXAMPLES = ROOT / "examples"
 SHARED = Path(os.environ.get("ODDSMITH_SHARED", ROOT.parent / "shared"))
 SMOLLM2 = "SmolLM2-135M-Instruct"
 SETTINGS = {
-    # Shorter periods, so that a test that interferes waits less; leases are those of the product.
+    # Shorter heartbeats, so that tests wait less; the leases are the product's.
     "ODDSMITH_HEARTBEAT_S": "0.5",
-    # Two engines here and one of another test are in memory at once.
+    # Two engines of these tests and one of another test are in memory at the same time.
     "ODDSMITH_ENGINE_MEMORY_GIB": "1",
 }
 
 
 @dataclass
 class Stack:
-    """A stack on a folder of its own, and how to talk to it."""
+    """A stack in its own folder, and helpers to use it."""
 
     var: Path
     watch: Watch = field(default_factory=Watch)
@@ -70,7 +70,7 @@ class Stack:
             base_url=self.running["url"],
             headers={"Authorization": f"Bearer {self.running['api_key']}"},
             timeout=120,
-            verify=False,  # plain HTTP; to read certificates for each would take 30 ms of a core
+            verify=False,  # plain HTTP; loading certificates per client would take 30 ms of a core
         )
 
     def openai(self) -> OpenAI:
@@ -85,7 +85,7 @@ class Stack:
         )
 
     def story(self, job_id: str) -> str:
-        """What a job's events tell, oldest first, for the message of a failed test."""
+        """A job's events, oldest first, for the message of a failed test."""
         with self.http() as http:
             events = http.get(
                 f"/v1/fine_tuning/jobs/{job_id}/events", params={"limit": 100, "type": "message"}
@@ -96,15 +96,15 @@ class Stack:
         )
 
     def processes(self, *words: str) -> list[psutil.Process]:
-        """Everything that the stack has started and that shows all of `words`, in this order."""
+        """The stack's processes whose command line contains all `words`, in this order."""
         return those(
             psutil.Process(int(self.running["pid"])).children(recursive=True),
             lambda process: " ".join(words) in " ".join(process.cmdline()),
         )
 
     def kill_api(self) -> None:
-        """SIGKILL to the API; returns once the stack has brought it back."""
-        # Not the leash around it, whose words are the same.
+        """Send SIGKILL to the API; return when the stack has restarted it."""
+        # The last match: the leash around it has the same arguments.
         killed = self.processes("-m", "uvicorn", "api.app:create_app")[-1]
         killed.kill()
         psutil.wait_procs([killed], timeout=5)
@@ -134,11 +134,11 @@ def browser() -> Iterator[Browser]:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base with random weights, small enough that a step takes milliseconds.
 
-    vLLM can serve it, since its heads are 32 wide. Its embedding is not its head: it would only
-    repeat the last token of a prompt, a newline.
+    vLLM can serve it, since its heads are 32 wide. Embedding and head are not tied: tied, it would
+    only repeat the last token of the prompt, a newline.
     """
     folder = tmp_path_factory.mktemp("tiny") / "tiny"
-    # A process of its own, so that this one needs no torch.
+    # In another process, so that this one needs no torch.
     make = "import sys, pathlib; from tests.orpo.tiny_run import write_base as w; "
     make += "w(pathlib.Path(sys.argv[1]), hidden_size=64, intermediate_size=96, "
     make += "num_attention_heads=2, tie_word_embeddings=False)"
@@ -165,7 +165,7 @@ def register(stack: Stack, name: str, folder: Path) -> str:
 
 @pytest.fixture
 def upload(stack: Stack) -> Callable[[Path], str]:
-    """Upload a file and wait until it was checked."""
+    """Upload a file and wait until it has been validated."""
 
     def send(path: Path) -> str:
         client = stack.openai()
@@ -180,7 +180,7 @@ def upload(stack: Stack) -> Callable[[Path], str]:
 
 @pytest.fixture
 def until(stack: Stack) -> Callable[..., dict]:
-    """Wait until a job satisfies a condition; one that ends otherwise fails the test."""
+    """Wait until a job satisfies a condition; fail the test if the job ends before."""
 
     def wait(job_id: str, condition: Callable[[dict], bool], timeout_s: float = 240) -> dict:
         def look() -> dict | None:

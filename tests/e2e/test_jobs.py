@@ -1,4 +1,4 @@
-"""Jobs on the real stack: several ranks, pause and resume, cancel, and what a kill costs."""
+"""Jobs on the real stack: several ranks, pause and resume, cancel, and kills."""
 
 import hashlib
 import subprocess
@@ -17,7 +17,7 @@ from tests.listeners import beyond_loopback
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 
-# A step of these bytes takes 0.2 s: time to interfere after the second.
+# A step takes 0.2 s with these lengths: enough time to interfere after the second step.
 LONG = {
     "max_steps": 20,
     "batch_size": 2,
@@ -82,7 +82,7 @@ def training_processes(job_id: str) -> list[psutil.Process]:
 
 
 def train(stack, tiny: str, pairs: str, **hyperparameters) -> str:
-    """An undisturbed job, trained to its end."""
+    """Train a job to its end without disturbance."""
     job_id = submit(stack, tiny, pairs, **hyperparameters)
     client = stack.openai()
 
@@ -96,13 +96,13 @@ def train(stack, tiny: str, pairs: str, **hyperparameters) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(stack, tiny, pairs):
-    """What all others of LONG must be equal to."""
+    """The reference job: all other jobs with LONG must equal it."""
     return train(stack, tiny, pairs, **LONG)
 
 
 @pytest.fixture(scope="module")
 def two_ranks(stack, tiny, pairs):
-    """What the same on two nodes must be equal to."""
+    """The reference job with two ranks: the same job on two nodes must equal it."""
     return train(stack, tiny, pairs, **TWO_RANKS)
 
 
@@ -125,7 +125,7 @@ def test_two_ranks_that_share_the_weights(stack, tiny, pairs):
 
 
 def redis_url(supervisor: int) -> str:
-    """The stack's Redis, from the environment of one of its parts."""
+    """The URL of the stack's Redis, from the environment of one of its processes."""
     parts_of_it = psutil.Process(supervisor).children(recursive=True)
     environments = (process.environ() for process in parts_of_it)
     return next(env["ODDSMITH_REDIS_URL"] for env in environments if "ODDSMITH_REDIS_URL" in env)
@@ -133,7 +133,7 @@ def redis_url(supervisor: int) -> str:
 
 @pytest.fixture
 def second_worker(stack):
-    """Another train worker, as if on another machine, beside the stack's own."""
+    """A second train worker, as if on another machine."""
     running = stack.running
     env = parts.environment(
         Folder(stack.var),
@@ -157,13 +157,13 @@ def test_two_nodes(stack, create, until, second_worker, two_ranks):
     job_id = create(**TWO_RANKS, nodes=2)
     until(job_id, lambda job: job["status"] == "succeeded")
     assert_undisturbed(stack, job_id)
-    # The second node learns of the end by itself, within a heartbeat.
+    # The second node notices the end within a heartbeat.
     wait_for(lambda: not training_processes(job_id), 10, stack.logs)
     assert train_losses(stack, job_id) == train_losses(stack, two_ranks)
 
 
 def test_ranks_listen_on_loopback_only(stack, two_ranks):
-    """Whoever connects to a rank's sockets is asked for no key. The watch began with the stack."""
+    """A rank's sockets require no key. They were watched since the stack's start."""
     assert stack.watch.of("orpo.train")
     assert beyond_loopback(stack.watch.seen) == []
 
@@ -284,7 +284,7 @@ def test_what_has_no_usable_pair_fails_before_training(stack, create, until):
 
 
 def test_the_stream_tells_everything_once(stack, undisturbed):
-    """All of a finished job in one read, and the rest of it from any place in between."""
+    """Read the whole stream of a finished job at once, and its rest from any place."""
 
     def read(last_event_id: str | None = None) -> list[tuple[str, str, str]]:
         headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
@@ -307,7 +307,7 @@ def test_the_stream_tells_everything_once(stack, undisturbed):
     middle = len(whole) // 2
     rest = [m for m in read(whole[middle][1]) if m[0] != "state"]
     assert rest == [m for m in whole[middle + 1 :] if m[0] != "state"]
-    assert read(f"{2**63}.0.0") == whole  # no such place: from the beginning
+    assert read(f"{2**63}.0.0") == whole  # unknown place: from the beginning
 
 
 def test_the_progress_of_a_job_that_has_ended_is_its_last_step(stack, undisturbed):

@@ -1,4 +1,4 @@
-"""The whole loop with the unmodified `openai` client: a file goes in, a tuned model answers."""
+"""The whole loop with the unmodified `openai` client: upload, train, deploy, chat."""
 
 import tarfile
 from itertools import islice
@@ -34,7 +34,7 @@ def first_lines(source: Path, n: int, to: Path) -> Path:
 
 
 def loop(stack, base: str, path: Path, **hyperparameters: object) -> FineTuningJob:
-    """Everything a person does with the client; returns the finished job."""
+    """Run the loop as a user of the client does; return the finished job."""
     settings = HYPERPARAMETERS | hyperparameters
     client = stack.openai()
     with path.open("rb") as content:
@@ -107,7 +107,7 @@ def deployment_of(stack, job: FineTuningJob) -> dict:
 
 
 def download(stack, job: FineTuningJob, to: Path, *options: str) -> Path:
-    """The folder of a model's weights, as a person gets it with the command line."""
+    """Download a model's weights with the command line; return the folder."""
     done = stack.oddsmith(
         "models", "download", job.fine_tuned_model, str(to.with_suffix(".tar")), *options
     )
@@ -119,7 +119,7 @@ def download(stack, job: FineTuningJob, to: Path, *options: str) -> Path:
 
 
 def differences(policy: torch.nn.Module, stack, job: FineTuningJob) -> list[float]:
-    """How far each log-prob of a model lies from what the last checkpoint's probe says."""
+    """The difference of each log-prob of a model from the last checkpoint's probe."""
     checkpoint = max(stack.run_dir(job.id, 1).glob("checkpoints/step-*"))
     return [
         abs(own - probed)
@@ -134,7 +134,7 @@ def whole(folder: Path) -> torch.nn.Module:
 
 def test_the_loop_on_the_example_pairs(stack, base, smollm2, tmp_path):
     path = first_lines(EXAMPLES / "short-answers.jsonl", 8, tmp_path / "pairs.jsonl")
-    # Two steps are to show in weights that are rounded to bf16.
+    # A high rate, so that two steps are visible in weights rounded to bf16.
     job = loop(stack, base, path, learning_rate=1e-3)
     deployment = deployment_of(stack, job)
     assert deployment["parity"]["token_ids_equal"] is True

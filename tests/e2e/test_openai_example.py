@@ -1,4 +1,4 @@
-"""The example for the `openai` client, as a person runs it against a running stack."""
+"""The example for the `openai` client, run against a running stack."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Journeys of a person through the page, in a real Chromium against the real stack."""
+"""User journeys through the page, in a real Chromium against the real stack."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def upload(page: Page, path: Path) -> None:
 
 
 def start(page: Page, base: str, settings: dict[str, int]) -> str:
-    """Fill the form and start; return the job's id."""
+    """Fill in the form and start; return the job's id."""
     page.get_by_label("Base model").select_option(base)
     for name, value in settings.items():
         field = page.get_by_label(name, exact=True)
@@ -61,7 +61,7 @@ def test_what_a_run_takes_is_measured_before_it_is_started(page: Page, tiny: str
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong by WCAG A and AA on the page as it is drawn."""
+    """Violations of WCAG A and AA that axe finds on the rendered page."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(chromium.axe_source())
     found = page.evaluate(
@@ -79,7 +79,7 @@ def test_from_a_file_to_a_vote(
     upload(page, path)
     job_id = start(page, tiny, SETTINGS)
 
-    # The curve is there before the run has ended, and the run goes on without the tab.
+    # The curve is shown during the run, and the run continues without the tab.
     divergence = page.get_by_role("figure", name="Divergence")
     expect(divergence).to_be_visible(timeout=TRAIN_MS)
     with stack.http() as http:
@@ -118,7 +118,7 @@ def test_from_a_file_to_a_vote(
 def test_nothing_is_said_of_deployments_before_they_are_known(
     page: Page, stack: Stack, tiny_folder: Path
 ):
-    """A person who reads "Not deployed" would deploy what already answers."""
+    """A user who reads "Not deployed" would deploy a model that is already deployed."""
     model = register(stack, "tiny-not-deployed", tiny_folder)
     held: list[Route] = []
 
@@ -179,7 +179,7 @@ def test_a_session_that_ended_comes_back_to_the_same_view(page: Page, stack: Sta
 
 
 def test_no_room_has_a_barrier(page: Page, stack: Stack, tiny: str):
-    """axe, in both themes, on a desk and on a phone."""
+    """Run axe in both themes, at desktop and phone sizes."""
     with stack.http() as http:
         job_ids = [job["id"] for job in http.get("/v1/fine_tuning/jobs").json()["data"]]
         file_ids = [file["id"] for file in http.get("/v1/files").json()["data"]]

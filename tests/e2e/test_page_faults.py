@@ -1,7 +1,7 @@
-"""What the page makes of hostile answers, dying engines and lost connections.
+"""The page with hostile answers, dying engines and lost connections.
 
-The API, its database and the browser are real; the engine's words are chosen by the test, and
-the run's numbers are written where a worker would write them.
+The API, its database and the browser are real. The test sets the engine's answers, and writes the
+run's metrics as a worker would.
 """
 
 from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ def test_a_hostile_answer_runs_nothing_and_loads_nothing(page: Page, api: Scratc
     assert link.get_attribute("href") == f"{ELSEWHERE}/login"
     assert f"({ELSEWHERE}/login)" in link.inner_text()
     assert link.get_attribute("rel") == "noopener noreferrer nofollow"
-    # A megabyte is there to the last letter, as plain text.
+    # A megabyte is shown completely, as plain text.
     long = page.get_by_role("article", name="Answer of B")
     assert len(long.text_content() or "") > len(LONG)
     expect(long.get_by_text("Too long to be formatted")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The API reference at /docs, in a real Chromium, as a stack serves it."""
+"""The API reference at /docs of a real stack, in a real Chromium."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ def test_it_shows_every_operation_and_asks_no_other_host(
     wrong: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    # What the policy refuses is an error of the console.
+    # A violation of the content security policy is logged as a console error.
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     answer = page.goto("/docs")
     assert answer
@@ -44,7 +44,7 @@ def test_it_shows_every_operation_and_asks_no_other_host(
     expect(page.get_by_role("row", name='x-scope "write"')).to_be_visible()
     for name in ("Authorize", "Try it out", "Execute"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
-    # A dark page without its styles would have the contrast that is looked for, too.
+    # Check the theme: a page without its styles could pass the contrast check.
     is_dark = "getComputedStyle(document.documentElement).colorScheme == 'dark'"
     assert page.evaluate(is_dark) is (theme == "dark")
     page.evaluate(chromium.axe_source())

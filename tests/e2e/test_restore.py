@@ -1,4 +1,4 @@
-"""The drill: a stack at work is backed up, and another takes over from the backup."""
+"""The restore drill: a working stack is backed up, and another stack takes over from the backup."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from tests.e2e.wait import wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
-# Long enough to be at work while it is backed up.
+# Long enough to be running during the backup.
 LONG = {
     "max_steps": 160,
     "batch_size": 2,
@@ -47,7 +47,7 @@ def ended(stack: Stack, job_id: str) -> dict[str, Any]:
 
 
 def everything(http: httpx.Client, job_ids: list[str]) -> dict[str, Any]:
-    """What the lists and the pages of these jobs show."""
+    """The API's lists, and the objects that the pages of these jobs show."""
     paths = ["/v1/files?limit=100", "/v1/models"]
     for job_id in job_ids:
         job = f"/v1/fine_tuning/jobs/{job_id}"
@@ -55,7 +55,7 @@ def everything(http: httpx.Client, job_ids: list[str]) -> dict[str, Any]:
         paths += [f"{job}/pairs", f"{job}/samples", f"{job}/logs"]
     found = {path: http.get(path).raise_for_status().json() for path in paths}
     for model in found["/v1/models"]["data"]:
-        del model["deployed"]  # a restore ends engines, which then start again
+        del model["deployed"]  # a restore stops engines, which then restart
     return found
 
 
@@ -66,7 +66,7 @@ def weights(stack: Stack, job_id: str) -> str:
 
 @pytest.fixture
 def nothing_served(stack: Stack) -> None:
-    """What earlier tests deployed is taken back: the other stack would start all of it, too."""
+    """Undeploy the models of earlier tests: the other stack would deploy them too."""
     with stack.http() as http:
 
         def served() -> list[dict[str, Any]]:
@@ -102,10 +102,10 @@ def test_another_stack_takes_over(
     with stack.http() as http:
         shown = everything(http, [done])
         key = http.headers["Authorization"]
-    # One training after the other: two on two cores take five times as long each.
+    # One training at a time: with two on two cores, each takes five times as long.
     ended(stack, running)
 
-    # Damaged, it is refused, and the other stack stays as it is.
+    # A damaged backup is refused, and the other stack does not change.
     rows = monday / "tables" / "jobs.copy"
     whole = rows.read_bytes()
     rows.write_bytes(whole[:-1] + b"x")
@@ -121,14 +121,14 @@ def test_another_stack_takes_over(
     assert restored.returncode == 0, restored.stdout + restored.stderr
     report = json.loads(restored.stdout)
     assert report["resumed"] == [running], "It ended before the backup did: make LONG longer."
-    with capsys.disabled():  # a drill tells its time
+    with capsys.disabled():  # report the durations of the drill
         print(  # noqa: T201
             f"\nbackup {facts['seconds']} s, restore {report['seconds']} s "
             f"({time.monotonic() - began:.1f} s with the program's start), "
             f"{sum(f.stat().st_size for f in monday.rglob('*') if f.is_file()) / 1e6:.1f} MB"
         )
 
-    # With the key of the first stack, which the second had never seen.
+    # With a key of the first stack, which came with the backup.
     with other.http() as http:
         http.headers["Authorization"] = key
         assert everything(http, [done]) == shown

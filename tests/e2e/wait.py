@@ -13,7 +13,7 @@ def wait_for(
     explain: Callable[[], str] = lambda: "",
     interval_s: float = 0.3,
 ) -> Found:
-    """Return the first truthy answer of `look`; fail with what `explain` tells after the time."""
+    """Return the first truthy result of `look`; fail with `explain()` after `timeout_s`."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         if found := look():
