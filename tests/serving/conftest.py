@@ -1,4 +1,4 @@
-"""A product whose engines are `fake_vllm.py`: its processes are real, its answers are not."""
+"""A product whose engines are `fake_vllm.py`: real processes, fake answers."""
 
 import json
 import stat
@@ -48,7 +48,7 @@ def probe(logprob: float, hostile: Any = None, **changes: Any) -> dict[str, Any]
 
 @dataclass
 class Serving:
-    """The serve worker and the folders it serves from."""
+    """The serve worker and its folders of models and runs."""
 
     folder: Path
 
@@ -61,7 +61,7 @@ class Serving:
             return records.base_model(session, CALLER, id=name, path=str(weights), info=info).id
 
     def tuned(self, base: str, logprob: float = -0.5, rank: int = 16, **probed: Any) -> str:
-        """A checkpoint of a failed job (the shortest way to one), served at `logprob`."""
+        """A checkpoint of a failed job (the simplest to make), served at `logprob`."""
         with transaction() as session:
             job = records.job(session, CALLER, base_model=base)
             job.state = "failed"
@@ -70,7 +70,7 @@ class Serving:
             return add_checkpoint(session, job, path, "adapter")
 
     def unmerged(self, base: str) -> str:
-        """A checkpoint whose adapter no engine applies; merged, it answers as the base does."""
+        """A checkpoint that must be served merged; merged, it answers like the base."""
         with transaction() as session:
             job = records.job(session, CALLER, base_model=base)
             job.state = "failed"
@@ -79,7 +79,7 @@ class Serving:
             return add_checkpoint(session, job, path, "merged")
 
     def full(self, base: str, **behaviour: Any) -> str:
-        """A checkpoint that was tuned in full, with weights of its own."""
+        """A checkpoint of full tuning, with its own weights."""
         with transaction() as session:
             job = records.job(session, CALLER, base_model=base)
             job.state = "failed"
@@ -107,7 +107,7 @@ class Serving:
             return [deployments.create(session, CALLER, model).id for model in models]
 
     def until(self, condition: Callable[[], Any], timeout_s: float = 30) -> Any:
-        """Step until `condition` holds."""
+        """Step the worker until `condition` is truthy."""
         until = time.monotonic() + timeout_s
         while not (held := condition()):
             assert time.monotonic() < until, self.describe()
@@ -116,7 +116,7 @@ class Serving:
         return held
 
     def settle(self, *ids: str, timeout_s: float = 30) -> list[Deployment]:
-        """Step until none of these is on its way any more."""
+        """Step the worker until each of these deployments is ready, failed or stopped."""
         self.until(lambda: all(self.deployment(i).status not in UNSETTLED for i in ids), timeout_s)
         return [self.deployment(i) for i in ids]
 
@@ -172,7 +172,7 @@ def gone_within(session: int, timeout_s: float) -> bool:
 def product(
     settings_from: Callable[..., None], database_url: str, tmp_path: Path
 ) -> Iterator[None]:
-    """The product's own settings and connection, with an organisation to ask for things."""
+    """The product's own settings and connection, with an organisation for requests."""
     settings_from(database_url=database_url, var=tmp_path)
     forget_connections()
     with transaction() as session:

@@ -61,8 +61,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base's name)
-        """Stay silent, as the engine does without its access log."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's)
+        """Log nothing, like an engine without an access log."""
 
 
 class UnixServer(ThreadingUnixStreamServer):
@@ -84,11 +84,11 @@ def scored(body: dict) -> dict:
 
 if __name__ == "__main__":
     BEHAVIOUR |= json.loads((WEIGHTS / "behaviour.json").read_text())
-    # Its weights are not for it to write.
+    # An engine may write to its cache, but not to the weights.
     cache = Path(os.environ["VLLM_CACHE_ROOT"])
     (cache / f"{NAME}.environment.json").write_text(json.dumps(dict(os.environ)))
     (cache / f"{NAME}.arguments.json").write_text(json.dumps(sys.argv[1:]))
-    # EngineCore: a process of the same session that outlives its parent.
+    # Like EngineCore: a process in the same session that outlives its parent.
     subprocess.Popen(["/bin/sleep", "600"], stdin=subprocess.DEVNULL)
     time.sleep(BEHAVIOUR.get("start_s", 0))
     if BEHAVIOUR.get("crashes"):

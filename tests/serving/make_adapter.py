@@ -1,6 +1,6 @@
 """`make_adapter BASE_DIR CHECKPOINT_DIR`: a checkpoint with a random adapter, as a run leaves it.
 
-Started as a program: the platform's tests import no torch.
+It runs as a program, since the platform's tests import no torch.
 """
 
 import json
@@ -18,7 +18,7 @@ from orpo.rows.formats import Message, Pair
 from orpo.run import probe
 from orpo.tokens.tokenize import load_tokenizer
 
-# Enough to move a log-prob by a few tenths of a nat, little enough to keep sense in the answers.
+# Changes log-probs by a few tenths of a nat; the answers still make sense.
 B_STD = 0.01
 
 

@@ -1,4 +1,4 @@
-"""What a certificate says holds for as long as a deployment is ready, or the deployment fails."""
+"""A ready deployment keeps matching its certificate, or it fails."""
 
 import json
 
@@ -19,7 +19,7 @@ READY, FAILED = DeploymentStatus.READY, DeploymentStatus.FAILED
 
 
 def look_again(serving, deployment_id: str):
-    """One step of the worker, after which everything is as it was found."""
+    """Run one step of the worker; return the deployment after it."""
     worker.step()
     return serving.deployment(deployment_id)
 
@@ -38,7 +38,7 @@ def test_an_adapter_that_was_replaced_under_its_name_is_noticed(serving):
     failed = look_again(serving, of_tuned)
     assert (failed.status, failed.error["code"]) == (FAILED, "parity")
     assert str(other) in failed.error["message"]
-    # The engine is not trusted with anything else; what else it served gets a new one.
+    # The engine is not used any more; its other deployments get a new one.
     assert gone_within(engine.pid, 0)
     (again,) = serving.settle(of_base)
     assert again.status == READY
@@ -50,7 +50,7 @@ def test_what_is_served_is_compared_with_its_certificate_at_intervals(serving, s
     (of_tuned,) = serving.deploy(serving.tuned(base))
     serving.settle(of_tuned)
     assert look_again(serving, of_tuned).status == READY
-    # As if the engine's memory held something else: its list of models is the same.
+    # As if the engine's memory had changed; its list of models has not.
     (weights,) = serving.folder.glob("runs/*/g1/checkpoints/*/adapter/adapter_model.safetensors")
     weights.write_text("-3.0")
     assert look_again(serving, of_tuned).status == READY
@@ -103,7 +103,7 @@ def test_weights_that_changed_since_they_were_registered_are_not_served(serving,
     (deployment,) = serving.settle(*serving.deploy(base))
     assert deployment.status == READY, serving.describe()
     (folder / shards[-1]).write_text("changed")
-    # Whatever is deployed next on this base is checked, the adapter too.
+    # All later deployments on this base are checked, adapters too.
     of_base, of_tuned = serving.settle(deployment.id, *serving.deploy(serving.tuned(base)))
     for failed in (of_base, of_tuned):
         assert failed.status == FAILED

@@ -1,4 +1,4 @@
-"""The serve worker brings engines and adapters to what is desired, whatever dies on the way."""
+"""The serve worker brings engines and adapters to the desired state, even if processes die."""
 
 import json
 import os
@@ -117,7 +117,7 @@ def test_an_engine_that_keeps_crashing_is_given_up(serving):
     assert "ValueError: No KV cache fits." in deployment.error["message"]
     assert [engine.status for engine in serving.engines()] == [engines.EngineStatus.FAILED] * 3
     assert all(gone_within(engine.pid, 0) for engine in serving.engines())
-    # Asking again is a new try.
+    # A second request starts a new attempt.
     (serving.folder / base / "behaviour.json").write_text("{}")
     (again,) = serving.settle(*serving.deploy(base))
     assert again.status == READY
@@ -131,7 +131,7 @@ def test_a_killed_server_takes_its_tree_along_and_comes_back(serving):
     (engine,) = serving.live()
     server = next(p.pid for p in process_tree.session(engine.pid) if p.pid != engine.pid)
     os.kill(server, signal.SIGKILL)
-    # Nobody steps: the shell that leads the session does it.
+    # The worker doesn't step here: the shell that leads the session ends the processes.
     assert gone_within(engine.pid, 2)
     worker.step()
     assert {serving.deployment(i).status for i in ids} != {READY}
@@ -399,5 +399,5 @@ def test_a_stop_waits_for_the_engine_that_is_just_being_given(serving):
     assert (deployment.desired, deployment.status) == ("stop", DeploymentStatus.STARTING)
     with transaction() as session:
         assert [row.id for row in engines.unwanted(session)] == [deployment_id]
-        # There is no process behind it.
+        # There is no process to end.
         engines.end(session, "engine-1", engines.EngineStatus.STOPPED)

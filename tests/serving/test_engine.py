@@ -1,6 +1,6 @@
-"""One real vLLM engine on the demo's base: from nothing to ready, chat, a kill, and back again.
+"""One real vLLM engine on the demo's base: start, chat, kill and restart.
 
-One test, because a start of the engine takes half a minute or more.
+This is one test, because a start of the engine takes half a minute or more.
 """
 
 import os
@@ -50,14 +50,14 @@ def real(product: None, settings_from: Callable[..., None], tmp_path: Path) -> I
 
 @pytest.fixture
 def a_network(monkeypatch):
-    """Asks Gloo to listen on an interface of a network, where the machine has one."""
+    """Configure Gloo to listen on a network interface, if the machine has one."""
     for name, addresses in psutil.net_if_addrs().items():
         if name != "lo" and any(address.family == socket.AF_INET for address in addresses):
             monkeypatch.setenv("GLOO_SOCKET_IFNAME", name)
 
 
 def tuned(serving: Serving, base: str, weights: Path) -> str:
-    """A checkpoint whose adapter a program with torch has made, and scored as the trainer would."""
+    """A checkpoint; a program with torch makes its adapter and its probe, as the trainer would."""
     with transaction() as session:
         job = records.job(session, CALLER, base_model=base)
         job.state = "failed"
@@ -83,7 +83,7 @@ def answer(model: str) -> str:
 
 
 def routes_of(engine_id: str) -> set[tuple[str, str]]:
-    """Method and path of all that an engine serves, as its own log lists them."""
+    """Method and path of each route of an engine, from its log."""
     listed = re.findall(r"Route: (\S+), Methods: (.+)", vllm.log_file(engine_id).read_text())
     return {(method, path) for path, methods in listed for method in methods.split(", ")}
 
@@ -101,7 +101,7 @@ def every_route_asks_for_the_key(engine: Engine) -> None:
 
 
 def a_prompt_is_scored_beside_answers(engine: Engine, name: str, base: str, adapted: str) -> None:
-    """As where what a ready engine serves is compared with its certificate while people chat."""
+    """Score a prompt while the engine answers chats, as the check of certificates does."""
     client = EngineClient(engines.address(engine))
     tokens = client.tokenize(name, QUESTION)
     alone = client.logprobs(name, tokens[:10], tokens[10:])
@@ -128,7 +128,7 @@ def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_f
     for parity in (of_base.parity, of_tuned.parity):
         assert parity
         assert parity["token_ids_equal"] is True
-        # On a CPU both compute in fp32, so that another adapter or a wrong scale would show.
+        # On a CPU both compute in fp32, so a different adapter or scale would be visible.
         assert parity["max_logprob_diff"] < 0.01
         assert len(parity["weights_sha256"]) == 64
         assert parity["equal_to_base"] is False
@@ -137,7 +137,7 @@ def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_f
     assert engine.pid
     listening = listeners_of(p.pid for p in process_tree.session(engine.pid))
     assert not beyond_loopback(listening)
-    # What is left are Gloo's sockets, of a group of one: they take no commands.
+    # The remaining sockets are Gloo's, of a group of one: they accept no commands.
     assert {listener.cmdline.strip() for listener in listening} <= {"VLLM::Worker"}
     folder = engine_folders.folder(engine.id)
     assert "http" in [path.name for path in folder.iterdir() if path.is_socket()]
@@ -155,7 +155,7 @@ def test_a_real_engine(real: Serving, smollm2: Path, a_network: None, settings_f
         time.sleep(0.05)
     gone_s = time.monotonic() - killed
     assert gone_s < 2
-    # The next one stands on a network.
+    # The next engine listens on TCP.
     settings_from(engine_host="127.0.0.2", engine_secret="s" * 32)
     said += f"; gone after {gone_s:.2f} s"
     worker.step()

@@ -1,4 +1,4 @@
-"""The middleware that runs inside an engine lets nothing through without the engine's key."""
+"""The middleware inside an engine refuses requests without the engine's key."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ SECRET = "s" * 32
 
 @pytest.fixture
 def guarded(tmp_path, monkeypatch):
-    """Return what the guarded server and the client see of a request."""
+    """Make a function that sends a request; it returns what the server and the client see."""
     key = tmp_path / "key"
     key.write_text("the-key")
     monkeypatch.setenv(KEY_FILE, str(key))
@@ -103,7 +103,7 @@ def test_the_path_of_a_socket_fits_however_deep_var_is(settings_from, tmp_path):
     settings_from(var=tmp_path / ("deep/" * 50))
     host, port = vllm.place("engine-" + "0" * 24)
     assert port == 0
-    # vLLM puts its processes' own sockets beside it, under names of 36 characters.
+    # vLLM puts sockets of its processes into the same folder, with names of 36 characters.
     assert len(host) + 36 < 107
 
 

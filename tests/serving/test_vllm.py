@@ -1,4 +1,4 @@
-"""How an engine's command line, environment and last words are made."""
+"""An engine's command line, its environment, and the error from its last log lines."""
 
 import json
 

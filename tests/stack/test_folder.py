@@ -1,4 +1,4 @@
-"""The folder: private files, one stack at a time, what a killed one leaves behind."""
+"""The stack's folder: private files, one stack at a time, leftovers of a killed stack."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The leash: whatever a program starts, nothing of it outlives the program or its supervisor."""
+"""The leash: no descendant of a program outlives the program or its supervisor."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Ports: the usual one, or a spare one where a server or another stack has that."""
+"""Ports: the default one, or another one if a server or another stack uses it."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: for root and for others, below closed folders, after a crash."""
+"""The embedded PostgreSQL: as root and as another user, below private folders, after a crash."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to chang
 
 @pytest.fixture
 def closed() -> Iterator[Path]:
-    """A folder that no other user can look into, as many a home is."""
+    """A folder that other users can't read, like many home folders."""
     home = Path(mkdtemp())
     yield home
     shutil.rmtree(home)
@@ -96,7 +96,7 @@ def test_it_recovers_after_a_kill_and_a_note_with_a_foreign_pid(closed: Path) ->
             stamp(postgres)
             note = postgres.data / "postmaster.pid"
             psutil.Process(int(note.read_text().split()[0])).kill()
-        # As if the machine had restarted and the number now belonged to another process.
+        # As if the machine had restarted and another process now had this pid.
         note.write_text("\n".join([str(os.getpid()), *note.read_text().splitlines()[1:]]))
         assert not postgres.prepare(programs)
         with running(postgres.part(programs), closed):

@@ -1,4 +1,4 @@
-"""The embedded Redis: loopback, a password, and nothing to see in its arguments."""
+"""The embedded Redis: loopback only, a password, and no secret in its arguments."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The supervisor on tiny parts: stages, restarts, drains, and that nothing is ever left."""
+"""The supervisor with tiny parts: stages, restarts, drains, and no remaining processes."""
 
 import signal
 from pathlib import Path

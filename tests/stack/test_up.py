@@ -1,4 +1,4 @@
-"""`oddsmith up` with everything real: it answers, survives its own death, and leaves nothing."""
+"""`oddsmith up` with real parts: it answers, restarts after a kill, and leaves nothing."""
 
 import json
 import mmap
@@ -21,7 +21,7 @@ from cli.stack.runtime import Runtime, remove_unused
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 SHARED_MEMORY = Path("/dev/shm")
-# In the keeper, what an engine leaves when it is killed: shared memory, a socket, a folder.
+# Makes the keeper leave what a killed engine leaves: shared memory, a socket, a folder.
 UNTIDY = """
 import mmap, os, socket, sys, tempfile, uuid
 if sys.orig_argv[-1] == "workers.keeper":
@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder for temporary files, of a short name, of stacks whose keeper is untidy."""
+    """The folder for temporary files, with a short path, for stacks with an untidy keeper."""
     (tmp_path / "sitecustomize.py").write_text(UNTIDY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     folder = Path(mkdtemp(dir="/tmp"))
@@ -91,7 +91,7 @@ def left_in_memory(folder: Path) -> list[Path]:
 
 
 def noted(folder: Path) -> bool:
-    """Whether the stack knows of the shared memory of the keeper that runs now."""
+    """Whether the stack has recorded the shared memory of the current keeper."""
     note = folder / "runtime.json"
     name = (folder / "left").read_text().split()[-1]
     return note.exists() and name in note.read_text()
@@ -115,9 +115,9 @@ def test_up_killed_up_again_and_down(folder: Path, temporary: Path) -> None:
 
     second, processes = up(folder)
     assert second.api_key == first.api_key
-    assert names_of_keys(second) == ["first key"]  # found again, not made again
+    assert names_of_keys(second) == ["first key"]  # the same key, not a second one
     assert first.api_key not in "".join(log.read_text() for log in (folder / "log").iterdir())
-    # What the killed one left is gone, and what this one uses is there.
+    # The killed stack's leftovers are gone, and what this one uses is there.
     assert len(left_in_memory(folder)) == 1
     assert [path.stat().st_mode & 0o777 for path in temporary.iterdir()] == [0o700]
     wait_until(lambda: noted(folder), timeout_s=5)
@@ -133,7 +133,7 @@ def test_up_killed_up_again_and_down(folder: Path, temporary: Path) -> None:
 def test_down_removes_what_a_killed_stack_left(folder: Path, temporary: Path) -> None:
     Folder(folder).make()
     runtime = Runtime(Folder(folder).runtime_note)
-    # As a stack that was killed leaves it: it never came to the end of the block.
+    # As a killed stack leaves it: the end of the block was never reached.
     held = runtime.hold()
     left = held.__enter__()
     (left / "file").touch()
@@ -153,7 +153,7 @@ def test_what_the_note_says_of_others_is_not_removed(folder: Path, temporary: Pa
         Folder(folder).runtime_note.write_text(json.dumps(note))
         Runtime(Folder(folder).runtime_note).clear()
         assert others.exists()
-        assert segment.exists()  # another one that has got the name since
+        assert segment.exists()  # a new segment with the same name
         with mmap.mmap(file.fileno(), 4096):
             remove_unused({(segment.name, inode)})
             assert segment.exists()  # in use

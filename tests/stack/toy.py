@@ -1,6 +1,6 @@
 """Tiny parts for the supervisor's tests, and a program that supervises them.
 
-`python toy.py FOLDER PARTS` runs the parts (a JSON list) and prints what happens, a JSON line each.
+`python toy.py FOLDER PARTS` runs the parts (a JSON list) and prints one JSON line per event.
 """
 
 import json
@@ -23,7 +23,7 @@ from cli.stack.supervisor import Stopped, Supervisor
 
 MARK = "ODDSMITH_TOY"
 
-# What a training or an engine may leave behind: children in sessions of their own.
+# Children in their own sessions, as a training or an engine may leave.
 WILD = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 1000' &) ; sleep 1000 & wait"
 
 
@@ -53,7 +53,7 @@ def part(name: str, script: str, **fields: Any) -> dict[str, Any]:
 
 
 class Supervised:
-    """A supervisor in a process of its own, and all processes that came of it."""
+    """A supervisor in a process of its own, and all its descendants."""
 
     def __init__(self, folder: Path, parts: list[dict[str, Any]], **options: float) -> None:
         self.mark = uuid4().hex
@@ -64,7 +64,7 @@ class Supervised:
         self.events: list[dict[str, Any]] = []
 
     def until(self, event: str, part: str | None = None) -> dict[str, Any]:
-        """Read on to the next such event."""
+        """Read events up to the next one of this kind."""
         assert self.process.stdout
         for line in self.process.stdout:
             self.events.append(json.loads(line))
@@ -85,7 +85,7 @@ class Supervised:
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """Every process that has the mark in its environment, wherever it went."""
+    """Every process with the mark in its environment, in any session."""
     found = []
     for process in psutil.process_iter():
         try:
