@@ -12,19 +12,19 @@ from tests.orpo.tiny_run import Bench, write_base, write_pairs
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny random base model, once a session."""
+    """The folder of a tiny random base model, made once per session."""
     return write_base(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture
 def bench(tmp_path: Path, tiny_base: Path) -> Bench:
-    """A folder for runs on 20 made-up pairs, of which 4 are held out."""
+    """A folder for runs on 20 generated pairs, of which 4 are held out."""
     return Bench(tmp_path, tiny_base, write_pairs(tmp_path / "pairs.jsonl", 20))
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Callable[..., Path]:
-    """Makes runs like those of `bench`, in one process; each of the same settings once a file."""
+    """Make one-process runs like those of `bench`; once per test file for the same settings."""
     folder = tmp_path_factory.mktemp("undisturbed")
     bench = Bench(folder, tiny_base, write_pairs(folder / "pairs.jsonl", 20))
     made: dict[str, Path] = {}
@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Ca
 
 @pytest.fixture(autouse=True)
 def _sigterm() -> Iterator[None]:
-    """A run in this process handles SIGTERM; give it back to pytest afterwards."""
+    """Restore pytest's SIGTERM handler after the test: a run in this process replaces it."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)

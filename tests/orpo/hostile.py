@@ -1,5 +1,5 @@
-"""Model folders that are wrong on purpose: each is a name, what is done to a good folder, and a
-part of the sentence that must say so.
+"""Model folders that are wrong on purpose: for each a name, a change to a good folder, and a part
+of the expected error message.
 """
 
 import json
@@ -21,7 +21,7 @@ Change = Callable[[Path], object]
 
 
 def header(folder: Path, change: Callable[[dict[str, Any]], object], more_bytes: int = 0) -> None:
-    """Change the header of the weights, and nothing behind it."""
+    """Change the header of the weights, but no tensor data."""
     content = (folder / ONE).read_bytes()
     size = struct.unpack("<Q", content[:8])[0]
     found = json.loads(content[8 : 8 + size])
@@ -52,7 +52,7 @@ def edit(path: Path, changes: dict[str, Any]) -> None:
 
 
 def shards(folder: Path, *, index: Callable[[dict[str, str]], Any] = dict, twice: bool = False):
-    """Cut the weights in two, with an index."""
+    """Split the weights into two files with an index."""
     found = load_file(folder / ONE)
     names = sorted(found)
     (folder / ONE).unlink()
@@ -64,7 +64,7 @@ def shards(folder: Path, *, index: Callable[[dict[str, str]], Any] = dict, twice
 
 
 def foreign_index(name: str) -> Change:
-    """The index sends one tensor to a good file of another model."""
+    """Make the index name a good file of another model for one tensor."""
 
     def change(folder: Path) -> None:
         other = folder.parent / "other"
@@ -79,7 +79,7 @@ def foreign_index(name: str) -> Change:
 
 
 def instead(file: str, make: Callable[[Path], object]) -> Change:
-    """Something else in a file's place."""
+    """Replace a file by what `make` creates."""
 
     def change(folder: Path) -> None:
         (folder / file).unlink(missing_ok=True)
@@ -89,14 +89,14 @@ def instead(file: str, make: Callable[[Path], object]) -> Change:
 
 
 def elsewhere(path: Path) -> None:
-    """A link to another model's weights, good ones."""
+    """A link to good weights of another model."""
     other = path.parent.parent / f"other-{path.name}"
     other.write_bytes(b"{}")
     path.symlink_to(other)
 
 
 def listening(path: Path) -> None:
-    """A socket: of a short name, as its path may have 107 bytes only."""
+    """A socket, bound by a short path: such a path can have at most 107 bytes."""
     at = os.open(path.parent, os.O_RDONLY)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"/proc/self/fd/{at}/{path.name}")
@@ -104,12 +104,12 @@ def listening(path: Path) -> None:
 
 
 def device(path: Path) -> None:
-    """A link to one: making one takes privileges."""
+    """A link to a device: making a device needs privileges."""
     path.symlink_to("/dev/zero")
 
 
 def adapter(folder: Path) -> None:
-    """What PEFT left beside weights that it was merged into."""
+    """An adapter of PEFT next to weights into which it may have been merged."""
     model = AutoModelForCausalLM.from_pretrained(folder)
     settings = LoraConfig(
         r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False
@@ -125,7 +125,7 @@ def splitting(expression: str) -> Change:
 
 
 def special(folder: Path) -> None:
-    """A special token that is longer than all of any model's together."""
+    """A special token that is longer than all special tokens of a real model together."""
     path = folder / "tokenizer.json"
     content = json.loads(path.read_text())
     token = {"content": "x" * 1_100_000, "special": True, "normalized": False}
@@ -140,14 +140,14 @@ def nested(path: Path) -> None:
 
 
 def many_tokens(path: Path) -> None:
-    """A vocabulary of 10 million, without the memory to make it: sparse but for its ends."""
+    """A vocabulary file of 200 MiB; it is sparse, so that writing it needs no memory."""
     with path.open("wb") as file:
         file.write(b'{"model":{"vocab":{')
         file.truncate(200 * 2**20)
 
 
 def first(change: Callable[[dict[str, Any]], object]) -> Change:
-    """Change the first tensor of the header, the embeddings of 258 x 32 in fp32."""
+    """Change the header of the first tensor, the embeddings (258 x 32 in fp32)."""
     return lambda folder: header(folder, lambda h: change(h["model.embed_tokens.weight"]))
 
 
@@ -163,7 +163,7 @@ def without_one(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 GONE = "model.layers.1.mlp.down_proj.weight"
 HUGE = 10**9
 
-# --- what lies in the folder is not the folder's ----------------------------------------------
+# --- special files, and links or names that lead out of the folder ----------------------------
 STRAYS: dict[str, tuple[Change, str]] = {
     "a FIFO for weights": (instead(ONE, os.mkfifo), "model.safetensors is a FIFO"),
     "a FIFO for a configuration": (instead("config.json", os.mkfifo), "config.json is a FIFO"),
@@ -178,7 +178,7 @@ STRAYS: dict[str, tuple[Change, str]] = {
     "an index that leads out": (foreign_index(f"../other/{ONE}"), "no safetensors file of this"),
     "an index of absolute names": (foreign_index("{other}/" + ONE), "no safetensors file of this"),
 }
-# --- what the files say can't be true ----------------------------------------------------------
+# --- files with impossible content -------------------------------------------------------------
 FILES: dict[str, tuple[Change, str]] = {
     "overlapping tensors": (lambda f: header(f, overlap), "overlaps the one before it"),
     "a gap": (first(lambda t: t.update(data_offsets=[40, 40 + 258 * 32 * 4])), "damaged"),
@@ -214,7 +214,7 @@ FILES: dict[str, tuple[Change, str]] = {
     ),
     "an adapter beside the weights": (adapter, "adapter_config.json and adapter_model.safetensors"),
 }  # fmt: skip
-# --- the files are those of another model ------------------------------------------------------
+# --- files of another model --------------------------------------------------------------------
 OTHERS: dict[str, tuple[Change, str]] = {
     "a tensor gone": (lambda f: weights(f, without_one), f"needs: {GONE}"),
     "compiled": (prefixed("_orig_mod."), "saved inside a wrapper (`_orig_mod.`)"),
@@ -229,7 +229,7 @@ OTHERS: dict[str, tuple[Change, str]] = {
         "no place for as config.json describes it: v_head.weight",
     ),
 }  # fmt: skip
-# --- what reads the files breaks or takes for ever ---------------------------------------------
+# --- files that crash or hang their reader -----------------------------------------------------
 BOMBS: dict[str, tuple[Change, str]] = {
     "a billion layers": (config(num_hidden_layers=HUGE), "num_hidden_layers is 1000000000"),
     "a billion labels": (config(num_labels=HUGE), "num_labels is 1000000000"),

@@ -1,6 +1,6 @@
-"""One optimizer step as the trainer takes it, and the same by the book: what gates 1 and 2 compare.
+"""One optimizer step by the trainer and by the reference, compared for gates 1 and 2.
 
-Ranks are simulated: each one's share is dealt as it would be and computed in this process.
+Ranks are simulated: the work is dealt as to real ranks, but computed in this process.
 """
 
 import copy
@@ -28,7 +28,7 @@ Step = tuple[float, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Way:
-    """How a step is cut up beyond what the method says; nothing of it may show in the result."""
+    """How a step is split, beyond the method's settings; it must not change the result."""
 
     order: Sequence[int] | None = None
     ranks: int = 1
@@ -36,7 +36,7 @@ class Way:
 
 
 class Rank(Single):
-    """One of several processes, as far as dealing work is concerned."""
+    """A simulated rank, for dealing work only."""
 
     def __init__(self, rank: int, world: int):
         self.rank, self.world = rank, world
@@ -49,7 +49,7 @@ def ours(
     way: Way | None = None,
     precision: Precision = Precision.FP32,
 ) -> Step:
-    """Loss and gradients of one step, as the trainer takes it."""
+    """Loss and gradients of one step by the trainer's code."""
     works = list(_works(examples, method, way or Way()))
     denominators = counts((work.batch for work in works if work.counts), method)
     model.zero_grad()
@@ -84,12 +84,12 @@ def by_the_book(
     method: Method,
     dtype: torch.dtype = torch.float64,
 ) -> Step:
-    """The same from the fp64 reference on a copy of the model with eager attention."""
+    """The same by the fp64 reference, on a copy of the model with eager attention."""
     model = cast(Any, copy.deepcopy(model)).to(dtype)
     causal_lm(model).set_attn_implementation("eager")
     for module in model.modules():
-        vars(module).pop("forward", None)  # its own again: see orpo.layers.kernels
-    causal_lm(model).set_experts_implementation("eager")  # the grouped kernel knows no fp64
+        vars(module).pop("forward", None)  # restore its own: see orpo.layers.kernels
+    causal_lm(model).set_experts_implementation("eager")  # the grouped kernel has no fp64
     model.zero_grad()
     rows = [row(example, method) for example in examples]
     loss = reference.loss(model, rows, method.model_dump(mode="json"))
@@ -127,9 +127,9 @@ def assert_equal(
 def assert_as_exact_as_fp32(
     model: Policy, examples: Sequence[Example], method: Method, way: Way
 ) -> None:
-    """Gate 1 for a step that was drawn: some are such that fp32 can't reach its bounds.
+    """Gate 1 for a random step: for some steps fp32 can't reach its bounds.
 
-    Where the book itself misses them in fp32, ours may miss them by four times as much.
+    If the reference misses them in fp32, our error may be up to four times the reference's.
     """
     loss, gradients = ours(model, examples, method, way)
     true_loss, true = by_the_book(model, examples, method)
@@ -143,7 +143,7 @@ def assert_as_exact_as_fp32(
 
 
 def adapted(model: PreTrainedModel, method: Method) -> Policy:
-    """`model` as the run would train it; an adapter starts away from zero, to have gradients."""
+    """`model` as a run would train it; an adapter is not zero, so that all gradients exist."""
     prepare(model)
     if method.tuning == "full":
         return model

@@ -1,7 +1,7 @@
-"""Kernels for sequences of unequal length, as their documentation has them: what no CPU has.
+"""Variable-length attention kernels, written from their documentation; the real ones need a GPU.
 
-Their arguments are those of flash-attn 2.8 and of torch 2.13. Imports nothing of what it stands
-beside.
+Their arguments are those of flash-attn 2.8 and of torch 2.13. Imports none of the code that it
+tests.
 """
 
 from itertools import pairwise
@@ -25,7 +25,7 @@ def documented(
     bottom_right: bool = True,
 ) -> Tensor:
     """Query i of a sequence sees keys from i + n_k - n_q - window[0] to i + n_k - n_q + window[1],
-    both included, and no end where the window is -1.
+    both included; -1 means no limit on that side.
     """
     assert starts_q.dtype == starts_k.dtype == torch.int32
     assert (starts_q[-1], starts_k[-1]) == (len(query), len(key))
@@ -52,7 +52,7 @@ def documented(
     return torch.cat(outputs)
 
 
-def flash_attn_varlen_func(  # noqa: PLR0917  the order is theirs
+def flash_attn_varlen_func(  # noqa: PLR0917  flash-attn's order
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -70,7 +70,7 @@ def flash_attn_varlen_func(  # noqa: PLR0917  the order is theirs
     return_attn_probs: bool = False,
     block_table: Tensor | None = None,
 ) -> Tensor:
-    """flash-attn's: `causal` sets the window's right end to 0; groups are its own business."""
+    """flash-attn's: `causal` sets the window's right end to 0; groups follow from the shapes."""
     assert softmax_scale is not None
     assert dropout_p == 0
     assert return_attn_probs is False
@@ -100,7 +100,7 @@ def varlen_attn(
     block_table: Tensor | None = None,
     num_splits: int | None = None,
 ) -> Tensor:
-    """torch's: it takes groups as an argument."""
+    """torch's: groups must be enabled by an argument."""
     assert scale is not None
     assert return_aux is seqused_k is block_table is num_splits is None
     assert enable_gqa or query.shape[1] == key.shape[1]

@@ -1,5 +1,5 @@
-"""The moments at which a run changes its folder or its weights, numbered, so that it can be killed
-or run out of disk at any of them.
+"""Numbers the moments at which a run changes its folder or its weights, so that a test can kill it
+or fill the disk at any of them.
 """
 
 import errno
@@ -21,29 +21,29 @@ WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def kill(_what: str) -> None:
-    """No handler runs, no buffer is flushed."""
+    """SIGKILL: no handler runs, no buffer is flushed."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fill_the_disk(what: str) -> None:
-    """What was written stays, what is written now fails, and so does all that follows."""
+    """Earlier writes stay; this write and all later writes fail."""
     if what in WRITES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass
 class Moments:
-    """Counts a process's moments and calls `act` with what each is about to do, from number `at`
-    on. Journals are opened before anything can go wrong, and do not count.
+    """Counts a process's moments. From number `at` on, calls `act` with the operation that comes
+    next. Opening a journal does not count.
     """
 
     folder: Path
     at: int = sys.maxsize
     act: Callable[[str], None] = kill
-    passed: Any = field(default_factory=lambda: FORK.RawValue("i", 0))  # seen by the parent, too
+    passed: Any = field(default_factory=lambda: FORK.RawValue("i", 0))  # shared with the parent
 
     def watch(self) -> None:
-        """Begin. It can't be undone: call it in a process of the run's own."""
+        """Begin. It can't be undone, so call it in the run's own process."""
         sys.addaudithook(self._audit)
         for owner, name in (
             (os, "write"), (os, "fsync"), (checkpoint, "save_file"), (Replicated, "step"),

@@ -1,5 +1,5 @@
-"""The objectives by the book, in fp64: two forwards a pair, full logits, no
-packing, no shared prefix, no tiles. Slow on purpose; imports nothing of the code that it judges.
+"""The objectives as in the papers, in fp64: two forward passes per pair, full logits, no packing,
+no shared prefix, no tiles. Slow on purpose; imports none of the code that it tests.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Row(NamedTuple):
-    """A pair as two whole sequences. `*_answer` marks response tokens, `nll` the likelihood's."""
+    """A pair as two whole sequences. `*_answer` marks response tokens, `nll` tokens of the NLL."""
 
     chosen: list[int]
     chosen_answer: list[bool]
@@ -22,24 +22,24 @@ class Row(NamedTuple):
 
 
 def logps(model: nn.Module, ids: list[int]) -> Tensor:
-    """log P of each token given those before it; the first has none and gets 0."""
+    """log P of each token given those before it; 0 for the first token."""
     logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double()
     each = logits.log_softmax(-1)[:-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
     return torch.cat((each.new_zeros(1), each))
 
 
 def log_odds(logp: Tensor) -> Tensor:
-    """log p - log(1 - p), as it is written."""
+    """log p - log(1 - p), computed literally."""
     return logp - torch.log(1 - torch.exp(logp))
 
 
 def sigmoid_loss(x: Tensor) -> Tensor:
-    """-log sigmoid(x), as it is written."""
+    """-log sigmoid(x), computed literally."""
     return -torch.log(1 / (1 + torch.exp(-x)))
 
 
 def preference(method: dict[str, Any], row: Row, chosen: Tensor, rejected: Tensor) -> Tensor:
-    """The term of each method, from the log-probs of both answers' tokens."""
+    """The method's preference term, from the log-probs of both answers' tokens."""
     match method["type"]:
         case "orpo":
             return method["lambda"] * sigmoid_loss(
@@ -58,7 +58,7 @@ def preference(method: dict[str, Any], row: Row, chosen: Tensor, rejected: Tenso
 
 
 def loss(model: nn.Module, rows: Sequence[Row], method: dict[str, Any]) -> Tensor:
-    """NLL and the method's term over all rows; `method` is its settings by name."""
+    """NLL and the method's term over all rows; `method` has the settings by name."""
     nll, tokens, terms = [], 0, []
     by_sequence = method["nll_reduction"] == "sequence"
     for row in rows:
@@ -80,7 +80,7 @@ def loss(model: nn.Module, rows: Sequence[Row], method: dict[str, Any]) -> Tenso
 def worst_gradient_error(
     gradients: dict[str, Tensor], expected: dict[str, Tensor]
 ) -> tuple[float, str]:
-    """max over tensors of ||d|| / max(||g||, 1e-3 * ||G||), and where it is."""
+    """max over tensors of ||d|| / max(||g||, 1e-3 * ||G||), and the name of that tensor."""
     whole = math.sqrt(sum(float(g.double().norm()) ** 2 for g in expected.values()))
     errors = {
         name: float((gradients[name].double() - g).norm()) / max(float(g.norm()), 1e-3 * whole)

@@ -1,5 +1,5 @@
-"""Gate 3 for any moment: killed, or out of disk, whatever is committed is whole, and the run that
-goes on from it is the one that was never disturbed, bit for bit.
+"""Gate 3 at any moment: after a kill or a full disk, each committed checkpoint is complete, and the
+resumed run equals an undisturbed run, bit for bit.
 """
 
 import shutil
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A whole run, and how many moments it has."""
+    """An undisturbed run, and its number of moments."""
 
     bench: Bench
     run: Path
     moments: int
 
     def disturbed(self, folder: Path, at: int, act: Callable[[str], None]) -> tuple[Bench, int]:
-        """The same run from the same rows, to which `act` happens; and its exit status."""
+        """Make the same run with `act` at moment `at`; return it and its exit status."""
         shutil.copy(self.bench.train_path, folder)
         bench = Bench(folder, self.bench.base, folder / self.bench.train_path.name)
         child = fork_single(bench.spec("disturbed", **SETTINGS), Moments(folder, at, act).watch)
@@ -54,7 +54,7 @@ class Undisturbed:
         return bench, status
 
     def assert_goes_on(self, bench: Bench) -> None:
-        """From the last checkpoint that was committed, or from the start."""
+        """Resume from the last committed checkpoint, or restart, and compare with this run."""
         saved = checkpoints(bench.folder / "disturbed")
         steps = [verify(folder).step for folder in saved]
         last = saved[-1] if saved else None
@@ -66,7 +66,7 @@ class Undisturbed:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Undisturbed:
-    """Made once."""
+    """The undisturbed run, made once."""
     folder = tmp_path_factory.mktemp("undisturbed")
     bench = Bench(folder, tiny_base, write_pairs(folder / "pairs.jsonl", 10))
     run, moments = bench.spec("whole", **SETTINGS), Moments(folder)

@@ -1,6 +1,7 @@
-"""Gates 1 and 2 for any step: whatever the pairs, the method and the way they are cut up.
+"""Gates 1 and 2 for any step: any pairs, any method, and any way of splitting them.
 
-Drawn by hypothesis from a fixed seed. `judge` takes the step, `reference` knows what it should be.
+Hypothesis draws the steps from a fixed seed. `judge` runs them, and `reference` gives the expected
+result.
 """
 
 import random
@@ -30,13 +31,13 @@ FAMILIES = {
 
 @cache
 def model(family: str) -> Policy:
-    """One of each for all draws: gradients are all that a step leaves, and the next clears them."""
+    """One model per family for all draws: each step clears the gradients of the one before."""
     return adapted(FAMILIES[family](), FULL)
 
 
 @st.composite
 def sides(draw: Any, least: int, rng: random.Random) -> tuple[list[int], list[bool]]:
-    """An answer's tokens and which of them are trained: some, the last among them."""
+    """An answer's tokens and which of them are trained: some, always the last."""
     n = draw(st.integers(least, 12))
     trained = [rng.random() < 0.7 for _ in range(n - 1)] + [True]
     return [rng.randrange(tiny_models.VOCAB) for _ in range(n)], trained
@@ -44,10 +45,10 @@ def sides(draw: Any, least: int, rng: random.Random) -> tuple[list[int], list[bo
 
 @st.composite
 def pairs(draw: Any) -> Example:
-    """From one token a part; without a prompt, nothing predicts the first token of an answer."""
+    """A random pair. Without a prompt, the first token of an answer is never trained."""
     rng = random.Random(draw(st.integers(0, 10**6)))
     n = draw(st.integers(0, 12))
-    earlier = draw(st.booleans())  # turns in the prompt that are trained too
+    earlier = draw(st.booleans())  # also train turns in the prompt
     least = 1 if n else 2
     chosen, chosen_mask = draw(sides(least, rng))
     rejected, rejected_mask = draw(sides(least, rng))
@@ -68,7 +69,7 @@ def pairs(draw: Any) -> Example:
 
 @st.composite
 def methods(draw: Any) -> Method:
-    """Any method in any mode, under any budget."""
+    """Any method with any settings and any token budget."""
     kind = draw(st.sampled_from(sorted(METHODS)))
     fields = METHODS[kind].model_fields
     given = {
@@ -87,7 +88,7 @@ def methods(draw: Any) -> Method:
 
 @st.composite
 def ways(draw: Any, n: int) -> Way:
-    """Any order, over one rank to three."""
+    """Any order of the pairs, over one to three ranks."""
     order = draw(st.permutations(range(n)))
     return Way(order=order, ranks=draw(st.integers(1, 3)), lockstep=draw(st.booleans()))
 
@@ -121,7 +122,7 @@ def test_no_way_of_cutting_a_step_shows(
     attention_rows: int,
     data: st.DataObject,
 ):
-    """Budget, sharing, order, ranks, tiles of the head and blocks of the attention."""
+    """Vary budget, sharing, order, ranks, tiles of the head and blocks of the attention."""
     way = data.draw(ways(len(examples)), label="way")
     plain = method.model_copy(update={"token_budget": 10_000, "prefix_sharing": True})
     loss, gradients = ours(model("llama"), examples, plain)

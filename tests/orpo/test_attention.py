@@ -1,4 +1,4 @@
-"""Packed attention against each architecture's own; a refusal where it can't serve."""
+"""Packed attention against each architecture's own; a refusal if packing is not possible."""
 
 import copy
 from collections.abc import Callable
@@ -24,7 +24,7 @@ UNPACKED = [tiny_models.bloom, tiny_models.mamba]
 @pytest.mark.parametrize("sharing", [True, False])
 @pytest.mark.parametrize("make", PACKED + UNPACKED)
 def test_log_probs_equal_the_models_own(make: Callable[[], PreTrainedModel], sharing: bool):
-    """Whatever way an architecture takes, packed or row by row, its log-probs are its own."""
+    """Packed or row by row, the log-probs equal those of the unchanged model."""
     model = make()
     own = copy.deepcopy(model)
     prepare(model)
@@ -59,7 +59,7 @@ def test_layers_that_see_across_sequences_are_refused():
 
 @pytest.mark.parametrize("make", PACKED)
 def test_noise_of_bf16_is_no_reason(make: Callable[[], PreTrainedModel]):
-    """Large weights make rounding as large as an error would be."""
+    """Large weights make rounding errors as large as a real error."""
     torch.manual_seed(0)
     model = make().eval()
     for weight in model.parameters():

@@ -1,7 +1,7 @@
 """Packed attention in one call: equal to the path by segments, in outputs, gradients and models.
 
-No GPU is needed: kernels written out by their documentation stand in for those of a GPU, and
-FlexAttention computes uncompiled.
+No GPU is needed: kernels written from their documentation replace those of a GPU, and FlexAttention
+runs uncompiled.
 """
 
 import copy
@@ -29,7 +29,7 @@ from tests.orpo.tiny_models import gemma2, mistral, opt, qwen3
 BY_FLASH_ATTN = partial(varlen.attend, varlen.by_flash_attn)
 BY_TORCH = partial(varlen.attend, varlen.by_torch)
 PATHS: dict[str, Attend] = {"flash-attn": BY_FLASH_ATTN, "torch": BY_TORCH, "flex": flex.attend}
-# A prefix with three tails, one without a second, and one of a single token.
+# A prefix with three tails, a prefix with one tail, and a prefix of one token with two tails.
 THREE_TAILS = [
     Segment(0, 0, 4, 4, 6), Segment(1, 0, 4, 6, 9), Segment(2, 0, 4, 9, 10),
     Segment(3, 10, 12, 12, 17), Segment(4, 17, 18, 18, 20), Segment(5, 17, 18, 20, 23),
@@ -42,7 +42,7 @@ HERE = Call(
 
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a GPU would have; and FlexAttention may go backward, which on a CPU it refuses."""
+    """Provide the kernels of a GPU, and allow FlexAttention's backward pass on a CPU."""
     monkeypatch.setattr(varlen, "_flash_attn", lambda: kernels_by_hand.flash_attn_varlen_func)
     monkeypatch.setattr(varlen, "_torch", lambda: kernels_by_hand.varlen_attn)
     monkeypatch.setattr(flex_attention, "_validate_device", lambda *_: None)
@@ -51,7 +51,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=PATHS)
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Every call of a model takes this path."""
+    """Make every attention call of a model take this path."""
     only = Backend(request.param, PATHS[request.param], lambda _: None)
     monkeypatch.setattr(backends, "choose", lambda _: only)
     monkeypatch.setattr(attention, "choose", lambda _: only)
@@ -67,7 +67,7 @@ def computed(
     window: int | None = None,
     softcap: float | None = None,
 ) -> list[Tensor]:
-    """Output and the three gradients on random numbers, as models lay them: heads split off."""
+    """Output and the three gradients on random inputs, laid out as in models: not contiguous."""
     torch.manual_seed(0)
     n, layout = max(segment.tail_end for segment in segments), Layout(segments)
     q, k, v = (
@@ -112,7 +112,7 @@ def test_many_pairs(attend: Attend, sharing: bool):
 
 
 def test_the_window_holds_across_a_shared_prefix():
-    """The second tail's first token lies far behind the prefix in the row, and right behind it in
+    """The second tail's first token is far behind the prefix in the row, but directly behind it in
     its sequence.
     """
     segments = [Segment(0, 0, 3, 3, 30), Segment(1, 0, 3, 30, 32)]
@@ -157,7 +157,7 @@ SIX = [tiny_models.llama, qwen3, gemma2, tiny_models.gpt2, opt, tiny_models.mixt
 
 @pytest.mark.parametrize("make", SIX)
 def test_whole_models(make: Callable[[], PreTrainedModel], path: str):
-    """Log-probs and gradients of each architecture, through the path and by segments."""
+    """Compare log-probs and gradients of each architecture by the path and by segments."""
     if make is gemma2 and path == "torch":
         pytest.skip("torch's kernel caps no scores, and is not asked to")
     model = prepare(make().eval())
@@ -184,7 +184,7 @@ THERE = replace(HERE, device=torch.device("cuda"), dtype=torch.bfloat16)
 
 @pytest.fixture
 def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels are right, and this torch was built with its own."""
+    """Skip the check of kernels, and assume a torch that was built with its own kernel."""
     monkeypatch.setattr(backends, "what_is_wrong", lambda *_: None)
     monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
 
@@ -281,7 +281,7 @@ def test_a_full_device_is_no_reason():
 
 
 def test_a_trial_inside_a_layer_that_is_computed_twice(monkeypatch: pytest.MonkeyPatch):
-    """The trial's own graph must not count among what the layer keeps, nor move random numbers."""
+    """The trial must not add to the layer's saved tensors, nor change the random state."""
     candidate = Backend("flash-attn", BY_FLASH_ATTN, lambda _: None)
     monkeypatch.setattr(backends, "BACKENDS", (candidate, backends.EVERY_CALL))
     once = prepare(tiny_models.llama())
@@ -303,7 +303,7 @@ def test_a_trial_inside_a_layer_that_is_computed_twice(monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_what_is_compiled_for_two_lengths_serves_all(monkeypatch: pytest.MonkeyPatch):
-    """FlexAttention as a GPU's compiler sees it, up to the last stage, which makes the kernel."""
+    """Compile FlexAttention as for a GPU, except for the last stage, which makes the kernel."""
     compiled = cache(lambda function, _: torch.compile(function, backend="aot_eager"))
     monkeypatch.setattr(flex, "_fit", compiled)
     torch._dynamo.reset()
@@ -327,7 +327,7 @@ def test_what_is_compiled_for_two_lengths_serves_all(monkeypatch: pytest.MonkeyP
 def test_torchs_kernel_takes_what_it_is_given(
     groups: int, window: int | None, monkeypatch: pytest.MonkeyPatch
 ):
-    """The installed torch's, on tensors without storage: its arguments, and gradients' shapes."""
+    """Call the installed torch's kernel on meta tensors: check its arguments and output shapes."""
     monkeypatch.undo()
     varlen._torch.cache_clear()
     if varlen._torch() is None:

@@ -1,5 +1,5 @@
-"""Models and settings that are unusual: each works, or stops before the first step with a sentence
-that names the field.
+"""Unusual models and settings: each works, or stops before the first step with an error that names
+the field.
 """
 
 import json
@@ -49,7 +49,7 @@ def event(run_dir: Path, type_: str) -> dict[str, Any]:
 
 
 def refused(run_dir: Path) -> tuple[str, str, str]:
-    """The code, the field and the sentence of a run that ends before its first step."""
+    """The error's code, field and message of a run that ends before its first step."""
     assert train.main(run_dir) == 2
     assert not records(run_dir, "metrics")
     error = event(run_dir, "error")

@@ -1,4 +1,4 @@
-"""A base model is trained as it was registered, or not at all; its faults are not tried again."""
+"""A base model is trained only if it is as registered; its faults are not retried."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def base(bench: Bench, tmp_path: Path) -> Path:
 
 
 def registered(folder: Path) -> dict[str, Any]:
-    """What registration notes, once no file is too young to be trusted."""
+    """The facts that a registration stores, once all files are old enough to trust their times."""
     newest = max(path.stat().st_ctime_ns for path in folder.iterdir())
     while time.time_ns() - newest <= base_files.TICK_NS:
         time.sleep(0.001)
@@ -39,7 +39,7 @@ def spec_of(bench: Bench, base: Path, facts: dict[str, Any], **settings: Any) ->
 
 
 def change_weights(folder: Path) -> None:
-    """Another model of the same shape, size and time of the last write."""
+    """Change the weights; shape, size and modification time stay the same."""
     hostile.weights(folder, lambda tensors: {name: -t for name, t in tensors.items()})
 
 
@@ -116,7 +116,7 @@ def test_an_adapter_is_not_merged_into_other_weights(
 def test_a_tokenizer_that_breaks_off_is_the_models_fault(
     bench: Bench, base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """onig gives up and panics in Rust: no Exception, and a class that can't be pickled."""
+    """onig gives up and panics in Rust: the error is no Exception and can't be pickled."""
     hostile.splitting("(a+)+$")(base)
     row = json.loads(bench.train_path.read_text().splitlines()[0])
     row["prompt"][0]["content"] = "a" * 100 + "!"

@@ -1,4 +1,4 @@
-"""Tokens that runs share: made once for all, removed after long disuse."""
+"""The token cache: made once for all runs, removed if unused for long."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from tests.orpo.tiny_run import FORK, Bench, write_pairs
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pairs were tokenised, each time some were."""
+    """The number of pairs in each call of the tokeniser."""
     sizes: list[int] = []
 
     def count(pairs: list[Any], *rest: Any) -> Any:
@@ -29,7 +29,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def job(bench: Bench, name: str, seed: int = 0, **settings: Any) -> RunSpec:
-    """A job as the platform prepares it: rows of its own, tokens beside those of all jobs."""
+    """A job as the platform prepares it: its own rows, and tokens in the shared cache."""
     spec = read_spec(bench.spec(name, seed=seed, **settings))
     folder = bench.folder / name / "data"
     folder.mkdir()
@@ -102,7 +102,7 @@ def test_what_nobody_used_for_long_goes_and_who_reads_it_reads_on(bench: Bench) 
     _age(entry, long_ago)
     cache.folder(spec, spec.method.model_copy(update={"max_length": loaded.max_length}))
     cache.prune(spec)
-    assert entry.is_dir()  # it was asked for
+    assert entry.is_dir()  # the lookup counts as use
     _age(entry, long_ago)
     cache.prune(spec)
     assert list((bench.folder / "tokens").iterdir()) == []
@@ -127,13 +127,13 @@ def test_of_what_is_half_made_only_what_nobody_writes_goes(bench: Bench) -> None
 
 
 def _age(folder: Path, when: float) -> None:
-    """Let all that lies there be as old as that."""
+    """Set the modification time of the folder and of all inside it."""
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (when, when))
 
 
 def test_the_rows_tell_which_tokens_are_made_of_them(bench: Bench) -> None:
-    """So that they can be deleted with the rows."""
+    """A note next to the rows names the tokens, so that both can be deleted together."""
     spec = job(bench, "job")
     load(spec)
     load(spec)

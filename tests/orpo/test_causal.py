@@ -1,4 +1,4 @@
-"""Blocked attention: SDPA's values, exact gradients, nothing kept that grows with the square."""
+"""Blocked attention: SDPA's values, exact gradients, and no memory that grows quadratically."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def inputs(n_queries: int, n_keys: int, dtype: torch.dtype = torch.float64) -> list[Any]:
-    """Four query heads on two of keys."""
+    """Random inputs with four query heads and two key heads."""
     shapes = ((1, 4, n_queries, 5), (1, 2, n_keys, 5), (1, 2, n_keys, 5))
     return [torch.randn(*shape, dtype=dtype, requires_grad=True) for shape in shapes]
 
@@ -40,7 +40,7 @@ def test_it_is_attention(n_queries: int, n_keys: int, window: int | None):
 
 
 def test_inputs_as_models_make_them():
-    """Heads split off the last dimension: not contiguous, in bf16."""
+    """Heads are split off the last dimension: inputs are not contiguous, in bf16."""
     query = torch.randn(1, 9, 4, 8).bfloat16().transpose(1, 2).requires_grad_()
     key, value = (torch.randn(1, 9, 2, 8).bfloat16().transpose(1, 2) for _ in range(2))
     out = Causal.apply(query, key, value, 8**-0.5, None)

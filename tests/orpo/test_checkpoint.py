@@ -1,4 +1,4 @@
-"""What a committed checkpoint promises: whole, verifiable, loadable, and never half there."""
+"""A committed checkpoint is complete, verifiable and loadable."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_only_the_last_two_keep_what_a_resume_needs(bench: Bench) -> None:
 
 
 def test_what_the_worker_has_not_registered_lets_nothing_go(bench: Bench) -> None:
-    """A run that saves on without its worker is resumed from what that worker knew last."""
+    """If the worker is gone, the run resumes from the last checkpoint that it registered."""
     run = bench.spec("run", max_steps=4, checkpoint_every=1, keep_checkpoints=2)
     (run / "registered").write_text("1")
     assert train.main(run) == 0
@@ -93,7 +93,7 @@ def test_what_the_worker_has_not_registered_lets_nothing_go(bench: Bench) -> Non
 
 
 def test_the_last_three_and_the_best_are_kept(bench: Bench) -> None:
-    """`checkpoint_every=1` kept everything."""
+    """Once, `checkpoint_every=1` kept all checkpoints."""
     run = bench.run("run", max_steps=8, checkpoint_every=1, eval_every=1, n_samples=0)
     losses = {
         event["data"]["step"]: event["data"]["metrics"]["held_out"]["loss"]
@@ -157,7 +157,7 @@ def test_the_newest_are_kept_beyond_a_million_steps(tmp_path: Path) -> None:
 
 
 def test_a_saver_killed_anywhere_leaves_only_whole_checkpoints(bench: Bench) -> None:
-    """Whatever was renamed verifies; what was not is cleared by the next run of the folder."""
+    """Every renamed checkpoint verifies; the next run in the folder removes the others."""
     run = bench.spec("run", max_steps=500, checkpoint_every=1, eval_every=500, n_samples=0)
     for delay_s in (0.0, 0.003, 0.007, 0.013, 0.02):
         child = fork_single(run)

@@ -1,4 +1,4 @@
-"""The contract between core and platform: written once, and importable where there is no torch."""
+"""The contract between core and platform: defined once, and importable without torch."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 CODE = ("api", "bench", "cli", "models", "orpo", "services", "workers")
 CONTRACT = ROOT / "orpo" / "contract"
 
-# What means other things too, such as `loss` or an upload's `pairs.jsonl`, is not searched for.
+# Names that also mean other things, such as `loss` or an upload's `pairs.jsonl`, are left out.
 FILES = [
     rundir.SPEC, rundir.METRICS, rundir.EVENTS, rundir.SAMPLES, rundir.PREPARED,
     rundir.TRAIN_ROWS, rundir.HELD_OUT_ROWS, rundir.TOKENS_NOTE, rundir.PROBE, rundir.BASE,
@@ -29,7 +29,7 @@ CODES = [code for code in Code if "_" in code]
 
 @pytest.fixture(scope="module")
 def sources() -> dict[str, str]:
-    """All code but the contract's, by path."""
+    """All code except the contract, by path."""
     paths = [path for folder in CODE for path in (ROOT / folder).rglob("*.py")]
     return {
         str(path.relative_to(ROOT)): path.read_text()
@@ -44,7 +44,7 @@ def test_a_name_of_the_contract_is_written_once(name: str, sources: dict[str, st
 
 
 def test_each_code_that_the_core_can_give_has_an_exit_status() -> None:
-    """The others are seen from outside the process only."""
+    """The other codes are set from outside the process."""
     outside = {Code.TIMEOUT, Code.KILLED, Code.LIMIT, Code.ATTEMPTS_EXHAUSTED}
     assert set(EXIT_STATUS) == set(Code) - outside
 

@@ -1,5 +1,5 @@
-"""Random states: they go on where they were, also on a machine without the GPU that saved them.
-Threads: the ranks of a machine share its cores.
+"""Random states are restored, also on a machine without the GPU that saved them. The ranks of a
+machine share its cores.
 """
 
 import os

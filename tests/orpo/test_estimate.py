@@ -1,4 +1,4 @@
-"""What a run would take, and what it says when it takes too much."""
+"""Estimates of memory and time, and errors when memory runs out."""
 
 from pathlib import Path
 from typing import Any
@@ -45,15 +45,15 @@ def test_an_estimate_saves_nothing(bench: Bench) -> None:
 def test_memory_is_told_by_what_takes_it(bench: Bench) -> None:
     found = estimated(bench.spec("estimate", tuning="full", precision="bf16"))
     memory, weights = found["memory"], found["parameters"]
-    assert memory["weights_bytes"] == (2 + 4) * weights  # in bf16, and their masters
+    assert memory["weights_bytes"] == (2 + 4) * weights  # bf16 weights and fp32 masters
     assert memory["gradients_bytes"] == 4 * weights
-    assert memory["optimizer_bytes"] - 8 * weights < 4 * 100  # two moments; a step for each tensor
+    assert memory["optimizer_bytes"] - 8 * weights < 4 * 100  # two moments; a step per tensor
     assert sum(memory.values()) - memory["peak_bytes"] == memory["peak_bytes"]
 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Tokens of each forward pass that a gradient follows, as they are computed."""
+    """The number of tokens of each training forward pass, in order."""
     found: list[int] = []
 
     def watched(model: policy.Policy, batch: Batch, precision: Precision) -> Tensor:
@@ -64,7 +64,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-# Each pair alone, and each step whole; of 16 pairs.
+# 8: each pair in its own pass. 4096: each step in one pass. There are 16 pairs.
 @pytest.mark.parametrize(("token_budget", "passes_a_step"), [(8, 2), (4096, 1)])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_run_begins_with_the_forward_pass_that_needs_most_memory(
@@ -91,7 +91,7 @@ def test_half_a_budget_leaves_the_order_as_it_was(bench: Bench) -> None:
     assert seen[0] == seen[1] == seen[2]
 
 
-@pytest.mark.parametrize("pairs_a_step", [2, 8, 16])  # an epoch of eight steps, of two, of one
+@pytest.mark.parametrize("pairs_a_step", [2, 8, 16])  # eight, two or one step per epoch
 def test_an_estimate_measures_what_the_run_begins_with(
     bench: Bench, passes: list[int], pairs_a_step: int
 ) -> None:

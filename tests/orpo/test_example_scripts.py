@@ -1,4 +1,4 @@
-"""The examples that need no server, run as a person runs them, on a tiny model."""
+"""The examples that need no server, run as a user runs them, on a tiny model."""
 
 import os
 import runpy

@@ -1,4 +1,4 @@
-"""Tokens on disk: what is written is what is read, made once, the same over any processes."""
+"""Tokens on disk: read as written, made once, and equal for any number of processes."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every accepted shape, every reason to drop a row, and files that were made to hurt."""
+"""Every accepted shape, every reason to drop a row, and hostile files."""
 
 import contextlib
 import json

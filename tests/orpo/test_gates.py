@@ -1,4 +1,4 @@
-"""Gates 1, 2 and 4 of the engine: equal to the naive fp64 reference, invariant, finite."""
+"""Gates 1, 2 and 4 of the engine: equal to the naive fp64 reference, invariant, and finite."""
 
 import copy
 import itertools
@@ -84,7 +84,7 @@ FULL = parse_method("orpo", {"tuning": "full", "lambda": 0.5})
 def test_a_model_that_cannot_be_packed_trains_row_by_row():
     model = tiny_models.llama()
     expected = ours(prepare(copy.deepcopy(model)), tiny_models.examples(6, 4), FULL)
-    found = ours(model, tiny_models.examples(6, 4), FULL)  # never installed: eager attention
+    found = ours(model, tiny_models.examples(6, 4), FULL)  # not prepared: eager attention
     assert abs(expected[0] - found[0]) <= 1e-6 * abs(expected[0])
     assert reference.worst_gradient_error(found[1], expected[1])[0] <= 1e-5
 
@@ -99,7 +99,7 @@ def test_families_that_can_not_be_packed(make: Callable[[], PreTrainedModel]):
 
 @pytest.mark.parametrize("precision", list(Precision))
 def test_hostile_rows_stay_finite(precision: Precision):
-    """One-token answers, answers that the model is sure of, a prompt far longer than its answer."""
+    """One-token answers, answers with probability 1, a prompt much longer than its answer."""
     base = tiny_models.examples(7, 1)[0]
     one = replace(base, chosen=[5], chosen_mask=[True], rejected=[6], rejected_mask=[True])
     n = 150

@@ -1,4 +1,4 @@
-"""`python -m orpo.gguf`: what it writes, as another reader sees it, and what it refuses."""
+"""`python -m orpo.gguf`: its output, read by another library, and what it refuses."""
 
 import json
 import os
@@ -56,7 +56,7 @@ TEXTS = [
 
 
 def as_made(**settings: Any) -> PreTrainedModel:
-    """A llama as it is initialised: of the models above, rounding moves the log-probs too far."""
+    """A llama with initial weights: rounding those of the models above changes log-probs too much."""
     torch.manual_seed(0)
     return LlamaForCausalLM(LlamaConfig(**{**tiny_models.GROUPED, **settings}))
 
@@ -66,7 +66,7 @@ def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def tokenizer(cutting: Any = None) -> PreTrainedTokenizerFast:
-    """The tests' tokenizer with its own copy of what can be changed."""
+    """A copy of the tests' tokenizer that a test can change."""
     made = tiny_models.tokenizer()
     copy = PreTrainedTokenizerFast(
         tokenizer_object=made.backend_tokenizer,
@@ -184,7 +184,7 @@ def test_a_full_fine_tune_is_written_as_it_was_saved(bench: Bench, tmp_path: Pat
 
 @pytest.mark.parametrize("kind", Type)
 def test_matrices_are_stored_as_asked_and_vectors_in_fp32(tmp_path: Path, kind: Type) -> None:
-    """Rows of 48 aren't whole blocks of q8_0: these stay f16."""
+    """Rows of 48 can't be split into blocks of q8_0: such matrices stay f16."""
     folder = write_model(tmp_path / "model", as_made)
     gguf.export(folder, tmp_path / "model.gguf", kind)
     kinds = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "model.gguf").tensors}
@@ -194,7 +194,7 @@ def test_matrices_are_stored_as_asked_and_vectors_in_fp32(tmp_path: Path, kind: 
 
 
 def test_only_what_training_began_with_is_begun_with(tmp_path: Path) -> None:
-    """A BOS that the tokenizer adds is added by llama.cpp only where the chat template has it."""
+    """llama.cpp must add the tokenizer's BOS only if the chat template contains it."""
     words = tokenizer()
     words.add_special_tokens({"bos_token": "<s>"})
     begin = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", words.bos_token_id)])
@@ -213,7 +213,7 @@ def begins_with_bos(folder: Path, words: PreTrainedTokenizerFast) -> bool:
 
 
 def flip(file: Path) -> None:
-    """Damage half a tensor's bytes at the end of the file."""
+    """Overwrite 1,500 bytes of tensor data near the end of the file."""
     size_bytes = file.stat().st_size
     with file.open("r+b") as opened:
         opened.seek(-3000, os.SEEK_END)
@@ -257,7 +257,7 @@ def test_a_spoiled_file_is_refused(
 def test_rows_in_the_order_of_transformers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """llama.cpp pairs rows for RoPE in its own way: a plain copy of a llama answers wrongly."""
+    """llama.cpp orders rows differently for RoPE: a plain copy of a llama gives wrong answers."""
     monkeypatch.setattr(gguf_model, "in_pairs", lambda weight, heads: weight)
     assert gguf.main(write_model(tmp_path / "model"), tmp_path / "model.gguf") == 9
     assert last_json(capsys)["error"]["code"] == "no_parity"

@@ -1,4 +1,4 @@
-"""A folder that is wrong is refused with a sentence: by the check, and by what loads it."""
+"""A wrong folder is refused with a message, by the check and by the loader."""
 
 import json
 import resource
@@ -24,12 +24,12 @@ LOADED = {
 
 
 def copy(bench: Bench, name: str) -> Path:
-    """A good folder of its own, beside which nothing lies."""
+    """Copy the good model to a new folder without other files next to it."""
     return Path(shutil.copytree(bench.base, bench.folder / name.replace("/", "") / "model"))
 
 
 def check_all(bench: Bench, kind: str, told: Path) -> None:
-    """Check each folder of a kind, with no more memory than checks may take; a line for each."""
+    """Check each folder of a kind under a memory limit; write one line per folder."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MOST_BYTES, used + MOST_BYTES))
     with told.open("w") as file:

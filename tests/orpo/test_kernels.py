@@ -1,4 +1,4 @@
-"""The memory-saving functions: exact gradients, and no module replaced that isn't what it seems."""
+"""The memory-saving functions: exact gradients, and only matching modules are replaced."""
 
 import copy
 import shutil
@@ -26,7 +26,7 @@ def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several slices and a remainder, as large inputs have them."""
+    """Use small slices, so that inputs have several slices and a remainder, like large inputs."""
     torch.manual_seed(0)
     monkeypatch.setattr(kernels, "SLICE_BYTES", {"cpu": 4 * 5 * 3})
 
@@ -46,7 +46,7 @@ def test_gated_feed_forward():
 
 
 def test_log_probs_of_the_head():
-    """Its backward pass eats what the forward pass kept, so gradcheck can't run it twice."""
+    """The backward pass overwrites saved tensors, so gradcheck can't run it twice."""
     hidden, weight, target = random(7, 3), random(5, 3), torch.tensor([0, 4, 2, 2, 1, 0, 3])
     parts = torch.randn(7, dtype=torch.float64)
     plain = -functional.cross_entropy(hidden @ weight.T, target, reduction="none")
@@ -74,7 +74,7 @@ def test_an_adapted_layer(bias: bool):
 
 
 def test_an_adapted_model_is_pefts_own(monkeypatch: pytest.MonkeyPatch):
-    """Log-probs and gradients as PEFT's layers have them."""
+    """Log-probs and gradients equal those of PEFT's own layers."""
     examples = tiny_models.examples(seed=5, n=3)
     method = parse_method("orpo", {"lora_rank": 4})
     found = []
@@ -117,7 +117,7 @@ def test_what_is_replaced_and_undone():
     model = tiny_models.llama()
     kernels.install(model)
     layers = model.config.num_hidden_layers
-    assert len(replaced(model)) == 3 * layers + 1  # two norms and a feed-forward each, and the last
+    assert len(replaced(model)) == 3 * layers + 1  # with the last norm
     twin = copy.deepcopy(model)
     twin.model.norm.weight.data.zero_()
     assert twin.model.norm(torch.ones(1, model.config.hidden_size)).sum() == 0
@@ -125,7 +125,7 @@ def test_what_is_replaced_and_undone():
 
 
 class CenteredRMSNorm(nn.Module):
-    """Named like one, and something else."""
+    """Named like an RMSNorm, but it computes something else."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def test_what_only_looks_like_it_stays():
     assert replaced(model) == []
 
 
-# What each compiled function is given: results first, then N rows of 5 columns and what else.
+# The arguments of each compiled function: results, then inputs of N rows and 5 columns and others.
 def fused_calls(n: int) -> dict[str, tuple[list[Tensor], list[Tensor | float]]]:
     def made(*shape: int) -> Tensor:
         return torch.randn(*shape).bfloat16()
@@ -163,7 +163,7 @@ def fused_calls(n: int) -> dict[str, tuple[list[Tensor], list[Tensor | float]]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", fused_calls(2))
 def test_compiled_is_equal_and_serves_any_number_of_rows(name: str):
-    """By the compiler that serves GPUs, which here writes C where it writes Triton there."""
+    """The same compiler as on a GPU; here it generates C instead of Triton."""
     if not shutil.which("gcc"):
         pytest.skip("there is no C compiler")
     torch._dynamo.reset()
@@ -182,7 +182,7 @@ def test_compiled_is_equal_and_serves_any_number_of_rows(name: str):
 
 @pytest.mark.slow
 def test_a_model_through_what_is_compiled(monkeypatch: pytest.MonkeyPatch):
-    """In forward and backward passes, and in layers that are computed twice."""
+    """Check forward and backward passes, with recomputed layers."""
     if not shutil.which("gcc"):
         pytest.skip("there is no C compiler")
     model = prepare(tiny_models.llama())

@@ -1,4 +1,4 @@
-"""The objective's functions: values by hand, gradients at the edges, sums that don't care."""
+"""The objective's functions: values by hand, gradients at the limits, sums in any order."""
 
 import math
 
@@ -71,7 +71,7 @@ def test_the_odds_ratio_is_not_the_probability_ratio():
 
 
 def test_a_pair_by_hand():
-    """Two pairs, constant log-probs a side: every number of the objective can be written down."""
+    """Two pairs with constant log-probs per side, so that every number can be computed by hand."""
     examples = tiny_models.examples(seed=1, n=2)
     batch = collate(examples, prefix_sharing=True)
     by_side = torch.tensor([-1.0, -2.0, -0.5, -3.0])

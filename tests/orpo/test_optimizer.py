@@ -1,4 +1,4 @@
-"""Each optimizer's memory is saved whole and comes back exactly; what a rate means to each."""
+"""Each optimizer's state is saved and restored exactly; the effect of the learning rate on each."""
 
 import sys
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_8_bits_hold_large_tensors_and_learn_as_32_do(bench: Bench) -> None:
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_adafactor_moves_a_weight_by_the_rate_at_most(bench: Bench, tuning: str) -> None:
-    """In the mean square; and an adapter's half that is zero moves by it, too."""
+    """The root mean square of a change is at most the rate, also for an adapter's zero half."""
     rate = 1e-3
     settings = {"optimizer": "adafactor", "tuning": tuning, "learning_rate": rate, "max_steps": 1}
     before = bench.run("before", **{**settings, "learning_rate": 1e-30})
@@ -77,7 +77,9 @@ def test_adafactor_moves_a_weight_by_the_rate_at_most(bench: Bench, tuning: str)
         if name.startswith("weight/")
     }
     assert max(moved.values()) <= 1.05 * rate
-    reached = [size for name, size in moved.items() if "lora_A" not in name]  # behind a zero
+    reached = [
+        size for name, size in moved.items() if "lora_A" not in name
+    ]  # no gradient: B is zero
     assert min(reached) > 0.2 * rate
 
 
@@ -92,7 +94,7 @@ def test_adafactor_keeps_a_row_and_a_column(bench: Bench) -> None:
 def test_a_weight_that_no_token_reaches_stays_where_it_is() -> None:
     weight = torch.nn.Parameter(torch.randn(8, 4))
     weight.grad = torch.zeros_like(weight)
-    weight.grad[0] = 1e-9  # less than torch's own epsilon, squared or not
+    weight.grad[0] = 1e-9  # less than torch's default epsilon, also squared
     before = weight.detach().clone()
     method = parse_method("orpo", {"optimizer": "adafactor", "learning_rate": 1e-3})
     make([weight], method).step()

@@ -24,7 +24,7 @@ TWO = Example(
 
 
 def labels(batch: Batch) -> list[tuple[int, int, int, bool, bool]]:
-    """(predicting token, its position, target, in answer, in NLL) of each labelled token."""
+    """For each label: (predicting token, its position, target, in answer, in NLL)."""
     ids, positions = batch.input_ids_T, batch.position_ids_T
     return [
         (int(ids[at]), int(positions[at]), int(target), bool(answer), bool(nll))

@@ -1,4 +1,4 @@
-"""Many ranks give one process's result (gate 2), and what was asked for is what runs."""
+"""Several ranks give the result of one process (gate 2), and the requested strategy is used."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def test_two_ranks_of_other_adapters_equal_one(
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[bool, Path]:
-    """Base models by whether their head is tied to the embedding."""
+    """Base models with a tied head (True) and an untied head (False)."""
     untied = tmp_path_factory.mktemp("base") / "untied"
     return {True: tiny_base, False: write_base(untied, tie_word_embeddings=False)}
 
@@ -126,8 +126,8 @@ def test_what_is_computed_again_is_computed_where_weights_are_cut_up(
     settings: dict[str, Any],
     strategy: str,
 ) -> None:
-    """A head in tiles, of which ranks have different numbers, and layers whose weights are gathered
-    once more.
+    """Recompute a head in tiles, of which ranks have different numbers, and layers whose sharded
+    weights are gathered again.
     """
     settings = {**settings, "base": bases[is_tied], "learning_rate": 1e-3}
     one = undisturbed(**settings)
@@ -139,7 +139,7 @@ def test_what_is_computed_again_is_computed_where_weights_are_cut_up(
 
 
 def phi() -> PreTrainedModel:
-    """Its head has a bias, and so is called as a module, once a tile."""
+    """A model whose head has a bias: the head is called as a module, once per tile."""
     torch.manual_seed(0)
     config = PhiConfig(
         vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
@@ -174,7 +174,7 @@ def test_experts_and_a_biased_head_are_cut_up(
 def test_masters_begin_as_the_base_is_stored(
     bench: Bench, undisturbed: Undisturbed, tuning: str, strategy: str
 ) -> None:
-    """bf16 rounds what computes, and never what is trained; one process needs no launcher."""
+    """bf16 rounds the weights that compute, not the masters; one process needs no launcher."""
     settings = {"precision": "bf16", "learning_rate": 1e-12, "max_steps": 2, "tuning": tuning}
     one = undisturbed(**settings)
     cut = bench.spec("cut", **settings, **spread_over(strategy, 1))
@@ -188,7 +188,7 @@ def test_masters_begin_as_the_base_is_stored(
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO3])
 def test_more_ranks_than_pairs(bench: Bench, undisturbed: Undisturbed, strategy: str) -> None:
-    """A rank without a pair takes part in every sum; two held-out pairs leave one without, too."""
+    """A rank without a pair takes part in every sum, in training and in evaluation."""
     settings = {"batch_size": 2, "max_held_out": 2, "max_steps": 3, "learning_rate": 1e-3}
     one = undisturbed(**settings)
     three = bench.spec("three", **spread_over(strategy, 3), **settings)

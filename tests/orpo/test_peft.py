@@ -1,4 +1,4 @@
-"""What a start of the core imports, in an interpreter of its own."""
+"""The modules that the core imports at its start, in a new interpreter."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The launcher of ranks: what it starts, how it stops them, and how they end together."""
+"""The launcher of ranks: it starts them, stops them, and ends them together."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# Stands for the interpreter of a rank: writes its place and does what the test says.
+# Replaces the interpreter of a rank: prints its ranks and runs the test's code, `{then}`.
 RANK = """#!{python}
 import os, pathlib, signal, sys
 place = [os.environ[n] for n in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")]

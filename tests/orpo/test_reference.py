@@ -1,4 +1,4 @@
-"""What DPO compares with: measured once, read when the run resumes, and by no other run."""
+"""DPO's reference log-probs: measured once, read again on resume, not used by other runs."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ SETTINGS = {"type": "dpo", "max_steps": 4, "learning_rate": 2e-3, "checkpoint_ev
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pairs were measured, batch by batch."""
+    """The number of measured pairs in each batch."""
     sizes: list[int] = []
 
     def count(policy: Any, batch: Any, *rest: Any) -> Any:

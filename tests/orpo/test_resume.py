@@ -1,4 +1,4 @@
-"""Killed at any step and resumed, a run is the same run, bit for bit (gate 3)."""
+"""A run that is killed at any step and resumed equals an undisturbed run, bit for bit (gate 3)."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ STEPS = 6
 
 
 def wait_for_step(run_dir: Path, step: int, child: Any) -> None:
-    """Return as soon as the step is in the metrics; the child is wherever it is by then."""
+    """Return as soon as the step is in the metrics; the child may already be further."""
     until = time.monotonic() + 60
     while not any(r["step"] >= step and r["split"] == "train" for r in metrics_so_far(run_dir)):
         assert time.monotonic() < until, f"step {step} never came"
@@ -122,7 +122,7 @@ def test_an_end_names_a_checkpoint_that_is_there(
 ) -> None:
     first = bench.run("first")
     folder = checkpoint(first, STEPS)
-    again = bench.run("again", resume_from=folder)  # nothing is left to do, nothing is saved
+    again = bench.run("again", resume_from=folder)  # no steps are left, so nothing is saved
     ends = [run / records(run, "events")[-1]["data"]["checkpoint"] for run in (first, again)]
     assert [end.resolve() for end in ends] == [folder, folder]
     monkeypatch.setattr("orpo.process.stopping.Stopping.requested", True)
@@ -145,7 +145,7 @@ def test_an_evaluation_cut_short_by_a_stop_is_made_up_for(
 
     def ask_meanwhile(*args: Any, **kwargs: Any) -> Any:
         for work in deal(*args, **kwargs):
-            stopping[-1].requested = len(records(run, "metrics")) == 4  # 0, 1, 2, 3: step 3's
+            stopping[-1].requested = len(records(run, "metrics")) == 4  # the evaluation at step 3
             yield work
 
     run = bench.spec("cut", token_budget=60)

@@ -1,7 +1,7 @@
-"""Gate 5: fine-tuning on the chosen answers raises the rejected ones too, and ORPO parts them.
+"""Gate 5: fine-tuning on chosen answers raises rejected ones too, and ORPO separates them.
 
-Figure 3 against Figure 7 of arXiv 2403.07691, as small as it gets; `make bench-separation` shows it
-on a real model.
+Figure 3 against Figure 7 of arXiv 2403.07691, on a tiny model; `make bench-separation` uses a real
+model.
 """
 
 import json
@@ -13,7 +13,7 @@ from tests.orpo.tiny_run import WORDS, Bench, numbers
 
 
 def write_styles(bench: Bench, n: int) -> None:
-    """Answers of the same words: the chosen ones end plainly, the rejected ones hum and exclaim."""
+    """Write pairs of the same words: chosen answers end with ".", rejected are "well, ...!"."""
     rng = random.Random(0)
 
     def words() -> str:

@@ -1,4 +1,4 @@
-"""What a spec refuses is a ValidationError that names the field, and nothing else."""
+"""An invalid spec raises a ValidationError that names the field, and no other error."""
 
 import json
 from pathlib import Path
@@ -87,7 +87,7 @@ EXAMPLES = Path(__file__).parent / "specs"
 
 
 def shape(schema: Any) -> Any:
-    """A JSON schema without its words: what may be written and read."""
+    """A JSON schema without titles, descriptions and examples."""
     if isinstance(schema, dict):
         words = ("title", "description", "examples")
         return {key: shape(value) for key, value in schema.items() if key not in words}
@@ -95,10 +95,10 @@ def shape(schema: Any) -> Any:
 
 
 def test_what_a_spec_may_hold_has_a_version() -> None:
-    """If it fails: raise `spec.VERSION`, and run this file as a program to note the new shape.
+    """If this fails: raise `spec.VERSION`, and run this file as a program to store the new shape.
 
-    Workers of an older release then leave new jobs alone, and the examples of all versions, which
-    stand for jobs that were queued before an upgrade, must still be read.
+    Workers of an older release then don't claim new jobs. The examples of all versions must still
+    be readable: they represent jobs that were queued before an upgrade.
     """
     noted = json.loads((EXAMPLES / f"{VERSION}.json").read_text())
     assert shape(RunSpec.model_json_schema()) == noted["schema"]
@@ -111,7 +111,7 @@ def test_specs_of_older_releases_are_read(version: int) -> None:
 
 
 def note() -> None:
-    """Keep the shape of this version, with a spec of each method as it is written today."""
+    """Store the shape of this version, with a spec of each method as it is written now."""
     specs = [
         RunSpec(
             job_id="ftjob-1",

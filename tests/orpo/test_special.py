@@ -29,7 +29,7 @@ def turn(role: str, content: str) -> Message:
 
 
 def pair(attacked: str) -> Pair:
-    """A pair of all parts, with the attack in one of them."""
+    """A pair with all kinds of turns, with the attack in one of them."""
 
     def text(part: str) -> str:
         return ATTACK if part == attacked else f"the {part}"
@@ -84,7 +84,7 @@ def test_an_engine_s_side_comes_to_the_trainer_s_tokens():
 
 def test_which_strings_are_special():
     assert special_strings(tokenizer()) == MARKS[:1] + MARKS[1:]
-    # A base that brings no template has no such tokens, and its turns are marked all the same.
+    # A base without a template may lack these tokens, but its turns are still marked with them.
     bare = tokenizer(DEFAULT_TEMPLATE)
     assert {"<|im_start|>", "<|im_end|>"} <= set(special_strings(bare))
     marked = tokenizer("{{ '[INST]' + messages[0]['content'] + '[/INST]<\uff5cUser\uff5c>' }}")
@@ -92,7 +92,7 @@ def test_which_strings_are_special():
 
 
 def test_the_check_of_a_base_notes_its_special_strings(bench: Bench):
-    """By them the API judges chats: it has no tokenizer."""
+    """The API has no tokenizer, so it checks chats by these strings."""
     found = check_model.check(bench.base).to_json()
     assert found["ok"]
     assert {"<|im_start|>", "<|im_end|>"} <= set(found["special_tokens"])
@@ -116,7 +116,7 @@ def test_what_is_admitted_holds_none(pieces):
 
 
 def blind() -> Any:
-    """A tokenizer that takes the escape out of the text before it looks for special tokens."""
+    """A tokenizer that removes the escape from the text before it looks for special tokens."""
     backend = tokenizer().backend_tokenizer.__class__.from_str(
         tokenizer().backend_tokenizer.to_str()
     )

@@ -1,4 +1,4 @@
-"""What speed is said to be: FLOP by the books, shares of time, the peaks of devices."""
+"""Reported speed: FLOP by formula, shares of time, peaks of devices."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ PEAK = 1e12
 
 
 def trained(bench: Bench, **settings: Any) -> tuple[dict[str, Any], list[dict[str, float]]]:
-    """The counts that a run starts with, and the series of its steps."""
+    """The data of a run's first event, and the metrics of its steps."""
     run = bench.run("run", max_steps=4, **settings)
     steps = [r["values"] for r in records(run, "metrics") if r["split"] == "train"]
     return records(run, "events")[0]["data"], steps
@@ -64,7 +64,7 @@ def test_shares_of_time_are_parts_of_one_whole(bench: Bench) -> None:
 
 
 def test_a_token_meets_some_experts_of_a_mixture_and_all_else() -> None:
-    """Two of four: half of their weights, the router whole."""
+    """Two of four experts: half of the experts' weights, and the whole router."""
     model = tiny_models.mixtral()
     experts = sum(p.numel() for name, p in model.named_parameters() if "experts" in name)
     weights = Weights.of(model)
@@ -76,7 +76,7 @@ def test_a_token_meets_some_experts_of_a_mixture_and_all_else() -> None:
 def test_an_adapter_leaves_what_a_token_meets_of_its_base() -> None:
     plain = Weights.of(tiny_models.mixtral())
     weights = Weights.of(with_lora(prepare(tiny_models.mixtral()), parse_method("orpo", {}), 0))
-    assert weights.trained > weights.met_trained > 0  # it has a part for each expert
+    assert weights.trained > weights.met_trained > 0  # the adapter has a part per expert
     assert weights.total - weights.trained == plain.total
     assert weights.met - weights.met_trained == plain.met
 

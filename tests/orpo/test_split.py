@@ -1,4 +1,4 @@
-"""Rows held out: as many as asked, prompt by prompt, repeatable, in memory that does not grow."""
+"""Held-out rows: the requested number, whole prompts, repeatable, in constant memory."""
 
 import random
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.memory import peaks
 
 
 def prompts(n: int, a_prompt: int = 1) -> Iterator[list[Message]]:
-    """The prompts of `n` rows, each that of `a_prompt` rows that are not adjacent."""
+    """The prompts of `n` rows; `a_prompt` rows, which are not adjacent, share each prompt."""
     return ([{"role": "user", "content": f"Say {at % (n // a_prompt)}."}] for at in range(n))
 
 

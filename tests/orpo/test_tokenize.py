@@ -1,4 +1,4 @@
-"""Templates, borders, masks and lengths: what is trained is what an engine will see."""
+"""Templates, borders, masks and lengths: training uses the tokens that an engine sees."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SYSTEM_TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nbe kind<|im_end|>\n{% endif %}"
     + CHATML
 )
-# As reasoning models do: a thought is opened for the answer, and absent from the history.
+# Like reasoning models: a thought is opened for the answer, but not kept in the history.
 THOUGHT_TEMPLATE = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
 NO_END_TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
@@ -67,9 +67,9 @@ TEXT = st.text(st.sampled_from("ab yes\nno\t é漢🙂"), min_size=1, max_size=3
 @given(prompt=TEXT, chosen=TEXT, rejected=TEXT)
 @pytest.mark.parametrize("template", [CHATML, BOS_TEMPLATE, SYSTEM_TEMPLATE, THOUGHT_TEMPLATE])
 def test_prompts_and_labels(template: str, prompt: str, chosen: str, rejected: str):
-    """Where no merge crosses the border, the prompt's tokens are the engine's, the rest the answer.
+    """If no merge crosses the border, the prefix is the engine's prompt, and tails are answers.
 
-    Where one does, the whole conversation's tokens rule: prefix and tails still decode to it.
+    If one does, the tokens of the whole conversation are used; prefix and tails decode to it.
     """
     tok = tokenizer(template, bos="<s>")
     row = pair(prompt, chosen, rejected)
@@ -235,7 +235,7 @@ def test_statistics_count_tokens():
 
 
 def test_real_pairs_render_as_an_engine_would():
-    """Long prompts of real data are dropped before training, where TRL 1.16 goes NaN."""
+    """Long prompts of real data are dropped before training; with them TRL 1.16 gives NaN."""
     shared = Path(os.environ.get("ODDSMITH_SHARED", Path(__file__).parents[3] / "shared"))
     path = shared / "data" / "dpo_en_demo.jsonl"
     if not path.exists():

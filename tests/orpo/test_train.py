@@ -1,4 +1,4 @@
-"""Whole runs of a tiny model: what they log, how they end, what they refuse."""
+"""Whole runs of a tiny model: their logs, their ends, and refused settings."""
 
 import errno
 import json
@@ -98,12 +98,12 @@ def test_layers_that_are_computed_again_give_the_same_bits(
         layouts.clear()
         bench.run(name, tuning=tuning, gradient_checkpointing=again, n_samples=0, eval_every=100)
         calls.append(max(layout.calls for layout in layouts))
-    assert calls == [2, 4]  # two layers, and in the backward pass both again
+    assert calls == [2, 4]  # two layers; with checkpointing both again in the backward pass
     assert_same(checkpoint(bench.folder / "kept", 6), checkpoint(bench.folder / "again", 6))
 
 
 def test_what_is_kept_may_lie_elsewhere(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU nothing moves; where it does, each layer's input moves, and nothing else."""
+    """Offloading moves each layer's input and nothing else; on a CPU it moves nothing."""
     moved: list[torch.Size] = []
     settings = {"gradient_checkpointing": True, "n_samples": 0, "eval_every": 100}
     bench.run("kept", **settings)
@@ -140,10 +140,10 @@ def test_a_checkpoint_belongs_to_what_changes_results(bench: Bench) -> None:
 
 @pytest.mark.parametrize("settings", [{"n_samples": 0, "eval_every": 100}, {"token_budget": 2048}])
 def test_what_only_watches_or_packs_changes_no_weight(bench: Bench, settings: dict) -> None:
-    """Evaluation and sampling leave no trace; micro-batches change the last digits at most.
+    """Evaluation and sampling change no weight; micro-batches change the last digits at most.
 
-    A difference of log-probs has no more digits than these: what lies near zero is held to one last
-    place of an fp32 number of their size (5.5), the rest to a relative 2e-6.
+    Differences of log-probs have the absolute error of log-probs. So values near zero may differ by
+    one last place of an fp32 number of the log-probs' size (5.5), others by a relative 2e-6.
     """
     plain, other = bench.run("plain"), bench.run("other", **settings)
     exact = "token_budget" not in settings
@@ -160,7 +160,7 @@ def test_nan_ends_the_run_and_nothing_of_it_is_kept(bench: Bench, tmp_path: Path
     assert (event["type"], event["data"]["code"]) == ("error", "nan")
     assert event["data"]["hint"]
     assert not list(run.glob("checkpoints/*"))
-    assert records(run, "metrics")[0]["values"]["loss"] is None  # the evaluation before it
+    assert records(run, "metrics")[0]["values"]["loss"] is None  # the evaluation before the NaN
 
 
 def test_a_bad_spec_names_the_field(bench: Bench) -> None:
@@ -237,7 +237,7 @@ def test_supervised_rows_need_no_rejected_side(bench: Bench) -> None:
 def test_tokens_that_count_are_those_that_are_computed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """A rejected side that no loss looks at is not computed, and does not count."""
+    """A rejected side that the loss does not use is neither computed nor counted."""
     computed: list[int] = []
 
     def watched(model: policy.Policy, batch: pack.Batch, precision: Precision) -> torch.Tensor:
@@ -245,7 +245,7 @@ def test_tokens_that_count_are_those_that_are_computed(
         return policy.token_logps(model, batch, precision)
 
     monkeypatch.setattr("orpo.run.gradients.token_logps", watched)
-    run = bench.run("run", type=kind, max_steps=3, token_budget=8)  # each pair goes alone
+    run = bench.run("run", type=kind, max_steps=3, token_budget=8)  # each pair in its own pass
     trained = [r["values"] for r in records(run, "metrics") if r["split"] == "train"]
     assert trained[-1]["trained_tokens"] == sum(computed)
     sides = ["prompt", "chosen", "rejected"] if kind == "orpo" else ["prompt", "chosen"]
@@ -276,7 +276,7 @@ def test_wilson_interval() -> None:
 
 
 def test_real_long_pairs_train_without_nan(bench: Bench, tmp_path: Path) -> None:
-    """The prompts of this file that leave no room for an answer make TRL's trainer NaN."""
+    """Some prompts of this file leave no room for an answer; with them TRL's loss is NaN."""
     source = shared("dpo_en_demo.jsonl")
     rows = tmp_path / "rows.jsonl"
     validate(source, source.name, rows)
@@ -310,5 +310,5 @@ def test_an_epoch_is_shuffled_once(bench: Bench, monkeypatch: pytest.MonkeyPatch
         return pack.plan(*arguments)
 
     monkeypatch.setattr("orpo.run.train.plan", plan)
-    bench.run("run", max_steps=6)  # of 4 an epoch
+    bench.run("run", max_steps=6)  # 4 steps per epoch
     assert epochs == [0, 1]

@@ -1,4 +1,4 @@
-"""The eleven traps in which other trainers were found, each by its number."""
+"""Eleven known mistakes of other trainers, each by its number."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def assistant(text: str) -> list[Message]:
 
 
 def add(bench: Bench, *pairs: tuple[str, str, str]) -> None:
-    """Put more rows behind those that the bench has, in the shape of an upload's."""
+    """Append rows to those of the bench, in the format of an upload."""
     path = bench.folder / "upload.jsonl"
     rows = [json.loads(line) for line in bench.train_path.read_text().splitlines()]
     rows += [
@@ -107,7 +107,7 @@ def test_trap_2_so_has_a_model_that_is_sure_of_its_answers(precision: Precision)
 
 
 def test_trap_3_a_mean_of_means_would_be_another_loss() -> None:
-    """`test_any_step.py` holds ours to the undivided step; here, that there is a difference."""
+    """`test_any_step.py` compares ours with the undivided step; this shows that a mean differs."""
     model, pairs = prepare(tiny_models.llama()), tiny_models.examples(seed=3, n=6)
     batches = [collate(pairs[at : at + 2], prefix_sharing=True) for at in (0, 2, 4)]
     alone = [
@@ -156,7 +156,7 @@ def test_trap_5_what_merges_across_the_border_is_trained_in_the_tail() -> None:
 
 
 def test_trap_6_a_template_that_writes_the_bos_gets_no_second_one(tmp_path: Path) -> None:
-    """Though the tokenizer would put one before any text."""
+    """The tokenizer would add a BOS to any text."""
     tiny_models.tokenizer("{{ bos_token }}" + tiny_models.CHATML, bos="<s>").save_pretrained(
         tmp_path
     )
@@ -172,7 +172,7 @@ def test_trap_6_a_template_that_writes_the_bos_gets_no_second_one(tmp_path: Path
 
 
 def test_trap_6_an_engine_renders_what_was_trained(bench: Bench) -> None:
-    """By the tokenizer and the template that lie beside the trained weights."""
+    """Render with the tokenizer and the template that are saved with the trained weights."""
     run = bench.run("run", max_steps=1)
     served = AutoTokenizer.from_pretrained(tiny_run.checkpoint(run, 1) / "adapter")
     loaded = data.load(read_spec(run), load_tokenizer(bench.base))
@@ -211,13 +211,13 @@ def test_trap_8_one_long_pair_needs_no_more_memory_in_the_head_than_a_tile(
     n = len(pair.chosen) + len(pair.rejected or ())
     _, gradients = ours(model, [pair], FULL)
     assert max(rows) == 5 < n
-    assert sum(rows) >= 2 * n  # once more in the backward pass
+    assert sum(rows) >= 2 * n  # again in the backward pass
     assert all(g.isfinite().all() for g in gradients.values())
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_trap_9_experts_are_trained_without_an_auxiliary_loss(tuning: str) -> None:
-    """Whatever the base's configuration says, the loss is the one that was asked for."""
+    """The base's configuration must not add an auxiliary loss."""
     model = tiny_models.mixtral(router_aux_loss_coef=5.0, output_router_logits=True)
     method = parse_method("orpo", {"tuning": tuning, "token_budget": 60})
     assert_equal(adapted(model, method), tiny_models.examples(seed=5, n=4), method)
@@ -250,7 +250,7 @@ def test_trap_10_a_resumed_run_takes_the_pairs_that_would_have_come(
 
     monkeypatch.setattr(train.Run, "_examples", note)
     settings = {"checkpoint_every": 3, "n_samples": 0}
-    whole = bench.run("whole", **settings)  # of four steps an epoch
+    whole = bench.run("whole", **settings)  # four steps per epoch
     expected = seen[3:]
     seen.clear()
     bench.run("again", resume_from=tiny_run.checkpoint(whole, 3), **settings)

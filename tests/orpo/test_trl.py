@@ -1,7 +1,7 @@
-"""TRL's own ORPO loss in `full` mode: the reference equals it, and so does the engine.
+"""TRL's ORPO loss in `full` mode: the reference and the engine equal it.
 
-TRL is no dependency. `make bench` keeps one in var/bench/trl, with packages that must not mix with
-those of other tests: a process of its own compares with that one.
+TRL is not a dependency. `make bench` installs it in var/bench/trl, with packages that must not mix
+with those of other tests. So the comparison with it runs in a process of its own.
 """
 
 import os
@@ -35,7 +35,7 @@ def padded(rows: list[list[int]], filler: int) -> Tensor:
 
 
 def theirs(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
-    """The loss of TRL's trainer alone, without its data pipeline, and what it logs."""
+    """TRL's loss, without its data pipeline, and the metrics that TRL logs."""
     from trl.experimental.orpo import (  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
         ORPOTrainer,
     )
@@ -77,7 +77,7 @@ def test_the_reference_equals_trl(examples: list[Example]) -> None:
 
 @needs_trl
 def test_the_engine_equals_trl_in_loss_and_gradients(examples: list[Example]) -> None:
-    """Both in fp32, so each has its own rounding."""
+    """Both compute in fp32, so their rounding differs."""
     model = tiny_models.llama()
     expected, _ = theirs(model, examples)
     expected.backward()

@@ -1,4 +1,4 @@
-"""DoRA, modules trained whole, a base in 4 bits: exact where that is promised, and served right."""
+"""DoRA, fully trained modules, a base in 4 bits: exact if promised, and served correctly."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def logps(policy: Policy, precision: str = "fp32") -> Tensor:
 
 
 def spread(policy: nn.Module) -> nn.Module:
-    """Move what is trained away from where it begins."""
+    """Move trained weights away from their initial values."""
     torch.manual_seed(1)
     with torch.no_grad():
         for weight in trainable(policy).values():
@@ -82,7 +82,7 @@ def test_dora_against_the_reference(family: str) -> None:
     assert_equal(adapted(getattr(tiny_models, family)(), method), EXAMPLES, method)
 
 
-# --- modules trained whole ----------------------------------------------------------------------
+# --- fully trained modules ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -93,7 +93,7 @@ def test_whole_modules_against_the_reference(named: list[str], tied: bool) -> No
     whole = [weight for name, weight in trainable(policy).items() if "lora" not in name]
     assert len(whole) == (1 if tied else len(named))
     before = logps(policy)
-    for weight in whole:  # away from the base's, which must no longer count
+    for weight in whole:  # change them: the base's weights must no longer be used
         weight.data.mul_(0.9)
     assert not torch.allclose(logps(policy), before, rtol=1e-2)
     assert_equal(policy, EXAMPLES, method)
@@ -122,7 +122,7 @@ def test_a_name_that_no_module_has_is_told_before_training(bench: Bench, name: s
 
 
 def test_a_whole_module_begins_as_it_is_stored(bench: Bench) -> None:
-    """bf16 rounds what computes, and never what is trained."""
+    """bf16 rounds the weights that compute, not the trained masters."""
     settings: dict[str, Any] = {"modules_to_save": ["embed_tokens"], "precision": "bf16"}
     run = bench.run("run", learning_rate=1e-12, max_steps=2, **settings)
     (found,) = (t for name, t in state(checkpoint(run, 2)).items() if is_whole(name))
@@ -146,7 +146,7 @@ def test_whole_modules_leave_the_rest_of_the_model_narrow(bench: Bench) -> None:
     frozen = {weight.dtype for weight in policy.parameters() if not weight.requires_grad}
     assert frozen == {torch.bfloat16}
     assert head(lm).weight.dtype == torch.float32
-    assert head(lm).weight is lm.get_input_embeddings().weight  # tied as they were
+    assert head(lm).weight is lm.get_input_embeddings().weight  # still tied
     plain, _ = load(read_spec(bench.spec("plain", precision="bf16")))
     assert Weights.of(policy).total == Weights.of(plain).total
 
@@ -155,7 +155,7 @@ def test_whole_modules_leave_the_rest_of_the_model_narrow(bench: Bench) -> None:
 
 
 def quantized(**settings: Any) -> Policy:
-    """What sits under the adapter is in 4 bits; the adapter is away from zero."""
+    """A policy with its base in 4 bits and an adapter that is not zero."""
     method = parse_method("orpo", {"tuning": "qlora", "lora_rank": 4, **settings})
     return cast(Policy, spread(with_lora(prepare(tiny_models.llama()), method, seed=0)))
 
@@ -168,7 +168,7 @@ def layers_of(policy: nn.Module) -> Iterator[tuple[Any, Nf4Linear]]:
 
 
 def wide_twin(policy: Policy) -> None:
-    """Replace each layer in 4 bits by a plain one of the weight that it stands for."""
+    """Replace each 4-bit layer by a plain one with the dequantised weight."""
     for module, narrow in list(layers_of(policy)):
         plain = nn.Linear(narrow.in_features, narrow.out_features, bias=False)
         plain.weight = nn.Parameter(narrow.weight.clone(), requires_grad=False)
@@ -182,7 +182,7 @@ def test_4_bits_compute_as_the_weight_they_stand_for(dora: bool) -> None:
     found = []
     for change in (lambda _: None, wide_twin):
         change(policy)
-        with torch.no_grad():  # bitsandbytes' own layer lets no gradient pass after this
+        with torch.no_grad():  # bitsandbytes' own layer passes no gradient after this
             logps(policy)
         values = logps(policy)
         gradients = torch.autograd.grad(values.sum(), list(trainable(policy).values()))
@@ -207,7 +207,7 @@ def test_4_bits_are_near_the_weight_whatever_its_shape(shape: tuple[int, int]) -
     expected = nn.functional.linear(x, narrow.weight, linear.bias)
     assert torch.equal(narrow(x), expected)
     before = narrow.weight.clone()
-    narrow.to(torch.bfloat16)  # what casts a model casts no scale
+    narrow.to(torch.bfloat16)  # casting a model does not cast the scales
     assert torch.equal(narrow.weight, before)
 
 
@@ -244,7 +244,7 @@ def test_a_model_without_linear_layers_is_refused() -> None:
     assert refused.value.param == "method.tuning"
 
 
-# --- what is saved, merged and served -----------------------------------------------------------
+# --- saving, merging and serving ----------------------------------------------------------------
 
 KINDS: list[Any] = [
     {"use_dora": True},
@@ -260,7 +260,7 @@ KINDS: list[Any] = [
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("settings", KINDS)
 def test_the_probe_is_of_what_is_served(bench: Bench, settings: Any, precision: str) -> None:
-    """PEFT says the same on the base as it is served: in its own width, never in 4 bits."""
+    """PEFT agrees on the base as it is served: in its own precision, never in 4 bits."""
     stored = copy_of(bench.base, bench.folder / "stored", lambda model: model.bfloat16())
     run = bench.run("run", max_steps=4, base=stored, precision=precision, **settings)
     saved = checkpoint(run, 4)
@@ -294,7 +294,7 @@ def test_merged_weights_answer_as_the_policy_did(
     for prompt in probes.read(saved):
         found = probes.logprobs(rounded.float(), prompt)
         assert found == pytest.approx(prompt["logprobs"], abs=0.05)
-    # All of that difference is bf16's.
+    # The whole difference comes from bf16.
     monkeypatch.setattr(merge, "to_bf16", lambda weight, _: weight)
     monkeypatch.setattr(PreTrainedModel, "to", lambda model, *_: model)
     merge.merge(saved, tmp_path / "exact")
@@ -306,7 +306,7 @@ def test_merged_weights_answer_as_the_policy_did(
 
 
 def copy_of(base: Path, folder: Path, change: Callable[[Any], Any]) -> Path:
-    """The same model but for a change, and its tokenizer."""
+    """Copy a model and its tokenizer, with a change to the model."""
     model = AutoModelForCausalLM.from_pretrained(base)
     change(model)
     model.save_pretrained(folder)

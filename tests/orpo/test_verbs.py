@@ -1,4 +1,4 @@
-"""`python -m orpo.<verb>`: its JSON, its exit status, and that others can use what it writes."""
+"""`python -m orpo.<verb>`: its JSON, its exit status, and its output read by other libraries."""
 
 import json
 import math
@@ -148,7 +148,7 @@ def test_merged_weights_load_and_answer_as_the_adapter_does(
 
 
 def test_rounding_to_bf16_keeps_what_is_smaller_than_its_spacing() -> None:
-    """bf16 is 2^-7 apart above 1: all of these would be rounded to 1."""
+    """Above 1, bf16 values are 2^-7 apart: plain rounding would give 1 for all of these."""
     chance = torch.Generator().manual_seed(0)
     for added in (2**-14, 2**-10, 2**-8.5):
         for sign in (1, -1):
@@ -165,7 +165,7 @@ def test_rounding_to_bf16_keeps_what_is_smaller_than_its_spacing() -> None:
 def test_a_base_without_a_template_gets_the_default_in_all_that_is_saved(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The engine renders with what is saved: it must be what the trainer rendered with."""
+    """The engine renders with the saved template, which must be the one that the trainer used."""
     base = write_base(tmp_path / "bare", template=None)
     assert check_model.main(base) == 0
     assert last_json(capsys)["has_chat_template"] is False

@@ -1,4 +1,4 @@
-"""The ranks of a launcher are ended at their deadline, whatever they do, and not before."""
+"""The ranks of a launcher are ended at their deadline, even if they hang, and not before."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from orpo.contract.rundir import DEADLINE_FILE
 from orpo.process import watchdog
 from tests.e2e.wait import wait_for
 
-# Stands for the interpreter of a rank: ignores SIGTERM, shows that it has begun, does `{then}`.
+# Replaces the interpreter of a rank: ignores SIGTERM, creates a file, runs `{then}`.
 RANK = """#!{python}
 import ctypes, os, pathlib, signal, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -48,7 +48,7 @@ def extend(tmp_path: Path, by_s: float) -> None:
     (tmp_path / "deadline").write_text(str(time.monotonic() + by_s))
 
 
-# The second holds the interpreter in one call, as a library may: its other threads stand still.
+# The second blocks in one call with the GIL held, as a library may: other threads can't run.
 @pytest.mark.parametrize("then", ["signal.pause()", "ctypes.PyDLL(None).sleep(60)"])
 def test_they_end_when_the_deadline_passes_and_not_before(launch, tmp_path, then) -> None:
     launcher = launch(then)
@@ -59,7 +59,7 @@ def test_they_end_when_the_deadline_passes_and_not_before(launch, tmp_path, then
     extend(tmp_path, 1)  # a heartbeat
     time.sleep(0.7)
     assert all(rank.is_running() for rank in ranks)
-    (tmp_path / "deadline").write_text("")  # half-written: what was known holds
+    (tmp_path / "deadline").write_text("")  # half-written: the previous deadline holds
     assert launcher.wait(5) == watchdog.EXIT_CODE
     assert not any(rank.is_running() for rank in ranks)
 

@@ -1,4 +1,4 @@
-"""Verbs that compute nothing find what the same code finds with torch, and never load it."""
+"""Verbs that need no torch never load it, and give the same results as with it."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ print([name for name, module in sys.modules.items() if name.split(".")[0] == "to
 
 
 def loaded(verb: str, folder: object) -> tuple[dict[str, object], str]:
-    """What the verb prints in a process of its own, and the modules of torch that it loaded."""
+    """Run the verb in a new process; return its answer and the torch modules that it loaded."""
     command = [sys.executable, "-c", CODE.format(verb=verb), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     answer, modules = done.stdout.splitlines()[-2:]

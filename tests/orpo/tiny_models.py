@@ -1,4 +1,4 @@
-"""Tiny random models of ten families, a tokenizer trained on the spot, and random examples."""
+"""Tiny random models of several families, a tokenizer trained here, and random examples."""
 
 import random
 from functools import cache
@@ -41,7 +41,7 @@ CHATML = (
 )
 VOCAB = 97
 
-torch.set_num_threads(1)  # on tensors this small a second thread only waits
+torch.set_num_threads(1)  # a second thread doesn't help with tensors this small
 
 SIZES: dict[str, Any] = {
     "vocab_size": VOCAB,
@@ -54,12 +54,12 @@ GROUPED: dict[str, Any] = {**SIZES, "num_key_value_heads": 2, "intermediate_size
 
 
 def llama(**settings: Any) -> PreTrainedModel:
-    """Grouped queries and untied embeddings, unless told otherwise."""
+    """Grouped queries and untied embeddings by default."""
     return _made(LlamaForCausalLM, LlamaConfig(**{**GROUPED, **settings}))
 
 
 def qwen2(**settings: Any) -> PreTrainedModel:
-    """Biases where queries, keys and values are made."""
+    """Biases in the projections of queries, keys and values."""
     return _made(Qwen2ForCausalLM, Qwen2Config(**{**GROUPED, **settings}))
 
 
@@ -75,7 +75,7 @@ def gpt2() -> PreTrainedModel:
 
 
 def mixtral(**settings: Any) -> PreTrainedModel:
-    """A mixture of experts, without an auxiliary loss unless told otherwise."""
+    """A mixture of experts, by default without an auxiliary loss."""
     routing = {"num_local_experts": 4, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.0}
     return _made(MixtralForCausalLM, MixtralConfig(**{**GROUPED, **routing, **settings}))
 
@@ -87,7 +87,7 @@ def mistral(**settings: Any) -> PreTrainedModel:
 
 
 def gemma2() -> PreTrainedModel:
-    """A window on every other layer, capped scores, capped logits, norms around one."""
+    """A window on every other layer, capped scores and logits, norm weights as offsets from one."""
     config = Gemma2Config(
         **GROUPED, head_dim=8, sliding_window=4, attn_logit_softcapping=2.0,
         final_logit_softcapping=1.5,
@@ -98,27 +98,27 @@ def gemma2() -> PreTrainedModel:
 def opt() -> PreTrainedModel:
     """Absolute positions that begin at two.
 
-    The gradient of a bias of its keys is zero, and what rounding leaves of it must be small beside
-    all gradients. With larger weights it is not, in transformers' own fp32 backward pass either.
+    The gradient of its key biases is zero in theory. Rounding makes it nonzero, which must be small
+    compared with other gradients; with larger weights it is not, even in transformers' own code.
     """
     config = OPTConfig(**SIZES, ffn_dim=48, word_embed_proj_dim=32)
     return _made(OPTForCausalLM, config, scale=0.1)
 
 
 def bloom(vocab_size: int = VOCAB) -> PreTrainedModel:
-    """Biases by distance in place of positions: its attention can't be replaced."""
+    """Biases by distance (ALiBi) instead of positions: its attention can't be replaced."""
     config = BloomConfig(vocab_size=vocab_size, hidden_size=32, n_layer=2, n_head=4)
     return _made(BloomForCausalLM, config)
 
 
 def mamba(vocab_size: int = VOCAB) -> PreTrainedModel:
-    """A state in place of attention."""
+    """A recurrent state instead of attention."""
     config = MambaConfig(vocab_size=vocab_size, hidden_size=32, num_hidden_layers=2)
     return _made(MambaForCausalLM, config)
 
 
 def hyperclovax(**settings: Any) -> PreTrainedModel:
-    """Logits multiplied by what others divide by: a head that the engine does not know."""
+    """Logits are multiplied by the factor by which other models divide: an unknown head."""
     config = HyperCLOVAXConfig(**{**GROUPED, "logits_scaling": 2.0, **settings})
     return _made(HyperCLOVAXForCausalLM, config)
 
@@ -127,7 +127,7 @@ def _made(kind: Any, config: Any, scale: float = 0.3) -> PreTrainedModel:
     torch.manual_seed(0)
     config._attn_implementation = "eager"
     model = kind(config)
-    with torch.no_grad():  # as initialised, logits are nearly flat and most gradients tiny
+    with torch.no_grad():  # initial weights give nearly flat logits and tiny gradients
         for name, weight in model.named_parameters():
             noise = torch.randn_like(weight) * (scale if weight.ndim > 1 else 0.1)
             weight.copy_(weight + noise if "norm" in name or "ln_" in name else noise)

@@ -1,4 +1,4 @@
-"""Runs small enough for tests: a random Llama of 30,000 weights, pairs made up, processes forked.
+"""Small runs for tests: a random Llama of 24,000 weights, generated pairs, forked processes.
 
 A forked child already has torch loaded, which saves the 5 to 12 s of a fresh interpreter.
 """
@@ -39,21 +39,21 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WORDS = ["salt", "river", "lamp", "quiet", "seven", "oak", "bridge", "paper", "noon", "copper"]
-END = 257  # <|im_end|>: behind 256 bytes and <|im_start|>
+END = 257  # <|im_end|>, after 256 bytes and <|im_start|>
 VOCAB = END + 1
-# What differs between two equal runs.
+# Metrics that differ between two equal runs.
 CLOCKS = {"step_s", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "mfu"} | {
     share(phase) for phase in Phase
 }
 bitsandbytes = pytest.mark.skipif(
     find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
 )
-# Each takes some seconds; `make test` runs them all.
+# Slow: each takes some seconds.
 FSDP2, ZERO2, ZERO3 = (
     pytest.param(name, marks=pytest.mark.slow) for name in ("fsdp2", "zero2", "zero3")
 )
 FORK = multiprocessing.get_context("fork")
-# tqdm's own lock is shared with forked children: one killed while holding it would hang us all.
+# tqdm's own lock is shared with forked children: a child killed while holding it blocks the others.
 for bar in (tqdm.std.tqdm, tqdm.auto.tqdm):
     bar.set_lock(threading.RLock())
 
@@ -69,7 +69,7 @@ def write_base(
     **config: Any,
 ) -> Path:
     """A model folder with a byte-level tokenizer; `poison` puts a NaN into one weight. By default
-    the model is a Llama with what `config` says otherwise.
+    the model is a Llama; `config` overrides its configuration.
     """
     model = model or _llama(eos is not None, config)
     if poison:
@@ -123,14 +123,14 @@ def write_pairs(path: Path, n: int, seed: int = 0) -> Path:
 
 @dataclass(frozen=True)
 class Bench:
-    """A folder with a base and rows, in which runs are made."""
+    """A folder with a base model and rows, in which runs are made."""
 
     folder: Path
     base: Path
     train_path: Path
 
     def spec(self, name: str, *, resume_from: Path | None = None, seed: int = 0, **method: Any):
-        """Write the spec of a run of few short steps; returns its run directory."""
+        """Write the spec of a run of a few short steps; return its run directory."""
         settings = {
             "n_epochs": 50, "max_steps": 6, "batch_size": 4, "learning_rate": 1e-2,
             "precision": "fp32", "lora_rank": 2, "max_length": 256, "token_budget": 300,
@@ -167,7 +167,7 @@ def fork_ranks(run_dir: Path, ranks: int) -> list[Any]:
         FORK.Process(
             target=_child,
             args=(run_dir, {"WORLD_SIZE": ranks, "RANK": rank, "LOCAL_RANK": rank}),
-            daemon=True,  # ranks that wait for each other must not keep the tests from ending
+            daemon=True,  # ranks that wait for each other must not block the end of the tests
         )
         for rank in range(ranks)
     ]
@@ -177,7 +177,7 @@ def fork_ranks(run_dir: Path, ranks: int) -> list[Any]:
 
 
 def fork_single(run_dir: Path, first: Callable[[], None] | None = None) -> Any:
-    """Start a run as one forked process, in which `first` is called before it."""
+    """Start a run as one forked process; the process calls `first` before the run."""
     child = FORK.Process(target=_child, args=(run_dir, {}, first))
     child.start()
     return child
@@ -216,7 +216,7 @@ def records(run_dir: Path, name: str) -> list[dict[str, Any]]:
 
 
 def numbers(run_dir: Path, after: int = -1) -> dict[tuple[int, str], dict[str, float]]:
-    """The metrics of steps beyond `after` by (step, split), without what clocks measured."""
+    """The metrics of steps after `after` by (step, split), without the series in CLOCKS."""
     found = {}
     for record in records(run_dir, "metrics"):
         key = (record["step"], record["split"])
@@ -227,7 +227,7 @@ def numbers(run_dir: Path, after: int = -1) -> dict[tuple[int, str], dict[str, f
 
 
 def checkpoint(run_dir: Path, step: int) -> Path:
-    """Where a run's checkpoint lies."""
+    """The folder of a run's checkpoint."""
     return run_dir / "checkpoints" / f"step-{step:06d}"
 
 
@@ -245,10 +245,10 @@ def assert_same(left: Path, right: Path) -> None:
 
 
 def assert_near(left: Path, right: Path) -> None:
-    """Two checkpoints hold the same numbers but for rounding.
+    """Two checkpoints hold the same numbers except for rounding.
 
-    What an optimizer remembers lies below any absolute bound. It is held to its norm as well, as
-    gradients are; squares by their root, which is of a gradient's size.
+    Moments of an optimizer are smaller than the absolute bound. So they are also compared relative
+    to their norm, like gradients; second moments by their root, which has a gradient's size.
     """
     expected, found = state(left), state(right)
     assert expected.keys() == found.keys()
