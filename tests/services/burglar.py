@@ -1,6 +1,6 @@
-"""Stands for a training core that was taken over: tries to get out, and prints how far it came.
+"""Acts as a compromised training core: tries to escape, and prints the results as JSON.
 
-`attempts.json` beside its first path says what to try. Standard library only.
+`attempts.json` in the first folder among its arguments lists the attempts. Standard library only.
 """
 
 import json
@@ -58,7 +58,7 @@ def allocate(n_bytes: int) -> int:
 
 
 def allocate_together(n_bytes: int, n: int) -> int:
-    """Each process stays below what one may have; together they do not."""
+    """Start processes that are each below the limit of one process, but together above it."""
     hold = f"import time; kept = b'x' * {n_bytes}; time.sleep(30)"
     held = [subprocess.Popen([sys.executable, "-IS", "-c", hold]) for _ in range(n)]
     time.sleep(3)
@@ -88,7 +88,7 @@ def fill(path: str, n_bytes: int) -> int:
 
 
 def leave(seconds: int) -> int:
-    """A process in a session of its own, and this one hangs."""
+    """Start a process in a session of its own, then hang."""
     subprocess.Popen(["sleep", str(seconds)], start_new_session=True)
     time.sleep(seconds)
     return seconds

@@ -1,4 +1,4 @@
-"""Fixtures for services: a session on a database of the test's own, and a caller."""
+"""Fixtures for services: a session on a new database, and a caller."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.conftest import forget_connections
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[sessionmaker[Session]]:
-    """Makes sessions as the product does; for tests with several at once."""
+    """Makes sessions as the product does, for tests that need several."""
     engine = create_engine(database_url, pool_size=50)
     yield sessionmaker(engine, expire_on_commit=False)
     engine.dispose()
@@ -36,7 +36,7 @@ def caller(session: Session) -> Caller:
 def product(
     settings_from: Callable[..., None], database_url: str, tmp_path: Path
 ) -> Iterator[None]:
-    """The same database as what workers use when called, and a folder for what they write."""
+    """Point the product, which workers use, at the test's database and folder."""
     settings_from(database_url=database_url, var=tmp_path, storage_url="", redis_url="")
     forget_connections()
     yield

@@ -1,4 +1,4 @@
-"""Whatever is deleted, in whatever order: nothing needed goes, and what is deleted is gone."""
+"""Any deletions in any order remove nothing that is needed, and all that was deleted."""
 
 import os
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from services.upkeep import deletions, leftovers, removals
 from tests import records
 
 FILES = 2
-# Names of the acts, each with a number that says which object it is done to.
+# The names of the acts; a number selects the object of each act.
 ACTS = (
     "create", "claim", "save", "save", "save", "damage", "stop", "finish", "pause", "resume",
     "cancel", "deploy", "deploy", "undeploy", "merge", "read", "close", "delete_job", "delete_job",
@@ -38,12 +38,12 @@ ACTS = (
 
 
 class Crash(BaseException):
-    """The process that removes is killed."""
+    """The removing process is killed."""
 
 
 @dataclass
 class World:
-    """Some jobs on some files, and what was deleted of them."""
+    """Some jobs on some files, and which of these were deleted."""
 
     runs: Path
     caller: Any
@@ -52,13 +52,13 @@ class World:
     job_ids: list[str] = field(default_factory=list)
     deleted_jobs: set[str] = field(default_factory=set)
     deleted_files: set[str] = field(default_factory=set)
-    # By the ids of the checkpoints.
+    # By checkpoint id.
     deleted_folders: dict[str, Path] = field(default_factory=dict)
     reading: ExitStack = field(default_factory=ExitStack)
     step: int = 0
 
     def act(self, name: str, which: int) -> None:
-        """Do it; what is refused is fine."""
+        """Call the act; a refusal is fine."""
         with suppress(OddsmithError):
             getattr(self, name)(which)
 
@@ -221,17 +221,17 @@ class World:
         removals.remove_all()
 
     def crash(self, which: int) -> None:
-        """The worker that removes is killed, before or in the middle of one of its steps."""
+        """Kill the removing worker, before or during one of its steps."""
         with suppress(Crash), crashing(which % 12):
             removals.remove_all()
 
     def tidy(self, _: int) -> None:
         leftovers.remove(leftovers.listed())
 
-    # --- what holds ---------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """What a job that has not ended, or a live deployment, needs is there."""
+        """All that an open job or a live deployment needs exists."""
         with transaction() as session:
             for job in session.scalars(select(Job).where(Job.id.in_(self.job_ids))):
                 if job.state not in ENDED:
@@ -262,7 +262,7 @@ class World:
         assert len(resumable) >= min(2, everything)
 
     def settle(self) -> None:
-        """Everything ends, and what removes runs until nothing is left to remove."""
+        """Stop readers and deployments, and run the removal until nothing is left to remove."""
         self.reading.close()
         with transaction() as session:
             for deployment in engines.unwanted(session):
@@ -284,13 +284,13 @@ class World:
         for job_id in self.job_ids:
             assert (self.runs / job_id).exists() == (job_id not in self.deleted_jobs)
         for checkpoint_id, folder in self.deleted_folders.items():
-            if checkpoint_id not in rows:  # else a run saved the same step again
+            if checkpoint_id not in rows:  # otherwise a run has saved the same step again
                 assert not folder.exists()
                 assert not any(path.exists() for path in weights.made_of(checkpoint_id))
         assert not [path for path in self.runs.rglob("*") if path.name.endswith(folders.REMOVED)]
 
     def leave(self) -> None:
-        """No job of this example is left for the next one's workers."""
+        """Cancel all open jobs, so that workers of the next example don't claim them."""
         with transaction() as session:
             for job in session.scalars(select(Job).where(Job.state.not_in(ENDED))).all():
                 jobs.cancel(session, self.caller, job.id)
@@ -298,8 +298,8 @@ class World:
                     claims.release(session, job.id, job.generation)
 
 
-class crashing:  # noqa: N801 - reads as what it does: `with crashing(3)`
-    """Raise Crash at the n-th removal of a file or folder: of a folder, when half of it is gone."""
+class crashing:  # noqa: N801 - used like a function: `with crashing(3)`
+    """Raise Crash at the n-th removal of a file or folder; for a folder, after its first file."""
 
     def __init__(self, at: int) -> None:
         self.left = at
@@ -311,7 +311,7 @@ class crashing:  # noqa: N801 - reads as what it does: `with crashing(3)`
         def half(path: Path, *rest: Any, **options: Any) -> None:
             first = next((found for found in Path(path).rglob("*") if found.is_file()), None)
             if first is not None and self._is_due():
-                os.unlink(first)  # noqa: PTH108 - the other one is patched
+                os.unlink(first)  # noqa: PTH108 - Path.unlink is patched
                 raise Crash
             remove(path, *rest, **options)
 
@@ -360,7 +360,7 @@ def worlds(product: None) -> Callable[[], World]:
     deadline=None,
     derandomize=True,
     database=None,
-    # Making a failure smaller takes minutes here.
+    # Shrinking a failure takes minutes here.
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

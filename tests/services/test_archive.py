@@ -1,4 +1,4 @@
-"""A folder as a tar: any name, any size, and as long as it was declared to be."""
+"""A folder as a tar: any name, any size, and exactly as long as declared."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Retries that think: what is worth another attempt, when it comes, and what a person reads."""
+"""Retries: which errors are retried, after what delay, and the message on the job."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -155,7 +155,7 @@ def test_a_training_does_not_inherit_the_preparation_s_attempts(product, session
 
 @pytest.fixture
 def claimed(session, job, tmp_path) -> Claim:
-    """A claim whose run directory is there."""
+    """A claim with an existing run directory."""
     spec = RunSpec.model_validate(
         {
             "job_id": job.id, "base_model": job.base_model, "base_model_path": "/nowhere",
@@ -170,7 +170,7 @@ def claimed(session, job, tmp_path) -> Claim:
 
 
 def ended(outcome: dict[str, Any] | None, was_asked: bool = False) -> Any:
-    """What a supervision knows when its process has ended."""
+    """A supervision whose process has ended."""
     process: Any = SimpleNamespace(poll=lambda: -9)
     tail: Any = SimpleNamespace(outcome=outcome, started={})
     asked_at = 1.0 if was_asked else None

@@ -1,4 +1,4 @@
-"""What goes into a backup, what is left out and said, and what makes one unusable."""
+"""The content of a backup, reported omissions, and unusable backups."""
 
 import json
 import shutil
@@ -105,7 +105,7 @@ def test_a_state_that_a_training_lets_go_of_meanwhile_is_no_damage(
     read = backups.blocks_of
 
     def racing(path: Path) -> Iterator[bytes]:
-        # As the core does it: first the manifest, then the files.
+        # In the order of the core: first the manifest, then the files.
         if path.is_relative_to(folder) and (folder / "state").exists():
             found = manifest.read(folder)
             kept = {n: f for n, f in found.files.items() if not n.startswith("state/")}

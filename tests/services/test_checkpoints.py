@@ -1,4 +1,4 @@
-"""From which of its checkpoints a run goes on."""
+"""The checkpoint from which a run resumes."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_a_run_goes_on_from_the_newest_that_keeps_its_state(session, saved):
 
 
 def test_a_run_without_any_such_checkpoint_begins_anew(session, saved):
-    """Two damaged ones in a row must not end a job: the third has its weights only."""
+    """Two damaged checkpoints must not end a job; the remaining one has only weights."""
     job_id, (first, second, third) = saved[0].job_id, saved
     checkpoints.mark_damaged(session, second.id)
     checkpoints.mark_damaged(session, third.id)

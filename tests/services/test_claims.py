@@ -1,4 +1,4 @@
-"""The protocol between workers: one claim a generation, leases by the database's clock."""
+"""The protocol between workers: one claim per generation, leases by the database's clock."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +45,7 @@ def test_many_workers_claim_each_job_once(sessions, session, caller):
 
     with ThreadPoolExecutor(8) as pool:
         claimed = [job_id for job_id in pool.map(claim_once, range(30)) if job_id]
-    # A worker that meets only locked rows goes without; a later wake-up finds them.
+    # A worker that finds only locked rows claims nothing; a later wake-up finds them.
     while True:
         with sessions.begin() as own:
             job = claims.claim_next(own, "last")
@@ -66,7 +66,7 @@ def test_fairness_then_priority_then_age(session, caller):
 
 
 def test_keys_take_turns_however_many_and_however_urgent_their_jobs(session, caller):
-    """With one worker nothing runs at the moment of a claim: who was served last waits."""
+    """With one worker, nothing runs when it claims; the key that was served last must wait."""
     other = records.caller(session, "other")
     flood = [records.job(session, caller, JobState.QUEUED, priority=5) for _ in range(3)]
     of_other = [records.job(session, other, JobState.QUEUED) for _ in range(2)]
@@ -141,7 +141,7 @@ def test_a_new_checkpoint_restarts_the_count(session, caller):
 
 
 def test_a_clock_that_is_set_back_makes_no_lease_longer(session, caller):
-    """Nor does it cost a live worker its claim; see docs/reliability.md on the other direction."""
+    """A live worker also keeps its claim. For a clock set forward see docs/reliability.md."""
     job = records.job(session, caller, JobState.QUEUED)
     claim(session)
     ahead = text("UPDATE jobs SET lease_until = lease_until + interval '1 hour' WHERE id = :i")

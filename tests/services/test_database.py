@@ -1,4 +1,4 @@
-"""Connections: replaced unseen where the server closed them, and free of locks after reading."""
+"""Connections are replaced if the server has closed them, and hold no locks after a read."""
 
 from typing import cast
 
@@ -67,6 +67,6 @@ def test_one_at_a_time_works_on_a_thing_until_its_process_ends(product, postgres
         assert first
         with transaction() as session:
             database = session.scalar(text("SELECT current_database()"))
-        close_all(postgres, database)  # as when its process dies
+        close_all(postgres, database)  # as if its process had died
         with alone("this") as second:
             assert second

@@ -1,4 +1,4 @@
-"""A download from a hub that is slow, or sends us elsewhere; and where we may connect to at all."""
+"""A download from a hub that is slow or redirects, and the addresses that we may connect to."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ FILES = {"config.json": b"{}", "model.safetensors": b"w" * 5000, "onnx/model.jso
 
 
 class Hub(ThreadingHTTPServer):
-    """As much of a hub as a download asks for; what it does wrong is set by a test."""
+    """The part of a hub that a download needs; a test sets its faults."""
 
     daemon_threads = True
 
@@ -31,14 +31,14 @@ class Hub(ThreadingHTTPServer):
         self.commit: str | None = COMMIT
         self.redirect: str | None = None
         self.sizes = {name: len(content) for name, content in FILES.items()}
-        self.go_on = threading.Event()  # until it is set, the weights stop before their end
+        self.go_on = threading.Event()  # until it is set, the weights are sent only in part
         self.stopped = threading.Event()
 
 
 class Answers(BaseHTTPRequestHandler):
     server: Hub  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
         pass
 
     def do_HEAD(self) -> None:
@@ -197,7 +197,7 @@ def test_public_addresses_are_allowed(address: str, settings_from: Any) -> None:
 
 
 def test_a_name_is_resolved_once(settings_from: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is public when it is checked and private when it is used is no way in."""
+    """The resolved address is used: a name can't be public at the check and private afterwards."""
     settings_from(egress_allow="")
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)

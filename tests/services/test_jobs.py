@@ -1,4 +1,4 @@
-"""Creating jobs and changing what is wanted of them."""
+"""Creating jobs and changing their desired state."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -119,7 +119,7 @@ def test_a_repeat_is_matched_and_a_second_job_is_not(session, caller, request_fo
 
 
 def test_the_trigger_and_the_table_know_the_same_transitions(session, caller):
-    """Every pair of states is tried on a real row, set there with the trigger switched off."""
+    """Try every pair of states on a real row; set the first state with the trigger disabled."""
     allowed = set()
     for was in JobState:
         for becomes in set(JobState) - {was}:
@@ -193,7 +193,7 @@ def test_neither_cancel_nor_pause_reaches_a_job_being_registered(session, caller
 def test_jobs_are_listed_by_metadata_and_page(session, caller):
     made = [records.job(session, caller, metadata_={"n": str(i % 2)}).id for i in range(5)]
     first = jobs.list_jobs(session, caller, after=None, limit=2)
-    # One beyond the limit, by which a page knows that it isn't the last.
+    # One more than the limit, which shows that this is not the last page.
     assert [job.id for job in first] == made[:-4:-1]
     odd = jobs.list_jobs(session, caller, after=None, limit=9, metadata={"n": "1"})
     assert {job.id for job in odd} == {made[1], made[3]}

@@ -1,4 +1,4 @@
-"""What lies on disk and nothing needs is found, listed and removed; all else stays."""
+"""Unneeded files on disk are found, listed and removed; all others stay."""
 
 import os
 import time
@@ -27,7 +27,7 @@ MONTH_S = 31 * 86_400
 
 
 def make(path: Path, age_s: float = 0) -> Path:
-    """A folder with a file, or a file, that nothing has touched for so long."""
+    """Make a folder with a file, or a file, with this age."""
     file = path if path.suffix in (".gguf", ".lock", ".part", ".rows") else path / "file"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"x" * 10_000)
@@ -39,7 +39,7 @@ def make(path: Path, age_s: float = 0) -> Path:
 
 @pytest.fixture
 def job(product, session, caller):
-    """A job that has ended, with a checkpoint in its folder."""
+    """An ended job with a checkpoint in its folder."""
     made = records.job(session, caller, JobState.QUEUED)
     claims.claim_next(session, "w")
     saved = checkpoints.register(session, made.id, 1, records.saved(1))
@@ -104,7 +104,7 @@ def test_an_estimate_leaves_nothing(product, session, caller):
 def test_merged_weights_go_when_nobody_asks_and_stay_while_served(job, saved, session, caller):
     whole, gguf, _ = (make(path, MONTH_S) for path in weights.made_of(saved.id))
     assert found() == {whole, gguf}
-    weights.gguf(saved)  # asked for: it counts as used from now on
+    weights.gguf(saved)  # a request counts as use
     assert found() == {whole}
     deployments.create(session, caller, saved.model)
     session.commit()
@@ -114,7 +114,7 @@ def test_merged_weights_go_when_nobody_asks_and_stay_while_served(job, saved, se
 def test_what_an_engine_still_has_loaded_waits_until_it_is_unloaded(job, saved, session, caller):
     deployment = deployments.create(session, caller, saved.model)
     deployments.stop(session, caller, deployment.id)
-    deployment.status = DeploymentStatus.READY  # taken back, and its engine holds it still
+    deployment.status = DeploymentStatus.READY  # undeployed, but still loaded in its engine
     deletions.delete_checkpoint(session, caller, saved.model)
     session.commit()
     assert removals.remove_all() == 1

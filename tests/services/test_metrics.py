@@ -1,4 +1,4 @@
-"""Numbers of a run: fenced writing, replacing by generation, reading in buckets and deltas."""
+"""Metrics of a run: fenced writes, replacement by generation, reads in buckets and deltas."""
 
 import random
 
@@ -99,7 +99,7 @@ def test_a_bucket_tells_how_many_of_its_values_are_numbers(session, job):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_buckets_say_what_the_steps_say(session, job, seed):
-    """Written in any order and in any pieces, rewritten in part, read in any range."""
+    """Write steps in any order and any batches, rewrite some, and read any range."""
     dice = random.Random(seed)
     known = {}
     for _ in range(40):

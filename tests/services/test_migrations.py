@@ -1,4 +1,4 @@
-"""Migrations expand: the release before works on the schema of this one."""
+"""Migrations only extend: the previous release works on the schema of this one."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import pytest
 from cli.stack.parts import ROOT
 
 VERSIONS = Path("migrations/versions")
-# What reads and writes rows, as API and workers do.
+# Tests that read and write rows as API and workers do.
 TESTS = [f"tests/services/test_{noun}.py" for noun in ("claims", "jobs", "metrics", "queue")]
 
 
@@ -23,7 +23,7 @@ def git(*arguments: str) -> bytes:
 
 
 def before_the_newest_migration() -> str:
-    """The last commit without it: it was the newest code that knew only the schema before."""
+    """The last commit without the newest migration: the newest code with the previous schema."""
     newest = max(path.name for path in (ROOT / VERSIONS).glob("0*.py"))
     added = git("log", "--diff-filter=A", "--format=%H", "--", str(VERSIONS / newest))
     return f"{added.decode().split()[-1]}^" if added else "HEAD"
@@ -31,7 +31,7 @@ def before_the_newest_migration() -> str:
 
 @pytest.fixture
 def release_before(tmp_path: Path) -> Path:
-    """Its code, with the migrations of today."""
+    """The code of the previous release, with the current migrations."""
     try:
         packed = git("archive", before_the_newest_migration())
     except (OSError, subprocess.CalledProcessError) as error:

@@ -1,4 +1,4 @@
-"""What an older release left behind: its backup is restored, and its paused job goes on.
+"""Data of an older release: its backup is restored, and its paused job resumes.
 
 `tests/services/older/make.py` made the archive with the code of commit 0c7d3bd, whose database was
 at migration 0008.
@@ -52,7 +52,7 @@ def test_its_backup_is_restored_and_its_paused_job_goes_on(product: None, older:
         states = select(JobEvent.data["state"].astext).where(JobEvent.job_id == job.id)
         before = [state for state in session.scalars(states.order_by(JobEvent.seq)) if state]
         assert before == ["validating_files", "queued", "claimed", "running", "paused"]
-        # Columns that came later have what their migrations give.
+        # Newer columns have the values that their migrations set.
         assert session.scalars(select(File.deleted_at)).all() == [None]
         assert session.scalars(select(Checkpoint.deleted_at)).first() is None
         numbers = session.scalars(select(Metric.step).where(Metric.split == "train")).all()

@@ -1,4 +1,4 @@
-"""A job's rows are split as `oddsmith train` splits them, and how far that is can be read."""
+"""A job's rows are split as by `oddsmith train`, and the progress can be read."""
 
 import json
 from pathlib import Path

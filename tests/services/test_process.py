@@ -1,4 +1,4 @@
-"""A training's tree of processes, and who of it is asked to stop."""
+"""A training's tree of processes, and the processes of it that get the signal to stop."""
 
 import subprocess
 import sys

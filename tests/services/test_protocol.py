@@ -1,8 +1,9 @@
-"""A model check: the product's own code and SQL under seeded schedules of everything that happens.
+"""A model check: the product's own code and SQL under seeded schedules of actions and faults.
 
-Workers, keepers and people run as threads that take turns at each SQL statement; they freeze, die,
-lose their connections, and get late, doubled or no wake-ups. After each commit the invariants are
-checked. Then each guard is taken out in turn, and the check must name what breaks.
+Workers, keepers and people run as threads that take turns at each SQL statement. They freeze, die
+and lose their connections; wake-ups come late, twice or not at all. After each commit the
+invariants are checked. Then each guard is taken out in turn, and the check must report the broken
+invariant.
 """
 
 import psycopg
@@ -18,7 +19,7 @@ from tests.services.protocol.turns import Turns
 
 SETTINGS = {"lease_s": 30, "heartbeat_s": 3, "drain_s": 20, "retry_delay_s": 8, "max_attempts": 3}
 MORE = range(1, 10)
-# How many seeds a guard's absence may stay hidden for; most show in the first.
+# A missing guard must be noticed within this number of seeds; most are with the first.
 SEEDS = 20
 
 
@@ -32,7 +33,7 @@ def turns(database_url):
 
 @pytest.fixture
 def simulate(turns, product, settings_from, monkeypatch):
-    """Play the protocol from a seed, up to some number of transitions and then to its end."""
+    """Run the protocol from a seed: with faults for some transitions, then to its end."""
     settings_from(**SETTINGS)
 
     def play(seed: int, transitions: int = 300) -> int:

@@ -1,4 +1,4 @@
-"""What is woken, and what is forgotten."""
+"""The queue: which workers are woken, and which messages are deleted."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Which paths a verb's sandbox lets it see."""
+"""The paths that a verb's sandbox makes visible."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A backup comes back into another database and folder: all of it, or nothing."""
+"""A backup is restored into another database and folder, completely or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_everything_comes_back(stacks: Stacks, old: Old):
     stacks.choose("new")
     restored = restores.restore(stacks.backup)
     after = rows()
-    # What is let go of, and what tells of it.
+    # Tables with rows that a restore releases or stops, and with records of that.
     settled = {"jobs", "job_events", "deployments", "engines", "outbox", "api_keys", "audit_log"}
     assert {name for name in before if before[name] != after[name]} == settled
     assert folder_of("storage") == stored
@@ -186,7 +186,7 @@ def test_a_restore_that_fails_at_its_end_leaves_the_stack_empty(
         job = session.get_one(Job, old.ended)
         outlived = session.get_one(File, job.training_file).storage_key
     stacks.choose("new")
-    # As in an object store that is still the old one.
+    # As if the new stack used the old object store.
     store(outlived, (stacks.backup / "storage" / outlived).read_bytes())
     before, move_in = rows(), restores._move_in
 

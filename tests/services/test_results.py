@@ -1,4 +1,4 @@
-"""The table that a finished job leaves."""
+"""The table of results of a finished job."""
 
 import time
 

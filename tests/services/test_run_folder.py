@@ -1,4 +1,4 @@
-"""A run folder and a database are joined at their first meeting, and refuse strangers then."""
+"""A run folder and a database are joined at first use, and refuse others afterwards."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def join() -> None:
 
 @pytest.fixture
 def runs(product, settings_from, tmp_path):
-    """Have this process use some folder of that name as its run folder."""
+    """Make this process use a folder of this name as its run folder."""
 
     def use(name: str) -> Path:
         folder = tmp_path / name
@@ -51,7 +51,7 @@ def test_another_stack_s_folder_is_refused_and_left_as_it_was(runs):
     (theirs / MARKED).write_text("another's\n")
     with pytest.raises(Conflict, match="bears the mark another's"):
         join()
-    # The way out that the sentence names.
+    # The fix that the error message names.
     (theirs / MARKED).write_text((ours / MARKED).read_text())
     join()
 

@@ -1,4 +1,4 @@
-"""What a process that touches a model's files can't do, tried by one that was taken over."""
+"""The sandbox of processes that read a model's files, tested with a compromised process."""
 
 import json
 import os
@@ -38,7 +38,7 @@ confined = pytest.mark.skipif(bool(sandbox.why_not()), reason=f"{sandbox.why_not
 
 @pytest.fixture
 def burgled(settings_from: Callable[..., None], tmp_path: Path) -> Path:
-    """A stack's folder with a model in it, whose trainings the burglar runs."""
+    """A stack's folder with a model; `burglar.py` replaces the training core."""
     program = tmp_path / "python"
     program.write_text(f"#!{sys.executable} -IS\n{Path(burglar.__file__).read_text()}")
     program.chmod(0o755)
@@ -55,7 +55,7 @@ def burgled(settings_from: Callable[..., None], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def listener() -> Iterator[tuple[str, int]]:
-    """Stands for Postgres, Redis and the API: all three listen on loopback."""
+    """A server in the place of Postgres, Redis and the API, which all listen on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()
 
@@ -83,7 +83,7 @@ def escapes(
     socket_file: Path,
     bystander: subprocess.Popen[bytes],
 ) -> Iterator[dict[str, Any]]:
-    """What must not succeed, by name."""
+    """Attempts that must not succeed, by name."""
     var = burgled
     yield {
         "secrets": ("read", [str(var / "secrets.json")]),
@@ -116,7 +116,7 @@ def test_a_verb_reaches_nothing_but_its_paths(burgled, escapes):
 
 
 def run_of(var: Path, **attempts: Any) -> tuple[Path, RunSpec]:
-    """A run directory of two ranks on a model of which nothing may be changed."""
+    """A run directory of two ranks, and a spec whose model must not be changed."""
     data = var / "runs" / "job" / "data"
     data.mkdir(parents=True)
     (data / "train.jsonl").write_text("row")
@@ -150,7 +150,7 @@ def test_a_training_reaches_nothing_but_its_run(burgled, escapes):
 
 @confined
 def test_an_engine_reaches_nothing_but_weights_and_runs(burgled, escapes, monkeypatch, tmp_path):
-    del escapes["another run"]  # its adapter may have to be loaded
+    del escapes["another run"]  # an engine may read runs, to load adapters
     sockets = engine_folders.folder("engine-1")
     own = {
         "its socket": ("write", [str(sockets / "http")]),
@@ -239,7 +239,7 @@ def test_a_verb_s_processor_time_is_limited_though_nobody_watches_the_clock(
     folder = attempt(burgled / "model", loop=("spin", []))
 
     def blocked() -> None:
-        """Stands for a look at a database that does not answer."""
+        """Acts like a query to a database that does not answer."""
         assert wait_until(lambda: not left_of(folder), timeout_s=30)
 
     with pytest.raises(VerbError) as caught:
@@ -248,7 +248,7 @@ def test_a_verb_s_processor_time_is_limited_though_nobody_watches_the_clock(
     assert str(caught.value) == "orpo.check_model was ended: it took too much processor time."
 
 
-# What a supervisor does: finds the rank by its environment from outside, and asks it to stop.
+# Like a supervisor: find the rank by its environment from outside, and send SIGTERM to it.
 SUPERVISOR = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -272,7 +272,7 @@ print(found, process.wait(10))
 def as_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs a sandbox as an ordinary user, who can't enter root's home: with the system's Python."""
+    """Run a sandbox as an ordinary user, with the system's Python: it can't enter root's home."""
     if os.getuid() or not Path("/usr/bin/python3").exists():
         pytest.skip("the tests run as an ordinary user already, or there is no system Python")
     place = Path(tempfile.mkdtemp())

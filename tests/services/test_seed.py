@@ -1,4 +1,4 @@
-"""Seeding: what each start needs, once and never twice."""
+"""Seeding: rows that the product needs are made once, however often it starts."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Values that are too large are cut to what an answer or a row of the database may have."""
+"""Values that are too large are cut to the limits of answers and of database rows."""
 
 import random
 from typing import Any

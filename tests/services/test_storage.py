@@ -1,4 +1,4 @@
-"""Storage: what was written is whole or absent, in a folder and in an object store alike."""
+"""Storage: an object is complete or absent, in a folder and in an object store."""
 
 import os
 import time

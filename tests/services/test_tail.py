@@ -1,4 +1,4 @@
-"""A run's files on their way into Postgres: whole, in order, and whatever a line holds."""
+"""A run's files are stored in Postgres completely and in order, with any content."""
 
 import json
 
@@ -102,7 +102,7 @@ def stored(session, split="train"):
 
 
 def warnings(session):
-    """The reasons that the job's events tell for numbers that were left out, in order."""
+    """The reasons for left-out numbers in the job's events, in order."""
     told = session.scalars(select(JobEvent).where(JobEvent.level == "warn").order_by(JobEvent.seq))
     return [event.data["reason"] for event in told]
 
@@ -170,7 +170,7 @@ def test_an_event_of_a_newer_release_is_named(run):
 
 
 def test_a_level_of_an_older_release_is_a_warning(run, session):
-    """The core wrote `warning` where the API writes `warn`."""
+    """The core once wrote `warning`; the API's level is `warn`."""
     event = {"type": "unshared", "message": "Each alone.", "level": "warning", "data": {}}
     write(run, "events", event)
     run.flush()

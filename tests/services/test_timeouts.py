@@ -1,4 +1,4 @@
-"""How long a verb may take, and what its timeout means: nothing yet."""
+"""The time limit of a verb; a timeout is not final: the job is tried again."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def test_a_preparation_that_was_cut_short_is_tried_again(
 
 @pytest.fixture
 def slow(tmp_path, monkeypatch):
-    """A core that says nothing for half a minute; gives what lists its live processes."""
+    """A core that hangs for 30 s; return its mark and a function that lists its processes."""
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexec sleep 30\n")
     python.chmod(0o700)
@@ -90,13 +90,13 @@ def test_a_verb_does_not_outlive_who_waits_for_it(slow):
 
 
 def prepares(job):
-    """What tells which processes prepare a job."""
+    """A function that lists the processes that prepare a job."""
     mark = f"orpo.prepare {get_settings().runs_dir / job.id / 'data'}"
     return lambda: sleeping(mark)
 
 
 def prepare_in_thread(job, alive):
-    """Begin to prepare a job with a core that says nothing; return once that has started."""
+    """Begin to prepare a job with a hanging core; return once the core has started."""
     with storage.writing("x.rows") as rows:
         rows.writelines(b"%s\n" % json.dumps({"prompt": [n]}).encode() for n in range(8))
     thread = threading.Thread(target=preparations.prepare, args=(job.id,), daemon=True)

@@ -1,4 +1,4 @@
-"""The train worker around a run: what it claims, how it stops it, how it goes on."""
+"""The train worker around a run: claiming, stopping and resuming."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ def prepared(session, caller):
 
 
 def claimed(session, caller):
-    """A prepared job that a worker has claimed, and its claim, with a run directory."""
+    """A prepared and claimed job, and its claim with a run directory."""
     job = prepared(session, caller)
     claims.claim_next(session, "w")
     session.commit()
@@ -79,7 +79,7 @@ def test_one_message_five_times_to_two_workers_is_one_claim(product, session, ca
 
 
 class LateRank:
-    """A training process whose rank is there to hear a stop at the third time only."""
+    """A training process whose rank gets only the third request to stop."""
 
     asked = 0
 
@@ -108,7 +108,7 @@ def test_a_stop_is_repeated_until_a_rank_hears_it(
 
 
 class Ended:
-    """A training process that has written its events and left."""
+    """A training process that has written its events and ended."""
 
     def __init__(self, code=4):
         self.code = code
@@ -117,7 +117,7 @@ class Ended:
         return self.code
 
     def kill(self):
-        """It is gone."""
+        """Do nothing: the process has ended."""
 
 
 def event(type_, message="", **data):
@@ -252,7 +252,7 @@ def test_a_training_that_falls_silent_is_ended_and_tried_again(
 
 
 def test_what_a_worker_can_t_make_sense_of_is_the_reason_on_the_job(trained, session):
-    """The lease need not run out first, and no event says that the worker stopped answering."""
+    """The job is requeued before its lease expires, without an event about a lost worker."""
     job = trained(json.dumps({"t": 0, "message": "An event of no type."}))
     assert (job.state, job.attempts, job.worker) == (JobState.QUEUED, 1, None)
     assert job.progress["retry"]["reason"] == "The worker could not go on (KeyError: 'type')."

@@ -1,4 +1,4 @@
-"""Where weights lie: made once of a checkpoint, and only where that went well."""
+"""Merged weights: made once per checkpoint, and kept only after a success."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The fleet: who is alive, what is free on it, and which jobs fit."""
+"""The fleet: live workers, free devices, and jobs that fit."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ GPUS = [{"index": index, "name": "GPU", "memory_bytes": 2**36} for index in rang
 
 @pytest.fixture
 def queued(session, caller):
-    """A queued job that asks for so many processes and nodes."""
+    """A queued job with this number of processes and nodes."""
 
     def make(processes: int = 1, nodes: int = 1, **fields: Any) -> Job:
         strategy = "ddp" if processes > 1 else "single"
@@ -48,7 +48,7 @@ def test_two_jobs_on_one_machine_never_share_a_gpu(session, queued, register):
         queued(processes)
     first, second = claims.claim_next(session, "w1"), claims.claim_next(session, "w2")
     assert sorted(devices(first) + devices(second)) == [0, 1, 2, 3]
-    assert claims.claim_next(session, "w3") is not None  # of another machine, which named none
+    assert claims.claim_next(session, "w3") is not None  # on a machine without listed devices
     assert claims.claim_next(session, "w1") is None
 
 
@@ -124,7 +124,7 @@ def test_a_worker_that_fell_silent_is_not_of_the_fleet(session, register):
     assert [worker.id for worker in workers.fleet(session).workers] == ["w2"]
     workers.forget(session, "w2")
     assert workers.fleet(session).workers == []
-    assert session.get(Worker, "w1") is not None  # it may only have lost its connection
+    assert session.get(Worker, "w1") is not None  # it may have lost only its connection
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two stacks, for backups and restores: what one may hold, and what is seen of it."""
+"""Two stacks, for backups and restores: helpers to fill one and to read its content."""
 
 import hashlib
 from collections.abc import Callable
@@ -29,7 +29,7 @@ ROWS = b'{"line": 1}\n'
 
 @dataclass
 class Stacks:
-    """Two databases with a folder each; the product uses the one that was chosen last."""
+    """Two databases, each with a folder; `choose` sets which one the product uses."""
 
     choose: Callable[[str], None]
     backup: Path
@@ -95,7 +95,7 @@ def job_at_work(session: Any, base: str, **fields: Any) -> Job:
 
 @dataclass
 class Old:
-    """Ids of what the old stack holds."""
+    """The ids of objects in the old stack."""
 
     running: str
     cancelling: str

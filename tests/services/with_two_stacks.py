@@ -1,4 +1,4 @@
-"""Two stacks, of which the old one holds something of everything:
+"""Two stacks; the old one contains objects of every kind:
 `pytest_plugins = ["tests.services.with_two_stacks"]`.
 """
 
@@ -79,7 +79,7 @@ def old(stacks: Stacks, tmp_path: Path) -> Old:
         cancelling.desired_state = DesiredState.CANCEL
         pausing = job_at_work(session, base)
         pausing.desired_state = DesiredState.PAUSE
-        # What `records.job` made although it was given others.
+        # Delete the unused files and base models that `records.job` has made.
         session.execute(delete(File).where(File.storage_key == "x"))
         session.execute(delete(BaseModelRecord).where(BaseModelRecord.path == "/nowhere"))
         engine = Engine(

@@ -1,10 +1,10 @@
-"""Makes what an older release left behind: a backup with a paused job, and its tiny base model.
+"""Makes data of an older release: a backup with a paused job, and its tiny base model.
 
     python -m tests.services.older.make CHECKOUT OUT.tar.xz
 
-CHECKOUT is a working copy of that release with everything installed. Its own stack is started,
-trains a model of 20,000 random weights, and is backed up; this release's code makes the model and
-asks over HTTP. The archive holds `backup/` and `base/`.
+CHECKOUT is a working copy of that release with everything installed. This script starts the stack
+of that release, trains a model of 24,000 random weights with it, and makes a backup. The code of
+this release makes the model and sends the requests. The archive contains `backup/` and `base/`.
 """
 
 import json
@@ -65,7 +65,7 @@ class Stack:
 
 
 def pause(stack: Stack, folder: Path) -> dict[str, Any]:
-    """Train on a few pairs and pause; returns the paused job."""
+    """Train on a few pairs and pause; return the paused job."""
     pairs = folder / "pairs.jsonl"
     rows = [
         {"prompt": f"Say {n}.", "chosen": f"{n}.", "rejected": f"Why should I say {n}?"}

@@ -1,7 +1,7 @@
-"""The actors: workers, keepers, people, and one that writes what none of them may.
+"""The actors: workers, preparers, keepers, people, and one that makes illegal writes.
 
-They run the product's own code. Simulated are what it stands on: the training process, the
-broker, the preparation of data, the worker's clock, its wish to stop.
+They run the product's own code. Its environment is simulated: the training process, the broker, the
+preparation of data, the worker's clock, and the signal to stop.
 """
 
 import json
@@ -43,11 +43,11 @@ PREPARED = {"train": {"pairs": 8, "tokens": 80, "dropped": {}}, "steps": STEPS}
 
 
 class Broker:
-    """Wake-ups on their way: some are lost, some doubled, and they come in any order."""
+    """Wake-ups in transit: some are lost, some are doubled, and they arrive in any order."""
 
     def __init__(self) -> None:
         self.messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        # How many of a message may arrive, each as likely.
+        # How many copies of a message arrive; each entry is equally likely.
         self.copies: dict[str, tuple[int, ...]] = defaultdict(lambda: (0, 1, 1, 1, 2))
 
     def publish(self, task: str, arguments: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Broker:
 
 
 class Process:
-    """A training: each look at it finds it one event further. It ends in all the ways there are."""
+    """A training process: a poll may advance it by one event. It can end in every possible way."""
 
     def __init__(self, run_dir: Path, world: "World") -> None:
         spec = read_spec(run_dir)
@@ -117,7 +117,7 @@ class Process:
             self._tell("checkpoint", step=self.step, path=path, sha256="0", size_bytes=1)
 
     def _break(self) -> None:
-        """Die without a word, or with an error that may go away, or with one that never will."""
+        """End without a message, with a temporary error, or with a permanent error."""
         codes = ["internal"] if self.is_poisoned else ["internal", "nan", "nan"]
         if self.is_resumed and not self.has_begun:
             codes.append("bad_checkpoint")
@@ -139,7 +139,7 @@ class Process:
 
 
 class World:
-    """Everybody, and what they share. `is_rough` until the faults are over."""
+    """The actors and their shared state. `is_rough` while faults are injected."""
 
     def __init__(self, seed: int, turns: Turns, caller: Caller, base: str, pairs: str) -> None:
         self.seed, self.turns, self.caller = seed, turns, caller
@@ -154,7 +154,7 @@ class World:
         self._made: Counter[str] = Counter()
 
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Put the simulated parts where the product looks for them."""
+        """Replace parts of the product by the simulated ones."""
         clock = SimpleNamespace(
             monotonic=lambda: self.turns.now / 1000,
             sleep=lambda seconds: _acting().sleep(seconds),
@@ -168,14 +168,14 @@ class World:
             (supervision, "draining", draining),
             (tasks, "draining", draining),
             (tasks, "fleet", Fleet()),
-            # It spares work and is no guard: Postgres may let go of it at any time.
+            # This lock only saves work. It is no guard: Postgres may release it at any time.
             (turns, "alone", lambda _: nullcontext(enter_result=True)),
             (training, "launch", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),
             (preparations, "write_rows", _write_rows),
             (preparations, "run_verb", self._run_verb),
-            # Curves are drawn from what the check looks at, and cost half of its time.
+            # Curves are derived from rows that are checked, and would take half of the time.
             (metrics, "series", SimpleNamespace(roll_up=lambda *_: None)),
         ):
             monkeypatch.setattr(module, name, value)
@@ -202,7 +202,7 @@ def _write_rows(folder: Path, *_: Any) -> None:
 
 
 class Fleet:
-    """The acting worker's name, as the one that asks."""
+    """Gives the name of the acting worker to the product."""
 
     @property
     def WORKER(self) -> str:  # noqa: N802  the product's constant
@@ -222,7 +222,7 @@ def worker(world: World, actor: Actor) -> None:
         try:
             tasks.train()
         except DBAPIError:
-            continue  # Celery logs what a task raises, and takes the next message.
+            continue  # Celery logs the exception of a task and takes the next message.
 
 
 def preparer(world: World, actor: Actor) -> None:
@@ -236,7 +236,7 @@ def preparer(world: World, actor: Actor) -> None:
 
 
 def warden(world: World, actor: Actor) -> None:
-    """The keeper's loops. Two run at once: the advisory lock spares work, it is no guard."""
+    """The keeper's loops. Two keepers run at once: the advisory lock only saves work."""
     while True:
         actor.sleep(actor.rng.uniform(0.5, 5))
         loop = actor.rng.choice((keeper.dispatch, keeper.dispatch, keeper.reap, keeper.rewake))
@@ -247,7 +247,7 @@ def warden(world: World, actor: Actor) -> None:
 
 
 def owner(world: World, actor: Actor) -> None:
-    """Keeps some jobs going; every fifth can never train."""
+    """Creates jobs, so that some are always open; every fifth can never train."""
     while world.is_rough:
         actor.sleep(actor.rng.uniform(0, 15))
         request = NewJob(world.base, world.pairs, seed=len(world.job_ids))
@@ -265,7 +265,7 @@ def owner(world: World, actor: Actor) -> None:
 
 
 def person(world: World, actor: Actor) -> None:
-    """Cancels, pauses and resumes at any time; once the faults are over, resumes what is paused."""
+    """Cancels, pauses and resumes jobs at any time; after the faults, resumes paused jobs."""
     while True:
         actor.sleep(actor.rng.uniform(1, 12))
         job_id = actor.target or actor.rng.choice(world.job_ids or [None])
@@ -284,7 +284,7 @@ def person(world: World, actor: Actor) -> None:
 
 
 def stray(world: World, actor: Actor) -> None:
-    """Tries past all services what the database itself must refuse: four kinds of wrong."""
+    """Makes four kinds of illegal writes, without the services: the database must refuse them."""
     while world.is_rough:
         actor.sleep(actor.rng.uniform(5, 30))
         if not world.job_ids:

@@ -1,6 +1,6 @@
-"""What must hold after each commit, read from committed rows and from who committed.
+"""Invariants after each commit, checked on the committed rows and the committing actor.
 
-Knows nothing of how a service decides: it compares what was before with what is now.
+Independent of the services: it compares the rows before and after.
 """
 
 import json
@@ -13,7 +13,7 @@ from models.jobs import HELD, DesiredState, JobState
 from services.jobs.jobs import ENDED, TRANSITIONS
 from tests.services.protocol.turns import Actor, role_of
 
-# As text, so that only what has changed is parsed.
+# As text, so that only changed jobs are parsed.
 JOBS = """
 SELECT j.id, json_build_object(
     'id', j.id, 'state', j.state, 'desired', j.desired_state, 'generation', j.generation,
@@ -35,12 +35,12 @@ SELECT j.id, json_build_object(
 )::text
 FROM jobs j WHERE j.id <> ALL (%(known)s)
 """
-# What has ended is asked for at every so manieth look only: there is more of it each time.
+# Ended jobs are read only at every ALL_EVERY-th look, since their number grows.
 ALL_EVERY = 40
 
 
 class Violation(AssertionError):
-    """An invariant that was broken, by its name."""
+    """A broken invariant, with its name."""
 
     def __init__(self, invariant: str, message: str) -> None:
         super().__init__(f"{invariant}: {message}")
@@ -49,7 +49,7 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True)
 class Seen:
-    """A job and what belongs to it, as committed. Times are ms on the simulated clock."""
+    """A job and its rows, as committed. Times are ms on the simulated clock."""
 
     id: str
     state: str
@@ -92,7 +92,7 @@ def require(holds: Any, invariant: str, message: str) -> None:
 
 
 class Checker:
-    """Remembers what was committed last, and who has claimed what."""
+    """Remembers the last committed state, and the claim of each actor."""
 
     def __init__(self, monitor: psycopg.Connection, start: Any) -> None:
         self.monitor, self.start = monitor, start
@@ -102,7 +102,7 @@ class Checker:
         self.holds: dict[Actor, tuple[str, int]] = {}
 
     def look(self, actor: Actor, began: int, now: int) -> list[Seen]:
-        """Compare with the last look, after a commit of `actor`'s, and return what changed."""
+        """Compare with the last look, after a commit of `actor`; return the changed jobs."""
         self._looks += 1
         ended = [job.id for job in self.jobs.values() if job.state in ENDED]
         known = ended if self._looks % ALL_EVERY else []
@@ -125,7 +125,7 @@ class Checker:
     def _is_written_by_its_holder(
         self, was: Seen, job: Seen, actor: Actor, began: int, now: int
     ) -> None:
-        """I3: what a worker holds changes by its hand within its lease, or once that is over."""
+        """I3: a held job is changed by its holder within the lease, or by the keeper after it."""
         role = role_of(actor)
         by = f"{actor.name} changed {was} to {job} at {now}, begun at {began}"
         is_wish_only = job == replace(was, desired=job.desired)
@@ -148,7 +148,7 @@ class Checker:
 
 
 def changes_legally(was: Seen, job: Seen) -> None:
-    """States follow the table, hop by hop, and each hop has its event."""
+    """Each change of state is allowed by the table of transitions, and has its event."""
     state: str | None = was.state
     for left, becomes in job.hops[len(was.hops) :]:
         legal = left == state and JobState(becomes) in TRANSITIONS[JobState(left)]
@@ -158,14 +158,14 @@ def changes_legally(was: Seen, job: Seen) -> None:
 
 
 def ends_once(job: Seen) -> None:
-    """I1: one terminal event once the job has ended, and none before."""
+    """I1: an ended job has one terminal event; other jobs have none."""
     require(
         job.ends == (job.state in ENDED), "I1", f"{job.id}, {job.state}, ended {job.ends} times"
     )
 
 
 def is_claimed_once(was: Seen, job: Seen, now: int) -> None:
-    """I2: a claim raises the generation, and nothing else does. None comes before its time."""
+    """I2: only a claim raises the generation. No claim comes before `available_at`."""
     rising = all(a < b for a, b in zip(job.claims, job.claims[1:], strict=False))
     require(rising, "I2", f"{job.id} was claimed as {job.claims}")
     made = len(job.claims) - len(was.claims)
@@ -177,7 +177,7 @@ def is_claimed_once(was: Seen, job: Seen, now: int) -> None:
 
 
 def cancel_is_kept(was: Seen, job: Seen) -> None:
-    """A cancel that was accepted stays, and never ends in a success."""
+    """An accepted cancel stays, and the job never succeeds."""
     asked = was.desired == DesiredState.CANCEL
     require(not asked or job.desired == DesiredState.CANCEL, "cancel", f"{job.id} forgot it")
     is_cancelled = job.desired == DesiredState.CANCEL
@@ -185,7 +185,7 @@ def cancel_is_kept(was: Seen, job: Seen) -> None:
 
 
 def rows_are_the_newest(was: Seen, job: Seen) -> None:
-    """I3 for rows: what changes bears the generation that held the job, and never a lower one."""
+    """I3 for rows: a changed row has the generation that held the job, and never a lower one."""
     for before, after in ((was.numbers, job.numbers), (was.checkpoints, job.checkpoints)):
         known = {step: generation for step, generation, *_ in before}
         for row in after:
@@ -198,7 +198,7 @@ def rows_are_the_newest(was: Seen, job: Seen) -> None:
 
 
 def is_complete(job: Seen, first_steps: dict[tuple[str, int], int], steps: int) -> None:
-    """I6: a finished job has each step once, written by the run that trained it last."""
+    """I6: a succeeded job has each step once, written by the run that trained it last."""
     require([step for step, *_ in job.numbers] == list(range(1, steps + 1)), "I6", f"gaps: {job}")
     first = first_steps[job.id, job.generation]
     for step, generation, value in job.numbers:

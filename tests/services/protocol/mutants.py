@@ -1,18 +1,18 @@
-"""Every guard of the protocol, each with how to take it out and the invariant that then breaks.
+"""Every guard of the protocol: how to take it out, and the invariant that then breaks.
 
 A guard in Python is a piece of a function's text (`tests/guards.py`); one in the database is
 dropped there.
 
-Taken out alone, these change no schedule's outcome, since another guard stands behind them:
+Taken out alone, these change the outcome of no schedule, since another guard has the same effect:
 - `Job.state.in_(HELD)` in `held`: each release of a job clears its lease;
-- `Job.desired_state == RUN` in `claim_next`: what is to pause or to end is never left queued;
-- SKIP LOCKED in `claim_next` and `dispatch`: without it they wait, and then see what was committed;
+- `Job.desired_state == RUN` in `claim_next`: a job to pause or cancel is never left queued;
+- SKIP LOCKED in `claim_next` and `dispatch`: without it they wait, then see the committed rows;
 - the fence in `checkpoints.register`: its event is fenced in the same transaction;
-- the fences in `claims.finalize` and `claims.succeed`: `_finish` and `results.register` asked
+- the fences in `claims.finalize` and `claims.succeed`: `_finish` and `results.register` check
   before them in the same transaction;
-- `generation <= excluded.generation` for metric rows: a lower generation is fenced before;
-- the wake-up that `_let_go` sends: the keeper wakes workers for whatever waits.
-Some of them are taken out below in pairs, which shows that the second one of the pair works.
+- `generation <= excluded.generation` for metric rows: a lower generation is refused before;
+- the wake-up that `_let_go` sends: the keeper wakes workers for waiting jobs.
+Some of them are taken out below in pairs, to show that the second guard of the pair works.
 """
 
 import importlib
@@ -38,7 +38,7 @@ IF_CANCELLED = "if job.desired_state == DesiredState.CANCEL:"
 
 
 def guard_without(condition: str) -> str:
-    """The trigger's function, with one of its conditions never true."""
+    """The trigger's function, with one of its conditions always false."""
     assert GUARD.count(condition) == 1
     rest = GUARD.replace(condition, f"false AND {condition}")
     return rest.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
@@ -46,7 +46,7 @@ def guard_without(condition: str) -> str:
 
 @dataclass(frozen=True)
 class Mutant:
-    """The product without one guard. `breaks` names the invariant: where several may, by ` or `."""
+    """The product without one guard. `breaks` names the broken invariant, or some with ` or `."""
 
     name: str
     breaks: str
@@ -63,7 +63,7 @@ class Mutant:
 def without(
     name: str, breaks: str, *edits: tuple[Callable[..., Any], str, str], sql: str = ""
 ) -> Mutant:
-    """Each edit is a function, what is taken out of its text, and what takes its place."""
+    """Each edit is a function, the text to remove from it, and the replacement."""
     return Mutant(name, breaks, tuple(edited(*edit) for edit in edits), sql)
 
 

@@ -1,4 +1,4 @@
-"""A run of the protocol from a seed: whose turn it is, when time passes, and what goes wrong."""
+"""A run of the protocol from a seed: chooses the next actor, the time that passes, and faults."""
 
 import random
 from collections import deque
@@ -16,16 +16,16 @@ CAST = {
     actors.owner: 1, actors.worker: 3, actors.warden: 2, actors.preparer: 2, actors.person: 2,
     actors.stray: 1,
 }  # fmt: skip
-# The share of turns in which each fault comes, by the stage of the job of the last actor: at any
-# time, after its training, and while it is finalizing.
+# The share of turns with each fault, by the stage of the last actor's job: any, after its training,
+# and while it is finalizing.
 SHARES = {
     "_freeze": (0.006,) * 3, "_freeze_between": (0.03, 0.15, 0.4), "_doze": (0.02,) * 3,
     "_kill": (0.001,) * 3, "_deploy": (0.002,) * 3, "_lose_answer": (0.001,) * 3,
     "_let_a_lease_pass": (0.004,) * 3, "_meddle": (0.03, 0.06, 0.5),
 }  # fmt: skip
-# In the order in which a database would name what it refused.
+# Part of the database's message, and the invariant; the first match counts.
 REFUSED = {"may not go from": "states", "generation": "I2", "uq_job_events_terminal": "I1"}
-# By the simulated clock: leases run out, pauses pass and all runs end well before.
+# Seconds on the simulated clock: longer than leases, retry delays and runs.
 PATIENCE_S = 900
 
 
@@ -37,13 +37,13 @@ class Simulation:
         self.rng = random.Random(seed)
         self.transitions = 0
         self.moved_at = self.turns.now
-        # As in swarm testing, each seed has a mix of its own: what one hides another shows.
+        # As in swarm testing, each seed has another mix of faults, since some faults hide others.
         mix = [(fault, self.rng.choice((0, 0.5, 1.5))) for fault in SHARES]
         self.faults = [
             (getattr(self, fault), [factor * share for share in SHARES[fault]])
             for fault, factor in mix
         ]
-        # What a violation is shown with.
+        # Shown with a violation.
         self.history: deque[str] = deque(maxlen=40)
         self.last: Actor | None = None
         for role, count in CAST.items():
@@ -51,7 +51,7 @@ class Simulation:
                 world.add(role)
 
     def play(self, transitions: int) -> None:
-        """Run roughly until that many transitions were made, then without faults to the end."""
+        """Run with faults until this number of transitions, then without faults to the end."""
         try:
             self._play(transitions)
         except Violation as violation:
@@ -89,7 +89,7 @@ class Simulation:
             self._step(self._whose_turn(ready))
 
     def _whose_turn(self, ready: list[Actor]) -> Actor:
-        """Often the same again: a transaction that runs through is the usual case."""
+        """Choose an actor: often the last one, since most transactions run without interruption."""
         if self.last not in ready or self.rng.random() < 0.3:
             self.last = self.rng.choice(ready)
         assert self.last is not None
@@ -128,7 +128,7 @@ class Simulation:
         return self.rng.choice([a for a in self.turns.actors if role_of(a) == role])
 
     def _freeze(self) -> None:
-        """SIGSTOP, for up to three leases or for good; another then takes the place."""
+        """SIGSTOP for up to three leases, or for ever; in that case another actor replaces it."""
         actor = self._some("worker", "worker", "worker", "warden", "preparer", "person")
         leases = self.rng.choice((0.5, 1.2, 3, float("inf")))
         actor.frozen_until = self.turns.now + leases * get_settings().lease_s * 1000
@@ -136,35 +136,35 @@ class Simulation:
             self.world.add(getattr(actors, role_of(actor)))
 
     def _held_by_last(self) -> Seen | None:
-        """The job that the last actor has claimed last."""
+        """The last job that the last actor has claimed."""
         job_id, _ = self.checker.holds.get(self.last, ("", 0)) if self.last else ("", 0)
         return self.checker.jobs.get(job_id)
 
     def _is_ending(self) -> bool:
-        """Whether who acted last holds a job whose training is over: much may go wrong there."""
+        """Whether the last actor holds a job whose training is over: a critical stage."""
         job = self._held_by_last()
         if job is None or job.state not in HELD:
             return False
         return (job.id, job.generation) in self.world.trained
 
     def _stage(self) -> int:
-        """Which of the shares hold: those of any time, after a training, or while finalizing."""
+        """The index in SHARES: 0 for any time, 1 after a training, 2 while finalizing."""
         job = self._held_by_last()
         if self.last is None or job is None or not self._is_ending():
             return 0
         if self.last.frozen_until > self.turns.now:
-            return 0  # it can't go on: further faults would only keep the others waiting
+            return 0  # it is frozen: further faults would only delay the others
         return 2 if job.state == JobState.FINALIZING else 1
 
     def _freeze_between(self) -> None:
-        """SIGSTOP behind a commit, for longer than a lease: what comes next may be fenced only."""
+        """SIGSTOP after a commit, for longer than a lease: the next write must be fenced."""
         actor = self.last
         if actor is not None and role_of(actor) == "worker" and actor.committed is not None:
             lease_ms = get_settings().lease_s * 1000
             actor.frozen_until = self.turns.now + self.rng.choice((1.2, 3)) * lease_ms
 
     def _doze(self) -> None:
-        """SIGSTOP in a transaction, for nearly a lease: Postgres doesn't end it, the lease may."""
+        """SIGSTOP in a transaction for almost a lease: Postgres keeps it; the lease may expire."""
         actor = self.last
         if actor is None or actor.began is None:
             return
@@ -177,16 +177,16 @@ class Simulation:
         self.world.add(getattr(actors, role_of(actor)))
 
     def _deploy(self) -> None:
-        """SIGTERM: the worker stops its run in order and leaves."""
+        """SIGTERM: the worker stops its run in an orderly way and ends."""
         self._some("worker").is_draining = True
         self.world.add(actors.worker)
 
     def _lose_answer(self) -> None:
-        """The next commit is made, and the connection breaks before the answer."""
+        """The next commit succeeds, but the connection breaks before the answer."""
         self._some("worker", "warden", "preparer").loses_answer = True
 
     def _meddle(self) -> None:
-        """A person acts now, on a job that is being written, or between the writes that end it."""
+        """Let a person change a job now, while it is written or between the writes that end it."""
         job = self._held_by_last()
         sleeping = [actor for actor in self.turns.sleeping() if role_of(actor) == "person"]
         if self.last is None or job is None or not sleeping:
@@ -194,7 +194,7 @@ class Simulation:
         if self.last.began is not None or self._is_ending():
             someone = self.rng.choice(sleeping)
             if self._stage() == 2:
-                # Between the last two writes of a job the change would rarely come first.
+                # Between the last two writes of a job, the person's change would rarely come first.
                 self.last.frozen_until = self.turns.now + 0.1 * get_settings().lease_s * 1000
             someone.target, someone.wakes_at = job.id, 0
             self.last = someone
@@ -203,8 +203,8 @@ class Simulation:
         self.turns.pass_time(self.rng.uniform(1.1, 2) * get_settings().lease_s)
 
     def _calm(self) -> None:
-        """No more faults, but Redis is empty, and of the wake-ups to come most are lost: who claims
-        must not depend on them. Who is frozen for good stays so.
+        """End the faults. But Redis is emptied, and most later wake-ups are lost: claims must not
+        depend on them. Actors that are frozen for ever stay frozen.
         """
         self.world.is_rough = False
         self.world.broker.messages.clear()

@@ -1,8 +1,8 @@
-"""Threads that share a database and take turns, one SQL statement at a time, by one clock.
+"""Threads that share a database and a clock, and take turns, one SQL statement at a time.
 
-A thread stops before each statement and before each commit, and goes on when it is told to. One
-that a lock of Postgres holds up is known by Postgres' own word; others go on meanwhile. Postgres
-reads this clock, too: `clock_timestamp()` is found in a schema before its own. Knows no jobs.
+A thread stops before each statement and each commit until the scheduler lets it continue. Postgres
+reports which threads wait for a lock; others continue meanwhile. Postgres uses this clock too: a
+schema before its own in the search path has another `clock_timestamp()`. Knows no jobs.
 """
 
 import random
@@ -27,16 +27,16 @@ ALTER DATABASE {database} SET search_path = simulated, pg_catalog, public;
 
 LIMIT = "SELECT setting::int FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'"
 
-# A statement takes less; what takes longer may wait for a lock, and Postgres is asked.
+# Most statements take less. After this time, check in Postgres whether one waits for a lock.
 LOOK_S = 0.003
 
 
 class Killed(BaseException):
-    """Ends a thread where it stands; what its transaction did is rolled back, as by a server."""
+    """Ends a thread where it stopped; its transaction is rolled back, as by a server."""
 
 
 class Actor(threading.Thread):
-    """One that takes part. Made still, it moves only when the scheduler says so."""
+    """A participant's thread. It stops at once, and moves only when the scheduler lets it."""
 
     def __init__(
         self,
@@ -48,17 +48,17 @@ class Actor(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.body, self.turns, self.rng = body, turns, rng
         self.pid: int | None = None
-        # When the transaction that is open began, and when the one that was committed had begun.
+        # The start of the open transaction, and the start of the last committed one.
         self.began: int | None = None
         self.committed: int | None = None
         self.parked_at = 0
         self.wakes_at: float = 0
         self.frozen_until: float = 0
-        # What its session has been told to end after when nothing is sent; 0 is no limit.
+        # Its session's idle_in_transaction_session_timeout; 0 means no limit.
         self.idle_limit_ms = 0
         self.waits_for: Callable[[], Any] = lambda: True
         self.is_killed = self.is_draining = self.is_over = self.loses_answer = False
-        # What it is to meddle with next.
+        # The job that it must change next.
         self.target: str | None = None
         self.failure: BaseException | None = None
         self._turn, self._parked = threading.Semaphore(0), threading.Semaphore(0)
@@ -76,7 +76,7 @@ class Actor(threading.Thread):
             self._parked.release()
 
     def park(self) -> None:
-        """Stand still until the next turn."""
+        """Stop until the next turn."""
         self.parked_at = self.turns.now
         self._parked.release()
         self._turn.acquire()
@@ -107,13 +107,13 @@ def role_of(actor: Actor) -> str:
 
 
 def acting() -> Actor | None:
-    """The actor whose thread this is."""
+    """The actor of the current thread."""
     thread = threading.current_thread()
     return thread if isinstance(thread, Actor) else None
 
 
 class Turns:
-    """The scheduler's hands: whose turn it is, who is held up, and what time it is."""
+    """Used by the scheduler: steps the actors, tracks lock waits, and has the clock."""
 
     def __init__(self, monitor: psycopg.Connection) -> None:
         self.monitor = monitor
@@ -121,11 +121,11 @@ class Turns:
         self.start: datetime | None = None
         self.actors: list[Actor] = []
         self.held_up: list[Actor] = []
-        # What Postgres refused to a service, which never ought to try.
+        # Writes of actors that Postgres refused; a service must never try one.
         self.refusals: list[str] = []
 
     def install(self, database: str) -> None:
-        """Let connections that are made from now on read this clock. It starts in an hour."""
+        """Make new connections use this clock. It starts one hour in the future."""
         self.monitor.execute("SET search_path = public")
         in_an_hour = self.monitor.execute("SELECT clock_timestamp() + interval '1 hour'")
         (self.start,) = in_an_hour.fetchone() or (None,)
@@ -140,7 +140,7 @@ class Turns:
         event.listen(engine, "handle_error", self._refused)
 
     def pass_time(self, seconds: float) -> None:
-        """Move the clock. Postgres ends what has idled in a transaction longer than it allows."""
+        """Move the clock. End sessions that were idle in a transaction for too long."""
         self.now += int(seconds * 1000)
         self.monitor.execute("SELECT setval('simulated.ms', %s)", (self.now,))
         for actor in self.actors:
@@ -150,7 +150,7 @@ class Turns:
         self._settle_held_up()
 
     def _hang_up(self, actor: Actor) -> None:
-        # Given a time to wait for, Postgres looks every 0.1 s only.
+        # With a timeout argument, Postgres would check only every 0.1 s.
         self.monitor.execute("SELECT pg_terminate_backend(%s)", (actor.pid,))
         there = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
         while self.monitor.execute(there, (actor.pid,)).fetchone():
@@ -170,13 +170,13 @@ class Turns:
         return [a for a in self.actors if a.frozen_until <= self.now < a.wakes_at]
 
     def step(self, actor: Actor) -> None:
-        """Let the actor go on to its next statement or commit, and those whom that sets free."""
+        """Let the actor, and actors that it unblocks, run to the next statement or commit."""
         actor.go()
         self._settle(actor)
         self._settle_held_up()
 
     def kill(self, actor: Actor) -> None:
-        """SIGKILL: it does nothing more, and its server process rolls back."""
+        """SIGKILL: the actor stops, and its server process rolls back."""
         actor.is_killed = True
         if actor in self.held_up:
             self._hang_up(actor)
@@ -187,7 +187,7 @@ class Turns:
         self.actors = [other for other in self.actors if other is not actor]
 
     def _settle(self, actor: Actor) -> None:
-        """Wait until the actor stands still or is held up by a lock."""
+        """Wait until the actor has stopped or waits for a lock."""
         while not actor.has_parked(LOOK_S):
             if self._is_held_up(actor):
                 self.held_up.append(actor)
@@ -235,7 +235,7 @@ class Turns:
 
 
 def _session_of(pooled: Any) -> tuple[int, int]:
-    """The process id of the server's side, and its limit on idling; asked once a connection."""
+    """The server process's pid and its idle limit; read once per connection."""
     connection = pooled.dbapi_connection
     if "session" not in pooled.info:
         (limit,) = connection.execute(LIMIT).fetchone()
