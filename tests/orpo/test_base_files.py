@@ -39,7 +39,7 @@ def spec_of(bench: Bench, base: Path, facts: dict[str, Any], **settings: Any) ->
 
 
 def change_weights(folder: Path) -> None:
-    """Change the weights; shape, size and modification time stay the same."""
+    """Negate the weights: another model of the same shapes and file size."""
     hostile.weights(folder, lambda tensors: {name: -t for name, t in tensors.items()})
 
 

@@ -56,7 +56,7 @@ TEXTS = [
 
 
 def as_made(**settings: Any) -> PreTrainedModel:
-    """A llama with initial weights: rounding those of the models above changes log-probs too much."""
+    """A llama with initial weights; those of the models above make rounding errors too large."""
     torch.manual_seed(0)
     return LlamaForCausalLM(LlamaConfig(**{**tiny_models.GROUPED, **settings}))
 
