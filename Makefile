@@ -35,7 +35,7 @@ down: setup  ## Stop a stack that runs in the background
 ## Work on it
 
 # Two processes: while one waits for an engine, the other can use its core.
-test: setup  ## Run all tests
+test: setup  ## Run all tests except the long ones and the fault tests
 	@$(BIN)/python -m pytest -n 2 -m "not faults and not long"
 
 test-fast: setup  ## Run the unit and service tests only

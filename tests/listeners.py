@@ -19,7 +19,7 @@ INTERVAL_S = 0.3
 
 
 class Listener(NamedTuple):
-    """A listening socket: its address, its port and its process."""
+    """A listening socket: its address, its port and the command line of its process."""
 
     address: str
     port: int

@@ -1,4 +1,4 @@
-"""`oddsmith doctor`: which protections it finds in force, as text and as JSON."""
+"""`oddsmith doctor`: which protections are in force, as text and as JSON."""
 
 import json
 import subprocess

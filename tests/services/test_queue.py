@@ -1,4 +1,4 @@
-"""The queue: which workers are woken, and which messages are deleted."""
+"""Wake-ups for waiting work, and the deletion of old rows."""
 
 from datetime import UTC, datetime, timedelta
 
