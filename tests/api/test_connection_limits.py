@@ -243,7 +243,7 @@ def few_descriptors(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def test_slow_clients_keep_none_waiting_and_are_closed(few_descriptors: Any) -> None:
-    """Row 3 of the attack: more silent sockets than the process may have descriptors."""
+    """More silent sockets are opened than the process may have descriptors."""
     url, process = few_descriptors
     port = int(url.rpartition(":")[2])
     another = httpx.HTTPTransport(local_address="127.0.0.2")
