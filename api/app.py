@@ -46,7 +46,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     logs.configure()
     traces.configure("api")
     yield
-    # uvicorn has cancelled them, and ends the process when this returns.
+    # uvicorn has cancelled the open streams, and ends the process when this returns.
     await sse.until_left()
 
 

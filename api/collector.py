@@ -1,19 +1,20 @@
-"""Keeps Python's garbage collector off what open streams hold.
+"""Excludes the objects of open streams from Python's garbage collection.
 
-A full collection walks everything that lives: with 10,000 streams open that takes a second, in
-which no client gets anything, and finds nothing. What they hold is freed without it when they end.
+A full collection visits every live object. With 10,000 open streams it takes a second, in which no
+client receives anything, and it frees nothing: a stream's objects are freed by their reference
+counts when the stream ends.
 """
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Streams between two looks; so many are walked in some 50 ms.
+# New streams between two calls of `gc.freeze`. A collection visits so many in some 50 ms.
 EVERY = 500
 
 
 class Streams:
-    """Count open connections: now, and when the collector was last told to skip them."""
+    """Counts open streams: now (`open`), and at the last freeze or unfreeze (`passed_over`)."""
 
     def __init__(self) -> None:
         self.open = self.passed_over = 0
@@ -29,7 +30,7 @@ class Streams:
         finally:
             self.open -= 1
             if self.open < self.passed_over // 2:
-                # Most have left: what they may have left in cycles is looked at again.
+                # Most streams have ended: collect their reference cycles, if there are any.
                 self.passed_over = self.open
                 gc.unfreeze()
 

@@ -1,4 +1,7 @@
-"""Several answers in one stream, each at its own pace: no side waits for another or ends it."""
+"""Several answers in one stream, each at its own pace.
+
+No side waits for another, and a side that fails does not end the others.
+"""
 
 import asyncio
 import json
@@ -28,7 +31,7 @@ LOOK_FOR_STOPS_S = 0.3
 
 @dataclass
 class Side:
-    """One model's answer on its way, and how fast it came."""
+    """One model's answer while it is generated, with its timing."""
 
     number: int
     route: Route
@@ -42,7 +45,7 @@ class Side:
     texts: list[str] = field(default_factory=list)
 
     def heard(self, chunk: dict[str, Any]) -> str:
-        """Take note of a chunk of the stream; return the text that it adds."""
+        """Record a chunk of the stream; return the text that it adds."""
         self.usage = chunk.get("usage") or self.usage
         choice = (chunk.get("choices") or [{}])[0]
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
@@ -63,7 +66,7 @@ class Side:
         return {"side": self.number, "model": self.route.model, "error": self.error}
 
     def answer(self) -> SideEvent:
-        """What is stored of the side. Without a reason to finish, the client left before it."""
+        """What is stored of the side. Without `finish_reason` and `error` the client left early."""
         # Postgres stores no NUL, and a model may write one.
         text = "".join(self.texts).replace("\0", "\N{REPLACEMENT CHARACTER}")
         return {"text": text, "error": self.error, **self.measured()}
@@ -77,7 +80,7 @@ class Side:
         }
 
     def tokens_per_s(self) -> float | None:
-        """The pace after the first token; None where there was no second."""
+        """Tokens per second after the first token; None if there was no second token."""
         tokens = (self.usage or {}).get("completion_tokens", 0)
         span_s = _rounded(self.last_token, self.first_token)
         return round((tokens - 1) / span_s, 2) if span_s and tokens > 1 else None
@@ -90,9 +93,9 @@ def _rounded(later: float | None, earlier: float | None) -> float | None:
 async def together(
     account: str, begun: ComparisonObject, sides: list[Side]
 ) -> AsyncGenerator[SideEvent, None]:
-    """Yield what answers, then what any side says as it says it, until each has ended.
+    """Yield the comparison, then the events of all sides as they come, until each has ended.
 
-    The answer is stored before the end is sent, and also when the client leaves.
+    The answers are stored before `[DONE]` is sent, and also if the client leaves.
     """
     yield {"comparison": begun.model_dump(mode="json")}
     events: asyncio.Queue[SideEvent] = asyncio.Queue()
@@ -124,7 +127,7 @@ async def obey_stops(
     tasks: list[asyncio.Task[None]],
     events: asyncio.Queue[SideEvent],
 ) -> None:
-    """End the sides that a user asks to stop; the request may reach another process."""
+    """Poll for requests to stop sides, which may reach another process, and end those sides."""
     while True:
         await asyncio.sleep(LOOK_FOR_STOPS_S)
         try:

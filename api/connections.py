@@ -1,9 +1,10 @@
-"""Connections as uvicorn keeps them, with limits on what a client may send and on how slowly.
+"""uvicorn's connections, with limits on how much a client may send and on how slowly.
 
-`uvicorn --http api.connections:Connection`. Another server has none of this. What is limited is
-what comes before the application can apply its own limits: the size of a request's head, the time
-that a head and a body take, connections that wait for nothing (`api/pending.py`), and requests that
-are sent before the last one is answered. WebSockets are not served.
+Used by `uvicorn --http api.connections:Connection`; without that option there are no such limits.
+They cover what happens before the application can apply its own limits: the size of a request's
+head, the time that a head and a body take, connections without a complete request
+(`api/pending.py`), and requests that are sent before the last one is answered. WebSockets are not
+served.
 """
 
 import asyncio
@@ -23,10 +24,11 @@ from services.platform.settings import get_settings
 
 # The request line, the headers and the trailers of one request.
 MAX_HEAD_BYTES = 2**16
-# What a header costs beside its bytes, as RFC 9113 (6.5.2) counts.
+# The overhead of each header, which RFC 9113 (6.5.2) adds to its bytes.
 HEADER_BYTES = 32
-# What is left of a body once its request is answered, and a client that was refused, get so long.
+# How long the rest of a body may take once its request is answered.
 DRAIN_S = 30
+# How long a connection stays open after a refusal.
 LINGER_S = 2
 # A client that leaves an answer unread this long is dropped; streams are stricter (api/sse.py).
 UNREAD_S = 60
@@ -53,7 +55,7 @@ class Phase(Enum):
     HEAD = auto()  # before and within a request's head
     BODY = auto()
     ANSWER = auto()  # the request is complete: the only phase without a deadline
-    LAST = auto()  # the same, and what the client sends meanwhile is dropped
+    LAST = auto()  # like ANSWER, but what the client sends meanwhile is dropped
     DRAIN = auto()  # answered before the body was complete
     IDLE = auto()
     REFUSED = auto()
@@ -68,14 +70,14 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # Its connections would have none of these limits; an upgrade is answered as plain HTTP.
+        # WebSockets would have none of these limits; an upgrade is answered as plain HTTP.
         self.ws_protocol_class = None
         self.pending, self.settings = _table(self.server_state, self.loop), get_settings()
         self.address, self.fault = "", MALFORMED
         self.phase, self.since_s = Phase.HEAD, self.loop.time()
-        # Of the request: its head and trailers as parsed, and its body.
+        # Bytes of the current request: its head and trailers as parsed, and its body.
         self.head_bytes, self.body_bytes = 0, 0
-        # What came since the parser last made something of it.
+        # Bytes received since the parser last completed a head, a piece of a body or a request.
         self.unparsed_bytes = 0
         self.seen_bytes, self.seen_at_s = 0, 0.0
 
@@ -115,7 +117,7 @@ class Connection(HttpToolsProtocol):
         self.head_bytes = self.body_bytes = 0
         # Only Linux has the option.
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            scope = cast("dict[str, Any]", self.scope)  # its type wants objects there, no calls
+            scope = cast("dict[str, Any]", self.scope)  # its declared type allows no calls there
             scope["extensions"] = {DROP_STALLED: self.drop_stalled}
 
     def on_url(self, url: bytes) -> None:
@@ -158,7 +160,7 @@ class Connection(HttpToolsProtocol):
             self.wait_in(Phase.DRAIN if self.phase is Phase.BODY else Phase.IDLE)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours are sentences
-        """Answer what the parser refuses. While an answer is under way it is the last one."""
+        """Refuse what the parser rejects. If an answer is under way, finish it and then close."""
         if self.phase is Phase.ANSWER:
             self.phase, self.cycle.keep_alive = Phase.LAST, False
         else:
@@ -172,7 +174,7 @@ class Connection(HttpToolsProtocol):
             self.drop()
             return
         self.transport.write(self._encoded(status, error_body(message, INVALID, None, code)))
-        # To close while the client still sends would reset the connection, and the answer is lost.
+        # Closing while the client still sends would reset the connection and lose the answer.
         self.wait_in(Phase.REFUSED)
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -180,7 +182,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _withdrawn(self) -> bool:
-        """Tell the application that its client has left; False if it has begun to answer."""
+        """Report to the application that its client has left; False if the answer has begun."""
         if self.cycle.response_started:
             return False
         self.cycle.disconnected = True
@@ -206,9 +208,9 @@ class Connection(HttpToolsProtocol):
         return now_s - self.since_s > deadlines_s[self.phase]
 
     def _body_is_slow(self, now_s: float) -> bool:
-        """Whether the body stands still, or comes too slowly on the whole.
+        """Whether the body has stalled, or is too slow on average.
 
-        While it is we who don't read, no time passes for the client.
+        Time in which this server does not read is not counted.
         """
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:
             self.since_s, self.seen_at_s = self.since_s + self.pending.sweep_s, now_s
@@ -232,13 +234,13 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """It is not worth a line in the log."""
+        """Log nothing."""
 
     def drop_stalled(self, after_s: float) -> None:
-        """Close the connection once what was sent has found no room at its client this long.
+        """Close the connection once its client has not accepted sent data for `after_s` seconds.
 
-        The kernel watches over that (tcp(7), TCP_USER_TIMEOUT): in our own buffers the few bytes
-        of a quiet stream would not be missed for hours.
+        The kernel enforces this (tcp(7), TCP_USER_TIMEOUT). A quiet stream sends only a few bytes,
+        so the buffers of this process would not show for hours that the client has stalled.
         """
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             found = self.transport.get_extra_info("socket")

@@ -1,4 +1,4 @@
-"""What routes ask for: a session that commits before the answer is sent, and who is calling."""
+"""Dependencies of routes: a session that commits before the answer is sent, and the caller."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -24,9 +24,9 @@ HARMLESS = {"GET", "HEAD", "OPTIONS"}
 bearer = HTTPBearer(auto_error=False, description="An API key, `sk-odd-...`.")
 
 
-# Opened and closed by the route (`api/routing.py`), on the thread that the endpoint runs on: the
-# commit happens before the first byte of the answer, so that what was acknowledged is stored, and
-# a stream holds no connection.
+# The route opens and closes it (`api/routing.py`), on the thread of the endpoint. It commits before
+# the first byte of the answer, so whatever was acknowledged is stored, and a stream holds no
+# database connection.
 async def open_session() -> AbstractContextManager[Session]:
     """Return a transaction that the route opens, and commits before it answers."""
     return transaction()
@@ -46,7 +46,7 @@ async def authenticate(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
 ) -> Caller:
-    """Who asks: by the key in the header, or by the cookie of a browser that is signed in."""
+    """Return the caller, known by the key in the header or by the cookie of a signed-in browser."""
     if credentials is None and COOKIE in request.cookies:
         same_origin(request)
         token = request.cookies[COOKIE]
@@ -78,10 +78,10 @@ def look_up_browser(token: str) -> Caller:
 
 
 def same_origin(request: Request) -> None:
-    """Raise Denied where another site's page makes a browser send what changes something.
+    """Raise Denied if a page of another origin made the browser send a request with effects.
 
-    SameSite=Strict keeps the cookie from other sites, but a site is more than an origin: it spans
-    the ports of this machine. Browsers send Origin with each request that isn't harmless.
+    SameSite=Strict keeps the cookie from other sites. But a site is wider than an origin: it
+    includes all ports of this machine. Browsers send Origin with each request that isn't harmless.
     """
     if request.method in HARMLESS or _origin(request) == request.url.netloc:
         return
@@ -122,6 +122,6 @@ Admin = Annotated[Caller, Depends(scoped(Scope.ADMIN))]
 
 
 def look_up_job(caller: Caller, job_id: str) -> None:
-    """Raise NotFound before a stream begins, in a session that ends before it."""
+    """Raise NotFound if there is no such job. The session ends before the stream begins."""
     with reading() as session:
         jobs.get(session, caller, job_id)

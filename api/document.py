@@ -1,8 +1,8 @@
-"""What FastAPI leaves out of the OpenAPI document: each operation's scope and its usual errors, and
-the shapes of the frames of streams.
+"""Adds what FastAPI leaves out of the OpenAPI document: each operation's scope and usual errors,
+and the shapes of the frames of streams.
 
-The scope (`x-scope`) is that of the dependency which checks it, so that a route without a check
-shows in the document as one that anybody may call.
+The scope (`x-scope`) is read from the dependency that checks it, so a route without a check is
+`public` in the document.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def install(app: FastAPI) -> None:
 
 
 def frames() -> dict[str, Any]:
-    """Return the schemas of the streams' frames by name, with those that they are made of."""
+    """Return the schemas of the streams' frames by name, with the schemas that they refer to."""
     _, found = models_json_schema(
         [(frame, "serialization") for frame in FRAMES], ref_template="#/components/schemas/{model}"
     )
@@ -80,7 +80,7 @@ def _operations(
 
 
 def _errors(operation: dict[str, Any]) -> dict[str, Any]:
-    """The errors that follow from what an operation takes, each with the body of them all."""
+    """The errors that follow from an operation's input and scope; all have the same body."""
     parameters = operation.get("parameters", [])
     sayings = {"400": "A value is refused, by name"} if parameters else {}
     if "requestBody" in operation:

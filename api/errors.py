@@ -38,24 +38,25 @@ KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
     (errors.Unavailable, 503, "service_unavailable"),
     (errors.DiskFull, 507, "server_error"),
 ]
-# OpenAI's client repeats a 409, and all from 500 on, unless a header forbids it.
+# OpenAI's client retries after 409 and after each status from 500 on, unless a header forbids it.
 HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
     409: {"x-should-retry": "false"},
     503: {"Retry-After": "2"},
     507: {"x-should-retry": "false"},
 }
-# What Starlette raises by itself, as (sentence, code); without a sentence its own is used.
+# Errors that Starlette itself raises, as (sentence, code). If the sentence is empty, Starlette's is
+# used.
 HTTP_ERRORS = {
     400: ("The body can't be read. Send JSON that is not nested deeply.", "bad_request"),
-    404: ("No such path. See /openapi.json for what there is, all of it under /v1.", "not_found"),
+    404: ("Path not found. /openapi.json lists the paths of the API.", "not_found"),
     405: ("This path does not take that HTTP method; see /openapi.json.", "method_not_allowed"),
     413: ("", "too_large"),
 }
 
 
 class AsciiJson(JSONResponse):
-    """JSON that can always be encoded, whatever lone surrogate a message quotes."""
+    """JSON that can always be encoded, even if a message quotes a lone surrogate."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, separators=(",", ":")).encode()
@@ -75,7 +76,7 @@ def body_of(error: errors.OddsmithError) -> dict[str, Any]:
 
 
 def error_body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
-    """An error's body. What it quotes of a request may be long, and is cut."""
+    """An error's body. `message` and `param` may quote a long request, so both are cut."""
     message = short_text(message, MESSAGE_CHARACTERS)
     param = param and short_text(param, PARAM_CHARACTERS)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
@@ -101,7 +102,7 @@ def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
 
 
 def on_http_error(request: Request, error: HTTPException) -> AsciiJson:
-    """Answer with what Starlette raised by itself, in a sentence of ours."""
+    """Answer an error that Starlette itself raised, with a sentence of ours."""
     sentence, code = HTTP_ERRORS.get(error.status_code, (error.detail, "bad_request"))
     body = error_body(sentence or error.detail, INVALID, None, code)
     headers = dict(error.headers or {})
@@ -111,7 +112,7 @@ def on_http_error(request: Request, error: HTTPException) -> AsciiJson:
 
 
 def methods_of(request: Request) -> list[str]:
-    """The methods of a path, over all its routes: Starlette names those of the first alone."""
+    """The methods of all routes of a path; Starlette names only those of the first route."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in matching for method in route.methods or ()})
@@ -130,7 +131,7 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
         where = f" at character {problem['loc'][-1]}" if len(problem["loc"]) > 1 else ""
         return f"The body is not valid JSON{where}: {reason}.", None, "invalid_json"
     within, *place = problem["loc"]
-    # Outside of a body nothing is nested: what follows a name is the type that was tried.
+    # Only bodies are nested. Elsewhere the type that pydantic tried follows the name.
     place = place if within == "body" else place[:1]
     param = ".".join(map(str, place)) or None
     name = f"`{param}`" if param else "The body"
@@ -187,7 +188,7 @@ def on_client_gone(_: Request, __: ClientDisconnect) -> AsciiJson:
 
 
 def install(app: FastAPI) -> None:
-    """Map every error that a route may raise; what is left becomes a 500 in the middleware."""
+    """Install the handlers of errors. The middleware turns all other errors into a 500."""
     app.exception_handler(errors.OddsmithError)(on_product_error)
     app.exception_handler(RequestValidationError)(on_validation_error)
     app.exception_handler(HTTPException)(on_http_error)

@@ -1,7 +1,7 @@
-"""What is new of a job behind a place: messages, encoded once, and the frames that they make.
+"""Reads what is new of a job after a place, as messages that are encoded once, and makes frames.
 
-The id of each frame holds the place behind it, so that `Last-Event-ID` replays without a gap or a
-double point. Reads Postgres; knows no client.
+The id of each frame is the place after it, so that a replay from `Last-Event-ID` has no gaps and no
+duplicates. Reads Postgres; knows no client.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str | None) -> "Place":
-        """Read a place back from what a client sent; one that never was is the beginning."""
+        """Parse the place that a client sent; an invalid one becomes the beginning."""
         try:
             parts = [int(part) for part in (text or "").split(".")]
             return cls(*parts) if max(map(abs, parts)) <= MAX_INT64 else cls()
@@ -47,7 +47,7 @@ class Place:
         return f"{self.event}.{self.train}.{self.held_out}"
 
     def reaches(self, other: "Place") -> bool:
-        """Whether nothing up to `other` is news here."""
+        """Whether a client at this place has received everything up to `other`."""
         return (
             self.event >= other.event
             and self.train >= other.train
@@ -55,7 +55,7 @@ class Place:
         )
 
     def lowest(self, other: "Place") -> "Place":
-        """The nearest place behind which all is that is news at either."""
+        """The lower of the two in each part: all that is new at either place comes after it."""
         return Place(
             min(self.event, other.event),
             min(self.train, other.train),
@@ -64,7 +64,7 @@ class Place:
 
 
 def newest(session: Session, job_id: str) -> Place:
-    """Return the place behind all that is stored of a job now."""
+    """Return the place after everything that is stored of a job now."""
     ends = series.last_steps(session, job_id)
     return Place(
         job_events.newest(session, job_id), ends.get(Split.TRAIN, -1), ends.get(Split.HELD_OUT, -1)
@@ -73,7 +73,7 @@ def newest(session: Session, job_id: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to tell, as JSON. `part` of a place moves on `to` this; a state moves none."""
+    """One message, as JSON. It moves `part` of a place to `to`; a state moves none."""
 
     name: str
     data: bytes
@@ -86,7 +86,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What stood behind a place at one time, and the version of the job's row before that."""
+    """What one read found after a place, and the version of the job's row before the read."""
 
     state: Message
     messages: list[Message]
@@ -95,9 +95,9 @@ class News:
 
 
 def read(caller: Caller, job_id: str, place: Place, version: str | None = None) -> News | None:
-    """Read what is behind `place`, up to some thousand values: whole steps, then events.
+    """Read what is new after `place`, up to some thousand values: whole steps, then events.
 
-    None where nothing is, and the job's row has still that version.
+    Returns None if nothing is new and the job's row still has `version`.
     """
     with reading() as session:
         now, anything = job_events.glance(session, job_id, **asdict(place))
@@ -122,7 +122,7 @@ def read_whole(caller: Caller, job_id: str, place: Place) -> News:
 
 
 def frames(place: Place, messages: Iterable[Message]) -> tuple[bytes, Place]:
-    """Return the frames of those messages that are news at `place`, and the place behind them."""
+    """Return the frames of those messages that are new at `place`, and the place after them."""
     framed: list[bytes] = []
     for message in messages:
         if message.part is not None:
@@ -134,5 +134,5 @@ def frames(place: Place, messages: Iterable[Message]) -> tuple[bytes, Place]:
 
 
 def done(place: Place) -> bytes:
-    """Return the frame after which nothing comes any more."""
+    """Return the frame `done`, the last one of a job."""
     return Message("done", b"{}").frame(place)

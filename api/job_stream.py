@@ -1,8 +1,8 @@
-"""A job as a stream: state, metric deltas and events, from wherever the client left off.
+"""A job as a stream: state, metric deltas and events, from where the client left off.
 
-All who follow a job in this process share one log of it: one reader of Postgres, and frames that
-are encoded once. Who is behind what the log still holds reads alone until it has caught up. No
-session is held between two reads.
+All clients that follow a job in this process share one log of it. The log has one reader of
+Postgres, and its frames are encoded once. A client older than the log reads from Postgres until it
+has caught up. No session is held between two reads.
 """
 
 import asyncio
@@ -20,21 +20,22 @@ from services.platform.errors import Unavailable
 
 logger = logging.getLogger("oddsmith.api")
 
-# How long a log rests between two reads that find nothing: a share of the silence so far, so that
-# what comes often is sent soon and what waits for hours costs next to nothing; and a share of the
-# time by which that silence is shorter or longer than the last, since steps come at a beat.
+# How long a log waits between two reads that find nothing. One part is a share of the silence so
+# far: a job that writes often is read often, and one that is silent for hours costs almost nothing.
+# The other part is a share of the difference between this silence and the last one, because steps
+# come at regular intervals. REST_S are the shortest and the longest wait.
 REST_S = (0.02, 0.5)
 REST_SHARE = 1 / 50
 OFF_BEAT_SHARE = 1 / 20
-# Of all logs of this process together; one read takes about 2 ms of a core.
+# The limit of all logs of this process together; one read takes about 2 ms of a core.
 READS_A_SECOND = 100
-# A log forgets its oldest batches beyond this; a running job's last minutes fit many times over.
+# A log drops its oldest batches beyond this size. A running job's last minutes need far less.
 LOG_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one read found. Its frames are as they look to those who stand at `before`."""
+    """What one read found. `frames` are those for a client at the place `before`."""
 
     before: Place
     after: Place
@@ -42,7 +43,7 @@ class Batch:
     messages: tuple[Message, ...] = ()
 
     def frames_after(self, place: Place) -> tuple[bytes, Place]:
-        """What a client at `place` has not received yet, and the place behind that."""
+        """What a client at `place` has not received yet, and the place after that."""
         if place == self.before:
             return self.frames, self.after
         # Without messages it is a heartbeat.
@@ -50,12 +51,12 @@ class Batch:
 
 
 class Log:
-    """The newest batches of a job, numbered from `first` to before `end`."""
+    """The newest batches of a job, numbered from `first` to `end`, without `end`."""
 
     def __init__(self, caller: Caller, job_id: str) -> None:
         self.caller, self.job_id = caller, job_id
         self.followers = 0
-        self.start: Place | None = None  # everything behind it is here, or was not read yet
+        self.start: Place | None = None  # everything after it is here, or was not read yet
         self.place = Place()
         self.batches: list[Batch] = []
         self.end = 0
@@ -63,7 +64,7 @@ class Log:
         self.news: News | None = None  # the newest
         self.ended = self.broken = False
         self._spoke_at = self._heard_at = time.monotonic()
-        self._beat_s = 0.0  # how long it was silent before the newest messages
+        self._beat_s = 0.0  # how long the job was silent before the newest messages
         self._more = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
@@ -72,9 +73,10 @@ class Log:
         return self.end - len(self.batches)
 
     def begin(self, place: Place, news: News) -> None:
-        """Let the log begin at `place`, with what was found behind it.
+        """Begin the log at `place`, with what was found after it.
 
-        One that has begun goes back to where no client misses anything; none receives it twice.
+        A log that has begun before goes back far enough that no client misses anything. No client
+        receives anything twice.
         """
         self.start = self.place = place if self.start is None else place.lowest(self.place)
         self.batches, self.size_bytes, self.news = [], 0, None
@@ -85,7 +87,7 @@ class Log:
         return self.start is not None and place.reaches(self.start)
 
     def all_behind(self, place: Place) -> tuple[bytes, Place]:
-        """The state as it is now, and what is behind `place`, which the log holds."""
+        """The present state, and what comes after `place`, which the log must hold."""
         moves = [m for batch in self.batches for m in batch.messages if m.part is not None]
         return frames(place, [self.news.state, *moves] if self.news else moves)
 
@@ -111,9 +113,9 @@ class Log:
                     version,
                 )
                 took_s = time.monotonic() - began_at
-                if place == self.place:  # else it began again meanwhile
+                if place == self.place:  # otherwise the log began again meanwhile
                     self._publish(news)
-                # Whatever a run writes, half of the time is left to others.
+                # However much a run writes, reading takes at most half of the time.
                 await asyncio.sleep(took_s if news and news.messages else self._rest_s())
         except Exception:
             logger.exception("a job can't be read", extra={"job": self.job_id})
@@ -127,7 +129,7 @@ class Log:
         return max(shortest, min(longest, rest_s), len(_logs) / READS_A_SECOND)
 
     def _publish(self, news: News | None) -> None:
-        """Take up what a read found: None where nothing has changed since the last."""
+        """Append what a read found; `news` is None if nothing has changed since the last read."""
         messages = news.messages if news else []
         if news and (self.news is None or news.state.data != self.news.state.data):
             messages = [news.state, *messages]
@@ -164,7 +166,7 @@ _logs: dict[str, Log] = {}
 
 
 async def admit(caller: Caller, job_id: str) -> None:
-    """Raise NotFound before a stream begins; no query where the caller's like follow the job."""
+    """Raise NotFound before a stream begins; no query if the organisation follows the job."""
     log = _logs.get(job_id)
     if log is None or log.caller.org_id != caller.org_id:
         await threads.run(threads.REQUESTS, caller.account, look_up_job, caller, job_id)
@@ -172,7 +174,7 @@ async def admit(caller: Caller, job_id: str) -> None:
 
 @contextmanager
 def joined(caller: Caller, job_id: str) -> Iterator[Log]:
-    """Give the job's log, which is there for as long as a client follows the job."""
+    """Yield the job's log, which exists as long as a client follows the job."""
     log = _logs.get(job_id)
     if log is None or log.broken:
         log = _logs[job_id] = Log(caller, job_id)
@@ -198,7 +200,7 @@ async def follow(
                 raise Unavailable("The job can't be read just now. Connect again in a few seconds.")
             if at < log.first and log.holds(place):
                 (framed, place), at = log.all_behind(place), log.end
-            elif at < log.first:  # newly come, or left behind
+            elif at < log.first:  # a new client, or one older than the log
                 news = await threads.run(
                     threads.REQUESTS, caller.account, job_news.read_whole, caller, job_id, place
                 )

@@ -1,11 +1,11 @@
-"""Answers that are no JSON, as the OpenAPI document names their content."""
+"""Media types of answers that are not JSON, for the OpenAPI document."""
 
 from typing import Any
 
 Responses = dict[int | str, dict[str, Any]]
 
 
-# A frame of a stream; `data` is JSON, or `[DONE]` at a true end.
+# A frame of a stream; `data` is JSON, or `[DONE]` at the end of a stream without an error.
 EVENT = {
     "type": "object",
     "required": ["data"],

@@ -1,7 +1,7 @@
-"""What Prometheus reads: what this process has counted, and what the database tells of the stack.
+"""Meters for Prometheus: counts of this process, and gauges of the stack from the database.
 
-Counts belong to one process: where several serve the API, each is scraped on its own address, its
-counts are summed, and of the stack's gauges any one is right.
+Counts belong to one process. If several processes serve the API, scrape each on its own address and
+sum the counts; the gauges of the stack are the same in all of them.
 """
 
 from collections.abc import Iterable
@@ -27,13 +27,13 @@ ProcessCollector(registry=REGISTRY)
 
 requests = Counter(
     "oddsmith_http_requests",
-    "Requests answered; without a route: pages, and paths that are none.",
+    "Requests answered; the route is `none` for pages and for unknown paths.",
     ["method", "route", "status"],
     registry=REGISTRY,
 )
 request_s = Histogram(
     "oddsmith_http_request_seconds",
-    "From a request's first byte to the answer's last; a stream's are its length.",
+    "Time from a request's first byte to its answer's last; for a stream, its whole duration.",
     ["method", "route"],
     buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60),
     registry=REGISTRY,
@@ -43,7 +43,7 @@ open_streams = Gauge(
 )
 uploads = Counter(
     "oddsmith_uploads",
-    "Uploads that were stored, refused for what they are, or broke off.",
+    "Uploads by outcome: stored, refused as invalid, or failed.",
     ["outcome"],
     registry=REGISTRY,
 )
@@ -51,7 +51,7 @@ upload_bytes = Counter(
     "oddsmith_upload_bytes", "Bytes of files received, also of those refused.", registry=REGISTRY
 )
 chat_requests = Counter(
-    "oddsmith_chat_requests", "Requests handed to engines, each side of a comparison one.",
+    "oddsmith_chat_requests", "Requests sent to engines; each side of a comparison counts as one.",
     registry=REGISTRY,
 )  # fmt: skip
 chat_failures = Counter(
@@ -62,7 +62,7 @@ chat_failures = Counter(
 )
 first_token_s = Histogram(
     "oddsmith_chat_first_token_seconds",
-    "From a streamed request's way to its engine to the first token.",
+    "Time from sending a streamed request to its engine until the first token.",
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15, 60),
     registry=REGISTRY,
 )
@@ -73,14 +73,14 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 STACK = {
     "jobs": ("Jobs by state.", ["state"]),
     "queue_depth": ("Work that waits for a worker, or that one has claimed.", ["queue", "state"]),
-    "lease_age_seconds": ("Since the longest unrenewed lease was renewed.", []),
-    "queued_age_seconds": ("How long the job has waited that waits longest.", []),
+    "lease_age_seconds": ("Time since the least recently renewed lease was renewed.", []),
+    "queued_age_seconds": ("How long the job that waits longest has waited.", []),
     "outbox_messages": ("Wake-ups that were committed and not published yet.", []),
-    "outbox_age_seconds": ("How long the oldest of them has waited.", []),
+    "outbox_age_seconds": ("How long the oldest unpublished wake-up has waited.", []),
     "broker_up": ("1 where Redis answers.", []),
     "broker_messages": ("Wake-ups that wait in Redis for a worker to take them.", ["queue"]),
     "workers": ("Workers that are alive.", ["queue"]),
-    "keeper_age_seconds": ("Since the keeper began its last turn; none: no keeper works.", []),
+    "keeper_age_seconds": ("Time since the keeper's last turn; no value if no keeper works.", []),
     "job_step": ("Steps that a running job has made.", ["job_id"]),
     "job_steps": ("Steps that a running job will make.", ["job_id"]),
     "job_step_seconds": ("How long a running job's last step took.", ["job_id"]),
@@ -95,7 +95,7 @@ class Stack(Collector):
     """The newest reading, as gauges; a scrape fails while Postgres is down, and says so."""
 
     def describe(self) -> Iterable[Metric]:
-        return []  # so that registering asks no database
+        return []  # so that registering needs no database
 
     def collect(self) -> Iterable[Metric]:
         reading = meters.read()
@@ -110,7 +110,7 @@ REGISTRY.register(Stack())
 
 
 def count_request(scope: Scope, status: int | None, duration_s: float) -> None:
-    """Count a request under its route's template; an unknown path is no label."""
+    """Count a request under its route's template; all unknown paths share the label `none`."""
     method = scope["method"] if scope["method"] in METHODS else "other"
     route = route_of(scope)
     requests.labels(method, route, str(status or "none")).inc()

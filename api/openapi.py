@@ -1,6 +1,6 @@
-"""`python -m api.openapi`: the API's own OpenAPI document, of which the page's client is made.
+"""`python -m api.openapi`: the OpenAPI document, from which the page's client is generated.
 
-With `--scopes`: its operations by the scope that each asks for.
+With `--scopes`: its operations by the scope that each requires.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Answers that are bounded in bytes: lists by the page, and objects that hold what users wrote.
+"""Limits answers in bytes: lists, which are divided into pages, and objects with users' texts.
 
-Lists are as OpenAI's client wants them: it keeps asking while `has_more` is absent. A page ends at
-its `limit` or once it has ANSWER_BYTES, and `last_id` is where the next one begins.
+Lists have the shape that OpenAI's client needs, which requests further pages if `has_more` is
+absent. A page ends at its `limit` or once it has ANSWER_BYTES; the next one begins after `last_id`.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ After = Annotated[Id | SkipJsonSchema[None], Query(description="`last_id` of the
 
 
 def page(items: Iterable[BaseModel], limit: int | None = None, **more: Any) -> Response:
-    """Answer with as many of the `items` as `limit` and ANSWER_BYTES allow, the first in any case.
+    """Answer with as many of the `items` as `limit` and ANSWER_BYTES allow, but at least the first.
 
-    They are taken one by one; one that is not taken makes `has_more` true. Those that have an `id`
-    are followed by it. `more` are further fields of the answer.
+    Items are taken one by one; `has_more` is true if one is left over. `first_id` and `last_id` are
+    null if items have no `id`. `more` are further fields of the answer.
     """
     encoded = ((getattr(item, "id", None), encode(item)) for item in items)
     return fill(encoded, limit, **more)
@@ -31,7 +31,7 @@ def page(items: Iterable[BaseModel], limit: int | None = None, **more: Any) -> R
 def fill(
     items: Iterable[tuple[str | None, bytes]], limit: int | None = None, **more: Any
 ) -> Response:
-    """The same of items that are JSON already, each with its id."""
+    """The same for items that are JSON already, each with its id."""
     ids, parts, size_bytes, has_more = list[str | None](), list[bytes](), 0, False
     for item_id, part in items:
         size_bytes += len(part)
@@ -52,8 +52,8 @@ def whole(item: BaseModel) -> Response:
 
 
 def encode(item: BaseModel) -> bytes:
-    """An object as JSON. In one of more than ANSWER_BYTES long texts are cut, then long lists; its
-    field `cut`, where it has one, says so.
+    """An object as JSON. If it exceeds ANSWER_BYTES, long texts are cut, then long lists, and its
+    field `cut` is true, if it has that field.
     """
     content = item.model_dump_json(by_alias=True).encode()
     if len(content) <= ANSWER_BYTES:

@@ -1,8 +1,9 @@
-"""Connections that hold no complete request: silent, idle, in the middle of one, or refused.
+"""Connections without a complete request: silent, idle, in the middle of a request, or refused.
 
-Each server has one table of them. It closes those that are overdue, and those that are too many:
-for one address, and in all. A connection whose request is complete is not in the table while it is
-answered, so streams and long answers know no deadline here. Knows nothing of HTTP.
+Each server has one table of them. The table closes connections that are overdue, and those that
+exceed the limit of an address or of the server. A connection whose request is complete is not in
+the table while it is answered, so streams and long answers have no deadline here. Knows nothing of
+HTTP.
 """
 
 import asyncio
@@ -32,18 +33,18 @@ class Waiter(Protocol):
 
 
 class Pending:
-    """The table of one server, looked through once in `sweep_s`; `now_s` is its loop's clock."""
+    """The table of one server, swept every `sweep_s` seconds; `now_s` is its loop's clock."""
 
     sweep_s = 1.0
 
     def __init__(self, loop: asyncio.AbstractEventLoop, per_address: int, in_all: int) -> None:
         self.loop, self.per_address, self.in_all = loop, per_address, in_all
-        # Of each address the one that has waited longest comes first.
+        # By address. Within an address, the connection that has waited longest comes first.
         self.waiting: dict[str, dict[Waiter, float]] = {}
         self.timer: asyncio.TimerHandle | None = None
 
     def enter(self, waiter: Waiter) -> None:
-        """Add it behind the others of its address."""
+        """Add a connection after the others of its address."""
         of_address = self.waiting.setdefault(waiter.address, {})
         of_address.pop(waiter, None)
         of_address[waiter] = self.loop.time()
@@ -57,10 +58,11 @@ class Pending:
             self.waiting.pop(waiter.address, None)
 
     def has_room(self, connections: int) -> bool:
-        """Whether a new connection may stay beside those that are open, itself among them.
+        """Whether a new connection may stay; `connections` is the number of open ones with it.
 
-        At the limit the one that has waited longest is closed, of the address that has the most:
-        who holds many can't lock others out. False only while all of them are being answered.
+        Above the limit, the address with the most waiting connections loses the one that has waited
+        longest: a client with many connections can't lock others out. False only while all
+        connections are being answered.
         """
         if connections <= self.in_all:
             return True
@@ -87,7 +89,7 @@ class Pending:
         return len(late)
 
     def _thin_out(self, now_s: float, table: list[tuple[Waiter, float]]) -> int:
-        """Close what one address has too many of; a burst has until the next sweep to be read."""
+        """Close the connections above an address's limit, but none that is newer than a sweep."""
         excess = table[: max(0, len(table) - self.per_address)]
         old = [waiter for waiter, since_s in excess if now_s - since_s >= self.sweep_s]
         for waiter in old:
@@ -105,7 +107,7 @@ def max_connections() -> int:
 
 @lru_cache(maxsize=4096)
 def address_of(host: str) -> str:
-    """What is counted as one address: a host of IPv4, a network of 64 bits of IPv6."""
+    """What is counted as one address: an IPv4 host, or a /64 network of IPv6."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

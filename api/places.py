@@ -21,7 +21,7 @@ from services.platform.errors import RateLimited
 from services.platform.settings import get_settings
 
 RETRY_AFTER_S = 2
-# Of English text. Other scripts have fewer, so that their messages are counted as too short.
+# For English text. Other scripts have fewer, so their messages are counted as too few tokens.
 CHARACTERS_PER_TOKEN = 4
 
 _taken: Counter[str] = Counter()
@@ -55,7 +55,7 @@ class Places:
 
 
 async def hold(caller: Chatter) -> AsyncIterator[Places]:
-    """Give back what the request takes after its answer was sent, or was given up."""
+    """Yield the request's places, and free them after its answer was sent or given up."""
     places = Places(caller)
     try:
         yield places

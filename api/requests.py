@@ -20,7 +20,7 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
-    # An answer is for its caller, and some hold a secret; what may be kept says so itself.
+    # An answer is only for its caller, and some hold a secret. Cacheable ones set their own header.
     "Cache-Control": "no-store",
 }
 QUIET = {"/healthz", "/readyz", "/metrics"}
@@ -45,7 +45,7 @@ class Requests:
             except Exception:
                 logger.exception("unhandled error")
                 if answer.status is not None:
-                    raise  # The answer has begun: only a broken connection tells the client now.
+                    raise  # The answer has begun: only breaking the connection shows the error.
                 await server_error()(scope, receive, answer.send)
             finally:
                 duration_s = time.perf_counter() - started_s
@@ -56,7 +56,7 @@ class Requests:
 
 
 class Answer:
-    """The way out: notes the status and adds the headers that every answer carries."""
+    """Wraps `send`: records the status and adds the headers of every answer."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.forward, self.request_id = send, request_id
@@ -73,7 +73,7 @@ class Answer:
 
 
 def describe(span: Any, scope: Scope, answer: Answer) -> None:
-    """Name a span as OpenTelemetry names those of servers."""
+    """Name a span by OpenTelemetry's conventions for servers."""
     route = meters.route_of(scope)
     span.update_name(f"{scope['method']} {route}")
     span.set_attributes(

@@ -1,4 +1,4 @@
-"""How a synchronous endpoint is run: in one visit to a thread, from BEGIN to COMMIT."""
+"""Runs a synchronous endpoint in one visit to a thread, from BEGIN to COMMIT."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -14,11 +14,11 @@ from services.access.callers import Caller
 
 
 class OneVisit(APIRoute):
-    """A route whose endpoint gets what its context managers give, opened and closed around it.
+    """A route that enters and leaves its dependencies' context managers around the endpoint.
 
-    FastAPI would go to a thread for the endpoint, for what comes after a dependency's `yield`, and
-    for the answer's shape. Between these a request that holds a connection waits for a thread, and
-    may wait for ever: for threads that all wait for a connection.
+    FastAPI would use a thread three times: for the endpoint, for the code after a dependency's
+    `yield`, and to validate the answer. In between, a request that holds a database connection
+    waits for a thread. This can be a deadlock: all threads may wait for a connection.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:

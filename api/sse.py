@@ -1,6 +1,7 @@
-"""Server-sent events: JSON frames, comments as heartbeat, `[DONE]` only after a true end.
+"""Server-sent events: JSON frames, comments as heartbeats, `[DONE]` only if there was no error.
 
-Knows no noun: it is handed an async iterator of events, which must hold no database session.
+Knows no object of the API: it takes an async iterator of events, which must hold no database
+session.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ HEARTBEAT = b": still here\n\n"
 DONE = b"data: [DONE]\n\n"
 # A call among a request's `extensions` that takes a time in seconds (api/connections.py).
 DROP_STALLED = "oddsmith.drop_stalled"
-# A client that leaves what was sent to it untouched this long is dropped; it may come back.
+# A client that does not read what was sent to it for this long is dropped; it may reconnect.
 STALLED_S = 20
 LEAVE_S = 2
 NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -57,7 +58,7 @@ def frame(data: bytes, id: str | None = None, event: str | None = None) -> bytes
     return b"%bdata: %b\n\n" % (head.encode(), data)
 
 
-# The last frame of a stream that outlasted the time which a server that leaves gives it.
+# The last frame of a stream that has not ended when the server, which is shutting down, ends it.
 LEAVING = encode(
     body_of(
         Unavailable(
@@ -74,17 +75,17 @@ REVOKED = encode(body_of(standing.ENDED))
 def respond(
     source: AsyncGenerator[Any, None], kind: str, heartbeat_s: float = HEARTBEAT_S
 ) -> "EventStream":
-    """Stream `source`: what it raises becomes an error frame, and then there is no `[DONE]`.
+    """Stream `source`. An error that it raises becomes a frame, with no `[DONE]` after it.
 
-    When the client leaves, `source` is cancelled where it waits and closed.
+    When the client leaves, `source` is cancelled and closed.
     """
     return EventStream(frames(source, heartbeat_s), kind)
 
 
 class EventStream(StreamingResponse):
-    """Frames on their way to one client, who is dropped where it no longer reads them.
+    """Sends frames to one client, and drops a client that no longer reads them.
 
-    Counted among the open streams of its `kind`.
+    It is counted among the open streams of its `kind`.
     """
 
     def __init__(self, frames: AsyncIterator[bytes], kind: str) -> None:
@@ -100,31 +101,29 @@ class EventStream(StreamingResponse):
             try:
                 await super().__call__(scope, receive, send)
             except asyncio.CancelledError:
-                # A server that stops and has waited long enough cancels a request, and so does the
-                # end of its key.
+                # A request is cancelled when its key is revoked, or when a server that is shutting
+                # down has waited long enough.
                 last = REVOKED if standing.is_over(scope) else LEAVING
                 await send({"type": "http.response.body", "body": last, "more_body": False})
                 raise
 
 
 async def until_left() -> None:
-    """Wait until each open stream has sent that the server ends; one that can't isn't waited for
-    for long.
-    """
+    """Wait until each open stream has sent its last frame, but no longer than LEAVE_S."""
     until = time.monotonic() + LEAVE_S
     while collector.streams.open and time.monotonic() < until:
         await asyncio.sleep(0.01)
 
 
 def frames(source: AsyncGenerator[Any, None], heartbeat_s: float) -> AsyncIterator[bytes]:
-    """Return the events of `source` as frames up to a true end, with heartbeats."""
+    """Return the events of `source` as frames, with heartbeats; `[DONE]` if there was no error."""
     return whole(encoded(source, heartbeat_s))
 
 
 async def encoded(
     source: AsyncGenerator[Any, None], heartbeat_s: float
 ) -> AsyncGenerator[bytes, None]:
-    """The events of `source` as frames, with a comment in each silence."""
+    """The events of `source` as frames, with heartbeats while it is silent."""
     end = object()
     waiting: asyncio.Future[Any] | None = None
     try:
@@ -141,7 +140,7 @@ async def encoded(
 
 
 async def whole(source: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    """Frames up to a true end, which `[DONE]` tells; an error is a frame of its own instead."""
+    """Yield the frames of `source`, then `[DONE]`, or after an error a frame with that error."""
     try:
         async with aclosing(source):
             async for each in source:
@@ -163,7 +162,7 @@ async def whole(source: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
 
 async def close(source: AsyncGenerator[Any, None], waiting: asyncio.Future[Any] | None) -> None:
     """Cancel what is still awaited of `source`, and close it."""
-    # Shielded: the client's leaving has cancelled this task, and the source must still tidy up.
+    # Shielded: this task is cancelled when the client leaves, and the source must still clean up.
     with anyio.CancelScope(shield=True):
         if waiting is not None and not waiting.done():
             waiting.cancel()

@@ -1,8 +1,8 @@
-"""Ends requests that outlive their key, such as a stream, a download or a long answer, within
-seconds of its revocation; and those of a browser that was signed out.
+"""Ends a running request, such as a stream, a download or a long answer, within seconds after its
+key is revoked or its browser is signed out.
 
-A key is looked up when its request begins. Those that go on are looked at again every few seconds,
-with one query for all of them.
+A key is looked up when its request begins. The keys of requests that are still running are looked
+up again every few seconds, with one query for all of them.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from services.platform.errors import OddsmithError, Unauthenticated
 logger = logging.getLogger("oddsmith.api")
 
 LOOK_S = 5.0
-# Under this name a request's state holds its `Going`.
+# The name of a request's `Going` in its state.
 STATE = "oddsmith_going"
 ENDED = Unauthenticated(
     "This API key was revoked, or this browser was signed out, while the answer was on its way. "
@@ -36,7 +36,7 @@ ENDED = Unauthenticated(
 
 
 class Credential(NamedTuple):
-    """By what a caller is known: the id of a key, or the hash of a browser's token."""
+    """What identifies a caller: the id of its key, and for a browser the hash of its token."""
 
     key_id: str | None = None
     sign_in: str | None = None
@@ -93,7 +93,7 @@ _watches: "WeakKeyDictionary[asyncio.AbstractEventLoop, Watch]" = WeakKeyDiction
 
 
 def ended_of(known: Collection[Credential]) -> set[Credential]:
-    """Return those that no longer let anyone in."""
+    """Return the credentials that are no longer valid."""
     with reading() as session:
         keys = api_keys.revoked(session, set(filter(None, (each.key_id for each in known))))
         browsers = sign_ins.ended(session, set(filter(None, (each.sign_in for each in known))))
@@ -101,7 +101,7 @@ def ended_of(known: Collection[Credential]) -> set[Credential]:
 
 
 def note(request: HTTPConnection, credential: Credential) -> None:
-    """Note by what the caller of a request is known."""
+    """Store the credential of a request's caller."""
     going = request.scope.get("state", {}).get(STATE)
     if going is not None:
         going.credential = credential
@@ -114,7 +114,7 @@ def is_over(scope: Scope) -> bool:
 
 
 class Standing:
-    """Middleware that ends a request once its key no longer stands."""
+    """Middleware that ends a request once its key is no longer valid."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -139,7 +139,7 @@ class Standing:
             if not going.is_over or going.task is None:
                 raise
             going.task.uncancel()
-            # What has begun breaks off: its end would say that it is whole.
+            # An answer that has begun is broken off: a regular end would mark it as complete.
             if not has_begun:
                 await respond(status_of(ENDED)[0], body_of(ENDED))(scope, receive, send)
         finally:

@@ -1,7 +1,7 @@
 """Threads for work that blocks: a pool for each kind of work, and in it a lane for each key.
 
-A limited number of one key's calls takes part in the pool's queue; the others wait in the key's own
-lane. So another key's call waits for at most that many, however many one key sends.
+A limited number of each key's calls enters the pool's queue; the others wait in the key's own lane.
+So a call of another key waits for at most that many calls, however many one key sends.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ class Work:
     retry_after_s: int
 
 
-# Each call takes a few milliseconds. Of more threads fewer calls: with 40 a third fewer creates a
-# second, since they keep handing the interpreter to each other.
+# Each call takes a few milliseconds. More threads are slower: with 40, a third fewer creates a
+# second, because the threads compete for the interpreter (GIL).
 REQUESTS = Work("requests", threads=8, of_key=4, waiting=2000, retry_after_s=1)
-# What monitoring asks: it looks at Redis, which may take seconds to fail.
+# Requests of monitoring. They check Redis, which may take seconds to fail.
 PROBES = Work("probes", threads=1, of_key=1, waiting=50, retry_after_s=2)
 # Reads of files whose length grows with what a user uploaded: seconds, at the end of a large one.
 READING = Work("reads of files", threads=4, of_key=2, waiting=50, retry_after_s=5)
@@ -114,12 +114,12 @@ async def run(
 async def opened(
     work: Work, key: str, manager: AbstractContextManager[Result]
 ) -> AsyncIterator[Result]:
-    """Enter and leave a blocking context manager in threads; what the block raises, it sees."""
+    """Enter and leave a blocking context manager in threads; it sees what the block raises."""
     value = await run(work, key, manager.__enter__)
     try:
         yield value
     except BaseException as error:
-        # Shielded: also a request that is cancelled leaves nothing behind.
+        # Shielded: a cancelled request must leave nothing behind either.
         with anyio.CancelScope(shield=True):
             kind, trace = type(error), error.__traceback__
             if not await run(work, key, manager.__exit__, kind, error, trace):

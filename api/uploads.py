@@ -29,7 +29,7 @@ MAX_PARTS = 64
 
 
 async def receive(request: Request, account: str) -> Upload:
-    """Store the form's field `file` and return what came; what is refused leaves no bytes.
+    """Store the form's field `file` and return the upload; a refused one leaves no bytes.
 
     The threads that write are counted for `account`.
     """
@@ -48,7 +48,7 @@ async def receive(request: Request, account: str) -> Upload:
 
 @contextmanager
 def counted() -> Iterator[Callable[[int], None]]:
-    """Count an upload by how it ends, and its bytes as they come: call with the sum so far."""
+    """Count an upload by its outcome. Yields a call that counts its bytes, given the sum so far."""
     seen_bytes = 0
 
     def count(size_bytes: int) -> None:
@@ -68,7 +68,7 @@ def counted() -> Iterator[Callable[[int], None]]:
 
 
 def boundary_of(request: Request) -> bytes:
-    """Return the form's boundary; raises Invalid where the body is no form with one."""
+    """Return the form's boundary; raises Invalid if the body is not a form with a boundary."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise Invalid("Send the file as multipart/form-data, with the fields `file` and `purpose`.")
@@ -126,7 +126,7 @@ class Form:
             raise Invalid("The body is not valid multipart/form-data.") from None
 
     def finish(self, key: str) -> Upload:
-        """Return what came; raise Invalid unless it is the whole of a form that is accepted."""
+        """Return the upload; raises Invalid if the form is incomplete or not accepted."""
         if not self.ended:
             raise Invalid("The body broke off before its end. Send the file again.")
         if self.filename is None:

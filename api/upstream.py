@@ -1,6 +1,6 @@
 """The engines as the API sees them: pools of connections, requests out, frames back.
 
-Knows which address a model has, for a second; knows nothing of what a request asks.
+Caches the address of a model for a second. Of a request it reads only the texts of its messages.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ logger = logging.getLogger("oddsmith.api")
 
 Result = TypeVar("Result")
 
-# Under this name a request remembers when it was sent.
+# The name of a request's extension that holds when it was sent.
 ASKED_AT = "oddsmith_asked_at"
 ROUTE_S = 1.0
 MAX_ROUTES = 4096
-# An engine's server closes a silent connection after 5 s: give ours up first, never race with it.
+# An engine's server closes a silent connection after 5 s. We close ours earlier, to avoid a race.
 KEEPALIVE_S = 4.0
 # A request may wait long in a full engine before its first token.
 TIMEOUT = httpx.Timeout(10, connect=5, read=600, pool=60)
@@ -40,16 +40,16 @@ LIMITS = httpx.Limits(
     max_connections=None, max_keepalive_connections=200, keepalive_expiry=KEEPALIVE_S
 )
 
-# By the path of an engine's Unix socket; under None the one for all engines on a network.
+# By the path of an engine's Unix socket; None has the pool for all engines on a network.
 Pools = dict[str | None, httpx.AsyncClient]
-# Of each event loop its own: connections can't be shared between loops.
+# Each event loop has its own pools: connections can't be shared between loops.
 _pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, Pools]" = WeakKeyDictionary()
 _closing: set[asyncio.Task[None]] = set()
 _routes: dict[tuple[str, str], tuple[float, Route]] = {}
 
 
 class ClientLeftError(Exception):
-    """The one who asked has closed the connection."""
+    """The client has closed the connection."""
 
 
 def client(socket: str | None) -> httpx.AsyncClient:
@@ -57,11 +57,11 @@ def client(socket: str | None) -> httpx.AsyncClient:
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     if socket not in pools:
         _close_abandoned(pools)
-        # Without certificates, which would take 30 ms to read: engines speak plain HTTP.
+        # Without certificates, which would take 30 ms to read: engines use plain HTTP.
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         transport = httpx.AsyncHTTPTransport(verify=no_tls, limits=LIMITS, uds=socket)
         headers = {"accept-encoding": "identity"}
-        # Proxies of the environment are not for engines.
+        # The environment's proxies must not be used for engines.
         pools[socket] = httpx.AsyncClient(
             transport=transport, timeout=TIMEOUT, headers=headers, trust_env=False
         )
@@ -77,7 +77,7 @@ def _close_abandoned(pools: Pools) -> None:
 
 
 async def find_route(caller: Caller, model: str, param: str = "model") -> Route:
-    """Where `model` answers, looked up once a second at most; NotFound unless it is ready."""
+    """Return the route to `model`, looked up at most once a second; NotFound unless it is ready."""
     known = _routes.get((caller.org_id, model))
     if known is not None and known[0] > time.monotonic():
         return known[1]
@@ -94,9 +94,10 @@ def _look_up(caller: Caller, model: str, param: str) -> Route:
 
 
 def admitted(route: Route, body: dict[str, Any], param: str = "messages") -> dict[str, Any]:
-    """The request with messages that are text and nothing else to the model, as in its training.
+    """Return the request with messages that the model reads only as text, as in its training.
 
-    Raises Invalid, naming `param`, the message and the string, where one holds a special string.
+    Raises Invalid if a message holds a special string. The error names `param`, the message and the
+    string.
     """
     messages = []
     for number, message in enumerate(body["messages"]):
@@ -116,7 +117,7 @@ def admitted(route: Route, body: dict[str, Any], param: str = "messages") -> dic
 async def ask(route: Route, body: dict[str, Any]) -> httpx.Response:
     """Send a chat request and return the engine's answer, its body still to be read.
 
-    Raises Invalid where the engine refuses the request or `admitted` does, Unavailable where it
+    Raises Invalid if `admitted` or the engine refuses the request, and Unavailable if the engine
     can't answer.
     """
     body = admitted(route, body)
@@ -163,7 +164,7 @@ def _error_of(content: bytes) -> dict[str, Any]:
 
 
 def broken(route: Route) -> Unavailable:
-    """The engine went away: what it is, as an error that says what to do."""
+    """Return the error for an engine that stopped answering, and drop its cached routes."""
     meters.chat_failures.labels("engine").inc()
     for key in [key for key, (_, known) in _routes.items() if known == route]:
         del _routes[key]
@@ -177,12 +178,12 @@ def broken(route: Route) -> Unavailable:
 async def frames(route: Route, response: httpx.Response) -> AsyncIterator[bytes]:
     """Yield each `data: ...` frame of a stream as it comes, without its blank line.
 
-    Returns when the engine said `[DONE]`; raises Unavailable when the stream breaks off, and
-    when the engine reports an error in it (after which vLLM says `[DONE]` all the same).
+    Returns after the engine's `[DONE]`. Raises Unavailable if the stream breaks off, or if the
+    engine reports an error in it (vLLM sends `[DONE]` after an error, too).
     """
     rest, is_done, is_first = b"", False, True
     try:
-        # To the very end, also after `[DONE]`: only a connection that was read out is used again.
+        # Read to the very end, also after `[DONE]`: only a connection that was read out is reused.
         async for chunk in response.aiter_raw():
             *whole, rest = (rest + chunk).split(b"\n\n")
             for frame in whole:

@@ -1,7 +1,7 @@
-"""The browser's page: what `web/dist` holds, and index.html for every path of the page's own. The
-API reference at `/docs` is a folder of it.
+"""Serves the page: the files of `web/dist`, and index.html for each path of the page itself. The
+API reference at `/docs` is a folder in it.
 
-Where the page isn't built there is none, and the API is all that is served.
+If the page isn't built, only the API is served.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.platform.settings import get_settings
 
-# Nothing from elsewhere, and no inline script: what a model says can neither load nor run.
+# Nothing from other origins and no inline script: a model's output can neither load nor run code.
 POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -38,8 +38,8 @@ def install(app: FastAPI) -> None:
 
 
 def answer(folder: Path, scope: Scope) -> FileResponse | None:
-    """Return a file of the build, a folder's index.html, or the page's for a path of its own; None
-    for none of them.
+    """Return a file of the build, a folder's index.html, or the page's index.html for a path of the
+    page. None for other methods, for paths of the API and for missing assets.
     """
     path = scope["path"].lstrip("/")
     if scope["method"] not in ("GET", "HEAD") or path.split("/", 1)[0] in NOT_PAGES:

@@ -35,7 +35,7 @@ async def register(caller: Admin, body: RegisterModel) -> ModelObject:
     and has the `status` `downloading` until then. Weights must be safetensors, and a model's own
     code is never run.
     """
-    # Reads a folder's weights, or asks a hub: seconds, and for whom it is slow, more.
+    # Reads a folder's weights or calls a hub: takes seconds, or more if the disk or hub is slow.
     return await threads.run(threads.MAKING, caller.account, check_and_store, caller, body)
 
 
@@ -75,7 +75,7 @@ def list_models(
     session: ReaderDep,
     caller: CallerDep,
     after: After = None,
-    # OpenAI's client reads one page of models, and asks for no number of them.
+    # OpenAI's client reads one page of models and sends no limit.
     limit: Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY] = 10_000,
 ) -> Response:
     """List registered bases and the results of succeeded jobs, the newest first."""
@@ -83,7 +83,7 @@ def list_models(
     return page(map(ModelObject.from_record, found), limit)
 
 
-# Before the route of one model, whose path would swallow this one.
+# It must stand before the route of one model, whose path matches this path, too.
 @router.get(
     "/{model_id:path}/download",
     summary="Download a tuned model: a tar stream, or one GGUF file",

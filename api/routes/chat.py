@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`: a thin way through to the engine that holds the model."""
+"""`/v1/chat/completions`: forwards requests to the engine that serves the model."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -18,7 +18,7 @@ from services.serving.deployments import Route
 
 router = Router(tags=["chat"])
 
-# It is not sent: the connection is closed. Logs show that the client left.
+# It is not sent, since the connection is closed. It shows in the logs that the client left.
 CLIENT_LEFT = 499
 
 
@@ -49,7 +49,7 @@ async def complete(
 
 
 class Relay(sse.EventStream):
-    """Hands frames on as they come. The engine's side is closed whatever happens to ours."""
+    """Forwards frames as they come. The connection to the engine is closed in any case."""
 
     def __init__(self, route: Route, response: httpx.Response) -> None:
         super().__init__(sse.whole(_relayed(route, response)), "chat")
@@ -81,9 +81,9 @@ async def _whole(route: Route, response: httpx.Response) -> Response:
 
 
 def _names(route: Route) -> tuple[bytes, bytes]:
-    """The model's field as the caller knows it and as the engine writes it.
+    """The JSON field `model` as the caller knows it, and as the engine writes it.
 
-    Within a JSON string every quote is escaped, so that an answer's text can't hold this.
+    Every quote within a JSON string is escaped, so an answer's text can't contain this field.
     """
     return _model_field(route.model), _model_field(route.upstream_model)
 
@@ -93,6 +93,6 @@ def _model_field(name: str) -> bytes:
 
 
 async def _close(response: httpx.Response) -> None:
-    # Shielded: the client's leaving has cancelled this task. Closing is what stops the engine.
+    # Shielded: this task is cancelled when the client leaves. Closing the answer stops the engine.
     with anyio.CancelScope(shield=True):
         await response.aclose()

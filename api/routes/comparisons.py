@@ -33,10 +33,10 @@ router = Router(tags=["chat"])
     responses=media.EVENTS,
 )
 async def compare(caller: Chatter, room: PlacesDep, body: CompareRequest) -> StreamingResponse:
-    """Stream the answers of all sides, each at its own pace; one that fails ends no other.
+    """Stream the answers of all sides, each at its own pace. A side that fails does not end others.
 
-    The first frame names what answers (ComparisonBegun); then come pieces of text (SideDelta) and
-    an end for each side (SideEnded, SideFailed). The answers are stored.
+    The first frame names the models that answer (ComparisonBegun); then come pieces of text
+    (SideDelta) and an end for each side (SideEnded, SideFailed). The answers are stored.
     """
     asked = body.asked()
     field = "sides.{}.model" if body.sides else "models.{}"
@@ -45,7 +45,7 @@ async def compare(caller: Chatter, room: PlacesDep, body: CompareRequest) -> Str
         for side, request in enumerate(asked)
     ]
     field = "sides.{}.messages" if body.sides else "messages"
-    bodies = [  # before anything is stored: what a model must not be sent is refused here
+    bodies = [  # refuses what must not be sent to a model, before anything is stored
         upstream.admitted(route, request.upstream(route.upstream_model), field.format(side))
         for side, (route, request) in enumerate(zip(routes, asked, strict=True))
     ]

@@ -19,10 +19,10 @@ from services.serving import deployments
 router = Router(prefix="/v1/deployments", tags=["deployments"])
 
 
-@router.post("", summary="Serve a model; one that is deployed gives the same deployment")
+@router.post("", summary="Serve a model; if it is deployed already, return that deployment")
 def create(session: SessionDep, caller: Writer, body: CreateDeployment) -> DeploymentObject:
     """An engine loads the model and proves that it answers as it was trained (`parity`); then the
-    deployment is `ready`. A model that is deployed already gives the same deployment.
+    deployment is `ready`. If the model is deployed already, its deployment is returned.
     """
     made = deployments.create(session, caller, body.model, yields=body.yields)
     return _object(session, made)

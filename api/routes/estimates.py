@@ -1,6 +1,7 @@
 """`/v1/fine_tuning/jobs/estimate`: what a job would take, before it is created.
 
-It goes the way of a job (prepared, queued, measured on a device), with nothing left behind.
+An estimate takes the same steps as a job (prepared, queued, measured on a device) and leaves no
+model behind.
 """
 
 from dataclasses import replace
@@ -27,7 +28,7 @@ def create(session: SessionDep, caller: Writer, body: CreateJob) -> EstimateObje
     return EstimateObject.from_record(jobs.create(session, caller, request))
 
 
-@router.get("/{estimate_id}", summary="An estimate, as far as it is")
+@router.get("/{estimate_id}", summary="One estimate, finished or not")
 def retrieve(session: SessionDep, caller: CallerDep, estimate_id: Id) -> EstimateObject:
     """Return an estimate: `prepared` is known first, then `estimate` or `error`."""
     found = jobs.get(session, caller, estimate_id, purpose=Purpose.ESTIMATE)

@@ -51,7 +51,7 @@ async def upload(request: Request, caller: Writer) -> FileObject:
 
 
 def register(caller: Caller, received: files.Upload) -> FileObject:
-    """Store the record of a file whose bytes are stored; they are deleted where that fails."""
+    """Store the record of a file whose bytes are stored. If that fails, delete the bytes."""
     try:
         with transaction() as session:
             record = files.create(session, caller, received)
@@ -129,7 +129,7 @@ async def rows(
     offset: Annotated[int, Query(ge=0, lt=2**31), DIGITS_ONLY] = 0,
     limit: Annotated[int, Query(ge=1, le=100), DIGITS_ONLY] = 20,
 ) -> Response:
-    """Return rows as they are trained, whatever shape the file has, each with its line there."""
+    """Return rows in normal form, whatever the file's shape, each with its line in the file."""
     return await threads.run(
         threads.READING, caller.account, read_rows, caller, file_id, offset, limit
     )

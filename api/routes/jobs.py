@@ -40,7 +40,7 @@ Limit = Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY]
 # Pairs and samples: the most held-out pairs that a job may have.
 Many = Annotated[int, Query(ge=1, le=10_000), DIGITS_ONLY]
 PART = re.compile(r"[0-9]{1,18}")
-# As the database counts them.
+# Within the database's type of a step.
 Step = Annotated[int, Field(ge=0, lt=2**31), DIGITS_ONLY]
 
 
@@ -142,7 +142,7 @@ def list_events(
         Query(alias="type", description="Only these: what happened, or the numbers of steps"),
     ] = None,
 ) -> Response:
-    """List events: messages, and of at most 200 training steps the numbers (`metrics`)."""
+    """List events: messages, and the numbers (`metrics`) of at most 200 training steps."""
     job = jobs.get(session, caller, job_id)
     found = job_events.list_events(session, job, after=after, limit=limit, kind=kind)
     return page(map(JobEventObject.from_record, found), limit)
@@ -187,13 +187,14 @@ def read_series(
     mean and last value, so that no spike is lost at any zoom.
     """
     jobs.get(session, caller, job_id)
-    cursor = str(job_news.newest(session, job_id))  # before the numbers: none lies between the two
+    # Read before the numbers, so that a stream from this cursor misses none.
+    cursor = str(job_news.newest(session, job_id))
     known = series.keys_of(session, job_id)
-    # Each once: an answer is no longer for what is named twice.
+    # Each key once: naming a key twice must not lengthen the answer.
     wanted = list(dict.fromkeys(key for key in keys.split(",") if key)) or known
     start = x0 if since is None else max(x0, since + 1)
     found = series.read(session, job_id, wanted, x0=start, x1=x1, buckets=buckets, after=after)
-    # Some 5,000 points a page: checking each against its own shape would double the time.
+    # Not validated: a page has some 5,000 points, and to check each would double the time.
     data = ((key, orjson.dumps({"key": key, "points": points})) for key, points in found)
     return fill(data, object="series", keys=known, cursor=cursor)
 

@@ -1,6 +1,7 @@
 """`/metrics`: for Prometheus, which sends an API key as any client does.
 
-It tells of all organisations, so the key must be one of those who run the installation.
+The meters cover all organisations, so the key must belong to the organisation that runs the
+installation.
 """
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest

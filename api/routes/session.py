@@ -41,7 +41,7 @@ def sign_in(
     return SessionObject.from_records(*sign_ins.current(session, token))
 
 
-@router.get("", summary="Who this browser speaks for")
+@router.get("", summary="The key that this browser is signed in with")
 def retrieve(session: ReaderDep, token: Token = "") -> SessionObject:
     """Return the key that this browser is signed in with, and until when."""
     return SessionObject.from_records(*sign_ins.current(session, token))

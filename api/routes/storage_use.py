@@ -1,4 +1,4 @@
-"""`/v1/storage`: how many bytes lie on disk for what, in the whole installation.
+"""`/v1/storage`: how many bytes each kind of data takes on disk, in the whole installation.
 
 For administrators of the organisation that runs it.
 """
@@ -13,6 +13,8 @@ router = Router(prefix="/v1/storage", tags=["administration"])
 
 @router.get("", summary="Disk use by kind, measured every ten minutes")
 def retrieve(session: ReaderDep, caller: Admin) -> StorageObject:
-    """Return the use of the whole installation, to administrators of its own organisation."""
+    """Return the use of the whole installation, for administrators of the organisation that runs
+    it.
+    """
     caller.require_operator()
     return StorageObject.from_use(*storage_use.last(session))

@@ -1,4 +1,4 @@
-"""`/v1/workers`: who trains here, and on what."""
+"""`/v1/workers`: the train workers and their devices."""
 
 from typing import Annotated
 

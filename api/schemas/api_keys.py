@@ -19,7 +19,7 @@ class CreateApiKey(Body):
         [Scope.READ, Scope.CHAT, Scope.WRITE],
         min_length=1,
         max_length=len(Scope),
-        description="admin brings write, write brings chat, chat brings read",
+        description="admin includes write, write includes chat, chat includes read",
     )
 
 

@@ -12,14 +12,14 @@ from api.schemas.text import Text
 from services.files.base_models import MODEL_ID
 from services.serving.catalog import Kind, Model
 
-# The service refuses what differs, in sentences of its own.
+# For the document only: the service checks these, with error messages of its own.
 NAME: JsonDict = {"pattern": f"^{MODEL_ID.pattern}$"}
 FOLDER: JsonDict = {"pattern": r"^/[^\x00]*$"}
-# The bounds belong to the text, not to the null beside it, which they can't be applied to.
+# The bounds belong to the text; they can't be applied to the null beside it.
 Name = Annotated[Text, Field(max_length=512)]
 Folder = Annotated[Text, Field(max_length=4096)]
 Revision = Annotated[Text, Field(max_length=256)]
-# Of what is known of a base: long, and only for those who check it and serve it.
+# Fields of `info` that answers leave out: they are long, and only checks and engines need them.
 HIDDEN = ("files", "special_tokens")
 
 
@@ -51,14 +51,14 @@ class RegisterModel(Body):
 
 
 class ModelInfo(Stored, total=False):
-    """What the check of a base's folder found; of a tuned model, and before the check, nothing."""
+    """What the check of a base's folder found; empty before the check, and for a tuned model."""
 
     hub_id: str | None
     architecture: str | None
     parameters: int | None
     dtype: str | None
     vocab_size: int | None
-    context_length: Annotated[int | None, Field(description="Tokens, where the model says it.")]
+    context_length: Annotated[int | None, Field(description="Tokens, if the model states it.")]
     size_bytes: int | None
     sha256: Annotated[str | None, Field(description="Of the weights.")]
     has_chat_template: bool | None

@@ -1,6 +1,6 @@
-"""What requests have in common: the types of their values are taken literally.
+"""What requests have in common: a value must have exactly the declared type.
 
-Pydantic's default would take `true` and 3.0 for whole numbers, and "yes" for a flag.
+Pydantic's default would accept `true` and 3.0 as whole numbers, and "yes" as a flag.
 """
 
 import re
@@ -25,6 +25,6 @@ def _digits_only(value: Any) -> Any:
     return value
 
 
-# Of a whole number in a query or a header, where every value is text. It stands behind the bounds,
-# which would not be in the document otherwise.
+# For a whole number in a query or a header, where every value is text. It must stand after the
+# bounds, which would otherwise be missing from the document.
 DIGITS_ONLY = BeforeValidator(_digits_only)

@@ -55,9 +55,9 @@ CONTENT = {
 
 
 class Message(Body):
-    """A message of a request: text, and no fields that are not served."""
+    """A message of a request: text only. Fields that are not served must be empty."""
 
-    # An answer that is sent back as it came holds empty fields (`refusal`, `tool_calls`).
+    # Clients send an answer back as it came, with empty fields (`refusal`, `tool_calls`).
     model_config = ConfigDict(
         extra="allow",
         json_schema_extra={"additionalProperties": {"enum": [None, False, 0, "", [], {}]}},
@@ -78,7 +78,7 @@ class Message(Body):
             raise PydanticCustomError(
                 "not_served", "`{name}` is not served here, remove it", {"name": used[0]}
             )
-        (self.model_extra or {}).clear()  # their names may be nothing that can be stored
+        (self.model_extra or {}).clear()  # their names may be texts that can't be stored
         return self
 
 
@@ -95,7 +95,7 @@ Messages = Annotated[list[Message], Field(min_length=1, max_length=1000)]
 
 
 class Sampling(Body):
-    """How an answer is drawn; the same for one model and for several side by side."""
+    """How an answer is sampled; the same for one model and for several side by side."""
 
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
@@ -133,7 +133,7 @@ class ChatRequest(Sampling):
 
 
 def upstream_body(request: BaseModel, model: str, messages: list[Message]) -> dict[str, Any]:
-    """Return the body for an engine: what was asked, without what is ours alone."""
+    """Return the body for an engine: the request without the fields that are only for this API."""
     fields = request.model_dump(exclude_none=True, exclude={"model", "models", "messages", "user"})
     spoken = [{"role": message.role, "content": message.content} for message in messages]
     return fields | {"model": model, "messages": spoken}

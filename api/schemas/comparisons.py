@@ -16,7 +16,7 @@ from models.comparisons import Choice
 
 
 class SideRequest(Sampling):
-    """What one side is asked: a conversation of its own, drawn in its own way."""
+    """What one side is asked: its own conversation and its own sampling settings."""
 
     model: Id
     messages: Messages
@@ -56,7 +56,7 @@ class CompareRequest(Sampling):
     models: list[Id] | None = Field(None, min_length=2, max_length=4)
     messages: Messages | None = None
     sides: list[SideRequest] | None = Field(None, min_length=2, max_length=4)
-    held_out: HeldOut | None = Field(None, description="The held-out pair that the prompt is of.")
+    held_out: HeldOut | None = Field(None, description="The held-out pair that has this prompt.")
 
     @model_validator(mode="after")
     def _one_way(self) -> "CompareRequest":
@@ -96,7 +96,7 @@ class Vote(Body):
 
 
 class Asked(Stored, total=False):
-    """What a side was asked: a conversation, and how its answer was drawn."""
+    """What a side was asked: a conversation and its sampling settings."""
 
     messages: list[MessageObject]
     max_tokens: int | None
@@ -118,7 +118,7 @@ class Usage(Stored, total=False):
 
 
 class ComparisonSide(BaseModel):
-    """A side as the server attests it. `text` and what follows are there once it has ended."""
+    """A side as the server recorded it. `text` and later fields are set once the side has ended."""
 
     side: int
     model: str

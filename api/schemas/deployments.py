@@ -16,8 +16,8 @@ class CreateDeployment(Body):
     model: Id = Field(description="A base model, a tuned one, or a checkpoint.")
     yields: bool | None = Field(
         None,
-        description="Leave the device to jobs while one is trained, and come back after. "
-        "Where it is left out, nothing changes: at first a deployment keeps its place.",
+        description="Free the device while a job is trained, and return to it afterwards. If left "
+        "out, the setting stays as it is: a new deployment keeps its device.",
     )
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's error object, as the OpenAPI document shows it. What fills it is `api/errors.py`."""
+"""OpenAI's error object, as the OpenAPI document shows it. `api/errors.py` fills it."""
 
 from pydantic import BaseModel, Field
 

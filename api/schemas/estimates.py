@@ -20,7 +20,7 @@ class EstimateTime(BaseModel):
 
 
 class EstimateMemory(BaseModel):
-    """The peak of one process in bytes, by what takes it."""
+    """The peak memory of one process in bytes, by its use."""
 
     runtime_bytes: int
     weights_bytes: int

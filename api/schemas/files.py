@@ -78,8 +78,8 @@ class FileRow(BaseModel):
 
 
 class FileRows(ListPage[FileRow]):
-    """A piece of the accepted rows, which have no ids: the next one begins at `offset` and as many
-    rows as `data` has.
+    """A page of the accepted rows. Rows have no ids: the next page begins at `offset` plus the
+    number of rows in `data`.
     """
 
     offset: int

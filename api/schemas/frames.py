@@ -12,7 +12,7 @@ from api.schemas.errors import Error
 
 
 class StepNumbers(BaseModel):
-    """`metrics` of a job's stream: the numbers of a step. Null is not a number."""
+    """`metrics` of a job's stream: the numbers of a step. Null stands for NaN or infinity."""
 
     step: int
     split: str = Field(description="train or held_out")
@@ -20,7 +20,7 @@ class StepNumbers(BaseModel):
 
 
 class ComparisonBegun(BaseModel):
-    """The first frame of a comparison: what answers."""
+    """The first frame of a comparison: the models that answer."""
 
     comparison: ComparisonObject
 
@@ -46,7 +46,7 @@ class SideEnded(BaseModel):
 
 
 class SideFailed(BaseModel):
-    """A side could not end."""
+    """A side has failed."""
 
     side: int
     model: str

@@ -23,7 +23,7 @@ from services.runs.step_events import StepEvent
 # The API shows OpenAI's names: what a worker holds is "running".
 SHOWN = {JobState.CLAIMED: "running", JobState.FINALIZING: "running"}
 DEFAULT_METHOD = "orpo"
-# As the document shows what the service refuses, in sentences of its own.
+# For the document only: the service checks these, with error messages of its own.
 NULL = {"type": "null"}
 LABEL = {"anyOf": [{"type": "string", "pattern": f"^{SUFFIX.pattern}$"}, NULL]}
 SEED = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, NULL]}
@@ -37,7 +37,7 @@ METADATA = {"anyOf": [PAIRS, NULL]}
 
 
 def _method_schema(name: str) -> dict[str, Any]:
-    """A method as OpenAI shapes it. What its hyperparameters are, /v1/fine_tuning/methods tells."""
+    """A method as OpenAI shapes it. /v1/fine_tuning/methods lists its hyperparameters."""
     settings = {"type": "object", "properties": {"hyperparameters": {"type": "object"}}}
     return {
         "type": "object",
@@ -69,8 +69,8 @@ class CreateJob(Body):
         None,
         ge=-10,
         le=10,
-        description="Of the jobs of one API key, the higher is claimed first; 0 where it is left "
-        "out.",
+        description="The job with the highest priority is claimed first, among those of one API "
+        "key; 0 if left out.",
     )
     integrations: list[Any] | None = Field(None, max_length=0)
 
@@ -121,7 +121,7 @@ class MethodSettings(Stored, total=False):
 
 
 class JobMethod(Stored, total=False):
-    """As OpenAI shapes it: the settings stand under the method's name, and no other is there."""
+    """A method as OpenAI shapes it: its settings are under its name; other names are absent."""
 
     type: Required[str]
     orpo: MethodSettings | None

@@ -10,8 +10,8 @@ from pydantic.fields import FieldInfo
 from orpo.contract.hyperparameters import Group, Hyperparameters
 
 Kind = Literal["number", "integer", "flag", "choice", "words"]
-# What a setting may be. It was checked when its job was created, and each answer has many: to look
-# again would take longer than all else of an answer.
+# The value of a setting. It was checked when its job was created. An answer has many settings, and
+# checking them again would take longer than the rest of the answer.
 Value = Annotated[
     Any, WithJsonSchema(TypeAdapter(bool | int | float | str | list[str] | None).json_schema())
 ]
@@ -22,7 +22,7 @@ class SettingObject(BaseModel):
 
     name: str
     kind: Kind = Field(description="flag: a boolean; words: a list of strings.")
-    choices: list[str] = Field(description="What a choice may be; else empty.")
+    choices: list[str] = Field(description="The values of a choice; empty for other kinds.")
     default: Value = Field(description="Null where the server decides, as the description says.")
     description: str
 
@@ -35,7 +35,7 @@ class SettingGroup(BaseModel):
 
 
 class MethodObject(BaseModel):
-    """A way to train, and all that can be set of it."""
+    """A method of training and all its settings."""
 
     id: str = Field(description="What stands in `method.type` of a job.")
     object: Literal["fine_tuning.method"] = "fine_tuning.method"
@@ -60,7 +60,7 @@ class MethodObject(BaseModel):
 
 
 def groups_of(method: type[Hyperparameters]) -> list[SettingGroup]:
-    """Return the groups of a method that are not empty; what the method itself adds comes first."""
+    """Return the groups of a method that are not empty; the method's own settings come first."""
     fields = [(n, field) for n, field in method.model_fields.items() if n != "type"]
     fields.sort(key=lambda each: each[0] in Hyperparameters.model_fields)
     grouped = {group: list[SettingObject]() for group in Group}
@@ -86,7 +86,7 @@ def _setting(name: str, field: FieldInfo) -> SettingObject:
 
 
 def _kind(annotation: Any) -> tuple[Kind, list[str]]:
-    """The kind of a field and its choices; one that may be null is of the kind beside it."""
+    """The kind of a field and its choices; a field that may be null has the kind of its values."""
     bare = next((part for part in get_args(annotation) if part is not NoneType), annotation)
     if get_origin(annotation) is list:
         return "words", []

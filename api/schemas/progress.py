@@ -40,7 +40,7 @@ class Progress(Stored, total=False):
 
 
 class Lengths(Stored, total=False):
-    """Quantiles of the rows' lengths in tokens: of the longer sequence of each."""
+    """Quantiles of the rows' lengths in tokens; the longer sequence of a row counts."""
 
     p50: int | None
     p95: int | None
@@ -59,7 +59,7 @@ class PreparedPart(Stored, total=False):
 
 
 class Prepared(Stored, total=False):
-    """What the data comes to under the job's settings, found before a device is touched."""
+    """The size of the data under the job's settings, computed before a device is used."""
 
     train: PreparedPart | None
     held_out: PreparedPart | None

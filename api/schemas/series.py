@@ -12,7 +12,7 @@ SHOWN = ("step", "line", "prompt", "answer", "chosen", "rejected")
 
 
 class SeriesPoint(BaseModel):
-    """A range of steps. Where `finite` is below `count`, a value was not a number."""
+    """A range of steps. If `finite` is below `count`, some values were NaN or infinite."""
 
     x0: int
     x1: int
@@ -38,8 +38,8 @@ class SeriesList(BaseModel):
     keys: list[str] = Field(description="All series that the job has.")
     data: list[Series]
     cursor: str = Field(
-        description="Where the job's stream goes on behind these numbers: sent to it as "
-        "`Last-Event-ID`. Of several pages, take that of the first."
+        description="Send it as `Last-Event-ID` to the job's stream, which then goes on after "
+        "these numbers. With several pages, use the cursor of the first."
     )
     has_more: bool
     first_id: str | None
@@ -47,7 +47,7 @@ class SeriesList(BaseModel):
 
 
 class PairNumbers(BaseModel):
-    """A pair at one evaluation; log-probs are means a token. Null is not a number."""
+    """A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity."""
 
     step: int
     log_odds_ratio: float | None

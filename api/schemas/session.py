@@ -32,7 +32,7 @@ class SignInRequest(Body):
 
 
 class SessionObject(BaseModel):
-    """Whom a browser is signed in as."""
+    """The key that a browser is signed in with."""
 
     object: Literal["session"] = "session"
     key_id: str

@@ -5,10 +5,11 @@ from typing_extensions import TypedDict
 
 
 class Stored(TypedDict, total=False):
-    """An object that is answered with as it was stored, whatever release has stored it.
+    """An object that is returned as it was stored, whatever release stored it.
 
-    Its fields are what this release writes. What an older one did not write is left out of the
-    answer, and what another one wrote beside them passes: neither makes an answer fail.
+    Its fields are those that this release writes. A field that an older release did not write is
+    left out of the answer, and further fields of another release are passed on. Neither makes an
+    answer fail.
     """
 
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]

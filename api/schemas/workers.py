@@ -29,7 +29,7 @@ class WorkerObject(BaseModel):
         description="Of an older release than the API: it leaves newer jobs to others. Upgrade it."
     )
     seen_at: int
-    job: str | None = Field(description="What it trains now, where that is yours.")
+    job: str | None = Field(description="The job that it trains now; null if it isn't yours.")
 
     @classmethod
     def from_record(cls, worker: Seen) -> "WorkerObject":
