@@ -1,4 +1,4 @@
-"""Who asks, and what they may do: keys, sign-ins, budgets, the audit log.
+"""Callers and what they may do: keys, sign-ins, budgets, the audit log.
 
 Uses platform.
 """

@@ -18,15 +18,15 @@ from services.platform.pages import paginate
 
 PREFIX = "sk-odd-"
 CACHE_S = 5.0
-# What a scope brings with it.
+# The scopes that a scope includes.
 INCLUDED = {
     Scope.READ: [Scope.READ],
     Scope.CHAT: [Scope.READ, Scope.CHAT],
     Scope.WRITE: [Scope.READ, Scope.CHAT, Scope.WRITE],
     Scope.ADMIN: list(Scope),
 }
-# Hash of a good key -> its caller and until when that is believed. Wrong keys are not kept, so it
-# never holds more than there are keys.
+# Hash of a valid key -> its caller, and when the entry expires. Wrong keys are not stored, so there
+# are never more entries than keys.
 _known: dict[str, tuple[Caller, float]] = {}
 
 
@@ -42,9 +42,9 @@ def cached(key: str) -> Caller | None:
 
 
 def authenticate(session: Session, key: str) -> Caller:
-    """Return whom the key speaks for, or raise Unauthenticated."""
-    # Looked up by its hash, which a client can't steer byte by byte: the time that the search takes
-    # tells nothing of a key, so no comparison in constant time has to follow.
+    """Return the caller of a key, or raise Unauthenticated."""
+    # Looked up by its hash, which a client can't choose byte by byte. So the duration of the search
+    # reveals nothing about a key, and no comparison in constant time is needed.
     sha256 = digest(key)
     record = session.scalar(
         select(ApiKey).where(ApiKey.sha256 == sha256, ApiKey.revoked_at.is_(None))
@@ -59,18 +59,18 @@ def authenticate(session: Session, key: str) -> Caller:
 
 
 def caller_of(key: ApiKey) -> Caller:
-    """Return whom a key speaks for; whether it was revoked is not looked at."""
+    """Return the caller of a key; does not check whether it was revoked."""
     return Caller(key.org_id, key.id, frozenset(scopes_of(key)))
 
 
 def scopes_of(key: ApiKey) -> list[Scope]:
-    """Return what a key may do. One that was made before there was `chat` has it by `write`."""
+    """Return the scopes of a key. A key from before `chat` existed has it if it has `write`."""
     also = {Scope.CHAT} if Scope.WRITE in key.scopes else set[Scope]()
     return [scope for scope in Scope if scope in also | set(key.scopes)]
 
 
 def revoked(session: Session, key_ids: Collection[str]) -> set[str]:
-    """Return which of these keys no longer let anyone in."""
+    """Return which of these keys are no longer valid."""
     if not key_ids:
         return set()
     standing = select(ApiKey.id).where(ApiKey.id.in_(key_ids), ApiKey.revoked_at.is_(None))
@@ -82,7 +82,7 @@ def create(
 ) -> tuple[ApiKey, str]:
     """Make a key and return its record and its text, which can't be had again.
 
-    A wider scope brings the narrower ones: admin > write > chat > read.
+    A wider scope includes the narrower ones: admin > write > chat > read.
     """
     wanted = {part for scope in scopes for part in INCLUDED[Scope(scope)]}
     if not wanted:

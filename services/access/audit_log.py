@@ -1,7 +1,7 @@
 """The audit log: who did what to which object, and when.
 
-An entry is written in the transaction of what it tells, so that neither is there without the
-other. A trigger refuses to change or remove entries.
+An entry is written in the transaction of the action, so neither exists without the other. A trigger
+refuses to change or remove entries.
 """
 
 from collections.abc import Iterator
@@ -69,8 +69,8 @@ def note(
     object_id: str,
     **details: Any,
 ) -> None:
-    """Add an entry for what no caller asked for: `api_key_id` is None for the keeper."""
-    # Into the table itself, as wake-ups are: the session's bookkeeping costs as much as the insert.
+    """Add an entry without a caller: `api_key_id` is None for what the keeper does."""
+    # Into the table, not the session, as for wake-ups: bookkeeping costs as much as the insert.
     session.execute(
         insert(TABLE).inline(),
         {

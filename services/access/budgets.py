@@ -21,7 +21,7 @@ from services.platform.settings import get_settings
 logger = logging.getLogger("oddsmith.api")
 
 ANSWER_S = 0.5
-# How long Redis is left alone after it did not answer, so that requests don't wait for it in turn.
+# How long Redis is not called after it did not answer, so that requests don't each wait for it.
 QUIET_S = 5.0
 PREFIX = "oddsmith:budget"
 
@@ -29,14 +29,14 @@ _quiet_until = 0.0
 
 
 class Budget(StrEnum):
-    """What is counted; the values stand in Redis and in errors."""
+    """What is counted. The names are used in Redis, the values in errors."""
 
     CHANGES = "requests that change or start something"
     TOKENS = "tokens of chats"
 
 
 def per_minute(budget: Budget) -> int:
-    """Return how much of it a key has in a minute; 0 is no limit."""
+    """Return a key's budget for a minute; 0 is no limit."""
     settings = get_settings()
     return {
         Budget.CHANGES: settings.changes_per_minute,
@@ -47,7 +47,7 @@ def per_minute(budget: Budget) -> int:
 def spend(account: str, budget: Budget, cost: int = 1) -> None:
     """Count `cost` of a key's budget. Raises RateLimited once the minute's budget is used up.
 
-    What costs more than a whole budget takes all of it: it is possible in a minute of its own.
+    A request that costs more than a whole budget takes all of it, and so is possible once a minute.
     """
     amount = per_minute(budget)
     if not amount or time.monotonic() < _quiet_until:

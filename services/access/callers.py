@@ -1,4 +1,4 @@
-"""Who asks: the organisation, the key and what the key may do. Knows no HTTP header."""
+"""The caller: its organisation, its key and what the key may do. Knows no HTTP header."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,21 +26,21 @@ class Caller:
 
     @property
     def is_operator(self) -> bool:
-        """Whether it belongs to those who run the installation, which others only use."""
+        """Whether it belongs to the organisation that runs the installation; others only use it."""
         return self.org_id == OPERATOR
 
     def require_operator(self) -> None:
-        """Raise Denied for what tells of every organisation's work."""
+        """Raise Denied unless the caller may read data of all organisations."""
         if not self.is_operator:
             raise Denied(
-                "This tells of the whole installation, so only keys of the organisation that runs "
-                "it may read it. Ask its administrators.",
+                "This covers the whole installation, so only keys of the organisation that runs it "
+                "may read it. Ask its administrators.",
                 code="operators_only",
             )
 
     @property
     def account(self) -> str:
-        """What shares and budgets are counted by: the key, or the organisation where none is."""
+        """What shares and budgets are counted by: the key, or the organisation without a key."""
         return self.api_key_id or self.org_id
 
     def require(self, scope: str) -> None:

@@ -1,7 +1,7 @@
 """Signing a browser in: with an API key, or with a link that works once.
 
-The browser gets a random token; the row holds its hash, and the key that it speaks for. A sign-in
-ends when its key is revoked. What an HTTP cookie is, `api/routes/session.py` knows.
+The browser gets a random token. The row holds the token's hash and the id of the key. A sign-in
+ends when its key is revoked. Knows no HTTP cookie: `api/routes/session.py` sets it.
 """
 
 import secrets
@@ -32,13 +32,13 @@ def with_key(session: Session, key: str) -> tuple[str, SignIn]:
 def make_link(session: Session, caller: Caller) -> tuple[str, SignIn]:
     """Return the token of a link that signs one browser in for the caller's key."""
     made = _issue(session, _key_id(caller), is_link=True)
-    # By the key: of a link no more may be known than its hash.
+    # The entry names the key, because only the hash of a link may be stored.
     audit_log.record(session, caller, Action.CREATED, Object.SIGN_IN, _key_id(caller), link=True)
     return made
 
 
 def with_link(session: Session, token: str) -> tuple[str, SignIn]:
-    """Sign a browser in and use the link up; of two that come at once, one gets in."""
+    """Sign a browser in and delete the link; of two simultaneous requests, one succeeds."""
     used = session.scalar(
         delete(SignIn)
         .where(
@@ -61,7 +61,7 @@ def with_link(session: Session, token: str) -> tuple[str, SignIn]:
 
 
 def authenticate(session: Session, token: str) -> Caller:
-    """Return whom a browser speaks for. Raises Unauthenticated when its sign-in has ended."""
+    """Return the caller of a browser. Raises Unauthenticated if its sign-in has ended."""
     return api_keys.caller_of(current(session, token)[1])
 
 
@@ -83,7 +83,7 @@ def current(session: Session, token: str) -> tuple[SignIn, ApiKey]:
 
 
 def ended(session: Session, digests: Collection[str]) -> set[str]:
-    """Return which of these browsers' tokens (their hashes) no longer let anyone in."""
+    """Return which of these hashes of browsers' tokens are no longer valid."""
     if not digests:
         return set()
     standing = select(SignIn.sha256).where(
@@ -98,7 +98,7 @@ def end(session: Session, token: str) -> None:
 
 
 def forget_expired(session: Session) -> None:
-    """Delete what no longer lets anybody in."""
+    """Delete expired sign-ins and links."""
     session.execute(delete(SignIn).where(SignIn.expires_at <= func.clock_timestamp()))
 
 

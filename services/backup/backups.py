@@ -1,12 +1,12 @@
-"""Making and checking a backup: a folder that holds all of a stack but base models and passwords.
+"""Making and checking a backup: a folder with all of a stack except base models and passwords.
 
-    backup.json          what there is, each file with its size and sha256; says its own sha256
+    backup.json          the list of files with size and sha256; and its own sha256
     tables/<table>.copy  rows, as Postgres's COPY writes text, all of one moment
     storage/<key>        bytes of uploads and results
     runs/<job>/...       prepared data, logs, committed checkpoints
 
-It exists once it bears its name: before, it is a folder that ends in `.part`. How it comes back is
-`services/backup/restores.py`.
+A backup is complete once it has its name: before, the name of the folder ends in `.part`.
+`services/backup/restores.py` restores it.
 """
 
 import hashlib
@@ -40,8 +40,8 @@ PARTIAL = ".part"
 TRIES = 3
 CHUNK_BYTES = 2**20
 
-# Users who were signed in sign in again, workers say by themselves that they are there, and another
-# stack has a run folder and a disk of its own. What is left of keys is their hash.
+# Users sign in again, workers register themselves, and another stack has a run folder and a disk of
+# its own. Of keys, only the hash is stored.
 LEFT_OUT = {record.__tablename__ for record in (RunFolder, SignIn, StorageUse, Worker)}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LEFT_OUT]
 # These hold a password.
@@ -52,7 +52,7 @@ SECRET_SETTINGS = {"database_url", "redis_url"}
 class Contents:
     """What backup.json says. `tables` maps a name to its number of rows, `files` a path to facts.
 
-    `left_out` lists what the rows name and the disk did not give: {"kind", "id", "why"}.
+    `left_out` lists what rows name and the disk lacks or has damaged: {"kind", "id", "why"}.
     """
 
     migration: str
@@ -78,17 +78,17 @@ class Records:
 
 
 class Unreadable(Exception):
-    """Bytes that a row names are gone or are not what it says; the message is a sentence."""
+    """Bytes that a row names are missing or differ from the row; the message is a sentence."""
 
 
 def make(folder: Path) -> Contents:
-    """Write a backup of the stack to `folder`, which must not exist, while the stack goes on.
+    """Write a backup of the stack to `folder`, which must not exist, while the stack runs.
 
-    What is missing or damaged on the stack's own disk is left out and listed. Raises Conflict where
-    the folder is taken; whatever goes wrong, no folder of that name is left behind.
+    What is missing or damaged on the stack's own disk is left out and listed. Raises Conflict if
+    the folder exists. After any error, no folder of that name is left behind.
     """
     if folder.exists():
-        raise Conflict(f"{folder} is there already: name a folder that is not.", param="folder")
+        raise Conflict(f"{folder} exists already. Name a folder that does not.", param="folder")
     partial = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{PARTIAL}")
     partial.mkdir(mode=0o700, parents=True)
     try:
@@ -131,7 +131,7 @@ def _contents(folder: Path) -> Contents:
             raise damaged(folder, f"{NAME} does not match its own sha256")
         if sealed["contents"]["format"] != FORMAT:
             raise Invalid(
-                f"{folder} was made by another version of Oddsmith: restore it with that."
+                f"{folder} was made by another version of Oddsmith. Restore it with that version."
             )
         return Contents(**sealed["contents"])
     except FileNotFoundError:
@@ -165,7 +165,7 @@ def _digest(contents: Any) -> str:
 
 
 def _snapshot(partial: Path) -> tuple[Contents, Records]:
-    """Write all tables as they are at one moment, and return what the rest is found by."""
+    """Write all tables as of one moment; return the contents so far and the rows with files."""
     with transaction() as session:
         moment = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         session.connection(execution_options=moment)
@@ -193,7 +193,7 @@ def _snapshot(partial: Path) -> tuple[Contents, Records]:
 
 
 def columns_of(table: Table, known: set[str] | None = None) -> sql.Composed:
-    """Return a table's name and columns, of them only those in `known`, in the form of COPY."""
+    """Return a table's name and columns in the form of COPY; with `known`, only those columns."""
     columns = [c.name for c in table.columns if known is None or c.name in known]
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     return sql.SQL("{} ({})").format(sql.Identifier(table.name), names)
@@ -211,7 +211,7 @@ def copy_out(session: Session, table: Table) -> Iterator[bytes]:
 
 
 def _rows(path: Path) -> int:
-    """Count the rows of a file in COPY's form: a line each, since it escapes those within."""
+    """Count the rows of a file in COPY's form: one line each, since COPY escapes line breaks."""
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(CHUNK_BYTES), b""))
 
@@ -244,7 +244,7 @@ def _copy_upload(partial: Path, file: File) -> dict[str, dict[str, Any]]:
 def _add_runs(partial: Path, contents: Contents, records: Records) -> None:
     runs = get_settings().runs_dir
     for job_id in records.jobs:
-        # The folders are tokens, as those beside the jobs': they are made again from the data.
+        # Folders are left out: they hold tokens, which are made again from the data.
         logs = [each / rundir.log() for each in rundir.generations(runs / job_id)]
         for path in [*(runs / job_id / rundir.DATA).glob("*"), *logs]:
             if path.is_file() and not path.is_symlink() and path.suffix != ".tmp":
@@ -262,7 +262,7 @@ def _add_runs(partial: Path, contents: Contents, records: Records) -> None:
 def _copy_checkpoint(partial: Path, checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
     """Copy what the checkpoint's manifest lists, each file with the hash that it states.
 
-    A training lets go of old optimizer states while we read: its manifest then lists less.
+    A training may delete old optimizer states meanwhile: its manifest then lists fewer files.
     """
     folder = get_settings().runs_dir / checkpoint.path
     copy = partial / "runs" / checkpoint.path
@@ -296,7 +296,7 @@ def _copy_listed(
         raise Unreadable("Its manifest is not that of the checkpoint that was registered.")
     found = {}
     for name, facts in manifest["files"].items():
-        # A training wrote these names, and a link could lead to what it may not read.
+        # A training wrote these names, and a link could lead to files that it may not read.
         path = folder / name
         if not _is_inside(name) or not path.resolve().is_relative_to(folder.resolve()):
             raise Unreadable(f"Its manifest names {name}, which lies outside of it.")
@@ -328,7 +328,7 @@ def write_file(path: Path, blocks: Iterable[bytes]) -> dict[str, Any]:
 
 
 def sync_folders(root: Path) -> None:
-    """Force the names of all that lies in a folder to the disk."""
+    """Force the names of everything in a folder to the disk."""
     for path in (root, *root.rglob("*")):
         if path.is_dir():
             sync(path)

@@ -1,7 +1,7 @@
 """Rows of an older release, brought to this release's columns by its migrations.
 
-A schema beside the product's is made as that release had it, loaded, and migrated to the newest
-revision; the rows are then copied over. All of it is one transaction's. Knows no table by name.
+A second schema is made as that release had it, loaded, and migrated to the newest revision. Its
+rows are then copied to the product's schema. All of it is one transaction. Knows no table by name.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def load(
 
 @contextmanager
 def _at(session: Session, migration: str) -> Iterator[None]:
-    """Have a schema at `migration` as the current one."""
+    """Make a schema at `migration` the current one within the block."""
     before = session.scalar(text("SHOW search_path"))
     session.execute(text(f"CREATE SCHEMA {SCHEMA}"))
     session.execute(text(f"SET LOCAL search_path TO {SCHEMA}"))

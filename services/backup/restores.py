@@ -1,7 +1,8 @@
-"""Bringing a backup back into an empty stack. Making and checking one is the work of `backups.py`.
+"""Restoring a backup into an empty stack. `backups.py` makes and checks backups.
 
 Files come first and rows last, in one transaction: until it commits, the stack is as empty as
-before. What ran when the backup was made is queued again, and goes on from its last checkpoint.
+before. Jobs that ran when the backup was made are queued again and go on from their last
+checkpoints.
 """
 
 import shutil
@@ -53,16 +54,16 @@ from services.serving import engines
 from services.serving.engines import EngineStatus
 from services.upkeep import health
 
-# Run directories wait under this name, beside those that are in use.
+# Run directories are kept in this folder, beside those in use, until all are moved to their places.
 STAGED = ".restoring"
 OCCUPIED = {Job: "jobs", File: "files", Deployment: "deployments", Comparison: "comparisons"}
-# A lease only for the step that gives these jobs back.
+# Jobs need a lease for the step that releases them.
 MOMENT = text("interval '1 hour'")
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What came back, which jobs were running, and which base models' folders are not here."""
+    """What was restored, which jobs were running, and which base models' folders are missing."""
 
     contents: Contents
     resumed: list[str]
@@ -70,10 +71,10 @@ class Restored:
 
 
 def restore(folder: Path) -> Restored:
-    """Check the whole backup, then bring it back.
+    """Check the whole backup, then restore it.
 
-    Raises Invalid for a backup that is damaged or does not fit, and Conflict where the stack is not
-    empty: in both cases before anything was written.
+    Raises Invalid if the backup is damaged or does not fit, and Conflict if the stack is not empty;
+    in both cases before anything was written.
     """
     contents = check(folder)
     with alone(Lock.RESTORE) as mine:
@@ -119,7 +120,7 @@ def _refuse_misfit(session: Session, contents: Contents) -> None:
 
 
 def _refuse_occupied(session: Session, contents: Contents) -> None:
-    """Raise Conflict unless nothing is here but what each first start makes."""
+    """Raise Conflict if the stack holds anything except what each first start makes."""
     found = [
         name for record, name in OCCUPIED.items() if session.scalar(select(record.id).limit(1))
     ]
@@ -140,7 +141,7 @@ def _refuse_occupied(session: Session, contents: Contents) -> None:
 
 @contextmanager
 def _uploads(folder: Path, contents: Contents) -> Iterator[None]:
-    """Have the uploads in the storage; those that were not there go again where the rest fails."""
+    """Copy uploads into the storage; if the block fails, delete those that were not there."""
     keys = [n.removeprefix("storage/") for n in contents.files if n.startswith("storage/")]
     # An object store may have outlived its database.
     ours = [key for key in keys if not _is_stored(key)]
@@ -166,7 +167,7 @@ def _is_stored(key: str) -> bool:
 
 @contextmanager
 def _staged(folder: Path, contents: Contents) -> Iterator[Path]:
-    """Have the run directories beside their place; they go again where the rest fails."""
+    """Copy the run directories to STAGED; if the block fails, remove them again."""
     runs = get_settings().runs_dir
     staged = runs / STAGED
     shutil.rmtree(staged, ignore_errors=True)  # of a restore that was killed
@@ -177,7 +178,7 @@ def _staged(folder: Path, contents: Contents) -> Iterator[Path]:
         yield staged
     except BaseException:
         for name in contents.files:
-            # A name that is staged no longer was moved to its place.
+            # What is no longer in STAGED was moved to its place.
             job = name.split("/")[1]
             if name.startswith("runs/") and not (staged / job).exists():
                 shutil.rmtree(runs / job, ignore_errors=True)
@@ -247,7 +248,7 @@ def _load(session: Session, folder: Path, contents: Contents) -> None:
 
 @contextmanager
 def _without_events(session: Session) -> Iterator[None]:
-    """Have jobs of the current schema write no event of a state: their events are loaded, too."""
+    """Keep jobs of the current schema from writing state events: their events are loaded, too."""
     session.execute(text("ALTER TABLE jobs DISABLE TRIGGER record_job_state"))
     yield
     session.execute(text("ALTER TABLE jobs ENABLE TRIGGER record_job_state"))
@@ -256,7 +257,7 @@ def _without_events(session: Session) -> Iterator[None]:
 def _copy_in(
     session: Session, table: Table, path: Path, contents: Contents, columns: set[str] | None
 ) -> None:
-    """Load a table's rows; `columns` are those that it has where it is of an older release."""
+    """Load a table's rows; `columns` are the table's columns in an older release."""
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor() as cursor:
         statement = sql.SQL("COPY {} FROM STDIN").format(columns_of(table, columns))
@@ -268,7 +269,7 @@ def _copy_in(
 
 
 def _count_on(session: Session) -> None:
-    """Let columns that count by themselves go on behind the highest number that was loaded."""
+    """Let identity columns go on after the highest number that was loaded."""
     for table in TABLES:
         for column in filter(lambda column: column.identity, table.columns):
             following = select(func.coalesce(func.max(column), 0) + 1).scalar_subquery()
@@ -277,7 +278,7 @@ def _count_on(session: Session) -> None:
 
 
 def _keep_keys(session: Session, keys: list[dict[str, Any]]) -> None:
-    """Keys of this stack stay valid, beside the backup's."""
+    """Keep the keys of this stack valid, beside the backup's keys."""
     known = set(session.scalars(select(ApiKey.sha256)))
     organizations = set(session.scalars(select(Organization.id)))
     for key in keys:
@@ -299,7 +300,7 @@ def _find_bases(session: Session, here: dict[str, str]) -> dict[str, str]:
 
 
 def _settle(session: Session, contents: Contents) -> list[str]:
-    """Release what no process holds any more: jobs are queued or end as was asked, engines go.
+    """Release what no process holds any more: jobs are queued or end as requested, engines end.
 
     No attempt is charged. Returns the ids of the jobs that were held.
     """

@@ -1,6 +1,6 @@
 """Base models: checked and registered, from a folder or from a hub, and taken off the list again.
 
-Knows nothing of weights: what a folder lacks is found by the core's verb `check_model`.
+Knows nothing of weights: the core's verb `check_model` finds what a folder lacks.
 """
 
 import re
@@ -130,8 +130,8 @@ def _put(
 
 
 def _renew(record: BaseModelRecord, info: dict[str, Any]) -> None:
-    """Note a folder's facts again, such as when its files were written; Conflict where it holds
-    another model by now: what was trained belongs to the old one.
+    """Update a folder's facts, such as when its files were written. Raises Conflict if the folder
+    holds another model by now: what was trained belongs to the old one.
     """
     if record.status != BaseModelStatus.READY or "files" not in info:
         return
@@ -176,10 +176,10 @@ def get(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
 def delete(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
     """Take a base off the list. Conflict while a job or a deployment uses it.
 
-    What was downloaded goes a day later (`upkeep/leftovers.py`); a person's own folder stays.
+    Downloaded files are removed a day later (`upkeep/leftovers.py`); a user's own folder stays.
     """
     get(session, caller, model_id)
-    # The lock makes a job that is being created on this base wait, and us for it.
+    # With this lock, the deletion and the creation of a job on this base wait for each other.
     record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
     job_id = session.scalar(
         select(Job.id).where(Job.base_model == model_id, Job.state.not_in(ENDED)).limit(1)

@@ -1,6 +1,6 @@
 """Preference files: stored, listed, previewed, deleted, and what validation found in them.
 
-Knows rows of the database and keys of the storage; how a row of JSON is judged is orpo's.
+Knows rows of the database and keys of the storage; `orpo` judges the rows of a file.
 """
 
 import hashlib
@@ -117,7 +117,7 @@ def _refuse_beyond_quota(session: Session, caller: Caller, size_bytes: int) -> N
 
 
 def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
-    """Store a table that a job leaves behind, under an id that repeats when the job's end does."""
+    """Store a job's result table. Its id is made from the job's, so a repeated end replaces it."""
     file_id = f"file-{job.id.removeprefix('ftjob-')}"
     key = f"results/{file_id}"
     size_bytes, digest = 0, hashlib.sha256()
@@ -175,9 +175,9 @@ def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
 def rows(
     session: Session, caller: Caller, file_id: str, *, offset: int
 ) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
-    """Give the accepted rows from `offset` on, in normal form, and how many there are in all.
+    """Yield the accepted rows from `offset` on, in normal form, and how many there are in all.
 
-    They are read one by one as they are taken: each may have 16 MB.
+    Rows are read one by one as they are taken: each may have 16 MB.
     """
     record = _validated(get(session, caller, file_id))
     if record.rows_key is None:
@@ -215,7 +215,7 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     """Delete a file. Its bytes, and its rows in the data of jobs that have ended, go after the
     commit (`services/upkeep/removals.py`). Raises Conflict while a job that has not ended uses it.
     """
-    # The lock makes a job that is being created with this file wait, and us for it.
+    # With this lock, the deletion and the creation of a job with this file wait for each other.
     record = session.get(File, file_id, with_for_update=True)
     record = get(session, caller, file_id)
     user = session.scalar(
@@ -249,10 +249,10 @@ def open_content(session: Session, caller: Caller, file_id: str) -> File:
 
 
 def begin_validation(session: Session, file_id: str) -> bool:
-    """Count one more attempt at a file that is still to be judged; False where there is none.
+    """Count one more attempt to validate a file; False if it is not to be validated.
 
-    One whose worker ended at each of `max_attempts` would end it again and again: it is in error
-    from here on.
+    A file whose worker ended in each of `max_attempts` attempts gets the status `error`: it would
+    end its worker again and again.
     """
     record = _unjudged(session, file_id)
     if record is None:
@@ -288,7 +288,7 @@ def finish_validation(
     record = _unjudged(session, file_id)
     if record is None:
         return False
-    # Findings quote the rows, and those hold whatever someone wrote.
+    # Findings quote rows, which may hold any characters.
     record.report, record.status_details = storable(report), storable(failure)
     record.rows_key = rows_key
     record.status = FileStatus.ERROR if failure else FileStatus.PROCESSED

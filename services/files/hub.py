@@ -1,8 +1,8 @@
-"""A model hub, through `huggingface_hub`: which one is the library's setting (HF_ENDPOINT).
+"""A model hub, through `huggingface_hub`. The library's setting HF_ENDPOINT chooses the hub.
 
-Only what a base model is made of is fetched: weights as safetensors, configuration, tokenizer. A
-download is a process of its own (`python -m services.files.hub`), so that it can
-be ended; a hub may be slow, or never end.
+Only the parts of a base model are fetched: weights as safetensors, configuration, tokenizer. A
+download is a process of its own (`python -m services.files.hub`), so that it can be ended if the
+hub is slow or hangs.
 """
 
 import glob
@@ -21,7 +21,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import httpx2  # what huggingface_hub speaks HTTP with: its errors pass through
+import httpx2  # the HTTP client of huggingface_hub, which passes its errors through
 from huggingface_hub import HfApi, constants, set_client_factory, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -42,7 +42,7 @@ ROOM_BYTES = 2**30  # left free on the disk for all else
 TIMEOUT_S = 30  # of an answer's next bytes
 WINDOW_S = 60  # over which a download's rate is measured
 POLL_S = 0.5
-# What the process needs beside a verb's environment: which hub, who asks, and by which way.
+# What the process needs beside a verb's environment: the hub, the token and certificates.
 PASSED = ("HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 ERRORS = {kind.__name__: kind for kind in (Invalid, Unavailable, DiskFull)}
 
@@ -71,8 +71,8 @@ def download(
 ) -> None:
     """Fetch that commit into `folder`, going on where an earlier attempt ended.
 
-    `meanwhile` is called twice a second; what it raises ends the download. Raises Unavailable
-    where the hub is too slow, and what `fetch` raises.
+    `meanwhile` is called twice a second; an error in it ends the download. Raises Unavailable if
+    the hub is too slow, and the errors of `fetch`.
     """
     command = [
         sys.executable,
@@ -84,7 +84,7 @@ def download(
     ]
     with subprocess.Popen(
         command,
-        stdin=subprocess.PIPE,  # by whose end it notices that this process is gone
+        stdin=subprocess.PIPE,  # the process ends itself when this pipe closes
         stdout=subprocess.PIPE,
         env=_environment(" ".join(command)),
         cwd=Path(__file__).parents[2],
@@ -101,7 +101,7 @@ def _environment(mark: str) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if name.startswith("ODDSMITH_EGRESS")}
     proxies = {name: v for name, v in os.environ.items() if name.lower().endswith("_proxy")}
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
-    # Xet is a client of its own, which checks no address that it connects to.
+    # Xet has its own client, which does not check the addresses that it connects to.
     fixed = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return verbs.environment(mark, {**ours, **proxies, **passed, **fixed})
 
@@ -112,7 +112,7 @@ def _follow(
     folder: Path,
     meanwhile: Callable[[], None] | None,
 ) -> None:
-    """Wait until the process ends; raises Unavailable where it takes too long."""
+    """Wait until the process ends; raises Unavailable if it takes too long."""
     settings = get_settings()
     began = window = time.monotonic()
     had = _size_bytes(folder)
@@ -187,7 +187,7 @@ def fetch(hub_id: str, commit: str, folder: Path) -> None:
 
 
 def _is_wanted(name: str) -> bool:
-    """Loaders read no subfolders, but that of further templates."""
+    """Loaders read no subfolder except that of further templates."""
     folder, _, last = name.rpartition("/")
     return folder in ("", "additional_chat_templates") and any(fnmatch(last, p) for p in WANTED)
 
@@ -212,7 +212,7 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def speaking(hub_id: str, revision: str | None) -> Iterator[None]:
-    """Turn the hub's refusals into Invalid, its silence into Unavailable, a full disk into that."""
+    """Turn a hub's refusal into Invalid, a full disk into DiskFull, the rest into Unavailable."""
     try:
         yield
     except RevisionNotFoundError:
@@ -250,9 +250,9 @@ def _end_with_parent() -> None:
 
 
 def main(hub_id: str, commit: str, folder: str) -> None:
-    """Fetch, and print what kind of error that ended in, or an empty object."""
+    """Fetch, and print the error as a JSON object, or an empty object."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    constants.DOWNLOAD_CHUNK_SIZE = 2**16  # bytes are written as they come, and seen to come
+    constants.DOWNLOAD_CHUNK_SIZE = 2**16  # written as they come, so that the rate can be measured
     output: dict[str, Any] = {}
     try:
         fetch(hub_id, commit, Path(folder))

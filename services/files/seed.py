@@ -1,7 +1,7 @@
-"""`python -m services.files.seed`: what every start needs in the database. Harmless when repeated.
+"""`python -m services.files.seed`: adds what every start needs in the database. Idempotent.
 
 The default organisation, the first key (ODDSMITH_FIRST_KEY), a key that reads `/metrics`
-(ODDSMITH_WATCH_KEY), the demo's base where its folder is.
+(ODDSMITH_WATCH_KEY), and the demo's base if its folder exists.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""Attempts at a job: how many there may be, how long each waits, and what a person reads meanwhile.
+"""Attempts at a job: how many there may be, how long each waits, and what users see meanwhile.
 
-An attempt is charged when a claim was lost or a preparation broke off; a new checkpoint and
-finished data set the count back. Knows nothing of leases.
+An attempt is charged when a claim was lost or a preparation failed. A new checkpoint and finished
+data reset the count. Knows nothing of leases.
 """
 
 from datetime import timedelta
@@ -25,10 +25,10 @@ def charge(job: Job) -> bool:
 
 
 def postpone(session: Session, job: Job, reason: str) -> None:
-    """Set when the job may be tried again, and say why: as an event and in `progress.retry`.
+    """Set when the job may be tried again, and store why: as an event and in `progress.retry`.
 
-    `reason` is a sentence. The row is locked by the caller, who also moves the state on. The first
-    retry comes at once. A job that is to pause or to end gets the reason only.
+    `reason` is a sentence. The caller locks the row and changes the state. The first retry has no
+    delay. A job that is to pause or to end gets only the event, with the reason.
     """
     reason = sentence(reason)
     wait_s = delay_s(job.attempts)
@@ -56,13 +56,13 @@ def postpone(session: Session, job: Job, reason: str) -> None:
             data={"kind": "lost", **retry},
         )
     )
-    # Before the event of the state that follows.
+    # This event must come before the event of the next state.
     session.flush()
 
 
 def forget(job: Job) -> None:
-    """Take what no longer holds out of the job's progress: the retry's reason, the time left, how
-    far its preparation was.
+    """Remove what is stale from the job's progress: the reason of a retry, the time left, and the
+    progress of its preparation.
     """
     if job.progress is not None:
         kept = {k: v for k, v in job.progress.items() if k not in FLEETING}
@@ -74,7 +74,7 @@ def delay_s(attempts: int) -> float:
     settings = get_settings()
     if attempts < 2:
         return 0
-    # Beyond 2^30 only the longest counts, and a float would overflow in the end.
+    # Beyond 2^30 the longest delay applies in any case, and a float would overflow in the end.
     return min(settings.retry_delay_s * 2.0 ** min(attempts - 2, 30), settings.retry_delay_max_s)
 
 

@@ -1,8 +1,9 @@
 """A worker's hold on a job: claim, lease, and every write that the hold allows.
 
-Each function is one step in the caller's transaction. A claim raises the job's generation;
-a later write carries it and succeeds only while it matches and the lease holds by the
-database's clock. Otherwise `Fenced` is raised: another worker has the job; stop.
+Each function is one step in the caller's transaction. A claim raises the job's generation. A later
+write carries that generation. It succeeds only while the generation matches and the lease has not
+expired by the database's clock. Otherwise it raises `Fenced`: another worker may have the job, and
+the caller must stop.
 """
 
 from datetime import timedelta
@@ -25,18 +26,18 @@ from services.platform.turns import account_of
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
 PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
 ACCOUNT = account_of(Job)
-# What a newer release created is left to its workers: this one might not know what it asks for.
+# Jobs of a newer release are left to its workers: this release might not know their settings.
 READABLE = Job.spec_version <= VERSION
-# A row that is locked is read as it is now, though the session has met it before: as the fleet
-# shows it, a job that was taken back meanwhile is still held.
+# A locked row is read again, even if the session has read it before. In the fleet, which was read
+# earlier, a job that was taken back meanwhile is still held.
 ANEW = {"populate_existing": True}
 
 
 def claim_next(session: Session, worker: str) -> Job | None:
     """Claim the next queued job for `worker`: keys take turns, each with its own most urgent job.
 
-    Of those that its devices, and the other idle workers, are enough for. Returns None when there
-    is nothing to do: the message that woke the worker was late or doubled.
+    The job must fit the worker's devices and the number of idle workers. Returns None if there is
+    nothing to do: the message that woke the worker was late or a duplicate.
     """
     known, shares = fleet(session, asking=worker), shares_of_keys()
     job = session.scalar(
@@ -68,10 +69,10 @@ def claim_next(session: Session, worker: str) -> Job | None:
 
 
 def shares_of_keys() -> Subquery:
-    """Of each key, the jobs that run and since when it waits.
+    """For each key, the number of its running jobs and the time since which it waits.
 
-    That is since its last job started, or since its first queued one was made: a key that deletes
-    what has run waits no shorter.
+    The time is the start of its last job or the creation of its first queued job, whichever is
+    later. So deleting jobs that have run does not shorten a key's wait.
     """
     first_queued_at = func.min(Job.created_at).filter(Job.state == JobState.QUEUED)
     columns = (
@@ -83,11 +84,11 @@ def shares_of_keys() -> Subquery:
 
 
 def claim_order(shares: Subquery) -> tuple[Any, ...]:
-    """By which of two queued jobs the next is chosen.
+    """Return the order in which queued jobs are claimed.
 
-    The key with the fewest that run, of these the one that waits longest; and of one key's jobs by
-    priority, then by age. So neither many jobs of a key, nor urgent ones, nor
-    its estimates keep another key's waiting.
+    First comes the key with the fewest running jobs, then the key that waits longest. The jobs of
+    one key are ordered by priority, then by age. So another key's jobs don't wait for a key that
+    has many jobs, urgent jobs or estimates.
     """
     return shares.c.running, shares.c.waits_since, Job.priority.desc(), Job.created_at
 
@@ -123,18 +124,18 @@ def _awaits_nodes() -> Any:
 
 
 def is_held(session: Session, job_id: str, generation: int) -> bool:
-    """Whether this generation still has the job: what a worker that joined it goes by."""
+    """Whether this generation still holds the job. Workers that joined the job check this."""
     job = session.get(Job, job_id)
     return job is not None and job.generation == generation and job.state in HELD
 
 
 def _fits(known: Fleet, worker: str) -> list[Any]:
-    """What a job may ask for: one node always, more where so many workers are idle."""
+    """Conditions on a job's size: one node is always possible, more need as many idle workers."""
     return [max(1, known.n_idle()) >= NODES, *_has_devices(known, worker)]
 
 
 def _has_devices(known: Fleet, worker: str) -> list[Any]:
-    """Where there are GPUs each rank has its own; cores are shared."""
+    """With GPUs, each rank needs one of its own; cores are shared."""
     place = known.find(worker)
     if place is None or not place.devices:
         return []
@@ -168,7 +169,7 @@ def held(session: Session, job_id: str, generation: int) -> Job:
 def heartbeat(
     session: Session, job_id: str, generation: int, progress: dict[str, Any] | None = None
 ) -> DesiredState:
-    """Renew the lease, store the progress, and return what a person wants of the job."""
+    """Renew the lease, store the progress, and return the job's desired state."""
     job = held(session, job_id, generation)
     job.lease_until = _lease()
     if progress is not None:
@@ -219,7 +220,7 @@ def succeed_with_estimate(
 def shrink(session: Session, job_id: str, generation: int, token_budget: int) -> None:
     """The device was too small for the job's forward passes: try again with smaller ones.
 
-    No attempt is charged: halving ends by itself.
+    No attempt is charged: the budget can be halved only a few times.
     """
     job = held(session, job_id, generation)
     job.prepared = {**(job.prepared or {}), "token_budget": token_budget}
@@ -241,7 +242,7 @@ def release(session: Session, job_id: str, generation: int) -> JobState:
 
 
 def lose(session: Session, job_id: str, generation: int, reason: str) -> JobState:
-    """The training died without an end: try again, or fail once too many claims were lost."""
+    """The training ended without a final event: try again, or fail after too many lost claims."""
     job = held(session, job_id, generation)
     _lost(session, job, reason)
     return JobState(job.state)
@@ -262,9 +263,9 @@ def reap(session: Session, limit: int = 50) -> list[str]:
 
 
 def _shorten(session: Session) -> None:
-    """Let no lease reach further than a lease from now.
+    """Limit each lease to one lease's duration from now.
 
-    One does where the database's clock was set back: a dead worker's job would wait that long.
+    One is longer if the database's clock was set back: a dead worker's job would wait that long.
     """
     session.execute(
         update(Job)
@@ -289,7 +290,7 @@ def _lost(session: Session, job: Job, reason: str) -> None:
 
 def _let_go(session: Session, job: Job) -> None:
     if job.state == JobState.FINALIZING:
-        # From there the table leads to a pause only by way of the queue.
+        # The legal transitions lead from `finalizing` to `paused` only through `queued`.
         job.state = JobState.QUEUED
         session.flush()
     if job.desired_state == DesiredState.CANCEL:

@@ -52,12 +52,13 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 ENDED = frozenset(state for state, following in TRANSITIONS.items() if not following)
 WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 
-# The client repeats a create that got no answer within seconds; an hour-old twin is meant.
+# The client retries a create within seconds if it got no answer. An identical request an hour later
+# is intentional.
 RETRY_WINDOW = timedelta(minutes=10)
-# Above all jobs: an estimate takes a minute at most, and a user waits for it.
+# Above all jobs of its key: an estimate takes a minute at most, and a user waits for it.
 ESTIMATE_PRIORITY = 100
-# Of the tables themselves: classes would cost the session's bookkeeping for rows that are not kept.
-# The share locks keep a parallel delete from slipping in between a look and the insert.
+# Statements on tables: classes would cost the session's bookkeeping for rows that are not kept. The
+# share locks block a parallel delete between the check and the insert.
 KEYS, BASES, FILES = (
     cast("Table", record.__table__) for record in (IdempotencyKey, BaseModelRecord, File)
 )
@@ -151,7 +152,7 @@ def create(
     session.flush()
     send(session, Task.PREPARE)
     audit_log.record(session, caller, Action.CREATED, kind_of(request.purpose), job.id)
-    # Beside the id of the request: all that follows names the job only.
+    # This line also has the id of the request; all later ones have only the job's.
     logger.info("created", extra={"job": job.id})
     traces.begin_job(job.id)
     return job
@@ -211,7 +212,7 @@ def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = sorted(f.alias or n for n, f in METHODS[method].model_fields.items() if n != "type")
-        message = f"There is no hyperparameter '{name}' of {method}; known are {', '.join(known)}."
+        message = f"There is no hyperparameter '{name}' of {method}; use one of {', '.join(known)}."
     elif name:
         message = f"{name} is not usable: {first['msg'][:1].lower()}{first['msg'][1:]}."
     else:
@@ -323,7 +324,7 @@ def list_jobs(
 
 
 def cancel(session: Session, caller: Caller, job_id: str, purpose: Purpose = Purpose.TRAIN) -> Job:
-    """Ask for the job's end. One that no worker holds ends now, others at their next heartbeat."""
+    """Request the job's end. A job that no worker holds ends now, others at the next heartbeat."""
     job = _changeable(session, caller, job_id, "cancelled", purpose)
     job.desired_state = DesiredState.CANCEL
     if job.state in WAITING:
@@ -336,7 +337,7 @@ def cancel(session: Session, caller: Caller, job_id: str, purpose: Purpose = Pur
 
 
 def pause(session: Session, caller: Caller, job_id: str) -> Job:
-    """Ask for a pause: a running job saves a checkpoint first; one that waits pauses now."""
+    """Request a pause: a running job saves a checkpoint first; a queued one pauses now."""
     job = _changeable(session, caller, job_id, "paused")
     if job.desired_state == DesiredState.CANCEL:
         raise Conflict(f"The job '{job_id}' is being cancelled and can't be paused.")
@@ -349,14 +350,14 @@ def pause(session: Session, caller: Caller, job_id: str) -> Job:
 
 
 def resume(session: Session, caller: Caller, job_id: str) -> Job:
-    """Let a paused job go on from its last checkpoint; on any other job that may run, nothing."""
+    """Let a paused job go on from its last checkpoint, or withdraw a pause that is pending."""
     job = _changeable(session, caller, job_id, "resumed")
     if job.desired_state == DesiredState.CANCEL:
         raise Conflict(f"The job '{job_id}' is being cancelled and can't be resumed.")
     job.desired_state = DesiredState.RUN
     if job.state == JobState.PAUSED:
         job.state = JobState.QUEUED
-        # Who asks for it now need not wait out the pause after a lost attempt.
+        # A resumed job does not wait for the delay after a lost attempt.
         job.available_at = None
         send(session, Task.TRAIN)
     audit_log.record(session, caller, Action.RESUMED, Object.JOB, job_id)

@@ -1,6 +1,7 @@
-"""A job's `validating_files`: each way out of it, as one step in the caller's transaction.
+"""A job's state `validating_files`: each transition out of it is one step in the caller's
+transaction.
 
-Knows nothing of the data that is prepared, nor of who prepares it.
+Knows nothing of the data that is prepared, nor of the worker that prepares it.
 """
 
 from typing import Any
@@ -22,7 +23,7 @@ def awaited(session: Session, job_id: str) -> Job | None:
 
 
 def succeed(session: Session, job: Job, prepared: dict[str, Any]) -> None:
-    """validating_files -> queued, or paused if a person asked for that. `prepared` is storable.
+    """validating_files -> queued, or paused if that was requested. `prepared` is storable.
 
     The attempts that were charged so far were the preparation's: the training starts with none.
     """
@@ -46,7 +47,7 @@ def fail(job: Job, error: dict[str, Any]) -> None:
 
 
 def lose(session: Session, job: Job, reason: str) -> None:
-    """Charge an unexpected failure; the keeper sends the job again, unless it was the last."""
+    """Charge an unexpected failure; the keeper sends the job again, unless no attempt is left."""
     if attempts.charge(job):
         attempts.postpone(session, job, f"Preparing the data failed: {reason}")
     else:

@@ -1,6 +1,6 @@
-"""Where a queued job stands, and when it may start: what a person who waits wants to know.
+"""The position of a queued job, and a forecast of when it starts, for users who wait.
 
-A forecast from what is known just now; nothing is promised and nothing decided by it.
+The forecast uses what is known now. It is no promise, and nothing is decided by it.
 """
 
 import heapq
@@ -21,7 +21,7 @@ from services.platform.turns import rounds
 
 @dataclass(frozen=True)
 class Place:
-    """`position` is 1 for the next; `starts_in_s` is None where nothing tells how long jobs are."""
+    """`position` is 1 for the next job; `starts_in_s` is None if it can't be forecast."""
 
     position: int
     starts_in_s: float | None
@@ -40,7 +40,7 @@ def places(session: Session) -> dict[str, Place]:
 
 
 def _in_turn(session: Session) -> list[Job]:
-    """The queue: the first job of each key, then the second of each; those that run count, too."""
+    """The queue: each key's first job, then each key's second; running jobs count as earlier."""
     shares = shares_of_keys()
     rows = session.execute(
         select(Job, shares.c.account, shares.c.running)
@@ -80,7 +80,7 @@ def _tokens_per_s(session: Session, queued: Sequence[Job]) -> dict[str, float]:
 def _starts(
     queued: Sequence[Job], free_in_s: list[float | None], tokens_per_s: dict[str, float]
 ) -> list[float | None]:
-    """Deal the queue to workers in order, each to the one that is free first."""
+    """Assign the queued jobs in order, each to the worker that is free first."""
     known = [free for free in free_in_s if free is not None]
     heapq.heapify(known)
     starts: list[float | None] = []

@@ -1,4 +1,4 @@
-"""Which workers are alive; of those that train, what they compute on and what of it is free.
+"""Which workers are alive, and for train workers their devices and which of these are free.
 
 A device is leased with the job that uses it (`jobs.placement`), for as long as the job is held.
 """
@@ -25,7 +25,7 @@ from services.platform.settings import get_settings
 
 @dataclass(frozen=True)
 class Seen:
-    """A worker as one caller may see it. `job` is what it trains, where that is the caller's."""
+    """A worker as one caller may see it. `job` is the job that it trains, if it is the caller's."""
 
     record: Worker
     id: str
@@ -74,7 +74,7 @@ class Fleet:
         return found
 
     def n_idle(self) -> int:
-        """Workers without a job, less those that held jobs still wait for."""
+        """The number of workers without a job, minus those that held jobs still wait for."""
         busy = {place["worker"] for place in self._places()}
         promised = sum(nodes(job) - len(job.placement) for job in self.held)
         return len([worker for worker in self.workers if worker.id not in busy]) - promised
@@ -89,7 +89,7 @@ def nodes(job: Job) -> int:
 
 
 def processes_a_node(job: Job) -> int:
-    """Ranks, and devices, that it takes on each of them."""
+    """Ranks of a job on each of its machines; each rank takes a device."""
     return job.method.get("processes", 1) // nodes(job)
 
 
@@ -111,15 +111,15 @@ def register(
 
 
 def forget(session: Session, worker_id: str) -> None:
-    """Take a worker that leaves out of the fleet, and those that left without a word long ago."""
+    """Remove a worker that leaves from the fleet, and those that were not seen for a day."""
     gone = Worker.seen_at < func.clock_timestamp() - timedelta(days=1)
     session.execute(delete(Worker).where((Worker.id == worker_id) | gone))
 
 
 def fleet(session: Session, asking: str | None = None) -> Fleet:
-    """Who is alive, the worker that asks for work with them, and what is held.
+    """Return the train workers that are alive, always with the worker `asking`, and the held jobs.
 
-    While one asks, no other process decides on the fleet until the transaction ends.
+    With `asking`, no other process decides on the fleet until the transaction ends.
     """
     query = select(Worker).where(_trains() | (Worker.id == asking)).order_by(Worker.id)
     workers = session.scalars(query.with_for_update() if asking else query).all()
@@ -144,7 +144,7 @@ def is_outdated(spec_version: Any) -> Any:
 
 
 def refuse_impossible(session: Session, method: Method) -> None:
-    """Raise Invalid for a job that no worker here could ever run; silent while none is known."""
+    """Raise Invalid for a job that no worker could ever run; does nothing if none is known."""
     if method.processes == 1:  # any worker will do
         return
     workers = session.scalars(select(Worker).where(_trains())).all()
@@ -175,7 +175,7 @@ def refuse_impossible(session: Session, method: Method) -> None:
 
 
 def _room(workers: Sequence[Worker], processes: int) -> int:
-    """How many nodes of so many processes all idle workers make; those of a host share its GPUs."""
+    """How many nodes of so many processes fit on idle workers; those of a host share its GPUs."""
     hosts: dict[str, list[Worker]] = {}
     for worker in workers:
         hosts.setdefault(worker.host, []).append(worker)

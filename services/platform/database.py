@@ -43,10 +43,10 @@ def engine() -> Engine:
 
 
 def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool connect again where the server has gone.
+    """Make the pool reconnect if the server has gone.
 
-    A server that ends leaves something to read on each idle connection, if only its end. Looking
-    for that finds what a ping would find, without its way to the server and back.
+    When a server ends, each idle connection becomes readable, at least with its end. Checking for
+    that finds what a ping would find, without a round trip.
     """
     waiting = poll()
     waiting.register(connection.fileno(), POLLIN)
@@ -58,10 +58,10 @@ def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
 
 
 def _limit_idling(connection: psycopg.Connection, _: Any) -> None:
-    """Let Postgres end a transaction that nothing was sent in for a lease's time.
+    """Let Postgres end a transaction that was idle for the duration of a lease.
 
-    A worker that froze in the middle of one holds its job's row: the reaper would pass it over,
-    and a cancel would wait for it, until the worker is back.
+    A worker that freezes in a transaction keeps its job's row locked: until the worker is back, the
+    reaper would skip the job, and a cancel would wait.
     """
     limit_ms = int(get_settings().lease_s * 1000)
     connection.execute(f"SET idle_in_transaction_session_timeout = {limit_ms}".encode())
@@ -69,14 +69,15 @@ def _limit_idling(connection: psycopg.Connection, _: Any) -> None:
 
 
 def idle_at_will(session: Session) -> None:
-    """Lift that limit for the current transaction: it holds no job, and does much besides SQL."""
+    """Lift that limit for the current transaction, which locks no job and does more than SQL."""
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def _call_it_operational(context: ExceptionContext) -> None:
-    """Let a connection that is gone be an OperationalError, by whatever name Postgres ended it.
+    """Turn each error of a lost connection into OperationalError.
 
-    The end of one that idled too long is an InternalError to psycopg, for which no caller waits.
+    psycopg raises InternalError for a connection that was ended because it idled, and no caller
+    handles that.
     """
     gone = context.is_disconnect and context.original_exception
     if gone and not isinstance(context.sqlalchemy_exception, OperationalError):
@@ -86,7 +87,7 @@ def _call_it_operational(context: ExceptionContext) -> None:
 @lru_cache
 def _sessions(*, autocommit: bool) -> sessionmaker[Session]:
     if autocommit:
-        # Each statement is a transaction of its own then, and nothing is sent around it.
+        # Each statement is then a transaction of its own, without BEGIN and COMMIT.
         return sessionmaker(engine().execution_options(isolation_level="AUTOCOMMIT"))
     return sessionmaker(engine(), expire_on_commit=False)
 
@@ -122,7 +123,7 @@ def alone(key: Lock | str) -> Iterator[bool]:
     """Hold an advisory lock in the block.
 
     Yields False if another process holds the lock; the caller must check. Postgres releases it when
-    this process dies, or when its connection does: what the block does must bear being done twice.
+    this process dies, or when its connection is lost: the work of the block must be idempotent.
     """
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not take(connection, key):

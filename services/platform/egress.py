@@ -1,7 +1,7 @@
-"""Where this product may connect to when a user, or what a server answers, names the address.
+"""Restricts connections whose address comes from a user or from a server's answer.
 
-A name is resolved once, and the connection goes to an address that was checked: a name that
-resolves to another address a moment later changes nothing. Each redirect is a connection, too.
+A name is resolved once, and the connection goes to an address that was checked. So it is harmless
+if the name resolves to another address a moment later. Redirects are checked, too.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ import httpx2
 from services.platform.errors import Invalid
 from services.platform.settings import get_settings
 
-# What an operator sets in the environment; users can't. Its host and port count as listed.
+# The operator sets these in the environment; users can't. Their hosts and ports are allowed.
 OPERATORS = ("HF_ENDPOINT", "AWS_ENDPOINT_URL")
 PORTS = {"http": 80, "https": 443}
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -26,8 +26,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host that may be connected to; raises Invalid where one may not, and
-    OSError where the name has none.
+    """The addresses of a host. Raises Invalid if one of them is not allowed, and OSError if the
+    host has none.
     """
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     found = list(dict.fromkeys(str(info[4][0]) for info in infos))
@@ -37,8 +37,8 @@ def resolve(host: str, port: int) -> list[str]:
         if not is_allowed(host, address):
             raise Invalid(
                 f"`{host}` is {address}, an address of a private network or of this machine, "
-                "which is not allowed. If it is meant, the operator lists the host or its network "
-                "in ODDSMITH_EGRESS_ALLOW.",
+                "which is not allowed. If it is intended, the operator must list the host or its "
+                "network in ODDSMITH_EGRESS_ALLOW.",
                 param="id",
                 code="egress_refused",
             )
@@ -57,7 +57,7 @@ def is_allowed(host: str, address: str) -> bool:
 
 
 def _meant(address: Address) -> Address:
-    """The IPv4 address where an IPv6 one only wraps it."""
+    """The IPv4 address that an IPv6 address embeds, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:
@@ -98,8 +98,8 @@ class _Backend(httpcore2.SyncBackend):
 
 
 def client(**options: Any) -> httpx2.Client:
-    """An HTTP client that connects nowhere else. Where the operator's environment names a proxy,
-    that proxy resolves names, and decides instead.
+    """An HTTP client that connects only to allowed addresses. If the operator's environment names a
+    proxy, the proxy resolves names and decides instead.
     """
     if getproxies_environment():
         return httpx2.Client(**options)

@@ -59,7 +59,7 @@ class Unavailable(OddsmithError):
 
 
 class RateLimited(OddsmithError):
-    """A key has used up what it may ask for, for now: trying again in `retry_after_s` may help."""
+    """A key has reached a limit; trying again after `retry_after_s` may help."""
 
     default_code = "rate_limit_exceeded"
 
@@ -69,7 +69,7 @@ class RateLimited(OddsmithError):
 
 
 class DiskFull(OddsmithError):
-    """There is no room for what was asked: trying again helps once some was made."""
+    """The disk has no room for the request; trying again helps once there is room."""
 
     default_code = Code.DISK_FULL
 

@@ -1,6 +1,6 @@
-"""Folders that others may be reading: held while they are read, removed only when they are not.
+"""Folders that others may be reading: locked while they are read, removed only when they are not.
 
-The hold is a lock of the system on the folder itself: it leaves no file behind, and ends with the
+The lock is the system's (flock), on the folder itself: it leaves no file behind, and ends with the
 process.
 """
 
@@ -27,8 +27,8 @@ def held(folder: Path) -> Iterator[None]:
 def remove(folder: Path) -> bool:
     """Remove a folder with all that it holds; False where it, or a folder in it, is being read.
 
-    A folder that is not there is removed already. It leaves its name at once, so that no one meets
-    half of it. May be repeated after a crash.
+    A missing folder counts as removed. The folder is renamed first, so that no reader finds half of
+    it. May be repeated after a crash.
     """
     gone = folder.with_name(f"{folder.name}{REMOVED}")
     shutil.rmtree(gone, ignore_errors=True)  # of a removal that was cut short
@@ -60,7 +60,7 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def size_bytes(path: Path) -> int:
-    """Return the bytes that a file, or all files in a folder, take on disk; 0 of what is gone."""
+    """Return the bytes that a file, or all files in a folder, take on disk; 0 if it is gone."""
     if path.is_symlink() or not path.is_dir():
         return _bytes(path)
     return sum(_bytes(Path(root) / name) for root, _, names in os.walk(path) for name in names)

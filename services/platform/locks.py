@@ -8,7 +8,7 @@ from enum import IntEnum
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# A holder asks its connection, which holds the lock, again and again: Postgres notes when.
+# A lock belongs to a connection. The holder uses the connection regularly; Postgres records when.
 SILENT_S = text(
     """
     SELECT extract(epoch FROM clock_timestamp() - activity.state_change)::float8
@@ -30,6 +30,6 @@ class Lock(IntEnum):
 def silent_s(session: Session, lock: Lock) -> float | None:
     """Return the seconds since the lock's holder last used its connection; None if none holds it.
 
-    The keeper uses it at each turn of its loops.
+    The keeper uses its connection at each turn of its loops.
     """
     return session.scalar(SILENT_S, {"lock": lock})

@@ -1,7 +1,7 @@
-"""What the database and the broker tell of the whole stack, as numbers by name and labels.
+"""Numbers on the whole stack, from the database and the broker, by name and labels.
 
-Read for monitoring, at most once in 5 s however many ask. Labels are bounded: states, queues, and
-the ids of what runs right now. Knows no format that a monitor reads.
+They are for monitoring and are read at most once in 5 s, however many clients ask. Labels are
+bounded: states, queues, and the ids of what runs now. Knows no format of a monitoring system.
 """
 
 import threading
@@ -19,12 +19,12 @@ from services.platform.settings import get_settings
 Reading = dict[str, dict[tuple[str, ...], float]]
 
 READ_EVERY_S = 5.0
-# Those shown by their ids; what is beyond is counted all the same.
+# How many are shown by their ids; the others are only counted.
 JOBS_SHOWN = 50
 DEPLOYMENTS_SHOWN = 100
 
-# One round trip, and no scan but the count of jobs by state, which an index holds. A queued job's
-# age counts from its last way into the queue, which its newest event of that state tells.
+# One round trip. The only scan is the count of jobs by state, for which there is an index. A queued
+# job's age counts from its newest event of that state, when it last entered the queue.
 QUERY = text(
     """
     WITH held AS (

@@ -87,7 +87,7 @@ def walk(
 def following(records: Iterable[Named], after: str | None, limit: int) -> Iterator[Named]:
     """Return up to `limit` + 1 of `records` that follow the one whose id is `after`.
 
-    For listings that are no table's. Raises Invalid where no record has that id.
+    For listings that are not tables. Raises Invalid if no record has that id.
     """
     left = iter(records)
     if after is not None and all(record.id != after for record in left):

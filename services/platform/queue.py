@@ -1,6 +1,6 @@
-"""The outbox: a wake-up is written beside the change it speaks of, and published after the commit.
+"""The outbox: a wake-up is written in the transaction of its change and published after the commit.
 
-A message is a hint, never an assignment; losing or doubling one changes nothing but time.
+A message is a hint, never an assignment: a lost or duplicate one only changes when work begins.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,8 @@ class Task(StrEnum):
     """Names of the Celery tasks."""
 
     VALIDATE_FILE = "files.validate"
-    # Removes what is marked as deleted; what is old or of no row, and measures what is left.
+    # REMOVE removes what is marked as deleted. TIDY removes what is old or has no row, and measures
+    # the rest.
     REMOVE = "files.remove"
     TIDY = "prepare.tidy"
     PREPARE = "prepare.next"
@@ -43,7 +44,7 @@ QUEUES = tuple(dict.fromkeys(task.queue for task in Task))
 
 
 def broker() -> redis.Redis:
-    """Return a client of Redis that gives up after 2 s; close it."""
+    """Return a client of Redis with a timeout of 2 s; the caller closes it."""
     return redis.Redis.from_url(
         get_settings().redis_url, socket_timeout=2, socket_connect_timeout=2
     )
@@ -61,8 +62,9 @@ def dispatch(
 ) -> int:
     """Publish waiting messages in order and return how many.
 
-    A message whose publishing fails stays for the next round; what was published before it is
-    marked when the caller commits, or published twice if it can't, which is harmless.
+    A message that can't be published stays for the next round. Messages that were published before
+    it are marked when the caller commits. If it does not commit, they are published twice, which is
+    harmless.
     """
     waiting = session.scalars(
         select(OutboxMessage)
@@ -78,7 +80,7 @@ def dispatch(
 
 
 def prune(session: Session) -> None:
-    """Forget messages that were published, and keys of creates that were made, long ago."""
+    """Delete old messages that were published, and old idempotency keys."""
     now = func.clock_timestamp()
     session.execute(delete(OutboxMessage).where(OutboxMessage.published_at < now - MESSAGES_KEPT))
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEYS_KEPT))

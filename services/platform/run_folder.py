@@ -2,9 +2,9 @@
 
 `python -m services.platform.run_folder` joins the two.
 
-A job's row says nothing of where its files are: they are below the run folder. A worker with
-another folder (a second stack's, or one where nothing is mounted) would find nothing of the jobs
-that it claims and end them, so it must not begin.
+A job's row does not say where its files are: they are below the run folder. A worker with another
+folder (a second stack's, or one where nothing is mounted) would not find the files of the jobs that
+it claims and would fail these jobs, so it must not start.
 """
 
 import logging
@@ -30,11 +30,11 @@ MARK = ".mark"
 
 
 def join(session: Session) -> None:
-    """Join the database with the run folder where neither is joined yet, else see that they are.
+    """Join the database with the run folder if it has none; else check that they belong together.
 
-    Raises Conflict, with what to do, where they don't belong to each other, and Unavailable where
-    they are to be joined and nothing can be written there. A folder that was joined to a database
-    that is gone joins the new one, as long as that knows no other.
+    Raises Conflict, with what to do, if they don't belong together, and Unavailable if they are to
+    be joined and the folder can't be written. A folder that belonged to a database that is gone can
+    be joined to a new database.
     """
     path = _path()
     mark = _mark() or uuid.uuid4().hex
@@ -47,7 +47,7 @@ def join(session: Session) -> None:
 
 
 def stranger(session: Session) -> str | None:
-    """Return why this process's run folder is not the database's; None where it is, or may be."""
+    """Return why this process's run folder is not the database's; None if it is or may be."""
     known = session.scalar(select(RunFolder.mark))
     try:
         here = _mark()
@@ -90,7 +90,7 @@ def _mark() -> str | None:
 
 
 def until_joined() -> None:
-    """Join as soon as Postgres answers and the folder is there to be joined. Raises Conflict."""
+    """Join as soon as Postgres answers and the folder can be written. Raises Conflict."""
     while True:
         try:
             with transaction() as session:

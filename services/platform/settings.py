@@ -1,7 +1,7 @@
 """Settings, read once: from the environment (`ODDSMITH_*`), else from secret files.
 
-A secret file bears the setting's whole name, `oddsmith_database_url`, and lies in /run/secrets or
-the folder that ODDSMITH_SECRETS names. Knows no defaults of other parts.
+A secret file has the setting's whole name, such as `oddsmith_database_url`, and is in /run/secrets
+or in the folder that ODDSMITH_SECRETS names. Knows no defaults of other parts.
 """
 
 import os
@@ -19,7 +19,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ODDSMITH_", extra="ignore", frozen=True)
 
-    var: Path = Field(default=Path("var"), description="Where everything that is written lies.")
+    var: Path = Field(default=Path("var"), description="The folder for all files that are written.")
     database_url: str = Field(default="", description="postgresql+psycopg://user:password@host/db")
     redis_url: str = Field(default="", description="redis://:password@host:port/0")
     storage_url: str = Field(
@@ -123,14 +123,14 @@ class Settings(BaseSettings):
     stall_s: float = Field(
         default=1800,
         gt=0,
-        description="A training that has begun and then writes nothing for this long hangs, and "
-        "is started again; more than the longest step, evaluation or save.",
+        description="A training that has begun and then writes nothing for this long counts as "
+        "hung and is started again. It must exceed the longest step, evaluation or save.",
     )
     start_s: float = Field(
         default=1800,
         gt=0,
-        description="A training that hasn't begun this long after its start hangs, too. What a "
-        "slow disk needs for the base model (5 MB/s) is added.",
+        description="A training that hasn't begun this long after its start counts as hung, too. "
+        "The time that a slow disk (5 MB/s) needs for the base model is added.",
     )
     prepare_stall_s: float = Field(
         default=300,
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     sandbox: Literal["auto", "bubblewrap", "floor"] = Field(
         default="auto",
         description="How processes that touch models' and users' files are confined: `bubblewrap` "
-        "refuses to run them without it, `floor` sets limits only, `auto` takes the former where "
+        "refuses to run them without it, `floor` sets limits only, `auto` uses bubblewrap where "
         "the kernel allows it.",
     )
     memory_share: float = Field(
@@ -156,14 +156,14 @@ class Settings(BaseSettings):
     step_memory_gib: float = Field(
         default=4,
         gt=0,
-        description="Memory of a process that checks a model or tokenises rows; all processes of "
-        "such a step together may take a quarter of that more for each core.",
+        description="Memory of a process that checks a model or tokenises rows. All processes of "
+        "such a step together may take this much, and a quarter of it more for each core.",
     )
     max_processes: int = Field(
-        default=1024, ge=8, description="Processes that one of these may have at a time."
+        default=1024, ge=8, description="Processes of one confined command at a time."
     )
     max_file_gib: float = Field(
-        default=512, gt=0, description="Largest file that one of these may write."
+        default=512, gt=0, description="Largest file that a confined command may write."
     )
 
     node_address: str | None = Field(
@@ -197,8 +197,8 @@ class Settings(BaseSettings):
     engine_check_s: float = Field(
         default=600,
         gt=0,
-        description="How often what a ready engine serves is compared with its certificate again; "
-        "also whenever its list of models changes.",
+        description="How often the models of a ready engine are compared with their certificates "
+        "again; they are also compared whenever the engine's list of models changes.",
     )
     engine_max_length: int = Field(
         default=4096, ge=16, description="Longest context an engine serves."
@@ -228,7 +228,7 @@ class Settings(BaseSettings):
 
     @property
     def engines_are_local(self) -> bool:
-        """Whether engines are asked on this machine only, over Unix sockets."""
+        """Whether engines are reached on this machine only, over Unix sockets."""
         return self.engine_host in LOCAL
 
     @property
@@ -247,6 +247,6 @@ class Settings(BaseSettings):
 @lru_cache
 def get_settings() -> Settings:
     folder = Path(os.environ.get("ODDSMITH_SECRETS") or "/run/secrets")
-    # pydantic-settings warns about a folder that is not there, and outside a container none is.
+    # pydantic-settings warns about a missing folder, and outside a container it is missing.
     readable = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
     return Settings(_secrets_dir=folder if readable else None)  # pyright: ignore[reportCallIssue]

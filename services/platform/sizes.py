@@ -4,16 +4,16 @@ import json
 from itertools import islice
 from typing import Any
 
-# Of an answer: the items of a page together, or one object by itself.
+# The limit of an answer: the items of a page together, or one object.
 ANSWER_BYTES = 2**20
-# Of a text or an object that a process or a file wrote, such as an error or the prompt of a sample.
-# Longer ones are cut when they are stored: lists show many of them at once.
+# The limit of a text or an object that comes from a process or a file, such as an error or the
+# prompt of a sample. Longer ones are cut when they are stored: lists show many of them at once.
 STORED_BYTES = 2**17
-# Where a value is too large, its texts are cut first: to the first of these lengths in characters
-# that makes it fit. Then its lists are, to so many items.
+# If a value is too large, its texts are cut first: to the first of these lengths, in characters,
+# that makes it fit. If none does, its lists are cut to so many items.
 TEXTS = [2**n for n in range(18, 5, -2)]
 ITEMS = [2**n for n in range(10, -1, -2)]
-# No object of a known shape has as many, nor such long names.
+# More fields, and longer names, than any object of a known shape has.
 FIELDS, NAME = 256, 256
 
 

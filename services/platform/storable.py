@@ -5,7 +5,7 @@ from typing import Any
 
 from services.platform.sizes import shortened
 
-# Files and models may say these, but Postgres stores none: NUL, and half of a surrogate pair.
+# Files and models may contain these, but Postgres can't store them: NUL, half of a surrogate pair.
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 

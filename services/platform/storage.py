@@ -44,7 +44,7 @@ def writing(key: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writing_path(key: str) -> Iterator[Path]:
-    """Like `writing`, for those who want a path to write to."""
+    """Like `writing`, but yields a path to write to."""
     filesystem, path = _place(key)
     if isinstance(filesystem, LocalFileSystem):
         with _committed(Path(path)) as partial:
@@ -58,7 +58,7 @@ def writing_path(key: str) -> Iterator[Path]:
 
 @contextmanager
 def _committed(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` which is synced and takes its name when the block ends well."""
+    """Yield a path beside `target`; it is synced and renamed to `target` unless the block fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
@@ -96,7 +96,7 @@ def chunks(key: str) -> Iterator[bytes]:
 
 @contextmanager
 def local_copy(key: str) -> Iterator[Path]:
-    """Give a path to read `key` at: its own where storage is a folder, else a temporary copy."""
+    """Yield a path to read `key` at: its own if the storage is a folder, else a temporary copy."""
     filesystem, path = _place(key)
     if isinstance(filesystem, LocalFileSystem):
         yield Path(path)
@@ -119,7 +119,7 @@ def delete(key: str | None) -> None:
 def in_folder() -> Iterator[tuple[str, Path]]:
     """Yield key and path of each file of a storage that is a folder, the partial ones too.
 
-    Nothing of an object store, which shows nothing of an upload that did not end.
+    Yields nothing for an object store, which does not show uploads that did not end.
     """
     filesystem, root = _place("")
     if isinstance(filesystem, LocalFileSystem):
@@ -138,7 +138,7 @@ def used_bytes() -> int:
 
 
 def remove_partial(older_than_s: float = 86_400) -> int:
-    """Remove what uploads left that a crash cut short, and return how many there were."""
+    """Remove the partial files of uploads that a crash ended, and return how many there were."""
     stale = [
         path
         for _, path in in_folder()

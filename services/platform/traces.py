@@ -1,9 +1,8 @@
-"""Traces, where OTEL_EXPORTER_OTLP_ENDPOINT names a collector; elsewhere nothing is imported.
+"""Traces, if OTEL_EXPORTER_OTLP_ENDPOINT names a collector; otherwise nothing is imported.
 
-A job has a trace of its own whose ids are made of the job's: each part that works on it, in
-whatever process and attempt, adds to it, and nothing has to be handed on. The packages that
-instrument libraries are left out: SQLAlchemy's refuses 2.1, and a Celery message is a hint, not the
-work.
+Each job has its own trace, whose ids are made from the job's id. So each process and each attempt
+can add to the trace without any context being passed on. The packages that instrument libraries are
+not used: SQLAlchemy's refuses 2.1, and a Celery message is a hint, not the work.
 """
 
 import logging
@@ -35,8 +34,7 @@ SILENT = Silent()
 def configure(part: str) -> None:
     """Send the spans of this process (`oddsmith-<part>`) as OTLP over HTTP, if that is wanted.
 
-    The rest is set by OpenTelemetry's own variables: OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and
-    their kin.
+    OpenTelemetry's own variables set the rest, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER.
     """
     global _tracer  # noqa: PLW0603 - one tracer a process
     if _tracer is not None or not os.environ.get(ENDPOINT):
@@ -44,7 +42,7 @@ def configure(part: str) -> None:
     try:
         provider = _provider(part)
     except ImportError as error:
-        # What only watches must not keep the product from starting.
+        # Missing traces must not keep the product from starting.
         logger.warning("%s is set, but %s: install oddsmith[otel].", ENDPOINT, error)
         return
     _tracer = provider.get_tracer("oddsmith")
@@ -60,7 +58,7 @@ def _provider(part: str) -> Any:
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator  # noqa: PLC0415
 
     class Ids(RandomIdGenerator):
-        """Random, but for a job's root."""
+        """Random ids, except for the root of a job's trace."""
 
         def generate_trace_id(self) -> int:
             root = _root.get()
@@ -81,9 +79,9 @@ def _provider(part: str) -> Any:
 def span(
     name: str, *, job: str | None = None, headers: Mapping[str, str] | None = None, **facts: Any
 ) -> Iterator[Any]:
-    """Time a block. `job` adds it to that job's trace, `headers` to the one a client names there.
+    """Time a block. `job` adds it to that job's trace, `headers` to the trace that a client names.
 
-    Yields what takes `update_name` and `set_attributes`.
+    Yields an object with `update_name` and `set_attributes`.
     """
     if _tracer is None:
         yield SILENT

@@ -1,4 +1,4 @@
-"""Whose turn it is, where the work of several API keys waits for one worker: round robin.
+"""Round robin over API keys whose work waits for the same worker.
 
 Knows no noun: what waits is a row that belongs to a key (or, without one, to an organisation).
 """
@@ -16,7 +16,7 @@ from models import BaseModelRecord, File, Job
 
 T = TypeVar("T")
 
-# Of one key; more than there are workers of a queue, each of which may be at one of them.
+# Items of one key that are considered: more than a queue has workers, each of which may hold one.
 LOOKED_AT = 20
 # Keys that are remembered. Forgetting them costs one of them a turn.
 MAX_KEYS = 10_000
@@ -78,7 +78,7 @@ def rounds(
 
 
 def account_of(record: type[File] | type[Job] | type[BaseModelRecord]) -> ColumnElement[str]:
-    """By whom a row's turn is taken: its key, or its organisation, as `Caller.account` has it."""
+    """The account whose turn a row takes: its key, or its organisation, as in `Caller.account`."""
     return func.coalesce(record.api_key_id, record.org_id)
 
 

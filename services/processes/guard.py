@@ -3,8 +3,8 @@
 
 MEMORY bytes of all its processes together, DATA of any one, FILE bytes of any one file, CPU seconds
 of any one process (0: no limit), PROCESSES at a time. INNER is how many processes the sandbox puts
-between this one and the program itself; 0 where there is no sandbox. Nothing of the command
-outlives this process, and it does not outlive its own parent. Started as a file with
+between this one and the program itself; 0 where there is no sandbox. No process of the command
+outlives this process, and this process does not outlive its parent. It is started as a file with
 `python -I -S`, and imports only what is built in: each import would cost a start some milliseconds.
 """
 
@@ -20,7 +20,7 @@ TOO_MUCH_MEMORY = 90
 TOO_MANY_PROCESSES = 91
 TOO_MUCH_CPU = 128 + signal.SIGXCPU
 WATCH_S = 0.2
-SWEEP_S = 5  # a process that sits in the kernel this long can't be killed by anyone
+SWEEP_S = 5  # a process that is stuck in the kernel for this long can't be killed
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # The API, the database and the workers come first: a command takes the cores that they leave.
@@ -66,7 +66,7 @@ def descendants(ancestor: int) -> list[int]:
 
 
 def memory_bytes(pid: int) -> int:
-    """What a process holds that is no file's; pages that a fork shares count for each."""
+    """A process's memory without pages of files; pages that a fork shares count for each."""
     fields = read(f"/proc/{pid}/statm").split()
     return (int(fields[1]) - int(fields[2])) * PAGE_BYTES if fields else 0
 
@@ -96,7 +96,7 @@ def stand_back() -> bool:
 
 
 def sweep() -> None:
-    """Kill every descendant. Orphans among them are ours: of the sandbox's, or as a subreaper."""
+    """Kill every descendant. Orphans are included: the sandbox or this subreaper adopts them."""
     until = time.monotonic() + SWEEP_S
     while (left := descendants(os.getpid())) and time.monotonic() < until:
         for pid in left:
@@ -122,7 +122,7 @@ class Guard:
             start(command, prctl)
 
     def pass_on(self) -> None:
-        """Send SIGTERM to the program itself: a sandbox that gets it ends without asking."""
+        """Send SIGTERM to the program itself: a sandbox would end without passing it on."""
         pid = self.child
         for _ in range(self.inner):
             if not (below := children(pid)):

@@ -1,7 +1,7 @@
 """A tree of processes, found and ended however their parents have ended.
 
-`find` goes by the mark that `verbs.environment` gives each process. Where processes overwrite their
-environment, as vLLM's do with their title, `session` goes by the session that they were started in.
+`find` uses the mark that `verbs.environment` gives each process. vLLM's processes overwrite their
+environment with their title; for these, `session` uses the session that they were started in.
 Knows nothing of what they do.
 """
 
@@ -59,7 +59,7 @@ def end(
     while (left := tree()) and time.monotonic() < until + patience_s:
         for process in left:
             send(process, signal.SIGKILL)
-        # Not by psutil's wait: it would take our own child's exit code from under Popen.
+        # Without psutil's wait: it would collect our own child's exit code, which Popen needs.
         time.sleep(0.05)
 
 

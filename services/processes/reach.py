@@ -17,19 +17,19 @@ from orpo.contract.spec import RunSpec, read_spec
 
 @dataclass(frozen=True)
 class Reach:
-    """Absolute paths. One that lies in another is what it says itself."""
+    """Absolute paths. A path within another one has its own access."""
 
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
 
 
 def of_verb(arguments: Sequence[str]) -> Reach:
-    """What `python -m orpo.<verb> ARGUMENT...` touches: paths that are there are read; of one that
-    isn't, its folder is written. A folder with a spec is a run's.
+    """What `python -m orpo.<verb> ARGUMENT...` uses: existing paths are read; the folder of a
+    missing path is written. A folder with a spec is a run's.
     """
     paths = [Path(argument) for argument in arguments if argument.startswith("/")]
     if paths and (paths[0] / SPEC).is_file():
-        with suppress(ValidationError):  # the verb says what is wrong with it
+        with suppress(ValidationError):  # the verb reports what is wrong with it
             return of_run(read_spec(paths[0]), paths[0])
         return Reach(writes=(paths[0],))
     there = [path for path in paths if path.exists()]
@@ -38,7 +38,7 @@ def of_verb(arguments: Sequence[str]) -> Reach:
 
 
 def of_run(spec: RunSpec, run_dir: Path) -> Reach:
-    """What the ranks of a run touch. Its spec can't be changed by them: we read it again later."""
+    """What the ranks of a run use. They can't change its spec, which is read again later."""
     data = [path for path in (spec.train_path, spec.held_out_path) if path is not None]
     tokens = spec.tokens_path or spec.train_path.parent
     resumed = [spec.resume_from] if spec.resume_from else []

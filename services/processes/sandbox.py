@@ -1,12 +1,13 @@
-"""Runs a process that touches a model's or a user's files so that it can reach nothing else.
+"""Confines a process that uses a model's or a user's files, so that it can reach nothing else.
 
-By bubblewrap, where the kernel lets us: namespaces of its own (no network but its own loopback, no
-other process in sight), the system and what it reads read-only, its own folders writable. Where it
-does not, the floor remains: resource limits and no new privileges. Limits hold in both.
+If the kernel allows it, bubblewrap runs the process: in namespaces of its own (no network except
+its own loopback, no other process visible), with the system and what it reads read-only, and its
+own folders writable. Otherwise only the floor remains: resource limits and no new privileges. The
+limits apply in both cases.
 
-It does not protect against a flaw in the kernel, which is shared, or in a GPU's driver; against
-what a process does to its own run, whose files are its to write; or, on the floor, against reading
-and writing what its user may. The process keeps its user: files of others must be readable by it.
+It does not protect against a flaw in the kernel, which is shared, or in a GPU's driver. It does not
+protect the files of a run from the run's own process. On the floor, the process can read and write
+whatever its user may. The process keeps its user, who must be able to read other users' files.
 """
 
 import logging
@@ -35,7 +36,7 @@ OF_ETC = (
     "alternatives", "group", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
     "nsswitch.conf", "passwd",
 )  # fmt: skip
-# CPU topology, which OpenMP and vLLM ask for.
+# CPU topology, which OpenMP and vLLM read.
 OF_SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 HOME = Path("/tmp/home")  # noqa: S108 - inside, where /tmp is private
 BROKEN = {
@@ -101,9 +102,9 @@ def wrap(
 ) -> list[str]:
     """Return the command line that runs `command` confined to these absolute paths.
 
-    `reads` and `writes` are there inside under their own names; of those that don't exist, the
-    former are left out and the latter made, as folders. It starts in `directory`, and with
-    `network` it shares the host's. Start it in a session of its own, so that no terminal is shared.
+    `reads` and `writes` have the same paths inside. A missing path of `reads` is left out; a
+    missing path of `writes` is made as a folder. The command starts in `directory`; with `network`
+    it shares the host's network. Start it in a session of its own, so that no terminal is shared.
     The exit code is the command's, or one of `BROKEN`.
     """
     limits = limits or whole_limits()
@@ -138,7 +139,7 @@ def _namespaces(network: bool) -> list[str]:
 
 
 def _mounts(reads: Iterable[Path], writes: Iterable[Path], limits: Limits) -> list[str]:
-    """What the process sees. A folder comes before what lies in it, so that the inner one holds."""
+    """What the process sees. A folder is mounted before what is in it: the inner mount wins."""
     size = str(limits.scratch_bytes)
     ways: dict[str, list[str]] = {
         "/tmp": ["--size", size, "--tmpfs", "/tmp"],  # noqa: S108 - made inside
@@ -156,18 +157,18 @@ def _mounts(reads: Iterable[Path], writes: Iterable[Path], limits: Limits) -> li
             path.mkdir(parents=True)
         ways[str(path)] = ["--bind", str(path), str(path)]
     for path in _hidden():
-        # In case a folder above it was asked for; one inside it that was asked for comes after.
+        # Hides it if a folder above it is mounted. A path inside it that is mounted comes later.
         ways.setdefault(str(path), ["--tmpfs", str(path)])
     ordered = sorted(ways, key=lambda path: len(Path(path).parts))
     links = [part for link in _links() for part in ("--symlink", str(link.readlink()), str(link))]
-    # The rest of these is memory: nothing may be written there.
+    # The rest of these folders is in memory: nothing may be written there.
     sealed = ["/dev", "/", *(path for path in map(str, _hidden()) if "--tmpfs" in ways[path])]
     end = [part for path in sealed for part in ("--remount-ro", path)]
     return [*links, *(part for path in ordered for part in ways[path]), *end]
 
 
 def _absolute(path: Path) -> Path:
-    # Not resolved: inside, it has the name by which it is asked for.
+    # Not resolved: inside, the path must be the one that the command uses.
     return Path(os.path.normpath(path.absolute()))
 
 
@@ -185,13 +186,13 @@ def _system() -> list[Path]:
     named = [os.environ[name] for name in ("CUDA_HOME",) if os.environ.get(name)]
     named += filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":"))
     etc = [Path("/etc", name) for name in OF_ETC]
-    # Which GPUs there are, and how they are connected. Not tried: no machine with one was at hand.
+    # The list of GPUs and how they are connected. Not tested: no machine with a GPU was available.
     of_sys = [Path("/sys")] if _gpus() else [Path(path) for path in OF_SYS]
     return [Path("/usr"), *tops, *etc, *of_sys, *map(Path, named)]
 
 
 def _devices() -> list[Path]:
-    """The device files of GPUs; untried, as above."""
+    """The device files of GPUs; not tested, as above."""
     return [*_gpus(), *(path for path in (Path("/dev/dri"), Path("/dev/kfd")) if path.exists())]
 
 
@@ -200,9 +201,10 @@ def _gpus() -> list[Path]:
 
 
 def _of_python(program: str) -> list[Path]:
-    """An interpreter with its packages, this one's too, and our own code without what lies beside.
+    """The folders of the interpreter `program` and of this one, with their packages, and our own
+    code without other files of its folder.
 
-    `program` may also be a script that runs one.
+    `program` may also be a script that runs an interpreter.
     """
     found = Path(shutil.which(program) or program)
     roots = [Path(sys.prefix), Path(sys.base_prefix), *(_prefixes(found) or [found])]
@@ -213,7 +215,7 @@ def _prefixes(python: Path) -> list[Path]:
     """The folders of a virtual environment and of the installation that it was made from."""
     settings = python.parent.parent / "pyvenv.cfg"
     if not settings.is_file():
-        # An installation's own bin/python3.11, perhaps behind a link; a script has none around it.
+        # The bin/python3.11 of an installation, perhaps a link to it; a script has no installation.
         prefix = python.resolve().parent.parent
         return [prefix] if python.parent.name == "bin" and prefix != Path("/") else []
     lines = dict(
@@ -253,7 +255,7 @@ def why_not() -> str | None:
 
 @lru_cache
 def _refusal() -> str | None:
-    """Why bubblewrap can't be used; tried once a process, with all that a sandbox takes."""
+    """Why bubblewrap can't be used; tried once a process, with all options of a sandbox."""
     reason = _try_out(find_bubblewrap())
     if reason:
         logger.warning("processes have limits but no sandbox: %s See `oddsmith doctor`.", reason)

@@ -27,7 +27,7 @@ ALLOWED = (
     "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "HF_HOME",
     "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
 )  # fmt: skip
-# Which network several nodes speak over, and how: the libraries' own settings, none a credential.
+# The libraries' own settings for the network between nodes; none is a credential.
 ALLOWED_PREFIXES = ("NCCL_", "GLOO_")
 # How long a waiting OpenMP thread spins before it sleeps. With this, a training step on two cores
 # took 1.1 s idle and 2.9 s beside other work; by default 1.4 s and 4 to 12 s; never spinning, 2.5 s
@@ -64,7 +64,7 @@ class VerbError(Exception):
 
     @property
     def is_fleeting(self) -> bool:
-        """Whether this says nothing of what the verb was asked: it may end well the next time."""
+        """Whether the failure is not due to the verb's input: it may succeed the next time."""
         return self.error.get("code") in (Code.TIMEOUT, Code.KILLED, Code.INTERNAL)
 
 
@@ -77,12 +77,12 @@ def run_verb(
 ) -> dict[str, Any]:
     """Run `python -m orpo.<verb>`, confined; return the JSON object that is its last line.
 
-    It is confined to `reach`, which is needed where an argument comes from a user and might look
-    like a path; by default to the absolute paths among its arguments (`of_verb`).
+    It is confined to `reach`, by default to the absolute paths among its arguments (`of_verb`).
+    Pass `reach` if an argument comes from a user and might look like a path.
 
-    That object tells how it went, not the exit code. `meanwhile` is called twice a second until
-    then. Raises VerbError with {"code", "message", "hint", "param"}; its codes are those of
-    `orpo.contract.failures`, and `timeout`, `killed` and `limit`.
+    The JSON object, not the exit code, says how the verb ended. `meanwhile` is called twice a
+    second while it runs. Raises VerbError with {"code", "message", "hint", "param"}; its codes are
+    those of `orpo.contract.failures`, and `timeout`, `killed` and `limit`.
     """
     mark = " ".join([f"orpo.{verb}", *arguments])
     try:
@@ -109,8 +109,9 @@ def run_verb(
 def _confined(verb: str, arguments: Sequence[str], reach: Reach, timeout_s: float) -> list[str]:
     loads_weights = verb in LOADS_WEIGHTS
     limits = sandbox.whole_limits() if loads_weights else sandbox.step_limits()
-    # What all cores give in that time. It holds where this process can't watch the clock: one that
-    # is stopped, or waits for the database in `meanwhile`. Without a limit of time there is none.
+    # The processor time of all cores until the timeout. This limit works even while this process
+    # can't watch the clock, because it is stopped or waits for the database in `meanwhile`. Without
+    # a timeout there is no such limit.
     cores_s = timeout_s * len(os.sched_getaffinity(0))
     cpu_s = math.ceil(cores_s) if math.isfinite(cores_s) else 0
     command = [get_settings().train_python, "-m", f"orpo.{verb}", *arguments]
@@ -130,7 +131,7 @@ def _unsaid(verb: str, done: subprocess.CompletedProcess[bytes]) -> dict[str, An
         return _too_much(verb, done.returncode)
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        hint = "The machine may be short of memory: its own log says so then."
+        hint = "The machine may be short of memory. Check the machine's own log."
         return {"code": Code.KILLED, "message": f"orpo.{verb} was ended by {name}.", "hint": hint}
     tail = done.stderr.decode(errors="replace").strip()[-500:]
     message = f"orpo.{verb} ended with code {done.returncode}: {tail or 'it printed nothing'}"
@@ -174,10 +175,10 @@ def tokenised(run_dir: Path) -> dict[str, int] | None:
 
 
 def smaller_budget(started: dict[str, Any]) -> int | None:
-    """Half the tokens of a forward pass, for a run that ran out of memory; None where that would
-    not help, because a pair that is as long goes alone already.
+    """Half the tokens of a forward pass, for a run that ran out of memory. None if that would not
+    help, because the longest pair already has a forward pass of its own.
 
-    `started` is the data of the run's event of that name; it is empty where memory ran out before.
+    `started` is the data of the run's event of that name; it is empty if memory ran out before.
     """
     budget, longest = started.get("token_budget"), started.get("longest")
     return budget // 2 if budget and longest and budget > longest else None

@@ -1,6 +1,6 @@
-"""Committed checkpoints: registering, naming, finding. Where the row is missing, there is none.
+"""Committed checkpoints: registering, naming, finding. Without a row, there is no checkpoint.
 
-A row with `deleted_at` is one whose files are being removed: it is found by nothing here.
+A row with `deleted_at` is one whose files are being removed: no function here finds it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,12 +39,13 @@ def model_name(session: Session, job: Job) -> str:
 
 
 def register(session: Session, job_id: str, generation: int, data: dict[str, Any]) -> Checkpoint:
-    """Make the committed folder that `data` speaks of a checkpoint of the job (fenced).
+    """Register the committed folder that `data` describes as a checkpoint of the job (fenced).
 
     `data` is that of the core's `checkpoint` event: step, path within the generation's folder,
     sha256 of the weights, size_bytes, metrics of the splits. A step that was saved again by a later
-    generation replaces the earlier row's content. Saving counts as progress: attempts restart. What
-    the job's `keep_checkpoints` no longer keeps is marked as deleted in the same transaction.
+    generation replaces the earlier row's content. Saving counts as progress and resets the count of
+    attempts. Checkpoints beyond the job's `keep_checkpoints` are marked as deleted in the same
+    transaction.
     """
     job = claims.held(session, job_id, generation)
     job.attempts = 0
@@ -76,7 +77,7 @@ def register(session: Session, job_id: str, generation: int, data: dict[str, Any
 
 
 def _drop_surplus(session: Session, job: Job) -> None:
-    # A job of the release before has no such setting, and keeps all.
+    # A job of an earlier release does not have this setting, and keeps all.
     keep = job.method.get("keep_checkpoints", 0)
     dropped = surplus(session.scalars(undamaged_of(job.id)).all(), keep)
     if not dropped:
@@ -88,7 +89,7 @@ def _drop_surplus(session: Session, job: Job) -> None:
 
 
 def surplus(newest_first: Sequence[Checkpoint], keep: int) -> list[Checkpoint]:
-    """Return which of a job's undamaged checkpoints go: neither the last `keep` nor the best.
+    """Return which of a job's undamaged checkpoints to delete: not the last `keep`, not the best.
 
     At least two stay, and all where `keep` is 0. The best has the lowest held-out loss; without
     held-out pairs there is none.
@@ -106,7 +107,7 @@ def _loss(checkpoint: Checkpoint) -> float:
 
 
 def mark_deleted(session: Session, which: Any) -> None:
-    """Mark checkpoints as deleted, and wake who removes their files."""
+    """Mark checkpoints as deleted, and wake a worker that removes their files."""
     session.execute(update(Checkpoint).where(which).values(deleted_at=func.clock_timestamp()))
     send(session, Task.REMOVE)
 

@@ -33,7 +33,7 @@ class UnknownEventError(OddsmithError):
 
 @dataclass(frozen=True)
 class Batch:
-    """Records of one file, the offset behind them, and how far behind its end that was."""
+    """Records of one file, the offset after them, and how many bytes followed that offset."""
 
     records: list[Record]
     offset: int
@@ -49,7 +49,7 @@ class Lines:
     offset: int = 0
 
     def read(self) -> Batch:
-        """Return what is new, up to a batch; `offset` itself stays."""
+        """Return what is new, up to a batch; does not change `offset`."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
@@ -65,7 +65,7 @@ class Lines:
         return Batch(records, offset, size_bytes - offset, has_more)
 
     def take(self) -> Iterator[Record]:
-        """Yield all that is new, and move on behind it."""
+        """Yield all that is new, and advance `offset`."""
         while True:
             batch = self.read()
             self.offset = batch.offset
@@ -82,7 +82,7 @@ class Lines:
         except ValueError:
             record = self._parse_leniently(line)
         if isinstance(record, dict):
-            # Of what orjson accepts nothing else can't be stored, or is too large.
+            # Of the lines that orjson accepts, only these can be too large or impossible to store.
             is_suspect = b"\\u" in line or len(line) > STORED_BYTES
             return storable(record) if is_suspect else record
         logger.warning("dropped an unreadable line of %s: %r", self.path.name, line[:200])
@@ -90,7 +90,7 @@ class Lines:
 
     @staticmethod
     def _parse_leniently(line: bytes) -> Any:
-        """NaN, infinities and halves of surrogate pairs, which are no JSON but may be meant."""
+        """Accept NaN, infinities and halves of surrogate pairs, which are not valid JSON."""
         try:
             return json.loads(line)
         except ValueError:

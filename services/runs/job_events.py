@@ -15,7 +15,7 @@ from services.platform.pages import walk
 from services.runs import step_events
 from services.runs.step_events import Place, StepEvent
 
-# One query, for those who ask many times a second: `xmin` is another after each change of the row.
+# One query, for callers that poll many times a second. `xmin` changes with each change of the row.
 GLANCE = text("""
     SELECT CAST(jobs.xmin AS text),
            EXISTS (SELECT FROM job_events WHERE job_id = jobs.id AND seq > :event)
@@ -25,7 +25,7 @@ GLANCE = text("""
         )
     FROM jobs WHERE id = :job_id
 """)
-# A step stands behind the event whose `seq` it shares.
+# A step comes after the event whose `seq` it shares.
 BEFORE_STEPS = -1
 
 
@@ -80,7 +80,8 @@ def _stored(
     session: Session, job: Job, before: Place | None, limit: int
 ) -> Iterator[JobEvent | StepEvent]:
     query = select(JobEvent).where(JobEvent.job_id == job.id)
-    # Behind an event come those of a lower seq; behind a step also the event that it stands behind.
+    # The list is newest first: after an event come those with a lower seq; after a step also the
+    # event whose seq it shares.
     seq = None if before is None else [before[0] + (before[1] != BEFORE_STEPS)]
     yield from walk(session, query, JobEvent.seq, place=seq, limit=limit)
 

@@ -1,4 +1,4 @@
-"""Launch the training of a run directory: its ranks in a sandbox, how they are stopped, until when.
+"""Launch the training of a run directory: its ranks in a sandbox, their end, and their deadline.
 
 `oddsmith train` and the train worker both start runs here. Knows nothing of jobs or the database.
 """
@@ -63,8 +63,8 @@ def launch(
 ) -> TrainingProcess:
     """Start this node's ranks of `python -m orpo.<verb> RUN_DIR`.
 
-    In their own session, each node with a log of its own. With a deadline their launcher ends them
-    unless `extend_deadline` is called in time.
+    They run in a session of their own, and each node has its own log. With a deadline, their
+    launcher ends them unless `extend_deadline` is called in time.
     """
     method = spec.method
     command = [
@@ -92,7 +92,7 @@ def launch(
 
 
 def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
-    """All ranks in one sandbox, so that they meet on its loopback; several machines need more."""
+    """All ranks are in one sandbox and use its loopback; several nodes need the host's network."""
     _have_note(spec)
     reach = of_run(spec, run_dir)
     network = spec.method.nodes > 1
@@ -100,10 +100,10 @@ def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
 
 
 def _have_note(spec: RunSpec) -> None:
-    """Have the file in which ranks note tokens that they make: they may create none beside rows.
+    """Create the file in which ranks note the tokens that they make: they can't create one there.
 
-    They make some where a job was prepared by an older release or restored from a backup. Which
-    it used before is not known without a note: all that there are.
+    They make tokens if a job was prepared by an older release or restored from a backup. Without a
+    note it is not known which tokens the job used before, so all that exist are noted.
     """
     note = spec.train_path.parent / TOKENS_NOTE
     if spec.tokens_path and note.parent.is_dir():
@@ -114,7 +114,7 @@ def _have_note(spec: RunSpec) -> None:
 def _network_of(address: str | None) -> dict[str, str]:
     """Let ranks of several nodes listen in the network that `address` belongs to, and no other.
 
-    Empty where it is not known; what the worker's own environment names stands.
+    Empty if no network has that address. Variables of the worker's own environment take precedence.
     """
     for name, addresses in psutil.net_if_addrs().items():
         if address in [each.address for each in addresses]:
@@ -128,14 +128,14 @@ def _network_of(address: str | None) -> dict[str, str]:
 def extend_deadline(run_dir: Path, lease_s: float, node: int = 0) -> None:
     """Let the ranks live for 0.8 of a lease from now, by the clock that counts since boot.
 
-    They kill themselves when it passes, so that a worker that froze can't be outlived by them.
+    Their launcher ends them when it passes, so that they can't outlive a worker that froze.
     """
     deadline = run_dir / rundir.deadline(node)
     _replace(deadline, f"{time.monotonic() + 0.8 * lease_s:.3f}")
 
 
 def note_registered(run_dir: Path, step: int) -> None:
-    """Tell the run which of its checkpoints a resume may ask for: that one's state must stay."""
+    """Write for the run which of its checkpoints a resume may need: its state must be kept."""
     _replace(run_dir / REGISTERED, str(step))
 
 

@@ -26,7 +26,7 @@ ROWS_A_STATEMENT = 4000
 NAMES_A_JOB = 200
 # Each holds a prompt and its answers.
 SAMPLES_AT_ONCE = 20
-# Numbers come as four arrays, and which series each belongs to as its place in two more.
+# Numbers come as four arrays; the array of places refers to the series in two more arrays.
 UPSERT = text("""
     INSERT INTO metrics (job_id, split, name, step, generation, value, t)
     SELECT :job_id, series.split, series.name, point.step, :generation, point.value,
@@ -52,9 +52,9 @@ def write(
 ) -> int:
     """Store lines of the journal's metrics (fenced). The last line of a step wins.
 
-    A job has at most 200 series; returns how many numbers were left out since they would have
-    begun another. `known` holds the job's series as `split:name` and grows with them: who writes
-    often keeps it, and the database isn't asked for it each time.
+    A job has at most 200 series; returns how many numbers were left out because they would have
+    begun another series. `known` holds the job's series as `split:name`, and new ones are added to
+    it. A caller that writes often keeps it, which saves a query each time.
     """
     records = list(records)
     if not records:
@@ -73,7 +73,7 @@ Points = dict[tuple[str, str], dict[int, tuple[float | None, float]]]
 
 
 def _points(records: list[dict[str, Any]], known: set[str]) -> tuple[Points, int]:
-    """Values and times of each series by step, and how many numbers had no place any more."""
+    """Values and times of each series by step, and how many numbers were left out."""
     points: Points = {}
     left_out = 0
     for record in records:
@@ -116,7 +116,7 @@ def _store(session: Session, job_id: str, generation: int, points: Points) -> No
 
 
 def _array(numbers: list[Any]) -> str:
-    """Numbers as Postgres spells an array: some 20 times quicker than psycopg's own way there."""
+    """Numbers as an array literal of Postgres: some 20 times faster than psycopg's conversion."""
     return f"{{{orjson.dumps(numbers)[1:-1].decode()}}}"
 
 

@@ -32,9 +32,9 @@ def rows_of(job: Job, file_id: str) -> list[str]:
 
 
 def erase(job_id: str, names: Iterable[str]) -> None:
-    """Remove a job's rows and the tokens made of them; a repetition finds what a crash left.
+    """Remove a job's rows and the tokens made of them. May be repeated after a crash.
 
-    Tokens that another job has used, too, stay: they are of another file's equal rows.
+    Tokens that another job has used as well are kept: they belong to equal rows of another file.
     """
     data = folder(job_id)
     if not data.is_dir():
@@ -46,9 +46,10 @@ def erase(job_id: str, names: Iterable[str]) -> None:
 
 
 def tokens_of(data: Path) -> set[str]:
-    """Return the tokens that a job has used; without a note, all that there are.
+    """Return the tokens that a job has used; without a note, all that exist.
 
-    Of a job of an older release it isn't known. What another needs is made again.
+    It isn't known which tokens a job of an older release used. Tokens that another job needs are
+    made again.
     """
     try:
         noted = (data / TOKENS_NOTE).read_text().splitlines()

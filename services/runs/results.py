@@ -29,7 +29,7 @@ def register(session: Session, job_id: str, generation: int) -> None:
 
 
 def holding(session: Session, job: Job, parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the parts, and renew the lease meanwhile, as long as that may take."""
+    """Yield the parts, and renew the lease meanwhile, however long that takes."""
     renew_at = time.monotonic() + get_settings().heartbeat_s
     for part in parts:
         yield part

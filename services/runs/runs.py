@@ -1,4 +1,4 @@
-"""What a job's run directory tells people: the texts of its held-out pairs, and its log.
+"""What users see of a job's run directory: the texts of its held-out pairs, and its log.
 
 Knows the directory's layout (docs/decisions/0005-the-run-directory.md); writes nothing there.
 """
@@ -60,9 +60,9 @@ def _text(messages: list[dict[str, Any]] | None) -> str | None:
 def log_tail(job: Job, tail_bytes: int = LOG_TAIL_BYTES) -> tuple[str, bool]:
     """Return the end of the training processes' log, and whether there is more before it.
 
-    At most `tail_bytes` of it, and ANSWER_BYTES as JSON, where a control character has six.
-
-    Of the newest attempt that has one; empty before training begins.
+    Returns at most `tail_bytes`, and at most ANSWER_BYTES as JSON, where a control character takes
+    six bytes. The log is that of the newest attempt that has one; it is empty before training
+    begins.
     """
     for generation in range(job.generation, 0, -1):
         path = rundir.generation(get_settings().runs_dir / job.id, generation) / rundir.log()

@@ -2,7 +2,7 @@
 
 Each write of metrics also renews the buckets of 16, 64, 512 and 4,096 steps that it touched, each
 width from the one below. A curve is then summed up from the widest buckets that still fit into
-its points: of a million steps in 500 points 1,953 rows a series are read, not a million.
+its points: for a million steps in 500 points, 1,953 rows a series are read, not a million.
 """
 
 from collections import defaultdict
@@ -62,13 +62,13 @@ def read(
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each series cut into at most `buckets` equal ranges of steps within [x0, x1].
 
-    Only those that follow the key `after`, in the order of `keys`; the ranges are the same
-    nevertheless. They are read some at a time, so that the caller may stop early. Raises Invalid
-    where `after` is not one of the keys.
+    Yields only series that follow the key `after`, in the order of `keys`; `after` does not change
+    the ranges. Series are read some at a time, so that the caller may stop early. Raises Invalid if
+    `after` is not one of the keys.
 
-    A point is {x0, x1, min, max, mean, last, count, finite}: spikes survive, whatever the width,
-    and so does the one value that was not a number. Where points are wider than 16 steps, the
-    first may begin and the last may end less than a point's width beyond the range.
+    A point is {x0, x1, min, max, mean, last, count, finite}. Spikes show at any width, and `finite`
+    shows even a single value that was not finite. If points are wider than 16 steps, the first may
+    begin and the last may end less than a point's width beyond the range.
     """
     wanted = list(keys)
     last = _last_step(session, job_id, wanted)
@@ -146,7 +146,7 @@ def _rows(width: int) -> Subquery:
 
 
 def _sum(rows: Subquery) -> list[Any]:
-    """What a group of buckets comes to as one, fact by fact."""
+    """The columns that merge a group of buckets into one."""
     # The value at the greatest x1, without sorting each group as an ordered aggregate would.
     newest = func.max(array([cast(rows.c.x1, DOUBLE_PRECISION), rows.c.last]))
     sums = {

@@ -3,8 +3,8 @@
 None is stored: they are made from the stored numbers when events are listed. So a step that a
 resumed run repeats is one event, and jobs of earlier releases have these events too.
 
-In a list a step stands behind the newest event that is not younger than it. That is its place:
-the event's `seq`, then the step.
+In chronological order, a step comes after the newest event that is not younger than it. The step's
+place is that event's `seq`, then the step.
 """
 
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ def with_event(total: int) -> list[int]:
 
 
 def place_of(session: Session, job: Job, public_id: str) -> Place | None:
-    """Return the place of the step that an id stands for, or None where it is none of this job."""
+    """Return the place of the step that an id stands for, or None if this job has no such step."""
     owner, _, step = public_id.rpartition("-")
     if owner != _prefix(job) or not step.isdecimal():
         return None
@@ -91,7 +91,7 @@ def place_of(session: Session, job: Job, public_id: str) -> Place | None:
 
 
 def _total(session: Session, job: Job) -> int:
-    """The steps of the whole run; of one that was never prepared, those that were stored."""
+    """The steps of the whole run; if it was never prepared, the steps that were stored."""
     prepared = (job.prepared or {}).get("steps")
     return prepared or series.last_steps(session, job.id).get(Split.TRAIN, 0)
 

@@ -1,4 +1,4 @@
 """Models that answer: deployments, engines, the catalogue, merged weights, comparisons.
 
-Uses runs and all below. Knows no HTTP: workers speak with engines.
+Uses runs and all below. Knows no HTTP: workers send the requests to engines.
 """

@@ -1,7 +1,7 @@
 """Comparisons: models asked side by side, what they answered, and the vote on it.
 
-The process that streams the answers writes them at the end; asks to stop and votes come from
-anywhere and touch columns of their own. Knows no HTTP and no engine's address.
+The process that streams the answers writes them at the end. Requests to stop and votes may come
+from any process, so they change other columns. Knows no HTTP and no engine's address.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,10 +41,10 @@ def begin(
     held_out: dict[str, Any] | None,
     param: str = "messages",
 ) -> Comparison:
-    """Store what is asked of whom, before any answer; `asked` holds each side's request.
+    """Store what each model is asked, before any answer; `asked` holds each side's request.
 
-    Raises NotFound where `held_out` names a job that the caller doesn't have, and TooLarge, about
-    the field `param`, where more is asked than is stored.
+    Raises NotFound if `held_out` names a job that the caller doesn't have, and TooLarge, with the
+    field `param`, if the requests are larger than ASKED_BYTES.
     """
     if size_bytes(asked) > ASKED_BYTES:
         raise TooLarge(
@@ -70,7 +70,7 @@ def begin(
 
 
 def _attest(session: Session, route: Route) -> Side:
-    """Return what answers behind a route, from the rows that its deployment was certified by."""
+    """Return the facts on a route's model, from the rows that its deployment was certified by."""
     deployment, checkpoint, engine = session.execute(
         select(Deployment, Checkpoint, Engine)
         .outerjoin(Checkpoint, Checkpoint.id == Deployment.checkpoint_id)
@@ -92,7 +92,7 @@ def _attest(session: Session, route: Route) -> Side:
 def finish(session: Session, comparison_id: str, answers: dict[int, Side]) -> None:
     """Add each side's answer: text, how it ended, its usage and pace, or its error.
 
-    Of a comparison that was deleted meanwhile nothing is stored.
+    Nothing is stored if the comparison was deleted meanwhile.
     """
     comparison = session.get(Comparison, comparison_id)
     if comparison is None:
@@ -131,7 +131,7 @@ def stopping(session: Session, comparison_id: str) -> set[int]:
 
 
 def vote(session: Session, caller: Caller, comparison_id: str, choice: Choice) -> Comparison:
-    """Say which answer was better. Sent again it replaces, so that a comparison counts once.
+    """Store which answer was better. A later vote replaces it, so a comparison counts once.
 
     Raises Conflict unless there are two answers to choose from.
     """

@@ -1,6 +1,6 @@
-"""Deployments as a person sees them: ask for a model to be served, look, chat, take it back.
+"""Deployments as users see them: request that a model is served, look it up, chat, stop it.
 
-The row says what is desired; `engines.py` and the serve worker make it so. Knows no process.
+The row holds the desired state; `engines.py` and the serve worker carry it out. Knows no process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ from services.serving.engines import (
 )
 
 UNSETTLED = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
-# An engine that wasn't looked at for this long is worth a look: it may have died.
+# An engine that wasn't checked for this long must be checked: it may have died.
 LOOK_AFTER = text("interval '3 seconds'")
 
 
@@ -65,7 +65,7 @@ class Route:
     deployment_id: str
     upstream: Address
     upstream_model: str
-    # What is done with special strings in messages, and which they are: those of the base.
+    # How special strings in messages are treated, and the special strings of the base.
     rule: SpecialTokens = SpecialTokens.REFUSE
     special_strings: tuple[str, ...] = ()
 
@@ -73,11 +73,11 @@ class Route:
 def create(
     session: Session, caller: Caller, model: str, *, yields: bool | None = None
 ) -> Deployment:
-    """Ask for `model` to be served; one that is already deployed gives the same deployment.
+    """Request that `model` is served. If it is deployed already, return that deployment.
 
-    With `yields` it leaves its device to jobs and comes back after; None changes nothing. One
-    that failed is tried again as a deployment of its own. Raises NotFound for an unknown
-    model and Conflict for one that is not finished, both with `param` model.
+    With `yields` it frees its device for jobs and returns to it afterwards; None changes nothing. A
+    failed deployment is tried again as a new one. Raises NotFound for an unknown model and Conflict
+    for one that is not finished, both with `param` model.
     """
     served = _find(session, caller, model)
     live = _live(session, caller, model)
@@ -105,7 +105,9 @@ def create(
     send(session, Task.RECONCILE)
     deployment = _live(session, caller, model)
     if deployment is None:
-        raise Conflict(f"The deployment of '{model}' was taken back meanwhile.", param="model")
+        raise Conflict(
+            f"The deployment of '{model}' was stopped meanwhile. Deploy it again.", param="model"
+        )
     if yields is not None:
         deployment.yields = yields
         session.flush()
@@ -197,8 +199,8 @@ def list_page(
     limit: int = 20,
     order: Order = Order.DESC,
 ) -> Iterator[Deployment]:
-    """Yield what should be served, or failed to be, and one beyond the limit; what was taken back
-    is left out.
+    """Yield deployments that should be served, failed ones included, and one beyond the limit.
+    Stopped ones are left out.
     """
     query = select(Deployment).where(
         Deployment.org_id == caller.org_id, Deployment.desired == "run"
@@ -225,7 +227,7 @@ def _shown(deployment: Deployment, device: str | None, kind: str | None) -> Show
 
 
 def stop(session: Session, caller: Caller, deployment_id: str) -> Deployment:
-    """Take a deployment back: chat with it ends now, the engine follows."""
+    """Stop a deployment: chat with it ends now, and the engine later."""
     # The worker must not give it an engine between this look and the write.
     deployment = get(session, caller, deployment_id, lock=True)
     deployment.desired = "stop"
@@ -270,7 +272,7 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
         upstream=address(engine),
         upstream_model=name_in(engine, deployment, is_adapter=kind == WeightsKind.ADAPTER),
         rule=special_rule(method),
-        # A base from before these were noted: its serve worker notes them within seconds.
+        # A base that was registered without them: its serve worker adds them within seconds.
         special_strings=special_strings(info) or (),
     )
 
@@ -287,7 +289,7 @@ def _not_ready(deployment: Deployment, param: str) -> NotFound:
 
 
 def needs_reconcile(session: Session) -> bool:
-    """Say whether what is served differs from what is desired, or was not compared for a while."""
+    """Whether the served state differs from the desired one, or was not compared for a while."""
     desired_differs = select(Deployment.id).where(
         or_(
             (Deployment.desired == "run") & Deployment.status.in_(UNSETTLED) & ~gives_way(),

@@ -33,7 +33,7 @@ FIRST_PAUSE = timedelta(seconds=2)
 
 @dataclass(frozen=True)
 class Address:
-    """Where an engine answers, and the key that it asks for. `socket` is a Unix socket's path."""
+    """Where an engine answers, and the key that it requires. `socket` is a Unix socket's path."""
 
     url: str
     socket: str | None = None
@@ -84,7 +84,7 @@ class Wanted:
     unmerged: Checkpoint | None = None
     # Of the base's weights when it was registered; None where nothing is known of them.
     base_sha256: str | None = None
-    # What its chats do with special strings, and those of the base; None: not known yet.
+    # How its chats treat special strings, and the special strings of the base; None: not known yet.
     rule: SpecialTokens = SpecialTokens.REFUSE
     special_strings: tuple[str, ...] | None = None
 
@@ -94,13 +94,13 @@ class Wanted:
 
     @property
     def is_full(self) -> bool:
-        """Tuned in full, or merged: its weights are its own, and so is its engine."""
+        """Whether it was tuned in full or merged: it then has its own weights and engine."""
         return self.checkpoint is not None and self.adapter is None
 
 
 @dataclass(frozen=True)
 class Crashes:
-    """How often the engine of some weights crashed of late, and the end of the pause after it."""
+    """How often the engine of some weights crashed recently, and when the pause after it ends."""
 
     count: int
     retry_at: datetime | None
@@ -117,7 +117,7 @@ class Crashes:
 
 
 def gives_way() -> Any:
-    """Whether a deployment makes room just now: a job is held, and it was asked to."""
+    """Whether a deployment must free its device now: it has `yields`, and a job is held."""
     return Deployment.yields & select(Job.id).where(Job.state.in_(HELD)).exists()
 
 
@@ -175,7 +175,7 @@ def name_in(engine: Engine, deployment: Deployment, *, is_adapter: bool) -> str:
 
 
 def special_rule(method: dict[str, Any] | None) -> SpecialTokens:
-    """Return the rule of a job's method for special strings; that of a base without a job."""
+    """Return the rule of a job's method for special strings; without a method, REFUSE."""
     return SpecialTokens((method or {}).get("special_tokens", SpecialTokens.REFUSE))
 
 
@@ -185,13 +185,13 @@ def special_strings(info: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def note_special_strings(session: Session, base_model: str, strings: Sequence[str]) -> None:
-    """Note the special strings of a base that was registered before they were."""
+    """Note the special strings of a base that was registered before they were noted."""
     record = session.get_one(BaseModelRecord, base_model, with_for_update=True)
     record.info = record.info | {"special_tokens": list(strings)}
 
 
 def unwanted(session: Session) -> list[Deployment]:
-    """Return what was taken back and is not marked as stopped yet."""
+    """Return deployments that should stop and are not marked as stopped yet."""
     gone = (DeploymentStatus.STOPPED, DeploymentStatus.FAILED)
     query = select(Deployment).where(Deployment.desired == "stop", Deployment.status.not_in(gone))
     return list(session.scalars(query))
@@ -232,7 +232,7 @@ def _seconds_since(session: Session, then: datetime) -> float:
 
 
 def add(session: Session, wanted_here: Sequence[Wanted], **fields: Any) -> Engine:
-    """Record an engine that is about to start for `wanted_here`; they are starting, too."""
+    """Record an engine that is about to start for `wanted_here`, and set these to starting."""
     engine = Engine(
         weights=wanted_here[0].weights,
         status=EngineStatus.STARTING,
@@ -261,12 +261,12 @@ def seen(session: Session, engine_id: str) -> None:
 
 
 def looked_at(session: Session, engine_id: str) -> None:
-    """Record that a starting engine was looked at, so that no worker is woken to look again."""
+    """Record that a starting engine was checked, so that no worker is woken to check it again."""
     session.get_one(Engine, engine_id).seen_at = func.clock_timestamp()
 
 
 def end(session: Session, engine_id: str, status: EngineStatus, error: str | None = None) -> None:
-    """Record that an engine has ended; what it served waits for the next one."""
+    """Record that an engine has ended; its deployments wait for the next engine."""
     engine = session.get_one(Engine, engine_id)
     engine.status = status
     engine.error = storable(error)
@@ -300,7 +300,7 @@ def crashes(session: Session, weights: str, since: datetime) -> Crashes:
 def set_status(
     session: Session, deployment_id: str, status: DeploymentStatus, **fields: Any
 ) -> bool:
-    """Set the status of a deployment that is still wanted; False where it was taken back."""
+    """Set the status of a deployment that is still wanted; False if it should stop."""
     if status == DeploymentStatus.READY:
         fields |= {"ready_at": func.clock_timestamp(), "error": None}
     done = session.execute(
@@ -321,7 +321,7 @@ def fail(
 
 
 def mark_stopped(session: Session, deployment_id: str) -> None:
-    """Record that a deployment which was taken back is no longer loaded."""
+    """Record that a deployment that should stop is no longer loaded."""
     deployment = session.get_one(Deployment, deployment_id)
     deployment.status = DeploymentStatus.STOPPED
     deployment.updated_at = func.clock_timestamp()

@@ -1,5 +1,5 @@
-"""Where a tuned model's weights lie: its adapter, or what is made of it once: whole weights merged
-in a folder, and a GGUF file.
+"""Where a tuned model's weights are: its adapter, and what is made from it once (a folder of merged
+weights, a GGUF file).
 """
 
 import fcntl
@@ -27,15 +27,15 @@ class Format(StrEnum):
     GGUF = "gguf"
 
 
-# The verb that makes each of the others, and what a failure says could not be done.
+# The verb that makes each of the other formats, and the words for it in an error message.
 MADE_BY = {Format.MERGED: ("merge", "merged"), Format.GGUF: ("gguf", "written as GGUF")}
 
 
 def find(checkpoint: Checkpoint, wanted: Format) -> Path:
     """Return a folder with the weights as `wanted`, or the GGUF file.
 
-    Making these takes seconds to minutes: hold no transaction. Raises Invalid where the model can't
-    be had in this format, Unavailable where it could not be made.
+    Making these takes seconds to minutes: hold no transaction. Raises Invalid if the model does not
+    exist in this format, and Unavailable if it could not be made.
     """
     is_full = checkpoint.kind == WeightsKind.FULL
     if wanted == Format.ADAPTER and is_full:
@@ -93,7 +93,7 @@ def _made_once(checkpoint: Checkpoint, wanted: Format, target: Path) -> Path:
 
 
 def _make(wanted: Format, source: Path, target: Path) -> None:
-    """The verb writes into a folder of its own, all that it may change; what is whole is moved."""
+    """Run the verb in a scratch folder, the only one that it may change, and move the result."""
     verb, done = MADE_BY[wanted]
     scratch = target.with_name(f"{target.name}.new")
     shutil.rmtree(scratch, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Deleting, cleaning up, measuring the disk, and whether the parts are well.
+"""Deleting, cleaning up, measuring the disk, and checking the health of the parts.
 
 Uses serving and all below.
 """

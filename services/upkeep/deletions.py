@@ -1,6 +1,7 @@
-"""Deleting jobs and checkpoints: what still needs one refuses, else it is marked and found no more.
+"""Deleting jobs and checkpoints. A deletion is refused while something needs the object.
 
-The mark commits first; `services/upkeep/removals.py` then removes the files, and the rows last.
+It is first marked as deleted and committed, so that it is no longer found. Then
+`services/upkeep/removals.py` removes the files, and the rows last.
 """
 
 from collections.abc import Sequence
@@ -59,9 +60,9 @@ def delete_job(
 def delete_checkpoint(session: Session, caller: Caller, model_id: str) -> None:
     """Delete the checkpoint that a tuned model's id means.
 
-    A job whose result it was has no model any more: the id never comes to mean another step. Raises
-    NotFound, and Conflict where a deployment serves it, its job may go on from it, or a base model
-    lies in its folder.
+    If it was the result of its job, the job then has no model: the id must never mean another step.
+    Raises NotFound, and Conflict if a deployment serves it, its job may go on from it, or a base
+    model lies in its folder.
     """
     found, job = checkpoints.resolve(session, caller, model_id)
     # In this order, as workers lock them: the job, then its checkpoint.

@@ -1,4 +1,4 @@
-"""Is everything there that a request needs? Asks Postgres and Redis, changes nothing."""
+"""Checks the parts that requests need, Postgres and Redis, and the workers. Changes nothing."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -26,10 +26,10 @@ def missing() -> list[str]:
 
 
 def degraded() -> list[str]:
-    """Return one sentence for each part without which requests are served and work waits.
+    """Return one sentence for each missing part without which requests are served but work waits.
 
-    Asked only where nothing is missing. Requests don't need these parts, so that a worker that is
-    down must not take the API out of service.
+    Call it only if nothing is `missing`. Requests don't need these parts, so a worker that is down
+    must not take the API out of service.
     """
     try:
         with transaction() as session:
@@ -38,7 +38,7 @@ def degraded() -> list[str]:
             n_outdated = workers.n_outdated(session)
             alive = workers.n_of_queues(session)
     except (SQLAlchemyError, OddsmithError):
-        return []  # gone since `missing` looked; the next look says so
+        return []  # it failed after `missing` was called; the next call reports it
     waiting = [
         f"No worker of the queue `{name}` was seen for {workers.silent_s():.0f} s: its work waits."
         for name in queue.QUEUES
@@ -48,7 +48,7 @@ def degraded() -> list[str]:
 
 
 def old(n_workers: int) -> str | None:
-    """Say how many workers are of an older release. Not which: this needs no key."""
+    """Say how many workers are of an older release. It names none, since `/readyz` needs no key."""
     if not n_workers:
         return None
     return (
@@ -73,7 +73,7 @@ def database() -> str | None:
             found = session.scalar(text("SELECT version_num FROM alembic_version")) if exists else 0
     except (SQLAlchemyError, OddsmithError):
         return "Postgres does not answer. Check that it runs and ODDSMITH_DATABASE_URL."
-    # One that is not known here is of a newer release, whose schema suits this one, too.
+    # An unknown migration is of a newer release, whose schema works with this release, too.
     if found != head() and (not found or found in revisions()):
         at = found or "none"
         return f"The database is at migration {at}, not {head()}: run `alembic upgrade head`."

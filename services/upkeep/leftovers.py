@@ -1,7 +1,7 @@
-"""What lies on disk and nothing needs: too old to be kept, or of no row.
+"""Finds files on disk that nothing needs: they are too old to be kept, or have no row.
 
-Only what Oddsmith made is looked at, by the shape of its name, and of what belongs to no row
-only what nothing has written to for a day. What is marked as deleted is removed by `removals.py`.
+It considers only what Oddsmith made, recognised by the form of its name. What has no row counts
+only if nothing has written to it for a day. `removals.py` removes what is marked as deleted.
 """
 
 import logging
@@ -87,7 +87,7 @@ class Known:
 
 
 def known(session: Session) -> Known:
-    """Read what rows name. Read it before the disk: what is made meanwhile is young."""
+    """Read what rows name. Call it before the disk is read: what is made meanwhile is too young."""
     jobs = session.execute(select(Job.id, Job.state, Job.purpose)).all()
     saved = session.execute(select(Checkpoint.id, Checkpoint.path)).all()
     served = select(Deployment.checkpoint_id).where(Deployment.desired == "run")
@@ -154,7 +154,7 @@ def _of_ended(run: Path, rows: Known) -> Iterator[Leftover]:
 
 
 def _made(rows: Known) -> Iterator[Leftover]:
-    """Merged weights and GGUF files: of no row, or not asked for lately and not being served."""
+    """Merged weights and GGUF files without a row, or not requested recently and not served."""
     days = get_settings().keep_merged_days
     for path in (get_settings().var.absolute() / "merged").glob("ftckpt-*"):
         name = MADE.fullmatch(path.name)
@@ -180,7 +180,7 @@ def _tokens() -> Iterator[Leftover]:
 
 
 def _downloads(rows: Known) -> Iterator[Leftover]:
-    """Base models that were downloaded and then deleted. Folders of people's own are not ours."""
+    """Base models that were downloaded and then deleted; never a user's own folder."""
     for folder in (get_settings().var.absolute() / "models").glob("*"):
         is_needed = str(folder) in rows.bases | rows.loaded
         if DOWNLOAD.fullmatch(folder.name) and not is_needed and _is_old(folder, DAY_S):
@@ -192,7 +192,7 @@ def _is_old(path: Path, age_s: float) -> bool:
 
 
 def _unused_s(path: Path) -> float:
-    """Seconds since it was asked for, which is when its own time was set."""
+    """Seconds since it was last requested: each request sets its modification time."""
     try:
         return time.time() - path.lstat().st_mtime
     except FileNotFoundError:
@@ -200,7 +200,7 @@ def _unused_s(path: Path) -> float:
 
 
 def listed() -> list[Leftover]:
-    """Return what can go. Nothing, where this process's run folder is not the database's."""
+    """Return what can go; nothing if this process's run folder is not the database's."""
     with transaction() as session:
         if stranger := run_folder.stranger(session):
             logger.warning("nothing is looked for: %s", stranger)

@@ -1,7 +1,7 @@
 """Removing what is marked as deleted: files on disk first, rows last.
 
-Each step may be cut short and repeated: what is gone is no error. What others still read, or an
-engine has loaded, waits for the next turn. One process removes at a time.
+Each step may be interrupted and repeated: a missing file is no error. What others still read, or an
+engine has loaded, waits for the next turn. Only one process removes at a time.
 """
 
 import logging
@@ -58,7 +58,7 @@ def remove_all() -> int:
             if stranger := run_folder.stranger(session):
                 logger.warning("nothing is removed: %s", stranger)
                 return 0
-        # A job's checkpoints go before it.
+        # The checkpoints of a job are removed before the job.
         steps = ((CHECKPOINTS, remove_checkpoint), (JOBS, remove_job), (FILES, remove_file))
         return sum(_each(marked, remove) for marked, remove in steps)
 
@@ -166,7 +166,7 @@ def remove_file(file_id: str) -> bool:
     with transaction() as session:
         gone = session.get_one(File, file_id, with_for_update=True)
         gone.erased_at = func.clock_timestamp()
-        # These quote what was in it.
+        # These quote the content of the file.
         gone.filename, gone.report, gone.status_details = "", None, None
     return True
 

@@ -17,7 +17,7 @@ from services.platform.settings import get_settings
 
 
 class Kind(StrEnum):
-    """What bytes lie on disk for; `free` is what the disk of the runs has left."""
+    """What the disk is used for; `free` is the space left on the disk of the runs."""
 
     FILES = "files"
     PREPARED_DATA = "prepared_data"
