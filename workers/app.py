@@ -1,4 +1,4 @@
-"""The Celery application. A message is only a wake-up: what is to be done stands in Postgres."""
+"""The Celery application. A message is only a wake-up: the work itself is recorded in Postgres."""
 
 import threading
 from typing import Any
@@ -38,8 +38,8 @@ app = Celery(
     ],
 )
 app.conf.update(
-    # An early ack loses at most the tasks that ran at a kill, and those the database knows of;
-    # a late one runs long tasks twice as soon as the visibility timeout passes (measured).
+    # An early ack loses at most the tasks that run when a worker is killed, and the database knows
+    # these. A late ack runs long tasks twice once the visibility timeout passes (measured).
     task_acks_late=False,
     # One message at a time. A prefetch multiplier of 0 would mean "unlimited".
     worker_disable_prefetch=True,
@@ -68,7 +68,7 @@ def _log(**_: Any) -> None:
 
 @worker_init.connect
 def _belong(**_: Any) -> None:
-    """End at once where the run folder is not the database's; wait for one that is away."""
+    """Exit if the run folder is not the database's; wait while the folder or database is away."""
     logs.configure()
     try:
         run_folder.until_joined()

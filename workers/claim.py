@@ -1,4 +1,4 @@
-"""A claimed job as its worker needs it: a spec that reads from nowhere else, and its place."""
+"""A claimed job as its worker needs it: a complete spec of the run, and the job's place."""
 
 import logging
 import socket
@@ -43,11 +43,11 @@ class Claim:
 
 
 def describe(job: Job) -> Claim | None:
-    """Resolve the claimed job into a spec that reads from nowhere else.
+    """Resolve the claimed job into a complete spec, for which the run needs no other source.
 
-    None where its prepared data can't be read: the job has failed then, if it is gone, since each
-    further claim would end the same way. It is lost where the whole run folder is away, or the disk
-    says anything else.
+    Returns None if the prepared data can't be read. If the data is gone, the job has failed, since
+    each further claim would end the same way. If the whole run folder is away, or after another
+    error of the disk, the claim is lost.
     """
     try:
         with transaction() as session:
@@ -95,7 +95,7 @@ def _resolve(session: Session, job: Job) -> Claim:
 
 
 def node_of(job: Job) -> Node:
-    """The place that was last added to the job's: the worker's that just claimed or joined it."""
+    """The last place of the job's placement: that of the worker that just claimed or joined it."""
     place = job.placement[-1] if job.placement else {"devices": []}
     return Node(max(0, len(job.placement) - 1), tuple(place["devices"]))
 

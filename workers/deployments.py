@@ -1,7 +1,7 @@
-"""The serve worker's task: make what is served equal to what is desired, step by step.
+"""The serve worker's task: reconcile what is served with what is desired, step by step.
 
-A step looks at the rows and at the engines, does what is next for each and leaves; nothing is
-remembered between steps but the rows, so any worker can go on where another stopped.
+A step reads the rows, checks the engines, does what is next for each, and returns. Only the rows
+hold state that steps need, so any worker can go on where another stopped.
 """
 
 import logging
@@ -34,16 +34,16 @@ logger = logging.getLogger(__name__)
 
 WORKER = socket.gethostname()
 STEP_S = 0.5
-# One message is good for this long; the keeper sends the next one while work remains.
+# One message starts steps for this long; the keeper sends another one while work remains.
 TURN_S = 10
-# How long an engine that no deployment wants stays, and one that doesn't answer is waited for.
+# How long an engine without deployments is kept, and how long an engine may give no answer.
 IDLE_GRACE_S = 30.0
 SILENCE_S = 30.0
 
 
 @app.task(name=Task.RECONCILE)
 def reconcile() -> None:
-    """Step until everything is as desired, or for a while."""
+    """Step until everything is as desired, or for TURN_S at most."""
     try:
         with alone(Lock.ENGINES) as mine:
             if mine:
@@ -88,14 +88,14 @@ def step() -> None:
 
 
 def _note_special_strings(want: Wanted) -> None:
-    """Find the special strings of a base that was registered before they were noted; once."""
+    """Find and store the special strings of a base that was registered before they were stored."""
     if want.special_strings is not None:
         return
     try:
         with transaction() as session:
             base = session.get_one(BaseModelRecord, want.deployment.base_model)
         if engines.special_strings(base.info) is not None:
-            return  # noted just now for another deployment
+            return  # just stored for another deployment
         strings = parity.special_strings_of(Path(base.path))
     except parity.UndecidedError as reason:
         logger.warning("its special strings are not known yet: %s", reason)
@@ -109,7 +109,7 @@ def _client(engine: Engine) -> EngineClient:
 
 
 def _tend(engine: Engine, wants: list[Wanted]) -> bool:
-    """Look at one engine; False when it is no longer there."""
+    """Check one engine; False if it is no longer there."""
     with bound(engine=engine.id):
         if engine.worker == WORKER and not vllm.alive(engine.pid, engine.pid_started):
             return _crashed(engine, vllm.last_words(engine.id))
@@ -140,7 +140,7 @@ def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
         idle_s = 0.0 if wants else engines.idle_s(session, engine)
         in_the_way = not wants and engines.is_in_the_way(session, engine)
         silent_s = engines.silent_s(session, engine)
-    # One that an older release started listens on loopback, and asks for no key.
+    # An engine that an older release started listens on loopback and requires no key.
     misplaced = get_settings().engines_are_local and engine.port != 0
     too_small = _rank(wants) > engine.max_lora_rank
     if in_the_way or idle_s > IDLE_GRACE_S or too_small or misplaced:
@@ -156,7 +156,7 @@ def _tend_ready(engine: Engine, wants: list[Wanted]) -> bool:
 
 
 def _unload(engine: Engine, unwanted: set[str]) -> None:
-    """Take out what was taken back or has failed; what stays in is met again at the next step."""
+    """Unload adapters that were stopped or have failed; the next step retries those that stay."""
     for name in unwanted:
         _forget_looks(engine)  # its list of models has changed
         try:
@@ -166,7 +166,7 @@ def _unload(engine: Engine, unwanted: set[str]) -> None:
 
 
 def _is_servable(want: Wanted) -> bool:
-    """Fail what no engine could serve; it would take its engine down with it."""
+    """Fail a deployment that no engine could serve: its engine would crash."""
     if want.unmerged is not None and not _merge(want, want.unmerged):
         return False
     if not Path(want.weights).is_dir():
@@ -181,7 +181,7 @@ def _is_servable(want: Wanted) -> bool:
 
 
 def _merge(want: Wanted, checkpoint: Checkpoint) -> bool:
-    """Make the whole weights of an adapter that no engine applies; once, however often asked."""
+    """Merge an adapter that no engine applies into whole weights, if that was not done before."""
     try:
         merged(checkpoint)
     except (NotFound, Unavailable) as refusal:
@@ -191,7 +191,7 @@ def _merge(want: Wanted, checkpoint: Checkpoint) -> bool:
 
 
 def _rank(wants: list[Wanted]) -> int:
-    """The LoRA rank that these need of their engine; 0 without adapters."""
+    """The LoRA rank that their engine needs; 0 without adapters."""
     ranks = [vllm.adapter_rank(want.adapter) for want in wants if want.adapter is not None]
     return vllm.round_up_rank(max(ranks)) if ranks else 0
 
@@ -242,10 +242,10 @@ def _start(wants: list[Wanted]) -> bool:
 
 
 def _launch(wants: list[Wanted]) -> None:
-    """Record an engine, start its process, record that too: no process without a row."""
+    """Record an engine, start its process, and record that too: each process must have a row."""
     first = wants[0]
     name = first.deployment.model if first.is_full else first.deployment.base_model
-    # An engine of a base takes adapters from the start: the first one is usually on its way.
+    # An engine of a base accepts adapters from its start: the first one usually follows soon.
     rank = 0 if first.is_full else max(_rank(wants), vllm.LORA_RANK_FLOOR)
     engine_id, device = new_id("engine"), vllm.device()
     host, port = vllm.place(engine_id)
@@ -268,7 +268,7 @@ def _launch(wants: list[Wanted]) -> None:
 
 
 def _probe_meanwhile(want: Wanted) -> None:
-    """Compute a base's probe while its engine starts; what fails is said by `_make_ready`."""
+    """Compute a base's probe while its engine starts; `_make_ready` reports a failure."""
     try:
         parity.probe_of(want)
     except parity.ParityError:
@@ -293,14 +293,14 @@ def _serve(engine: Engine, wants: list[Wanted]) -> None:
 
 @dataclass(frozen=True)
 class Look:
-    """When a ready deployment was last compared with its certificate, and beside what models."""
+    """When a ready deployment was last compared with its certificate, and the models then."""
 
     engine_id: str
     listed: Listing
     at_s: float
 
 
-# By deployment. A worker that has just started knows of no look, so it looks.
+# By deployment. A worker that has just started has no entries, so it compares all.
 _looks: dict[str, Look] = {}
 
 
@@ -317,10 +317,10 @@ def _is_check_due(engine: Engine, want: Wanted, listed: Listing) -> bool:
 
 
 def _check_again(engine: Engine, want: Wanted, name: str, listed: Listing) -> bool:
-    """Compare what is ready with its certificate; False where that ended the engine.
+    """Compare a ready deployment with its certificate; False if that ended the engine.
 
-    An engine that serves something else was tampered with or is damaged: nothing else of it is
-    trusted either, and what it served goes on with a new one.
+    An engine that serves something else was tampered with or is damaged. Its other models are not
+    trusted either: a new engine serves them.
     """
     client = _client(engine)
     base = engine.served_name if want.adapter is not None else None
@@ -360,7 +360,7 @@ def _make_ready(engine: Engine, want: Wanted, name: str, names: Listing) -> None
 
 
 def _judge_silence(engine: Engine, want: Wanted, reason: str) -> None:
-    """An engine that died is started again; one that lives and can't do this never will."""
+    """Fail the deployment if the engine still runs. An engine that died is started again."""
     time.sleep(1)
     if vllm.alive(engine.pid, engine.pid_started) and _client(engine).models() is not None:
         _fail(want, f"The engine could not serve it: {reason}", "engine_refused")

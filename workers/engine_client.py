@@ -1,4 +1,4 @@
-"""What the serve worker asks an engine over HTTP: its models, adapters, token ids, log-probs.
+"""The serve worker's requests to an engine over HTTP: models, adapters, token ids, log-probs.
 
 Knows no rows and no process.
 """
@@ -24,13 +24,13 @@ def _http(socket: str | None) -> httpx.Client:
 
     It keeps no connection, since an engine may end a silent one at any moment.
     """
-    # Without certificates, which would take 30 ms to read: engines speak plain HTTP.
+    # Without certificates, which would take 30 ms to read: engines use plain HTTP.
     transport = httpx.HTTPTransport(
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         limits=httpx.Limits(max_keepalive_connections=0),
         uds=socket,
     )
-    # Proxies of the environment are not for engines.
+    # The environment's proxies must not be used for engines.
     return httpx.Client(transport=transport, trust_env=False)
 
 
@@ -43,7 +43,7 @@ class RefusedError(Exception):
 
 
 class DownError(Exception):
-    """The engine didn't answer, or failed while it did."""
+    """The engine didn't answer, or it failed while it answered."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class EngineClient:
         return self._call("POST", "/tokenize", body)["tokens"]
 
     def answer_one_token(self, model: str, messages: list[dict[str, str]]) -> int:
-        """Let it answer with one token; return how many it says it made."""
+        """Request an answer of one token; return the number of tokens that the engine reports."""
         body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
         return self._call("POST", "/v1/chat/completions", body)["usage"]["completion_tokens"]
 

@@ -1,7 +1,7 @@
-"""The task of the `files` queue: work of seconds, which is to check uploads and to remove bytes.
+"""The task that checks uploads, in the `files` queue, whose work takes seconds.
 
-A message is a wake-up for one file; whose is decided here, so that keys take turns. Also fetches
-base models, for the queue `prepare`.
+A message is a wake-up for one file. This module decides which file is next, so that keys take
+turns. It also fetches base models, for the queue `prepare`.
 """
 
 import logging
@@ -33,7 +33,7 @@ from workers.turns import take
 logger = logging.getLogger("oddsmith.workers")
 
 
-# What a check may take: some time at least, and more for a large file, however slow the disk.
+# How long a check may take: this long, and more for a large file on a slow disk.
 CHECK_S = 120
 SLOWEST_BYTES_A_S = 2e6
 DISK_FULL = "The disk of the storage is full: free some space and upload it again."
@@ -74,7 +74,7 @@ def judge(file_id: str) -> None:
 
 
 def finish(record: File, rows_key: str, report: dict[str, Any] | None, failure: str | None) -> None:
-    """Write what was found, unless that is no longer asked for."""
+    """Write what was found, unless the file is no longer to be validated."""
     usable = failure is None
     with transaction() as session:
         written = files.finish_validation(
@@ -123,7 +123,7 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
 
 
 def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
-    # Whether it can be read at all is found here, where the error has its own class.
+    # A file that can't be read fails here, where the error is an OSError.
     with source.open("rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
     # A folder of its own beside the others' files, so that the check sees none of them.
@@ -143,7 +143,7 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
 
 
 def _why(failure: VerbError) -> str:
-    """What is said of a file whose check did not end."""
+    """The reason that a user reads for a file whose check did not finish."""
     match failure.error.get("code"):
         case Code.DISK_FULL:
             return DISK_FULL
@@ -179,7 +179,7 @@ def download_base(base_model: str) -> None:
 
 
 def _see_that_it_is_wanted(record: BaseModelRecord) -> None:
-    """Raise Conflict once the model is deleted, or registered otherwise: its download ends then."""
+    """Raise Conflict, which ends the download, if the model was deleted or registered otherwise."""
     with suppress(OperationalError), transaction() as session:
         now = session.get_one(BaseModelRecord, record.id)
         wanted = now.deleted_at is None and (now.path, now.status) == (record.path, record.status)
@@ -196,7 +196,7 @@ def fetch(record: BaseModelRecord) -> None:
     except OddsmithError as error:
         failure = error.message
     except Exception as error:
-        # The keeper would send it again and again; a person may, once the cause is gone.
+        # Not raised: the keeper would send it again and again. A user may, once the cause is gone.
         logger.exception("a base model could not be downloaded")
         failure = f"The download broke off ({type(error).__name__}: {error}). Register it again."
     with transaction() as session:

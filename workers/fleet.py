@@ -1,4 +1,4 @@
-"""What this machine has to compute on, and the thread that registers this worker while it lives."""
+"""The devices of this machine, and the thread that registers this worker while it lives."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ _leaving = threading.Event()
 
 
 def devices() -> list[dict[str, Any]]:
-    """The NVIDIA GPUs that this process may use: index, name, memory in bytes; asks the driver."""
+    """The NVIDIA GPUs that this process may use, from the driver: index, name, memory in bytes."""
     fields = "--query-gpu=index,name,memory.total"
     try:
         command = ["nvidia-smi", fields, "--format=csv,noheader,nounits"]
@@ -42,7 +42,7 @@ def devices() -> list[dict[str, Any]]:
 def announce(queues: list[str]) -> None:
     """Register this worker now and at every heartbeat, until `leave`.
 
-    In a thread: a task may take hours.
+    A thread does this, because a task may take hours.
     """
     _leaving.clear()
     gpus = devices() if TRAIN in queues else []

@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 def train() -> None:
     """Train claimed jobs one after another until none is left, or the worker is to stop."""
     while not draining.is_set():
-        # First those that hold other workers' devices while they wait.
+        # First jobs that wait for further nodes: they hold other workers' devices meanwhile.
         if (job := join_next(fleet.WORKER)) is not None:
             with _taken(job, "joined"):
                 joining.assist(job)
         elif (job := claim_next(fleet.WORKER)) is not None:
             with _taken(job, "claimed"):
-                # After the claim's commit: a job that can't be described must not be next again.
+                # After the claim's commit: a job that can't be described must not be claimed again.
                 if (claim := describe(job)) is not None:
                     training.train(claim)
         else:

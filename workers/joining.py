@@ -1,7 +1,7 @@
 """Run the ranks of one further node of a job that another worker leads.
 
-The worker that leads reads the run's files, writes its end and answers for it; this worker only
-keeps its own ranks alive while the job is held, and ends them when it no longer is.
+The worker that leads reads the run's files, writes its end and is responsible for it. This worker
+only keeps its own ranks alive while the job is held, and ends them when the job is no longer held.
 """
 
 import logging
@@ -42,7 +42,7 @@ def assist(job: Job) -> None:
 
 
 def _spec(job: Job, run_dir: Path) -> RunSpec | None:
-    """What the worker that leads has written; None where the job has ended before."""
+    """The spec, once the worker that leads has written it; None if the job ends before that."""
     while _held(job):
         if (run_dir / SPEC).exists():
             return read_spec(run_dir)

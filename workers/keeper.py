@@ -1,4 +1,4 @@
-"""The keeper: loops that publish wake-ups, take back lost jobs and wake what was forgotten.
+"""The keeper: loops that publish wake-ups, take back lost jobs and repeat wake-ups that were lost.
 
 Many may run; an advisory lock of Postgres lets one work. It holds no state of its own.
 """
@@ -84,7 +84,7 @@ def _rewake_files(session: Session) -> None:
 
 
 def _rewake_prepare(session: Session) -> None:
-    """Send a wake-up for each item: one message is one item's work."""
+    """Send a wake-up for each item: one message makes a worker do one item."""
     old = func.clock_timestamp() - FORGOTTEN_AFTER
     unprepared = select(Job.id).where(
         Job.state == JobState.VALIDATING_FILES,
@@ -101,7 +101,7 @@ def _rewake_prepare(session: Session) -> None:
 
 
 def remove() -> None:
-    """Wake who removes what was deleted, while something of it is left."""
+    """Wake a worker that removes what is marked as deleted, while something is left."""
     with transaction() as session:
         if removals.pending(session):
             queue.send(session, Task.REMOVE)
@@ -131,8 +131,8 @@ def keep() -> None:
             return
         logger.info("keeping")
         while not stopping.is_set():
-            # Raises when the connection is gone, and the lock with it: another keeper may work.
-            # When it was asked last is what `locks.silent_s` reads.
+            # Raises if the connection is lost, and the lock with it: another keeper may then work.
+            # `locks.silent_s` reads when this query last ran.
             connection.execute(select(1))
             for loop, pace_s in LOOPS:
                 if time.monotonic() >= due[loop]:

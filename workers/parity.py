@@ -1,7 +1,8 @@
 """The parity certificate: proof that an engine serves what was trained.
 
-An engine answered; it renders the prompt to the same token ids as the trainer; its log-probs
-match the trainer's within a tolerance; and the files on disk are those that were committed.
+It states that the engine answers, that it renders the prompt to the same token ids as the trainer,
+that its log-probs match the trainer's within a tolerance, and that the files on disk are those that
+were committed.
 """
 
 import hashlib
@@ -21,17 +22,17 @@ from services.processes.verbs import VerbError, run_verb, time_for
 from services.serving.engines import Wanted
 from workers.engine_client import EngineClient
 
-# A trained policy that moved less than this from its base may well be served as the base.
+# A policy that training moved by less than this may answer exactly as its base; that is no error.
 MOVED_NATS = 0.05
-# What other requests in the same batch may change in a log-prob of an engine, by another order of
-# sums; what differs by less is the same.
+# How much other requests in the same batch may change a log-prob of an engine, because they change
+# the order of sums. Smaller differences count as equal.
 NOISE_NATS = 0.001
-# The least time that a check of files gets.
+# The shortest timeout of a check of files.
 PROBE_S = 300
 
 
 class ParityError(Exception):
-    """A check failed. The message is a sentence; `certificate` is what was found, if anything."""
+    """A check failed. The message is a sentence; `certificate` holds what was found, or is None."""
 
     def __init__(self, message: str, certificate: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -39,7 +40,7 @@ class ParityError(Exception):
 
 
 class UndecidedError(ParityError):
-    """A check took too long to say anything. It may be tried again."""
+    """A check ended without a result, for example in a timeout. It may be tried again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Certificate:
 def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) -> dict[str, Any]:
     """Check `model` on `engine` and return its certificate, or raise ParityError.
 
-    `base` is the name of the bare base in the same engine, None where it isn't there.
+    `base` is the name of the base without adapter in the same engine; None if it isn't there.
     """
     verify_base(want)
     weights_sha256 = verify_weights(want)
@@ -93,9 +94,9 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
 def _escapes_as_the_trainer(
     engine: EngineClient, model: str, hostile: dict[str, Any] | None
 ) -> bool | None:
-    """Whether a prompt full of escaped special strings is plain text to both, in the same tokens.
+    """Whether trainer and engine read escaped special strings as plain text, in the same tokens.
 
-    None where the probe holds no such prompt.
+    None if the probe has no prompt with such strings.
     """
     if hostile is None:
         return None
@@ -108,13 +109,13 @@ def check_again(
 ) -> None:
     """Compare a model that was certified with its certificate: one prompt's tokens and log-probs.
 
-    `loaded_from` is the folder that the engine names. Raises ParityError where the engine serves
-    something else by now.
+    `loaded_from` is the folder that the engine names. Raises ParityError if the engine now serves
+    something else.
     """
     if want.adapter is not None and loaded_from != str(want.adapter):
         raise ParityError(
-            f"Under its name the engine holds an adapter from {loaded_from}, which this platform "
-            "did not load."
+            f"The engine holds, under this adapter's name, an adapter from {loaded_from}, which "
+            "this platform did not load."
         )
     verify_base(want)
     prompts = _prompts(want)[:1]
@@ -142,7 +143,7 @@ def _prompts(want: Wanted) -> list[dict[str, Any]]:
 
 
 def _finite(diffs: list[float]) -> None:
-    """Raise ParityError for NaN: max() passes over it, and Postgres takes none."""
+    """Raise ParityError for NaN and infinity: max() may skip NaN, and Postgres stores neither."""
     if not all(math.isfinite(diff) for diff in diffs):
         raise ParityError("A log-prob is not a finite number: the weights are damaged.")
 
@@ -224,7 +225,7 @@ def verify_weights(want: Wanted) -> str:
 def special_strings_of(base: Path) -> list[str]:
     """The special strings of a base that was registered before they were noted.
 
-    None can be told where its tokenizer can't be read: then no engine can serve it either.
+    The list is empty if the base's tokenizer can't be read: no engine can serve that base either.
     """
     try:
         return run_verb("special_strings", str(base), timeout_s=PROBE_S)["special_tokens"]
@@ -237,7 +238,7 @@ def special_strings_of(base: Path) -> list[str]:
 def verify_base(want: Wanted) -> None:
     """Compare the weights of the base that an engine loads with those that were registered.
 
-    Reads them again only where a file's size or times have changed. Raises ParityError.
+    Reads them again only if a file's size, inode or times have changed. Raises ParityError.
     """
     if want.base_sha256 is None:
         return
@@ -256,7 +257,7 @@ def verify_base(want: Wanted) -> None:
 def _stamps(folder: Path) -> tuple[tuple[str, int, int, int, int], ...]:
     """Of each file that holds weights: its name, size, inode and times.
 
-    The time of the last change (ctime) can't be set back by who writes to a file.
+    A writer of a file can't set back the time of its last change (ctime).
     """
     index = folder / "model.safetensors.index.json"
     names = {"model.safetensors"}
@@ -272,7 +273,7 @@ def _weights_sha256(folder: Path, stamps: tuple[tuple[str, int, int, int, int], 
 
 
 def _ask(verb: str, folder: Path) -> dict[str, Any]:
-    """Run a verb that reads all of `folder`; raise UndecidedError where that took too long."""
+    """Run a verb that reads all of `folder`; raises UndecidedError if it takes too long."""
     try:
         return run_verb(verb, str(folder), timeout_s=time_for(folder, PROBE_S))
     except VerbError as failure:

@@ -1,7 +1,7 @@
-"""A job's `validating_files`: its rows on local disk, split, and measured with its tokenizer.
+"""A job's state `validating_files`: its rows are copied to local disk, split, and tokenised.
 
-Everything that can be wrong with the data is found here, before a device is touched. The step
-may run twice: it writes the same bytes, and only a job still being validated moves on.
+Everything that can be wrong with the data is found here, before a device is used. The step may run
+twice: it writes the same bytes, and changes the job's state only while the job is validated.
 """
 
 import logging
@@ -32,7 +32,7 @@ from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)
 
-# The least time that tokenising gets.
+# The shortest timeout of tokenising.
 PREPARE_S = 600
 LOOK_EVERY_S = 0.5
 
@@ -71,14 +71,14 @@ def _prepare(job_id: str) -> None:
         error = None
     except VerbError as failure:
         if failure.is_fleeting:
-            raise  # the machine's fault or ours, not the data's: it is charged and tried again
+            raise  # not the data's fault: an attempt is charged, and the keeper tries again
         prepared, error = None, failure.error
     with transaction() as session:
         _move_on(session, job_id, prepared, error)
 
 
 class Watch:
-    """Looks at a job while its data is prepared: is that still asked for, and does it go on?"""
+    """Checks, while a job's data is prepared, that it is still wanted and makes progress."""
 
     def __init__(self, job_id: str, folder: Path) -> None:
         self.job_id, self.folder = job_id, folder
@@ -86,20 +86,20 @@ class Watch:
         self.looked_at = self.moved_at = time.monotonic()
 
     def look_when_due(self) -> None:
-        """Look twice a second, while rows are copied, which is progress itself."""
+        """Look twice a second while rows are copied; copying counts as progress."""
         if time.monotonic() - self.looked_at > LOOK_EVERY_S:
             self.moved_at = time.monotonic()
             self.look()
 
     def look(self) -> None:
-        """Put what the core says of its progress into the job's.
+        """Copy the core's progress into the job's.
 
-        Raises NoLongerWantedError, or VerbError where the core has been silent for too long: a
-        chat template may go round in circles.
+        Raises NoLongerWantedError, or VerbError if the core has made no progress for too long: a
+        chat template may loop forever.
         """
         self.looked_at = time.monotonic()
         self._enforce_progress(tokenised(self.folder))
-        # Progress that can't be stored is no reason to begin again.
+        # A failure to store the progress must not end the preparation.
         with suppress(OperationalError), transaction() as session:
             job = preparations.awaited(session, self.job_id)
             if job is None:

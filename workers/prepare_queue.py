@@ -1,6 +1,6 @@
-"""The task of the `prepare` queue: work of minutes, such as a job's data or a hub's model.
+"""The task of the `prepare` queue, which takes minutes: prepare a job's data or fetch a base model.
 
-A message is a wake-up for one item; which one is decided here, so that keys take turns.
+A message is a wake-up for one item. This module decides which item is next: keys take turns.
 """
 
 import logging
@@ -67,7 +67,7 @@ def base_models(session: Session) -> list[Item]:
 
 
 def prepare_job(job_id: str) -> None:
-    """Prepare one job's data. What fails unexpectedly is tried again by the keeper."""
+    """Prepare one job's data. After an unexpected failure, the keeper tries again."""
     with bound(job=job_id), traces.span("prepare", job=job_id):
         try:
             preparations.prepare(job_id)

@@ -1,6 +1,6 @@
-"""Tasks that make room: remove what was deleted, is old or belongs to no row, and measure the rest.
+"""Tasks that make room: remove what was deleted, is old or has no row, and measure the rest.
 
-All may run twice or be cut short: what is left is found again at the next turn.
+They may run twice or be interrupted: the next turn finds what is left.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""A job's row as the training core reads it. Nothing of it is kept on disk that could be edited."""
+"""Makes the core's spec from a job's row, not from a file on disk, which could be edited."""
 
 from pathlib import Path
 
@@ -16,9 +16,9 @@ _METHOD: TypeAdapter[Method] = TypeAdapter(Method)
 
 
 def spec_of(session: Session, job: Job) -> RunSpec:
-    """Return the spec of a run of this job from its beginning, on one node.
+    """Return the spec of a run of this job from its first step, on one node.
 
-    Raises pydantic's ValidationError for a method that is not known here.
+    Raises pydantic's ValidationError if this release does not know the method.
     """
     data = prepared.folder(job.id)
     base = session.get_one(BaseModelRecord, job.base_model)

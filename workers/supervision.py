@@ -37,7 +37,7 @@ class Supervision:
     renewed_at: float = field(default_factory=time.monotonic)
     first_seen: tuple[int, float] | None = None
     heard_at: float = field(default_factory=time.monotonic)
-    # How long it was silent, once that was too long.
+    # How long the training was silent; None until that is too long.
     silent_s: float | None = None
 
     def follow(self) -> None:
@@ -61,8 +61,8 @@ class Supervision:
             time.sleep(TICK_S)
 
     def renew(self) -> DesiredState:
-        """Renew the lease, store how far the run is, and return what a person wants of it."""
-        asked_at = time.monotonic()  # the lease begins at some moment after it
+        """Renew the lease, store the run's progress, and return the job's desired state."""
+        asked_at = time.monotonic()  # the renewed lease begins after this moment
         with transaction() as session:
             if not self.running and self.tail.steps is not None:
                 claims.start(session, self.claim.job_id, self.claim.generation)
@@ -74,7 +74,7 @@ class Supervision:
         return desired
 
     def renew_when_due(self) -> None:
-        """Hold the lease while what the run has left behind is stored, however much that is."""
+        """Hold the lease while the rest of the run's files is stored, however much it is."""
         if time.monotonic() - self.renewed_at > get_settings().heartbeat_s:
             self.renew()
 
@@ -87,7 +87,7 @@ class Supervision:
     def _ask_to_stop(self) -> None:
         if self.stop_asked_at is None:
             self.stop_asked_at = time.monotonic()
-        # Until there are ranks, no process hears it.
+        # Repeated until ranks run: before that, no process can receive it.
         self.stop_heard = self.stop_heard or self.process.ask_to_stop()
 
     def _enforce_stop(self, now: float) -> None:
@@ -98,7 +98,7 @@ class Supervision:
             self.process.kill()
 
     def _enforce_progress(self, now: float) -> None:
-        """End a training that hangs: ranks that wait for a hung one would wait half an hour."""
+        """End a training that hangs: otherwise ranks would wait half an hour for a hung one."""
         has_begun = self.tail.steps is not None
         limit_s = get_settings().stall_s if has_begun else self._start_s
         if now - self.heard_at > limit_s:
@@ -111,7 +111,7 @@ class Supervision:
         return time_for(self.claim.spec.base_model_path, get_settings().start_s)
 
     def last_words(self) -> str:
-        """Why the training ended, where it left no word of its own."""
+        """Why the training ended, for a training that left no final event."""
         if self.silent_s is not None:
             return f"The training hung: it wrote nothing for {self.silent_s:.0f} s."
         return f"The training process ended with code {self.process.poll()}."

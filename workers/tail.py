@@ -1,6 +1,7 @@
 """Store what a training run writes in Postgres, in batches.
 
-An offset moves on only after its lines were stored, so that a database that was away loses none.
+An offset is advanced only after its lines were stored, so that no line is lost if the database is
+away.
 """
 
 import logging
@@ -24,9 +25,9 @@ from services.runs.launch import note_registered
 
 logger = logging.getLogger(__name__)
 
-# A run this far ahead writes faster than can be stored: hours of ordinary steps are less.
+# A run this far ahead writes faster than can be stored; hours of ordinary steps take fewer bytes.
 MOST_BEHIND_BYTES = 16 * 2**20
-# Until it is caught up with, one line in so many is stored; a curve still spans the whole run.
+# Until the tail has caught up, one line in so many is stored; a curve still spans the whole run.
 KEPT_ONE_IN = 20
 
 
@@ -38,8 +39,8 @@ class LeftOut(StrEnum):
 
 
 SENTENCES = {
-    LeftOut.TOO_FAST: "The run writes numbers faster than they can be stored. Until that ends, of "
-    f"{KEPT_ONE_IN} training steps one is stored; the files of the run hold all.",
+    LeftOut.TOO_FAST: "The run writes numbers faster than they can be stored. Until that ends, one "
+    f"in {KEPT_ONE_IN} training steps is stored; the files of the run hold all.",
     LeftOut.TOO_MANY_NAMES: f"The run writes more than {metrics.NAMES_A_JOB} series. Numbers of "
     "further names are left out; the files of the run hold them.",
 }
@@ -53,7 +54,7 @@ class RunTail(Journal):
     generation: int
     progress: Record = field(default_factory=dict)
     left_out: Counter[LeftOut] = field(default_factory=Counter)
-    # The job's series, once it is known which there were before.
+    # The job's series; None until the earlier ones were read.
     _series: set[str] | None = None
     _hurries: bool = False
 
@@ -109,7 +110,7 @@ class RunTail(Journal):
         return metrics.write(session, self.job_id, self.generation, records, self._series)
 
     def _warn(self, session: Session, left_out: Counter[LeftOut]) -> None:
-        """Tell once of each reason; how many numbers it cost stands in the progress."""
+        """Record an event once for each reason; the progress has the number of values left out."""
         for reason in left_out.keys() - self.left_out.keys():
             if left_out[reason]:
                 message, data = SENTENCES[reason], {"kind": "left_out", "reason": reason}

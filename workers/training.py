@@ -1,7 +1,7 @@
 """Run one claimed job to the end of this claim: launch, follow, heartbeat, stop, conclude.
 
-The order of trust: Postgres says who holds the job, the run's files say what happened, and the
-process's exit code is only a hint.
+Postgres decides which worker holds the job. The run's files say what happened; the process's exit
+code is only a hint.
 """
 
 import logging
@@ -35,9 +35,9 @@ from workers.tail import RunTail
 logger = logging.getLogger(__name__)
 
 ROOM_S = 60  # an engine is gone within seconds
-# No event says how the run ended.
+# The end of a run that left no final event.
 LOST = "lost"
-# Ends that another attempt would only repeat.
+# Errors that another attempt would only repeat.
 FINAL_ERRORS = frozenset(
     {Code.NAN, Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.LIMIT, Code.NOT_RESUMABLE}
     | {Code.BAD_SPEC, Code.BAD_DATA, Code.BAD_MODEL, Code.BASE_CHANGED}
@@ -87,7 +87,7 @@ def _run(claim: Claim) -> None:
 
 
 def _await_room(claim: Claim) -> None:
-    """Hold the lease until deployments that make room for jobs have made it, or a minute is up."""
+    """Hold the lease until deployments with `yields` have freed their devices, at most a minute."""
     until = time.monotonic() + ROOM_S
     with transaction() as session:
         if engines.room_is_made(session):
@@ -102,9 +102,9 @@ def _await_room(claim: Claim) -> None:
 
 
 def _conclude(claim: Claim, supervision: Supervision) -> None:
-    """Write the end of this claim as the run's own last event tells it."""
+    """Write the end of this claim, according to the run's last event."""
     job = (claim.job_id, claim.generation)
-    # A run that was told to stop before it could listen leaves no event.
+    # A run that had to stop before it could receive the signal leaves no event.
     unsaid = LOST if supervision.stop_asked_at is None else Event.STOPPED
     ended = supervision.tail.outcome or {"type": unsaid, "data": {}}
     if ended["type"] == LOST:
@@ -124,7 +124,7 @@ def _conclude(claim: Claim, supervision: Supervision) -> None:
         elif code in FINAL_ERRORS:
             claims.fail(session, *job, {**ended["data"], "message": ended["message"]})
         elif code == Code.BAD_CHECKPOINT and claim.checkpoint_id:
-            # No attempt is charged: it ends by itself, at the first step if need be.
+            # No attempt is charged: each time one checkpoint fewer is left, and in the end none.
             checkpoints.mark_damaged(session, claim.checkpoint_id)
             message = f"{ended['message']} Going on from what was saved before it."
             job_events.record(session, *job, message=message, level=Level.WARN)
@@ -150,7 +150,7 @@ def _why_lost(claim: Claim, supervision: Supervision) -> dict[str, Any] | None:
 def _finish(claim: Claim, tail: RunTail) -> None:
     job = (claim.job_id, claim.generation)
     with transaction() as session:
-        # True also where the database went away after the first of the two transactions.
+        # It is true if the database went away after the first of the two transactions.
         finalizing = claims.held(session, *job).state == JobState.FINALIZING
         if not finalizing and not claims.finalize(session, *job):
             claims.release(session, *job)
@@ -160,11 +160,11 @@ def _finish(claim: Claim, tail: RunTail) -> None:
             results.register(session, *job)
             return
         claims.succeed_with_estimate(session, *job, tail.estimate or {})
-    shutil.rmtree(claim.run_dir.parent, ignore_errors=True)  # nothing of it is asked for again
+    shutil.rmtree(claim.run_dir.parent, ignore_errors=True)  # none of it is needed again
 
 
 def _give_up(claim: Claim, error: Exception) -> None:
-    """Let go of a run whose files this worker can't read, write or make sense of."""
+    """Release a run whose files this worker can't read, write or understand."""
 
     def let_go() -> None:
         job = (claim.job_id, claim.generation)
@@ -180,7 +180,7 @@ def _give_up(claim: Claim, error: Exception) -> None:
 
 
 def _is_full(folder: Path) -> bool:
-    """Say whether a run that died without a word could not have written one."""
+    """Whether the disk is full, so that a run that ended could not have written an event."""
     probe = folder / "room"
     try:
         probe.write_bytes(bytes(2**16))

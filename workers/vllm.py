@@ -1,6 +1,6 @@
 """A vLLM engine as a process: how it is started, found again, and ended with all it started.
 
-Imports no vLLM and knows no rows; what an engine answers is asked in `engine_client.py`.
+Imports no vLLM and knows no rows; `engine_client.py` sends requests to engines.
 """
 
 import json
@@ -20,7 +20,7 @@ from services.serving import engine_folders, engines
 from workers import in_engine
 from workers.in_engine.engine_key import KEY_FILE
 
-# docs/decisions/0003-vllm-cpu-as-a-process.md: what to do when this entry point goes.
+# docs/decisions/0003-vllm-cpu-as-a-process.md says what to do if vLLM removes this entry point.
 ENTRY_POINT = "vllm.entrypoints.openai.api_server"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 LORA_RANK_FLOOR = 16
@@ -36,9 +36,9 @@ IN_ENGINE = Path(in_engine.__file__).parent
 # API server (vllm#55510), so the shell that leads the session takes the whole group with it.
 LEASH = '"$@"; kill -KILL 0'
 
-# Puts a key before every path of the server.
+# Makes every path of the server require a key.
 MIDDLEWARE = "engine_key.EngineKey"
-# Repairs what a CPU's kernels for adapters do to a prompt that is scored beside other requests.
+# Prevents a crash of the CPU kernels for adapters, when a prompt is scored beside other requests.
 EXTENSION = "scoring.Extension"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -46,7 +46,7 @@ LOG_PREFIX = re.compile(
     r"^\([\w.-]+ pid=\d+\)\s*(?:(?:ERROR|INFO|WARNING) [\d\-: ]+\[[^\]]*\]\s*)?"
 )
 EXCEPTION = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b: .+|.*\berror: .+")
-# vLLM's last word on any failed start; the cause stands above it.
+# The last line of vLLM's log after any failed start; the cause is in a line above it.
 UNINFORMATIVE = "Engine core initialization failed"
 
 
@@ -96,7 +96,7 @@ def adapter_rank(adapter: Path) -> int:
 
 
 def round_up_rank(rank: int) -> int:
-    """Round up to a rank that vLLM takes; a floor spares most restarts for a larger adapter."""
+    """Round up to a rank that vLLM accepts; the floor avoids most restarts for larger adapters."""
     fitting = [allowed for allowed in LORA_RANKS if allowed >= max(rank, LORA_RANK_FLOOR)]
     if not fitting:
         raise UnservableError(
@@ -121,7 +121,7 @@ def dtype(device: str) -> str:
 
 
 def command(plan: Plan) -> list[str]:
-    """Return the engine's command line, which everybody on the machine can read: no secrets."""
+    """Return the engine's command line, without secrets: all users of the machine can read it."""
     settings = get_settings()
     argv = [
         settings.vllm_python, "-m", ENTRY_POINT,
@@ -165,14 +165,14 @@ def engine_environment(plan: Plan) -> dict[str, str]:
         "VLLM_CACHE_ROOT": cache,
         "VLLM_CONFIG_ROOT": cache,
         "PYTHONPATH": str(IN_ENGINE),
-        # Everything that its processes open for each other stays on this machine, whatever the
-        # machine's name resolves to, and in a folder that is ours alone.
+        # Its processes reach each other only on this machine, whatever the machine's name resolves
+        # to, and in a folder that only our user may enter.
         "VLLM_HOST_IP": "127.0.0.1",
         "GLOO_SOCKET_IFNAME": "lo",
         "NCCL_SOCKET_IFNAME": "lo",
         "VLLM_RPC_BASE_PATH": str(folder),
         "TMPDIR": str(folder),
-        # By default under TMPDIR; compiled once, not once an engine.
+        # Its default is under TMPDIR; a shared cache compiles once, not once for each engine.
         "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
     }
     if plan.port != 0:
@@ -180,9 +180,10 @@ def engine_environment(plan: Plan) -> dict[str, str]:
     if plan.device == "cpu":
         extra |= {
             "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.engine_memory_gib))),
-            # The first request with log-probs compiled for 20 s (measured), and needs a compiler.
+            # Otherwise the first request with log-probs compiles for 20 s (measured), which also
+            # needs a compiler.
             "TORCHDYNAMO_DISABLE": "1",
-            # By itself vLLM pins to the first cores, which a training or a second engine uses too.
+            # By default vLLM pins itself to the first cores, which others use, too.
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) - 1)),
         }
@@ -204,7 +205,7 @@ def start(plan: Plan) -> tuple[int, int]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # `python -m` puts the working folder first on the path: ours has a package `models`.
+            # `python -m` puts the working folder first on the path; ours has a package `models`.
             cwd=log_path.parent,
             env=engine_environment(plan),
             start_new_session=True,
@@ -213,7 +214,7 @@ def start(plan: Plan) -> tuple[int, int]:
 
 
 def _confined(argv: list[str], plan: Plan) -> list[str]:
-    """The engine in a sandbox, without a network where it listens on a Unix socket.
+    """The engine in a sandbox, without a network if it listens on a Unix socket.
 
     It reads the run folder as a whole, since the adapters of later jobs are loaded while it runs.
     """
@@ -224,7 +225,8 @@ def _confined(argv: list[str], plan: Plan) -> list[str]:
         reads=(*model(Path(plan.weights)), get_settings().runs_dir),
         writes=(cache, engine_folders.folder(plan.engine_id)),
         network=plan.port != 0,
-        # Not the code's: `python -m` puts it first on the path, and ours has a package `models`.
+        # Not the folder of our code, which has a package `models`: `python -m` puts it first on the
+        # path.
         directory=sandbox.HOME,
     )
 
@@ -233,7 +235,7 @@ def start_ticks(pid: int) -> int | None:
     """Return when the process started, in clock ticks since boot; None when it has ended."""
     _collect(pid)
     try:
-        # The name, in parentheses, may hold anything; the state follows the last one.
+        # The name, in parentheses, may hold any text; the state follows the last parenthesis.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
@@ -241,14 +243,14 @@ def start_ticks(pid: int) -> int | None:
 
 
 def alive(pid: int | None, pid_started: int | None) -> bool:
-    """Say whether the process that was started then under this pid still runs."""
+    """Whether the process with this pid and start time still runs."""
     return pid is not None and start_ticks(pid) == pid_started
 
 
 def stop(pid: int | None, pid_started: int | None) -> None:
-    """End the engine's whole session, politely for a second, and wait until it is gone.
+    """End the engine's whole session, with SIGTERM for a second first, and wait until it is gone.
 
-    Does nothing where the pid is another process's by now.
+    Does nothing if the pid now belongs to another process.
     """
     if pid is None or start_ticks(pid) not in (None, pid_started):
         return
@@ -256,7 +258,7 @@ def stop(pid: int | None, pid_started: int | None) -> None:
 
 
 def stop_unrecorded(engine_id: str) -> None:
-    """End an engine whose pid was never recorded: its shell bears the engine's id as mark."""
+    """End an engine whose pid was never recorded: its shell has the engine's id as its mark."""
     for process in process_tree.find(engine_id):
         with suppress(ProcessLookupError):
             leader = os.getsid(process.pid)
@@ -264,13 +266,13 @@ def stop_unrecorded(engine_id: str) -> None:
 
 
 def _collect(pid: int) -> None:
-    """Collect the exit code of our own child, which else stays as a zombie."""
+    """Collect the exit code of our own child, which otherwise stays a zombie."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
 def last_words(engine_id: str, tail_bytes: int = 65_536) -> str:
-    """Return the line of the engine's log that says best why it ended."""
+    """Return the line of the engine's log that best explains why it ended."""
     try:
         with log_file(engine_id).open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - tail_bytes))

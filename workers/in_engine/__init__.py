@@ -1,1 +1,1 @@
-"""What runs inside an engine: this folder is on its Python path, and nothing else of ours is."""
+"""Code that runs in an engine: of our code, only this folder is on the engine's Python path."""

@@ -1,4 +1,4 @@
-"""Makes every path of a vLLM server ask for the engine's key: `--middleware engine_key.EngineKey`.
+"""Makes every path of a vLLM server require the engine's key: `--middleware engine_key.EngineKey`.
 
 vLLM's own `--api-key` leaves paths open that load and unload adapters (`POST /adapters`). Imported
 by the engine's interpreter, which may have none of our packages: standard library only.
@@ -16,7 +16,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class EngineKey:
-    """ASGI middleware: what doesn't hold `Authorization: Bearer KEY` gets 401, whatever it asks."""
+    """ASGI middleware: a request without `Authorization: Bearer KEY` gets 401 on any path."""
 
     def __init__(self, app: App) -> None:
         self.app = app

@@ -1,9 +1,9 @@
 """Lets an engine on a CPU score a prompt while it answers others.
 
 vLLM 0.32 gives each request of a batch one row of the head's LoRA. A prompt whose log-probs are
-asked for, as by a certificate, has a row for each token, so the shapes differ where another request
-runs, and the engine dies. No adapter that is served trains the head (such weights are merged), so
-rows that are no request's have nothing added.
+requested, as a certificate does, has a row for each token. If another request runs beside it, the
+shapes differ and the engine dies. No adapter that is served trains the head (such weights are
+merged), so nothing needs to be added in that case.
 
 Imported by each worker of the engine through `--worker-extension-cls scoring.Extension`.
 """
@@ -18,11 +18,11 @@ _add_lora_logits = PunicaWrapperCPU.add_lora_logits
 
 
 class Extension:
-    """Nothing: the import of this module is what counts."""
+    """Empty: vLLM imports it, and the import of this module applies the change."""
 
 
 def add_lora_logits(self: Any, y: Any, x: Any, *args: Any, **options: Any) -> None:
-    """As vLLM's, where `x`, of rows by width, has one row for each request of the batch."""
+    """Call vLLM's if `x`, of rows by width, has one row for each request; else do nothing."""
     if x.view(-1, x.shape[-1]).size(0) == self.sampler_indices.size(0):
         _add_lora_logits(self, y, x, *args, **options)
 
