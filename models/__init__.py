@@ -1,6 +1,6 @@
 """Database records, one noun a file. Knows columns and constraints, not behaviour.
 
-Language models are not meant by this name: see `docs/glossary.md`.
+The name does not mean language models: see `docs/glossary.md`.
 """
 
 from models.api_keys import ApiKey, Organization

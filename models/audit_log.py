@@ -1,6 +1,6 @@
 """The audit log: who did what to which object, and when. Rows are only ever added.
 
-No foreign keys: an entry outlives what it speaks of.
+No foreign keys: an entry outlives the object that it names.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ class AuditEntry(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     org_id: Mapped[str]
-    # None where the keeper or a command on the server did it.
+    # None if the keeper or a command on the server did it.
     api_key_id: Mapped[str | None]
     # A verb in the past: created, deleted, deployed.
     action: Mapped[str]

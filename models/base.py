@@ -39,7 +39,7 @@ class Created:
 
 
 class Owned(Created):
-    """A root row: it belongs to an organisation and remembers the key that made it."""
+    """A root row: it belongs to an organisation and stores the id of the key that made it."""
 
     org_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), index=True)
     api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))

@@ -1,4 +1,4 @@
-"""Registered base models: a name, where its files lie, and what the check of them found."""
+"""Registered base models: a name, the folder of its files, and what the check of them found."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +23,7 @@ class BaseModelRecord(Owned, Base):
     revision: Mapped[str | None]
     status: Mapped[str] = mapped_column(default=BaseModelStatus.READY)
     error: Mapped[str | None]
-    # The answer of `python -m orpo.check_model`: architecture, sizes, hashes.
+    # `hub_id` of a download, and the answers of `orpo.check_model` and `orpo.base_files`:
+    # architecture, sizes, hashes, special tokens.
     info: Mapped[dict[str, Any]] = mapped_column(default=dict)
     deleted_at: Mapped[datetime | None]

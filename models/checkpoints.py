@@ -1,4 +1,4 @@
-"""Committed checkpoints. The row is the commit: what has none is not a checkpoint."""
+"""Committed checkpoints. The row is the commit: a folder without a row is not a checkpoint."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -36,7 +36,7 @@ class Checkpoint(Created, Base):
     metrics: Mapped[dict[str, Any]]
     # `ft:<base>:<org>:<suffix>:<id>:ckpt-step-<n>`, by which it can be served.
     model: Mapped[str] = mapped_column(unique=True)
-    # Set when the files were found damaged: neither resumed from nor deployed since.
+    # Set when the files were found damaged: it is then neither resumed from nor deployed.
     damaged_at: Mapped[datetime | None]
-    # Set when it was deleted, or its job kept others: the files go, then the row.
+    # Set when it was deleted, or its job kept others: the files are removed, then the row.
     deleted_at: Mapped[datetime | None]

@@ -22,11 +22,11 @@ class Comparison(Owned, Base):
     __table_args__ = (Index("ix_comparisons_org_id_created_at", "org_id", "created_at"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    # For each side: what was asked, what served it as we attest, and, once ended, the answer.
+    # For each side: the request, the model that served it as recorded by us, and later the answer.
     sides: Mapped[list[Any]]
     # {"job_id", "line"} where the prompt is that of a held-out pair.
     held_out: Mapped[dict[str, Any] | None]
-    # Numbers of the sides that a user asked to end; the process that streams them reads it.
+    # Numbers of the sides that a user stopped; the process that streams the answers reads it.
     stopping: Mapped[list[Any]] = mapped_column(default=list)
     ended_at: Mapped[datetime | None]
     choice: Mapped[str | None]

@@ -38,7 +38,7 @@ class Deployment(Owned, Base):
     checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoints.id"))
     desired: Mapped[str] = mapped_column(default="run")
     status: Mapped[str] = mapped_column(default=DeploymentStatus.PENDING)
-    # Gives its device to jobs while one is held, and comes back after.
+    # Frees its device while a job is held, and returns to it afterwards.
     yields: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     error: Mapped[dict[str, Any] | None]
     # The parity certificate: token ids equal, largest log-prob difference, weights' sha256.
@@ -60,7 +60,7 @@ class Engine(Created, Base):
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    # What it holds: the folder of a base model, or of merged weights.
+    # What it holds: the folder of a base model, of a model tuned in full, or of merged weights.
     weights: Mapped[str]
     served_name: Mapped[str]
     status: Mapped[str]

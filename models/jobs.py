@@ -1,7 +1,7 @@
 """Fine-tuning jobs and their events.
 
-Which state may follow which is written once in `services/jobs/jobs.py` and once in the trigger
-of the first migration; a test holds them equal.
+The allowed transitions are written in `services/jobs/jobs.py` and in the trigger of the second
+migration; a test checks that they are equal.
 """
 
 from datetime import datetime
@@ -37,7 +37,7 @@ HELD = frozenset({JobState.CLAIMED, JobState.RUNNING, JobState.FINALIZING})
 
 
 class Purpose(StrEnum):
-    """What a job is for: a model, or the knowledge of what training it would take."""
+    """What a job is for: a model, or an estimate of what its training would take."""
 
     TRAIN = "train"
     ESTIMATE = "estimate"
@@ -64,14 +64,14 @@ class Job(Owned, Base):
     base_model: Mapped[str] = mapped_column(ForeignKey("base_models.id"))
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)
-    # {"type": ..., and every hyperparameter resolved}: `orpo.contract.spec.Method` as JSON.
+    # {"type": ..., and every hyperparameter resolved}: `orpo.contract.methods.Method` as JSON.
     method: Mapped[dict[str, Any]]
     suffix: Mapped[str | None]
     seed: Mapped[int]
     # `metadata` is taken by SQLAlchemy's declarative classes.
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     request_sha256: Mapped[str] = mapped_column(index=True)
-    # `orpo.contract.spec.VERSION` of the API that created it: an older worker leaves it alone.
+    # `orpo.contract.spec.VERSION` of the API that created it: an older worker does not claim it.
     spec_version: Mapped[int] = mapped_column(server_default=text("1"))
     purpose: Mapped[str] = mapped_column(default=Purpose.TRAIN, server_default=Purpose.TRAIN)
 
@@ -82,28 +82,28 @@ class Job(Owned, Base):
     generation: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    # [{"worker", "host", "devices"}]: the node that leads and those that joined it; each has its
-    # devices for as long as the job is held.
+    # [{"worker", "host", "devices"}]: the node that leads, then those that joined it. Each keeps
+    # its devices for as long as the job is held.
     placement: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
-    # Claims that were lost (not made): what the cap on retries counts.
+    # Claims that were lost, not all claims: the limit on retries counts these.
     attempts: Mapped[int] = mapped_column(default=0)
     available_at: Mapped[datetime | None]
 
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     error: Mapped[dict[str, Any] | None]
-    # {"pairs", "dropped", "tokens", "steps", ...}: what validation found, before any device; and
-    # {"token_budget"} where the spec's was too large for the device.
+    # {"train", "held_out", "steps", ...}: what validation found, before a device is used; and
+    # {"token_budget"} if the spec's was too large for the device.
     prepared: Mapped[dict[str, Any] | None]
-    # An object of step, steps, epoch, trained_tokens and eta_s; before, of `preparing`:
-    # {"tokenised", "pairs"}; between two attempts, of `retry`.
+    # An object with step, steps, epoch, trained_tokens and eta_s. Before the first step it has
+    # `preparing`: {"tokenised", "pairs"}; between two attempts, `retry`.
     progress: Mapped[dict[str, Any] | None]
     trained_tokens: Mapped[int | None]
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
     result_files: Mapped[list[str]] = mapped_column(default=list)
     # What an estimate has measured: the data of the core's event `estimated`.
     estimate: Mapped[dict[str, Any] | None]
-    # Set when the job was deleted: its files go, then its rows.
+    # Set when the job was deleted: its files are removed, then its rows.
     deleted_at: Mapped[datetime | None]
 
 

@@ -20,13 +20,13 @@ class Metric(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     generation: Mapped[int]
-    # NULL where the run wrote a number that is not finite: shown as a gap, not as zero.
+    # NULL if the run wrote a number that is not finite: it is shown as a gap, not as zero.
     value: Mapped[float | None] = mapped_column(Double)
     t: Mapped[datetime]
 
 
 class MetricBucket(Base):
-    """What `width` steps of a series come to, so that a long curve is read in few rows."""
+    """A summary of `width` steps of a series, so that a long curve is read in few rows."""
 
     __tablename__ = "metric_buckets"
 

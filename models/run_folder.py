@@ -1,4 +1,4 @@
-"""Which run folder is this database's: one row, with the mark that lies in the folder, too."""
+"""Which run folder is this database's: one row, with the mark that is also in the folder."""
 
 from sqlalchemy.orm import Mapped, mapped_column
 

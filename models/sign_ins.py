@@ -1,4 +1,4 @@
-"""Sign-ins: browsers that speak for an API key, and links that open one. Only hashes are kept."""
+"""Sign-ins: browsers that use an API key, and links that sign a browser in. Stores only hashes."""
 
 from datetime import datetime
 

@@ -14,5 +14,5 @@ class StorageUse(Base):
     # Always 1: there is one row.
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     measured_at: Mapped[datetime]
-    # Bytes by the names of `services.upkeep.storage_use.Kind`, and `free`.
+    # Bytes by the names of `services.upkeep.storage_use.Kind`.
     use: Mapped[dict[str, Any]]

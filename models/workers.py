@@ -17,7 +17,7 @@ class Worker(Base):
     queues: Mapped[list[Any]] = mapped_column(server_default=text("'[\"train\"]'"))
     host: Mapped[str]
     cores: Mapped[int]
-    # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty where it has its cores alone.
+    # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty if it has only CPU cores.
     devices: Mapped[list[Any]]
     # The newest `orpo.contract.spec.VERSION` that it can read.
     spec_version: Mapped[int] = mapped_column(server_default=text("1"))

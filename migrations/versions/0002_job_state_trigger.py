@@ -1,4 +1,4 @@
-"""The guard of the job protocol: legal transitions, rising generations, one event a change."""
+"""The guard of the job protocol: legal transitions, rising generations, one event per change."""
 
 from alembic import op
 

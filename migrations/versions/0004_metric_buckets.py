@@ -1,4 +1,4 @@
-"""Buckets of metrics, and those of what was measured before."""
+"""Buckets of metrics, also for the metrics that are stored already."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Estimates: jobs that measure what a run would take, and end there."""
+"""Estimates: jobs that measure what a run would take, and then end."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -11,7 +11,7 @@ depends_on = None
 
 JSONB = postgresql.JSONB(astext_type=sa.Text())
 MOMENT = sa.DateTime(timezone=True)
-# What is marked and not removed yet: a few rows at a time.
+# Rows that are marked and not removed yet; there are few at a time.
 MARKED = {
     "jobs": "deleted_at IS NOT NULL",
     "checkpoints": "deleted_at IS NOT NULL",

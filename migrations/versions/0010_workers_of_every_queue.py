@@ -1,4 +1,4 @@
-"""Which queues a worker serves: workers of every queue register, not those that train only."""
+"""Which queues a worker serves: workers of every queue register, not only train workers."""
 
 import sqlalchemy as sa
 from alembic import op
