@@ -69,7 +69,7 @@ first_token_s = Histogram(
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-# Meters of the whole stack: what each says, and its labels.
+# Meters of the whole stack: the help text and the labels of each.
 STACK = {
     "jobs": ("Jobs by state.", ["state"]),
     "queue_depth": ("Work that waits for a worker, or that one has claimed.", ["queue", "state"]),

@@ -40,7 +40,7 @@ class MetricBucket(Base):
     x1: Mapped[int]
     min: Mapped[float | None] = mapped_column(Double)
     max: Mapped[float | None] = mapped_column(Double)
-    # Of the finite values, which `finite` counts; `count` counts all.
+    # The sum of the finite values. `finite` is their number, `count` the number of all values.
     sum: Mapped[float | None] = mapped_column(Double)
     finite: Mapped[int] = mapped_column(Integer)
     count: Mapped[int] = mapped_column(Integer)

@@ -46,7 +46,7 @@ class UndecidedError(ParityError):
 @dataclass(frozen=True)
 class Certificate:
     token_ids_equal: bool
-    # Of any one token, in nats. The mean is over all tokens that were compared.
+    # The largest difference of one token, in nats. The mean is over all tokens that were compared.
     max_logprob_diff: float
     mean_logprob_diff: float
     tokens_compared: int
@@ -255,7 +255,7 @@ def verify_base(want: Wanted) -> None:
 
 
 def _stamps(folder: Path) -> tuple[tuple[str, int, int, int, int], ...]:
-    """Of each file that holds weights: its name, size, inode and times.
+    """Return the name, size, inode and times of each file that holds weights.
 
     A writer of a file can't set back the time of its last change (ctime).
     """

@@ -122,7 +122,7 @@ def pause(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
 
 @router.post("/{job_id}/resume", summary="Go on from the last checkpoint")
 def resume(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
-    """Queue a paused job, which goes on from its last checkpoint; others are left as they are."""
+    """Queue a paused job, which goes on from its last checkpoint, or withdraw a pending pause."""
     return JobObject.from_record(jobs.resume(session, caller, job_id))
 
 

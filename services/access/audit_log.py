@@ -40,7 +40,7 @@ class Action(StrEnum):
 
 
 class Object(StrEnum):
-    """The kinds of object that entries speak of."""
+    """The kinds of object that entries name."""
 
     FILE = "file"
     JOB = "job"

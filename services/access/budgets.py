@@ -1,4 +1,4 @@
-"""What one API key may ask for in a minute, counted in Redis for all processes of the API.
+"""Budgets of an API key for each minute, counted in Redis for all processes of the API.
 
 A budget protects the share of other keys and controls no access. Requests are therefore accepted
 while Redis does not answer. The limits of threads, queues and answers at once still hold.

@@ -93,7 +93,7 @@ def ended(session: Session, digests: Collection[str]) -> set[str]:
 
 
 def end(session: Session, token: str) -> None:
-    """Sign a browser out; one that is signed out already stays so."""
+    """Sign a browser out; does nothing if it is signed out already."""
     session.execute(delete(SignIn).where(SignIn.sha256 == digest(token)))
 
 

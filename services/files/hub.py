@@ -256,7 +256,7 @@ def main(hub_id: str, commit: str, folder: str) -> None:
     output: dict[str, Any] = {}
     try:
         fetch(hub_id, commit, Path(folder))
-    except Exception as error:  # noqa: BLE001  the other process says what it was
+    except Exception as error:  # noqa: BLE001  the process that started this one raises it again
         if not isinstance(error, OddsmithError):
             traceback.print_exc()
             error = Unavailable(f"The download broke off ({type(error).__name__}: {error}).")

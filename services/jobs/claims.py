@@ -265,7 +265,8 @@ def reap(session: Session, limit: int = 50) -> list[str]:
 def _shorten(session: Session) -> None:
     """Limit each lease to one lease's duration from now.
 
-    One is longer if the database's clock was set back: a dead worker's job would wait that long.
+    A lease is longer if the database's clock was set back: a dead worker's job would then wait
+    longer.
     """
     session.execute(
         update(Job)

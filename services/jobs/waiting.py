@@ -40,7 +40,7 @@ def places(session: Session) -> dict[str, Place]:
 
 
 def _in_turn(session: Session) -> list[Job]:
-    """The queue: each key's first job, then each key's second; running jobs count as earlier."""
+    """The queue: each key's first job, then each key's second. Running jobs count, too."""
     shares = shares_of_keys()
     rows = session.execute(
         select(Job, shares.c.account, shares.c.running)
@@ -53,7 +53,7 @@ def _in_turn(session: Session) -> list[Job]:
 
 
 def _free_in_s(known: Fleet) -> list[float | None]:
-    """When each worker will be free, in seconds from now; None where its job does not say."""
+    """When each worker will be free, in seconds from now; None if its job has no `eta_s`."""
     busy: dict[str | None, float | None] = {
         job.worker: (job.progress or {}).get("eta_s") for job in known.held
     }

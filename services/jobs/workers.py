@@ -61,7 +61,7 @@ class Fleet:
         return None
 
     def seen_by(self, caller: Caller) -> list[Seen]:
-        """All workers. Only those who run the installation are shown the names of its machines."""
+        """All workers. Only the organisation that runs the installation sees the hosts' names."""
         hosts = {host: n for n, host in enumerate(sorted({w.host for w in self.workers}), start=1)}
         found = []
         for n, worker in enumerate(self.workers, start=1):

@@ -69,7 +69,7 @@ def _limit_idling(connection: psycopg.Connection, _: Any) -> None:
 
 
 def idle_at_will(session: Session) -> None:
-    """Lift that limit for the current transaction, which locks no job and does more than SQL."""
+    """Lift that limit for the current transaction, which holds no job and does more than SQL."""
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 

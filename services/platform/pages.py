@@ -46,7 +46,7 @@ def paginate(
     """Yield up to `limit` + 1 records of `query` that follow the one whose id is `after`.
 
     `keys` are the columns to sort by, the id last: `File.created_at, File.id`. An `after` that
-    was deleted softly still marks its place; one that never existed is Invalid.
+    was deleted softly still marks its place. Raises Invalid for an id that never existed.
     """
     place = None
     if after is not None:

@@ -33,7 +33,7 @@ PR_SET_NO_NEW_PRIVS = 38
 
 
 def limit(kind: int, most: int) -> None:
-    """Lower a resource limit, for good; one that is lower already stays."""
+    """Lower a resource limit for good; a limit that is lower already is kept."""
     _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)

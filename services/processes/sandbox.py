@@ -7,7 +7,7 @@ limits apply in both cases.
 
 It does not protect against a flaw in the kernel, which is shared, or in a GPU's driver. It does not
 protect the files of a run from the run's own process. On the floor, the process can read and write
-whatever its user may. The process keeps its user, who must be able to read other users' files.
+whatever its user may. The process keeps its user: what it reads must be readable by that user.
 """
 
 import logging

@@ -82,7 +82,7 @@ class Wanted:
     adapter: Path | None
     # The checkpoint that `weights` are merged from before an engine can load them.
     unmerged: Checkpoint | None = None
-    # Of the base's weights when it was registered; None where nothing is known of them.
+    # The sha256 of the base's weights when it was registered; None if it is not known.
     base_sha256: str | None = None
     # How its chats treat special strings, and the special strings of the base; None: not known yet.
     rule: SpecialTokens = SpecialTokens.REFUSE

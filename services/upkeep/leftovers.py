@@ -82,7 +82,7 @@ class Known:
     loaded: frozenset[str]
     # Folders of base models.
     bases: frozenset[str]
-    # Of uploads and results.
+    # Storage keys of uploads and results.
     keys: frozenset[str]
 
 
