@@ -100,7 +100,7 @@ def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
 
 
 def _have_note(spec: RunSpec) -> None:
-    """Create the file in which ranks note the tokens that they make: they can't create one there.
+    """Create the file in which ranks note the tokens that they make; they can't create it there.
 
     They make tokens if a job was prepared by an older release or restored from a backup. Without a
     note it is not known which tokens the job used before, so all that exist are noted.
@@ -114,7 +114,8 @@ def _have_note(spec: RunSpec) -> None:
 def _network_of(address: str | None) -> dict[str, str]:
     """Let ranks of several nodes listen in the network that `address` belongs to, and no other.
 
-    Empty if no network has that address. Variables of the worker's own environment take precedence.
+    Returns no variables if no network has that address. Variables of the worker's own environment
+    take precedence.
     """
     for name, addresses in psutil.net_if_addrs().items():
         if address in [each.address for each in addresses]:
