@@ -175,7 +175,7 @@ def refuse_impossible(session: Session, method: Method) -> None:
 
 
 def _room(workers: Sequence[Worker], processes: int) -> int:
-    """How many nodes of so many processes fit on idle workers; those of a host share its GPUs."""
+    """How many nodes of so many processes fit if all workers idle; those of a host share GPUs."""
     hosts: dict[str, list[Worker]] = {}
     for worker in workers:
         hosts.setdefault(worker.host, []).append(worker)
