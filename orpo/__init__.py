@@ -2,5 +2,5 @@
 
 import logging
 
-# On some CPUs it warns, whenever it is loaded, of a kernel that it would fetch from a hub.
+# On some CPUs it warns at each import about a kernel that it would fetch from a hub.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""`python -m orpo.special_strings DIR`: the strings that a base model takes for special tokens.
+"""`python -m orpo.special_strings DIR`: the strings that a base model reads as special tokens.
 
 The work is done by `orpo.tokens.special_strings`.
 """

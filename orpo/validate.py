@@ -1,7 +1,7 @@
 """`python -m orpo.validate SOURCE NAME ROWS`: judge a preference file, row by row.
 
-Writes the accepted rows to ROWS in their normal form and prints the report as JSON. A process of
-its own, so that a file which takes too long or too much memory ends with it and nothing else.
+Writes the accepted rows to ROWS in their normal form and prints the report as JSON. It runs in a
+process of its own: a file that takes too long or too much memory ends only that process.
 """
 
 import sys
@@ -12,7 +12,9 @@ from orpo.rows import formats
 
 
 def main(source: Path, name: str, rows: Path) -> int:
-    """Print the report; `name` is the file's own, by which its container is known."""
+    """Print the report; `name` is the uploaded file name, whose suffix decides the container
+    format.
+    """
     return answer(lambda: formats.validate(source, name, rows).to_json())
 
 

@@ -1,7 +1,7 @@
-"""Whether weights are those that a configuration's architecture needs: all of them, and no others.
+"""Checks that the weights are exactly those that a configuration's architecture needs.
 
-Compares names and shapes; loads no weights. Without torch it looks at the layers and the
-embeddings only, and the trainer's load compares the rest.
+Compares names and shapes; loads no weights. Without torch it compares the layers and the embeddings
+only; the trainer compares the rest when it loads the model.
 """
 
 import re
@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from orpo.base.headers import Tensors
 
-# What wrappers put before (or into) the names of the tensors that they hold.
+# Prefixes (or infixes) that wrappers add to the names of their tensors.
 WRAPPERS = (
     "_orig_mod.", "module.", "base_model.model.", "_fsdp_wrapped_module.",
     "_checkpoint_wrapped_module.",
@@ -43,7 +43,7 @@ def problems(config: PreTrainedConfig, tensors: Tensors) -> list[str]:
 
 
 def wrapper_of(names: Iterable[str]) -> str | None:
-    """A sentence where tensors bear the name of a wrapper that was saved with them."""
+    """A sentence if a tensor's name contains the name of a wrapper; otherwise None."""
     for name in names:
         inside = INSIDE.search(name)
         found = next(filter(name.startswith, WRAPPERS), inside and inside[0].strip("."))
@@ -54,7 +54,7 @@ def wrapper_of(names: Iterable[str]) -> str | None:
 
 def _by_loading(config: PreTrainedConfig, tensors: Tensors) -> list[str]:
     """Let transformers load tensors without content into a model without content."""
-    import torch  # noqa: PLC0415  the check runs without it, too
+    import torch  # noqa: PLC0415  the check also runs without torch
     from transformers.models.auto.modeling_auto import (  # noqa: PLC0415  imports torch
         MODEL_FOR_CAUSAL_LM_MAPPING,
     )
@@ -73,7 +73,7 @@ def _by_loading(config: PreTrainedConfig, tensors: Tensors) -> list[str]:
 
 
 def differences(model: str, info: Mapping[str, Any]) -> list[str]:
-    """The sentences that follow from what transformers tells of a load (`output_loading_info`)."""
+    """The sentences for what transformers reports about a load (`output_loading_info`)."""
     found = []
     if missing := sorted(info["missing_keys"]):
         found.append(f"The weights lack what {model} needs: {_some(missing)}.")

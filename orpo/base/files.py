@@ -1,8 +1,8 @@
-"""The files of a model's folder: which are read, that they belong to it, and that they are the
-same as when the folder was registered.
+"""The files of a model's folder: lists those that are read, checks that they belong to the folder,
+and checks that they are unchanged since the folder was registered.
 
-`python -m orpo.base_files DIR` answers with their hashes as JSON. Imports no torch and knows
-nothing of what the files hold, beyond the names in the index of the weights.
+`python -m orpo.base_files DIR` prints their hashes as JSON. Imports no torch. Of the files' content
+it knows only the names in the index of the weights.
 """
 
 import errno
@@ -36,20 +36,20 @@ MAX_FILES, MAX_SHARDS = 10_000, 5_000
 # The largest tokenizer.json of a published model had 33 MB.
 MAX_JSON_BYTES = {"tokenizer.json": 128 * 2**20, "vocab.json": 128 * 2**20}
 MAX_TEXT_BYTES = 64 * 2**20
-# Two writes within one tick of the file system's clock bear the same time.
+# Two writes within one tick of the file system's clock get the same timestamp.
 TICK_NS = 20_000_000
 HINT = "Copy the whole model folder again, as it came."
 
 
 def bad_model(message: str, hint: str = HINT) -> Failure:
-    """The failure of a model folder that can't be used; trying again does not help."""
+    """The failure for a model folder that can't be used; a retry does not help."""
     return Failure(Code.BAD_MODEL, message, hint, "base_model")
 
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """Turn whatever is raised by a model's files into Failure(`bad_model`): it would be raised
-    again. Not what the machine is to blame for: memory, a disk, a folder that is away.
+    """Turn an exception that a model's files cause into Failure(`bad_model`): a retry would raise
+    it again. Exceptions that the machine causes (memory, disk, missing folder) pass unchanged.
     """
     try:
         yield
@@ -63,10 +63,10 @@ def blaming(what: str) -> Iterator[None]:
 
 
 def root_of(folder: Path) -> Path:
-    """Where the files of a model may lie: its folder, or the repository's in a hub's cache.
+    """The folder that must contain a model's files: its own, or the repository's in a hub cache.
 
     huggingface_hub keeps `models--OWNER--NAME/snapshots/COMMIT/FILE` as links into
-    `models--OWNER--NAME/blobs`, which hold that repository's files and no other's.
+    `models--OWNER--NAME/blobs`, which hold the files of that repository only.
     """
     folder = Path(os.path.realpath(folder))
     repository = folder.parent.parent
@@ -75,8 +75,9 @@ def root_of(folder: Path) -> Path:
 
 
 def look(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
-    """The regular files of a model folder by name, and a sentence for each entry that is none or
-    lies outside of it. Subfolders are not read by any loader, but that of further templates.
+    """The regular files of a model folder by name, and a sentence for each entry that is not a
+    regular file or lies outside the folder. Of the subfolders, loaders read only that of additional
+    templates.
     """
     root, files, problems = root_of(folder), {}, []
     for name, entry in _entries(folder):
@@ -112,8 +113,8 @@ def _entries(folder: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file of a model; ValueError where it is too large, no UTF-8, nested
-    too deep, or holds NaN or a name twice.
+    """The content of a JSON file of a model; ValueError where it is too large, not UTF-8, nested
+    too deep, or holds NaN or a duplicate name.
     """
     most = MAX_JSON_BYTES.get(path.name, MAX_TEXT_BYTES)
     with open_regular(path) as file:
@@ -124,7 +125,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """JSON as `read_json` takes it."""
+    """Parse JSON under the rules of `read_json`."""
     try:
         return json.loads(content, parse_constant=_constant, object_pairs_hook=_once)
     except RecursionError:
@@ -134,7 +135,7 @@ def parse_json(content: bytes) -> Any:
 def _constant(name: str) -> float:
     if name == "NaN":
         raise ValueError("it holds NaN, which is no number")
-    return float(name)  # state space models limit their time steps by Infinity
+    return float(name)  # state space models use Infinity as a limit of their time steps
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def shard_names(folder: Path) -> dict[str, str] | None:
     """The index of the weights: a file's name for each tensor; None where there is no index.
 
-    Raises ValueError where it is no such index, or names anything but a file of this folder.
+    Raises ValueError if it is not such an index, or names anything except a file of this folder.
     """
     if not (folder / INDEX).is_file():
         return None
@@ -164,7 +165,8 @@ def shard_names(folder: Path) -> dict[str, str] | None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a model's weights, there or not: those of its index, else one.
+    """The files that hold a model's weights: those of its index, or a single file. They may be
+    missing.
 
     Raises ValueError as `shard_names` does.
     """
@@ -173,10 +175,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """`{sha256, size_bytes, files}`: the digest and size of the weights; of each file that is
-    read, its sha256 and its `stamp`, None where it is too young to be trusted.
+    """`{sha256, size_bytes, files}`: the digest and size of the weights, and the sha256 and `stamp`
+    of each file that is read. A stamp is None where the file changed too recently to trust it.
 
-    Raises Failure(`bad_model`) where the folder holds what is no file of its own.
+    Raises Failure(`bad_model`) if an entry is not a regular file inside the folder.
     """
     found = _own(folder)
     files = {}
@@ -197,8 +199,8 @@ def facts(folder: Path) -> dict[str, Any]:
 
 
 def stamp(found: os.stat_result) -> list[int]:
-    """What tells that a file is as it was: only its owner's writes change these, and no one can
-    set the time of the last change (ctime) back.
+    """Metadata that is equal as long as a file is unchanged: only writes by its owner change it,
+    and the time of the last change (ctime) can't be set back.
     """
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
@@ -219,10 +221,10 @@ def _own(folder: Path) -> dict[str, os.stat_result]:
 
 @contextmanager
 def unchanged(folder: Path, sha256: str | None, files: Mapping[str, Any] | None) -> Iterator[None]:
-    """See that a folder is as it was registered, before and after what is done meanwhile.
+    """Check that a folder is as it was registered, before and after the `with` block.
 
-    `sha256` is its weights' (None: nothing is known of it, nothing is checked) and `files` those
-    of `facts`, if they were noted. A file whose stamp is the same is not read again. Raises
+    `sha256` is the digest of its weights (None: unknown, nothing is checked); `files` comes from
+    `facts`, if it was recorded. A file whose stamp is the same is not read again. Raises
     Failure(`base_changed`), or `bad_model` as `facts` does.
     """
     if sha256 is None:

@@ -1,5 +1,5 @@
-"""What the headers of safetensors files say, and whether it can be true. Reads no weights, imports
-no torch; which tensors a model needs is `architecture.py`'s.
+"""Reads the headers of safetensors files and checks that they are possible. Reads no weights and
+imports no torch. `architecture.py` knows which tensors a model needs.
 """
 
 import math
@@ -25,7 +25,7 @@ Tensors = dict[str, dict[str, Any]]  # name to `dtype`, `shape`, `data_offsets`
 
 
 def read_header(path: Path) -> Tensors:
-    """The tensors of a safetensors file; ValueError where its header can't be true."""
+    """The tensors of a safetensors file; ValueError if its header is impossible."""
     with open_regular(path) as file:
         size = int.from_bytes(file.read(8), "little")
         if not 0 < size <= MAX_HEADER_BYTES:
@@ -77,8 +77,8 @@ def _is_shape(shape: list[Any]) -> bool:
 
 
 def union(headers: Iterable[tuple[str, Tensors]], index: dict[str, str] | None) -> Tensors:
-    """All tensors of a model's files by name; ValueError where two files hold one tensor, or the
-    files and the index say different things.
+    """All tensors of a model's files by name; ValueError if two files hold the same tensor, or the
+    files contradict the index.
     """
     found: Tensors = {}
     places: dict[str, str] = {}

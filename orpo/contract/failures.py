@@ -25,14 +25,14 @@ class Code(StrEnum):
     NOT_EXPORTABLE = "not_exportable"
     NO_PARITY = "no_parity"
     INTERNAL = "internal"
-    # Seen from outside only: the process could not say it.
+    # Detected from outside only: the process could not report these itself.
     TIMEOUT = "timeout"
     KILLED = "killed"
     LIMIT = "limit"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
 
-# With which status a process of the core ends for each code that it can give.
+# The exit status of a core process for each code that it can report.
 EXIT_STATUS = {
     Code.BAD_SPEC: 2,
     Code.BAD_DATA: 2,
@@ -47,7 +47,7 @@ EXIT_STATUS = {
     Code.NO_PARITY: 9,
     Code.INTERNAL: 1,
 }
-# Every rank finds these by itself, at the same moment; one of them need tell.
+# Every rank detects these by itself at the same time, so one report is enough.
 FOUND_BY_ALL = (
     Code.BAD_SPEC,
     Code.BAD_DATA,
@@ -70,7 +70,7 @@ class Failure(Exception):
         self.code, self.message, self.hint, self.param = code, message, hint, param
 
     def __reduce__(self) -> tuple[type["Failure"], tuple[Code, str, str, str | None]]:
-        """How it travels from one process to another."""
+        """For pickle, which sends it from one process to another."""
         return Failure, (self.code, self.message, self.hint, self.param)
 
     @property
@@ -96,7 +96,7 @@ def refuse_nan(step: int, loss: float, norm: float) -> None:
 
 
 def explain(error: BaseException) -> Failure:
-    """The failure that an exception amounts to; an unforeseen one is `internal` and retryable."""
+    """The failure that an exception stands for; an unexpected one is `internal` and retryable."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, ValidationError):
@@ -127,8 +127,8 @@ def _bad_files(error: BaseException) -> Failure:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether Rust code broke off, which here is a tokenizer's: such an error is no Exception, and
-    its class can't be imported.
+    """Whether the error is a panic of Rust code (here: a tokenizer's). Such an error is not an
+    Exception, and its class can't be imported.
     """
     return type(error).__name__ == "PanicException"
 
@@ -140,7 +140,7 @@ def _bad_spec(error: ValidationError) -> Failure:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. Also recognised by name and text: torch raises its own classes, and
+    """Whether memory ran out. Also checks the name and the text: torch raises its own classes, and
     RuntimeError on a CPU.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -1,6 +1,6 @@
 """Which pairs are held out: a share of one file by prompt, or a draw from a file of their own.
 
-Repeatable from a seed. Workers and the core choose by it alike. Knows prompts only.
+Repeatable from a seed. Workers and the core both use it. Knows prompts only.
 """
 
 import hashlib
@@ -17,9 +17,10 @@ ABOVE_ALL = 2**64  # digests have 8 bytes
 def hold_out(prompts: Iterable[Prompt], fraction: float, at_most: int, seed: int) -> set[int]:
     """The places of the rows to hold out, given each row's prompt: a fraction, and `at_most`.
 
-    Rows with one prompt stay on one side, or the held-out figures would be flattered. Prompts are
-    taken in the order of their digests, each that still fits. Only the first `at_most` prompts are
-    remembered, and as many rows of each: memory does not grow with the set.
+    Rows with the same prompt stay on one side; otherwise the held-out figures would be too good.
+    Prompts are taken in the order of their digests; one whose rows no longer fit is skipped. Only
+    the first `at_most` prompts are remembered, and about as many rows of each, so memory does not
+    grow with the set.
     """
     places: dict[int, list[int]] = {}
     n_rows, limit = 0, ABOVE_ALL
@@ -29,9 +30,9 @@ def hold_out(prompts: Iterable[Prompt], fraction: float, at_most: int, seed: int
         if digest >= limit:
             continue
         of_prompt = places.setdefault(digest, [])
-        if len(of_prompt) <= at_most:  # one more than fits says as much as all
+        if len(of_prompt) <= at_most:  # one more than fits is enough to know
             of_prompt.append(place)
-        if len(places) > 2 * at_most:  # twice, so that sorting is seldom
+        if len(places) > 2 * at_most:  # twice, so that sorting is rare
             places = {digest: places[digest] for digest in sorted(places)[:at_most]}
             limit = max(places, default=-1) + 1
     wanted = min(at_most, round(fraction * n_rows))
@@ -44,11 +45,11 @@ def hold_out(prompts: Iterable[Prompt], fraction: float, at_most: int, seed: int
 
 def draw(rows: int, at_most: int, seed: int) -> set[int]:
     """The places of the rows to hold out of a validation file of `rows` rows: all, or `at_most`."""
-    # Nothing secret depends on it.
+    # Not used for anything secret.
     return set(random.Random(seed).sample(range(rows), min(rows, at_most)))  # noqa: S311
 
 
 def _digest(prompt: Prompt, seed: int) -> int:
-    """A number that stands for a prompt, in an order that is another for each seed."""
+    """A number for a prompt; the order of these numbers differs for each seed."""
     text = f"{seed}/{json.dumps(prompt, sort_keys=True)}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

@@ -22,8 +22,8 @@ from orpo.contract.rundir import MANIFEST
 class Manifest:
     """Identity and inventory of a committed checkpoint; `files` maps a relative path to facts.
 
-    `weights_sha256` is that of the weights file, or where there are several of the lines
-    `<sha256>  <path>` of all. `resumable` is False once the optimizer's state was let go.
+    `weights_sha256` is the digest of the weights file; if there are several, it is the digest of
+    all their lines `<sha256>  <path>`. `resumable` is False once the optimizer's state was deleted.
     """
 
     step: int
@@ -64,12 +64,14 @@ def weights_digest(files: dict[str, dict[str, Any]], prefix: str) -> str:
 
 
 def commit(folder: Path, manifest: Manifest, final: Path) -> None:
-    """Write the manifest into `folder` and rename it to `final`: from here on it exists."""
+    """Write the manifest into `folder` and rename it to `final`: from then on the checkpoint
+    exists.
+    """
     write(folder, manifest)
     for path in (*folder.rglob("*"), folder):
         if path.is_dir():
             _sync(path)
-    if final.exists():  # left by an interrupted run of the same generation: ours is its equal
+    if final.exists():  # left by an interrupted run of the same generation, with the same content
         shutil.rmtree(final)
     folder.rename(final)
     _sync(final.parent)
@@ -127,7 +129,7 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def kind_of(found: os.stat_result) -> str:
-    """What lies where a regular file was expected, in words."""
+    """The kind of a file that is not a regular file, in words."""
     kinds = {
         stat.S_IFIFO: "a FIFO",
         stat.S_IFSOCK: "a socket",

@@ -1,9 +1,9 @@
 """What a run optimises: each method is its own hyperparameters and the loss of a pair.
 
 loss = nll_weight * NLL(chosen) + mean over pairs of `preference`. To add a method, write its class
-here and name it in `Method`; docs/architecture.md lists what else has to know it. Importable
-without torch: the API validates with these classes, and the losses use nothing but the methods of
-the tensors that they are given.
+here and name it in `Method`; docs/architecture.md lists the other places to change. Importable
+without torch: the API validates with these classes, and the losses call only methods of the tensors
+that they get.
 
 Shapes: B pairs of a batch.
 """

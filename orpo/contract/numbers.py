@@ -18,7 +18,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class Series(StrEnum):
-    """The series of a run, beside the quantiles (`margin`) and the shares of time (`share`)."""
+    """The series of a run, except the quantiles (`margin`) and the shares of time (`share`)."""
 
     LOSS = "loss"
     LOSS_NLL = "loss/nll"
@@ -72,11 +72,11 @@ def margin(quantile: float) -> str:
 
 @dataclass(frozen=True)
 class PairNumbers:
-    """What is known of each pair of a batch, [B] each, fp64.
+    """The numbers of each pair of a batch, [B] each, fp64.
 
-    `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` summed over
-    the answer and less the reference's. Without rejected sides, or a reference, NaN stands for
-    what they would tell; `preference` is the method's own term.
+    `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` are summed
+    over the answer, minus the reference's sum. Values that need a rejected side or a reference are
+    NaN without one. `preference` is the method's own term.
     """
 
     nll_sum: Tensor
@@ -94,8 +94,8 @@ class PairNumbers:
 class PairRecord:
     """A line of the journal's pairs: one held-out pair's numbers at the evaluation of a step.
 
-    `line` is its line in the uploaded file; `nll` is the chosen answer's, in nats a token. NaN
-    where a side is missing.
+    `line` is its line in the uploaded file; `nll` is the chosen answer's, in nats a token. A value
+    is NaN where its side is missing.
     """
 
     step: int

@@ -1,7 +1,7 @@
 """A run directory: the name of every file, event, level and environment variable in it.
 
-The core writes the directory, workers and `oddsmith train` read it (decision 5). A name that both
-sides need is written here and nowhere else. Imports nothing.
+The core writes the directory; workers and `oddsmith train` read it (decision 5). A name that both
+sides need is defined here and nowhere else. Imports nothing.
 
     data/           TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE    what all generations of a job train on
     g1/, g2/, ...   one folder a generation:
@@ -31,30 +31,34 @@ STORE = "store"
 DATA = "data"
 TRAIN_ROWS = "train.jsonl"
 HELD_OUT_ROWS = "held_out.jsonl"
-# Which of the tokens that all runs share are made of these rows, one name a line.
+# The entries of the shared token cache that were made from these rows, one name a line.
 TOKENS_NOTE = "tokens.txt"
 
 CHECKPOINTS = "checkpoints"
-# In a checkpoint: what people want, what only the run wants, and what an engine is checked with.
+# In a checkpoint: the weights for users, the state that only the run needs, and the probe that
+# checks an engine.
 ADAPTER = "adapter"
 MODEL = "model"
 STATE = "state"
 PROBE = "probe.json"
 MANIFEST = "manifest.json"
-# What was known of the base's files when it was registered.
+# The facts of the base's files, as recorded at registration.
 BASE = "base.json"
 
-# All that may lie in a generation's folder; rows and tokens do where a caller puts them there.
+# Every name that a generation's folder may hold; rows and tokens only where a caller puts them
+# there.
 NAMES = (
     *(SPEC, METRICS, EVENTS, SAMPLES, PAIRS, PREPARED, PROGRESS, REGISTERED, STORE, CHECKPOINTS),
     *(TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE, "tokens-*", "deadline*", "train*.log", "*.tmp"),
 )
 
-# A file with a time of CLOCK_MONOTONIC in seconds: ranks end themselves once it has passed.
+# The path of a file that holds a CLOCK_MONOTONIC time in seconds: the launcher ends its ranks once
+# that time has passed.
 DEADLINE_FILE = "ODDSMITH_DEADLINE_FILE"
-# By which each process of a run's tree is found again after its parent has died.
+# Marks each process of a run's tree, so that it can be found after its parent has died.
 TREE = "ODDSMITH_TREE"
-# As torchrun names them: this process among all, their number, and the same on this machine.
+# torchrun's names for the rank of this process and the number of ranks, over all machines and on
+# this machine.
 RANK, WORLD_SIZE = "RANK", "WORLD_SIZE"
 LOCAL_RANK, LOCAL_WORLD_SIZE = "LOCAL_RANK", "LOCAL_WORLD_SIZE"
 
@@ -86,19 +90,19 @@ class Level(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "Level | None":
-        """Read `warning`, as the core wrote it before this contract was."""
+        """Read `warning`, which the core wrote before this contract existed."""
         return cls.WARN if value == "warning" else None
 
 
 class Split(StrEnum):
-    """The pairs that numbers are of: those that are trained on, or those that are held out."""
+    """Which pairs a number is about: the training pairs or the held-out pairs."""
 
     TRAIN = "train"
     HELD_OUT = "held_out"
 
 
 def generation(run_dir: Path, number: int) -> Path:
-    """The folder of a generation (an attempt) of a job, from 1."""
+    """The folder of a generation (an attempt) of a job; generations count from 1."""
     return run_dir / f"g{number}"
 
 
@@ -109,7 +113,7 @@ def generations(run_dir: Path) -> list[Path]:
 
 
 def saved(run: Path) -> list[Path]:
-    """Each folder of a checkpoint in all generations of a job, those that are half made, too."""
+    """Every checkpoint folder in all generations of a job, incomplete ones included."""
     return [path for each in generations(run) for path in (each / CHECKPOINTS).glob("step-*")]
 
 
@@ -135,7 +139,7 @@ def unknown(run_dir: Path) -> list[str]:
 
 
 def deadline(node: int = 0) -> str:
-    """The name of the file with the time until which a node's ranks may live."""
+    """The name of the file that holds the deadline of a node's ranks."""
     return f"deadline-{node}" if node else "deadline"
 
 

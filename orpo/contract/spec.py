@@ -13,8 +13,8 @@ from orpo.contract.hyperparameters import Strict
 from orpo.contract.methods import Method
 from orpo.contract.rundir import SPEC
 
-# Raised with each change of what a spec may hold, the methods' hyperparameters included, so that a
-# worker of an older release leaves alone what it can't read (tests/orpo/test_spec.py).
+# Increased with each change of what a spec may hold, the methods' hyperparameters included, so that
+# a worker of an older release does not take a spec that it can't read (tests/orpo/test_spec.py).
 VERSION = 3
 
 

@@ -1,8 +1,8 @@
 """Special strings inside a message, such as `<|im_end|>`: one rule for trainer and engine.
 
-A tokenizer makes a special token of such a string wherever it stands, so that a message which holds
-some could end its own turn and begin another's. Knows strings; which they are for a base model is
-found by `orpo.special_strings` and kept with the model. Imports no torch and no transformers.
+A tokenizer turns such a string into a special token wherever it occurs, so a message that holds one
+could end its own turn and begin another. Knows strings only; `orpo.special_strings` finds those of
+a base model, and they are kept with the model. Imports no torch and no transformers.
 """
 
 import re
@@ -12,14 +12,14 @@ from orpo.contract.hyperparameters import SpecialTokens
 
 __all__ = ["SpecialTextError", "SpecialTokens", "admit", "find"]
 
-# Put behind the first character of a special string: invisible, and what remains is plain text.
+# Inserted after the first character of a special string: invisible, and the result is plain text.
 ZERO_WIDTH_SPACE = "\u200b"
-# A string that this file's own mark would make special; no base is known that has one.
+# A special string that the inserted mark itself would create; no known base has one.
 MAX_ROUNDS = 4
 
 
 class SpecialTextError(ValueError):
-    """A text holds a special string and the rule is to refuse it."""
+    """A text holds a special string, and the rule refuses it."""
 
     def __init__(self, string: str) -> None:
         super().__init__(f"The text holds `{string}`, which the model reads as a special token.")
@@ -27,13 +27,13 @@ class SpecialTextError(ValueError):
 
 
 def find(text: str, strings: tuple[str, ...]) -> str | None:
-    """The first special string in `text`, the longest of those that begin there; or None."""
+    """The first special string in `text` (the longest of those that begin there), or None."""
     match = _pattern(strings).search(text) if strings else None
     return match[0] if match else None
 
 
 def admit(text: str, strings: tuple[str, ...], rule: SpecialTokens) -> str:
-    """`text` as it is to be rendered; raises SpecialTextError where the rule refuses it."""
+    """The `text` to render; raises SpecialTextError if the rule refuses it."""
     found = find(text, strings)
     for _ in range(MAX_ROUNDS if rule is SpecialTokens.ESCAPE else 0):
         if found is None:

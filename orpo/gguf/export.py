@@ -1,8 +1,8 @@
 """`python -m orpo.gguf CHECKPOINT_OR_MODEL_DIR OUT.gguf [--type f16]`: one file for llama.cpp.
 
-An adapter is merged first. The file is there only when it answers the checkpoint's probe as the
-trainer did (`gguf_parity`). llama.cpp's own converter is a script of its repository, no package:
-what PyPI has of it replaces the `gguf` package that transformers reads with.
+An adapter is merged first. The file is kept only if it scores the checkpoint's probe as the trainer
+did (`orpo.gguf.parity`). llama.cpp's own converter is a script in its repository, not a package:
+the version on PyPI would replace the `gguf` package that transformers needs.
 """
 
 import json
@@ -23,20 +23,21 @@ from orpo.process.verbs import answer
 from orpo.run import probe
 from orpo.tokens.tokenize import load_tokenizer
 
-# llama.cpp rounds what meets a matrix as that matrix is stored. Its log-probs of SmolLM2-135M were
-# 0.003 nats from the trainer's with f16, 0.05 with bf16. f16 holds what bf16 does, unless huge.
+# llama.cpp rounds the input of a matrix product to the type of the matrix. Its log-probs of
+# SmolLM2-135M differed from the trainer's by 0.003 nats with f16 and by 0.05 with bf16. f16 holds
+# every bf16 value except very large ones.
 DEFAULT = Type.F16
-# In nats, of any one token. What was measured on SmolLM2-135M-Instruct: bf16 and f16 0, q8_0 0.25
-# (0.04 on average); an adapter's sum in bf16 adds 0.03
-# (`merge.to_bf16`).
+# In nats, for each single token. Measured on SmolLM2-135M-Instruct: 0 with bf16 and f16, 0.25 with
+# q8_0 (0.04 on average); a merged adapter in bf16 adds 0.03 (`merge.to_bf16`).
 TOLERANCE = {Type.F32: 0.1, Type.BF16: 0.1, Type.F16: 0.1, Type.Q8_0: 0.5}
 
 
 def export(source: Path, out: Path, kind: Type) -> Parity:
-    """Write a checkpoint or a model folder to `out`, all or nothing; what was there is replaced.
+    """Write a checkpoint or a model folder to `out`, all or nothing; an existing file is replaced.
 
-    Raises Failure(`not_exportable`) for what GGUF or we can't hold, Failure(`no_parity`) where the
-    file doesn't answer as the trainer did, and Damaged when a checkpoint's file has changed.
+    Raises Failure(`not_exportable`) for a model that GGUF or this exporter can't express,
+    Failure(`no_parity`) if the file's log-probs differ from the trainer's, and Damaged if a
+    checkpoint's file has changed.
     """
     scratch = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -54,7 +55,9 @@ def export(source: Path, out: Path, kind: Type) -> Parity:
 
 
 def _whole(source: Path, scratch: Path) -> Path:
-    """A folder with whole weights, merged where they are an adapter's; refuses before it merges."""
+    """A folder with whole weights; an adapter is merged. Refuses an unsupported model before it
+    merges.
+    """
     if not (source / rundir.MANIFEST).is_file():
         return source
     manifest.verify(source)
@@ -69,7 +72,7 @@ def _whole(source: Path, scratch: Path) -> Path:
 
 
 def _scored(source: Path, folder: Path) -> list[dict[str, Any]]:
-    """The prompts with the trainer's log-probs; where no run left any, they are computed here."""
+    """The prompts with the trainer's log-probs; computed here if no run has written them."""
     written = source / rundir.PROBE
     prompts = json.loads(written.read_text())["prompts"] if written.is_file() else []
     return prompts or probe.of_base(folder)["prompts"]

@@ -1,4 +1,5 @@
-"""A model folder as a GGUF file: its shape as metadata, its tensors under llama.cpp's names.
+"""A model folder as a GGUF file: its configuration as metadata, and its tensors under llama.cpp's
+names.
 
 Keys and layouts follow llama.cpp's converter (github.com/ggml-org/llama.cpp, conversion/). One
 tensor at a time is in memory. Knows nothing of checkpoints.
@@ -27,7 +28,7 @@ from orpo.gguf.vocabulary import add_vocabulary
 from orpo.model.merge import to_bf16
 from orpo.tokens.tokenize import load_tokenizer
 
-# By transformers' `model_type`. Each is read back in the tests.
+# By transformers' `model_type`. The tests read each of them back.
 ARCHITECTURES = {
     "llama": MODEL_ARCH.LLAMA,
     "mistral": MODEL_ARCH.LLAMA,
@@ -38,7 +39,7 @@ ROPE_FACTORS = "rope_freqs.weight"
 
 
 class Type(StrEnum):
-    """What the matrices are stored as; vectors are always fp32."""
+    """The type in which matrices are stored; vectors are always fp32."""
 
     F32 = "f32"
     BF16 = "bf16"
@@ -56,7 +57,7 @@ FILE_TYPES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor of the file; `values` reads it, fp32."""
+    """A tensor of the file; `values` reads it as fp32."""
 
     name: str
     shape: tuple[int, ...]
@@ -71,7 +72,9 @@ def load_config(folder: Path) -> PreTrainedConfig:
 
 
 def architecture_of(config: PreTrainedConfig) -> MODEL_ARCH:
-    """llama.cpp's architecture for a model; raises Failure(`not_exportable`) saying which exist."""
+    """llama.cpp's architecture for a model; raises Failure(`not_exportable`), which lists the
+    supported types.
+    """
     why = _why_not(config)
     if why is not None:
         raise Failure(Code.NOT_EXPORTABLE, why, "Take the merged weights, as safetensors.")
@@ -161,7 +164,9 @@ def _entries(folder: Path, config: PreTrainedConfig, kind: Type) -> Iterator[Ent
 
 
 def _kind(shape: tuple[int, ...], wanted: Type) -> GGMLQuantizationType:
-    """Vectors are fp32, as llama.cpp needs them; rows that aren't whole blocks of 32 are f16."""
+    """fp32 for vectors, as llama.cpp needs; f16 for a matrix whose rows are not a multiple of 32
+    long.
+    """
     if len(shape) < 2:
         return GGMLQuantizationType.F32
     if wanted is Type.Q8_0 and shape[-1] % 32:
@@ -181,16 +186,17 @@ def _values(path: Path, key: str, config: PreTrainedConfig) -> Tensor:
 
 
 def in_pairs(weight: Tensor, heads: int) -> Tensor:
-    """Rows of each head so that the two that RoPE turns together are neighbours, [heads * d, D].
+    """Reorder each head's rows so that the two rows that RoPE rotates together are neighbours:
+    [heads * d, D].
 
-    transformers turns row i with row i + d/2; llama.cpp's llama turns 2i with 2i + 1.
+    transformers rotates row i with row i + d/2; llama.cpp's llama rotates 2i with 2i + 1.
     """
     halves = weight.reshape(heads, 2, -1, weight.shape[1])
     return halves.transpose(1, 2).reshape(weight.shape).contiguous()
 
 
 def _rope_factors(config: PreTrainedConfig) -> Tensor:
-    """By what llama.cpp divides RoPE's frequencies, one a pair of rows, [d/2]."""
+    """llama.cpp's divisors for RoPE's frequencies, one for each pair of rows, [d/2]."""
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     dim = head_dim(config)
     exponents = torch.arange(0, dim, 2, dtype=torch.float32) / dim

@@ -1,7 +1,7 @@
-"""Proof that a GGUF file holds what was trained: another reader renders and scores the probe.
+"""Checks that a GGUF file holds the trained model: another reader renders and scores the probe.
 
-The reader is transformers'. It leaves some keys of a file aside; these are given to it here, as
-the file has them. Knows nothing of how the file was written.
+The reader is that of transformers. It ignores some keys of a file; they are read from the file here
+and set on its result. Knows nothing of how the file was written.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from orpo.tokens.tokenize import render
 
 @dataclass(frozen=True)
 class Parity:
-    """Log-probs in nats: of any one token, and over all tokens that were compared."""
+    """Differences of log-probs in nats: of a single token, and over all compared tokens."""
 
     token_ids_equal: bool
     max_logprob_diff: float
@@ -68,7 +68,7 @@ def check(
         tokens_compared=len(diffs),
         tolerance=tolerance,
     )
-    # Not `any(diff > tolerance)`: NaN is greater than nothing.
+    # Not `any(diff > tolerance)`: a comparison with NaN is always False.
     if not (parity.token_ids_equal and all(diff <= tolerance for diff in diffs)):
         raise Failure(
             Code.NO_PARITY,
@@ -81,7 +81,9 @@ def check(
 def _same_ids(
     read: PreTrainedTokenizerBase, tokenizer: PreTrainedTokenizerBase, prompt: probe.Prompt
 ) -> bool:
-    """The prompt is rendered, and its answer tokenised, as the trainer does."""
+    """Check that the file's tokenizer renders the prompt and tokenises the answer as the trainer
+    does.
+    """
     answer = str(tokenizer.decode(prompt.completion_token_ids))
     ids = [one(answer, add_special_tokens=False)["input_ids"] for one in (read, tokenizer)]
     rendered = render(read, prompt.messages, add_generation_prompt=True)
@@ -91,7 +93,7 @@ def _same_ids(
 def read_tokenizer(file: Path) -> PreTrainedTokenizerBase:
     """The tokenizer that a GGUF file describes, with its chat template."""
     tokenizer = PreTrainedTokenizerFast.from_pretrained(file.parent, gguf_file=file.name)
-    # transformers cuts texts of these files as GPT-2's: runs of digits would stay whole.
+    # transformers splits texts of these files as GPT-2 does: runs of digits would stay whole.
     if read_gguf_metadata(str(file))[0]["tokenizer.ggml.pre"] == "smollm":
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
@@ -106,7 +108,7 @@ def read_model(file: Path) -> PreTrainedModel:
     """The model that a GGUF file describes, in fp32."""
     metadata, tensors = read_gguf_metadata(str(file))
     config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
-    # transformers reads a head's width for llama only, and no frequencies of RoPE at all.
+    # transformers reads the head width for llama only, and never reads the RoPE frequencies.
     config.head_dim = metadata[f"{metadata['general.architecture']}.attention.key_length"]
     model = AutoModelForCausalLM.from_pretrained(
         file.parent,

@@ -1,7 +1,7 @@
 """A tokenizer as metadata of a GGUF file: tokens, merges, special ids and the chat template.
 
-Byte-level BPE only. Knows how llama.cpp names what cuts a text before the merges
-(src/llama-vocab.cpp); knows nothing of weights.
+Byte-level BPE only. Knows llama.cpp's names for the pre-tokenizers, which split a text before the
+merges (src/llama-vocab.cpp); knows nothing of weights.
 """
 
 import json
@@ -23,12 +23,12 @@ _BY_CASE = (
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
     r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# How a text is cut into words, and llama.cpp's name of it.
+# How a text is split into words, and llama.cpp's name for it.
 SPLITS = {_WORDS % "": "qwen2", _WORDS % "{1,3}": "llama-bpe", _BY_CASE: "tekken"}
 
 
 def add_vocabulary(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: int) -> None:
-    """Describe `tokenizer` to `writer`; ids up to `size` that it lacks are named, unused.
+    """Write `tokenizer` to `writer`; missing ids up to `size` get names and are marked as unused.
 
     Raises Failure(`not_exportable`) as `pre_tokenizer` does.
     """
@@ -52,7 +52,7 @@ def add_vocabulary(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size:
 
 
 def pre_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
-    """llama.cpp's name for how `tokenizer` cuts a text; raises Failure(`not_exportable`)."""
+    """llama.cpp's name for the pre-tokenizer of `tokenizer`; raises Failure(`not_exportable`)."""
     spelled = _spelled(tokenizer)
     name = _name(spelled["pre_tokenizer"] or {}) if _byte_level(spelled) else None
     if name is None:
@@ -66,13 +66,13 @@ def pre_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _spelled(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """The content of tokenizer.json, as far as there is one."""
+    """The content of tokenizer.json, or an empty dict if there is none."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return json.loads(backend.to_str()) if backend else {"model": {"type": None}}
 
 
 def _byte_level(spelled: dict[str, Any]) -> bool:
-    """NFC, which Qwen applies first, is left out by llama.cpp and its converter too."""
+    """Accepts NFC, which Qwen applies first: llama.cpp and its converter leave it out too."""
     model, normalizer = spelled["model"], spelled.get("normalizer")
     return (
         model["type"] == "BPE"
@@ -117,9 +117,9 @@ def _tokens(tokenizer: PreTrainedTokenizerBase, size: int) -> tuple[list[str], l
 
 
 def _begins_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether llama.cpp shall begin a text with BOS: only where training's prompts did.
+    """Whether llama.cpp should begin a text with BOS: only if the training prompts did.
 
-    Where the template writes it too, llama.cpp takes one of the two away.
+    If the template writes BOS too, llama.cpp removes one of the two.
     """
     plain = tokenizer("a")["input_ids"]
     chat = render(tokenizer, [Message(role="user", content="a")], add_generation_prompt=True)

@@ -1,8 +1,8 @@
 """Attention over packed sequences that may share a prefix, plugged into transformers' models.
 
-Knows layouts (where each sequence's prefix and tail lie) and models; which kernel computes is
-`backends.py`'s. Outside `layout(...)` the registered function is plain SDPA, so that generation
-works on the same model.
+Knows layouts (where each sequence's prefix and tail lie) and models; `backends.py` chooses the
+kernel. Outside `layout(...)` the registered function is plain SDPA, so that generation works on the
+same model.
 
 Shapes: 1 the packed batch, H query heads, G key/value heads, T packed tokens, D head size.
 """
@@ -26,7 +26,7 @@ from orpo.tokens.pack import Segment
 
 NAME = "oddsmith"
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
-# Further inputs of exotic attentions: silently leaving one out would be wrong.
+# Additional inputs of rare attention variants: to ignore one silently would give wrong results.
 UNKNOWN_INPUTS = ("s_aux", "position_bias", "cache")
 TOLERANCE = 1e-4  # of hidden states on a shared prefix, in fp32
 PROBE_PREFIX, PROBE_CHOSEN, PROBE_REJECTED = [1, 2, 3], [4, 5], [6, 7, 8]
@@ -50,8 +50,8 @@ def layout(segments: Sequence[Segment]) -> Iterator[Layout]:
 def twice() -> tuple[
     contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]
 ]:
-    """For a layer that the backward pass computes again, when the layout is no longer open: what
-    to hold open then, as the second of the two.
+    """The context functions of torch's checkpointing, for a layer that the backward pass recomputes
+    after the layout is closed: the second context opens the layout again.
     """
     return contextlib.nullcontext(), _again(_current)
 
@@ -80,8 +80,8 @@ def attend(  # noqa: PLR0917  the order is transformers'
 ) -> tuple[Tensor, None]:
     """Attention of the current layout, as transformers' interface wants it: [1, T, H, D].
 
-    Each prefix attends itself causally, each tail its prefix and itself. Raises
-    NotImplementedError for inputs that it does not know.
+    Each prefix attends to itself causally, each tail to its prefix and itself. Raises
+    NotImplementedError for unknown inputs.
     """
     # Under autocast rotary embeddings return fp32 queries and keys beside bf16 values.
     query_1HTD, key_1GTD = query_1HTD.to(value_1GTD.dtype), key_1GTD.to(value_1GTD.dtype)
@@ -95,7 +95,7 @@ def attend(  # noqa: PLR0917  the order is transformers'
     _current.calls += 1
     scale: float = query_1HTD.shape[-1] ** -0.5 if scaling is None else scaling
     call = Call.of(query_1HTD, key_1GTD, value_1GTD, sliding_window, softcap)
-    # Autocast would take the softmax in fp32; kernels accumulate in fp32 as they are.
+    # Autocast would compute the softmax in fp32; the kernels already accumulate in fp32.
     with torch.autocast(value_1GTD.device.type, enabled=False):
         output_1THD = choose(call).attend(
             _current, query_1HTD, key_1GTD, value_1GTD, scale, sliding_window, softcap
@@ -113,7 +113,9 @@ def _plain(
     softcap: float | None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention outside a layout, as in generation: SDPA, or what it lacks, capped scores."""
+    """Attention outside a layout, as in generation: SDPA, or `dense` for capped scores, which SDPA
+    lacks.
+    """
     if softcap is None:
         output, _ = sdpa_attention_forward(
             module, query, key, value, mask, scaling=scaling, **kwargs
@@ -124,7 +126,7 @@ def _plain(
 
 
 def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """The mask that transformers would build: none for a layout, which has its own."""
+    """The mask that transformers would build: None inside a layout, which has its own mask."""
     return sdpa_mask(*args, **kwargs) if _current is None else None
 
 
@@ -133,20 +135,22 @@ AttentionMaskInterface.register(NAME, _mask)
 
 
 def packs(model: PreTrainedModel) -> bool:
-    """Whether the model attends through this module; if not, its sequences must go one by one."""
-    return model.config._attn_implementation == NAME  # noqa: SLF001  there is no public name
+    """Whether the model's attention is this module's; if not, its sequences must be computed one by
+    one.
+    """
+    return model.config._attn_implementation == NAME  # noqa: SLF001  no public name exists
 
 
 def why_not(model: PreTrainedModel) -> str | None:
-    """What kept `install` from replacing the model's attention, or None."""
+    """The reason why `install` did not replace the model's attention, or None."""
     return _refused.get(model)
 
 
 def install(model: PreTrainedModel) -> None:
-    """Make `model` attend through this module; one that can't is left as it was (see `why_not`).
+    """Make `model` use this module's attention.
 
-    It is trained all the same, one sequence at a time. The check is made in fp32: bf16's noise is
-    as large as an error.
+    A model that can't is unchanged (see `why_not`), and is trained one sequence at a time. The
+    check runs in fp32: the noise of bf16 is as large as an error.
     """
     before = model.config._attn_implementation or "eager"  # noqa: SLF001
     if not model._can_set_attn_implementation():  # noqa: SLF001
@@ -164,9 +168,9 @@ def install(model: PreTrainedModel) -> None:
 def check_calls(model: PreTrainedModel, own_TD: Tensor) -> str | None:
     """Run a tiny packed forward and say why this architecture can't be packed, or None.
 
-    Some architectures accept a foreign attention and never call it, or mix in layers that see
-    across sequences: the calls are counted, and the hidden states of a rejected side on a shared
-    prefix are compared with `own_TD`, those of a plain row through the model's own attention.
+    Some architectures accept another attention and never call it, or have layers that see across
+    sequences. So this counts the calls, and compares the hidden states of a rejected side on a
+    shared prefix with `own_TD`: those of a plain row through the model's own attention.
     """
     config = model.config.get_text_config()
     unknown = set(getattr(config, "layer_types", None) or ()) - KNOWN_LAYERS

@@ -1,8 +1,9 @@
-"""Which kernel computes packed attention: the first of a table that can, and that proves it.
+"""Chooses the kernel for packed attention: the first in a table that supports the call and passes a
+trial.
 
-A kernel is taken only after it has computed a few sequences, forward and backward, as the path
-that serves every call does. So one that is missing, too old, or built for another device costs
-speed and never a wrong number. Knows kernels and calls; knows no model.
+The trial computes a few sequences, forward and backward, and compares them with the path that
+serves every call. A kernel that is missing, too old, or built for another device therefore costs
+speed, but never gives a wrong number. Knows kernels and calls; knows no model.
 """
 
 import logging
@@ -19,13 +20,14 @@ from orpo.tokens.pack import Segment
 
 log = logging.getLogger(__name__)
 
-# A pair on one prefix, one apart, and a single sequence; longer than a kernel's tiles.
+# A pair on one prefix, a pair without a shared prefix, and a single sequence; longer than a
+# kernel's tiles.
 TRIAL = [
     Segment(0, 0, 70, 70, 110), Segment(1, 0, 70, 110, 200), Segment(2, 200, 230, 230, 235),
     Segment(3, 235, 265, 265, 330), Segment(4, 330, 333, 333, 470),
 ]  # fmt: skip
 TRIAL_WINDOW, TRIAL_CAP = 33, 2.0
-# Of the norm of outputs and gradients. A mask that is off by a row moves them by a tenth.
+# Relative to the norm of outputs and gradients. A mask that is off by one row changes them by 10 %.
 TOLERANCE = {torch.bfloat16: 3e-2, torch.float16: 1e-2, torch.float32: 1e-4}
 
 
@@ -67,7 +69,7 @@ def _serves(backend: Backend, call: Call) -> bool:
 def what_is_wrong(attend: Attend, call: Call) -> str | None:
     """How outputs or gradients of a trial differ from what they should be, or None.
 
-    There are two, of unequal length: what is compiled for one length may not be for all.
+    There are two trials of different length: code compiled for one length may fail for others.
     """
     names = ("output", "query's gradient", "key's gradient", "value's gradient")
     for segments in (TRIAL, TRIAL[:-1]):
@@ -75,7 +77,7 @@ def what_is_wrong(attend: Attend, call: Call) -> str | None:
             found = _trial(segments, attend, call, call.dtype)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a kernel not made for this raises
+        except Exception as error:  # noqa: BLE001  an unsuitable kernel can raise anything
             return f"fails with {type(error).__name__}: {error}"
         exact = _trial(segments, by_segment.attend, call, torch.float32)
         for name, mine, right in zip(names, found, exact, strict=True):
@@ -105,5 +107,5 @@ def _trial(
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:
-    """A layer that is computed again counts what it keeps; the trial is none of that."""
+    """Hide the trial's saved tensors: checkpointing counts those of a recomputed layer."""
     return tensor

@@ -1,4 +1,4 @@
-"""bitsandbytes, which holds weights in 4 bits and moments in 8, where it is installed.
+"""Optional access to bitsandbytes, which holds weights in 4 bits and moments in 8 bits.
 
 Knows neither models nor optimizers.
 """
@@ -10,9 +10,9 @@ from orpo.contract.failures import Code, Failure
 
 
 def bitsandbytes(field: str, instead: str) -> Any:
-    """The library; raises Failure(`bad_spec`) where it is missing, naming the method's `field`."""
+    """The library; raises Failure(`bad_spec`) with the method's `field` if it is missing."""
     try:
-        return import_module("bitsandbytes")  # optional: most runs do without
+        return import_module("bitsandbytes")  # optional: most runs do not need it
     except ImportError:
         raise Failure(
             Code.BAD_SPEC,

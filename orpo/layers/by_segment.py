@@ -1,6 +1,6 @@
-"""Packed attention segment by segment: what a CPU does best, and what serves every call.
+"""Packed attention segment by segment: the fastest way on a CPU, and the fallback for every call.
 
-On a CPU by `causal.py`, elsewhere by SDPA; capped scores are written out. Knows no model.
+A CPU uses `causal.py`, other devices SDPA; capped scores use `dense`. Knows no model.
 
 Shapes: 1 the packed batch, H query heads, G key/value heads, T packed tokens, B those of a block
 (segments on one prefix), Q queries, K keys, D head size.
@@ -49,7 +49,7 @@ def _mask_QK(
     window: int | None,
     device: torch.device,
 ) -> Tensor | None:
-    """Causal mask whose last query sees all keys; None where `is_causal` says the same."""
+    """Causal mask whose last query sees all keys; None where `is_causal` has the same effect."""
     if window is not None and window >= n_keys:
         window = None
     if n_queries == n_keys and window is None:
@@ -64,7 +64,8 @@ def _blocks(
 ) -> Iterator[tuple[list[Segment], Tensor, Tensor, Tensor]]:
     """Segments that share a prefix, with their part of queries, keys and values.
 
-    Split, not sliced one by one: a slice's gradient is as long as the whole packed row.
+    Uses `split`, not one slice at a time: the gradient of a slice is as long as the whole packed
+    row.
     """
     blocks = [list(group) for _, group in groupby(segments, lambda segment: segment.prefix_start)]
     sizes = [block[-1].tail_end - block[0].prefix_start for block in blocks]
@@ -93,7 +94,7 @@ def _attention(
     scaling: float | None,
     softcap: float | None,
 ) -> Tensor:
-    """One segment's attention off the CPU, or with capped scores; causal where no mask is given."""
+    """One segment's attention on a GPU, or with capped scores; causal if no mask is given."""
     if softcap is not None:
         return dense(query, key, value, mask_QK, scaling, softcap)
     return F.scaled_dot_product_attention(
@@ -117,7 +118,7 @@ def dense(
 ) -> Tensor:
     """Attention with all scores in memory, [1, H, Q, D]; causal where no mask is given.
 
-    The heads that share keys are laid end to end, so that these are never repeated.
+    Heads that share keys are concatenated, so the keys are never repeated.
     """
     batch, heads, queries, size = query_1HQD.shape
     groups, keys = key_1GKD.shape[1:3]

@@ -1,8 +1,9 @@
-"""Causal attention of one sequence on a CPU, by blocks of queries that skip what they can't see.
+"""Causal attention of one sequence on a CPU, in blocks of queries that skip the keys they can't
+see.
 
-Keeps what goes in and comes out; the backward pass computes the shares of attention again (as in
-arXiv 2205.14135). SDPA's own backward pass takes several times as long on a CPU, and all scores at
-once would fill the memory.
+Keeps inputs and output only; the backward pass recomputes the attention weights (as in arXiv
+2205.14135). SDPA's own backward pass takes several times as long on a CPU, and all scores at once
+would fill the memory.
 
 Shapes: H query heads, G key/value heads, R = H / G, Q queries, K keys, D head size, M = R * rows of
 a block, S = the keys that a block sees.
@@ -20,7 +21,7 @@ ROWS = 128
 class Block:
     """The queries `rows`, the keys `seen`, and which of these pairs lie outside the triangle.
 
-    The pairs before the key `edge` of those seen all lie inside.
+    All pairs before the key `edge` of those seen lie inside.
     """
 
     def __init__(self, start: int, n_queries: int, n_keys: int, window: int | None) -> None:
@@ -43,7 +44,7 @@ class Block:
         return wide.softmax(-1)
 
     def queries(self, tensor_GRQD: Tensor) -> Tensor:
-        """This block's part, the heads that share keys laid end to end, [G, M, D]."""
+        """This block's part, with the heads that share keys concatenated, [G, M, D]."""
         groups, _, _, size = tensor_GRQD.shape
         return tensor_GRQD[:, :, self.rows].reshape(groups, -1, size)
 

@@ -1,7 +1,8 @@
-"""Packed attention by torch's FlexAttention (arXiv 2412.05496): for what flash kernels lack.
+"""Packed attention by torch's FlexAttention (arXiv 2412.05496), for calls that flash kernels can't
+serve: fp32, capped scores and unusual heads.
 
-That is fp32, capped scores and unusual heads. The mask is a function of two packed places, so keys
-are never copied. Knows segments; knows no model.
+The mask is a function of two packed positions, so keys are never copied. Knows segments; knows no
+model.
 
 Shapes: H query heads, G key/value heads, T packed tokens, D head size.
 """
@@ -18,13 +19,13 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from orpo.layers.layout import Call, Layout
 from orpo.tokens.pack import Segment
 
-SMALLEST_HEAD = 16  # of the compiled kernel
+SMALLEST_HEAD = 16  # a limit of the compiled kernel
 
 
 @dataclass(frozen=True)
 class Places:
-    """Of each packed token: where its block begins, its tail in the block (0: the prefix, which
-    all see), and its position in the sequence; int32.
+    """For each packed token: where its block begins, its tail in the block (0: the prefix, which
+    all tails see), and its position in the sequence; int32.
     """
 
     block_T: Tensor
@@ -97,7 +98,7 @@ def attend(
 
 
 def why_not(call: Call) -> str | None:
-    """Why FlexAttention can't serve such a call, or should not; or None."""
+    """Why FlexAttention can't or should not serve such a call, or None."""
     if call.device.type != "cuda":
         return "on a CPU it has no backward pass"
     if call.dtype is torch.float64:
@@ -108,11 +109,11 @@ def why_not(call: Call) -> str | None:
 
 
 def _scalar(_segments: Sequence[Segment], value: float, device: torch.device) -> Tensor:
-    """A number as a tensor: as it stands, each of its values would be compiled for."""
+    """A number as a tensor: a plain number would be compiled again for each new value."""
     return torch.tensor(value, device=device)
 
 
 @cache
 def _fit(function: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """Compiled for a GPU: as it stands it would write all scores out."""
+    """Compiled for a GPU: without the compiler, the function would hold all scores in memory."""
     return torch.compile(function) if device == "cuda" else function

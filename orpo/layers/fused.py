@@ -1,6 +1,7 @@
-"""Functions that become one kernel on a GPU, where each of their steps would pass over its memory.
+"""Compiles a function into one kernel on a GPU; otherwise each of its steps would pass over the
+memory.
 
-Knows torch's compiler, and what to do without it; knows nothing of what is computed.
+Knows torch's compiler and the fallback without it; knows nothing of what is computed.
 """
 
 import logging
@@ -16,11 +17,11 @@ P = ParamSpec("P")
 
 
 def fused(function: Callable[P, None]) -> Callable[P, None]:
-    """`function`, compiled where its first argument lies on a GPU; on a CPU as it stands.
+    """`function`, compiled if its first argument is on a GPU; on a CPU unchanged.
 
-    It writes its results into tensors that it is given. Their rows may vary in number from call
-    to call. Where it can't be compiled (that takes Triton and a C compiler), it runs as it stands
-    from then on, slower and with the same result, and the log says so.
+    It writes its results into its argument tensors, whose number of rows may differ from call to
+    call. If it can't be compiled (this needs Triton and a C compiler), a warning is logged, and it
+    runs uncompiled from then on: slower, with the same result.
     """
     compiled: list[Callable[P, None]] = []
 
@@ -34,7 +35,7 @@ def fused(function: Callable[P, None]) -> Callable[P, None]:
             return compiled[0](*args, **kwargs)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # noqa: BLE001  compilers fail in their own ways, before the call
+        except Exception as error:  # noqa: BLE001  a compiler can raise anything, before the call
             log.warning("%s is not compiled: %s", function.__name__, error)
             compiled[0] = function
             return function(*args, **kwargs)
@@ -43,13 +44,14 @@ def fused(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def compile_rows(function: Callable[P, None]) -> Callable[P, None]:
-    """`function` compiled for matrices with the columns that it meets and any number of rows."""
+    """`function`, compiled for the number of columns of its matrices and any number of rows."""
     compute = torch.compile(function)
 
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         for argument in args:
             if isinstance(argument, torch.Tensor) and len(argument) > 1 and argument.ndim > 1:
-                # Else the first number would be compiled for, and only the second for all.
+                # Otherwise the first call compiles for its exact number of rows, and the second one
+                # again.
                 cast(Any, torch)._dynamo.maybe_mark_dynamic(argument, 0)  # noqa: SLF001
         compute(*args, **kwargs)
 

@@ -1,9 +1,9 @@
-"""Functions that pass over memory fewer times, and keep less for the backward pass, than what they
-stand in for: RMS norms, gated feed-forwards, and the head's log-probs.
+"""Replacements that pass over memory fewer times, and keep less for the backward pass, than the
+originals: RMS norms, gated feed-forwards, and the head's log-probs.
 
-They work in slices: on a CPU such that stay in its cache, on a GPU such that bound what is made in
-fp32. There what is done to a slice is compiled. A module is replaced only where its own output on
-random numbers says that it is what its name says. Knows layers, not models.
+They work in slices: on a CPU small enough for its cache, on a GPU small enough to bound the memory
+in fp32. On a GPU the work on a slice is compiled. A module is replaced only if the replacement
+gives the same output on random numbers. Knows layers, not models.
 
 Shapes: N tokens, D hidden size, F feed-forward size, V vocabulary.
 """
@@ -19,7 +19,8 @@ from torch.nn import functional
 from orpo.layers.fused import fused
 from orpo.layers.peft import lora
 
-# Of fp32: on a CPU what fits its cores' second-level caches; on a GPU enough rows to fill it.
+# Bytes of fp32: on a CPU as many as fit its cores' second-level caches; on a GPU enough rows to
+# fill it.
 SLICE_BYTES = {"cpu": 2**20, "cuda": 256 * 2**20}
 
 
@@ -31,7 +32,7 @@ def slices(tensor_ND: Tensor) -> list[slice]:
 
 
 def wide(tensor: Tensor) -> Tensor:
-    """In fp32, or fp64 where it is that: a copy where it was narrower."""
+    """The tensor in fp32, or unchanged if it is fp64; a copy if it was narrower."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
@@ -47,7 +48,7 @@ def normalise(out: Tensor, rate: Tensor, x: Tensor, scale: Tensor, eps: float) -
 def normalise_back(
     out: Tensor, sums: Tensor | None, x: Tensor, rate: Tensor, scale: Tensor, grad: Tensor
 ) -> None:
-    """Put the gradient of x into `out`, and add that of the scale to `sums`, if asked for."""
+    """Put the gradient of x into `out`; add that of the scale to `sums` if it is requested."""
     unit, part = wide(x) * rate, wide(grad)
     if sums is not None:
         sums += (part * unit).sum(0)
@@ -140,8 +141,8 @@ class SwiGlu(torch.autograd.Function):
 class HeadLogps(torch.autograd.Function):
     """log softmax(hidden @ weight.T) at the targets, [N], fp32.
 
-    Keeps the logits as they were computed, once; the backward pass turns them into their own
-    gradient in place. The softmax is taken in fp32.
+    Keeps one copy of the logits, as computed; the backward pass turns it into the gradient in
+    place. The softmax is computed in fp32.
     """
 
     @staticmethod
@@ -176,8 +177,8 @@ class HeadLogps(torch.autograd.Function):
 class LoraLinear(torch.autograd.Function):
     """x @ weight.T + bias + scaling * (x @ a.T) @ b.T, the last term added in place.
 
-    The frozen weight and bias get no gradient; `a` and `b` theirs in fp32. Shapes: x [N, I],
-    weight [O, I], a [R, I], b [O, R].
+    The frozen weight and bias get no gradient; the gradients of `a` and `b` are fp32. Shapes: x [N,
+    I], weight [O, I], a [R, I], b [O, R].
     """
 
     @staticmethod
@@ -223,7 +224,7 @@ def head_logps(head: nn.Linear, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
 
 
 def install(model: nn.Module) -> None:
-    """Replace what can be replaced in `model`; undone by deleting the modules' own `forward`."""
+    """Replace the supported modules' `forward` in `model`; to undo it, delete that attribute."""
     with torch.no_grad():
         for module in model.modules():
             _replace_norm(module)
@@ -260,14 +261,16 @@ def _replace_gated(module: nn.Module) -> None:
 
 
 def install_lora(policy: nn.Module) -> None:
-    """Let the plain adapter layers of `policy` compute by `LoraLinear` where gradients are kept."""
+    """Make the plain adapter layers of `policy` compute with `LoraLinear` where gradients are
+    needed.
+    """
     for module in policy.modules():
         if type(module) is lora.Linear and _is_plain(module):
             module.forward = MethodType(_lora_forward, module)
 
 
 def _is_plain(layer: lora.Linear) -> bool:
-    """One adapter, of two matrices and nothing else, on a linear layer that is one."""
+    """True for one adapter of exactly two matrices on a plain linear layer."""
     return (
         type(layer.base_layer) is nn.Linear
         and list(layer.lora_A) == layer.active_adapters
@@ -292,7 +295,7 @@ def _lora_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 def _replace(module: nn.Module, forward: Any, size: int) -> None:
-    """Let `module` compute by `forward`, if that gives what its own gives."""
+    """Make `module` compute with `forward`, if both give the same output."""
     if "forward" in vars(module):
         return
     weight = next(module.parameters())

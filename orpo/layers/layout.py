@@ -1,4 +1,4 @@
-"""What an attention is asked: the packed row that is in flight, and the kind of its inputs.
+"""The arguments of packed attention: the packed row in flight, and the kind of its inputs.
 
 Knows segments and tensors; knows no kernel and no model.
 """
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from orpo.tokens.pack import Segment
 
-LONG = 1024  # tokens of a packed row that are worth compiling for
+LONG = 1024  # from this many tokens on, a packed row is worth compiling for
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Layout:
-    """The segments of the batch in flight, what was made of them, and the calls counted."""
+    """The segments of the batch in flight, values derived from them, and the number of calls."""
 
     def __init__(self, segments: Sequence[Segment]):
         self.segments = segments
@@ -32,7 +32,7 @@ class Layout:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """`make(segments, ...)`, made when first asked for: all layers ask for the same."""
+        """`make(segments, ...)`, computed once: all layers need the same value."""
         key = (make, *args, *kwargs.items())
         if key not in self._made:
             self._made[key] = make(self.segments, *args, **kwargs)
@@ -41,7 +41,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Call:
-    """What decides which kernel serves: calls that are alike get the same one."""
+    """The properties of a call that decide its kernel: equal calls get the same one."""
 
     device: torch.device
     dtype: torch.dtype
@@ -79,8 +79,8 @@ class Call:
 class Attend(Protocol):
     """Causal attention of a packed row: each prefix sees itself, each tail its prefix and itself.
 
-    A `window` counts the tokens that a query sees, itself among them; scores are capped as
-    softcap * tanh(score / softcap). Gives [1, T, H, D], contiguous.
+    `window` is the number of tokens that a query sees, itself included; scores are capped as
+    softcap * tanh(score / softcap). Returns [1, T, H, D], contiguous.
     """
 
     def __call__(

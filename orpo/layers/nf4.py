@@ -1,7 +1,7 @@
 """Frozen linear layers whose weights are held in 4 bits: the base of QLoRA (arXiv 2305.14314).
 
-bitsandbytes turns weights into NF4 and back; its own layer is not used. On some CPUs that one
-switches, at its first use without gradients, to a product that no gradient passes through.
+bitsandbytes converts weights to NF4 and back. Its own layer is not used: on some CPUs, at its first
+use without gradients, that layer switches to a product that passes no gradient.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,22 @@ from orpo.contract.failures import Code, Failure
 from orpo.layers.bnb import bitsandbytes
 from orpo.layers.peft import lora
 
-BLOCK = 64  # values that share a scale; 256 scales share another, and take 8 bits each
+BLOCK = 64  # values that share a scale of 8 bits; 256 scales share another scale
 
 
 class Nf4Linear(nn.Linear):
-    """x @ weight.T + bias, of a weight that is widened where it is used and let go."""
+    """x @ weight.T + bias; the weight is dequantised for each use and not kept."""
 
     def __init__(self, linear: nn.Linear) -> None:
-        """Take over a layer on the CPU or a GPU; its weight is rounded and no longer held."""
+        """Take over a layer on the CPU or a GPU; its weight is quantised, and the original is
+        dropped.
+        """
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.bias = linear.bias
         self._functional = bitsandbytes("tuning", "lora").functional
-        # In one row: on a CPU, rows that are no multiple of the block come back wrong (0.50.2).
+        # As one row: on a CPU, rows that are not a multiple of the block are dequantised wrongly
+        # (0.50.2).
         codes, self._scales = self._functional.quantize_4bit(
             linear.weight.detach().reshape(-1),
             blocksize=BLOCK,
@@ -39,7 +42,7 @@ class Nf4Linear(nn.Linear):
 
     @property
     def weight(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The weight as it computes, [out, in], in the type that it came in; not kept."""
+        """The dequantised weight, [out, in], in its original type; not kept."""
         wide = self._functional.dequantize_4bit(self.codes, self._scales)
         return wide.view(self.out_features, self.in_features)
 
@@ -51,14 +54,14 @@ class Nf4Linear(nn.Linear):
         return cast(Tensor, _Product.apply(x, self))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Nf4Linear":
-        """Scales follow the codes to another device, and keep their type whatever else changes."""
+        """Move the scales to the device of the codes; their type never changes."""
         super()._apply(fn, recurse)
         self._scales.to(cast(Tensor, self.codes).device)
         return self
 
 
 class _Product(torch.autograd.Function):
-    """Keeps the layer and not its wide weight, which the backward pass makes again."""
+    """Keeps the layer, not its wide weight: the backward pass dequantises it again."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Nf4Linear) -> Tensor:

@@ -1,7 +1,7 @@
-"""PEFT, asked to leave bitsandbytes alone. The only module of the core that imports it.
+"""Imports PEFT without bitsandbytes. The only module of the core that imports PEFT.
 
 PEFT imports bitsandbytes wherever that is installed, and with it torch's compiler: 2.5 s of each
-start, for layers that we don't use. Who needs bitsandbytes itself asks for it through `bnb.py`.
+start, for layers that we don't use. Code that needs bitsandbytes imports it through `bnb.py`.
 """
 
 import sys
@@ -9,7 +9,7 @@ from typing import Any, cast
 
 _modules = cast("dict[str, Any]", sys.modules)
 _found = _modules.get("bitsandbytes")
-# A name that stands for None can't be imported; PEFT asks once, and remembers the answer.
+# A module that is None in `sys.modules` can't be imported; PEFT checks once and keeps the result.
 _modules["bitsandbytes"] = None
 try:
     from peft import LoraConfig, PeftModel, get_peft_model

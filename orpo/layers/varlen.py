@@ -1,9 +1,9 @@
 """Packed attention in one call of a kernel for sequences of unequal length.
 
-Queries lie as they are packed: a prefix with its first tail is one sequence, each further tail one
-of its own. Keys and values are laid out once for each sequence that sees them, so that a shared
-prefix comes again before every further tail; its last query sees all keys of its sequence (the
-kernels call that bottom-right). Knows segments and kernels; knows no model.
+Queries stay as they are packed: a prefix with its first tail is one sequence, and each further tail
+is a sequence of its own. Keys and values are copied for each sequence that sees them, so a shared
+prefix is repeated before every further tail. The last query of a sequence sees all its keys (the
+kernels call this bottom-right). Knows segments and kernels; knows no model.
 
 Shapes: H query heads, G key/value heads, T packed tokens, K rows of keys, S sequences, U uses of a
 token as a key, D head size.
@@ -23,15 +23,15 @@ from orpo.layers.layout import Call, Layout
 from orpo.tokens.pack import Segment
 
 HALVES = (torch.bfloat16, torch.float16)
-LARGEST_HEAD = 256  # of both kernels
+LARGEST_HEAD = 256  # the limit of both kernels
 
 
 @dataclass(frozen=True)
 class Rows:
     """Where each sequence's queries and keys begin and end, as `[S + 1]` running totals, int32.
 
-    `key_K` is the packed token of each row of keys, or None where these are the packed tokens as
-    they lie. `uses_UT` says in which rows a token lies, and `unused_UT` where it lies in fewer.
+    `key_K` is the packed token of each row of keys, or None where the rows are the packed tokens in
+    their order. `uses_UT` holds the rows of each token; `unused_UT` marks its unused entries.
     """
 
     starts_q_S: Tensor
@@ -86,7 +86,7 @@ def _starts(lengths: list[int]) -> Tensor:
 
 
 def _uses(key_K: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that hold each token, and which of these there are not."""
+    """The rows that hold each token, padded, and which of these entries are padding."""
     count_T = key_K.bincount()
     order_K = key_K.argsort(stable=True)
     first_T = count_T.cumsum(0) - count_T
@@ -97,8 +97,8 @@ def _uses(key_K: Tensor) -> tuple[Tensor, Tensor]:
 class _Spread(torch.autograd.Function):
     """Rows of a tensor by index; a token's gradient is the sum over the rows that hold it.
 
-    Read from where they lie, not added to where they belong: that would need atomic additions, or
-    a sort in every layer.
+    It gathers the rows of each token. A scatter-add would need atomic additions, or a sort in every
+    layer.
     """
 
     @staticmethod
@@ -131,7 +131,7 @@ def attend(
     window: int | None,
     softcap: float | None,
 ) -> Tensor:
-    """Through `kernel`, one call; for the rest see `layout.Attend`."""
+    """Attention through one call of `kernel`; for the arguments see `layout.Attend`."""
     rows = layout.once(lay_out, query_1HTD.device)
     query_THD, key_TGD, value_TGD = (
         x[0].transpose(0, 1) for x in (query_1HTD, key_1GTD, value_1GTD)
@@ -198,7 +198,9 @@ def by_torch(
     window: int | None,
     softcap: float | None,
 ) -> Tensor:
-    """torch's own build of the same, `torch.nn.attention.varlen` (2.13): it caps no scores."""
+    """torch's own build of flash attention, `torch.nn.attention.varlen` (2.13); it can't cap
+    scores.
+    """
     del softcap  # see `why_not_torch`
     return _torch()(
         query_THD,
@@ -230,15 +232,15 @@ def why_not_torch(call: Call) -> str | None:
 @cache
 def _torch() -> Any:
     try:
-        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  from 2.10 on
+        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  exists since 2.10
     except ImportError:
         return None
-    known = signature(varlen_attn).parameters  # 2.10's had neither window nor groups
+    known = signature(varlen_attn).parameters  # in 2.10 it had neither window nor groups
     return varlen_attn if {"window_size", "scale", "enable_gqa"} <= set(known) else None
 
 
 def _why_not(call: Call) -> str | None:
-    """What both kernels lack."""
+    """Why neither kernel can serve such a call, or None."""
     if call.device.type != "cuda":
         return "it runs on GPUs only"
     if call.dtype not in HALVES:
@@ -249,5 +251,5 @@ def _why_not(call: Call) -> str | None:
 
 
 def _behind(window: int | None, rows: Rows) -> int:
-    """How many keys before its own a query sees; -1 is all."""
+    """How many keys before its own position a query sees; -1 means all."""
     return -1 if window is None or window >= rows.longest_k else window - 1

@@ -1,4 +1,4 @@
-"""A model that computes in fp32, whatever its weights are held in. Knows modules, not models."""
+"""Makes a model compute in fp32, whatever the type of its weights. Knows modules, not models."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 @contextlib.contextmanager
 def widened(model: nn.Module, rounded: torch.dtype | None = None) -> Iterator[None]:
-    """Let each module hold its weights in fp32 while it computes, one module at a time.
+    """Hold each module's weights in fp32 while it computes, one module at a time.
 
     A whole copy in fp32 may not fit. With `rounded` the weights are first rounded to that type.
-    Only modules that are called are widened; weights that are read past them stay as they are.
+    Only modules that are called are widened; weights that are read without a call stay as they are.
     """
     own: dict[nn.Parameter, Tensor] = {}
 

@@ -1,8 +1,8 @@
-"""From per-token log-probabilities to what is known of each pair, and to the loss of a batch.
+"""From per-token log-probabilities to the numbers of each pair, and to the loss of a batch.
 
-Knows no model and no layout beyond who owns a token. Numerators are sums; the two denominators
-(likelihood tokens, pairs) are counted over the whole optimizer step and all ranks and passed in,
-so loss and gradients do not depend on how a step was cut into micro-batches.
+Knows no model; of the layout it knows only which sequence owns a token. Numerators are sums; the
+two denominators (likelihood tokens, pairs) are counted over the whole optimizer step and all ranks
+and passed in, so loss and gradients do not depend on how a step was cut into micro-batches.
 
 Shapes: L labelled tokens, B pairs, S = 2B sequences (chosen of pair b at 2b, rejected at 2b + 1).
 """
@@ -20,7 +20,7 @@ from orpo.contract.methods import Method, Preference
 from orpo.contract.numbers import PairNumbers
 from orpo.tokens.pack import Batch
 
-# p(y|x) is held below 1 - 1e-7, fp32's resolution there: beyond it the odds have no finite value.
+# p(y|x) is kept below 1 - 1e-7, the resolution of fp32 near 1: above it the odds are not finite.
 MAX_LOGP = -1e-7
 
 
@@ -48,8 +48,8 @@ def counts(batches: Iterable[Batch], method: Hyperparameters) -> Counts:
 def log1mexp(x: Tensor) -> Tensor:
     """log(1 - exp(x)) for x < 0, with finite gradients on both branches.
 
-    Each branch sees a harmless input where the other is taken: `where` alone would pass on the
-    NaN of the branch not taken.
+    Each branch gets a harmless input where the other is used: `where` alone would propagate the NaN
+    gradient of the unused branch.
     """
     near_zero = x > -math.log(2)
     near = torch.where(near_zero, x, torch.full_like(x, -math.log(2)))
@@ -60,15 +60,14 @@ def log1mexp(x: Tensor) -> Tensor:
 def log_odds(logp: Tensor) -> Tensor:
     """log(p / (1 - p)) of a length-averaged log-prob, in fp64 (paper, equation 4).
 
-    Any logp in [-inf, 0] below -1e-7 is exact; at and above it, value and (zero) gradient are
-    finite.
+    Exact for logp < -1e-7; from -1e-7 to 0, value and (zero) gradient are finite.
     """
     logp = logp.double().clamp(max=MAX_LOGP)
     return logp - log1mexp(logp)
 
 
 def sum_by(values_L: Tensor, owner_L: Tensor, size: int) -> Tensor:
-    """Sums of `values_L` by owner, in fp64: the order of tokens then moves no fp32 digit."""
+    """Sums of `values_L` by owner, in fp64: the order of tokens then changes no fp32 digit."""
     return values_L.new_zeros(size, dtype=torch.float64).index_add(0, owner_L, values_L.double())
 
 
@@ -99,7 +98,7 @@ def nll_by_pair(logps_L: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def pair_numbers(logps_L: Tensor, batch: Batch, method: Method) -> PairNumbers:
-    """Every per-pair quantity of the objective, with gradients where `logps_L` has them."""
+    """Every per-pair quantity of the objective, differentiable if `logps_L` is."""
     nll_sum_B, nll_tokens_B = nll_by_pair(logps_L, batch)
     logps_S = mean_logps(logps_L, batch)
     chosen_B, rejected_B = logps_S[0::2], logps_S[1::2]
@@ -120,16 +119,18 @@ def pair_numbers(logps_L: Tensor, batch: Batch, method: Method) -> PairNumbers:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A batch's share of the step's loss (a scalar with its graph), and its detached numbers."""
+    """A batch's share of the step's loss (a scalar with its graph), and the detached numbers of its
+    pairs.
+    """
 
     loss: Tensor
     numbers: PairNumbers
 
 
 def objective(logps_L: Tensor, batch: Batch, method: Method, denominators: Counts) -> Outcome:
-    """nll_weight * NLL(chosen) + mean preference term, this batch's share of it.
+    """This batch's share of nll_weight * NLL(chosen) + mean preference term.
 
-    `denominators` are those of the whole step (see `counts`). Raises ValueError where the method
+    `denominators` are those of the whole step (see `counts`). Raises ValueError if the method
     contrasts answers and the batch has no rejected ones. For ORPO these are equations 6 and 7 of
     arXiv 2403.07691.
     """

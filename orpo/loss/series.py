@@ -31,7 +31,8 @@ def summarise(rows_PK: Tensor, method: Method) -> dict[str, float]:
     """The series of one step or evaluation, under the names of the charts.
 
     The loss is computed again from the pairs' numbers, in fp64 and in their order, so it does not
-    depend on how they were batched. Series that need a rejected side are left out where none has.
+    depend on how they were batched. Series that need a rejected side are left out if no pair has
+    one.
     """
     column = columns(rows_PK)
     nll = column.nll_sum.sum() / column.nll_tokens.sum()
@@ -43,7 +44,7 @@ def summarise(rows_PK: Tensor, method: Method) -> dict[str, float]:
         Series.LOGPS_CHOSEN: float(column.logps_chosen.mean()),
     }
     paired_PK = rows_PK[~column.logps_rejected.isnan()]
-    if isinstance(method, Preference):  # its every row has a rejected side: a NaN here is a NaN
+    if isinstance(method, Preference):  # every row has a rejected side: a NaN is real
         paired_PK = rows_PK
         preference = float(column.preference.mean())
         loss = values[Series.LOSS] + preference
@@ -61,7 +62,7 @@ def columns(rows_PK: Tensor) -> PairNumbers:
 
 
 def _gains(column: PairNumbers) -> dict[str, float]:
-    """What the policy has gained over its reference."""
+    """The policy's gains over its reference."""
     gains_P = column.gain_chosen - column.gain_rejected
     return {
         Series.GAIN_CHOSEN: float(column.gain_chosen.mean()),
@@ -71,7 +72,7 @@ def _gains(column: PairNumbers) -> dict[str, float]:
 
 
 def _contrast(column: PairNumbers) -> dict[str, float]:
-    """What compares the two sides."""
+    """The series that compare the two sides."""
     margins_P = column.log_odds_ratio
     right, n = int((margins_P > 0).sum()), len(margins_P)
     low, high = wilson(right, n)

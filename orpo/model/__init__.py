@@ -1,4 +1,4 @@
-"""A policy: a base with what is trained in it; how it is checked, loaded, merged and unpacked.
+"""A policy: a base model with its trained part. Checks, loads, merges and unpacks it.
 
 Uses layers, tokens, base, process and the contract. Knows no optimizer and no steps.
 """

@@ -1,6 +1,7 @@
-"""The adapter that is trained in place of a model's weights, and what is trained whole beside it.
+"""The adapter that is trained instead of a model's weights, and the modules that are trained whole
+with it.
 
-Knows PEFT; knows nothing of how log-probs are made, or of runs.
+Knows PEFT; knows nothing of log-probs or runs.
 """
 
 from functools import partial
@@ -24,8 +25,8 @@ def with_lora(
 ) -> PeftModel:
     """Wrap `model` with a fresh fp32 adapter on all linear layers but the head; seeded.
 
-    `modules_to_save` are trained whole, in fp32 too. What stays frozen is cast to `compute`, or
-    held in 4 bits. Raises Failure(`bad_spec`) where the method names what the model does not have,
+    `modules_to_save` are trained whole, in fp32 too. Frozen weights are cast to `compute`, or held
+    in 4 bits. Raises Failure(`bad_spec`) if the method names modules that the model does not have,
     or PEFT has no adapter for the architecture.
     """
     saved = _named(model, method.modules_to_save)
@@ -39,7 +40,8 @@ def with_lora(
         lora_dropout=0.0,
         target_modules="all-linear",
         modules_to_save=saved or None,
-        # One tensor stays one: trained under one name only, the other would keep the base's.
+        # A tied tensor stays one tensor: trained under one name only, the other would keep the
+        # base's values.
         ensure_weight_tying=any(model.get_submodule(name) in embeddings for name in saved)
         and model.config.get_text_config().tie_word_embeddings,
     )
@@ -47,7 +49,7 @@ def with_lora(
         torch.manual_seed(seed)
         try:
             policy = cast(PeftModel, get_peft_model(model, config))
-        except ValueError as error:  # such as layers that others read past their forward: Mamba's
+        except ValueError as error:  # e.g. Mamba: reads weights past their forward
             raise Failure(
                 Code.BAD_SPEC,
                 f"{type(model).__name__} takes no adapter: {error}",
@@ -70,7 +72,9 @@ def with_lora(
 
 
 def _named(model: PreTrainedModel, ends: list[str]) -> list[str]:
-    """The full names of the modules whose names end in one of `ends`, each part of a name whole."""
+    """The full names of the modules whose names end in one of `ends`; only whole parts of a name
+    match.
+    """
     names = [
         name
         for name, module in model.named_modules(remove_duplicate=False)
@@ -90,8 +94,8 @@ def _named(model: PreTrainedModel, ends: list[str]) -> list[str]:
 
 
 def _measure_rows(layer: LoraLayer) -> None:
-    """Let DoRA measure rows in fp32: PEFT rounds their lengths to the base's type. In bf16 that is
-    up to 0.4 %, more than many steps move them.
+    """Make DoRA measure rows in fp32: PEFT rounds their lengths to the base's type. In bf16 the
+    error is up to 0.4 %, more than the change of many steps.
     """
     doras: list[Any] = list(layer.lora_magnitude_vector.values())
     for dora in doras:
@@ -119,7 +123,9 @@ def _widen_saved(wrapper: ModulesToSaveWrapper) -> None:
 
 
 def _as_autocast(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-    """Autocast passes over embeddings; in fp32 they would widen all that is added to them."""
+    """Cast an embedding's output as autocast would: autocast skips embeddings, and fp32 output
+    would widen all later sums.
+    """
     device = output.device.type
     enabled = torch.is_autocast_enabled(device)
     return output.to(torch.get_autocast_dtype(device)) if enabled else output

@@ -1,6 +1,7 @@
-"""A base model's weights, loaded whole or not at all.
+"""Loads a base model's weights, completely or not at all.
 
-Knows transformers; knows nothing of what is trained or measured. No code of a model's folder runs.
+Knows transformers; knows nothing of what is trained or measured. Never runs code from a model's
+folder.
 """
 
 from pathlib import Path
@@ -17,9 +18,9 @@ from orpo.base.files import ADAPTER, bad_model, blaming
 def load_whole(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
     """The causal language model of a local safetensors folder, in `dtype` or as it is stored.
 
-    Every weight is the file's: raises Failure(`bad_model`) where one is missing, has another shape
-    or has no place in the model, and for an adapter beside the weights, which transformers would
-    apply to them by itself. Raises OSError where the folder can't be read just now.
+    Every weight comes from the files: raises Failure(`bad_model`) if one is missing, has another
+    shape or has no place in the model. Raises it also for an adapter beside the weights, which
+    transformers would apply by itself. Raises OSError if the folder can't be read at the moment.
     """
     files, problems = base_files.look(path)
     problems += [f"{name} lies beside the weights." for name in ADAPTER if name in files]

@@ -1,4 +1,5 @@
-"""`python -m orpo.check_model DIR`: can this folder be a base model? Answers with one JSON object.
+"""`python -m orpo.check_model DIR`: checks whether a folder can be a base model, and prints one
+JSON object.
 
 Reads configuration, tokenizer and the headers of the weight files; never loads the weights, never
 runs code that comes with the model. The hashes of the weights come from `orpo.base_files`.
@@ -24,15 +25,15 @@ from orpo.tokens.tokenize import load_tokenizer, template_name
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
-# No number of layers, heads, experts, labels or tokens is larger, and no width: configurations
-# make lists as long, and models keep some tensors of that width in memory.
+# The upper limit for layers, heads, experts, labels, tokens and widths: configurations make lists
+# of that length, and models keep some tensors of that width in memory.
 MOST = 2**22
 COUNTS = ("num_", "n_layer", "n_head", "n_routed", "n_shared")
 WIDTHS = ("_size", "_dim", "n_embd", "n_inner", "d_model", "_rank")
-# A model has at least one tensor a layer.
+# A model has at least one tensor per layer.
 LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
-# Characters of all special tokens together, since each message is searched for each of them: ten
-# thousand of twenty characters are 200,000.
+# The most characters of all special tokens together, because each message is searched for each of
+# them: 10,000 tokens of 20 characters have 200,000.
 MOST_SPECIAL = 1_000_000
 SAMPLE = "The quick brown fox, aged 7, isn't lazy.\n\n" + "a" * 100 + "!  \t<|end|>" + "ü漢🙂"
 T = TypeVar("T")
@@ -40,25 +41,25 @@ T = TypeVar("T")
 
 @dataclass
 class Check:
-    """What was found in the folder, and what is missing with a hint for each."""
+    """What was found in the folder, and the problems with a hint for each."""
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
     problems: list[dict[str, str]] = field(default_factory=list)
 
     def problem(self, what: str, hint: str = HINT) -> None:
-        """Note something that keeps the folder from being a base model."""
+        """Record a reason why the folder can't be a base model."""
         self.problems.append({"what": what, "hint": hint})
 
     def attempt(self, what: str, work: Callable[[], T]) -> T | None:
-        """What `work` returns; where the model's files break it, whatever way, a problem."""
+        """What `work` returns; if the model's files make it fail in any way, record a problem."""
         try:
             return work()
         except (KeyboardInterrupt, SystemExit):
             raise
         except Failure as failure:
             self.problem(f"{what}: {failure.message}", failure.hint)
-        except BaseException as error:  # noqa: BLE001  a panic of Rust code is no Exception
+        except BaseException as error:  # noqa: BLE001  a panic of Rust code is not an Exception
             text = str(error).strip() or type(error).__name__
             self.problem(f"{what}: {text[:500]}")
         return None
@@ -75,7 +76,7 @@ def check(folder: Path) -> Check:
         result.problem(f"{folder} is not a folder.", "Name a folder with a model's files.")
         return result
     found = result.attempt("The folder can't be read", lambda: base_files.look(folder))
-    if found is None or found[1]:  # what lies outside, or would block, is not opened
+    if found is None or found[1]:  # never open entries that lie outside or would block
         for problem in found[1] if found else ():
             result.problem(problem, "Copy the files themselves into the folder.")
         return result
@@ -125,7 +126,7 @@ def _read_config(path: Path, n_tensors: int) -> dict[str, Any]:
 
 
 def _absurd(raw: Any, n_tensors: int, name: str = "") -> str | None:
-    """Why a value can't be meant: transformers makes lists as long as some of them are large."""
+    """Why a value is impossible: for some values, transformers makes a list of that length."""
     if isinstance(raw, dict):
         inner = (_absurd(value, n_tensors, str(key)) for key, value in raw.items())
         return next(filter(None, inner), None)
@@ -140,7 +141,7 @@ def _absurd(raw: Any, n_tensors: int, name: str = "") -> str | None:
 
 
 def _describe(result: Check, config: PretrainedConfig, vocabulary: int | None) -> bool:
-    """Note what people want to know; whether the architecture is known here."""
+    """Record the facts to show; returns whether transformers knows the architecture."""
     text = config.get_text_config()
     models = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     named = config.architectures or [models.get(config.model_type)]
@@ -230,7 +231,7 @@ def _read_tokenizer(result: Check) -> int:
         if path.suffix == ".json" and base_files.READ.fullmatch(path.name) and path.name != INDEX:
             _readable(path)
     tokenizer = load_tokenizer(result.folder)
-    tokenizer(SAMPLE)  # an expression that breaks off does so here, and not in a training
+    tokenizer(SAMPLE)  # a regular expression that fails does so here, and not during training
     result.facts["has_chat_template"] = template_name(tokenizer) == "model"
     result.facts["special_tokens"] = found = special_strings(tokenizer)
     if sum(map(len, found)) > MOST_SPECIAL:
@@ -246,5 +247,5 @@ def _readable(path: Path) -> None:
 
 
 def main(folder: Path) -> int:
-    """Print the check; a folder that can't be a base model is an answer too, of status 0."""
+    """Print the check; the status is 0 even if the folder can't be a base model."""
     return answer(lambda: check(folder).to_json())

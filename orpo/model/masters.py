@@ -1,8 +1,8 @@
-"""fp32 masters of weights that compute in less: what the optimizer updates, from which gradients.
+"""fp32 masters of weights that compute in a narrower type; the optimizer updates the masters.
 
-A bf16 weight would round most small updates away. The gradient that a backward pass leaves on it
-is added to the master's in fp32 at once and let go, so micro-batches add up as they should.
-Weights that compute in fp32 are their own masters. Knows no model and no optimizer.
+A bf16 weight would round most small updates away. The gradient that a backward pass leaves on it is
+added to the master's gradient in fp32 at once and dropped, so micro-batches add up exactly. Weights
+that compute in fp32 are their own masters. Knows no model and no optimizer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,9 @@ class Masters:
     def __init__(
         self, weights: Iterable[tuple[str, nn.Parameter]], compute: torch.dtype | None = None
     ) -> None:
-        """Take over the fp32 storage of `weights`, which from now on hold it in `compute`."""
+        """Take over the fp32 storage of `weights`, which hold their values in `compute` from now
+        on.
+        """
         self.by_name: dict[str, nn.Parameter] = {}
         self._narrow: list[tuple[nn.Parameter, nn.Parameter]] = []
         for name, weight in weights:
@@ -31,8 +33,8 @@ class Masters:
                 weight.data = master.data.to(compute)
                 weight.register_post_accumulate_grad_hook(partial(_hand_over, master))
                 self._narrow.append((weight, master))
-            # AdamW passes over weights without a gradient; with zeros, one that no token reached
-            # is treated alike on one rank and on many.
+            # AdamW skips weights without a gradient. With zeros, a weight that no token reached is
+            # treated the same on one rank and on many.
             master.grad = torch.zeros_like(master)
             self.by_name[name] = master
 
@@ -41,7 +43,7 @@ class Masters:
 
     @torch.no_grad()
     def publish(self) -> None:
-        """Round the masters into the weights that compute: after a step, and after a restore."""
+        """Round the masters into the computing weights, after a step and after a restore."""
         for weight, master in self._narrow:
             weight.copy_(master)
 

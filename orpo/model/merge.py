@@ -24,8 +24,8 @@ from orpo.tokens.tokenize import load_tokenizer
 def merge(checkpoint: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Verify the checkpoint and write the merged model to `out`, all or nothing.
 
-    The sum is formed in fp32 and, unless that is `dtype`, rounded to bf16 once, up or down by
-    chance. Raises Damaged when a file has changed.
+    The sum is computed in fp32 and, unless `dtype` is fp32, stochastically rounded to bf16 once.
+    Raises Damaged if a file has changed.
     """
     verify(checkpoint)
     temporary = out.with_name(f"{out.name}.tmp")
@@ -56,11 +56,11 @@ def _fold(adapter: Path, out: Path, dtype: torch.dtype) -> None:
 def to_bf16(weight: Tensor, chance: torch.Generator) -> Tensor:
     """Round fp32 to bf16, up with a probability equal to the fraction that is cut off.
 
-    What an adapter adds is often less than half of bf16's spacing. To the nearest, most of it would
-    vanish: after 4 steps of SmolLM2-135M, 89 % of the changed weights were the base's again, and
-    log-probs lay up to 1.4 nats from the policy's; by chance they lie within 0.03, as the errors
-    cancel in each sum. A weight that bf16 holds exactly stays. Stochastic rounding: arXiv
-    1502.02551, section 3.
+    The change that an adapter makes is often less than half of bf16's spacing. Rounding to the
+    nearest would lose most of it: after 4 steps of SmolLM2-135M, 89 % of the changed weights
+    equalled the base's again, and log-probs differed from the policy's by up to 1.4 nats. With
+    stochastic rounding they differ by at most 0.03, as the errors cancel in each sum. A weight that
+    bf16 holds exactly is unchanged. Stochastic rounding: arXiv 1502.02551, section 3.
     """
     low = torch.randint(0, 2**16, weight.shape, dtype=torch.int32, generator=chance)
     bits = (weight.contiguous().view(torch.int32) + low) & -(2**16)

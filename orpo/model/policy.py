@@ -33,32 +33,34 @@ from orpo.model.masters import Masters
 from orpo.tokens.pack import Batch
 from orpo.tokens.tokenize import load_tokenizer
 
-# fp32 logits of one tile of the head; beyond it tiles are recomputed in the backward pass.
+# Bytes of fp32 logits of one tile of the head; with more than one tile, the backward pass
+# recomputes them.
 TILE_BYTES = 256 * 2**20
-# The same on a GPU where the tile's logits are kept in bf16, and made wide in slices only: a whole
+# The same on a GPU, where a tile's logits are kept in bf16 and widened in slices only: a whole
 # micro-batch of 8,192 labelled tokens on a vocabulary of 128,256.
 KEPT_TILE_BYTES = 4 * 2**30 + 2**28
 
-# What a configuration may name, and the head then does to its logits.
+# Settings of a configuration that change the head's logits.
 SCALED = ("logit_scale", "logits_scaling", "final_logit_softcapping")
 PROBE = [1, 2, 3, 4, 5, 6, 7, 8]  # a few tokens that every vocabulary has
-TOLERANCE = 1e-4  # of their log-probs in fp32: relative, and in nats where they are near zero
+TOLERANCE = 1e-4  # for their log-probs in fp32: relative, and in nats near zero
 
 Policy = PreTrainedModel | PeftModel
 DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP32: torch.float32}
 
 
 def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
-    """The untrained policy of a run, and its tokenizer; what is trained is fp32 (see `masters`).
+    """The untrained policy of a run, and its tokenizer; trained weights are fp32 (see `masters`).
 
-    A base that stays frozen is kept in the compute precision, or in 4 bits. Raises OSError where
-    the folder can't be loaded, and Failure where the spec names what the model does not have.
+    A base that stays frozen is kept in the compute precision, or in 4 bits. Raises OSError if the
+    folder can't be loaded, and Failure if the spec names a part that the model does not have.
     """
     method = spec.method
     if method.tuning is Tuning.FULL:
         policy = load_registered(spec, Precision.FP32)
     else:
-        # What is saved whole begins as it is stored, and not as the rest of the base computes.
+        # Modules that are saved whole start with the stored values, not with the base's compute
+        # precision.
         precision = None if method.modules_to_save else method.precision
         base = load_registered(spec, precision)
         policy = with_lora(base, method, spec.seed, DTYPES[method.precision])
@@ -68,15 +70,17 @@ def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
 
 
 def as_served(policy: Policy, spec: RunSpec) -> Policy:
-    """The untrained policy as an engine serves it: no engine serves the base of QLoRA in 4 bits."""
+    """The untrained policy as an engine serves it: engines do not serve the base of QLoRA in 4
+    bits.
+    """
     if spec.method.tuning is Tuning.QLORA:
         return load_registered(spec, spec.method.precision)
     return policy
 
 
 def load_registered(spec: RunSpec, precision: Precision | None) -> PreTrainedModel:
-    """`load_base` of the run's base; raises Failure(`base_changed`) where its files are no longer
-    those that were registered. One process of a machine looks.
+    """`load_base` of the run's base; raises Failure(`base_changed`) if its files are no longer
+    those that were registered. One process per machine checks.
     """
     looks = os.environ.get(rundir.LOCAL_RANK, "0") == "0"
     known = (spec.base_sha256, spec.base_files) if looks else (None, None)
@@ -87,9 +91,10 @@ def load_registered(spec: RunSpec, precision: Precision | None) -> PreTrainedMod
 def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
     """A causal language model from a local safetensors folder; its own code is never run.
 
-    Its weights are held in `precision`, or as they are stored where that is None. Dropout is off
-    for good: with it, two ways of packing a batch would differ. Raises Failure(`bad_spec`) where
-    its head is not known (see `check_head`), and what `load_whole` raises.
+    Its weights are held in `precision`, or in their stored type if that is None. Dropout is always
+    off: with it, two ways of packing a batch would give different results. Raises
+    Failure(`bad_spec`) if its head is not supported (see `check_head`), and what `load_whole`
+    raises.
     """
     model = load_whole(path, "auto" if precision is None else DTYPES[precision])
     with blaming(f"The model in {path}"):
@@ -97,8 +102,8 @@ def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
 
 
 def prepare(model: PreTrainedModel) -> PreTrainedModel:
-    """Turn dropout off and packed attention on, where the architecture allows it; raises Failure
-    where the head is not known (see `check_head`).
+    """Turn dropout off, and packed attention on if the architecture allows it; raises Failure if
+    the head is not supported (see `check_head`).
     """
     model.eval()
     for module in model.modules():
@@ -113,8 +118,9 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def recompute_layers(model: Policy, *, offload: bool = False) -> None:
-    """Let the backward pass compute each decoder layer again, so that only their inputs are kept
-    (arXiv 1604.06174); with `offload`, in the host's memory. Raises Failure where none are known.
+    """Make the backward pass recompute each decoder layer, so that only the layers' inputs are kept
+    (arXiv 1604.06174); with `offload`, in the host's memory. Raises Failure if the layers are
+    unknown.
     """
     found = layers(model)
     if not found:
@@ -137,15 +143,15 @@ def _recomputed(forward: Callable[..., Any], offload: bool, *args: Any, **kwargs
 
 
 def in_host_memory() -> contextlib.AbstractContextManager:
-    """What is kept for the backward pass goes to the host; on a CPU it is there already."""
+    """Keep the backward pass's saved tensors in the host's memory; does nothing on a CPU."""
     if not torch.cuda.is_available():
         return contextlib.nullcontext()
     return save_on_cpu(pin_memory=True)
 
 
 def masters(model: Policy, precision: Precision) -> Masters:
-    """The trained weights' masters. From now on all weights compute in `precision`, but an
-    adapter, which autocast rounds where it is used.
+    """The trained weights' masters. From now on all weights compute in `precision`, except an
+    adapter, which autocast rounds at each use.
     """
     compute = None if isinstance(model, PeftModel) else DTYPES[precision]
     return Masters(trainable(model).items(), compute)
@@ -162,14 +168,14 @@ def load_saved(spec: RunSpec, folder: Path) -> Policy:
         return load_base(folder / rundir.MODEL, None)
     base = load_registered(spec, spec.method.precision)
     if spec.method.modules_to_save:
-        base.float()  # PEFT would round what is saved in fp32 to the base's type
+        base.float()  # PEFT would round weights saved in fp32 to the base's type
     return PeftModel.from_pretrained(base, str(folder / rundir.ADAPTER)).eval()
 
 
 def layers(model: Policy) -> list[nn.Module]:
-    """The decoder layers, as transformers names what must stay on one device."""
+    """The decoder layers: those that transformers lists in `_no_split_modules`."""
     lm = causal_lm(model)
-    names = set(lm._no_split_modules or ())  # noqa: SLF001  where transformers keeps it
+    names = set(lm._no_split_modules or ())  # noqa: SLF001  transformers has no public name for it
     return [module for module in lm.modules() if type(module).__name__ in names]
 
 
@@ -184,7 +190,7 @@ def why_unpacked(model: Policy) -> str | None:
 
 
 def head(lm: PreTrainedModel) -> nn.Linear:
-    """The layer that turns hidden states into logits; where it is trained whole, that one."""
+    """The layer that turns hidden states into logits; if it is trained whole, the trained copy."""
     found = lm.get_output_embeddings()
     if isinstance(found, ModulesToSaveWrapper):
         found = found.modules_to_save[found.active_adapters[0]]
@@ -195,7 +201,7 @@ def token_logps(model: Policy, batch: Batch, precision: Precision) -> Tensor:
     """log P of each labelled token of `batch`, fp32, [L], with its graph where grad is on.
 
     One pass through the backbone, then the head at labelled positions only, in tiles: no [T, V]
-    tensor is ever made. Where the architecture can't be packed, one pass a sequence.
+    tensor is ever made. If the architecture can't be packed, one pass for each sequence.
     """
     lm = causal_lm(model)
     with autocast(lm, precision):
@@ -204,7 +210,9 @@ def token_logps(model: Policy, batch: Batch, precision: Precision) -> Tensor:
 
 
 def autocast(lm: PreTrainedModel, precision: Precision) -> contextlib.AbstractContextManager:
-    """The compute precision of a forward pass: bf16 on the model's device, or nothing to do."""
+    """The compute precision of a forward pass: autocast to bf16 on the model's device, or no
+    autocast.
+    """
     if precision is Precision.FP32:
         return contextlib.nullcontext()
     return torch.autocast(lm.device.type, dtype=torch.bfloat16)
@@ -258,11 +266,12 @@ def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tens
 
 
 def check_head(lm: PreTrainedModel) -> None:
-    """Raise Failure(`bad_spec`) unless `head_logps` says of states what the model itself does.
+    """Raise Failure(`bad_spec`) unless `head_logps` gives the same log-probs as the model itself.
 
-    Some architectures scale, cap or transform in their heads by settings of their own: without
-    that, another loss would be trained. Both start from the states of a few tokens, computed in
-    the weights' precision. From the head on all is fp32: bf16's noise is as large as an error.
+    Some architectures scale, cap or transform their logits by settings of their own; without these,
+    the loss would be wrong. Both start from the hidden states of a few tokens, computed in the
+    weights' precision. From the head on everything is fp32: the noise of bf16 is as large as an
+    error.
     """
     ids_T = torch.tensor(PROBE, device=lm.device)
     stored = head(lm).weight.dtype
@@ -283,7 +292,7 @@ def check_head(lm: PreTrainedModel) -> None:
         logits_TV = lm(input_ids=ids_T[None], use_cache=False).logits[0]
         own_T = -F.cross_entropy(logits_TV.float(), ids_T, reduction="none")
         ours_T = head_logps(lm, states_TD, ids_T)
-    # Weights that hold a NaN are found at the first step, by their loss.
+    # Weights that hold a NaN are detected at the first step, by the loss.
     if not torch.allclose(ours_T, own_T, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         raise Failure(
             Code.BAD_SPEC,
@@ -300,14 +309,16 @@ def _tile_rows(lm: PreTrainedModel) -> int:
 
 
 def head_bytes(model: Policy, n_labelled: int, precision: Precision) -> int:
-    """What the head keeps of its logits at so many labelled tokens: at most a tile of them."""
+    """Bytes of logits that the head keeps for `n_labelled` tokens: at most one tile."""
     lm = causal_lm(model)
     rows = min(n_labelled, _tile_rows(lm))
     return rows * head(lm).weight.shape[0] * DTYPES[precision].itemsize
 
 
 def _keeps_logits(lm: PreTrainedModel) -> bool:
-    """Whether the head's log-probs are `kernels.head_logps`: a plain layer, for a backward pass."""
+    """Whether `kernels.head_logps` computes the head: only for a plain layer, and only for a
+    backward pass.
+    """
     config = lm.config.get_text_config()
     plain = type(head(lm)) is nn.Linear and head(lm).bias is None
     scaled = any(getattr(config, name, None) for name in SCALED)

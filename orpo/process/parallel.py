@@ -1,6 +1,6 @@
-"""The processes of a run and what they say to each other; how work is dealt to them.
+"""The processes of a run, their communication, and how work is shared among them.
 
-Knows no model and no data; what lies where is `strategy.py`'s.
+Knows no model and no data; `strategy.py` knows which rank holds which tensors.
 
 Shapes: N trained weights, `_R` one entry a rank.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-# torch documents these names and exports them to no type checker.
+# torch documents these names, but does not export them for type checkers.
 from torch.distributed import (
     FileStore,  # pyright: ignore[reportPrivateImportUsage]
     HashStore,  # pyright: ignore[reportPrivateImportUsage]
@@ -26,9 +26,9 @@ from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Hyperparameters, Strategy
 from orpo.contract.rundir import LOCAL_RANK, RANK, WORLD_SIZE
 
-TIMEOUT = timedelta(minutes=30)  # the others wait while the lead rank generates and saves
-# Gloo and NCCL ask no key of those that connect: on one node their sockets are on loopback alone,
-# whatever network the settings of this machine name for several.
+TIMEOUT = timedelta(minutes=30)  # the other ranks wait while the lead rank generates and saves
+# Gloo and NCCL do not authenticate connections. On one node their sockets are on loopback only,
+# whatever network this machine's settings name for runs on several nodes.
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 
@@ -48,7 +48,7 @@ class Single:
 
     @property
     def device(self) -> torch.device:
-        """Where this rank computes."""
+        """The device on which this rank computes."""
         if not torch.cuda.is_available():
             return torch.device("cpu")
         return torch.device("cuda", int(os.environ.get(LOCAL_RANK, "0")))
@@ -63,7 +63,7 @@ class Single:
         return tensor
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up on any rank; all ranks get one answer."""
+        """Whether the flag is True on any rank; all ranks get the same result."""
         return bool(self.sum(torch.tensor(float(flag))))
 
     def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
@@ -71,7 +71,7 @@ class Single:
         return [tensor]
 
     def barrier(self) -> None:
-        """Wait until every rank has come here."""
+        """Wait until every rank has reached this point."""
 
     def close(self) -> None:
         """Leave the group. Call it once, at the end."""
@@ -80,7 +80,7 @@ class Single:
 class Ranks(Single):
     """Processes that `orpo.ranks` started, over gloo (CPU) or NCCL.
 
-    They meet at a file, or at `host:port` where they run on several nodes.
+    They find each other through a file, or at `host:port` if they run on several nodes.
     """
 
     def __init__(self, strategy: Strategy, processes: int, meeting: Path | str) -> None:
@@ -117,10 +117,10 @@ class Ranks(Single):
 
 
 def _store(meeting: Path | str, rank: int, world: int) -> Store:
-    """What the ranks tell each other their addresses through.
+    """The store through which the ranks exchange their addresses.
 
-    torch's own ways to make one (`env://`, `tcp://`) listen on all interfaces. Here nothing listens
-    beyond loopback on one node; on several, on the address that the nodes know of the first one.
+    torch's own stores (`env://`, `tcp://`) listen on all interfaces. This one listens on loopback
+    only for one node, and for several nodes on the address by which they know the first one.
     """
     if isinstance(meeting, str):
         return _tcp_store(meeting, rank, world)
@@ -140,7 +140,7 @@ def _tcp_store(meeting: str, rank: int, world: int) -> Store:
 
 
 def start(method: Hyperparameters, meeting: Path | str) -> Single:
-    """The processes that the spec asks for, or WrongWorld where the launch does not match it.
+    """The process group of the spec; raises WrongWorld if the launch does not match the spec.
 
     `meeting` is the file at which the ranks of one node meet, or `host:port` for those of several.
     """
@@ -156,9 +156,10 @@ def start(method: Hyperparameters, meeting: Path | str) -> Single:
 
 
 def spread(costs: Sequence[int], ranks: int) -> list[list[int]]:
-    """Deal work items to ranks by cost, the dearest first, each to the rank with least so far.
+    """Deal work items to ranks by cost: the most expensive first, each to the rank with the lowest
+    sum.
 
-    Ties go to the lower index and the lower rank, so every rank computes the same deal.
+    Ties go to the lower index and the lower rank, so every rank computes the same result.
     """
     loads = [0] * ranks
     shares: list[list[int]] = [[] for _ in range(ranks)]

@@ -1,8 +1,9 @@
-"""`python -m orpo.ranks N VERB RUN_DIR`: start the N ranks of a run on this machine and await them.
+"""`python -m orpo.ranks N VERB RUN_DIR`: start the N ranks of a run on this machine and wait for
+them.
 
-Takes the place of torchrun, whose rendezvous listens on all interfaces and unpickles what it is
-sent. Ranks find each other through a file in the run directory (`parallel.py`), or over the
-address that the spec of a run on several nodes names. Imports no torch: it starts in 50 ms.
+Replaces torchrun, whose rendezvous listens on all interfaces and unpickles received data. Ranks
+find each other through a file in the run directory (`parallel.py`), or at the address in the spec
+of a run on several nodes. Imports no torch: it starts in 50 ms.
 """
 
 import argparse
@@ -19,14 +20,14 @@ from orpo.contract.rundir import LOCAL_RANK, LOCAL_WORLD_SIZE, RANK, STORE, WORL
 from orpo.process import watchdog
 from orpo.process.stopping import STOPPED
 
-# After one rank has failed, the others have this long to say why they can't go on without it.
+# After one rank has failed, the others have this long to report why they can't continue.
 GRACE_S = 3.0
 POLL_S = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0, 75 if the ranks stopped when asked to, 70 if their deadline has passed, or the
-    status of the first that failed.
+    """Return 0, 75 if the ranks stopped on request, 70 if their deadline has passed, or the status
+    of the first that failed.
     """
     parser = argparse.ArgumentParser(prog="orpo.ranks", description=__doc__)
     parser.add_argument("ranks", type=int, help="ranks on this machine")
@@ -50,20 +51,20 @@ def _make_private(store: Path) -> None:
 
 
 class Ranks:
-    """The ranks of this machine. SIGTERM is handed on to them: they save a checkpoint and end."""
+    """The ranks of this machine. SIGTERM is forwarded to them: they save a checkpoint and end."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.is_stopping = False
         self.processes: list[subprocess.Popen[bytes]] = []
         signal.signal(signal.SIGTERM, self._hand_on)
-        # As fault tests set it, and as torchrun reads it.
+        # Fault tests set PYTHON_EXEC; torchrun reads the same variable.
         command = [os.environ.get("PYTHON_EXEC", sys.executable), "-m", f"orpo.{options.verb}"]
         for local_rank in range(options.ranks):
             self.processes.append(
                 subprocess.Popen(
                     [*command, str(options.run_dir)],
                     env=_environment(options, local_rank),
-                    # A rank must not outlive this process, however this process ends.
+                    # A rank must not outlive this process, even if it is killed.
                     preexec_fn=watchdog.die_with_parent,  # noqa: PLW1509  there is one thread
                 )
             )
@@ -76,8 +77,8 @@ class Ranks:
             process.terminate()
 
     def wait(self) -> int:
-        """Wait until every rank has ended. Kill all at their deadline (`watchdog`), and the rest
-        some seconds after the first failure.
+        """Wait until every rank has ended. Kill all ranks at their deadline (`watchdog`), and the
+        remaining ranks some seconds after the first failure.
         """
         deadline = watchdog.Deadline()
         failed_at, status = 0.0, 0
@@ -112,13 +113,13 @@ class Ranks:
 
 
 def _environment(options: argparse.Namespace, local_rank: int) -> dict[str, str]:
-    """What a rank reads of its place; the names are torchrun's."""
+    """The variables from which a rank reads its place; the names are torchrun's."""
     place = {
         RANK: options.node * options.ranks + local_rank,
         WORLD_SIZE: options.nodes * options.ranks,
         LOCAL_RANK: local_rank,
         LOCAL_WORLD_SIZE: options.ranks,
     }
-    # Libraries that make their threads at import would make one a core in each rank.
+    # Libraries that create threads at import would create one per core in each rank.
     threads = {"OMP_NUM_THREADS": "1"} if options.ranks > 1 else {}
     return {**threads, **os.environ, **{name: str(value) for name, value in place.items()}}

@@ -1,4 +1,4 @@
-"""SIGTERM as a wish: the run notices it at its next step boundary, saves and ends.
+"""SIGTERM as a request: the run checks for it at its next step boundary, saves and ends.
 
 Knows signals; knows nothing of checkpoints.
 """
@@ -6,7 +6,7 @@ Knows signals; knows nothing of checkpoints.
 import signal
 from types import FrameType
 
-STOPPED = 75  # EX_TEMPFAIL: asked to stop, everything is saved, start again when you like
+STOPPED = 75  # EX_TEMPFAIL: stopped on request, everything is saved, can be resumed
 
 
 class Stopping:

@@ -1,6 +1,6 @@
-"""What the verbs `python -m orpo.<verb>` have in common: one JSON object on stdout, last line.
+"""The common output of the verbs `python -m orpo.<verb>`: one JSON object, the last line on stdout.
 
-An error is `{"error": {code, message, hint, param}}` and the status that `failures` gives it.
+An error is `{"error": {code, message, hint, param}}` and the exit status is the one in `failures`.
 """
 
 import json
@@ -13,12 +13,12 @@ from orpo.contract.failures import explain
 
 
 def answer(work: Callable[[], Mapping[str, Any]]) -> int:
-    """Do the work, print what it returns, or why it could not; returns the exit status."""
+    """Do the work, print its result or its error, and return the exit status."""
     try:
         result = dict(work())
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # noqa: BLE001  every end of a verb is JSON, a panic's as well
+    except BaseException as error:  # noqa: BLE001  a verb always ends with JSON, even after a panic
         traceback.print_exc()
         failure = explain(error)
         print(json.dumps({"error": failure.to_json()}))

@@ -1,7 +1,7 @@
 """Ends training processes when the process that started them is gone or has been replaced.
 
 `ODDSMITH_DEADLINE_FILE` names a file holding a CLOCK_MONOTONIC time in seconds, which the worker
-pushes ahead at each heartbeat. Knows nothing of leases, databases or training.
+extends at each heartbeat. Knows nothing of leases, databases or training.
 """
 
 import ctypes
@@ -23,8 +23,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 class Deadline:
     """The time at which the ranks of a launcher end, unless the worker extends it.
 
-    The launcher watches it, and no thread of a rank: such a thread waits where a long call holds
-    the interpreter, and stops before a rank that shuts down has ended.
+    The launcher watches it. A thread in each rank would not do: it waits while a long call holds
+    the interpreter, and it stops before a rank that shuts down has ended.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -33,7 +33,7 @@ class Deadline:
         self._at_s = math.inf
 
     def has_passed(self) -> bool:
-        """Read the file again; while it is missing or half-written, what was known counts."""
+        """Read the file again; while it is missing or half-written, the last known time counts."""
         if self._path is not None:
             with suppress(OSError, ValueError):
                 self._at_s = float(self._path.read_text())
@@ -41,11 +41,11 @@ class Deadline:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel (Linux) to SIGKILL this process when its parent ends, however it ends.
+    """Make the Linux kernel SIGKILL this process when its parent ends for any reason.
 
-    Call it between fork and exec: the wish outlasts exec, and no moment is left without it.
+    Call it between fork and exec: the setting survives exec, so the process is never without it.
     """
     parent = os.getppid()
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the kernel knew what we wanted
+    if os.getppid() != parent:  # the parent ended before the call
         os._exit(EXIT_CODE)

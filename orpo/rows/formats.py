@@ -1,6 +1,6 @@
-"""Preference files in, accepted pairs in one normal form and a report of the other rows out.
+"""Reads preference files; writes accepted pairs in one normal form, and a report of the other rows.
 
-Knows nothing of tokens, models or devices (imports no torch): the API's workers use it as it is.
+Knows nothing of tokens, models or devices (imports no torch): the API's workers use it too.
 """
 
 import os
@@ -52,13 +52,13 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values, `shape` included."""
-        # `asdict` would rebuild a Counter from pairs, and so count the pairs.
+        # `asdict` would rebuild a Counter from its pairs, which counts the pairs.
         shapes = {str(shape): n for shape, n in self.shapes.items()}
         counters = {"dropped": dict(self.dropped), "shapes": shapes}
         return {**asdict(self), **counters, "shape": self.shape}
 
     def drop(self, finding: Finding) -> None:
-        """Count a row that was left, and keep its finding among the first 100."""
+        """Count a dropped row, and keep its finding if it is among the first 100."""
         self.dropped[finding.code] += 1
         if len(self.findings) < MAX_FINDINGS:
             self.findings.append(finding)
@@ -72,8 +72,8 @@ def validate(
 ) -> Report:
     """Read `src_path` row by row; write accepted pairs to `out_path`, one normal form a line.
 
-    `on_progress(rows, bytes_read)` is called every 1,000 rows and at the end. Memory is flat.
-    Raises OSError where a file can't be read or written; bad rows never raise.
+    `on_progress(rows, bytes_read)` is called every 1,000 rows and at the end. Memory use is
+    constant. Raises OSError where a file can't be read or written; bad rows never raise.
     """
     report, offset_bytes = Report(), 0
     with (out_path or Path(os.devnull)).open("wb", CHUNK_BYTES) as out:

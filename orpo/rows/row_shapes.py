@@ -1,6 +1,7 @@
-"""One preference row, in any accepted shape, to a pair in its normal form.
+"""Converts one preference row, in any accepted shape, to a pair in its normal form.
 
-Knows JSON values, not files. A row that fits no shape, or two, is rejected, never guessed.
+Knows JSON values, not files. A row that fits no shape, or two shapes, is rejected; the code never
+guesses.
 """
 
 import math
@@ -40,12 +41,12 @@ class Shape(StrEnum):
     RANKED = "ranked"
     MESSAGES = "messages"
 
-    # An enum's own hash is a call into Python, and each row asks for it twice.
+    # An enum's own hash is a Python call, and each row needs it twice.
     __hash__ = str.__hash__
 
 
 class Reject(ValueError):
-    """Why a row can't be trained on: a `code` to count by and a sentence that tells what to do."""
+    """Why a row can't be trained on: a `code` for the counts, a sentence that says what to do."""
 
     def __init__(self, code: str, message: str):
         super().__init__(message)
@@ -81,7 +82,7 @@ class Pair:
 
 
 def detect(value: Any) -> Shape | None:
-    """The shape of a row by its keys and their types, or None where none or two of them fit."""
+    """The shape of a row by its keys and their types, or None if no shape or two shapes fit."""
     if not isinstance(value, dict):
         return None
     families = _families(value)
@@ -111,7 +112,8 @@ def _families(value: dict[str, Any]) -> list[Shape]:
         found.append(Shape.SHAREGPT if "conversations" in keys else Shape.EXPLICIT)
     if "responses" in keys:
         found.append(Shape.RANKED)
-    # Published pair sets carry a `messages` column beside their pairs: it decides only alone.
+    # Published pair sets have a `messages` column beside their pairs, so it decides only if it is
+    # alone.
     if not found and "messages" in keys and "chosen" not in keys and "rejected" not in keys:
         found.append(Shape.MESSAGES)
     return found
@@ -150,7 +152,7 @@ def _explicit(value: dict[str, Any]) -> Conversation:
     given = value["prompt"]
     prompt = _messages(given, "prompt", "user")
     if isinstance(given, str) and chosen[0]["role"] != "assistant":
-        # The prompt's text beside whole conversations, as in UltraFeedback.
+        # The prompt as text, with whole conversations in both answers, as in UltraFeedback.
         shared, chosen_tail, rejected_tail = _split(chosen, rejected)
         if any(turn["content"] == given for turn in shared):
             return shared, chosen_tail, rejected_tail
@@ -158,7 +160,7 @@ def _explicit(value: dict[str, Any]) -> Conversation:
 
 
 def _without(prompt: list[Message], answer: list[Message], name: str) -> list[Message]:
-    """`answer` less the prompt, where it was given as the whole conversation."""
+    """`answer` without the prompt, if it was given as the whole conversation."""
     if answer[: len(prompt)] == prompt:
         return answer[len(prompt) :]
     if answer[0]["role"] != "assistant":
@@ -254,7 +256,7 @@ _PARSERS: dict[Shape, Callable[[dict[str, Any]], Conversation]] = {
 
 
 def _split(chosen: list[Message], rejected: list[Message]) -> Conversation:
-    """Two whole conversations into the messages they share and what follows in each."""
+    """Split two whole conversations into their shared messages and the rest of each."""
     shared = 0
     while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
         shared += 1

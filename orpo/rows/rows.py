@@ -1,6 +1,7 @@
-"""Rows out of an uploaded file, one at a time in flat memory, or a finding where that fails.
+"""Reads the rows of an uploaded file, one at a time in constant memory; an unreadable row becomes a
+finding.
 
-Knows JSON, lines and columns; what a row means is for formats.py.
+Knows JSON, lines and columns; formats.py knows what a row means.
 """
 
 import codecs
@@ -15,7 +16,7 @@ import orjson
 
 MAX_ROW_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
-# What int() reads by default (sys.set_int_max_str_digits).
+# The most digits that int() reads by default (sys.set_int_max_str_digits).
 MAX_INT_DIGITS = 4300
 
 TOO_LONG = ("line_too_long", f"This row is longer than {MAX_ROW_BYTES >> 20} MB; shorten it.")
@@ -48,9 +49,9 @@ class Row:
 def read_rows(path: Path, filename: str) -> Iterator[Row]:
     """Yield the rows of a .jsonl file (one JSON value a line) or of a .json file (one array).
 
-    `filename` is the uploaded name: its ending tells the container. At most one row (16 MB) and
-    one chunk are held in memory. A byte-order mark and blank lines are skipped. An unreadable row
-    comes as a Row with a finding; in an array nothing can be read after it.
+    `filename` is the uploaded name: its suffix decides the container format. At most one row (16
+    MB) and one chunk are held in memory. A byte-order mark and blank lines are skipped. An
+    unreadable row is a Row with a finding; in an array, nothing after it can be read.
     """
     suffix = PurePath(filename).suffix.lower()
     with path.open("rb", CHUNK_BYTES) as file:
@@ -96,7 +97,7 @@ def _decode(raw: bytes, line: int, offset_bytes: int) -> Row:
     try:
         return Row(line, orjson.loads(raw), None, offset_bytes)
     except orjson.JSONDecodeError:
-        pass  # orjson is quick, but its errors name no column that an editor would show
+        pass  # orjson is fast, but its errors do not contain the column that an editor shows
     try:
         return Row(line, _DECODER.decode(raw.decode("utf-8").rstrip("\r\n")), None, offset_bytes)
     except UnicodeDecodeError as error:
@@ -113,7 +114,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    """A number that Python won't read as an int, for fear of its length, is read as a float."""
+    """A number with too many digits for Python's int is read as a float."""
     return int(digits) if len(digits) <= MAX_INT_DIGITS else float(digits)
 
 
@@ -165,7 +166,7 @@ class _Window:
         return self.at - self.line_start + 1
 
     def more(self) -> bool:
-        """Read another chunk; False at the end of the file. What precedes a bad byte is kept."""
+        """Read another chunk; False at the end of the file. The text before a bad byte is kept."""
         if self.undecodable:
             raise self.undecodable
         if len(self.text) - self.at > MAX_ROW_BYTES:
@@ -192,7 +193,7 @@ class _Window:
         self.at = end
 
     def peek(self) -> str:
-        """The next character that is not space, or "" at the end of the file."""
+        """The next character that is not white space, or "" at the end of the file."""
         while True:
             self.take(_end_of_space(self.text, self.at))
             if self.at < len(self.text):
@@ -206,7 +207,7 @@ class _Window:
         self.take(self.at + 1)
 
     def value(self) -> Any:
-        """Decode the value at this position, reading on while the window may have cut it."""
+        """Decode the value at this position; read more while the window may end inside it."""
         self.peek()
         while True:
             try:
@@ -226,7 +227,7 @@ def _end_of_space(text: str, start: int) -> int:
 
 
 def count_lines(path: Path | None) -> int:
-    """The lines of a file of accepted rows; 0 of one that is missing: reading it says so."""
+    """The lines of a file of accepted rows; 0 if it is missing: reading it raises the error."""
     if path is None or not path.exists():
         return 0
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
 """A run: steps, evaluation, checkpoints, and the journal in its directory.
 
-Uses all rooms but gguf. Knows no database, broker or job.
+Uses all other packages of the core except gguf. Knows no database, broker or job.
 """

@@ -1,7 +1,8 @@
-"""Checkpoints: what is written at a commit, and how a run goes on from one, bit for bit.
+"""Checkpoints: writes one, and continues a run from one, bit for bit.
 
-A folder holds what people want (adapter/ or model/, with the tokenizer), what only the run wants
-(state/), and the probe. Knows torch and PEFT; the commit itself is `orpo.contract.manifest`'s.
+A folder holds the result for users (adapter/ or model/, with the tokenizer), the state that only
+the run needs (state/), and the probe. Knows torch and PEFT; `orpo.contract.manifest` does the
+commit itself.
 """
 
 import errno
@@ -39,14 +40,14 @@ from orpo.run import probe
 from orpo.strategies.strategy import Replicated
 
 FREE_SPACE_FACTOR = 1.2
-# In the state of a checkpoint, which the core alone reads.
+# In a checkpoint's state folder, which only the core reads.
 TENSORS, RANDOM, POSITION = "training.safetensors", "random.safetensors", "progress.json"
-RESUMABLE_KEPT = 2  # older ones keep their weights, and let the optimizer's state go
+RESUMABLE_KEPT = 2  # older ones keep only their weights
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: all that decides its next step beside weights and optimizer.
+    """The progress of a run: everything that decides its next step except weights and optimizer.
 
     The sampler's position is `step`: the order of an epoch follows from seed and epoch alone.
     `evaluated` is the step of the last complete evaluation, or -1.
@@ -88,9 +89,10 @@ class Checkpoints:
         progress: Progress,
         random_states_R: Sequence[Tensor],
     ) -> Saved:
-        """Write beside, hash, rename. Whatever goes wrong, the folder before it stays whole.
+        """Write a temporary folder, hash it, rename it. If this fails, the previous checkpoint
+        stays intact.
 
-        Raises OSError(ENOSPC) before writing when the disk holds less than 1.2 times the need.
+        Raises OSError(ENOSPC) before writing if less than 1.2 times the needed space is free.
         """
         final = rundir.checkpoint(self.run_dir, progress.step)
         temporary = final.with_name(f"{final.name}.tmp")
@@ -154,9 +156,9 @@ def resume(
 ) -> Progress:
     """Verify a checkpoint and continue from it: weights, optimizer, random state, position.
 
-    Raises Damaged when it is not intact, and Failure(`not_resumable`) when it is, but keeps only
-    its weights or belongs to a run with other data or settings. On another number of ranks a rank
-    without a saved random state keeps its own.
+    Raises Damaged if it is not intact. Raises Failure(`not_resumable`) if it is intact, but keeps
+    only its weights or belongs to a run with other data or settings. If the number of ranks has
+    grown, a rank without a saved random state keeps its own.
     """
     found = manifest.verify(folder)
     if not found.resumable:
@@ -182,12 +184,12 @@ def resume(
 
 
 def prune(run_dir: Path) -> None:
-    """Let the optimizer's state of all but the newest two checkpoints go; weights stay.
+    """Delete the optimizer's state of all but the newest two checkpoints; weights stay.
 
-    Under a worker only those that it has registered count: a run may save on after its worker
-    froze or died, and what is resumed then is the newest that was registered.
+    Under a worker only registered checkpoints count: a run may save more after its worker froze or
+    died, and the newest registered one is then resumed.
 
-    The manifest changes first: between the two, files lie there that it does not name.
+    The manifest changes first; until the files are deleted, it does not list some of them.
     """
     known = registered(run_dir)
     counted = [
@@ -199,7 +201,7 @@ def prune(run_dir: Path) -> None:
         try:
             _let_state_go(folder)
         except (FileNotFoundError, manifest.Damaged):
-            if folder.exists():  # else the platform has removed it meanwhile
+            if folder.exists():  # otherwise the platform has removed it meanwhile
                 raise
 
 
@@ -212,10 +214,10 @@ def _let_state_go(folder: Path) -> None:
 
 
 def keep_last(run_dir: Path, keep: int) -> None:
-    """Remove all checkpoints but the last `keep` (at least two) and the best; none where it is 0.
+    """Remove all checkpoints but the last `keep` (at least two) and the best; 0 removes none.
 
-    The best has the lowest held-out loss, as the run's events tell. Under a worker none is removed
-    here: the platform keeps account of them, and removes what nothing there needs.
+    The best has the lowest held-out loss in the run's events. Under a worker this removes nothing:
+    the platform tracks the checkpoints, and removes those that it does not need.
     """
     if keep == 0 or registered(run_dir) is not None:
         return
@@ -232,10 +234,10 @@ def _held_out_losses(run_dir: Path) -> dict[int, float]:
     losses = {}
     for line in (run_dir / EVENTS).read_bytes().splitlines():
         if f'"{Event.CHECKPOINT}"'.encode() in line:
-            with suppress(ValueError, KeyError):  # torn by a kill, or another event's
+            with suppress(ValueError, KeyError):  # cut off by a kill, or another event
                 data = json.loads(line)["data"]
                 losses[data["step"]] = data["metrics"][Split.HELD_OUT][Series.LOSS]
-    # What was not finite was written as None.
+    # Values that were not finite were written as null.
     return {step: loss for step, loss in losses.items() if loss is not None}
 
 
@@ -248,7 +250,7 @@ def registered(run_dir: Path) -> int | None:
 
 
 def weights_folder(policy: Policy) -> str:
-    """Where in a checkpoint a policy's weights are."""
+    """The subfolder of a checkpoint that holds a policy's weights."""
     return ADAPTER if isinstance(policy, PeftModel) else MODEL
 
 
@@ -257,7 +259,7 @@ def save_weights(
 ) -> None:
     """Safetensors as PEFT or transformers load them; a whole model in its compute precision.
 
-    What is trained comes from `tensors` (`weight/NAME`, fp32), whatever of it this rank holds.
+    Trained weights come from `tensors` (`weight/NAME`, fp32), even if this rank holds only a part.
     """
     trained = {
         name.removeprefix("weight/"): tensor
@@ -267,10 +269,10 @@ def save_weights(
     if isinstance(policy, PeftModel):
         named = dict(policy.named_parameters(remove_duplicate=False))
         by_parameter = {id(p): trained[name] for name, p in named.items() if name in trained}
-        # By all of their names: PEFT looks for a tied weight under each.
+        # A tied weight is stored under all of its names: PEFT looks for each of them.
         weights = {n: by_parameter[id(p)] for n, p in named.items() if id(p) in by_parameter}
         policy.save_pretrained(str(folder), state_dict=weights, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing filled in
+        (folder / "README.md").unlink(missing_ok=True)  # an empty model card
         return
     lm = causal_lm(policy)
     dtype = DTYPES[precision]
@@ -290,7 +292,7 @@ def save_weights(
 def _check_space(folder: Path, tensors: dict[str, Tensor]) -> None:
     trained = sum(t.nbytes for name, t in tensors.items() if name.startswith("weight/"))
     state = sum(t.nbytes for t in tensors.values())  # the weights, and the optimizer's memory
-    needed = int(FREE_SPACE_FACTOR * (state + trained))  # and the weights again, for people
+    needed = int(FREE_SPACE_FACTOR * (state + trained))  # and the weights again, for users
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(errno.ENOSPC, f"{free} bytes are free, a checkpoint needs {needed}")

@@ -1,7 +1,7 @@
-"""`python -m orpo.estimate RUN_DIR`: what a run would take, measured where it would run.
+"""`python -m orpo.estimate RUN_DIR`: the time and memory of a run, measured where it would run.
 
-Makes three steps on the heaviest batches and one evaluation, as the run itself would; what follows
-from them are the data of the run's event `estimated`. Saves nothing. Knows the run, no prices.
+Makes three steps on the heaviest batches and one evaluation, as the run itself would. The results
+are the data of the run's event `estimated`. Saves nothing. Knows the run, but no prices.
 """
 
 import os
@@ -26,8 +26,8 @@ STEPS = 3  # the first warms caches; it is not counted
 def estimate(run: Run, runtime_bytes: int = 0) -> int:
     """Measure, and log counts, `time` (seconds) and `memory` (bytes of one process) as an event.
 
-    `runtime_bytes` is what the process held before it loaded anything. Runs out of memory where
-    the run would, since that begins with the same batches. Returns 0, or 75 when asked to stop.
+    `runtime_bytes` is what the process held before it loaded anything. Runs out of memory if the
+    run would, because the run begins with the same batches. Returns 0, or 75 if asked to stop.
     """
     run.announce()
     load_s = _age_s()
@@ -68,12 +68,12 @@ def estimate(run: Run, runtime_bytes: int = 0) -> int:
 
 
 def _evaluations(run: Run) -> int:
-    """How many the run makes: before its first step, at intervals, and after its last."""
+    """The number of evaluations: before the first step, at intervals, and after the last step."""
     return len({0, *range(0, run.steps, run.evaluate_every), run.steps})
 
 
 def _memory(run: Run, probed: Sequence[list[int]], runtime_bytes: int) -> dict[str, int]:
-    """The peak by what takes it. What is neither held throughout nor the head is activations."""
+    """The peak by use. Activations are what is neither held throughout nor the head's."""
     steps = ([run.data.train.examples[index] for index in step] for step in probed)
     works = (deal(step, run.method, run.group, rejected=run.method.contrasts) for step in steps)
     labelled = max((len(work.batch.target_L) for work in chain(*works)), default=0)
@@ -101,5 +101,7 @@ def _age_s() -> float:
 
 
 def main(run_dir: Path) -> int:
-    """Measure the run of a directory; what happens is in its events. Returns the exit status."""
+    """Measure the run of a directory; results and errors are in its events. Returns the exit
+    status.
+    """
     return train.main(run_dir, partial(estimate, runtime_bytes=speed.peak_bytes()))

@@ -1,4 +1,4 @@
-"""Held-out pairs under the policy as it stands. Changes nothing: no weight, no random state.
+"""Evaluates the held-out pairs with the current policy. Changes no weight and no random state.
 
 Knows the policy and the objective; knows nothing of steps or files.
 
@@ -27,8 +27,8 @@ def evaluate(
 ) -> Tensor | None:
     """Every held-out pair's numbers, fp64 [H, K], the same on every rank.
 
-    Ranks share the pairs. The rejected side is measured wherever there is one, under the supervised
-    method too. Returns None when a rank was asked to stop: the evaluation is then incomplete.
+    Ranks share the pairs. A rejected side is measured if there is one, even under the supervised
+    method. Returns None if a rank was asked to stop: the evaluation is then incomplete.
     """
     rows_HK = torch.zeros(len(examples), len(COLUMNS), dtype=torch.float64)
     group = strategy.group

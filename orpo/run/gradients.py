@@ -1,6 +1,6 @@
 """The gradients of one optimizer step, over all of its micro-batches and ranks.
 
-Knows the policy and the objective; knows nothing of optimizers, files or which step it is.
+Knows the policy and the objective; knows nothing of optimizers, files or step numbers.
 
 Shapes: P pairs of the step, K columns of `series.COLUMNS`, L labelled tokens.
 """

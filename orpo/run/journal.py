@@ -23,7 +23,7 @@ FILES = (METRICS, EVENTS, SAMPLES, PAIRS)
 class Journal:
     """Appends to the JSONL files of one run directory. Close it, or leave its `with` block.
 
-    Where several processes share the directory one leads; the others write their errors only.
+    If several processes share the directory, one leads; the others write only their errors.
     """
 
     def __init__(self, run_dir: Path, leads: bool = True) -> None:
@@ -42,10 +42,11 @@ class Journal:
         self._write(EVENTS, record)
 
     def failure(self, failure: Failure) -> None:
-        """Log why this process ends, unless another rank's words are enough.
+        """Log why this process ends, unless another rank's report is enough.
 
-        That is so for what all ranks find, and for an unexplained error after another's explained
-        one: the loss of that rank is then all that this one saw.
+        That is the case for failures that all ranks detect. It is also the case for an unexplained
+        error after an error of another rank: this rank then failed only because the other one
+        ended.
         """
         others_tell = failure.code in FOUND_BY_ALL and not self._leads
         if others_tell or (failure.code == Code.INTERNAL and self._tells_an_error()):
@@ -55,7 +56,7 @@ class Journal:
         self.event(Event.ERROR, failure.message, level=Level.ERROR, **facts, exit_code=status)
 
     def sample(self, record: Mapping[str, Any]) -> None:
-        """Log one generated answer beside the pair's own."""
+        """Log one generated answer and the pair's own answers."""
         self._write(SAMPLES, record)
 
     def pair(self, record: PairRecord) -> None:
@@ -94,7 +95,7 @@ class Journal:
 
 
 def _open(path: Path) -> int:
-    """Open for appending; a line that a killed process left half-written is closed first."""
+    """Open for appending; first end a line that a killed process left half-written."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     size = os.fstat(fd).st_size
     if size and os.pread(fd, 1, size - 1) != b"\n":

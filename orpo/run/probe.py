@@ -1,9 +1,9 @@
-"""A few log-probs by which an engine shows that it serves what was trained.
+"""A few log-probs that show whether an engine serves the trained weights.
 
-The trainer writes them into each checkpoint as `probe.json`. `python -m orpo.probe DIR` prints
-that file, or computes it where DIR is a base model. They are computed in fp32 from the weights as
-they are saved, whatever the run computes in: so the engine's rounding is the only one in the
-comparison, and there is none where the engine computes in fp32 too. Knows the policy; knows no
+The trainer writes them into each checkpoint as `probe.json`. `python -m orpo.probe DIR` prints that
+file, or computes the probe if DIR is a base model. The log-probs are computed in fp32 from the
+weights as they are saved, whatever precision the run computes in. So the engine's rounding is the
+only one in the comparison; an engine that computes in fp32 adds none. Knows the policy; knows no
 engine.
 """
 
@@ -33,7 +33,7 @@ from orpo.tokens.tokenize import Example, load_tokenizer, render
 PROMPTS = 2
 COMPLETION_TOKENS = 16
 HOSTILE_STRINGS = 32
-# What a base model is asked about where there is no run to take prompts from.
+# The prompts for a base model, which has no run to take prompts from.
 FIXED = [
     ("What is the capital of France?", "The capital of France is Paris, a city on the Seine."),
     ("Name three primary colours.", "Red, yellow and blue are the three primary colours."),
@@ -42,7 +42,9 @@ FIXED = [
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation and the tokens that are scored after it; log-probs are nats a token."""
+    """A conversation and the completion tokens that are scored after it; log-probs in nats per
+    token.
+    """
 
     messages: list[Message]
     prompt_token_ids: list[int]
@@ -50,7 +52,7 @@ class Prompt:
     base_logprobs: list[float]
 
     def example(self) -> Example:
-        """The prompt as the trainer sees a row."""
+        """The prompt in the form of a training example."""
         n = len(self.completion_token_ids)
         return Example(
             line=0,
@@ -88,7 +90,9 @@ def choose(
 
 
 def with_base(policy: Policy, prompts: Sequence[Prompt], precision: Precision) -> list[Prompt]:
-    """The prompts with the base's log-probs: before the first step, while the policy is it."""
+    """The prompts with the base's log-probs. Call it before the first step: the policy still is the
+    base.
+    """
     return [replace(p, base_logprobs=score(policy, p, precision)) for p in prompts]
 
 
@@ -102,11 +106,11 @@ def score(policy: Policy, prompt: Prompt, precision: Precision) -> list[float]:
 
 
 def hostile(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any] | None:
-    """A prompt full of the base's special strings, escaped, and the tokens that it comes to.
+    """A prompt full of the base's special strings, escaped, and its tokens.
 
     An engine that renders it to the same tokens escapes as the trainer does. `is_plain` says that
-    no special token is left of them: as many as around harmless text. None where the base has no
-    special strings, or its template takes no single message.
+    none of the strings became a special token: the prompt has as many as one with harmless text.
+    None if the base has no special strings, or its template refuses a single message.
     """
     strings = special_strings(tokenizer)[:HOSTILE_STRINGS]
     texts = (admit(" ".join(strings), strings, SpecialTokens.ESCAPE), "harmless")
@@ -128,7 +132,7 @@ def report(
     weights_sha256: str,
     hostile: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of `probe.json` for the policy as it stands."""
+    """The content of `probe.json` for the current policy."""
     scored = [{**vars(p), "logprobs": score(policy, p, precision)} for p in prompts]
     return {"prompts": scored, "hostile": hostile, "weights_sha256": weights_sha256}
 
@@ -139,7 +143,7 @@ def read(folder: Path) -> list[Prompt]:
 
 
 def prompt_of(scored: dict[str, Any]) -> Prompt:
-    """A prompt of `probe.json`, without what the policy gave it."""
+    """A prompt of `probe.json`, without the policy's log-probs."""
     return Prompt(**{name: value for name, value in scored.items() if name != "logprobs"})
 
 

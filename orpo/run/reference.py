@@ -1,7 +1,7 @@
-"""What the untrained policy says of each answer, for the methods that compare with it.
+"""The untrained policy's log-probs of each answer, for the methods that compare with them.
 
-Measured before the first step and before a checkpoint is loaded: the policy then still is its base,
-whatever is tuned (a fresh adapter adds nothing). Kept beside the tokens, for runs that go on.
+Measured before the first step and before a checkpoint is loaded: the policy then still equals its
+base, whatever is tuned (a new adapter adds nothing). Kept beside the tokens, for resumed runs.
 
 Shapes: E examples, S = 2B sequences of a batch.
 """
@@ -37,15 +37,15 @@ def measure(
 ) -> Data:
     """The data with both answers' summed log-probs under `policy`; ranks share the work.
 
-    What an equal run has measured is read, to the same bits. Asked to stop, some are zeros: such a
-    run ends before its next step.
+    If an equal run has measured them, they are read: the same bits. If asked to stop, some are
+    zeros; such a run ends before its next step.
     """
     key = _key(spec, parallel)
 
     def measured(part: Part) -> Part:
         path = part.folder / f"reference-{key}.npy"
         sums_E2 = _read(path, len(part.examples))
-        # Where one rank lacks it all measure: alone it would wait for the others' share.
+        # If one rank lacks the file, all ranks measure: alone, it would wait for the others' share.
         if parallel.any(sums_E2 is None) or sums_E2 is None:
             sums_E2 = _measured(policy, part.examples, spec.method, parallel, stopping)
             if not parallel.any(stopping.requested) and parallel.leads:
@@ -72,7 +72,7 @@ def _measured(
 def _batches(
     examples: Examples, method: Method, parallel: Single
 ) -> Iterator[tuple[list[int], Batch]]:
-    """This rank's share, with the places of its pairs; few of them are in memory at a time."""
+    """This rank's batches, with the places of their pairs; only a few are in memory at a time."""
     for start in range(0, len(examples), AT_A_TIME):
         some = examples[start : start + AT_A_TIME]
         for work in deal(some, method, parallel, rejected=True):
@@ -80,7 +80,9 @@ def _batches(
 
 
 def _key(spec: RunSpec, parallel: Single) -> str:
-    """Of all that decides the bits, but the tokens: the base, how it computes, and where."""
+    """A hash of everything but the tokens that decides the bits: the base, the settings, the
+    device.
+    """
     method = spec.method.model_dump(
         mode="json",
         include={"precision", "tuning", "use_dora", "modules_to_save", "prefix_sharing"},
@@ -100,7 +102,7 @@ def _key(spec: RunSpec, parallel: Single) -> str:
 
 
 def _read(path: Path, n_examples: int) -> NDArray[np.float64] | None:
-    """What was kept, read where it lies; None where nothing was, or something else."""
+    """The kept sums, memory-mapped; None if the file is missing or does not fit."""
     try:
         sums_E2 = np.load(path, mmap_mode="r")
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""Greedy answers to fixed held-out prompts, so that people can read how the policy changes.
+"""Greedy answers to fixed held-out prompts, which show how the policy changes.
 
-Knows generation; changes no weight and, being greedy, no random state.
+Knows generation; changes no weight. Greedy generation uses no random state.
 """
 
 import time
@@ -52,7 +52,7 @@ def samples(
     settings = _settings(strategy.policy, tokenizer, strategy.method)
     strings, rule = special_strings(tokenizer), strategy.method.special_tokens
     for row in pairs:
-        pair = admitted(row, tokenizer, strings, rule)  # as each was before it was tokenised
+        pair = admitted(row, tokenizer, strings, rule)  # the rows before tokenisation
         prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         answer = strategy(_generate, prompt, settings, _Enough(strategy, stopping), strategy.method)
         if strategy.agree(stopping.requested):
@@ -74,7 +74,7 @@ def _generate(
     method: Hyperparameters,
 ) -> list[int]:
     ids_1T = torch.tensor([prompt], device=policy.device)
-    lm: Any = causal_lm(policy)  # its type knows `generate` as a mix-in only
+    lm: Any = causal_lm(policy)  # `generate` comes from a mix-in that the type lacks
     with autocast(lm, method.precision):
         output_1T = lm.generate(
             input_ids=ids_1T,
@@ -88,7 +88,9 @@ def _generate(
 def _settings(
     policy: Policy, tokenizer: PreTrainedTokenizerBase, method: Hyperparameters
 ) -> GenerationConfig:
-    """Greedy, whatever the model's own generation settings are; it stops where engines stop."""
+    """Greedy, whatever the model's own generation settings are; it stops at the tokens at which
+    engines stop.
+    """
     own: Any = getattr(causal_lm(policy).generation_config, "eos_token_id", None)
     listed: list[Any] = own if isinstance(own, list) else [own]
     ends = {end for end in (*listed, tokenizer.eos_token_id) if isinstance(end, int)}

@@ -27,14 +27,14 @@ PEAK_FLOPS = {
 
 
 class Clock:
-    """Where the time goes, from one reading to the next."""
+    """The time spent in each phase, from one reading to the next."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
         self._spent: defaultdict[Phase, float] = defaultdict(float)
 
     def read(self) -> dict[str, float]:
-        """The share of each phase in the time since the last reading; then all begin at zero."""
+        """Each phase's share of the time since the last reading; resets all phases to zero."""
         now = time.perf_counter()
         shares = {share(phase): self._spent[phase] / (now - self._since) for phase in Phase}
         self._since, self._spent = now, defaultdict(float)
@@ -42,8 +42,8 @@ class Clock:
 
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
-        """Count what happens inside; a GPU is waited for, so that its work is counted where it was
-        asked for.
+        """Count the time inside the block. Waits for the GPU, so that its work counts in the phase
+        that started it.
         """
         _wait()
         began = time.perf_counter()
@@ -59,8 +59,8 @@ def _wait() -> None:
 
 @dataclass(frozen=True)
 class Weights:
-    """How many values a policy has, and how many of them are trained; the same of those that a
-    token meets, which passes by most experts of a mixture.
+    """The number of values of a policy, and of its trained values; the same for the values that one
+    token uses, because a mixture of experts uses only a few experts for each token.
     """
 
     total: int
@@ -70,8 +70,8 @@ class Weights:
 
     @classmethod
     def of(cls, policy: torch.nn.Module) -> "Weights":
-        """Count them; ask before they are cut up over ranks. What is held in 4 bits counts whole,
-        and what an adapter replaces does not count.
+        """Count them; call it before they are sharded over ranks. A weight in 4 bits counts as all
+        its values; a weight that an adapter replaces does not count.
         """
         sizes = [
             (name, p.numel(), p.requires_grad)
@@ -94,7 +94,7 @@ class Weights:
 
 
 def _share_of_experts(policy: torch.nn.Module) -> float:
-    """Experts that a token meets, of all in a layer; 1 where the configuration does not say."""
+    """The share of a layer's experts that one token uses; 1 if the configuration does not say."""
     config: Any = policy.config
     text = config.get_text_config()
     met = getattr(text, "num_experts_per_tok", None)
@@ -108,7 +108,7 @@ def series(
 ) -> dict[str, float]:
     """Speed over all ranks, and this rank's peak memory in bytes (of its GPU where it has one).
 
-    `tokens` are the useful ones: those that the method computes, each prefix once.
+    `tokens` counts the tokens that the method computes, each prefix once.
     """
     values: dict[str, float] = {
         Series.STEP_S: step_s,
@@ -123,8 +123,8 @@ def series(
 
 
 def flops(weights: Weights, tokens: int) -> float:
-    """FLOP of a step's products: 2 forward and 2 for the inputs' gradients per token and weight
-    that it meets, and 2 more per trained weight (arXiv 2001.08361, section 2.1).
+    """FLOP of a step's products: per token, 4 for each weight that it uses (2 forward, 2 for the
+    inputs' gradients) and 2 more for each trained weight (arXiv 2001.08361, section 2.1).
 
     Embeddings and head count like all weights, at every token; attention is not counted.
     """
@@ -132,14 +132,14 @@ def flops(weights: Weights, tokens: int) -> float:
 
 
 def peak_bytes() -> int:
-    """Most memory held so far: on the GPU where there is one, else resident."""
+    """Peak memory so far: on the GPU if there is one, otherwise resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def device() -> dict[str, Any]:
-    """What this process computes on, and how much memory that has: `{name, memory_bytes}`."""
+    """The device of this process and the size of its memory: `{name, memory_bytes}`."""
     if torch.cuda.is_available():
         found = torch.cuda.get_device_properties(torch.cuda.current_device())
         return {"name": found.name, "memory_bytes": found.total_memory}
@@ -148,7 +148,7 @@ def device() -> dict[str, Any]:
 
 
 def _main_memory_bytes() -> int:
-    """Of the machine, or of the container where that is less (cgroup v2)."""
+    """Memory of the machine, or of the container if that is less (cgroup v2)."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text().strip() if limit.exists() else "max"

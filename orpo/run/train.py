@@ -1,8 +1,8 @@
 """`python -m orpo.train RUN_DIR`: the training of one policy, from its spec to its last checkpoint.
 
 Runs alone or as one of the ranks that `orpo.ranks` starts. Writes only into its run directory (see
-docs) and knows no job queue and no database. Its exit status is one of `failures.EXIT_STATUS`, or
-0, or 75.
+docs); knows no job queue and no database. Its exit status is 0, 75 (stopped on request) or one of
+`failures.EXIT_STATUS`.
 
 Shapes: P pairs of a step, H held-out pairs, K columns of `series.COLUMNS`, R ranks.
 """
@@ -42,12 +42,14 @@ from orpo.tokens.pack import plan
 from orpo.tokens.tokenize import Example
 from orpo.tokens.work import token_budget
 
-EVALUATIONS = 5  # of a run whose spec names no interval; checkpoints likewise
+EVALUATIONS = 5  # if the spec names no interval; the same for checkpoints
 EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
 
 
 def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
-    """Train, or `use` the run otherwise; what happens is in its events. Returns the exit status."""
+    """Train, or call `use` with the run; results and errors are in its events. Returns the exit
+    status.
+    """
     stopping = Stopping().listen()
     with Journal(run_dir, leads=os.environ.get(RANK, "0") == "0") as journal:
         try:
@@ -58,7 +60,7 @@ def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
             group.close()
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001  where a run's end is explained, a panic's too
+        except BaseException as error:  # noqa: BLE001  every failure is logged, panics included
             traceback.print_exc()
             failure = explain(error)
             status = failure.exit_status
@@ -75,7 +77,7 @@ def _refuse_unknown(run_dir: Path) -> None:
 
 
 class Run:
-    """One run in memory: what it trains, on what, and how far it has come."""
+    """One run in memory: the policy, its data and its progress."""
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class Run:
         self.policy, self.tokenizer = policy.load(spec)
         torch.nn.Module.to(self.policy, group.device)
         self.data = data.load(spec, self.tokenizer)
-        # Until a step is made or a checkpoint read, the policy still is its base.
+        # Until the first step or the load of a checkpoint, the policy still equals its base.
         if spec.method.needs_reference:
             self.data = reference.measure(self.policy, self.data, spec, group, stopping)
         self.weights = speed.Weights.of(self.policy)
@@ -112,7 +114,7 @@ class Run:
         self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
 
     def _probe(self) -> list[probe.Prompt]:
-        """The prompts by which an engine shows that it serves this run, with the base's answers."""
+        """The prompts that check whether an engine serves this run, with the base's log-probs."""
         rows = (self.data.held_out if self.held_out else self.data.train).rows
         rule = self.method.special_tokens
         prompts = probe.choose(rows, self.tokenizer, self.data.max_length, rule)
@@ -150,7 +152,9 @@ class Run:
             self.step()
 
     def _due(self, every: int, last: int) -> bool:
-        """Whether something done at intervals, and last at step `last`, is to be done now."""
+        """Whether something that is done every `every` steps, and was last done at step `last`, is
+        due now.
+        """
         step = self.progress.step
         return step != last and (step % every == 0 or step == self.steps)
 
@@ -212,7 +216,7 @@ class Run:
                 self.journal.sample({"step": step, **answer})
 
     def _save(self) -> None:
-        """Commit a checkpoint, unless this very step has one."""
+        """Commit a checkpoint, unless this step already has one."""
         if self.progress.step == self.saved_at:
             return
         random_states_R = self.group.gather(random_state())

@@ -1,6 +1,6 @@
-"""Which strategy trains a policy: the one place that knows them all.
+"""Chooses the strategy that trains a policy; only this module knows all strategies.
 
-Loads only the libraries of the strategy that is chosen.
+Loads only the libraries of the chosen strategy.
 """
 
 from orpo.contract.failures import Code, Failure
@@ -12,7 +12,7 @@ from orpo.strategies.strategy import Replicated
 
 
 def adopt(policy: Policy, spec: RunSpec, group: Single) -> Replicated:
-    """Bring the policy under the spec's strategy. Raises Failure where the two don't fit."""
+    """Wrap the policy in the spec's strategy. Raises Failure if the two don't fit."""
     check_equal(group, trainable(policy).values())
     strategy = spec.method.strategy
     if strategy in (Strategy.SINGLE, Strategy.DDP):
@@ -25,7 +25,7 @@ def adopt(policy: Policy, spec: RunSpec, group: Single) -> Replicated:
             "method.strategy",
         )
     if strategy is Strategy.FSDP2:
-        from orpo.strategies.fsdp2 import Fsdp2  # noqa: PLC0415  # 1 s of torch.distributed that others save
+        from orpo.strategies.fsdp2 import Fsdp2  # noqa: PLC0415  # torch.distributed: 1 s
 
         return Fsdp2(policy, spec, group)
     from orpo.strategies.zero import Zero  # noqa: PLC0415  # DeepSpeed need not be installed

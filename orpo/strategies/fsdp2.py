@@ -1,7 +1,8 @@
-"""`fsdp2`: weights, gradients and moments cut over the ranks by torch's `fully_shard`.
+"""`fsdp2`: weights, gradients and moments sharded over the ranks by torch's `fully_shard`.
 
-Each decoder layer is gathered while it computes; embeddings, norm and head while the model does.
-The fp32 shards are the masters, gathered in the compute precision. Knows nothing of DeepSpeed.
+Each decoder layer is gathered while it computes; embeddings, norm and head are gathered while the
+model computes. The fp32 shards are the masters; they are gathered in the compute precision. Knows
+nothing of DeepSpeed.
 """
 
 from typing import Any
@@ -44,4 +45,4 @@ class Fsdp2(Sharded):
         return self.root(compute, *args, **kwargs)
 
     def _sum_gradients(self) -> None:
-        """They were summed on their way to their shards."""
+        """Nothing to do: FSDP2 has summed them already."""

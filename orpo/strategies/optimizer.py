@@ -1,6 +1,6 @@
-"""The optimizer, what it remembers of each weight, and the learning rate as a function of the step.
+"""The optimizer, its state for each weight, and the learning rate as a function of the step.
 
-The rate depends on nothing but the step, so a resumed run needs no scheduler state.
+The rate depends only on the step, so a resumed run needs no scheduler state.
 """
 
 import math
@@ -13,13 +13,13 @@ from torch import Tensor
 from orpo.contract.hyperparameters import Hyperparameters, Optimizer, Schedule
 from orpo.layers.bnb import bitsandbytes
 
-# What Adafactor's step is measured by: (least variance, least size of a weight). It clips a step's
-# mean square at 1 and multiplies it by the weight's own size where that is more than the second
-# number. At 1 it is not multiplied: a rate means what it means to AdamW, and an adapter's half that
-# begins at zero moves. The first is squared in fp32, where torch's default would swallow gradients
-# below 1e-7.
+# Lower limits for Adafactor: (of the variance, of a weight's size). Adafactor clips a step's mean
+# square at 1 and multiplies the step by the weight's size, or by the second limit if that is
+# larger. The limit 1 removes this scaling for usual weights: a rate means the same as with AdamW,
+# and the half of an adapter that starts at zero moves. The first limit is squared in fp32; torch's
+# default would hide gradients below 1e-7.
 ADAFACTOR_EPS = (1e-15, 1.0)
-# bitsandbytes keeps them beside each weight: its own, and the same for all.
+# Constants of bitsandbytes, the same for all weights, which it keeps in each weight's state.
 CODE_BOOKS = ("qmap1", "qmap2")
 
 
@@ -41,7 +41,7 @@ def make(masters: Iterable[torch.nn.Parameter], method: Hyperparameters) -> torc
 
 
 def memory(optimizer: torch.optim.Optimizer, master: torch.nn.Parameter) -> dict[str, Tensor]:
-    """What the optimizer remembers of one weight, by its own names; numbers as tensors."""
+    """The optimizer's state of one weight, under the optimizer's own names; numbers as tensors."""
     return {
         name: value if isinstance(value, Tensor) else torch.tensor(value)
         for name, value in optimizer.state[master].items()
@@ -51,9 +51,9 @@ def memory(optimizer: torch.optim.Optimizer, master: torch.nn.Parameter) -> dict
 
 @torch.no_grad()
 def make_memory(optimizer: torch.optim.Optimizer) -> None:
-    """Let the optimizer make its memory, as it does at its first step, by one that moves nothing.
+    """Make the optimizer create its state by a step that changes no weight.
 
-    Gradients must be zero, as before a run's first step. What is made is to be overwritten.
+    Gradients must be zero, as before a run's first step. The caller overwrites the created state.
     """
     set_rate(optimizer, 0.0)
     optimizer.step()
@@ -62,7 +62,7 @@ def make_memory(optimizer: torch.optim.Optimizer) -> None:
 def remember(
     optimizer: torch.optim.Optimizer, master: torch.nn.Parameter, name: str, value: Tensor
 ) -> None:
-    """Overwrite what `make_memory` has made, exactly; `value` is as `memory` gave it."""
+    """Overwrite the state that `make_memory` created; `value` comes from `memory`."""
     state = optimizer.state[master]
     if isinstance(state[name], Tensor):
         state[name].copy_(value)
@@ -73,7 +73,7 @@ def remember(
 def parameter_groups(
     masters: Iterable[torch.nn.Parameter], method: Hyperparameters
 ) -> list[dict[str, Any]]:
-    """Weight decay acts on matrices only, as usual: not on biases and norms."""
+    """Weight decay applies to matrices only, as usual: not to biases and norms."""
     masters = list(masters)
     groups = [
         {"params": [p for p in masters if p.ndim >= 2], "weight_decay": method.weight_decay},
@@ -90,8 +90,8 @@ def peak_rate(method: Hyperparameters) -> float:
 def rate(step: int, steps: int, method: Hyperparameters) -> float:
     """The learning rate of `step` (the first is 1) in a run of `steps` steps.
 
-    It rises linearly over the warm-up, reaches its peak, and falls towards zero behind the last
-    step, so that no step is spent at zero.
+    It rises linearly over the warm-up, reaches its peak, and falls to zero one step after the last,
+    so that no step has a rate of zero.
     """
     warmup = math.ceil(method.warmup_ratio * steps)
     if step <= warmup:

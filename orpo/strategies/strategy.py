@@ -1,9 +1,10 @@
-"""The trained weights, their gradients and their optimizer, however they lie over the ranks.
+"""The trained weights, their gradients and their optimizer, for every distribution over ranks.
 
 `Replicated` is `single` and `ddp`: each rank holds everything. `Fsdp2` (`fsdp2.py`) and `Zero`
-(`zero.py`) cut it up; then all ranks must pass through the model together (`lockstep`). Gradients
-are summed over ranks and never averaged: the loss divides by the whole step's denominators, so the
-sum is the gradient of one process. Knows optimizers; knows no objective, no data and no files.
+(`zero.py`) shard it; then all ranks must run each pass through the model together (`lockstep`).
+Gradients are summed over ranks, never averaged: the loss divides by the whole step's denominators,
+so the sum equals the gradient of one process. Knows optimizers; knows no objective, no data and no
+files.
 
 Shapes: N trained values of a bucket.
 """
@@ -22,14 +23,14 @@ from orpo.model.policy import Policy, load_saved, masters
 from orpo.process.parallel import Single
 from orpo.strategies.optimizer import make, make_memory, memory, remember, set_rate
 
-BUCKET_VALUES = 8_000_000  # 32 MB of fp32 a message: large enough that latency does not count
+BUCKET_VALUES = 8_000_000  # 32 MB of fp32 per message, so that latency does not matter
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Replicated:
-    """Each rank holds all weights; gradients are summed where there is more than one."""
+    """Each rank holds all weights; gradients are summed if there are several ranks."""
 
     lockstep = False
 
@@ -50,22 +51,27 @@ class Replicated:
     def __call__(
         self, compute: Callable[Concatenate[Policy, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """`compute(policy, ...)` while its weights can be used. In lockstep every rank calls it."""
+        """Call `compute(policy, ...)` while the weights are usable. In lockstep every rank must
+        call it.
+        """
         return compute(self.policy, *args, **kwargs)
 
     def agree(self, flag: bool) -> bool:
-        """Whether to leave a loop over work now: in lockstep as soon as any rank wants to."""
+        """Whether to leave a loop over work now: in lockstep as soon as the flag is True on any
+        rank.
+        """
         return self.group.any(flag) if self.lockstep else flag
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of a micro-batch, the step's `last` or not."""
-        del last  # only some engines want to know
+        """Add the gradients of a micro-batch; `last` marks the last one of the step."""
+        del last  # only some strategies need it
         loss.backward()
 
     def step(self, rate: float) -> float:
-        """Sum the gradients over ranks, clip, update, set to zero. Returns their norm as it was.
+        """Sum the gradients over ranks, clip, update, set to zero. Returns their norm before
+        clipping.
 
-        Where that norm is no number the weights are spoiled: see `failures.refuse_nan`.
+        If that norm is NaN, the weights are ruined: see `failures.refuse_nan`.
         """
         self._sum_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.masters, self.method.max_grad_norm)
@@ -76,9 +82,9 @@ class Replicated:
         return float(_whole(norm))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Trained weights in fp32 (`weight/NAME`) and what the optimizer remembers of each
-        (`KIND/NAME`), whole, as a checkpoint holds them whatever the strategy. Every rank calls it;
-        only the one that leads gets them.
+        """Trained weights in fp32 (`weight/NAME`) and the optimizer's state of each (`KIND/NAME`),
+        as whole tensors: a checkpoint's format, the same for all strategies. Every rank must call
+        it; only the lead rank gets the tensors.
         """
         found = {}
         for name, master in self.masters.by_name.items():
@@ -90,7 +96,7 @@ class Replicated:
         return found
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `tensors` gave, of this strategy or of another."""
+        """Load what `tensors` returned, from this strategy or another one."""
         make_memory(self.optimizer)
         with torch.no_grad():
             for name, master in self.masters.by_name.items():
@@ -100,8 +106,8 @@ class Replicated:
         self.masters.publish()
 
     def held_bytes(self) -> dict[str, int]:
-        """What this rank holds all the time: `weights` with their masters, `gradients` (the
-        masters'), and `optimizer`, whose state is made at the first step.
+        """Bytes that this rank holds all the time: `weights` with their masters, `gradients` (the
+        masters'), and `optimizer`, whose state is created at the first step.
         """
         states = (t for state in self.optimizer.state.values() for t in state.values())
         return {
@@ -111,10 +117,8 @@ class Replicated:
         }
 
     def whole(self, saved: Path) -> Policy:
-        """The policy as it stands and is served, for the rank that leads; `saved` is its newest
-        checkpoint.
-        """
-        # What is held in 4 bits is served in 16: only the checkpoint's base tells how.
+        """The policy as it is served, for the lead rank; `saved` is its newest checkpoint."""
+        # A base in 4 bits is served in 16 bits; these weights come from the checkpoint's base.
         is_rounded = self.method.tuning is Tuning.QLORA
         return load_saved(self.spec, saved) if is_rounded else self.policy
 
@@ -130,17 +134,19 @@ class Replicated:
 
 
 class Sharded(Replicated):
-    """What strategies that cut the weights up have in common."""
+    """The common part of strategies that shard the weights."""
 
     lockstep = True
 
     def whole(self, saved: Path) -> Policy:
-        """Read back from the checkpoint: no rank holds it."""
+        """Read from the checkpoint: no rank holds the whole policy."""
         return load_saved(self.spec, saved)
 
 
 class Root(torch.nn.Module):
-    """A policy whose every use is a forward pass: what FSDP2 and DeepSpeed hook into."""
+    """Makes every use of a policy a forward pass, because FSDP2 and DeepSpeed hook into the
+    forward.
+    """
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
@@ -151,25 +157,27 @@ class Root(torch.nn.Module):
 
 
 def _whole(tensor: Tensor) -> Tensor:
-    """On the CPU where it was cut up: a device need not have room for all of them."""
+    """The whole tensor. A sharded one is moved to the CPU: a device may not have room for all
+    tensors.
+    """
     return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
-    """Of those that lie on this rank; one that is met twice counts once."""
+    """Bytes of the parts on this rank; a tensor that occurs twice counts once."""
     return sum(local.nbytes for local in {id(t): _local(t) for t in tensors}.values())
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """What this rank holds of a tensor."""
+    """This rank's part of a tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _like(whole: Tensor, own: Tensor) -> Tensor:
-    """`whole`, placed and cut up as `own` is."""
+    """`whole`, on the device and sharded as `own` is."""
     whole = whole.to(own.device)
     if isinstance(own, DTensor):
-        # Every rank has read the same file: nothing need be sent.
+        # Every rank has read the same file, so nothing is sent.
         return distribute_tensor(whole, own.device_mesh, own.placements, src_data_rank=None)
     return whole
 

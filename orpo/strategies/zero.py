@@ -1,8 +1,8 @@
-"""`zero2` and `zero3`: DeepSpeed cuts moments and gradients (2), and weights too (3), over ranks.
+"""`zero2` and `zero3`: DeepSpeed shards moments and gradients (2), and weights too (3), over ranks.
 
-DeepSpeed owns masters, clipping and the update; this translates. Its own checkpoints are not used:
-ours are read and written through its functions for whole tensors, so that a run may go on under
-another strategy. Knows nothing of FSDP2.
+DeepSpeed owns masters, clipping and the update; this module adapts it to `Replicated`. Its
+checkpoints are not used: ours are read and written through its functions for whole tensors, so a
+run can be resumed under another strategy. Knows nothing of FSDP2.
 """
 
 import os
@@ -20,7 +20,7 @@ from orpo.process.parallel import WrongWorld
 from orpo.strategies.optimizer import parameter_groups, peak_rate, set_rate
 from orpo.strategies.strategy import Root, Sharded
 
-MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW, the one optimizer that goes with it
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW, the only supported optimizer
 STAGES = {Strategy.ZERO2: 2, Strategy.ZERO3: 3}
 
 
@@ -30,7 +30,7 @@ class Zero(Sharded):
     def _take_over(self) -> None:
         if self.group.device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
-        os.environ.setdefault(LOCAL_RANK, "0")  # DeepSpeed asks for it, also in one process
+        os.environ.setdefault(LOCAL_RANK, "0")  # DeepSpeed needs it, even for one process
         deepspeed = _deepspeed()
         stage = STAGES[self.method.strategy]
         self.by_name = trainable(self.policy)
@@ -41,7 +41,8 @@ class Zero(Sharded):
             name: weight.detach().to("cpu", copy=True) for name, weight in self.by_name.items()
         }
         root = Root(self.policy)
-        # The head's weights are read past its own forward, and after the embeddings let them go.
+        # The head's weights are read without its forward, and after the embeddings have released
+        # them.
         last = head(causal_lm(self.policy))
         for weight in last.parameters():
             deepspeed.zero.register_external_parameter(root, weight)
@@ -50,12 +51,14 @@ class Zero(Sharded):
         )
         if self.engine.zero_optimization_stage() != stage:
             raise WrongWorld(f"ZeRO stage {stage} was asked for and is not what runs.")
-        # It is called once a tile, and ranks have different numbers of them: it may gather nothing.
+        # The head is called once for each tile, and the number of tiles differs between ranks, so
+        # its hooks must not gather.
         for hooks in (last._forward_hooks, last._forward_pre_hooks):  # noqa: SLF001
             hooks.clear()
         self.optimizer = self.engine.optimizer
         self._make_states(stage)
-        # DeepSpeed has made its masters from weights that it had rounded to the compute precision.
+        # DeepSpeed has created its masters from weights that it had rounded to the compute
+        # precision.
         for name, weight in exact.items():
             self._set(self.by_name[name], weight, None)
 
@@ -77,7 +80,7 @@ class Zero(Sharded):
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         self.engine.set_gradient_accumulation_boundary(last)
-        self.engine.backward(loss * self.group.world)  # it averages over ranks, and we sum
+        self.engine.backward(loss * self.group.world)  # DeepSpeed averages over ranks; we sum
 
     def step(self, rate: float) -> float:
         set_rate(self.optimizer, rate)
@@ -114,7 +117,9 @@ class Zero(Sharded):
             state["step"].fill_(float(tensors[f"step/{next(iter(self.by_name))}"]))
 
     def held_bytes(self) -> dict[str, int]:
-        """DeepSpeed's masters and moments are flat partitions; gradients lie as the masters do."""
+        """DeepSpeed's masters and moments are flat partitions; gradients are partitioned as the
+        masters are.
+        """
         parts = list(self.optimizer.optimizer.state)
         weights = [getattr(p, "ds_tensor", p) for p in self.policy.parameters()]
         return {
@@ -124,7 +129,7 @@ class Zero(Sharded):
         }
 
     def _set(self, parameter: torch.nn.Parameter, whole: Tensor, moment: str | None) -> None:
-        """Put this rank's part of a whole tensor in the place of the master, or of a moment."""
+        """Set this rank's part of the master, or of a moment, from a whole tensor."""
         if not hasattr(parameter, "ds_tensor"):  # zero2
             parameter.set_full_hp_param(whole, moment)  # pyright: ignore[reportAttributeAccessIssue]
             return
@@ -142,8 +147,8 @@ class Zero(Sharded):
         return int(self._states()[0]["step"])
 
     def _make_states(self, stage: int) -> None:
-        """AdamW makes its moments at its first step. A resumed run needs them before, and so does
-        ZeRO 2: it looks for those of all parameter groups once the first group has made its step.
+        """AdamW creates its moments at its first step. A resumed run needs them earlier. ZeRO 2
+        does too: it expects those of all parameter groups after the first group's step.
         """
         flat = "fp32_partitioned_groups_flat" if stage == 3 else "single_partition_of_fp32_groups"
         for partition in getattr(self.optimizer, flat):
@@ -165,8 +170,8 @@ def _deepspeed() -> Any:
             "Install deepspeed there, or choose fsdp2.",
             "method.strategy",
         ) from None
-    # Of its own making: it calls torch by names that have newer ones.
+    # Warnings of DeepSpeed's own code, which uses old names of torch.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
-    # Compiles for a minute, and speeds up inference on CPUs only.
+    # It compiles for a minute, and helps only inference on CPUs.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed

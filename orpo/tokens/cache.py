@@ -1,4 +1,5 @@
-"""Where tokens are kept: under a hash of all that decides them, for every run that needs the same.
+"""The token cache: the key is a hash of everything that decides the tokens, so equal runs share
+them.
 
 Knows the spec; knows nothing of how tokens are made or written.
 """
@@ -19,16 +20,16 @@ from orpo.contract.rundir import TOKENS_NOTE
 from orpo.contract.spec import RunSpec
 from orpo.rows.rows import count_lines
 
-# Raised when other tokens come of the same rows, or they are written otherwise.
+# Increase it when the same rows give other tokens, or the file format changes.
 FORMAT = 3
-# How the files end that say how a model reads text.
+# Suffixes of the files that decide how a model reads text.
 TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 UNUSED_S = 30 * 24 * 3600
-HALF_MADE_S = 3600  # a process that still makes them writes every few seconds
+HALF_MADE_S = 3600  # a process that still writes them does so every few seconds
 
 
 def folder(spec: RunSpec, method: Hyperparameters) -> Path:
-    """Where the run's tokens are, or are to be; from now on they count as used, by this run."""
+    """The folder of the run's tokens, which may not exist yet; marks them as used by this run."""
     found = _root(spec) / f"tokens-{_key(spec, method)}"
     _note(spec, found.name)
     with suppress(FileNotFoundError):
@@ -37,7 +38,7 @@ def folder(spec: RunSpec, method: Hyperparameters) -> Path:
 
 
 def _note(spec: RunSpec, name: str) -> None:
-    """Write beside the rows which tokens are made of them, so that both can be deleted."""
+    """Record beside the rows which tokens were made from them, so that both can be deleted."""
     note = spec.train_path.parent / TOKENS_NOTE
     if spec.tokens_path is None or not note.parent.is_dir():
         return
@@ -47,16 +48,16 @@ def _note(spec: RunSpec, name: str) -> None:
 
 
 def prune(spec: RunSpec) -> None:
-    """Remove tokens that no run has begun with for 30 days, and what one that was killed left.
+    """Remove tokens that no new run has used for 30 days, and incomplete ones of a killed run.
 
-    A run that reads them goes on: files that it has open are there until it ends.
+    A run that reads them can continue: its open files exist until it ends.
     """
     for half in _root(spec).glob("tokens-*/*.tmp"):
         if _age_s(half) > HALF_MADE_S:
             shutil.rmtree(half, ignore_errors=True)
     for entry in _root(spec).glob("tokens-*"):
         if _age_s(entry) > UNUSED_S:
-            with suppress(OSError):  # another was first
+            with suppress(OSError):  # another process was first
                 shutil.rmtree(entry.rename(entry.with_suffix(".old")), ignore_errors=True)
 
 
@@ -73,8 +74,8 @@ def _root(spec: RunSpec) -> Path:
 
 
 def _key(spec: RunSpec, method: Hyperparameters) -> str:
-    """Of all that decides which tokens a run trains on: settings, rows, the model's own files but
-    its weights, and the code; of the seed only where it splits the rows.
+    """A hash of everything that decides a run's tokens: settings, rows, the model's files except
+    its weights, and the code; the seed only if it splits the rows.
     """
     limits = method.model_dump(
         mode="json",
@@ -95,7 +96,7 @@ def _key(spec: RunSpec, method: Hyperparameters) -> str:
 
 
 def _age_s(entry: Path) -> float:
-    """Seconds since anything was written there; 0 of what is gone."""
+    """Seconds since the last write there; 0 if it no longer exists."""
     try:
         return time.time() - max(path.stat().st_mtime for path in (entry, *entry.iterdir()))
     except OSError:

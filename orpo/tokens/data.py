@@ -1,8 +1,8 @@
 """A run's rows: read from their normal form, split into training and held-out pairs, tokenised.
 
-Tokens are made once and kept (`cache.py`): a run that is prepared, started and resumed tokenises
-once, and holds none of its tokens in memory. Knows the spec and the tokenizer; knows no model
-weights and no steps.
+Tokens are made once and cached (`cache.py`): a run that is prepared, started and resumed tokenises
+once, and keeps no tokens in memory. Knows the spec and the tokenizer; knows no model weights and no
+steps.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ PAIRS_A_PART = 1024
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file in their normal form, read again each time: all, or those at `places`, or all
-    but those that are `left_out`.
+    """Rows of a file in their normal form: all of them, those at `places`, or all but those at
+    `left_out`. Each iteration reads the file again.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Rows:
     left_out: frozenset[int] = frozenset()
 
     def __iter__(self) -> Iterator[Pair]:
-        """Raises Failure(`bad_data`) where the file is not what it should be."""
+        """Raises Failure(`bad_data`) if the file does not hold accepted rows."""
         try:
             with self.path.open(encoding="utf-8") as lines:
                 for place, line in enumerate(lines):
@@ -63,8 +63,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Part:
-    """The pairs of one side of the split that can be trained on, in tokens that lie in `folder`,
-    and their rows.
+    """One side of the split: the rows, and the tokens in `folder` of those pairs that can be
+    trained on.
     """
 
     folder: Path
@@ -82,7 +82,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Data:
-    """Both sides of the split; `max_length` is the spec's, or the model's where that is less."""
+    """Both sides of the split; `max_length` is the smaller of the spec's and the model's."""
 
     train: Part
     held_out: Part
@@ -99,10 +99,10 @@ def load(
     processes: int = 1,
     tell: Callable[[int], None] | None = None,
 ) -> Data:
-    """Read, split and tokenise, over `processes` where nothing is kept yet.
+    """Read, split and tokenise; uses `processes` processes if the tokens are not cached.
 
-    `tell` hears how many more pairs are done, each time some are. Raises Failure(`bad_data`) when
-    nothing is left to train.
+    Calls `tell` with the number of newly finished pairs. Raises Failure(`bad_data`) if nothing is
+    left to train.
     """
     max_length = min(spec.method.max_length, context_length(spec.base_model_path))
     method = spec.method.model_copy(update={"max_length": max_length})
@@ -144,7 +144,9 @@ def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenis
 
 
 def _chunks(rows: Rows) -> Iterator[list[Pair]]:
-    """Rows in lists. Always yields at least one, possibly empty: its statistics are needed too."""
+    """Rows in lists. Always yields at least one, possibly empty: the statistics of an empty file
+    are needed too.
+    """
     iterator = iter(rows)
     chunk = list(islice(iterator, PAIRS_A_PART))
     yield chunk
@@ -159,7 +161,7 @@ def _tokenised(
     tell: Callable[[int], None] | None,
     rows: Rows,
 ) -> Iterator[Tokenised]:
-    """The rows in tokens, part by part in their order."""
+    """The tokens of the rows, part by part, in order."""
     for part in _in_order(_chunks(rows), tokenizer, method, processes):
         yield part
         if tell:
@@ -173,12 +175,12 @@ def _in_order(
     method: Hyperparameters,
     processes: int,
 ) -> Iterator[Tokenised]:
-    """The chunks in tokens, in their order; a few of them are under way at a time."""
+    """The tokens of the chunks, in order; a few chunks are in flight at a time."""
     if processes == 1:
         for chunk in chunks:
             yield tokenize_pairs(chunk, tokenizer, method)
         return
-    fork = get_context("fork")  # the children then have the tokenizer already
+    fork = get_context("fork")  # forked children inherit the tokenizer
     with ProcessPoolExecutor(processes, fork, _take, (tokenizer, method)) as pool:
         waiting: deque[Future[Tokenised]] = deque()
         for chunk in chunks:
@@ -189,7 +191,7 @@ def _in_order(
             yield waiting.popleft().result()
 
 
-# A child's own: sending a tokenizer along with each chunk would take longer than the work.
+# Set once in each child: to send a tokenizer with each chunk would take longer than the work.
 _mine: list[tuple[PreTrainedTokenizerBase, Hyperparameters]] = []
 
 
@@ -203,15 +205,15 @@ def _tokenise(chunk: list[Pair]) -> Tokenised:
     try:
         return tokenize_pairs(chunk, tokenizer, method)
     except BaseException as error:
-        if is_panic(error):  # whose class the other process can't import
+        if is_panic(error):  # the other process can't import its class
             raise explain(error) from None
         raise
 
 
 def split(spec: RunSpec) -> tuple[Rows, Rows]:
-    """Training and held-out rows: those of two files, or of one by `held_out_fraction`.
+    """Training and held-out rows: from two files, or from one file split by `held_out_fraction`.
 
-    Of a file of held-out rows `max_held_out` are drawn, as for a job's validation file.
+    From a file of held-out rows `max_held_out` rows are drawn, as from a job's validation file.
     """
     train, method = Rows(spec.train_path), spec.method
     if spec.held_out_path is not None:
@@ -225,7 +227,7 @@ def split(spec: RunSpec) -> tuple[Rows, Rows]:
 
 
 def context_length(model_path: Path) -> int:
-    """Positions that the base model has, or a number no text reaches where it has no limit."""
+    """The base model's number of positions; if it has no limit, a number that no text reaches."""
     with blaming(f"config.json in {model_path}"):
         config = AutoConfig.from_pretrained(model_path, local_files_only=True).get_text_config()
     return getattr(config, "max_position_embeddings", None) or 2**31
@@ -238,17 +240,18 @@ def steps(n_examples: int, method: Hyperparameters) -> tuple[int, int]:
 
 
 def fingerprint(spec: RunSpec) -> str:
-    """sha256 of what decides a run's result: data, seed, method; not of how fast it gets there, nor
-    of what it keeps.
+    """sha256 of what decides a run's result: data, seed, method.
 
-    A checkpoint goes on only under the fingerprint that it was made with.
+    Settings of speed and of what is kept are left out. A checkpoint can be resumed only under the
+    fingerprint that it was made with.
     """
     speed = {
         "strategy", "processes", "nodes", "token_budget", "prefix_sharing",
         "gradient_checkpointing", "activation_offload", "keep_checkpoints",
     }  # fmt: skip
     if spec.method.special_tokens is SpecialTokens.REFUSE:
-        # The default is left out, as checkpoints know it that are older than this setting.
+        # The default is left out, so that checkpoints older than this setting keep their
+        # fingerprint.
         speed.add("special_tokens")
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())

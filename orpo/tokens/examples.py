@@ -1,7 +1,7 @@
-"""Examples in tokens on disk: made once, then read where they lie, a few at a time.
+"""Tokenised examples on disk: written once, then memory-mapped.
 
-Knows the shape of an `Example`; knows nothing of how one is made. However many there are, neither
-writing nor reading holds more than a few in memory.
+Knows the shape of an `Example`; knows nothing of how one is made. Writing and reading hold only a
+few examples in memory, however many there are.
 
 Shapes: E examples, N tokens of all of them.
 """
@@ -35,7 +35,7 @@ Tokenised = tuple[list[Example], Counter[str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Examples(Sequence[Example]):
-    """A folder's examples, each read when it is asked for."""
+    """A folder's examples, each read on access."""
 
     ids_N: NDArray[np.int32]
     masks_N: NDArray[np.bool_]
@@ -61,7 +61,7 @@ class Examples(Sequence[Example]):
         return (self.rows_E["prefix"] + tails).astype(np.int64)
 
     def tokens_E(self, *, rejected: bool) -> NDArray[np.int64]:
-        """Tokens that are computed of each example, its prefix once (`Example.n_computed`)."""
+        """Tokens computed for each example, its prefix once (`Example.n_computed`)."""
         parts = ("prefix", "chosen", "rejected") if rejected else ("prefix", "chosen")
         sizes = (self.rows_E[part].clip(min=0) for part in parts)
         return sum(sizes, np.zeros(len(self), np.int64))
@@ -96,10 +96,11 @@ class Examples(Sequence[Example]):
 
 
 def write(folder: Path, parts: Iterable[Tokenised]) -> None:
-    """Write what `tokenize_pairs` gave, part by part; `folder` is whole once all of it lies there.
+    """Write the results of `tokenize_pairs`, part by part; `folder` is complete once all files are
+    there.
 
-    Processes that do so at the same time write the same: it doesn't matter whose file comes last,
-    and nothing is removed under one that reads already.
+    Concurrent processes write the same content, so the last writer may win, and no file is removed
+    while another process reads it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
@@ -110,14 +111,14 @@ def write(folder: Path, parts: Iterable[Tokenised]) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         folder.mkdir(exist_ok=True)
-        for name in (IDS, MASKS, ROWS, ABOUT):  # what tells the others' sizes comes last
+        for name in (IDS, MASKS, ROWS, ABOUT):  # last, because it holds the others' sizes
             (temporary / name).replace(folder / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether `write` has ended there and all it wrote is there."""
+    """Whether `write` has finished there and all of its files exist."""
     try:
         sizes = json.loads((folder / ABOUT).read_text())["size_bytes"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -126,7 +127,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def about(folder: Path) -> tuple[Counter[str], dict[str, Any]]:
-    """How many rows were dropped by reason, and the statistics, of all parts together."""
+    """The number of dropped rows by reason, and the statistics, of all parts together."""
     found = json.loads((folder / ABOUT).read_text())
     return Counter(found["dropped"]), found["stats"]
 
@@ -171,7 +172,7 @@ def _row(example: Example, start: int) -> tuple[Any, ...]:
 
 
 def _sum(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Numbers are added up; of anything else, the first part that has it counts."""
+    """Numbers are added; for other values, the first part that has one counts."""
     return {
         name: value + left.get(name, 0) if isinstance(value, int) else left.get(name) or value
         for name, value in right.items()
@@ -179,6 +180,6 @@ def _sum(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 
 def _open(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if path.stat().st_size == 0:  # nothing can't be mapped
+    if path.stat().st_size == 0:  # an empty file can't be mapped
         return np.empty(0, dtype)
     return np.memmap(path, dtype, mode="r")

@@ -1,6 +1,6 @@
 """Examples to steps, steps to micro-batches, micro-batches to tensors.
 
-Knows lengths and layout, not models. A pair lies as [prefix | chosen | rejected], or unshared as
+Knows lengths and layout, not models. A pair's layout is [prefix | chosen | rejected], or unshared
 [prefix | chosen][prefix | rejected]; positions of both tails start at the prefix's length.
 
 Shapes: T packed tokens, L labelled tokens (predicted ones), B pairs, S = 2B sequences: 2b is the
@@ -39,11 +39,11 @@ class Segment:
 class Batch:
     """A micro-batch as packed tensors; see the module's legend for the shapes.
 
-    `reference_S` holds each answer's summed log-prob under the reference, where there is one.
-    `predictor_L` is where in T the hidden state lies that predicts `target_L`: indices, never a
-    shift, because a shared prefix's last token predicts two targets. `sequence_L` is the owner in
-    S. `in_answer_L` marks tokens of the length-averaged log-prob (the odds), `in_nll_L` tokens of
-    the likelihood term (chosen side only).
+    `reference_S` holds each answer's summed log-prob under the reference, if there is one.
+    `predictor_L` is the index in T of the hidden state that predicts `target_L`. A shift by one
+    would be wrong, because a shared prefix's last token predicts two targets. `sequence_L` is the
+    owner in S. `in_answer_L` marks tokens of the length-averaged log-prob (the odds), `in_nll_L`
+    tokens of the likelihood term (chosen side only).
     """
 
     lines: list[int]
@@ -68,9 +68,9 @@ class Batch:
 def plan(tokens_E: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
     """The steps of one epoch over E examples as lists of their indices, shuffled by (seed, epoch).
 
-    One step is shorter where `batch_size` does not divide the examples; none is left out. The
-    first epoch begins with the steps that need most memory (`heaviest`): a device that is too small
-    says so in the first seconds.
+    One step is shorter if `batch_size` does not divide the number of examples; none is left out.
+    The first epoch begins with the steps that need most memory (`heaviest`): a device that is too
+    small fails in the first seconds.
     """
     order = list(range(len(tokens_E)))
     random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311  not a secret
@@ -82,11 +82,11 @@ def plan(tokens_E: Sequence[int], batch_size: int, seed: int, epoch: int) -> lis
 
 
 def heaviest(tokens_E: Sequence[int], steps: Sequence[list[int]]) -> list[list[int]]:
-    """The step with the longest example and, where it is another one, that with most tokens.
+    """The step with the longest example and, if it is another one, the step with most tokens.
 
-    An example beyond the token budget is a forward pass of its own; where all are within it, passes
-    are as large as a step fills them. Which steps these are does not depend on the budget: a run
-    goes on in its order under half of it.
+    An example larger than the token budget is a forward pass of its own; otherwise passes are as
+    large as a step fills them. The choice does not depend on the budget, so a run resumed with half
+    the budget keeps its order.
     """
     sizes = [sorted((tokens_E[index] for index in step), reverse=True) for step in steps]
     longest = sizes.index(max(sizes))
@@ -123,8 +123,8 @@ def collate(
 ) -> Batch:
     """Pack examples into one batch; `rejected=False` leaves the rejected sides out.
 
-    Either all examples have a rejected side or it is left out, and every answer has a token; raises
-    ValueError otherwise.
+    Raises ValueError if only some examples have a rejected side and it is not left out, or if an
+    answer has no tokens.
     """
     rejected = rejected and examples[0].rejected is not None
     if rejected and any(example.rejected is None for example in examples):
@@ -136,7 +136,7 @@ def collate(
     for pair, example in enumerate(examples):
         n_prefix, start = len(example.prefix), 0
         for side, tail in enumerate((example.chosen, example.rejected or [])[: 1 + rejected]):
-            if not tail:  # its mean log-prob would be 0 / 0
+            if not tail:  # the mean log-prob would be 0 / 0
                 raise ValueError(f"Line {example.line} has an answer of no tokens; leave it out.")
             if side == 0 or not prefix_sharing:
                 start = len(ids)

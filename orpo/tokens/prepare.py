@@ -1,7 +1,7 @@
-"""`python -m orpo.prepare RUN_DIR`: what a run would train on, found before a device is touched.
+"""`python -m orpo.prepare RUN_DIR`: what a run would train on, without using a device.
 
-Tokenises under the spec, writes `prepared.json` beside it and prints the same. While it works,
-`progress.json` beside them says how many pairs of how many are tokenised. Loads no weights.
+Tokenises under the spec, writes `prepared.json` beside it and prints the same JSON. Meanwhile
+`progress.json` beside them holds the number of tokenised pairs and of all pairs. Loads no weights.
 """
 
 import json
@@ -23,14 +23,14 @@ from orpo.rows.rows import count_lines
 from orpo.tokens import cache, data
 from orpo.tokens.tokenize import load_tokenizer
 
-LARGE_BYTES = 4_000_000  # below it, one process is done before others have started
+LARGE_BYTES = 4_000_000  # for fewer pairs, one process is done before others have started
 TELL_EVERY_S = 0.5
 
 
 def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Counts, lengths in tokens and steps; raises Failure when nothing is left to train.
 
-    `tell` hears how many more pairs are tokenised, each time some are.
+    Calls `tell` with the number of newly tokenised pairs.
     """
     cache.prune(spec)
     large = spec.train_path.exists() and spec.train_path.stat().st_size > LARGE_BYTES
@@ -47,10 +47,10 @@ def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> dict[st
 
 
 def describe(part: data.Part) -> dict[str, Any]:
-    """One side of the split: pairs that remain, why others do not, and sizes in tokens.
+    """One side of the split: remaining pairs, dropped pairs by reason, and sizes in tokens.
 
-    `tokens` counts a prompt once for both answers, `tokens_unshared` twice; `length` is that of a
-    row's longer sequence.
+    `tokens` counts a prompt once for both answers, `tokens_unshared` twice; `length` is the length
+    of a row's longer sequence.
     """
     lengths = np.sort(part.examples.longest_E())
     return {
@@ -62,14 +62,14 @@ def describe(part: data.Part) -> dict[str, Any]:
 
 
 def rank(ordered: NDArray[np.int64], share: float) -> int:
-    """The nearest-rank quantile of ordered numbers; 0 of none."""
+    """The nearest-rank quantile of ordered numbers; 0 if there are none."""
     return int(ordered[max(0, math.ceil(share * len(ordered)) - 1)]) if len(ordered) else 0
 
 
 @contextmanager
 def progress(path: Path, pairs: int) -> Iterator[Callable[[int], None]]:
-    """Keep `{"tokenised", "pairs"}` in a file that is gone in the end, renewed twice a second at
-    most; the function given takes how many more are tokenised.
+    """Keep `{"tokenised", "pairs"}` in a file, written at most twice a second and deleted at the
+    end. Yields the function to call with the number of newly tokenised pairs.
     """
     tokenised, printed_at = 0, time.monotonic()
 
@@ -95,7 +95,7 @@ def _rows(spec: RunSpec) -> int:
 
 
 def main(run_dir: Path) -> int:
-    """Write and print the JSON; a spec or rows that can't be trained on end with status 2."""
+    """Write and print the JSON; exits with status 2 if the spec or the rows can't be trained on."""
 
     def work() -> dict[str, Any]:
         spec = read_spec(run_dir)

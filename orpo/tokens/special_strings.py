@@ -1,6 +1,7 @@
-"""`python -m orpo.special_strings DIR`: the strings that a base model takes for special tokens.
+"""`python -m orpo.special_strings DIR`: the strings that a base model reads as special tokens.
 
-For base models that were registered before these were noted. Loads the tokenizer, no weights.
+Needed for base models that were registered before these strings were recorded. Loads the tokenizer,
+no weights.
 """
 
 from pathlib import Path

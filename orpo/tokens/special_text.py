@@ -1,6 +1,6 @@
-"""Special strings in the rows of a training: which they are, and pairs without them.
+"""Finds the special strings in training rows, and escapes or refuses them.
 
-Knows tokenizers and pairs; the rule itself, which the API follows too, is `orpo.contract.special`.
+Knows tokenizers and pairs; the rule itself, which the API uses too, is `orpo.contract.special`.
 """
 
 import re
@@ -13,18 +13,20 @@ from orpo.contract.hyperparameters import SpecialTokens
 from orpo.contract.special import SpecialTextError, admit
 from orpo.rows.formats import Message, Pair, Reject
 
-# By what templates mark roles and turns, also where a tokenizer has no special token for it.
+# Strings that templates use to mark roles and turns, even if the tokenizer has no special token for
+# them.
 ROLE_MARKS = re.compile(
     r"<[|\uff5c][^|\uff5c<>\s]{1,64}[|\uff5c]>|\[/?[A-Z][A-Z_]+\]|<</?SYS>>|<(?:start|end)_of_turn>"
 )
-# Shorter ones (some tokenizers have "!") are text that people write.
+# Shorter ones (some tokenizers have "!") occur in ordinary text.
 SHORTEST_SPECIAL = 3
 
 
 def special_strings(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """What no message may hold: the tokenizer's special tokens and its template's marks of roles.
+    """The strings that no message may hold: the tokenizer's special tokens and its template's role
+    marks.
 
-    A base's list is found once, when it is registered; the engines' side reads it from there.
+    A base's list is made once, at registration; the serving side reads that list.
     """
     found = special_tokens(tokenizer) | set(ROLE_MARKS.findall(str(tokenizer.chat_template)))
     return tuple(sorted(s for s in found if len(s) >= SHORTEST_SPECIAL and not s.isspace()))
@@ -36,10 +38,10 @@ def admitted(
     strings: tuple[str, ...],
     rule: SpecialTokens,
 ) -> Pair:
-    """The pair with every message as it is to be rendered.
+    """The pair with every message ready to render.
 
-    Raises `Reject("special_token")` where a message holds one of `strings` and the rule is to
-    refuse it, or where this tokenizer takes it for a special token even when it is broken up.
+    Raises `Reject("special_token")` if a message holds one of `strings` and the rule refuses it, or
+    if this tokenizer makes a special token of the escaped text.
     """
 
     def text(content: str) -> str:
@@ -59,20 +61,20 @@ def admitted(
 
 
 def _made_special(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:
-    """A special token that is made of `text`, if there is one."""
+    """A special token that the tokenizer makes of `text`, or None."""
     found = set(tokenizer(text, add_special_tokens=False)["input_ids"])
     return next((s for s, number in special_ids(tokenizer).items() if number in found), None)
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """The number of each special token that no message may hold."""
+    """The id of each special token that no message may hold."""
     strings = (s for s in special_tokens(tokenizer) if len(s) >= SHORTEST_SPECIAL)
     ids = {s: tokenizer.convert_tokens_to_ids(s) for s in strings}
     return {s: number for s, number in ids.items() if number != tokenizer.unk_token_id}
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """The strings of which a tokenizer makes special tokens."""
+    """The strings that a tokenizer turns into special tokens."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     special = {token.content for token in added if token.special}
     return special | set(tokenizer.all_special_tokens)

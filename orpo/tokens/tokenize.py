@@ -1,8 +1,8 @@
 """Pairs of messages to token ids: a shared prefix, two tails, and which tokens are trained.
 
-Knows chat templates and lengths; knows nothing of models, packing or devices.
-Every position is found by tokenising a whole rendering and comparing token prefixes: neither
-token values (pad may equal eos) nor two texts tokenised apart ever decide a label.
+Knows chat templates and lengths; knows nothing of models, packing or devices. Every position is
+found by tokenising a whole rendering and comparing token prefixes. Labels never depend on token
+values (pad may equal eos) or on two separately tokenised texts.
 """
 
 import itertools
@@ -25,8 +25,8 @@ from orpo.tokens.special_text import admitted, special_strings, special_tokens
 PAIRS_PER_CHUNK = 256
 STAND_IN = "(here stands the answer)"
 
-# For base models that bring no template. A turn ends with the model's own end-of-text token where
-# it has one, because that is the token at which engines stop.
+# For base models without a template. A turn ends with the model's own end-of-text token if it has
+# one, because engines stop at that token.
 DEFAULT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] }}"
@@ -41,7 +41,7 @@ class Example:
     """One pair in tokens: the sequences are prefix + chosen and prefix + rejected.
 
     A mask is True where a token is trained as a response. `rejected` is None (and its mask empty)
-    for rows without one. The first token of a sequence is never masked True: nothing predicts it.
+    for rows without one. The mask of a sequence's first token is never True: nothing predicts it.
     """
 
     line: int
@@ -53,11 +53,11 @@ class Example:
     rejected_mask: list[bool]
     truncated: bool
     reference: tuple[float, float] | None = None
-    """Summed log-probs of both answers under the untrained policy, where a method wants them."""
+    """Summed log-probs of both answers under the untrained policy, if the method needs them."""
 
     def n_computed(self, *, rejected: bool, shared: bool = True) -> int:
-        """Tokens that are computed of it: the prefix once where it is `shared`, and the rejected
-        side only where a method looks at it (`contrasts`).
+        """The number of tokens computed for it: the prefix once if it is `shared`, and the tail of
+        the rejected side only if `rejected`.
         """
         if not rejected:
             return len(self.prefix) + len(self.chosen)
@@ -75,7 +75,7 @@ class Example:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local model folder, given the default template where it has none.
+    """The tokenizer of a local model folder, with the default template if it has none.
 
     Raises Failure(`bad_model`) where its files can't be used.
     """
@@ -89,7 +89,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
 
 
 def template_name(tokenizer: PreTrainedTokenizerBase) -> str:
-    """`default` where `load_tokenizer` had to bring a template, else `model`."""
+    """`default` if `load_tokenizer` set the default template, otherwise `model`."""
     return "default" if tokenizer.chat_template == DEFAULT_TEMPLATE else "model"
 
 
@@ -195,7 +195,9 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> dict[st
 
 @dataclass(frozen=True)
 class _Side:
-    """A rendered sequence. A trained span is two texts that it begins with: to start, to end."""
+    """A rendered sequence. A trained span is given by two of its prefixes: up to its start, up to
+    its end.
+    """
 
     text: str
     spans: list[tuple[str, str]]
@@ -296,7 +298,7 @@ def _side(
         if at != len(prompt):
             start = render_text(tokenizer, messages[:at], add_generation_prompt=True)
         if not text.startswith(start):
-            continue  # the template rewrites earlier turns: this one was never rendered so
+            continue  # the template rewrites earlier turns: this rendering never occurred
         last = at == len(messages) - 1
         end = text if last else _turn_end(text, len(start), messages[at]["content"], end_of_turn)
         spans.append((start, end))
@@ -306,11 +308,10 @@ def _side(
 
 
 def _after_prompt(tokenizer: PreTrainedTokenizerBase, text: str, prompt: list[Message]) -> str:
-    """The answer and what ends it, where a template's generation prompt is not in its history.
+    """The answer and its end, for a template whose generation prompt does not occur in its history.
 
-    (Reasoning templates open a thought in the generation prompt and drop it from past turns.)
-    A stand-in for the answer shows where the template puts it; the answer's own text may occur
-    elsewhere.
+    (Reasoning templates open a thought in the generation prompt and drop it from past turns.) A
+    placeholder shows where the template puts the answer; the answer's own text may occur elsewhere.
     """
     stand_in = [*prompt, Message(role="assistant", content=STAND_IN)]
     head = render_text(tokenizer, stand_in, add_generation_prompt=False).partition(STAND_IN)[0]
@@ -320,7 +321,9 @@ def _after_prompt(tokenizer: PreTrainedTokenizerBase, text: str, prompt: list[Me
 
 
 def _end_at_turn(text: str, end_of_turn: re.Pattern[str] | None, eos: Any) -> str:
-    """`text` up to the token that ends its last turn, which is the token to learn to stop with."""
+    """`text` up to and including the token that ends its last turn: the model learns to stop with
+    it.
+    """
     ends = [match.end() for match in end_of_turn.finditer(text)] if end_of_turn else []
     if ends and not text[ends[-1] :].strip():
         return text[: ends[-1]]
@@ -356,7 +359,7 @@ def _mask(side: _Side, ids: dict[str, list[int]]) -> list[bool]:
 
 
 def _fit(example: Example, tokenizer: PreTrainedTokenizerBase, method: Hyperparameters) -> Example:
-    """The example within `max_length`; raises `Reject` where nothing is left to learn from."""
+    """The example cut to `max_length`; raises `Reject` if nothing is left to learn from."""
     if example.chosen == example.rejected:
         raise Reject("identical", "Both answers have the same tokens.")
     longest = max(len(example.chosen), len(example.rejected or ()))
@@ -374,7 +377,9 @@ def _fit(example: Example, tokenizer: PreTrainedTokenizerBase, method: Hyperpara
 
 
 def _cut_prefix(example: Example, room: int, bos: Any) -> Example:
-    """Cut the prompt from the left to `room` tokens; a BOS stays, as the model expects it first."""
+    """Cut the prompt from the left to `room` tokens; a BOS stays, because the model expects it
+    first.
+    """
     head = 1 if example.prefix[0] == bos else 0
     cut = len(example.prefix) - room + head
     prefix = example.prefix[:head] + example.prefix[cut:]

@@ -11,16 +11,18 @@ from orpo.process.parallel import Single, spread
 from orpo.tokens.pack import Batch, collate, micro_batches
 from orpo.tokens.tokenize import Example
 
-# Tokens a forward pass by kind of device: a CPU gains nothing from more and needs memory for it
-# (SmolLM2-135M, full: 4.9 GB with 2,048, 4.3 GB with 1,024, equally fast); a GPU wants to be full.
+# Tokens in one forward pass by kind of device. On a CPU more tokens need more memory and are not
+# faster (SmolLM2-135M, full: 4.9 GB with 2,048, 4.3 GB with 1,024, equally fast); a GPU is fast
+# only when it is full.
 BUDGETS = {"cpu": 1024, "cuda": 8192}
 
 
 @dataclass(frozen=True)
 class Work:
-    """A micro-batch, and where its examples stand among those that were dealt.
+    """A micro-batch, and the places of its examples among those that were dealt.
 
-    One that does not count is computed for the other ranks' sake, and its result thrown away.
+    One with `counts` False is computed only so that the ranks stay in lockstep; its result is
+    discarded.
     """
 
     places: list[int]
@@ -36,10 +38,10 @@ def deal(
     rejected: bool,
     lockstep: bool = False,
 ) -> Iterator[Work]:
-    """This rank's micro-batches of `examples`; there are none where there are more ranks.
+    """This rank's micro-batches of `examples`; none if there are more ranks than examples.
 
-    `rejected=False` leaves the rejected sides out; otherwise rows with and without one are
-    batched apart. In `lockstep` all ranks get as many as the one with most.
+    `rejected=False` leaves the rejected sides out; otherwise rows with and without one are batched
+    apart. In `lockstep` all ranks get as many as the rank with most.
     """
     costs = [
         example.n_computed(rejected=rejected, shared=method.prefix_sharing) for example in examples
@@ -58,7 +60,7 @@ def deal(
 
 
 def token_budget(method: Hyperparameters, parallel: Single) -> int:
-    """Tokens in one forward pass: what the spec says, or what suits the device."""
+    """Tokens in one forward pass: the spec's value, or the default for the device."""
     return method.token_budget or BUDGETS[parallel.device.type]
 
 
