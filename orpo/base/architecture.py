@@ -76,14 +76,14 @@ def differences(model: str, info: Mapping[str, Any]) -> list[str]:
     """The sentences for what transformers reports about a load (`output_loading_info`)."""
     found = []
     if missing := sorted(info["missing_keys"]):
-        found.append(f"The weights lack what {model} needs: {_some(missing)}.")
+        found.append(f"The weights lack tensors that {model} needs: {_some(missing)}.")
     others = sorted(f"{name} is {list(a)}, not {list(b)}" for name, a, b in info["mismatched_keys"])
     if others:
         found.append(f"The weights do not fit config.json: {_some(others)}.")
     extra = sorted(name for name in info["unexpected_keys"] if not CONSTANTS.search(name))
     if extra:
         found.append(
-            f"The weights hold what {model} has no place for as config.json describes it: "
+            f"The weights hold tensors that {model} does not have according to config.json: "
             f"{_some(extra)}."
         )
     return found

@@ -233,7 +233,7 @@ def unchanged(folder: Path, sha256: str | None, files: Mapping[str, Any] | None)
     before = _own(folder)
     if files is None:
         if facts(folder)["sha256"] != sha256:
-            raise _changed(folder, "its weights are others")
+            raise _changed(folder, "its weights have changed")
     else:
         _compare(folder, before, files)
     yield
@@ -253,14 +253,14 @@ def _compare(folder: Path, found: Mapping[str, os.stat_result], files: Mapping[s
             continue
         with open_regular(folder / name) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != files[name]["sha256"]:
-                raise _changed(folder, f"{name} has another content")
+                raise _changed(folder, f"{name} has changed")
 
 
 def _changed(folder: Path, what: str) -> Failure:
     return Failure(
         Code.BASE_CHANGED,
-        f"The base model in {folder} is not as it was registered: {what}.",
-        "Put the old files back; or delete the base model, register the folder again and create "
+        f"The base model in {folder} has changed since it was registered: {what}.",
+        "Restore the old files. Or delete the base model, register the folder again and create "
         "the job again.",
         "base_model",
     )

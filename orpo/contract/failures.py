@@ -89,7 +89,7 @@ def refuse_nan(step: int, loss: float, norm: float) -> None:
         raise Failure(
             Code.NAN,
             f"At step {step} the loss is {loss} and the gradient's norm {norm}; "
-            "nothing of it is kept.",
+            "this step was not saved.",
             "Lower the learning rate, or train in fp32. The last checkpoint is intact.",
             "learning_rate",
         )
@@ -120,7 +120,7 @@ def _bad_files(error: BaseException) -> Failure:
         return Failure(Code.BAD_CHECKPOINT, str(error), "Resume from an earlier checkpoint.")
     return Failure(
         Code.BAD_MODEL,
-        f"The base model's tokenizer broke off: {error}",
+        f"The base model's tokenizer failed: {error}",
         "Correct the regular expressions of its tokenizer.json, or choose another base model.",
         "base_model",
     )

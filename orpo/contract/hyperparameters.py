@@ -18,7 +18,7 @@ class Tuning(StrEnum):
 
 
 class Optimizer(StrEnum):
-    """8, 2 or next to 0 bytes of moments a trained weight."""
+    """They keep 8, 2 or almost 0 bytes of moments for each trained weight."""
 
     ADAMW = "adamw"
     ADAMW_8BIT = "adamw_8bit"
@@ -72,7 +72,7 @@ class Precision(StrEnum):
 
 
 class Strategy(StrEnum):
-    """One process; whole copies; or weights, gradients and moments cut over the processes."""
+    """One process; whole copies; or weights, gradients and moments sharded over processes."""
 
     SINGLE = "single"
     DDP = "ddp"
@@ -81,14 +81,14 @@ class Strategy(StrEnum):
     ZERO3 = "zero3"
 
 
-# The paper's rate suits all weights; an adapter that starts at zero needs a larger one.
+# The paper's rate suits full tuning; an adapter that starts at zero needs a larger one.
 LEARNING_RATES = {Tuning.FULL: 8e-6, Tuning.LORA: 2e-4, Tuning.QLORA: 2e-4}
 
 
 class Group(StrEnum):
     """Settings that are shown together, in this order; a field names its group.
 
-    What a method adds needs no group: it is among the main ones, before those that all share.
+    A method's own settings need no group: they belong to the main ones, before the shared ones.
     """
 
     MAIN = "Settings"
@@ -99,7 +99,7 @@ class Group(StrEnum):
     SPEED = "Speed and memory"
 
 
-# A choice comes from JSON as its text, which a strict model would refuse.
+# A choice comes from JSON as text; a strict model would refuse it.
 Choice = TypeVar("Choice", bound=StrEnum)
 OneOf = Annotated[Choice, Field(strict=False)]
 
@@ -118,16 +118,16 @@ class Strict(BaseModel):
 
 
 class Hyperparameters(Strict):
-    """What every method shares. The same names stand in the API, the CLI and `spec.json`.
+    """The settings that every method shares, under the same names in the API, CLI and `spec.json`.
 
-    Values are of the type that is asked for: neither `true` nor 3.0 is a whole number, and "yes" is
-    no flag. A choice is given as its text (`OneOf`).
+    Types are strict: neither `true` nor 3.0 is accepted as a whole number, nor "yes" as a flag. A
+    choice is given as its text (`OneOf`).
     """
 
     model_config = ConfigDict(strict=True)
 
     label: ClassVar[str] = ""
-    """How the method is called where people choose one; its type where this is empty."""
+    """The method's name in a list of methods; if empty, its type is shown."""
 
     n_epochs: Annotated[float, Group.MAIN] = Field(
         default=1, gt=0, le=1000, description="Passes over the training pairs."
@@ -154,7 +154,7 @@ class Hyperparameters(Strict):
         description="Train this many steps, whatever `n_epochs` says.",
     )
     learning_rate_multiplier: Annotated[float, Group.SCHEDULE] = Field(
-        default=1, gt=0, le=1000, description="Scales `learning_rate`, as OpenAI's API spells it."
+        default=1, gt=0, le=1000, description="Multiplies `learning_rate` (a name of OpenAI's API)."
     )
     schedule: Annotated[OneOf[Schedule], Group.SCHEDULE] = Field(
         default=Schedule.COSINE, description="Shape of the rate after warm-up."
@@ -181,13 +181,13 @@ class Hyperparameters(Strict):
     )
     use_dora: Annotated[bool, Group.ADAPTER] = Field(
         default=False,
-        description="Train the length of each row beside the adapter (DoRA). Served merged.",
+        description="Also train the length of each weight row (DoRA). Served as merged weights.",
     )
     modules_to_save: Annotated[list[ModuleName], Group.ADAPTER] = Field(
         default_factory=list,
         max_length=100,
-        description="Modules to train whole beside the adapter, by the ends of their names, such "
-        "as embed_tokens and lm_head. Served merged.",
+        description="Modules to train whole in addition to the adapter, by the ends of their "
+        "names, such as embed_tokens and lm_head. Served as merged weights.",
     )
 
     max_length: Annotated[int, Group.TEXT] = Field(
@@ -235,14 +235,14 @@ class Hyperparameters(Strict):
         default=3,
         ge=0,
         le=10_000,
-        description="Keep the last this many checkpoints, at least two, and the best: that of the "
+        description="Keep this many of the newest checkpoints, at least two, and the one with the "
         "lowest held-out loss. 0 keeps all.",
     )
     n_samples: Annotated[int, Group.MEASURING] = Field(
         default=3, ge=0, le=32, description="Held-out prompts answered at evaluations."
     )
     sample_tokens: Annotated[int, Group.MEASURING] = Field(
-        default=64, ge=1, le=2048, description="Longest such answer, in tokens."
+        default=64, ge=1, le=2048, description="Longest answer to such a prompt, in tokens."
     )
 
     optimizer: Annotated[OneOf[Optimizer], Group.SPEED] = Field(
@@ -322,8 +322,8 @@ class Hyperparameters(Strict):
         if self.optimizer is not Optimizer.ADAMW and not whole:
             raise ValueError(
                 f"optimizer '{self.optimizer}' does not go with strategy '{self.strategy}', which "
-                "cuts up what it remembers: set optimizer to 'adamw', or strategy to 'single' or "
-                "'ddp'."
+                "shards the optimizer's state: set optimizer to 'adamw', or strategy to 'single' "
+                "or 'ddp'."
             )
         return self
 

@@ -34,12 +34,12 @@ class Supervised(Hyperparameters):
 
 
 class Preference(Hyperparameters):
-    """A method that sets the two answers of a pair against each other."""
+    """A method that contrasts the two answers of a pair."""
 
     contrasts: ClassVar[bool] = True
-    """Whether the loss looks at rejected answers; where it does not, none is computed."""
+    """Whether the loss uses rejected answers; otherwise they are not computed."""
     needs_reference: ClassVar[bool] = False
-    """Whether the loss looks at the log-probs of the policy as it was before training."""
+    """Whether the loss uses the log-probs of the policy before training."""
 
     @abstractmethod
     def preference(self, pairs: PairNumbers) -> Tensor:
@@ -88,7 +88,7 @@ class Dpo(Preference):
         default=0.1, gt=0, le=100, description="How closely the policy is held to its start."
     )
     nll_weight: float = Field(
-        default=0.0, ge=0, le=100, description="Weight of the chosen side's likelihood beside it."
+        default=0.0, ge=0, le=100, description="Weight of the chosen side's likelihood in the loss."
     )
     needs_reference: ClassVar[bool] = True
 
@@ -107,7 +107,7 @@ class Simpo(Preference):
         default=1.0, ge=0, le=100, description="Margin that the chosen answer's reward should have."
     )
     nll_weight: float = Field(
-        default=0.0, ge=0, le=100, description="Weight of the chosen side's likelihood beside it."
+        default=0.0, ge=0, le=100, description="Weight of the chosen side's likelihood in the loss."
     )
 
     def preference(self, pairs: PairNumbers) -> Tensor:

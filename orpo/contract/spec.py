@@ -22,7 +22,7 @@ class RunSpec(Strict):
     """Everything a training run reads. Paths are absolute and local."""
 
     version: int = Field(
-        default=VERSION, ge=1, description="Of the contract that it was written by."
+        default=VERSION, ge=1, description="Version of the contract that wrote it."
     )
     job_id: str = Field(max_length=255)
     generation: int = Field(
@@ -40,13 +40,13 @@ class RunSpec(Strict):
         description="The weights' digest at registration; None is not checked.",
     )
     base_files: dict[str, dict[str, Any]] | None = Field(
-        default=None, description="What `orpo.base_files` noted of each file then."
+        default=None, description="What `orpo.base_files` recorded of each file at registration."
     )
     train_path: Path = Field(description="Accepted rows in their normal form, one JSON a line.")
     held_out_path: Path | None = None
     tokens_path: Path | None = Field(
         default=None,
-        description="Where tokens are kept for all runs; by default beside the rows, for this one.",
+        description="The token cache of all runs; by default, tokens lie beside this run's rows.",
     )
     method: Method
     seed: int = Field(default=0, strict=True, ge=0, lt=2**31)
@@ -56,7 +56,7 @@ class RunSpec(Strict):
     rendezvous: str | None = Field(
         default=None,
         max_length=300,
-        description="host:port where the first of several nodes awaits the others.",
+        description="host:port at which the first of several nodes waits for the others.",
     )
     threads: int | None = Field(
         default=None,

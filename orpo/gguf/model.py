@@ -92,7 +92,7 @@ def _why_not(config: PreTrainedConfig) -> str | None:
     if window is not None and window < config.max_position_embeddings:
         return f"GGUF has no sliding window for {config.model_type}: `sliding_window` is {window}."
     if getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False):
-        return "Biases of attention or MLP can't be written as GGUF here, but those of qwen2."
+        return "Biases of attention or MLP can't be written as GGUF here, except those of qwen2."
     return None
 
 

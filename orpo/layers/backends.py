@@ -62,7 +62,7 @@ def _serves(backend: Backend, call: Call) -> bool:
     if backend is EVERY_CALL:
         return True
     if problem := what_is_wrong(backend.attend, call):
-        log.warning("Attention goes without %s, which %s.", backend.name, problem)
+        log.warning("Attention does not use %s, which %s.", backend.name, problem)
     return not problem
 
 

@@ -85,8 +85,8 @@ def _named(model: PreTrainedModel, ends: list[str]) -> list[str]:
         known = ", ".join(sorted({name.rpartition(".")[2] for name in names}))
         raise Failure(
             Code.BAD_SPEC,
-            f"modules_to_save names {', '.join(missing)}, and no module of the model that holds "
-            "weights has a name that ends so.",
+            f"modules_to_save names {', '.join(missing)}, but no module of the model that holds "
+            "weights has a name with this end.",
             f"Choose among the ends of their names: {known[:400]}.",
             "method.modules_to_save",
         )

@@ -136,7 +136,7 @@ def _absurd(raw: Any, n_tensors: int, name: str = "") -> str | None:
         is_count = name.startswith(COUNTS) or name.endswith(WIDTHS)
         most = n_tensors if name in LAYERS and n_tensors else MOST if is_count else 2**53
         if abs(raw) > most:
-            return f"{name[:100]} is {raw if abs(raw) < 2**64 else 'a huge number'}, which can't be"
+            return f"{name[:100]} is {raw if abs(raw) < 2**64 else 'a huge number'}: too large"
     return None
 
 

@@ -296,8 +296,8 @@ def check_head(lm: PreTrainedModel) -> None:
     if not torch.allclose(ours_T, own_T, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         raise Failure(
             Code.BAD_SPEC,
-            f"base_model is a {type(lm).__name__}, whose head does to its logits what the engine "
-            f"does not know: log-probs differ by up to {float((ours_T - own_T).abs().max()):.1e}.",
+            f"base_model is a {type(lm).__name__}, whose head changes its logits in a way that is "
+            f"not supported: log-probs differ by up to {float((ours_T - own_T).abs().max()):.1e}.",
             "Choose a base model of another architecture, such as Llama, Qwen, Gemma or SmolLM.",
             "base_model",
         )

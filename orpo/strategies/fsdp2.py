@@ -37,7 +37,7 @@ class Fsdp2(Sharded):
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)  # gloo has no scaled sum
         if not all(isinstance(p, DTensor) for p in self.root.parameters()):
-            raise WrongWorld("fsdp2 was asked for, but some weights were not cut up.")
+            raise WrongWorld("fsdp2 was requested, but some weights were not sharded.")
         self.masters = Masters(trainable(self.policy).items())
         self.optimizer = make(self.masters, self.method)
 

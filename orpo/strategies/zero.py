@@ -50,7 +50,7 @@ class Zero(Sharded):
             model=root, optimizer=optimizer, config=self._config(stage), dist_init_required=False
         )
         if self.engine.zero_optimization_stage() != stage:
-            raise WrongWorld(f"ZeRO stage {stage} was asked for and is not what runs.")
+            raise WrongWorld(f"ZeRO stage {stage} was requested, but another stage runs.")
         # The head is called once for each tile, and the number of tiles differs between ranks, so
         # its hooks must not gather.
         for hooks in (last._forward_hooks, last._forward_pre_hooks):  # noqa: SLF001

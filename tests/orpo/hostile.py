@@ -220,13 +220,13 @@ OTHERS: dict[str, tuple[Change, str]] = {
     "compiled": (prefixed("_orig_mod."), "saved inside a wrapper (`_orig_mod.`)"),
     "in parallel": (prefixed("module."), "saved inside a wrapper (`module.`)"),
     "in PEFT": (prefixed("base_model.model."), "saved inside a wrapper (`base_model.model.`)"),
-    "a layer too few": (config(num_hidden_layers=1), "has no place for"),
+    "a layer too few": (config(num_hidden_layers=1), "does not have according to config.json"),
     "a layer too many": (config(num_hidden_layers=3), "The weights lack"),
     "a smaller vocabulary": (config(vocab_size=300), "embed_tokens.weight is [258, 32]"),
     "a wider state": (config(hidden_size=64), "do not fit config.json"),
     "a further tensor": (
         lambda f: weights(f, lambda w: w | {"v_head.weight": torch.zeros(1, 32)}),
-        "no place for as config.json describes it: v_head.weight",
+        "does not have according to config.json: v_head.weight",
     ),
 }  # fmt: skip
 # --- files that crash or hang their reader -----------------------------------------------------
