@@ -1,4 +1,4 @@
-"""The `oddsmith` command: `main` lists the subcommands, the rooms hold the rest.
+"""The `oddsmith` command: `main` lists the subcommands, the packages hold the rest.
 
-Order of the rooms, from the last to the first: demo, commands, client, stack, view.
+Each package may import only those after it: demo, commands, client, stack, view.
 """

@@ -1,4 +1,6 @@
-"""The `oddsmith` command: a line for each subcommand, imported when it is called."""
+"""The `oddsmith` command: one line for each subcommand, whose module is imported when it is
+called.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -7,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-# Name: the module whose `app` it is, and its line in `oddsmith --help`.
+# Name: the module whose `app` is the subcommand, and its line in `oddsmith --help`.
 COMMANDS = {
     "demo": ("cli.demo.demo", "Train on the example pairs, then ask the result and its base."),
     "up": ("cli.commands.up", "Start the whole stack on loopback; Ctrl-C stops it."),
@@ -28,7 +30,7 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """A group that lists its commands without importing them, so that `--help` is quick."""
+    """A group that lists its commands without importing them, so that `--help` is fast."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)

@@ -1,5 +1,5 @@
 """The API as a terminal program sees it: requests, streams, answers side by side.
 
-Uses the stack's folder, where a running stack's address and key are written, and the view for
-errors. Knows no subcommand.
+Uses the stack's folder, which holds a running stack's address and key, and the view for errors.
+Knows no subcommand.
 """

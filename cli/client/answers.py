@@ -1,6 +1,6 @@
-"""Answers of several models to one prompt: streamed, gathered per side, drawn side by side.
+"""Answers of several models to one prompt: streamed, collected per side, drawn side by side.
 
-What a model says is data: it is shown as plain text, never as markup or escape sequences.
+A model's text is data: it is shown as plain text, never as markup or escape sequences.
 """
 
 import json
@@ -98,13 +98,13 @@ class Comparison:
 def compare(
     client: Client, models: Sequence[str], histories: Sequence[list[Message]], sampling: Sampling
 ) -> Iterator[Comparison]:
-    """Ask all models; yield one comparison at once, and again after each piece it is filled by."""
+    """Ask all models; yield the comparison at once, and again after each received piece."""
     comparison = Comparison([Side(model) for model in models])
     yield comparison
     started = time.monotonic()
     for event in _events(client, models, histories, sampling):
         if "comparison" in event:
-            continue  # what answers; the deployments say the same
+            continue  # names the models; deployments say the same
         if "side" not in event:
             raise CommandError(_sentence(event.get("error")))
         comparison.sides[event["side"]].apply(event)
@@ -120,7 +120,7 @@ def ask(
     sampling: Sampling,
     on_begin: Callable[[Comparison], None],
 ) -> Comparison:
-    """Put one question to all models and wait for their answers, which fill as they come."""
+    """Send one question to all models and wait for their answers, which grow while they stream."""
     messages = [{"role": "user", "content": prompt}]
     pieces = compare(client, models, [messages] * len(models), sampling)
     comparison = next(pieces)
@@ -132,7 +132,7 @@ def ask(
 def _events(
     client: Client, models: Sequence[str], histories: Sequence[list[Message]], sampling: Sampling
 ) -> Iterator[dict[str, Any]]:
-    """A comparison puts one conversation to all models; parted ones become chats of their own."""
+    """The events of one comparison, or of one chat for each model if their conversations differ."""
     if len(models) > 1 and all(history == histories[0] for history in histories):
         body = {"models": list(models), "messages": histories[0], **sampling}
         return _pieces(client, "/v1/comparisons", body)

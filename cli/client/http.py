@@ -15,29 +15,30 @@ from cli.client.sse import ServerEvent, parse
 from cli.stack.folder import Folder
 from cli.view.output import CommandError, ExitCode
 
-# httpx takes 0.3 s to import, which `--help` must not wait for: it is imported where it is used.
+# httpx takes 0.3 s to import; it is imported where it is used, so that `--help` does not wait.
 if TYPE_CHECKING:
     import httpx
 
 EXIT_CODES = {401: ExitCode.DENIED, 403: ExitCode.DENIED} | dict.fromkeys(
     (502, 503, 504), ExitCode.UNREACHABLE
 )
-# Checking, merging or exporting a large model's weights happens before the answer begins.
+# The API may check, merge or export a large model's weights before the answer begins.
 ANSWER_S = 900
-# The API sends a heartbeat every 15 s on a stream; three missed ones mean that it is gone.
+# The API sends a heartbeat every 15 s on a stream; three missed ones mean that the API is gone.
 SILENCE_S = 45
 
 
 class Client:
     def __init__(self, url: str, api_key: str) -> None:
-        import httpx  # noqa: PLC0415  # 0.1 s that --help need not wait
+        import httpx  # noqa: PLC0415  # 0.1 s, see above
 
         self.url = url.rstrip("/")
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=httpx.Timeout(ANSWER_S, connect=5),
-            # The stack is on loopback or in a private network: a proxy of the environment isn't.
+            # The stack is on loopback or in a private network, which a proxy from the environment
+            # can't reach.
             trust_env=False,
         )
 
@@ -63,7 +64,7 @@ class Client:
             after = page["data"][-1]["id"]
 
     def upload(self, path: Path, on_sent: Callable[[int], None] | None = None) -> Any:
-        """Send a preference file as it is read, so that memory stays flat."""
+        """Send a preference file while it is read, so that memory use stays constant."""
         with path.open("rb") as file:
             body = _Counted(file, on_sent or (lambda _sent_bytes: None))
             form = {"file": (path.name, body, "application/octet-stream")}
@@ -122,7 +123,7 @@ class Client:
 
 
 class _Counted:
-    """A file that tells how much of it was read. httpx asks `fileno` for the size."""
+    """A file that reports how much of it was read. httpx gets the size through `fileno`."""
 
     def __init__(self, file: BinaryIO, on_sent: Callable[[int], None]) -> None:
         self._file, self._on_sent, self._sent_bytes = file, on_sent, 0
@@ -136,12 +137,12 @@ class _Counted:
 
 
 def connect() -> Client:
-    """Find the running stack; raises a CommandError that tells how to start one."""
+    """Find the running stack; raises a CommandError that says how to start one."""
     url, key = os.environ.get("ODDSMITH_API_URL"), os.environ.get("ODDSMITH_API_KEY")
     if url and key:
         return Client(url, key)
     if url:
-        # The key in stack.json is for the stack of this folder, and is sent nowhere else.
+        # The key in stack.json is for the stack of this folder; never send it to another address.
         raise CommandError("ODDSMITH_API_URL is set: set ODDSMITH_API_KEY too.", ExitCode.DENIED)
     folder = Folder()
     if running := folder.running():
@@ -154,7 +155,7 @@ def connect() -> Client:
 
 
 def refusal(response: "httpx.Response") -> CommandError:
-    """Turn an error response into the API's own sentence, with the field it is about."""
+    """Turn an error response into a CommandError with the API's own message and field name."""
     try:
         error = response.json()["error"]
         message = str(error["message"])
@@ -173,7 +174,7 @@ def wait_until(
     is_done: Callable[[dict[str, Any]], bool],
     on_poll: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Ask for an object, ever more slowly (0.2 to 2 s), until it is what is waited for."""
+    """Poll an object until `is_done`; the interval grows from 0.2 to 2 s."""
     pause_s = 0.2
     while not is_done(found := client.get(path)):
         if on_poll:

@@ -1,4 +1,4 @@
-"""Server-sent events: parse a byte stream, and follow one over broken connections.
+"""Server-sent events: parses a byte stream, and follows a stream across broken connections.
 
 Knows nothing of what the events mean.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cli.view.output import CommandError, ExitCode
 
-# A connection that held this long was a good one, even if nothing happened on it.
+# A connection that lasted this long counts as good, even without any event.
 STEADY_S = 10
 
 
@@ -27,12 +27,12 @@ class Source(Protocol):
     def events(
         self, method: str, path: str, *, last_event_id: str | None = None
     ) -> Iterator[ServerEvent]:
-        """Open a stream, to go on behind an event that was seen."""
+        """Open a stream; continue after the event `last_event_id`."""
         ...
 
 
 def parse(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
-    """Give each complete event; a cut-off last one is dropped, as the standard says."""
+    """Yield each complete event; an incomplete last one is dropped, as the standard says."""
     name, data, event_id = "message", [], None
     for line in _lines(chunks):
         field, _, value = line.partition(":")
@@ -50,7 +50,7 @@ def parse(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Split at line feeds only: str.splitlines would also cut inside JSON, at U+2028 or U+0085."""
+    """Split at line feeds only: str.splitlines would also split JSON at U+2028 or U+0085."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
@@ -61,10 +61,10 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 def follow(
     connect: Callable[[], Source], path: str, last_name: str, patience_s: float = 120
 ) -> Iterator[ServerEvent]:
-    """Yield a stream's events up to the one named `last_name`, going on after each break.
+    """Yield a stream's events up to the one named `last_name`; reconnect after each break.
 
-    Connects again each time: a stack that was restarted may have another port. Gives up when
-    nothing new came for `patience_s`, however often the connection could be made.
+    Calls `connect` each time, because a restarted stack may have another port. Gives up if nothing
+    new arrived for `patience_s`, even if connecting succeeds.
     """
     last_id, pause_s, news_at = None, 0.5, time.monotonic()
     while True:
@@ -87,6 +87,6 @@ def follow(
 
 
 def _raise_if_error(event: ServerEvent) -> None:
-    """A frame with no name is the API's word that its side broke; trying again may help."""
+    """An event without a name reports an error of the API; a retry may help."""
     if event.name == "message":
         raise CommandError(f"The stream broke off: {event.data}", ExitCode.UNREACHABLE)

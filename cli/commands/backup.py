@@ -23,7 +23,7 @@ def backup(
 
     The stack goes on meanwhile. Base models are not copied, nor is any password.
     """
-    # SQLAlchemy takes 0.3 s to import, which `--help` need not wait for.
+    # SQLAlchemy takes 0.3 s to import; `--help` must not wait for it.
     from cli.stack.attach import attached  # noqa: PLC0415
     from services.backup import backups  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
 """`oddsmith models`: register base models, download, deploy and delete any model.
 
-A model is a base or the result of a job; the API tells them apart, not this.
+A model is a base or the result of a job; only the API distinguishes them.
 """
 
 from pathlib import Path
@@ -112,7 +112,7 @@ def download(
         raise CommandError(f"{out} is a folder: name a file in it.", ExitCode.USAGE)
     wanted = "gguf" if gguf else "merged" if merged else "adapter"
     client = connect()
-    # Kept under another name until it is whole: a download that broke off must not look done.
+    # Has another name until it is complete: an interrupted download must not look complete.
     part = out.with_name(f"{out.name}.part")
     try:
         with part.open("wb") as file:

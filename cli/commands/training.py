@@ -1,4 +1,4 @@
-"""A training process of one's own: launched, followed by its files, stopped by Ctrl-C.
+"""Runs a training process: starts it, follows its files, stops it on Ctrl-C.
 
 Knows the run directory's journals; knows nothing of what is trained.
 """
@@ -37,7 +37,7 @@ POLL_S = 0.2
 
 @dataclass
 class Training:
-    """A running training of one's own, and what its journal holds so far."""
+    """A running training process, and its journal so far."""
 
     run_dir: Path
     process: TrainingProcess
@@ -51,17 +51,17 @@ class Training:
 
     @property
     def end(self) -> dict[str, Any] | None:
-        """The event that says how the run ended; None of a run that was killed."""
+        """The event that says how the run ended; None if it was killed."""
         return self.journal.outcome
 
     @property
     def log(self) -> Path:
-        """What the process prints."""
+        """The log with the process's output."""
         return self.run_dir / rundir.log()
 
     @property
     def smaller_budget(self) -> int | None:
-        """Tokens in a forward pass with which to try again, where it ran out of memory."""
+        """The smaller token budget for a retry, if it ran out of memory; otherwise None."""
         code = ((self.end or {}).get("data") or {}).get("code")
         return smaller_budget(self.journal.started) if code == Code.OUT_OF_MEMORY else None
 
@@ -90,12 +90,12 @@ class Training:
             if kind in STARTS:
                 completed = event["data"]["first_step"] - 1
                 progress.update(task, total=self.journal.steps, completed=completed)
-            # An error ends the command, which prints it.
+            # Not printed here: an error ends the command, which prints it.
             if kind not in (Event.STARTED, Event.ERROR):
                 progress.console.print(event["message"])
 
     def ask_to_stop(self) -> None:
-        """Let the ranks save a checkpoint and end. Before there are ranks nothing hears it."""
+        """Let the ranks save a checkpoint and end. Has no effect before the ranks have started."""
         self.stop_heard = self.stop_heard or self.process.ask_to_stop()
 
     @contextmanager
@@ -115,9 +115,9 @@ class Training:
 
 
 def prepare(run_dir: Path, quiet: bool = False) -> None:
-    """Tokenise a run's pairs once for all its ranks, over every core; a bar on stderr says how far.
+    """Tokenise a run's pairs once for all its ranks, on all cores, with a bar on stderr.
 
-    Raises CommandError where they can't be trained on.
+    Raises CommandError if they can't be trained on.
     """
     with bar("Tokenising", quiet) as show:
 
@@ -133,7 +133,7 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
 
 
 def intact(checkpoint: Path) -> bool:
-    """Whether a checkpoint's files are what its manifest says, and a run can go on from it."""
+    """Whether a checkpoint matches its manifest, and a run can be resumed from it."""
     try:
         return bool(run_verb("manifest", str(checkpoint.absolute()))["resumable"])
     except VerbError:

@@ -1,4 +1,4 @@
-"""A job as it runs: its stream gathered into a view, and the view drawn in a terminal.
+"""Shows a running job: collects its stream in a view, and draws the view in a terminal.
 
 Knows the stream's shape (`GET /v1/fine_tuning/jobs/{id}/stream`), not how it is fetched or made.
 """
@@ -21,7 +21,7 @@ from cli.view import output
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import Level, Split
 
-# The series that tell how a preference training goes, and how they are called on screen.
+# The series that show the progress of a preference training, and their names on screen.
 SERIES: dict[str, str] = {
     Series.LOGPS_CHOSEN: "log-prob chosen",
     Series.LOGPS_REJECTED: "log-prob rejected",
@@ -29,7 +29,7 @@ SERIES: dict[str, str] = {
     Series.ACCURACY: "accuracy",
     Series.LOSS: "loss",
 }
-# Drawn on one scale, so that the two lines can be seen to part.
+# Drawn on one scale, so that the distance between the two lines is visible.
 SHARED_SCALE = (Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED)
 STYLES: dict[str, str] = {Series.LOGPS_CHOSEN: "green", Series.LOGPS_REJECTED: "red"}
 EVENTS_SHOWN = 3
@@ -38,7 +38,7 @@ PLAIN_LINE_EVERY_S = 20
 
 @dataclass
 class JobView:
-    """What is known of a job so far."""
+    """The state of a job so far."""
 
     job_id: str
     status: str = ""
@@ -47,7 +47,7 @@ class JobView:
     fine_tuned_model: str | None = None
     error: dict[str, Any] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
-    # split -> name -> step -> value; a step that is trained again after a crash replaces itself.
+    # split -> name -> step -> value; a step that is repeated after a crash replaces its old value.
     values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict)
 
     def apply(self, event: ServerEvent) -> None:
@@ -78,7 +78,7 @@ class JobView:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left, counted down between two reports."""
+        """Seconds left; counts down between two reports."""
         eta_s = self.progress.get("eta_s")
         return None if eta_s is None else max(0, eta_s - (time.monotonic() - self.progress_at))
 
@@ -120,7 +120,7 @@ class JobView:
 
 @dataclass
 class Sparklines:
-    """Each series of training, and the first and last value of the held-out pairs."""
+    """Each training series, with its first and last value on the held-out pairs."""
 
     view: JobView
 
@@ -147,7 +147,7 @@ class Sparklines:
         )
 
     def _scale(self, name: str) -> tuple[float, ...]:
-        """Give the lowest and highest value to draw, or nothing for the series' own."""
+        """Return the lowest and highest value to draw; empty for the series' own range."""
         if name == Series.ACCURACY:
             return (0, 1)
         if name not in SHARED_SCALE:
@@ -180,7 +180,7 @@ def stream(job_id: str) -> Iterator[ServerEvent]:
 
 
 def watch(job_id: str, as_json: bool) -> JobView:
-    """Show a job until its stream ends, in the way that fits where stdout goes."""
+    """Show a job until its stream ends: live on a terminal, as lines or JSON otherwise."""
     view = JobView(job_id)
     console = output.screen()
     if as_json:
@@ -208,7 +208,7 @@ def _emit(event: ServerEvent) -> None:
 
 
 class PlainLines:
-    """The same for a log: a line when the status changes, for each event, and now and then."""
+    """The same for a log: a line when the status changes, for each event, and at intervals."""
 
     def __init__(self, view: JobView, indent: str = "") -> None:
         self.view, self.indent = view, indent

@@ -1,6 +1,6 @@
-"""The stack and other programs run beside a command: started, awaited, stopped again.
+"""Starts the stack and other programs for the demo, waits for them, and stops them.
 
-Goes through `oddsmith up` and `oddsmith down`, so a demo's stack is the one that people run.
+Uses `oddsmith up` and `oddsmith down`, so a demo runs the same stack as a user does.
 """
 
 import json
@@ -21,14 +21,14 @@ ODDSMITH = (sys.executable, "-m", "cli.main")
 
 def run(argv: Sequence[str], step: Step, on_failure: str) -> None:
     """Run a program to its end while the step shows how long it takes."""
-    # A file and not a pipe: what a detached stack inherits must not be waited for.
+    # A file, not a pipe: a detached stack would keep a pipe open, and reading it would never end.
     with tempfile.TemporaryFile() as log:
         program = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C is for the demo, which then stops things in order
+            start_new_session=True,  # only the demo gets Ctrl-C, and stops everything in order
         )
         try:
             while program.poll() is None:
@@ -45,7 +45,7 @@ def run(argv: Sequence[str], step: Step, on_failure: str) -> None:
 
 
 def last_words(text: str) -> str:
-    """Give a program's last output: the core's error object as a sentence, or its lines."""
+    """Return a program's last output: the core's error object as a sentence, or its lines."""
     lines = text.strip().splitlines()
     try:
         error = json.loads(lines[-1])["error"]
@@ -64,7 +64,7 @@ def start(step: Step, folder: Folder) -> Running:
 
 @contextmanager
 def stopped_at_end(folder: Folder) -> Iterator[None]:
-    """Stop the stack when the block ends, however it ends."""
+    """Stop the stack when the block ends, even if it raises."""
     try:
         yield
     finally:

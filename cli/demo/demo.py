@@ -1,6 +1,6 @@
 """`oddsmith demo`: the whole job on the example pairs, from nothing to two answers side by side.
 
-What is done lies in `trial`, how it looks in `result`; here is the order, and who stops the stack.
+`trial` does the work and `result` shows it; this module orders the steps and stops the stack.
 """
 
 import os
@@ -38,7 +38,7 @@ TRAIN = "Train with ORPO"
 DEPLOY = "Deploy base and tuned model in one engine"
 ASK = "Ask both the same held-out questions"
 MEASURE = "Measure how often each answers in the style"
-# Seconds on two cores: what a bar goes by until the step knows better.
+# Seconds on two cores; a bar uses them until the step has an estimate of its own.
 EXPECTED_S = {UNPACK: 30, START: 15, UPLOAD: 12, TRAIN: 240, DEPLOY: 70, ASK: 15, MEASURE: 40}
 
 
@@ -62,7 +62,7 @@ def demo(
 
 
 def tell(once: bool) -> Result:
-    """Run all steps; the stack that was started here is stopped here."""
+    """Run all steps; stop the stack at the end if this function started it."""
     folder, checklist = Folder(), Checklist(EXPECTED_S)
     folder.make()
     result = Result()
@@ -92,7 +92,7 @@ def unpack(checklist: Checklist, folder: Folder) -> None:
     if out.exists():
         checklist.skip(UNPACK, "already there")
         return
-    from services.platform.settings import get_settings  # noqa: PLC0415  # 0.3 s that --help need not wait
+    from services.platform.settings import get_settings  # noqa: PLC0415  # 0.3 s: not for --help
 
     with checklist.step(UNPACK) as step:
         out.parent.mkdir(exist_ok=True)
@@ -137,7 +137,7 @@ def show_run(checklist: Checklist, folder: Folder, result: Result) -> None:
 
 
 def ask(checklist: Checklist, client: Client, result: Result, prompts: list[str]) -> None:
-    """Put the same questions to base and tuned model, and show both answers."""
+    """Ask base and tuned model the same questions, and show both answers."""
     with checklist.step(ASK) as step:
         for done, prompt in enumerate(prompts):
             comparison = trial.answer(client, step, models_of(result), prompt)
@@ -149,7 +149,9 @@ def ask(checklist: Checklist, client: Client, result: Result, prompts: list[str]
 
 
 def measure(checklist: Checklist, client: Client, result: Result, prompts: list[str]) -> None:
-    """Take the numbers before and after: of the job's held-out pairs, and of more answers."""
+    """Collect the numbers before and after training: on the job's held-out pairs, and on more
+    answers.
+    """
     with checklist.step(MEASURE) as step:
         base, tuned = trial.answers(client, step, models_of(result), prompts)
         step.detail = f"{len(prompts) + len(result.answers)} answers of each"
@@ -167,7 +169,7 @@ def models_of(result: Result) -> list[str]:
 
 
 def show_ways_on(folder: Folder, running: Running, result: Result, is_ours: bool) -> None:
-    """Say what can be done with the stack that is up."""
+    """Print what the user can do with the running stack."""
     oddsmith = "oddsmith" if shutil.which("oddsmith") else ".venv/bin/oddsmith"
     output.say("")
     output.details(
@@ -199,7 +201,9 @@ def stay_up(folder: Folder) -> None:
 
 @contextmanager
 def signals_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the demo as Ctrl-C does: with the stack stopped."""
+    """Make SIGTERM and a closed terminal end the demo as Ctrl-C does, so that the stack is
+    stopped.
+    """
 
     def interrupt(_number: int, _frame: Any) -> NoReturn:
         raise KeyboardInterrupt

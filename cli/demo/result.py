@@ -1,4 +1,4 @@
-"""What a demo found: the numbers and answers of `var/demo.json`, and how they are shown."""
+"""The result of a demo: the numbers and answers of `var/demo.json`, and their output."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,6 +1,7 @@
-"""One run of the example pairs: upload, tune, deploy, ask, measure. The demo and its bench do it.
+"""One run of the example pairs: upload, tune, deploy, ask, measure. The demo and its benchmark use
+it.
 
-Knows the examples and the API; where the stack comes from and how results look is the demo's.
+Knows the examples and the API; the demo starts the stack and shows the results.
 """
 
 import importlib.util
@@ -39,7 +40,7 @@ DEMO_HYPERPARAMETERS: dict[str, Any] = {
     "lora_rank": 16,
     "lora_alpha": 32,
     "max_length": 512,
-    # Twice in the run: on a CPU, evaluating and sampling cost as much as many steps.
+    # Only twice in the run: on a CPU, evaluating and sampling cost as much as many steps.
     "eval_every": 43,
     "checkpoint_every": 43,
     "n_samples": 2,
@@ -66,7 +67,7 @@ class Change:
 
 
 def style() -> ModuleType:
-    """Load examples/style.py, which is a script beside the data and no package."""
+    """Load examples/style.py, which is a script beside the data, not a package."""
     spec = importlib.util.spec_from_file_location("examples_style", EXAMPLES / "style.py")
     if spec is None or spec.loader is None:
         raise CommandError(f"{EXAMPLES / 'style.py'} can't be loaded.")
@@ -112,7 +113,7 @@ def tune(client: Client, step: Step, files: Files, seed: int) -> watch.JobView:
                 step.detail = "the last evaluation, and saving"
             step.at(view.step, view.steps, view.eta_s)
     except (CommandError, KeyboardInterrupt):
-        # Left in the queue, it would be trained before the next demo's job.
+        # A job left in the queue would be trained before the next demo's job.
         with suppress(CommandError):
             client.post(f"/v1/fine_tuning/jobs/{segment(view.job_id)}/cancel")
         raise
@@ -123,9 +124,9 @@ def tune(client: Client, step: Step, files: Files, seed: int) -> watch.JobView:
 
 
 def deploy(client: Client, step: Step, models: Sequence[str]) -> list[str]:
-    """Deploy all at once and wait until each answers: on one base they share one engine.
+    """Deploy all at once and wait until each answers; models with the same base share one engine.
 
-    Gives the deployments' ids.
+    Returns the deployments' ids.
     """
     waiting = [client.post("/v1/deployments", {"model": model}) for model in models]
     for deployment in waiting:
@@ -144,7 +145,7 @@ def deploy(client: Client, step: Step, models: Sequence[str]) -> list[str]:
 
 
 def answer(client: Client, step: Step, models: Sequence[str], prompt: str) -> Comparison:
-    """Ask greedily, and show the answers under the step as they come."""
+    """Ask greedily, and show the answers under the step while they stream."""
 
     def show(comparison: Comparison) -> None:
         comparison.titles = TITLES
@@ -161,7 +162,7 @@ def answer(client: Client, step: Step, models: Sequence[str], prompt: str) -> Co
 def answers(
     client: Client, step: Step, models: Sequence[str], prompts: Sequence[str]
 ) -> list[list[str]]:
-    """Ask every prompt; give the answers of each model."""
+    """Ask every prompt; return the answers of each model."""
     found: list[list[str]] = []
     for done, prompt in enumerate(prompts):
         comparison = answer(client, step, models, prompt)

@@ -1,6 +1,6 @@
-"""Lets a command work on a stack's own database and folders, beside the API.
+"""Lets a command work directly on a stack's database and folders, without the API.
 
-The stack is the one that runs on the folder, or else the one that the settings name.
+It is the stack that runs on the folder; if none runs, the one that the settings name.
 """
 
 import os
@@ -19,7 +19,9 @@ from services.platform.settings import get_settings
 
 @contextmanager
 def attached() -> Iterator[None]:
-    """Have the stack's settings in this process; what its services refuse becomes a sentence."""
+    """Load the stack's settings into this process; an error of its services becomes a
+    CommandError.
+    """
     folder = Folder()
     running = folder.running()
     if running is not None:

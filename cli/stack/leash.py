@@ -1,8 +1,9 @@
-"""Runs one program so that nothing of it survives: `leash.py [options] -- PROGRAM ARGUMENT...`
+"""Runs one program so that none of its processes survives: `leash.py [options] -- PROGRAM
+ARGUMENT...`
 
-Standard input is the lifeline: when its other end closes (the supervisor died, or wants a kill),
-the program and all its descendants die, whatever sessions and groups they moved to. Started as a
-file with `python -I -S`: standard library only, and it knows nothing of the rest.
+Standard input is the lifeline: when its other end closes (the supervisor died, or requests a kill),
+the program and all its descendants are killed, whatever sessions and groups they moved to. Started
+as a file with `python -I -S`: uses the standard library only, and imports nothing else.
 """
 
 import argparse
@@ -20,9 +21,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 GRACE_S = 3  # from the orphan signal to SIGKILL
-# A shell starts what it puts into the background with INT and QUIT ignored.
+# A shell starts background programs with INT and QUIT ignored.
 INHERITABLE = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-SWEEP_S = 6  # a process that sits in the kernel this long can't be killed by anyone
+SWEEP_S = 6  # a process that blocks in the kernel this long can't be killed
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,10 +38,11 @@ def parents() -> dict[int, int]:
     found: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The name, in parentheses, may hold anything; state and parent follow the last one.
+            # The name, in parentheses, may hold any character; state and parent follow the last
+            # parenthesis.
             found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError, ValueError):
-            continue  # it ended while we looked
+            continue  # it has ended meanwhile
     return found
 
 
@@ -50,13 +52,13 @@ def descendants(ancestor: int) -> list[int]:
     for pid, parent in parent_of.items():
         children_of.setdefault(parent, []).append(pid)
     found = list(children_of.get(ancestor, []))
-    for pid in found:  # grows while it is walked
+    for pid in found:  # grows during the loop
         found.extend(children_of.get(pid, []))
     return found
 
 
 def reap() -> dict[int, int]:
-    """Collect what has ended, adopted orphans too: pid to exit code."""
+    """Reap ended children, adopted orphans too: pid to exit code."""
     ended: dict[int, int] = {}
     while True:
         try:
@@ -76,7 +78,9 @@ def send(pid: int, number: int) -> None:
 
 
 def sweep() -> None:
-    """Kill every descendant. As a subreaper we inherit the orphans, so none can slip away."""
+    """Kill every descendant. This process is a subreaper and inherits the orphans, so none can
+    escape.
+    """
     deadline = time.monotonic() + SWEEP_S
     while (left := descendants(os.getpid())) and time.monotonic() < deadline:
         for pid in left:
@@ -89,7 +93,7 @@ def start(options: argparse.Namespace) -> subprocess.Popen[Any]:
     leash = os.getpid()
 
     def die_with_leash() -> None:
-        # Set after the change of user, which clears it.
+        # Set after the change of user, because that clears it.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != leash:
             os._exit(1)
@@ -111,16 +115,16 @@ class Leash:
         self.wake, wake_end = os.pipe()
         os.set_blocking(wake_end, False)
         signal.set_wakeup_fd(wake_end)
-        # Handlers that do nothing, since the program would inherit an "ignore".
+        # Handlers that do nothing, because the program would inherit "ignore".
         for number in INHERITABLE:
             signal.signal(number, lambda *_: None)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        # Held, because a Popen that is collected would reap the program before we do.
+        # Keep a reference: a garbage-collected Popen would reap the program before we do.
         self.program = start(options)
         self.child = self.program.pid
 
     def run(self) -> int:
-        """Return the program's exit code once it has ended; what it left behind is killed."""
+        """Return the program's exit code once it has ended; kill the processes that it left."""
         watched = [self.wake, sys.stdin.fileno()]
         deadline: float | None = None
         while True:

@@ -1,4 +1,4 @@
-"""What the stack consists of: each part's command, its environment and when it is ready."""
+"""The parts of the stack: each one's command, its environment and its readiness check."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ QUEUES = {
     "train": "Training worker",
     "serve": "Serving worker",
 }
-# An answer that streams may go on this long after the API was asked to stop.
+# A streaming answer may continue this long after the API was asked to stop.
 API_GRACE_S = 5
 API_CONNECTION = "api.connections:Connection"
 
@@ -25,12 +25,12 @@ API_CONNECTION = "api.connections:Connection"
 def environment(
     folder: Folder, *, api_url: str, database_url: str, redis_url: str
 ) -> dict[str, str]:
-    """Return what every part sees. What the user set in the environment wins."""
+    """Return the environment of every part. The user's own variables take precedence."""
     ours = {
         "ODDSMITH_STORAGE_URL": folder.storage.as_uri(),
         "ODDSMITH_RUNS": str(folder.runs),
         "ODDSMITH_VLLM_PYTHON": sys.executable,
-        # All of it runs here; a host name may not even resolve.
+        # Everything runs here, and a host name may not resolve.
         "ODDSMITH_NODE_ADDRESS": "127.0.0.1",
     }
     fixed = {
@@ -78,8 +78,8 @@ def api(env: Mapping[str, str], host: str, port: int) -> Part:
 
 
 def worker(env: Mapping[str, str], queue: str) -> Part:
-    # `solo`: one task at a time in the worker's only process, which is what a training or an
-    # engine needs. Gossip and mingle would be chatter between workers that share no state.
+    # `solo`: one task at a time in the worker's only process, which is what a training or an engine
+    # needs. Gossip and mingle would only add messages between workers that share no state.
     name = ("-Q", queue, "-n", f"{queue}@%h", "--loglevel", "INFO")
     shape = ("--pool", "solo", "--concurrency", "1", "--without-gossip", "--without-mingle")
     return Part(

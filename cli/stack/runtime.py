@@ -1,7 +1,7 @@
-"""What a stack keeps outside its folder while it runs: temporary files, sockets, shared memory.
+"""A stack's files outside its folder while it runs: temporary files, sockets, shared memory.
 
-All of it is gone when the stack is: at its end, or where it was killed, at the next `up` or `down`.
-A note in the stack's folder says what there is to remove. Knows no part by name.
+They are removed when the stack ends, or, if it was killed, at the next `up` or `down`. A note in
+the stack's folder lists them. Knows no part by name.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from cli.stack.files import write_private
 from cli.stack.leash import descendants
 
 PREFIX = "oddsmith-run-"
-# A Unix socket's path has at most 107 bytes, and an engine adds up to 60 to its folder's.
+# A Unix socket's path has at most 107 bytes, and an engine adds up to 60 to the path of its folder.
 LONGEST_PARENT = 30
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel puts it
-# A segment that is new is looked for in our processes this often, then it is another's.
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's folder
+# A new segment is searched in our processes this many times; then it counts as foreign.
 LOOKS, LOOK_EVERY_S = 5, 1.0
 
-# A segment's name and its inode: another one may get the same name later.
+# A segment's name and inode, because another segment may get the same name later.
 Segment = tuple[str, int]
 
 
@@ -46,7 +46,7 @@ class Runtime:
         self.temporary = make_folder()
         self._write()
         locked = os.open(self.temporary, os.O_RDONLY | os.O_DIRECTORY)
-        # systemd-tmpfiles leaves locked folders alone.
+        # systemd-tmpfiles skips locked folders.
         fcntl.flock(locked, fcntl.LOCK_SH)
         try:
             yield self.temporary
@@ -55,9 +55,9 @@ class Runtime:
             self.clear()
 
     def look(self) -> None:
-        """Note which shared memory our processes have mapped, and remove what they left.
+        """Record which shared memory our processes have mapped, and remove segments that they left.
 
-        Cheap where nothing has changed: one listing of a folder.
+        Cheap if nothing has changed: one listing of a folder.
         """
         if time.monotonic() < self._next_look:
             return
@@ -88,7 +88,7 @@ class Runtime:
         write_private(self.note, json.dumps(noted) + "\n")
 
     def clear(self) -> None:
-        """Remove what the note names, as far as no process uses it any more."""
+        """Remove everything in the note that no process uses any more."""
         try:
             noted = json.loads(self.note.read_text())
         except (OSError, ValueError):
@@ -102,7 +102,7 @@ class Runtime:
 
 
 def make_folder() -> Path:
-    """Make a folder of mode 0700 where the path of a socket in it is short enough."""
+    """Make a folder of mode 0700 whose path is short enough for a socket in it."""
     parents = [Path(tempfile.gettempdir()), *OPEN_FOLDERS]
     for parent in parents:
         if len(os.fsencode(parent)) <= LONGEST_PARENT and os.access(parent, os.W_OK | os.X_OK):
@@ -123,14 +123,16 @@ def segments() -> set[Segment]:
 
 
 def mapped(pid: int) -> set[Segment]:
-    """Return the segments that a process has mapped; none where we may not know."""
+    """Return the segments that a process has mapped; empty if we have no permission to read
+    them.
+    """
     found: set[Segment] = set()
     with contextlib.suppress(OSError):
         device = SHARED_MEMORY.stat().st_dev
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             # Address, mode, offset, device, inode, path.
             _, _, _, place, inode, *path = line.split(maxsplit=5)
-            # A sandbox may have a folder of this name that is its own.
+            # A sandbox may have its own folder of this name.
             if path and path[0].startswith(f"{SHARED_MEMORY}/") and device == number(place):
                 found.add((path[0].removeprefix(f"{SHARED_MEMORY}/"), int(inode)))
     return found
@@ -142,7 +144,7 @@ def number(device: str) -> int:
 
 
 def remove_unused(found: set[Segment]) -> None:
-    """Remove segments that were ours, except those that some process still has mapped."""
+    """Remove segments that were ours, except those that a process still has mapped."""
     if not found:
         return
     used = {one for path in Path("/proc").glob("[0-9]*") for one in mapped(int(path.name))}

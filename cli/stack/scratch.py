@@ -1,6 +1,7 @@
-"""Throw-away servers, for tests, benchmarks and `python -m cli.stack.scratch check`.
+"""Temporary servers for tests, benchmarks and `python -m cli.stack.scratch check`.
 
-Real ones in a temporary folder, on free ports, gone when the block ends or its process dies.
+They are real servers in a temporary folder, on free ports, removed when the block ends or its
+process dies.
 """
 
 import os
@@ -47,7 +48,7 @@ def scratch_redis(folder: Path) -> Iterator[Redis]:
 
 @dataclass
 class ScratchApi:
-    """The API as a process of its own. It may be killed, and started again where it was."""
+    """The API as a process of its own. It may be killed, and restarted on the same port."""
 
     url: str
     key: str
@@ -57,7 +58,7 @@ class ScratchApi:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
-        """Start, and return when it answers. Raises RuntimeError where it doesn't in 30 s."""
+        """Start, and return when it answers. Raises RuntimeError if it does not answer in 30 s."""
         host, _, port = self.url.rpartition("/")[2].partition(":")
         part = parts.api({"ODDSMITH_API_URL": self.url}, host, int(port))
         with (self.folder / "api.log").open("ab") as log:
@@ -73,7 +74,7 @@ class ScratchApi:
         raise RuntimeError((self.folder / "api.log").read_text())
 
     def environment(self) -> dict[str, str]:
-        """What a process needs to share its database and folder."""
+        """The environment for a process that shares its database and folder."""
         settings = {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
@@ -87,7 +88,7 @@ class ScratchApi:
 def scratch_api(folder: Path) -> Iterator[ScratchApi]:
     """Yield the API on a seeded Postgres and a Redis of its own, without workers.
 
-    Its key may do all.
+    Its key has all scopes.
     """
     stores = folder / "stores"
     with scratch_postgres(stores) as postgres, scratch_redis(stores) as redis, Ports() as ports:

@@ -25,12 +25,12 @@ from cli.stack.supervisor import Stopped, Supervisor
 from services.serving import engine_folders
 
 USUAL_API_PORT = 8000
-# Beside the ports of the servers that a developer may already run.
+# Not the usual ports, which a developer's own servers may use.
 USUAL_POSTGRES_PORT = 54329
 USUAL_REDIS_PORT = 63799
 
 START_S = 180
-STOP_S = 100  # the drain, the stores, and what a kill may take
+STOP_S = 100  # the drain, the stores, and the time of a kill
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def supervise(
 def prepare_stores(
     folder: Folder, secrets: Secrets, ports: Ports, held: ExitStack, terminal: Terminal
 ) -> tuple[list[Part], str, str]:
-    """Return the stores that we run ourselves, and where Postgres and Redis are."""
+    """Return the stores that this stack runs itself, and the addresses of Postgres and Redis."""
     stores: list[Part] = []
     database_url = os.environ.get("ODDSMITH_DATABASE_URL", "")
     redis_url = os.environ.get("ODDSMITH_REDIS_URL", "")
@@ -136,7 +136,7 @@ def stopping_on_signals(supervisor: Supervisor) -> Iterator[None]:
 
 
 def detach(folder: Folder, options: Options, show: Callable[[str], None]) -> Running:
-    """Start a stack of its own session and return when it answers; show its lines meanwhile."""
+    """Start a stack in its own session and return when it answers; show its output meanwhile."""
     folder.make()
     if folder.holder() is not None:
         raise StackError(folder.why_taken())
@@ -170,9 +170,9 @@ def detach(folder: Folder, options: Options, show: Callable[[str], None]) -> Run
 
 
 def stop(folder: Folder) -> bool:
-    """Stop the stack that runs on the folder, and wait; False where none runs.
+    """Stop the stack that runs on the folder, and wait; False if none runs.
 
-    What a killed one left outside the folder is removed.
+    Also removes what a killed stack left outside the folder.
     """
     pid = folder.holder()
     if pid is None:
@@ -191,4 +191,4 @@ def stop(folder: Folder) -> bool:
 
 def reachable(host: str) -> str:
     """Return the address to call for an address to listen on."""
-    return LOOPBACK if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared only
+    return LOOPBACK if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - only compared

@@ -1,6 +1,6 @@
-"""Starts parts in their stages, restarts what crashes, drains and stops everything.
+"""Starts parts in their stages, restarts crashed ones, drains and stops all of them.
 
-Knows parts only by what `process.Part` says of them; prints through the reporter it is given.
+Knows only `process.Part`; prints through its reporter.
 """
 
 import time
@@ -18,8 +18,8 @@ from cli.stack.process import Part, Process, Stage, wait_until
 
 POLL_S = 0.1
 BACKOFF_S = (0.5, 30.0)  # first and longest pause before a crashed part starts again
-STEADY_S = 60  # a part that ran this long starts its backoff again
-STORES_S = 20  # to write everything and close
+STEADY_S = 60  # the backoff resets once a part has run this long
+STORES_S = 20  # for the stores to write everything and close
 TAIL_LINES = 15
 
 
@@ -32,12 +32,12 @@ class Reporter(Protocol):
 
 
 class Stopped(Exception):
-    """A stop was asked for while the stack was still starting."""
+    """A stop was requested while the stack was still starting."""
 
 
 @dataclass
 class Tended:
-    """A part, its process if it runs, and how often in a row it crashed."""
+    """A part, its process if it runs, and its number of consecutive crashes."""
 
     part: Part
     process: Process | None = None
@@ -66,7 +66,7 @@ class Supervisor:
         self.drain_s = drain_s
         self.hurry_s = hurry_s
         self.meanwhile = meanwhile
-        """Called again and again while the parts run; has to be quick."""
+        """Called repeatedly while the parts run; must be fast."""
         self.stop_requests = 0
 
     def request_stop(self, *_: object) -> None:
@@ -74,8 +74,8 @@ class Supervisor:
         self.stop_requests += 1
 
     def start(self) -> None:
-        """Return when every part is ready; raise StackError if one does not get there."""
-        # Orphans of a leash that was itself killed come to us, where they can be found.
+        """Return when every part is ready; raise StackError if one fails to start."""
+        # As a subreaper, this process inherits the orphans of a killed leash and can find them.
         leash.prctl(leash.PR_SET_CHILD_SUBREAPER, 1)
         for _, stage in groupby(self.tended, key=lambda tended: tended.part.stage):
             waiting = list(stage)
@@ -86,7 +86,7 @@ class Supervisor:
         self.tended = [tended for tended in self.tended if not tended.part.once]
 
     def run(self) -> None:
-        """Tend the parts until a stop is asked for."""
+        """Restart crashed parts until a stop is requested."""
         while not self.stop_requests:
             for tended in self.tended:
                 self._tend(tended)
@@ -171,7 +171,7 @@ class Supervisor:
         return left
 
     def _kill_strays(self) -> None:
-        """Kill our children that are no leashes: orphans whose leash was killed."""
+        """Kill our children that are not leashes: orphans whose leash was killed."""
         wait_until(lambda: not self._kill_found_strays(), timeout_s=5)
 
     def _kill_found_strays(self) -> list[psutil.Process]:

@@ -1,4 +1,4 @@
-"""What a terminal shows: errors and exit codes, JSON, tables, progress, a list of steps.
+"""Terminal output: errors and exit codes, JSON, tables, progress, a list of steps.
 
-Uses nothing of Oddsmith. Knows neither HTTP nor any noun.
+Imports nothing else of Oddsmith. Knows neither HTTP nor files, jobs or models.
 """

@@ -1,4 +1,4 @@
-"""A list of steps that ticks itself off: live on a terminal, plain lines elsewhere.
+"""A list of steps with check marks: live on a terminal, plain lines elsewhere.
 
 Knows nothing of what the steps do.
 """
@@ -22,7 +22,9 @@ PLAIN_LINE_EVERY_S = 15
 
 
 class Step:
-    """One step under way. Its bar follows `share` where that is known, else the expected time."""
+    """One step in progress. Its bar follows `share` if that is known, otherwise the expected
+    time.
+    """
 
     def __init__(self, title: str, expected_s: float, is_drawn: bool) -> None:
         self.title, self.expected_s, self.is_drawn = title, expected_s, is_drawn
@@ -39,7 +41,7 @@ class Step:
         return time.monotonic() - self.started
 
     def at(self, done: float, total: float, left_s: float | None = None) -> None:
-        """Say how far the step is; without an estimate, the pace so far gives one."""
+        """Set the progress of the step; without `left_s`, the pace so far gives an estimate."""
         self.share = done / total if total else None
         if left_s is None and done:
             left_s = self.seconds * (total - done) / done
@@ -47,7 +49,7 @@ class Step:
         self.tick()
 
     def tick(self) -> None:
-        """Where nothing is drawn, print now and then how far the step is."""
+        """If nothing is drawn, print the progress of the step at intervals."""
         if (
             not self.is_drawn
             and self.share != 1
@@ -57,11 +59,11 @@ class Step:
             output.say(f"  {self.line()}")
 
     def estimate(self) -> tuple[float, float]:
-        """Give the share done, which never goes back, and the seconds left."""
+        """Return the completed share, which never decreases, and the seconds left."""
         if self.share is not None and self.ends_at is not None:
             share, left_s = self.share, max(0, self.ends_at - time.monotonic())
         else:
-            # A step that takes longer than expected slows down and never reads 100 %.
+            # The bar of a step that takes longer than expected slows down and never reaches 100 %.
             share = self.seconds / (self.seconds + self.expected_s / 2)
             left_s = max(1, self.expected_s - self.seconds, self.seconds * (1 - share))
         self.shown = max(self.shown, share)
@@ -90,7 +92,7 @@ class Step:
 
 
 class Checklist:
-    """Steps in the order given; each is begun by its title."""
+    """Steps in the given order; each is started by its title."""
 
     def __init__(self, expected_s: Mapping[str, float]) -> None:
         self.expected_s = expected_s
@@ -100,7 +102,7 @@ class Checklist:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Show a step as under way, then as done (or as failed, if the block raises)."""
+        """Show a step as in progress, then as done (or as failed, if the block raises)."""
         self.pending.remove(title)
         step = Step(title, self.expected_s[title], self.console.is_terminal)
         try:
@@ -116,7 +118,7 @@ class Checklist:
         self._tick("✓", "green", step)
 
     def skip(self, title: str, why: str) -> None:
-        """Tick a step off that needs no doing."""
+        """Mark a step as done that is not needed."""
         self.pending.remove(title)
         self.console.print(Text.assemble(("✓ ", "green"), title, (f"  {why}", "dim")))
 

@@ -1,6 +1,6 @@
-"""What every command prints and how it ends: exit codes, errors, JSON, tables, plain text.
+"""The output and exit of every command: exit codes, errors, JSON, tables, plain text.
 
-Knows nothing of HTTP or of any noun.
+Knows nothing of HTTP, files, jobs or models.
 """
 
 import functools
@@ -53,12 +53,12 @@ class CommandError(Exception):
 
 
 def noun(description: str) -> typer.Typer:
-    """Make the group of one noun's commands."""
+    """Make the command group of one noun, such as `files`."""
     return typer.Typer(help=description, epilog=EPILOG, no_args_is_help=True)
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command whose errors end it with a sentence and an exit code."""
+    """Register a function as a command; its errors become a sentence and an exit code."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         app.command(name, epilog=EPILOG)(guarded(function))
@@ -90,7 +90,7 @@ def complain(sentence: str) -> None:
 
 
 def screen() -> Console:
-    """Give a console for stdout that takes every string literally.
+    """Return a console for stdout that prints every string literally.
 
     Off a terminal it is very wide, so that a line of a table stays one line.
     """
@@ -99,13 +99,15 @@ def screen() -> Console:
 
 
 def say(message: str | Text) -> None:
-    """Print one line, wrapped by the terminal and not by us."""
+    """Print one line; the terminal wraps it."""
     text = plain(message) if isinstance(message, str) else message
     screen().print(text, soft_wrap=True)
 
 
 def emit(value: Any) -> None:
-    """Print JSON in one line. ASCII only: no locale and no control character can spoil it."""
+    """Print JSON in one line, as ASCII: neither the locale nor control characters can corrupt
+    it.
+    """
     print(json.dumps(value), flush=True)
 
 
@@ -117,14 +119,14 @@ def emit_or_say(value: Any, as_json: bool, message: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
-    """Print rows under dim headings, or the sentence `empty` where there are none."""
+    """Print rows under dim headings, or the sentence `empty` if there are none."""
     lines = [[cell(value) for value in row] for row in rows]
     if not lines:
         say(empty)
         return
     grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     for column in columns:
-        # Folded, never cut: an id with its end missing is of no use.
+        # Folded, never cut: an incomplete id is useless.
         grid.add_column(column, overflow="fold")
     for line in lines:
         grid.add_row(*line)
@@ -142,7 +144,7 @@ def show(grid: Table) -> None:
 
 
 def details(pairs: Iterable[tuple[str, Any]]) -> None:
-    """Print names beside their values, leaving out what is None."""
+    """Print names and values; leave out values that are None."""
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -214,7 +216,7 @@ _BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\
 
 
 def plain(text: str) -> str:
-    """Take out whatever could steer the terminal: escapes, controls, bidi marks, surrogates."""
+    """Remove what could control the terminal: escapes, controls, bidi marks, surrogates."""
     kept = _ESCAPE.sub("", text).replace("\r\n", "\n").replace("\t", "    ")
     return "".join(c for c in kept if c == "\n" or not _steers(c))
 
@@ -229,7 +231,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def sparkline(
     values: Sequence[float], width: int, low: float | None = None, high: float | None = None
 ) -> str:
-    """Draw values in at most `width` blocks; each block is the mean of its share of them."""
+    """Draw values in at most `width` blocks; each block shows the mean of its values."""
     if not values or width < 1:
         return ""
     low = min(values) if low is None else low

@@ -13,7 +13,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 @contextmanager
 def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a bar until the block ends; the function given takes how much is done, and of what."""
+    """Show a bar until the block ends. Yields a function to call with the amount done and the
+    total.
+    """
     console = Console(stderr=True, markup=False, highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
