@@ -22,9 +22,9 @@ COMMANDS = {
     "keys": ("cli.commands.api_keys", "Make, list and delete API keys."),
     "doctor": ("cli.commands.doctor", "Print what protects this installation, and what does not."),
     "audit": ("cli.commands.audit_log", "List who created, deleted, deployed or revoked what."),
-    "prune": ("cli.commands.prune", "Remove what lies on disk and nothing needs any more."),
-    "backup": ("cli.commands.backup", "Write all of a stack into one folder, while it runs."),
-    "restore": ("cli.commands.restore", "Bring a backup back into an empty stack."),
+    "prune": ("cli.commands.prune", "Remove files that nothing needs any more."),
+    "backup": ("cli.commands.backup", "Write a whole stack into one folder, while it runs."),
+    "restore": ("cli.commands.restore", "Restore a backup into an empty stack."),
     "train": ("cli.commands.train", "Train from a file into a folder, with no server."),
 }
 

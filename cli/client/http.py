@@ -148,7 +148,7 @@ def connect() -> Client:
     if running := folder.running():
         return Client(running.url, key or running.api_key)
     raise CommandError(
-        f"No stack runs on {folder.path}. Start one with `oddsmith up`; for one elsewhere, set "
+        f"No stack runs on {folder.path}. Start one with `oddsmith up`; to use another one, set "
         "ODDSMITH_API_URL and ODDSMITH_API_KEY.",
         ExitCode.UNREACHABLE,
     )

@@ -14,7 +14,8 @@ app = typer.Typer()
 @output.command(app, "audit")
 def audit(
     object_id: Annotated[
-        str | None, typer.Argument(help="Only of this object, such as file-…", metavar="ID")
+        str | None,
+        typer.Argument(help="Only entries about this object, such as file-…", metavar="ID"),
     ] = None,
     limit: Annotated[int, typer.Option(help="How many entries, the newest first.", min=1)] = 50,
     as_json: Json = False,

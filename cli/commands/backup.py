@@ -1,4 +1,4 @@
-"""`oddsmith backup`: write all of a stack into one folder, while it runs."""
+"""`oddsmith backup`: write a whole stack into one folder, while it runs."""
 
 import time
 from dataclasses import asdict
@@ -16,12 +16,12 @@ app = typer.Typer()
 
 @output.command(app, "backup")
 def backup(
-    folder: Annotated[Path, typer.Argument(help="Where it goes: a folder that is not there yet.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to write. It must not exist yet.")],
     as_json: Json = False,
 ) -> None:
     """Back up the database, uploads, and run directories with their checkpoints.
 
-    The stack goes on meanwhile. Base models are not copied, nor is any password.
+    The stack keeps running meanwhile. Base models and passwords are not copied.
     """
     # SQLAlchemy takes 0.3 s to import; `--help` must not wait for it.
     from cli.stack.attach import attached  # noqa: PLC0415

@@ -46,7 +46,7 @@ def add(
         str, typer.Argument(help="A local folder, or a hub id.", metavar="ID_OR_FOLDER")
     ],
     revision: Annotated[str | None, typer.Option(help="The hub id's revision.")] = None,
-    name: Annotated[str | None, typer.Option(help="Its id here; by default its own name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Its id; by default its own name.")] = None,
     as_json: Json = False,
 ) -> None:
     """Register a base model: a folder with safetensors and a tokenizer, or a hub id."""
@@ -142,11 +142,11 @@ def deploy(
     wait: Annotated[bool, typer.Option("--wait", help="Return when it answers.")] = False,
     yields: Annotated[
         bool | None,
-        typer.Option("--yield/--keep", help="Make room for jobs and come back after, or not."),
+        typer.Option("--yield/--keep", help="Pause it while a job trains, or keep it running."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Serve a model. Its base and its siblings share one engine."""
+    """Serve a model. Models of one base share one engine."""
     client = connect()
     deployment = client.post("/v1/deployments", {"model": model_id, "yields": yields})
     if wait:

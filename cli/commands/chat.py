@@ -22,10 +22,10 @@ app = typer.Typer()
 def chat(
     model_a: Annotated[str, typer.Argument(help="A deployed model.", metavar="A")],
     model_b: Annotated[
-        str | None, typer.Argument(help="Another one, shown beside it.", metavar="[B]")
+        str | None, typer.Argument(help="A second model, shown beside the first.", metavar="[B]")
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="Ask this once and end. By default: a conversation.")
+        str | None, typer.Option(help="Ask this question and end. By default: a conversation.")
     ] = None,
     system: Annotated[str | None, typer.Option(help="A system message to begin with.")] = None,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0 is greedy.")] = 0.7,
@@ -33,10 +33,10 @@ def chat(
     seed: Annotated[int | None, typer.Option(help="Same seed, same answer.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Talk with one or two deployed models. Each keeps to its own side of the conversation.
+    """Talk with one or two deployed models. Each model sees only its own answers.
 
-    Without --prompt on a terminal it goes on until Ctrl-D; `/new` starts over. Off a terminal
-    each line of stdin is a turn. Ends with 1 if a model failed to answer.
+    On a terminal, without --prompt, the conversation ends at Ctrl-D; `/new` starts a new one. If
+    stdin is not a terminal, each line is a turn. Exits with 1 if a model failed to answer.
     """
     models = [model_a] + ([model_b] if model_b else [])
     sampling = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}

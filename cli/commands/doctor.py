@@ -54,7 +54,7 @@ class Finding:
 
 @output.command(app, "doctor")
 def doctor(as_json: Json = False) -> None:
-    """Print what protects this installation. Status 1 where something that should hold does not."""
+    """Print what protects this installation. Status 1 if a required protection is missing."""
     found = [*findings(Folder())]
     if as_json:
         output.emit([asdict(finding) for finding in found])
@@ -105,7 +105,7 @@ def _user() -> Finding:
     if os.getuid():
         return Finding("User", None, f"uid {os.getuid()}, an ordinary user.")
     what = "root. Sandboxed processes keep this uid, without any capability."
-    return Finding("User", None, what, "Start the stack as an ordinary user for one more barrier.")
+    return Finding("User", None, what, "Start the stack as an ordinary user for more protection.")
 
 
 def _sandbox() -> Finding:
@@ -175,8 +175,10 @@ def _listeners(tree: list[psutil.Process] | None) -> Finding:
         return Finding("Listeners", True, f"{within}, all on loopback.")
     # The API listens on the address of `oddsmith up --host`.
     wanted = all(one.startswith("api ") for one in beyond)
-    what = f"beyond loopback: {', '.join(sorted(set(beyond)))}."
-    return Finding("Listeners", None if wanted else False, what, "Keep loopback, with TLS before.")
+    what = f"not only on loopback: {', '.join(sorted(set(beyond)))}."
+    return Finding(
+        "Listeners", None if wanted else False, what, "Use loopback, behind a TLS proxy."
+    )
 
 
 def _listening(process: psutil.Process) -> Iterator[tuple[str, int, str]]:
@@ -228,5 +230,5 @@ def _gpus() -> Finding:
     gpus = [path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdecimal()]
     if not gpus:
         return Finding("GPU", None, "none.")
-    what = f"{len(gpus)} NVIDIA. The sandbox's rules for GPUs were not tried on one."
-    return Finding("GPU", None, what, "ODDSMITH_SANDBOX=floor goes without them.")
+    what = f"{len(gpus)} NVIDIA. The sandbox's rules for GPUs were not tested on one."
+    return Finding("GPU", None, what, "If they fail, set ODDSMITH_SANDBOX=floor.")

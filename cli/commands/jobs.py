@@ -77,7 +77,7 @@ def estimate(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what a job would take: time, memory, tokens. Creates none."""
+    """Measure what a job would take: time, memory, tokens. Creates no job."""
     client = connect()
     body = _request(client, model, file, held_out, method, settings, as_json)
     found = client.post(ESTIMATES, body)
@@ -178,7 +178,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
 def watch_job(job_id: JobId, as_json: Json = False) -> None:
     """Follow a job until it ends: state, progress, log-probs of chosen and rejected.
 
-    Ends with 0 if the job succeeded, 1 if it failed, 6 if it was cancelled. With --json every
+    Exits with 0 if the job succeeded, 1 if it failed, 6 if it was cancelled. With --json every
     line is one event of the job's stream.
     """
     job = watch.watch(job_id, as_json)
@@ -262,7 +262,7 @@ def _request(
 
 def _steer(job_id: str, verb: str, as_json: bool) -> None:
     job = connect().post(f"{_path(job_id)}/{verb}")
-    output.emit_or_say(job, as_json, f"{job['id']}  {job['status']}  ({verb} asked for)")
+    output.emit_or_say(job, as_json, f"{job['id']}  {job['status']}  ({verb} requested)")
 
 
 def _path(job_id: str) -> str:

@@ -1,4 +1,4 @@
-"""`oddsmith prune`: remove what lies on disk and nothing needs any more."""
+"""`oddsmith prune`: remove files that nothing needs any more."""
 
 from collections import defaultdict
 from typing import Annotated, Any
@@ -18,9 +18,9 @@ def prune(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what was deleted, is older than the settings keep it, or belongs to no row.
+    """Remove files that were deleted, are past their retention time, or have no database row.
 
-    The running stack does the same by itself, every ten minutes.
+    A running stack does the same every ten minutes.
     """
     # SQLAlchemy takes 0.3 s to import; `--help` must not wait for it.
     from dataclasses import asdict  # noqa: PLC0415

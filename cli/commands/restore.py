@@ -1,4 +1,4 @@
-"""`oddsmith restore`: bring a backup back into an empty stack."""
+"""`oddsmith restore`: restore a backup into an empty stack."""
 
 import time
 from pathlib import Path
@@ -15,12 +15,12 @@ app = typer.Typer()
 
 @output.command(app, "restore")
 def restore(
-    folder: Annotated[Path, typer.Argument(help="What `oddsmith backup` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that `oddsmith backup` wrote.")],
     as_json: Json = False,
 ) -> None:
-    """Restore a backup into a stack that runs and is empty. Jobs that ran go on by themselves.
+    """Restore a backup into a running, empty stack. Jobs that ran continue by themselves.
 
-    The backup is read through first; one that is damaged changes nothing.
+    The backup is verified first; a damaged one changes nothing.
     """
     # SQLAlchemy takes 0.3 s to import; `--help` must not wait for it.
     from cli.stack.attach import attached  # noqa: PLC0415

@@ -40,23 +40,27 @@ def train(
         typer.Option("--set", help="A setting, as method.lambda=0.1; repeat for several."),
     ] = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "orpo",
-    seed: Annotated[int, typer.Option(help="Decides the order of pairs and the start.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed for the order of pairs and the initial weights.")
+    ] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
+        bool, typer.Option("--resume", help="Resume from the last checkpoint in --out.")
     ] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Tune a model on this machine, in one go. Ctrl-C saves first; --resume goes on from there."""
+    """Tune a model on this machine, without a server. Ctrl-C saves first; --resume continues."""
     chosen = read_settings(method, settings or [])
     if chosen.nodes > 1:
         raise CommandError(
-            f"nodes = {chosen.nodes} needs further machines, which only jobs of the platform get: "
-            "`oddsmith train` runs on this one. Leave nodes out.",
+            f"nodes = {chosen.nodes} needs more machines; `oddsmith train` runs on this one. "
+            "Leave nodes out, or create a job.",
             ExitCode.USAGE,
         )
     earlier = rundir.generations(out)
     if earlier and not resume:
-        raise CommandError(f"{out} holds a run; add --resume, or name another.", ExitCode.USAGE)
+        raise CommandError(
+            f"{out} holds a run; add --resume, or name another folder.", ExitCode.USAGE
+        )
     if not (model / "config.json").is_file():
         raise CommandError(f"{model} is not a model's folder: it has no config.json.")
     out.mkdir(parents=True, exist_ok=True)
@@ -126,7 +130,9 @@ def accept(source: Path, target: Path) -> Path:
         raise CommandError(f"{source} has no row to train on.{why}")
     if report.dropped:
         reasons = ", ".join(f"{n} {reason}" for reason, n in report.dropped.items())
-        output.complain(f"{source.name}: {report.accepted} of {report.rows} rows; left: {reasons}.")
+        output.complain(
+            f"{source.name}: {report.accepted} of {report.rows} rows; left out: {reasons}."
+        )
     return target
 
 
@@ -141,7 +147,9 @@ def summary(training: Training) -> dict[str, Any]:
     """The JSON result of a run that has ended; raises CommandError if it failed."""
     end = training.end
     if end is None or end["type"] == Event.ERROR:
-        message = end["message"] if end else f"The training ended without a word ({training.log})."
+        message = (
+            end["message"] if end else f"The training ended without a result. See {training.log}."
+        )
         hint = f" {end['data']['hint']}" if end else ""
         raise CommandError(f"{message}{hint}", error=end["data"] if end else None)
     checkpoint = end["data"]["checkpoint"]

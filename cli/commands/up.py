@@ -17,7 +17,7 @@ app = typer.Typer()
 @output.command(app, "up")
 def up(
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Other than loopback, others can reach it.")
+        str, typer.Option(help="Address to listen on. Other machines can reach all but loopback.")
     ] = LOOPBACK,
     port: Annotated[
         int | None, typer.Option(help="The API's port [default: 8000, or a free one].")
@@ -28,8 +28,8 @@ def up(
 ) -> None:
     """Start PostgreSQL, Redis, the API, the workers and the keeper on this machine.
 
-    Everything that is written lies in ./var, or in ODDSMITH_VAR. Where ODDSMITH_DATABASE_URL or
-    ODDSMITH_REDIS_URL is set, that server is used and none is started.
+    All data is written to ./var, or to ODDSMITH_VAR. If ODDSMITH_DATABASE_URL or ODDSMITH_REDIS_URL
+    is set, that server is used and none is started.
     """
     folder = Folder()
     options = stack.Options(host, port)

@@ -53,17 +53,19 @@ class Terminal:
         at = time.strftime("%H:%M:%S")
         self.say(
             f"  [yellow]![/] {at} {part.title} ended with code {code}; "
-            f"it starts again in {pause_s:.1f} s ({part.name}.log tells why)"
+            f"it starts again in {pause_s:.1f} s (see {part.name}.log)"
         )
 
     def stopping(self, parts: Sequence[Part], timeout_s: float) -> None:
         names = ", ".join(part.title for part in parts)
         self.say(f"  Stopping {names} (at most {timeout_s:.0f} s)")
         if any(part.stage is Stage.SERVICES for part in parts) and self.console.is_terminal:
-            self.say("  [dim]A running training saves a checkpoint first; Ctrl-C again hurries.[/]")
+            self.say(
+                "  [dim]A running training saves a checkpoint first; Ctrl-C again stops faster.[/]"
+            )
 
     def hurrying(self, timeout_s: float) -> None:
-        self.say(f"  Hurrying: what still runs in {timeout_s:.0f} s is killed")
+        self.say(f"  Stopping faster: parts that still run in {timeout_s:.0f} s are killed")
 
     def killing(self, part: Part) -> None:
         self.say(f"  [yellow]![/] {part.title} did not stop in time and is killed")

@@ -109,8 +109,8 @@ class Folder:
             return Secrets(**json.loads(path.read_text()))
         if (self.path / "postgres" / "data").exists():
             raise StackError(
-                f"{path} is gone, and with it the database's passwords. Put it back, or move "
-                f"{self.path} away to start with an empty one."
+                f"{path} is missing, and it holds the database's passwords. Restore it, or move "
+                f"{self.path} away to start with an empty folder."
             )
         made = Secrets()
         write_private(path, json.dumps(asdict(made), indent=2) + "\n")

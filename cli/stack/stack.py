@@ -42,9 +42,7 @@ class Options:
         if self.port is None:
             return ports.choose(USUAL_API_PORT, self.host)
         if not ports.take(self.port, self.host):
-            raise StackError(
-                f"Port {self.port} is taken. Name another, or none to have one chosen."
-            )
+            raise StackError(f"Port {self.port} is taken. Name another port, or leave --port out.")
         return self.port
 
 
@@ -166,7 +164,7 @@ def detach(folder: Folder, options: Options, show: Callable[[str], None]) -> Run
     if in_time and running and running.pid == process.pid:
         return running
     process.terminate()
-    raise StackError(f"The stack did not start. {log} tells why.")
+    raise StackError(f"The stack did not start. See {log}.")
 
 
 def stop(folder: Folder) -> bool:
@@ -185,7 +183,7 @@ def stop(folder: Folder) -> bool:
         supervisor.terminate()
         wait_until(lambda: has_ended(supervisor), timeout_s=STOP_S, interval_s=0.1)
     if folder.holder() == pid:
-        raise StackError(f"The stack (process {pid}) still runs. {folder.logs} may tell why.")
+        raise StackError(f"The stack (process {pid}) still runs. See its logs in {folder.logs}.")
     return True
 
 

@@ -180,7 +180,7 @@ def test_an_estimate_that_failed_says_why(api: FakeApi, oddsmith: Oddsmith) -> N
 @pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
 def test_steering_posts_the_verb(api: FakeApi, oddsmith: Oddsmith, verb: str) -> None:
     api.on(f"POST {JOBS}/ftjob-1/{verb}", {**JOB, "status": "paused"})
-    assert oddsmith("jobs", verb, "ftjob-1").stdout == f"ftjob-1  paused  ({verb} asked for)\n"
+    assert oddsmith("jobs", verb, "ftjob-1").stdout == f"ftjob-1  paused  ({verb} requested)\n"
 
 
 def test_show_list_and_checkpoints(api: FakeApi, oddsmith: Oddsmith) -> None:
