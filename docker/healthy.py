@@ -1,8 +1,9 @@
-"""The containers' healthchecks: `healthy.py api|keeper|worker [...]`, 0 and silence, or 1 and why.
+"""The containers' healthchecks: `healthy.py api|keeper|worker [...]` exits with 0 and no output, or
+with 1 and the reason.
 
-`celery inspect ping` won't do: each takes seconds of CPU, and a worker of one process answers
-nothing for as long as it trains. Instead Redis is asked whether this very worker waits for a
-message; a worker that doesn't must have computed since the last look.
+`celery inspect ping` does not work here: each takes seconds of CPU, and a worker of one process
+does not answer while it trains. Instead, the check looks in Redis whether this worker waits for a
+message. A worker that does not wait must have used the CPU since the last check.
 """
 
 import os
@@ -14,16 +15,16 @@ from urllib.request import urlopen
 
 import psutil
 
-# A script's own folder is first on the path, not the one it is run in.
+# Python puts a script's own folder first on the path, not the working directory.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from services.platform.locks import Lock
 from services.platform.settings import get_settings
 
-# A waiting worker asks again every 10 s (kombu): a longer silence has another cause.
+# A waiting worker polls every 10 s (kombu); a longer silence has another cause.
 ASKED_WITHIN_S = 15
-# Between two looks, 30 s apart. A training's worker renews a lease ten times in that; one that only
-# tries to reach its broker stays far below.
+# CPU time between two checks, which are 30 s apart. The worker of a training renews a lease ten
+# times in 30 s; a worker that only tries to reach its broker uses much less.
 COMPUTED_S = 0.02
 UNSENT_S = 30
 
@@ -37,8 +38,8 @@ def api(port: str) -> str | None:
 
 
 def keeper() -> str | None:
-    """Some keeper holds the lock, and what is to be published is being published."""
-    import psycopg  # noqa: PLC0415 - each check loads only what it asks
+    """Check that a keeper holds the lock, and that wake-ups are published."""
+    import psycopg  # noqa: PLC0415 - each check imports only what it needs
 
     url = get_settings().database_url.replace("postgresql+psycopg://", "postgresql://")
     try:
@@ -89,7 +90,7 @@ def find(queue: str) -> psutil.Process | None:
     var = os.environ.get("ODDSMITH_VAR")
     for process in psutil.process_iter():
         try:
-            # 1 is the container's init, which has the worker's arguments, too.
+            # 1 is the container's init, which has the worker's arguments too.
             is_ours = process.pid != 1 and process.uids().real == os.getuid()
             is_named = f" {queue}@" in " ".join(process.cmdline())
             if is_ours and is_named and process.environ().get("ODDSMITH_VAR", var) == var:
@@ -108,10 +109,10 @@ def is_asking(client: dict[str, str]) -> bool:
 
 
 def has_computed(process: psutil.Process, queue: str) -> bool:
-    """Say whether the worker and the verbs it waits for used the CPU since the last look.
+    """Whether the worker and the verbs it waits for used the CPU since the last check.
 
-    Trainings and engines have sessions of their own and don't count: they may outlive a worker
-    that hangs.
+    Trainings and engines have sessions of their own and don't count: they may outlive a worker that
+    hangs.
     """
     session = os.getsid(process.pid)
     used_s = 0.0
@@ -126,7 +127,7 @@ def has_computed(process: psutil.Process, queue: str) -> bool:
     started = str(process.create_time())
     before = note.read_text().split() if note.exists() else []
     note.write_text(f"{started} {used_s}")
-    # Less than before: a verb has ended, so there was one.
+    # Less than before: a verb has ended, so the worker has worked.
     is_known = len(before) == 2 and before[0] == started
     return is_known and abs(used_s - float(before[1])) >= COMPUTED_S
 

@@ -1,9 +1,8 @@
-"""Adds packages to an environment without touching any that is there: `install_missing.py LOCK`.
+"""Adds packages to an environment without changing existing ones: `install_missing.py LOCK`.
 
-vLLM's image carries hundreds of packages whose versions fit each other, and more than vLLM's
-metadata names. So each entry of the lock whose package is there already is left out, the rest is
-installed by its hashes, and where the two don't fit, the build of the image fails.
-Standard library only.
+vLLM's image has hundreds of packages whose versions fit each other, more than vLLM's metadata
+names. So this skips each entry of the lock whose package exists already, and installs the others by
+their hashes. If the two don't fit, the build of the image fails. Standard library only.
 """
 
 import re
@@ -29,7 +28,7 @@ ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==[^\s\\]+(?:\s*\\\n\s*--hash=\S+)*", re.
 
 
 def missing(lock: str, present: Mapping[str, str]) -> list[str]:
-    """Return the packages of a lock that are not there, each with its hashes."""
+    """Return the packages of a lock that are not installed, each with its hashes."""
     return [found[0] for found in ENTRY.finditer(lock) if normal(found[1]) not in present]
 
 
@@ -49,7 +48,8 @@ def main() -> int:
         hashed.write_text("".join(f"{entry}\n" for entry in wanted))
         names.write_text("".join(f"{entry.split()[0]}\n" for entry in wanted))
         install("--no-deps", "--require-hashes", "--requirement", str(hashed), *sys.argv[2:])
-        # Nothing may be fetched any more: this fails where a dependency is missing or doesn't fit.
+        # Nothing may be downloaded from here on: this fails if a dependency is missing or doesn't
+        # fit.
         install("--no-index", "--constraint", str(constraints), "--requirement", str(names))
     after = installed()
     changed = [name for name, found in before.items() if after.get(name) != found]

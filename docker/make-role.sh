@@ -1,6 +1,7 @@
 #!/bin/sh
-# Run once by Postgres's image, on an empty data folder: the platform's own role, which is no
-# superuser, and its database. The password never is an argument, which others could read.
+# Run once by Postgres's image, on an empty data folder: creates the platform's own role, which is
+# not a superuser, and its database. The password is never an argument, because other processes
+# could read it.
 
 set -eu
 

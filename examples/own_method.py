@@ -38,7 +38,7 @@ class Hinge(Preference):
 
 def main(model: str, pairs: str, out: str, *settings: str) -> int:
     spec = prepare(model, pairs, out, parse_method("orpo", {}))
-    # A new spec takes the product's methods only; a copy is not checked.
+    # A new spec accepts only the built-in methods; a copy is not validated.
     spec = spec.model_copy(update={"method": Hinge(**read(settings))})
     with Journal(Path(out)) as journal:
         return train_and_print(Run(spec, Path(out), parallel.Single(), journal, Stopping()))

@@ -1,7 +1,7 @@
 """Says whether an answer has the style of the short-answers set.
 
-Needs nothing but the standard library. As a command, it writes the share of answers that pass:
-`python examples/style.py < answers.jsonl`, where each line is an answer as a JSON string.
+Needs only the standard library. As a command, it prints the share of answers that pass: `python
+examples/style.py < answers.jsonl`, where each line is an answer as a JSON string.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(]?[A-Z0-9])")
 
 
 def sentences(text: str) -> list[str]:
-    """Cut plain prose into sentences; a dot inside a number or before a small letter is no end."""
+    """Split plain prose into sentences; a dot in a number or before a lower-case letter ends
+    none.
+    """
     return [part for part in _SENTENCE_END.split(text.strip()) if part]
 
 
 def broken_rules(answer: str) -> list[str]:
-    """Name every rule of `passes` that the answer breaks, in the order given there."""
+    """Return every rule of `passes` that the answer breaks, in the order given there."""
     text = answer.strip()
     parts = sentences(text)
     first = parts[0] if parts else ""
@@ -67,7 +69,7 @@ def broken_rules(answer: str) -> list[str]:
 
 
 def passes(answer: str) -> bool:
-    """Tell whether an answer is in the style. Each rule has a name, which `broken_rules` reports.
+    """Whether an answer is in the style. Each rule has a name, which `broken_rules` reports.
 
     layout          One paragraph of plain prose: no line break, list, heading, bold or code.
     first sentence  The answer itself comes first: one statement of 2 to 14 words.
@@ -85,7 +87,7 @@ def passes(answer: str) -> bool:
 
 
 def rate(answers: Iterable[str]) -> float:
-    """Give the share of answers that pass, from 0 to 1; 0 where there are none."""
+    """Return the share of answers that pass, from 0 to 1; 0 if there are none."""
     results = [passes(answer) for answer in answers]
     return sum(results) / len(results) if results else 0.0
 

@@ -1,4 +1,4 @@
-"""Trains on a file of pairs with the training core alone: no server, broker or database.
+"""Trains on a file of pairs with only the training core: no server, broker or database.
 
     .venv/bin/python examples/train_without_server.py MODEL_FOLDER PAIRS OUT lambda=0.2 n_epochs=2
 
@@ -44,7 +44,7 @@ def train_and_print(run: train.Run) -> int:
 
 
 def read(settings: Iterable[str]) -> dict[str, Any]:
-    """`n_epochs=2` as a name and a value: JSON, or else text, as in `precision=fp32`."""
+    """Split `n_epochs=2` into a name and a value: JSON, or text as in `precision=fp32`."""
     given: dict[str, Any] = {}
     for name, _, text in (setting.partition("=") for setting in settings):
         try:

@@ -2,8 +2,8 @@
 
     .venv/bin/python examples/with_openai_client.py --model SmolLM2-135M-Instruct --set max_steps=20
 
-Needs a running stack (`make up`) with that base model in it, and `pip install openai`, which
-`.venv` has already. Address and key are read from the stack's folder.
+Needs a running stack (`make up`) with that base model in it, and the package `openai`, which
+`.venv` already has. Address and key are read from the stack's folder.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def deploy(client: OpenAI, model: str) -> None:
 
 
 def ask(client: OpenAI, model: str) -> None:
-    """Print a model's answer to the question, as it comes."""
+    """Print a model's answer to the question while it streams."""
     print(f"\n{model}: ", end="")
     stream = client.chat.completions.create(
         model=model,
@@ -75,7 +75,7 @@ def ask(client: OpenAI, model: str) -> None:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """`max_steps=20` as a name and a value."""
+    """Split `max_steps=20` into a name and a value."""
     name, _, value = text.partition("=")
     return name, json.loads(value)
 
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--stack", type=Path, default=Path("var/stack.json"))
     options = parser.parse_args()
     settings = dict(map(setting, options.set))
-    # OpenAI's types know no method `orpo`; its client sends what it is given.
+    # OpenAI's types have no method `orpo`, but its client sends any method.
     method: Any = {"type": "orpo", "orpo": {"hyperparameters": settings}}
 
     client = connect(options.stack)

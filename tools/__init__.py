@@ -1,5 +1,5 @@
-"""What installs, locks, builds or checks this checkout; the Makefile calls it.
+"""Programs that install, lock, build or check this checkout; the Makefile calls them.
 
-`install` uses the standard library alone, since it runs before anything is installed. No tool is a
-part of the product, and none imports it.
+`install` uses only the standard library, because it runs before anything is installed. No tool is a
+part of the product, and no tool imports the product.
 """

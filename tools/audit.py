@@ -1,8 +1,8 @@
-"""Asks for known vulnerabilities of every locked package: run by `make audit`.
+"""Checks every locked package for known vulnerabilities: run by `make audit`.
 
-Python's locks by pip-audit (advisories of PyPI), the page's by `npm audit`. Ends with 0 only if
-every lock was checked and nothing was found; with 1 if something was, and with 2 if a lock could
-not be checked. What vLLM's image brings is in no lock and is not checked.
+pip-audit checks Python's locks (advisories of PyPI), `npm audit` the page's. Exits with 0 only if
+every lock was checked and nothing was found, with 1 if something was found, and with 2 if a lock
+could not be checked. The packages of vLLM's image are in no lock and are not checked.
 """
 
 import json
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON_LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "docker").glob("requirements-*.txt"))]
 NODE_LOCKS = [ROOT / "web", ROOT / "tests" / "e2e" / "browser"]
 
-# `--strict`: without it, a package that the source of advisories doesn't know counts as sound.
+# Without `--strict`, a package that is unknown to the advisory source counts as safe.
 PIP_AUDIT = (
     *(sys.executable, "-m", "uv", "tool", "run", "--quiet", "pip-audit==2.10.1"),
     *("--strict", "--disable-pip", "--require-hashes", "--progress-spinner", "off"),
@@ -28,7 +28,7 @@ NPM_AUDIT = ("npm", "audit", "--json", "--package-lock-only")
 
 @dataclass
 class Report:
-    """What was found out about one lock. `failure` is why it could not be checked."""
+    """The result for one lock. `failure` is why it could not be checked."""
 
     lock: str
     vulnerabilities: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ def last_line(text: str) -> str:
 
 
 def ask(argv: Sequence[str], cwd: Path = ROOT) -> tuple[str, str]:
-    """Return what a program prints; its exit code does not tell a finding from a failure."""
+    """Return a program's output; its exit code does not distinguish a finding from a failure."""
     try:
         done = subprocess.run(
             argv, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL

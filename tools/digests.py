@@ -1,7 +1,7 @@
 """Pins every image that the containers start from to its digest: run by `make digests`.
 
-Needs Docker with buildx and a registry of images; knows no registry's protocol. A tag stays beside
-its digest, for people; what is pulled is decided by the digest.
+Needs Docker with buildx and an image registry; knows no registry's protocol. The tag stays beside
+the digest for readers; Docker pulls by the digest.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [ROOT / "docker" / "Dockerfile", ROOT / "docker-compose.yml"]
 FILES += sorted((ROOT / "docker").glob("*-box.yml"))
-# Images that are built here have a name no tag, or a variable in it.
+# Images that are built here have no tag, or a variable in their name.
 REFERENCE = re.compile(
     r"^(\s*image: |FROM )([\w./-]+:v?\d+\.\d+[\w.-]*)(@sha256:[0-9a-f]{64})?(?=\s|$)",
     re.MULTILINE,
@@ -21,7 +21,7 @@ REFERENCE = re.compile(
 
 
 class Unresolved(Exception):
-    """The digest of an image could not be found out; the message says why."""
+    """The digest of an image could not be found; the message says why."""
 
 
 def references(text: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Installs everything into `.venv`: run by `make setup` before anything is there.
+"""Installs everything into `.venv`: run by `make setup` before anything is installed.
 
-Standard library only. Knows nothing of what the platform does with the packages.
+Standard library only. Knows nothing of how the platform uses the packages.
 """
 
 import fcntl
@@ -24,13 +24,13 @@ LOCK = ROOT / "requirements.lock"
 TOOLS = ROOT / "docker" / "requirements-tools.txt"
 
 HASHED = ["--no-deps", "--require-hashes"]
-# As pip does by itself. What isn't compiled now is compiled at each start of a process that may not
-# write here: of those in a sandbox, and of all where PYTHONDONTWRITEBYTECODE is set.
+# pip compiles by default, uv does not. A process that may not write here would compile the files at
+# each start: every sandboxed process, and every process if PYTHONDONTWRITEBYTECODE is set.
 COMPILED = ["--compile-bytecode"]
-# By pip, with its dependencies: pip knows the configured sources of torch builds, uv does not.
-# Each source has a build of its own, so no hash can be named; docs/decisions/0002 says more.
+# pip installs torch with its dependencies, because pip knows the configured sources of torch builds
+# and uv does not. Each source has its own build, so no hash can be given; see docs/decisions/0002.
 TORCH = "torch==2.13.0"
-# `compat` puts the project's folder on the path, so that a new package is seen at once.
+# `compat` puts the project's folder on the path, so that Python finds a new package at once.
 EDITABLE = [
     "--no-deps",
     "--no-build-isolation",
@@ -59,12 +59,14 @@ def is_installed() -> bool:
 
 
 def was_moved() -> bool:
-    """The scripts of an environment hold its path: in a folder that was moved none would start."""
+    """Whether the folder was moved: an environment's scripts contain its path and would not
+    start.
+    """
     return STAMP.exists() and STAMP.read_text().splitlines()[0] != str(ROOT)
 
 
 class Bar:
-    """One line that shows step, share and time left; on a pipe, one line per step."""
+    """One line with step, progress and time left; on a pipe, one line per step."""
 
     def __init__(self) -> None:
         self.live = sys.stdout.isatty()
@@ -82,7 +84,7 @@ class Bar:
         expected = EXPECTED_S[self.step]
         spent = time.monotonic() - self.step_started
         past = sum(EXPECTED_S[name] for name in self.done)
-        # A step that takes longer than expected slows down and never reads 100 %.
+        # The bar of a step that takes longer than expected slows down and never reaches 100 %.
         share = (past + expected * spent / (spent + expected / 2)) / sum(EXPECTED_S.values())
         left_s = (time.monotonic() - self.started) * (1 - share) / max(share, 0.01)
         filled = "█" * int(20 * share)
@@ -133,10 +135,10 @@ def run(argv: list[str], bar: Bar) -> None:
 
 
 def install(arguments: list[str], bar: Bar) -> None:
-    """Install with uv, which is several times faster; where it can't, with pip.
+    """Install with uv, which is several times faster; if uv fails, with pip.
 
-    uv reads neither pip's configured sources nor its certificates, so behind a mirror only pip
-    may get through. A package without a wheel is built with the setuptools whose hash is known.
+    uv reads neither pip's configured sources nor its certificates, so behind a mirror only pip may
+    work. A package without a wheel is built with the setuptools whose hash is known.
     """
     uv = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON)]
     if follow([*uv, *COMPILED, "--build-constraints", str(TOOLS), *arguments], bar) != 0:
@@ -156,7 +158,7 @@ STEPS: dict[str, Callable[[Bar], None]] = {
     "environment": environment,
     "uv": lambda bar: pip([*HASHED, "-r", str(TOOLS)], bar),
     "locked packages": lambda bar: install([*HASHED, "-r", str(LOCK)], bar),
-    # After the locked packages, so that it brings along only what these lack.
+    # After the locked packages, so that it adds only missing dependencies.
     "torch": lambda bar: pip([TORCH], bar),
     "oddsmith": lambda bar: install(EDITABLE, bar),
 }
@@ -173,7 +175,7 @@ def install_all() -> None:
 
 @contextmanager
 def only_one() -> Iterator[None]:
-    """Let a second `make` in the same folder wait for the first."""
+    """Make a second `make` in the same folder wait for the first."""
     with (ROOT / "pyproject.toml").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

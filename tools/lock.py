@@ -1,6 +1,6 @@
 """Resolves `requirements.lock` and the images' locks from pyproject.toml: run by `make lock`.
 
-Knows no registry: uv takes the one it is configured with, and no lock names any.
+Knows no registry: uv uses its configured one, and no lock names a registry.
 """
 
 import re
@@ -18,7 +18,7 @@ HEADER = """\
 # Every package of the default install but torch and what [tool.uv] in pyproject.toml excludes.
 # Written by `make lock`; installed with --no-deps --require-hashes by tools/install.py.
 """
-# One lock for both architectures; the marker that all lines would share says nothing.
+# One lock for both architectures; a marker that all lines share is redundant.
 SHARED_MARKER = re.compile(
     r" ; \(platform_machine == 'aarch64' or platform_machine == 'x86_64'\)"
     r" and sys_platform == 'linux'(?=$| \\$)",
@@ -33,7 +33,7 @@ IMAGE_EXTRAS = {
 }
 IMAGE_PYTHON = {"api": "3.11", "train": "3.11", "serve": "3.12"}
 ENGINE = "serve-cuda"
-# What installs all else, and what builds a package that has no wheel.
+# The installer, and the build tool for a package that has no wheel.
 TOOLS = ROOT / "docker" / "requirements-tools.txt"
 TOOLS_WANTED = "uv==0.13.9\nsetuptools==78.1.1\n"
 TOOLS_HEADER = """\
@@ -62,7 +62,7 @@ def compile_lock(extras: Iterable[str], output: Path, *arguments: str, cwd: Path
 
 
 def resolve(wanted: Path, output: Path, *arguments: str, cwd: Path = ROOT) -> None:
-    """Write a lock of what a file asks for; versions that `output` has and that still fit stay."""
+    """Write a lock of the requirements in a file; versions in `output` that still fit stay."""
     options = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url"]
     command = [sys.executable, "-m", "uv", "pip", "compile", str(wanted)]
     argv = [*command, *options, *arguments, "--output-file", str(output), *sys.argv[1:]]
@@ -76,22 +76,23 @@ def entries(path: Path) -> dict[str, str]:
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Return the version of each package in a lock, as the line says it: name, version, marker."""
+    """Return the version line of each package in a lock: name, version, marker."""
     return {name: entry.partition(" \\\n")[0] for name, entry in entries(path).items()}
 
 
 def lock_image(image: str, folder: Path) -> None:
-    """Resolve one image. All get one version of each package, also of those that vLLM asks for.
+    """Resolve one image. All images get the same version of each package, vLLM's requirements
+    included.
 
-    Resolved from an empty folder: what [tool.uv] excludes is to be left out of the default
-    install only.
+    It resolves in an empty folder, because the exclusions of [tool.uv] are for the default install
+    only.
     """
     output = ROOT / "docker" / f"requirements-{image}.txt"
     python = IMAGE_PYTHON[image]
     target = ["--python-version", python, "--python-platform", "x86_64-manylinux_2_28"]
     everything = folder / f"everything-{python}.txt"
     if not everything.exists():
-        # What uv finds in the output file are versions that it prefers.
+        # uv prefers the versions that it finds in the output file.
         write(everything, pins(output) | pins(LOCK))
         extras = {extra for extras in IMAGE_EXTRAS.values() for extra in extras}
         compile_lock([*sorted(extras), ENGINE], everything, *target, cwd=folder)
