@@ -4,7 +4,7 @@ import { useState } from "react";
 import { createAppRouter } from "@/app/router";
 import { ApiError, isSignedOut } from "@/lib/api";
 
-/** What was asked wrongly stays wrong: only what may pass by itself is tried again. */
+/** Retries only errors that may be temporary; a wrong request stays wrong. */
 function shouldRetry(failures: number, error: unknown): boolean {
   return failures < 3 && !(error instanceof ApiError && error.status < 500);
 }

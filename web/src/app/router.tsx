@@ -1,4 +1,4 @@
-/** Every view is a permalink: what a page shows stands in its path and search. Pages load lazily. */
+/** Every view is a permalink: path and search hold the state of a page. Pages load lazily. */
 import {
   createRootRoute,
   createRoute,

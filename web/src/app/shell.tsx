@@ -12,7 +12,7 @@ const ROOMS = [
   { to: "/keys", name: "Keys", Icon: KeyRound },
 ] as const;
 
-/** The frame around every page: a rail on a desk, a bar at the bottom of a phone. */
+/** The frame around every page: a side bar on a wide screen, a bar at the bottom of a phone. */
 export function Shell() {
   return (
     <div className="flex min-h-dvh flex-col md:flex-row">

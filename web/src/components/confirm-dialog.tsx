@@ -4,9 +4,9 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 
 /**
- * Asks before `trigger` does what can't be undone; stays open with the reason where it fails.
+ * Asks for confirmation before an action that can't be undone; if it fails, shows the reason.
  *
- * The browser's own dialog: it keeps the focus inside, closes on Escape, and gives the focus back.
+ * The browser's own dialog: it traps the focus, closes on Escape, and restores the focus.
  */
 export function ConfirmDialog(props: {
   trigger: ReactElement<{ onClick?: () => void }>;

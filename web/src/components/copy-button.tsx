@@ -41,12 +41,12 @@ async function copy(text: string, place: HTMLElement): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Browsers keep the clipboard from pages over plain HTTP, which a LAN's often are.
+    // Browsers block the clipboard on pages over plain HTTP, which is common in a LAN.
     return copyBySelection(text, place);
   }
 }
 
-/** The text field stands beside the button, so that a dialog's focus trap lets it be selected. */
+/** The text field stands beside the button, so that a dialog's focus trap allows its selection. */
 function copyBySelection(text: string, place: HTMLElement): boolean {
   const field = document.createElement("textarea");
   field.value = text;

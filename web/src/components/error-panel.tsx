@@ -1,7 +1,7 @@
 import { Button } from "@/components/ui/button";
 import { ApiError } from "@/lib/api";
 
-/** What went wrong in a sentence, the id to look it up by, and a way on. */
+/** An error as a sentence, the request id for the log, and a retry button. */
 export function ErrorPanel({ error, retry }: { error: unknown; retry?: () => void }) {
   const message = error instanceof Error ? error.message : String(error);
   const requestId = error instanceof ApiError ? error.requestId : null;

@@ -1,4 +1,4 @@
-/** What a model wrote, as markdown that can load nothing, run nothing and hide nothing. */
+/** A model's text as markdown that can't load, run or hide anything. */
 import { Component, memo, type ReactNode, useEffect, useState } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import rehypeSanitize from "rehype-sanitize";
@@ -7,13 +7,13 @@ import { inert, isPiledUp, SCHEMA, shallow } from "@/components/markdown-inert";
 import { PlainText } from "@/components/plain-text";
 import { BlockSplitter } from "@/lib/markdown-blocks";
 
-/** Longer texts are shown as they are: formatting them would hold up the page. */
+/** Longer texts are shown unformatted: formatting them would block the page. */
 export const LONGEST_FORMATTED = 100_000;
 
 const STEP = 4_000;
 const STEP_MS = 16;
 
-/** `text` may grow: only its last block is then drawn again. */
+/** `text` may grow; then only its last block is drawn again. */
 export function FormattedMarkdown({ text }: { text: string }) {
   const [splitter] = useState(() => new BlockSplitter());
   const reached = useSteps(text.length);
@@ -34,7 +34,9 @@ export function FormattedMarkdown({ text }: { text: string }) {
   );
 }
 
-/** How much of a text to draw by now, so that much at once doesn't hold up the page. */
+/**
+ * How much of a text to draw now: a long text is drawn in steps, so that it doesn't block the page.
+ */
 function useSteps(length: number): number {
   const [reached, setReached] = useState(STEP);
   const isBehind = reached < length;
@@ -61,7 +63,7 @@ const Block = memo(function Block({ source }: { source: string }) {
   );
 });
 
-/** A text on which the parser gives up is still a text. */
+/** If the parser fails, the text is shown unformatted. */
 class ElsePlain extends Component<{ source: string; children: ReactNode }, { failed: boolean }> {
   override state = { failed: false };
   static getDerivedStateFromError() {

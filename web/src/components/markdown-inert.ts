@@ -1,4 +1,4 @@
-/** Markdown plugins that leave of a hostile answer only what can be read. */
+/** Markdown plugins that reduce a hostile answer to readable text. */
 import type { Options as SanitizeOptions } from "rehype-sanitize";
 import { visible } from "@/lib/visible-text";
 
@@ -10,11 +10,11 @@ type Node = {
   children?: Node[];
 };
 
-// Far beyond what people write, far below what overflows a stack or a layout.
+// Far more than real texts use, far less than overflows a stack or a layout.
 const DEEPEST = 40;
 const LONGEST_ADDRESS = 300;
 
-/** What is left may be these and nothing else, whatever the plugins before let through. */
+/** The only allowed elements and attributes, even if the earlier plugins let others through. */
 export const SCHEMA: SanitizeOptions = {
   tagNames: (
     "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre span strong sup " +
@@ -25,15 +25,15 @@ export const SCHEMA: SanitizeOptions = {
   strip: ["script", "style"],
 };
 
-// No two repeats match the same spaces, so that this is quick on any line.
+// No two repeats match the same spaces, so that this is fast on any line.
 const PILE = /^[ \t]*(?:(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t]))[ \t]*){20}/m;
 
-/** Quotes and lists in each other: the parser takes the square of their number, so ask first. */
+/** Nested quotes and lists: the parser takes quadratic time for them, so check this first. */
 export function isPiledUp(source: string): boolean {
   return PILE.test(source);
 }
 
-/** A remark plugin: a block that nests without reason is shown as its own source. */
+/** A remark plugin: a block that is nested too deeply is shown as its source. */
 export function shallow() {
   return (tree: Node, file: { value: unknown }) => {
     if (isDeep(tree)) tree.children = [{ type: "paragraph", children: [text(String(file.value))] }];
@@ -50,10 +50,10 @@ function isDeep(tree: Node): boolean {
 }
 
 /**
- * A rehype plugin. HTML becomes its own source as text, an image its description and address, a
- * link shows where it leads and leads there only over HTTP, headings fit below a page's own, and
- * each block has the direction of its own text. Runs before the sanitizer, which would drop
- * silently what is better shown.
+ * A rehype plugin. HTML becomes its source as text. An image becomes its description and address. A
+ * link shows its address, and works only over HTTP. Headings get levels below the page's own, and
+ * each block gets the direction of its own text. Runs before the sanitizer, which would silently
+ * drop what should be shown.
  */
 export function inert() {
   return (tree: Node) => {
@@ -107,7 +107,8 @@ function link(children: Node[], href: string): Node[] {
     const isSaid = href === said || href === `mailto:${said}`;
     return isSaid ? children : [...children, text(` (${shown(href) || "no address"})`)];
   }
-  // Parsed, a name in look-alike letters is punycode; `said` is repeated unless it is that.
+  // A parsed host name in look-alike letters is punycode. The address is added unless `said` is
+  // equal to it.
   const address = shown(url.href);
   const isSaid = said === address || `${said}/` === address;
   return [

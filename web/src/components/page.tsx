@@ -25,7 +25,7 @@ export function Page(props: {
   );
 }
 
-/** Where nothing is yet: what it would be, and the one thing to do. */
+/** An empty list: what it would hold, and what to do next. */
 export function Empty({ children }: { children: ReactNode }) {
   return (
     <div className="rounded-lg border border-dashed border-line p-8 text-center text-muted">
@@ -34,7 +34,7 @@ export function Empty({ children }: { children: ReactNode }) {
   );
 }
 
-/** While something loads: said to a screen reader, quiet to the eye. */
+/** Shown while something loads: announced to a screen reader, unobtrusive on screen. */
 export function Loading({ what = "Loading" }: { what?: string }) {
   return (
     <p role="status" className="p-4 text-muted">

@@ -2,7 +2,7 @@ import { memo } from "react";
 import { plainPieces } from "@/lib/markdown-blocks";
 import { visible } from "@/lib/visible-text";
 
-/** Text with its line breaks and nothing else; laid out in pieces, so that it may be long. */
+/** Text with its line breaks only; laid out in pieces, so that it may be long. */
 export function PlainText({ text }: { text: string }) {
   return (
     <div className="min-w-0 wrap-anywhere whitespace-pre-wrap">

@@ -1,20 +1,20 @@
 import { diffWordsWithSpace } from "diff";
 import { useMemo } from "react";
 
-// Where two texts share next to nothing, looking for what they share costs the square of it.
+// For two texts with almost nothing in common, a diff takes quadratic time.
 const MAX_EDITS = 800;
 const MAX_CHARS = 100_000;
 
 /**
- * A text with the words that it doesn't share with the other one marked: what `to` adds is
- * underlined, what it lacks is struck through. `show` picks whose text is drawn.
+ * A text with the differing words marked: words added by `to` are underlined, words missing in `to`
+ * are struck through. `show` selects the text to draw.
  */
 export function WordDiff(props: { from: string; to: string; show?: "from" | "to" | "both" }) {
   const { from, to, show = "both" } = props;
   const changes = useMemo(() => lastDiff(from, to), [from, to]);
   if (!changes) return show === "from" ? from : to;
   return changes.map(({ value, added, removed }, index) => {
-    // The place in the list is all that tells two equal words apart.
+    // Two equal words differ only in their place in the list.
     const key = `${index}`;
     if (added)
       return show === "from" ? null : (
@@ -35,7 +35,7 @@ export function WordDiff(props: { from: string; to: string; show?: "from" | "to"
 type Changes = ReturnType<typeof wordDiff>;
 let last: { from: string; to: string; changes: Changes } | undefined;
 
-/** Two panes side by side ask for the same texts one after the other; the second is free. */
+/** Two panes side by side need the same diff one after the other; the second one is cached. */
 function lastDiff(from: string, to: string): Changes {
   if (last?.from !== from || last.to !== to) last = { from, to, changes: wordDiff(from, to) };
   return last.changes;

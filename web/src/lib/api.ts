@@ -1,4 +1,4 @@
-/** The API as the page sees it: typed from its own OpenAPI document, errors as sentences. */
+/** The API client of the page: typed by the OpenAPI document, with errors as sentences. */
 import createClient from "openapi-fetch";
 import type { components, paths } from "@/generated/api";
 
@@ -22,7 +22,7 @@ export function isSignedOut(error: unknown): boolean {
   return error instanceof ApiError && error.status === 401;
 }
 
-/** What a failed response says, of the API or a proxy, or that there was none. */
+/** The error of a failed response, from the API or from a proxy. */
 export async function errorOf(response: Response): Promise<ApiError> {
   const body = await response.json().catch(() => null);
   return errorFrom(body, response);

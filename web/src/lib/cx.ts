@@ -1,4 +1,4 @@
-/** Join class names, leaving out what is false. */
+/** Join class names; leave out false ones. */
 export function cx(...names: (string | false | null | undefined)[]): string {
   return names.filter(Boolean).join(" ");
 }

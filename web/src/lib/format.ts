@@ -1,4 +1,4 @@
-/** Numbers, durations and times as people read them. Absent values are a dash. */
+/** Formats numbers, durations and times as text. Missing values become a dash. */
 const DASH = "–";
 
 export function number(value: number | null | undefined, digits = 2): string {
@@ -6,7 +6,7 @@ export function number(value: number | null | undefined, digits = 2): string {
   return value.toLocaleString("en", { maximumFractionDigits: digits });
 }
 
-/** With its sign, as differences and log odds are read. */
+/** With its sign, for differences and log odds. */
 export function signed(value: number | null | undefined, digits = 2): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;

@@ -1,18 +1,18 @@
-/** Markdown cut into blocks while it still grows, so that a finished block is parsed only once. */
+/** Splits growing markdown into blocks, so that a finished block is parsed only once. */
 
-// Parsing is worse than linear at its worst: no block gets longer than about twice this.
+// Parsing can take more than linear time, so no block gets longer than about twice this.
 export const LONGEST = 4_000;
-// Below this a block isn't worth its own place in the page: 100,000 blank lines are one block.
+// Shorter blocks are joined, so that 100,000 blank lines are one block.
 const SHORTEST = 300;
 
-// No two repeats here may match the same spaces: a hostile line would take for ever.
+// No two repeats here may match the same spaces: a hostile line would take very long.
 const FENCE = /^\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)*(`{3,}(?=[^`]*$)|~{3,})/;
 const ITEM = /^(?:[-*+]|\d{1,9}[.)])(?:\s|$)/;
 
 /**
- * Cuts at blank lines, except within a code fence or a list. A block that grows too long is cut
- * at a line, and a fence that this breaks is opened again in the next one. Each line is
- * read once, however often `split` is called with a text that has grown.
+ * Cuts at blank lines, except within a code fence or a list. A block that grows too long is cut at
+ * a line; a code fence that is cut is reopened in the next block. Each line is read once, however
+ * often `split` is called with a longer text.
  */
 export class BlockSplitter {
   private text = "";
@@ -68,7 +68,7 @@ export class BlockSplitter {
     return !(ITEM.test(line) && ITEM.test(this.text.slice(this.start, this.start + 12)));
   }
 
-  /** A line without end is cut wherever it stands, though not within a character. */
+  /** A very long line is cut at any place, but not within a character. */
   private cutOverlong(end: number) {
     while (end - this.start > 2 * LONGEST) {
       const at = this.start + LONGEST;

@@ -1,8 +1,8 @@
-/** Lists that end their pages early, because a page has only so many bytes. */
+/** Reads lists whose pages may end early, because a page has a limit in bytes. */
 
 type Page<Item> = { data: Item[]; has_more: boolean; last_id: string | null };
 
-/** All items of a list, or the first `limit`; `read` gets the page behind an item's id. */
+/** All items of a list, or the first `limit`; `read` gets the page after an item's id. */
 export async function readAll<Item>(
   read: (after?: string) => Promise<Page<Item>>,
   limit = Number.POSITIVE_INFINITY,

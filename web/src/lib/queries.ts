@@ -1,4 +1,7 @@
-/** What several rooms read, under one key each: an answer that one room fetched serves the others. */
+/**
+ * Queries that several features share, with one key each, so that a fetched result serves all of
+ * them.
+ */
 import { queryOptions } from "@tanstack/react-query";
 import { client, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
@@ -39,7 +42,7 @@ export const modelsQuery = queryOptions({
     state.data?.data.some((model) => model.status === "downloading") ? 2_000 : false,
 });
 
-/** What is served or on its way: each second while something starts, else every five. */
+/** All deployments; read again each second while one starts, otherwise every five seconds. */
 export const deploymentsQuery = queryOptions({
   queryKey: ["deployments"],
   queryFn: ({ signal }) =>
@@ -53,7 +56,7 @@ export const deploymentsQuery = queryOptions({
       : 5_000,
 });
 
-/** Whom this browser speaks for. */
+/** The key that this browser is signed in with. */
 export const sessionQuery = queryOptions({
   queryKey: ["session"],
   queryFn: ({ signal }) => take(client.GET("/v1/session", { signal })),

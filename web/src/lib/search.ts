@@ -1,4 +1,4 @@
-/** The search of a page: named optional strings, and nothing else that a link may carry. */
+/** The search of a page: the named optional strings; everything else in a link is dropped. */
 export function strings<Name extends string>(...names: Name[]) {
   return (search: Record<string, unknown>): Partial<Record<Name, string>> => {
     const found: Partial<Record<Name, string>> = {};
@@ -10,7 +10,7 @@ export function strings<Name extends string>(...names: Name[]) {
   };
 }
 
-/** As forms write it, so that an address reads well: the router's own way quotes numbers. */
+/** Uses the encoding of forms, for readable addresses: the router's own encoding quotes numbers. */
 export function parseSearch(text: string): Record<string, string> {
   return Object.fromEntries(new URLSearchParams(text));
 }

@@ -1,14 +1,18 @@
-/** Server-sent events over fetch, so that a POST streams too and an error is a sentence. */
+/**
+ * Server-sent events over fetch, so that a POST can stream too, and an error becomes a sentence.
+ */
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { ApiError, errorOf } from "@/lib/api";
 
-/** The server says something every 15 s, if only that it is there: three times nothing is gone. */
+/**
+ * The server sends at least a heartbeat every 15 s; after three missed ones the connection is dead.
+ */
 const SILENCE_MS = 45_000;
 const BROKEN = "The connection broke off before the end.";
 
 /**
- * Yield each event of a stream until its `[DONE]`. A stream that ends without it broke off:
- * that throws, as does an answer that isn't a stream. `init.signal` ends it quietly.
+ * Yield each event of a stream until its `[DONE]`. Throws if a stream ends without it, or if the
+ * answer isn't a stream. `init.signal` ends it without an error.
  */
 export async function* events(
   url: string,

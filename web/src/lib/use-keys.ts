@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 
-/** Single keys of a page, off while a person types, and never with a modifier. */
+/** Single-key shortcuts of a page; disabled while the user types, and never with a modifier. */
 export function useKeys(actions: Record<string, () => void>) {
   const latest = useRef(actions);
   latest.current = actions;

@@ -1,4 +1,4 @@
-/** Text from a model, with what it hides made visible. Needed wherever such text is shown. */
+/** Makes hidden characters in a model's text visible. Use it wherever such text is shown. */
 
 const RANGES: [number, number][] = [
   [0x00, 0x08],
@@ -28,14 +28,14 @@ const HIDDEN = new RegExp(
   `[${RANGES.map(([first, last]) => `${coded(first)}-${coded(last)}`).join("")}]`,
   "gu",
 );
-// Emoji and the scripts that write with joiners use them honestly.
+// Emoji, and scripts that need joiners, use them legitimately.
 const JOINED =
   /[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{M}\p{Script=Arabic}\p{Script=Syriac}]$/u;
 const PLAIN = /[^\s\p{Cf}\p{Cc}\p{Variation_Selector}]$/u;
 
 /**
- * Replace characters that reorder text (bidi controls), take no room (zero width, tags) or move
- * a cursor by a mark such as `‹U+202E›`, so that what is read is what is there.
+ * Replace characters that reorder text (bidi controls), have no width (zero width, tags) or move a
+ * cursor with a mark such as `‹U+202E›`, so that the reader sees the real text.
  */
 export function visible(text: string): string {
   return text.replace(HIDDEN, (char, at: number) => {

@@ -1,5 +1,5 @@
-// The API reference at /docs: Swagger UI over the OpenAPI document that this server gives of
-// itself. A page of its own: it shares no code with the application, whose budgets it leaves alone.
+// The API reference at /docs: Swagger UI with this server's OpenAPI document. A separate page: it
+// shares no code with the application, so it does not count in the application's size budgets.
 import "swagger-ui-dist/swagger-ui.css";
 import "./reference.css";
 import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
@@ -17,12 +17,12 @@ SwaggerUI({
   docExpansion: "list",
   // Each operation's `x-scope`.
   showExtensions: true,
-  // An example would be made of random text where a field has a pattern.
+  // An example would be random text if a field has a pattern.
   defaultModelRendering: "model",
   defaultModelExpandDepth: 2,
-  // A reference to read: no request is sent from here, and no key is asked for.
+  // Read only: it sends no requests and needs no key.
   supportedSubmitMethods: [],
   plugins: [{ wrapComponents: { authorizeBtn: nothing, authorizeOperationBtn: nothing } }],
-  // By default a service of another host checks the document.
+  // By default a service on another host validates the document.
   validatorUrl: null,
 });

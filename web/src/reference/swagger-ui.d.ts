@@ -1,4 +1,4 @@
-// The package comes without types; this is what is used of it.
+// The package has no types; these are the parts that are used.
 declare module "swagger-ui-dist/swagger-ui-es-bundle.js" {
   export default function SwaggerUI(options: {
     dom_id: string;

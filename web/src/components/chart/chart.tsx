@@ -17,7 +17,7 @@ const readShare: Read = (value) => percent(value, 1);
 export type ChartSpec = {
   id: string;
   title: string;
-  /** What is drawn, in a sentence or a formula. */
+  /** A sentence or a formula that describes the chart. */
   about: string;
   lines: Line[];
   ribbons?: Ribbon[];
@@ -31,9 +31,9 @@ type Props = {
   className?: string;
   spec: ChartSpec;
   cursor: Cursor;
-  /** The steps of the whole page, so that its charts line up. */
+  /** The steps of the whole page, so that its charts are aligned. */
   extent: [number, number];
-  /** The steps in sight; null shows all. */
+  /** The visible steps; null shows all. */
   range: [number, number] | null;
   onZoom: (range: [number, number] | null) => void;
 };
@@ -111,7 +111,7 @@ function Plot({ spec, lines, data, inSight, cursor, extent, range, onZoom, read 
       node,
     );
     plot.current = made;
-    // Only a person's pointer moves the shared cross-hair; echoes of it do not.
+    // Only pointer events of the user move the shared cross-hair, not the redraws that follow.
     const over = made.over;
     const move = () => {
       const left = made.cursor.left ?? -1;
@@ -140,7 +140,7 @@ function Plot({ spec, lines, data, inSight, cursor, extent, range, onZoom, read 
   }, [shape, cursor]);
 
   const [low, high] = sight;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what is in sight is read through `latest`.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `latest` holds the visible range.
   useEffect(() => {
     plot.current?.setData(data as uPlot.AlignedData);
   }, [data, low, high]);
@@ -180,7 +180,7 @@ function Plot({ spec, lines, data, inSight, cursor, extent, range, onZoom, read 
   );
 }
 
-/** The step with a point that is nearest to where the pointer is. */
+/** The step with a point that is nearest to the pointer. */
 function stepNear(steps: readonly number[], x: number): number {
   let best = steps[0] ?? 0;
   for (const step of steps) if (Math.abs(step - x) < Math.abs(best - x)) best = step;
@@ -194,7 +194,7 @@ function moved(key: string, now: number, count: number): number | null {
   return by === undefined ? null : Math.max(0, Math.min(count - 1, now + by));
 }
 
-/** Half or twice the steps in sight, around a step; null once that is all of them. */
+/** Half or twice the visible steps, around a step; null if that is all steps. */
 function zoomed(
   factor: number,
   centre: number | null,

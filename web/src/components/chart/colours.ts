@@ -1,4 +1,4 @@
-/** The page's colour tokens, as a canvas needs them. */
+/** The page's colour tokens in the form that a canvas needs. */
 const known = new Map<string, string>();
 const listeners = new Set<() => void>();
 
@@ -13,7 +13,7 @@ export function colour(token: string, alpha = 1): string {
   return `rgba(${part(1)}, ${part(3)}, ${part(5)}, ${alpha})`;
 }
 
-/** Call `changed` after every change of theme; returns the way to stop. */
+/** Call `changed` after every change of theme; returns a function that stops this. */
 export function onTheme(changed: () => void): () => void {
   if (listeners.size === 0) observer.observe(document.documentElement, { attributeFilter });
   listeners.add(changed);

@@ -1,4 +1,4 @@
-/** What a chart draws, as data: lines of points over steps, and how to read them at one step. */
+/** The data of a chart: lines of points over steps, and their values at one step. */
 
 /** One bucket of steps: its last step, its mean, and its extremes (or any interval). */
 export type Point = { x: number; y: number | null; low: number | null; high: number | null };
@@ -12,7 +12,7 @@ export type Line = {
   /** trace: noisy, drawn smoothed over its raw values; dots: few measured values; band: no line. */
   kind: "trace" | "dots" | "band";
   fill?: boolean;
-  /** A trace without its raw values: where many are on one chart. */
+  /** A trace without its raw values, for charts with many lines. */
   isQuiet?: boolean;
   points: Point[];
 };
@@ -27,7 +27,7 @@ export type Column = (number | null | undefined)[];
 
 const WINDOWS = 20;
 
-/** Exponential mean without the pull towards its start; it starts again after a gap. */
+/** Exponential mean with bias correction; it restarts after a gap. */
 export function smooth(values: readonly (number | null)[]): (number | null)[] {
   const keep = 1 - 1 / Math.max(1, values.length / WINDOWS);
   let sum = 0;
@@ -44,7 +44,7 @@ export function smooth(values: readonly (number | null)[]): (number | null)[] {
   });
 }
 
-/** The columns that a line takes: the line itself, its raw values for a trace, its interval. */
+/** The columns of a line: the line itself, its raw values for a trace, its interval. */
 export function columnsOf(line: Line): (readonly (number | null)[])[] {
   const raw = line.points.map((point) => point.y);
   const high = line.points.map((point) => point.high);
@@ -54,8 +54,8 @@ export function columnsOf(line: Line): (readonly (number | null)[])[] {
 }
 
 /**
- * Lines over one shared axis. `undefined` means that a line has no point there and is joined
- * across; `null` means that its value is not a number, which leaves a gap.
+ * Lines over one shared axis. `undefined` means that a line has no point there, and the line
+ * continues; `null` means that its value is not a number, which leaves a gap.
  */
 export function align(lines: readonly Line[]): [number[], ...Column[]] {
   const steps = new Set(lines.flatMap((line) => line.points.map((point) => point.x)));
@@ -73,7 +73,7 @@ export function align(lines: readonly Line[]): [number[], ...Column[]] {
   return [x, ...columns];
 }
 
-/** The newest point of a line at or before a step; before its first point there is none. */
+/** The newest point of a line at or before a step; undefined before its first point. */
 export function pointAt(points: readonly Point[], step: number): Point | undefined {
   let low = 0;
   let high = points.length;
@@ -85,7 +85,7 @@ export function pointAt(points: readonly Point[], step: number): Point | undefin
   return points[low - 1];
 }
 
-/** At most `count` items, evenly spread, the last one among them. */
+/** At most `count` items, evenly spread, including the last one. */
 export function thin<Item>(items: readonly Item[], count: number): Item[] {
   if (items.length <= count) return [...items];
   const stride = (items.length - 1) / (count - 1);

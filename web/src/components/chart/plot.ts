@@ -1,9 +1,9 @@
-/** From lines to uPlot's options: which column is drawn how. Knows no data. */
+/** From lines to uPlot's options: how each column is drawn. Knows no data. */
 import uPlot from "uplot";
 import { colour } from "@/components/chart/colours";
 import type { Level, Line, Ribbon } from "@/components/chart/lines";
 
-/** All of a chart but its points; a new plot is made only when this changes. */
+/** Everything of a chart except its points; only a change of it makes a new plot. */
 export type Shape = {
   lines: Omit<Line, "points">[];
   ribbons: Ribbon[];
@@ -41,7 +41,7 @@ export function optionsOf(
   for (const { from, to, colour: token } of shape.ribbons) {
     const [a, b] = [first.get(from) ?? 0, first.get(to) ?? 0];
     const fill = () => colour(token, AREA);
-    // Which edge is on top may change along the way, so it is filled both ways.
+    // The two edges may cross, so the area is filled in both directions.
     bands.push({ series: [a, b], fill }, { series: [b, a], fill });
   }
   return {
@@ -130,7 +130,7 @@ function axis(more: uPlot.Axis): uPlot.Axis {
   };
 }
 
-/** A little air, all levels in sight, and some height where every value is the same. */
+/** Adds a margin, includes all levels, and gives some height if all values are equal. */
 function padded(low: number | null, high: number | null, levels: Level[]): [number, number] {
   if (low === null || high === null) return [0, 1];
   const least = Math.min(low, ...levels.map((level) => level.y));

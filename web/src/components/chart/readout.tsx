@@ -13,7 +13,9 @@ export function valueAt(line: Line, step: number, read: Read): string {
   return read(point.y);
 }
 
-/** Below the plot: the step under the cross-hair, else the newest, and each line's value there. */
+/**
+ * Below the plot: the step under the cross-hair, or the newest step, and each line's value there.
+ */
 export function Readout(props: { lines: Line[]; cursor: Cursor; last: number; read: Read }) {
   const step = useCursor(props.cursor) ?? props.last;
   return (
@@ -35,7 +37,7 @@ export function Readout(props: { lines: Line[]; cursor: Cursor; last: number; re
   );
 }
 
-/** How a line is drawn, small: its colour, its dash, its dots. */
+/** A small sample of a line: its colour, its dash, its dots. */
 export function Swatch({ line }: { line: Pick<Line, "colour" | "dash" | "kind"> }) {
   const paint = `var(${line.colour})`;
   return (
@@ -61,7 +63,7 @@ export function Swatch({ line }: { line: Pick<Line, "colour" | "dash" | "kind"> 
 
 const ROWS = 60;
 
-/** The same numbers as a table, for those who can't see the plot or want to copy them. */
+/** The same numbers as a table, for users who can't see the plot or want to copy the numbers. */
 export function DataTable(props: { title: string; lines: Line[]; steps: number[]; read: Read }) {
   const steps = thin(props.steps, ROWS);
   return (

@@ -13,7 +13,7 @@ const MARKS: Record<string, { mark: string; className: string }> = {
   stopped: { mark: "–", className: "text-muted" },
 };
 
-/** A state in a word, with a mark, so that it never hangs on colour. */
+/** A state as a word with a mark, so that it never depends on colour. */
 export function State({ value }: { value: string }) {
   const { mark, className } = MARKS[value] ?? { mark: "○", className: "text-muted" };
   return (

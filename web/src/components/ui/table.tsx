@@ -2,8 +2,8 @@ import type { ReactNode } from "react";
 import { cx } from "@/lib/cx";
 
 /**
- * A table that becomes a list of cards at phone width. Each `Cell` repeats its column's name,
- * which shows there, where the header row doesn't.
+ * A table that becomes a list of cards at phone width. Each `Cell` repeats its column's name, which
+ * is shown only there, because the header row is hidden.
  */
 export function Table(props: { caption: string; columns: string[]; children: ReactNode }) {
   return (

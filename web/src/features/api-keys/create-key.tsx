@@ -10,7 +10,7 @@ import { ApiError, type Schema } from "@/lib/api";
 
 type Scope = Schema<"Scope">;
 
-// A wider scope brings the narrower ones with it, so there is one choice and not four.
+// A wider scope includes the narrower ones, so there is one choice, not four.
 const SCOPES: { scope: Scope; name: string; what: string }[] = [
   { scope: "read", name: "Read", what: "look at files, runs, models and deployments" },
   { scope: "chat", name: "Chat", what: "also chat, compare models and vote" },
@@ -28,7 +28,7 @@ export function CreateKey() {
       setName("");
       return queries.invalidateQueries(keysQuery);
     },
-    // The answer holds the key's text, which is to be nowhere once this page is left.
+    // The answer holds the key's text, which must not be kept after this page is left.
     gcTime: 0,
   });
   const submit = (event: FormEvent) => {
@@ -108,7 +108,7 @@ function ScopeChoice(props: {
 function Created(props: { created: Schema<"CreatedApiKey">; onSaved: () => void }) {
   const { key, name } = props.created;
   const panel = useRef<HTMLDivElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each new key is shown and read out.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: scroll to and announce each new key.
   useEffect(() => panel.current?.focus(), [key]);
   return (
     <section

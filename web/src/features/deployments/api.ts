@@ -20,7 +20,7 @@ export const removeModel = (id: string) =>
 export const downloadUrl = (model: string, format: "adapter" | "merged") =>
   `/v1/models/${encodeURIComponent(model)}/download?format=${format}`;
 
-/** Whether a job's result has an adapter, or is whole weights. Settled once the job has begun. */
+/** Whether a job's result has an adapter, or is whole weights. Known once the job has begun. */
 export const hasAdapterQuery = (jobId: string) =>
   queryOptions({
     queryKey: ["has-adapter", jobId],

@@ -5,7 +5,7 @@ import { number } from "@/lib/format";
 
 type Parity = Schema<"Parity">;
 
-/** The proof that the engine serves what was trained, in words. */
+/** The result of the parity check, in words: whether the engine serves the trained weights. */
 export function Certificate({ parity }: { parity: Parity }) {
   return (
     <div className="flex flex-col gap-1">
@@ -37,7 +37,7 @@ export function Certificate({ parity }: { parity: Parity }) {
   );
 }
 
-/** Differences are often far below a hundredth, where rounding would say that there is none. */
+/** Differences are often far below 0.01, so rounding to two digits would hide them. */
 function nats(value: number): string {
   if (value === 0) return "none";
   return value < 0.0001 ? "under 0.0001 nats" : `${number(value, 4)} nats`;

@@ -3,7 +3,7 @@ import { Button } from "@/components/ui/button";
 import { deploy } from "@/features/deployments/api";
 import { deploymentsQuery } from "@/lib/queries";
 
-/** Asks for a model to be served, and says beside the button why it can't be. */
+/** Requests the deployment of a model; shows beside the button why it failed. */
 export function DeployButton({ model, children }: { model: string; children: string }) {
   const queries = useQueryClient();
   const asking = useMutation({

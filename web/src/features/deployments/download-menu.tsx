@@ -8,7 +8,7 @@ import { downloadUrl, hasAdapterQuery, type Model } from "@/features/deployments
 const itemClass =
   "block rounded-md px-3 py-2 outline-none data-highlighted:bg-bg data-highlighted:text-accent";
 
-/** A tuned model as a tar: its adapter where it has one, and whole weights. */
+/** Downloads a tuned model as a tar: its adapter if it has one, or whole weights. */
 export function DownloadMenu({ model: { id, job_id: jobId } }: { model: Model }) {
   const [isOpen, setOpen] = useState(false);
   const hasAdapter = useQuery({ ...hasAdapterQuery(jobId ?? ""), enabled: isOpen && !!jobId });

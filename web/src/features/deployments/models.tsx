@@ -13,7 +13,7 @@ import { DownloadMenu } from "@/features/deployments/download-menu";
 import { ago, moment, number } from "@/lib/format";
 import { modelsQuery } from "@/lib/queries";
 
-/** Every base and every result of a run; what isn't served yet can be. */
+/** Every base and every result of a run, with a button that deploys those that are not served. */
 export function Models({ deployments }: { deployments: Deployment[] }) {
   const models = useQuery(modelsQuery);
   const states = new Map(deployments.map(({ model, status }) => [model, status]));

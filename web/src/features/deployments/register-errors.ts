@@ -4,8 +4,8 @@ export type Source = "folder" | "hub";
 type Field = "path" | "hub_id" | "revision" | "id";
 
 /**
- * The field of the form that an error belongs to, or null. The API says `id` both of the name
- * here and of the hub's model: what names the hub's id, and no other, is about that one.
+ * The field of the form that an error belongs to, or null. The API uses `id` both for the name here
+ * and for the hub's model: an error that names only the hub's id is about the hub's model.
  */
 export function fieldOf(
   error: unknown,

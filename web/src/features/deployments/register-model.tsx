@@ -11,7 +11,7 @@ import { modelsQuery } from "@/lib/queries";
 const EMPTY = { path: "", hub_id: "", revision: "", id: "" };
 type Values = typeof EMPTY;
 
-/** Adds a base model, from a folder on the server or from the hub that it is set up with. */
+/** Adds a base model, from a folder on the server or from the server's model hub. */
 export function RegisterModel() {
   const queries = useQueryClient();
   const [source, setSource] = useState<Source>("folder");

@@ -34,7 +34,7 @@ export const pairsQuery = (fileId: string, offset: number) =>
 export const deleteFile = (fileId: string) =>
   take(client.DELETE("/v1/files/{file_id}", { params: { path: { file_id: fileId } } }));
 
-/** Send a file. `fetch` tells nothing of how much of a body is sent, so this is the older way. */
+/** Send a file. Uses XMLHttpRequest, because `fetch` does not report upload progress. */
 export function sendFile(
   file: File,
   signal: AbortSignal,

@@ -82,7 +82,7 @@ function Actions({ file }: { file: Schema<"FileObject"> }) {
   );
 }
 
-/** A file that broke the check has no report, and the reason stands on the file. */
+/** A file whose check failed has no report; the file itself holds the reason. */
 function NoReport(props: { file: Schema<"FileObject">; error: Error; retry: () => void }) {
   const reason = props.file.status_details;
   return reason ? <ErrorPanel error={reason} /> : <ErrorPanel {...props} />;

@@ -82,7 +82,7 @@ function FilesTable({ files }: { files: Schema<"FileObject">[] }) {
   );
 }
 
-/** How many rows a file has, once it was checked. */
+/** The number of a file's rows, once it was checked. */
 function rowsOf(file: Schema<"FileObject">): ReactNode {
   if (file.status === "uploaded") return <span className="text-muted">…</span>;
   if (file.accepted === file.rows) return number(file.rows);

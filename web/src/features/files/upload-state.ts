@@ -1,11 +1,11 @@
-/** One upload from the moment it was chosen until the server has it. */
+/** One upload, from the choice of the file until the server has stored it. */
 export type Upload = {
   id: number;
   name: string;
   size: number;
-  /** `storing`: every byte has left, and the server writes them down. */
+  /** `storing`: all bytes are sent, and the server stores them. */
   phase: "waiting" | "sending" | "storing" | "failed";
-  /** How much has left, from 0 to 1. */
+  /** The share that was sent, from 0 to 1. */
   share: number;
   error: string | null;
 };
@@ -29,7 +29,7 @@ export function advance(upload: Upload, step: UploadStep): Upload {
   }
 }
 
-/** Why a file would be refused, said before gigabytes of it are sent. */
+/** Why a file would be refused; known before gigabytes of it are sent. */
 export function refusal({ name, size }: { name: string; size: number }): string | null {
   if (!/\.jsonl?$/i.test(name))
     return "Only .jsonl (one JSON object a line) and .json (one array of objects) can be read.";

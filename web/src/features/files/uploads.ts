@@ -1,4 +1,7 @@
-/** The uploads of this tab. They live beside the pages, so that leaving a page ends none. */
+/**
+ * The uploads of this tab. They are kept outside the pages, so that leaving a page does not end
+ * them.
+ */
 import { sendFile } from "@/features/files/api";
 import { advance, refusal, type Upload, type UploadStep } from "@/features/files/upload-state";
 

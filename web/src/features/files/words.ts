@@ -1,4 +1,4 @@
-/** What the report's shapes and codes mean, in words. */
+/** The report's shapes and codes in words. */
 const SHAPES: Record<string, string> = {
   explicit: "prompt, chosen and rejected",
   openai: "OpenAI's preference format",

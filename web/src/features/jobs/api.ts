@@ -1,4 +1,4 @@
-/** Fine-tuning jobs over the API: what to ask for, and how long an answer holds. */
+/** Fine-tuning jobs over the API: the queries, and how long their results stay fresh. */
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import { client, type Schema, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
@@ -10,7 +10,7 @@ export type Checkpoint = Schema<"CheckpointObject">;
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
 export const hasEnded = (job: Pick<Job, "status">) => ENDED.has(job.status);
-/** Alive: something will change without a person. */
+/** Alive: the job can still change without an action of the user. */
 export const isAlive = (job: Pick<Job, "status">) => !hasEnded(job) && job.status !== "paused";
 
 const path = (job_id: string) => ({ params: { path: { job_id } } });
@@ -18,7 +18,7 @@ const path = (job_id: string) => ({ params: { path: { job_id } } });
 export const keys = {
   list: ["jobs", "list"] as const,
   job: (id: string) => ["jobs", "one", id] as const,
-  /** All that is measured of a job; invalidating it reloads every chart and table. */
+  /** All measurements of a job; invalidating this key reloads every chart and table. */
   results: (id: string) => ["jobs", "results", id] as const,
 };
 
@@ -61,7 +61,7 @@ export const logsQuery = (id: string, alive: boolean) =>
     refetchInterval: alive ? 5_000 : false,
   });
 
-/** Change a job's course and let every view of it know. */
+/** Cancel, pause or resume a job, and update every view of it. */
 export async function steer(queries: QueryClient, id: string, verb: "cancel" | "pause" | "resume") {
   const job = await take(client.POST(`/v1/fine_tuning/jobs/{job_id}/${verb}`, path(id)));
   queries.setQueryData(keys.job(id), job);

@@ -1,13 +1,13 @@
-/** What the page reads out of a job: its name, its settings, how far it is. */
+/** Values that the page derives from a job: its name, its settings, its progress. */
 import type { Job } from "@/features/jobs/api";
 import { duration, number } from "@/lib/format";
 
 export const shortId = (id: string) => id.replace(/^ftjob-/, "").slice(0, 8);
 
-/** The name that a person gave, else the start of its id. */
+/** The name that the user gave, or the start of its id. */
 export const nameOf = (job: Pick<Job, "id" | "suffix">) => job.suffix || shortId(job.id);
 
-/** Names that tell runs apart: where two share one, the start of the id follows. */
+/** Unique names of runs: if two have the same name, the start of the id is added. */
 export function namesOf(jobs: readonly Pick<Job, "id" | "suffix">[]): string[] {
   const names = jobs.map(nameOf);
   return jobs.map((job, i) => {
@@ -37,7 +37,7 @@ export function advance(job: Pick<Job, "progress" | "status">): Advance | null {
   return { step, steps, share, eta: job.status === "running" ? eta_s : null };
 }
 
-/** Where a job that has not ended stands, in a few words. */
+/** The progress of a job that has not ended, in a few words. */
 export function standing(
   job: Pick<Job, "progress" | "status" | "desired_status"> & Partial<Pick<Job, "queue">>,
 ): string {

@@ -14,14 +14,14 @@ export const methodsQuery = queryOptions({
 export const settingsOf = (method: Pick<Method, "groups"> | undefined): Setting[] =>
   method?.groups.flatMap((group) => group.settings) ?? [];
 
-/** A setting's value as it is typed and compared: several words stand in one line. */
+/** A setting's value as it is typed and compared; a list becomes one line. */
 export const typed = (value: unknown) => (Array.isArray(value) ? value.join(", ") : value) ?? null;
 
-/** Whether a job's value is another than the default. */
+/** Whether a job's value differs from the default. */
 export const differs = (setting: Pick<Setting, "default">, value: unknown) =>
   typed(value) !== typed(setting.default);
 
-/** The default as a person reads it; null is left to the server, as the description says. */
+/** The default as text; for null the server chooses, as the description says. */
 export function initialText(setting: Pick<Setting, "default" | "kind">): string {
   const initial = typed(setting.default);
   if (initial === null) return "automatic";

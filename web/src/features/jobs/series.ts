@@ -1,4 +1,4 @@
-/** The numbers of a run by step: asking for them, and joining history with what streams in. */
+/** The numbers of a run by step: queries, and joining the history with streamed points. */
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import type { Point } from "@/components/chart/lines";
 import { keys } from "@/features/jobs/api";
@@ -10,7 +10,7 @@ const TRAINED = ["loss/nll", "loss/preference", "grad_norm", "tokens_per_s"] as 
 const INTERVAL = ["accuracy", "accuracy/low", "accuracy/high"] as const;
 const MARGINS = ["margin/p05", "margin/p25", "margin/p50", "margin/p75", "margin/p95"] as const;
 
-/** The series that the pictures and the verdict of a run read; no others are asked for. */
+/** The series that the charts and the verdict of a run need; no others are requested. */
 export type Key =
   | `train:${(typeof BOTH | typeof TRAINED)[number]}`
   | `held_out:${(typeof BOTH | typeof INTERVAL | typeof MARGINS)[number]}`;
@@ -23,10 +23,13 @@ const READ: Key[] = [
 /** Points by `split:name`, such as `held_out:accuracy`. */
 export type Series = Readonly<Record<string, Point[]>>;
 
-/** What is stored, and the place at which the job's stream goes on: `Last-Event-ID`. */
+/** The stored series, and the place where the job's stream continues: `Last-Event-ID`. */
 export type History = { series: Series; cursor: string };
 
-/** A point for every pixel of most charts, every second of the widest; each draws what it spans. */
+/**
+ * One point per pixel of most charts, one per two pixels of the widest; each point is drawn with
+ * the range it covers.
+ */
 export const buckets = () => Math.min(1000, Math.ceil((innerWidth * 0.375) / 100) * 100);
 
 export async function fetchSeries(
@@ -40,7 +43,7 @@ export async function fetchSeries(
         params: { path: { job_id: id }, query: { ...query, after } },
       }),
     );
-    // That of the first page: what comes while the others are read is streamed.
+    // The place of the first page: points that arrive while other pages are read are streamed.
     cursor ??= page.cursor;
     return page;
   });
@@ -49,7 +52,7 @@ export async function fetchSeries(
       key,
       points.map((point) => ({
         x: point.x1,
-        // One value that was not a number must not hide behind the mean of the others.
+        // The mean of other values must not hide a value that was not a number.
         y: point.finite < point.count ? null : point.mean,
         low: point.min,
         high: point.max,
@@ -59,7 +62,7 @@ export async function fetchSeries(
   return { series, cursor: cursor ?? "" };
 }
 
-/** The whole run, or a range of its steps, in as many points as the charts are wide. */
+/** The whole run, or a range of its steps, in as many points as the charts have pixels. */
 export const seriesQuery = (id: string, range: [number, number] | null) =>
   queryOptions({
     queryKey: [...seriesKey(id), range],
@@ -75,7 +78,7 @@ export const seriesQuery = (id: string, range: [number, number] | null) =>
 
 export const seriesKey = (id: string) => [...keys.results(id), "series"] as const;
 
-/** History, then the streamed points that lie beyond it and within the range: none comes twice. */
+/** The history, then the streamed points after it and within the range; no point occurs twice. */
 export function join(history: Series, streamed: Series, range: [number, number] | null): Series {
   const joined: Record<string, Point[]> = { ...history };
   for (const [key, points] of Object.entries(streamed)) {
@@ -87,7 +90,7 @@ export function join(history: Series, streamed: Series, range: [number, number] 
   return joined;
 }
 
-/** What streamed in and isn't in the history yet. */
+/** Streamed points that are not in the history yet. */
 export function beyond(history: Series, streamed: Series): Series {
   return Object.fromEntries(
     Object.entries(streamed).map(([key, points]) => {

@@ -1,4 +1,4 @@
-/** What a job's stream tells, folded into one state. Pure: the same messages give the same state. */
+/** Reduces a job's stream to one state. Pure: the same messages give the same state. */
 import type { Job, JobEvent } from "@/features/jobs/api";
 import type { Series } from "@/features/jobs/series";
 import type { Schema } from "@/lib/api";
@@ -6,7 +6,7 @@ import type { Schema } from "@/lib/api";
 export type Message = { id?: string; event?: string; data: string };
 
 export type Streamed = {
-  /** The place to go on from after a break: `Last-Event-ID`. */
+  /** The place to continue from after a break: `Last-Event-ID`. */
   lastId: string;
   job: Partial<Job>;
   series: Series;
@@ -49,7 +49,7 @@ function append(series: Series, { step, split, values }: Schema<"StepNumbers">):
     const key = `${split}:${name}`;
     const known = series[key] ?? [];
     const last = known.at(-1);
-    // A step that was told before a break may be told again.
+    // A step that was sent before a break may be sent again.
     if (last === undefined || last.x < step)
       grown[key] = [...known, { x: step, y, low: y, high: y }];
   }

@@ -1,4 +1,4 @@
-/** One stream a job: begins where the loaded history ends, and goes on after every break. */
+/** One stream per job: begins where the loaded history ends, and reconnects after every break. */
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { type Job, keys } from "@/features/jobs/api";
@@ -7,12 +7,12 @@ import { backoff, reduce, type Streamed, start } from "@/features/jobs/stream";
 import { events } from "@/lib/sse";
 
 const REDRAW_MS = 250;
-/** Beyond this many steps the history is loaded again, in buckets, and replaces them. */
+/** After this many streamed steps the history is loaded again, in buckets, and replaces them. */
 const MOST_STEPS = 1000;
 
 export type Live = Pick<Streamed, "series" | "events"> & { broken: boolean };
 
-/** Follow the job from `place` on; null: wait until that is known, or nothing is to come. */
+/** Follow the job from `place` on; null: the place is not known yet, or nothing more will come. */
 export function useJobStream(jobId: string, place: string | null, history: Series = {}): Live {
   const queries = useQueryClient();
   const [state, setState] = useState<Streamed>(() => start(""));
@@ -65,7 +65,8 @@ export function useJobStream(jobId: string, place: string | null, history: Serie
       if (signal.aborted) return;
       clearTimeout(timer);
       show();
-      // What only the end settles: the result's name, the newest pairs, samples and checkpoints.
+      // Values that are final only at the end: the result's name, the newest pairs, samples and
+      // checkpoints.
       queries.invalidateQueries({ queryKey: keys.job(jobId) });
       queries.invalidateQueries({ queryKey: keys.list });
       queries.invalidateQueries({ queryKey: keys.results(jobId) });

@@ -1,4 +1,4 @@
-/** A run's numbers as the page shows them: loaded once, then only what streams in. */
+/** A run's numbers for the page: loaded once, then extended by streamed points. */
 import { useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
@@ -9,7 +9,7 @@ import { useJobStream } from "@/features/jobs/use-job-stream";
 export type Run = {
   /** The whole run, for the verdict. */
   all: Series;
-  /** What the charts show: the zoomed range, else the whole run. */
+  /** The data of the charts: the zoomed range, or the whole run. */
   shown: Series;
   range: [number, number] | null;
   events: JobEvent[];
@@ -42,7 +42,7 @@ export function useRun(job: Job): Run {
   );
 }
 
-/** Evaluations are few: those outside the range stay, so that their lines do not end in the air. */
+/** Evaluations are few: those outside the range stay, so that their lines continue to the edge. */
 function closer(zoomed: Series, all: Series): Series {
   const few = Object.entries(all).filter(
     ([key, points]) => key.startsWith("held_out:") && points.length < buckets() / 2,

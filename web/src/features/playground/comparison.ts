@@ -1,4 +1,4 @@
-/** What both sides of one comparison have said so far, from the frames of its stream. */
+/** The answers of both sides of one comparison so far, from the frames of its stream. */
 import type {
   Attested,
   Choice,
@@ -6,10 +6,10 @@ import type {
 } from "@/features/playground/api/comparison-events";
 
 export type Side = {
-  /** `stopping`: stopped here and frozen, while the server still has to confirm it. */
+  /** `stopping`: stopped and frozen on this page; the server has not confirmed it yet. */
   status: "waiting" | "answering" | "stopping" | "done" | "failed";
   text: string;
-  /** What came after the side was frozen; shown only if it could not be stopped. */
+  /** Text that arrived after the side was frozen; shown only if it could not be stopped. */
   unseen: string;
   attested: Attested | null;
   finishReason: string | null;
@@ -22,16 +22,16 @@ export type Side = {
 export type Comparison = {
   id: string | null;
   choice: Choice | null;
-  /** The stream is over: the server has stored both answers before it says so. */
+  /** The stream has ended; the server stores both answers before it sends this. */
   isOver: boolean;
   sides: [Side, Side];
 };
 
 export type ComparisonAction =
   | { type: "heard"; events: ComparisonEvent[] }
-  /** The stream ended, well or not, with nothing more to come; `message` says why. */
+  /** The stream ended, successfully or not; `message` says why. */
   | { type: "ended"; message: string }
-  /** The request was refused: `side` names the one whose fault it is, if it is one's. */
+  /** The request was refused; `side` is the side that caused it, if only one did. */
   | { type: "refused"; message: string; side: number | null }
   | { type: "stopped"; side: number }
   | { type: "abandoned" }
@@ -65,7 +65,7 @@ export function bothEnded({ sides }: Comparison): boolean {
   return sides.every(hasEnded);
 }
 
-/** What a vote on this comparison still lacks. Null: nothing. */
+/** Why a vote on this comparison is not possible yet; null if it is possible. */
 export function voteNeeds({ id, isOver, sides }: Comparison): "wait" | "answers" | null {
   if (!isOver) return "wait";
   return id !== null && sides.every(({ text }) => text !== "") ? null : "answers";
@@ -142,7 +142,8 @@ function hear(state: Comparison, event: ComparisonEvent): Comparison {
       status: "done",
       unseen: "",
       error: null,
-      // A side that was frozen here ends as stopped, even if its end crossed ours on the way.
+      // A side that was frozen here ends as stopped, even if it ended before the server got the
+      // stop.
       finishReason: side.status === "stopping" ? "stopped" : (event.finish_reason ?? null),
       tokens: event.usage?.completion_tokens ?? null,
       firstTokenS: event.first_token_s ?? null,

@@ -1,4 +1,4 @@
-/** A conversation: what was said before it began, and each turn with its two answers. */
+/** A conversation: the messages before its first turn, and each turn with its two answers. */
 import type { Pair } from "@/features/playground/api/held-out";
 import {
   type Comparison,
@@ -18,7 +18,7 @@ export type HeldOut = { jobId: string; pair: Pair };
 export type Turn = {
   id: number;
   prompt: string;
-  /** The held-out pair whose prompt this is, unchanged. */
+  /** The held-out pair, if the prompt is that pair's prompt, unchanged. */
   heldOut: HeldOut | null;
   /** The models that were asked, in the order of the sides. */
   models: [string, string];
@@ -31,7 +31,7 @@ export type TurnsAction =
 
 export function turnsReducer(turns: Turn[], action: TurnsAction): Turn[] {
   if (action.type === "ask") {
-    // Asking again takes the place of the turn whose answers failed.
+    // A retry replaces the turn whose answers failed.
     const before = turns.filter(({ id }) => id < action.turn.id);
     return [...before, { ...action.turn, comparison: UNASKED }];
   }
@@ -42,7 +42,7 @@ export function turnsReducer(turns: Turn[], action: TurnsAction): Turn[] {
   );
 }
 
-/** The parts of a prompt: its system prompt, what was said, and the question that is open. */
+/** The parts of a prompt: its system prompt, the earlier messages, and the open question. */
 export function unpack(prompt: Message[]): { system: string; opening: Message[]; draft: string } {
   const said = prompt.filter(({ role }) => role !== "system");
   const last = said.at(-1);
@@ -63,7 +63,7 @@ export function isRemembered(turn: Turn, side: SideIndex): boolean {
   return status !== "failed" && text !== "";
 }
 
-/** What one side is sent: the system prompt, its own history, and the new prompt. */
+/** The messages for one side: the system prompt, its own history, and the new prompt. */
 export function messagesFor(
   side: SideIndex,
   said: { system: string; opening: Message[]; turns: Turn[]; prompt: string },

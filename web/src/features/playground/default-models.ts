@@ -6,7 +6,7 @@ type Known = {
   models: Pick<Schema<"ModelObject">, "id" | "parent">[];
 };
 
-/** Whom one most likely wants to hear: a base, and the newest that was tuned from it. */
+/** The likeliest choice of models: a base, and the newest model tuned from it. */
 export function defaultModels({ job, deployments, models }: Known): { a?: string; b?: string } {
   if (job) return { a: job.model, b: job.fine_tuned_model ?? undefined };
   const served = deployments.find(

@@ -16,7 +16,7 @@ import { useKeys } from "@/lib/use-keys";
 
 const route = getRouteApi("/shell/playground");
 
-/** Two models, one question: hear both, and say which did better. */
+/** Ask two models the same question, and vote for the better answer. */
 export function PlaygroundPage() {
   const { a, b, job, line } = route.useSearch();
   const navigate = route.useNavigate();
@@ -86,7 +86,7 @@ export function PlaygroundPage() {
   );
 }
 
-/** Where the link names no models, puts the likeliest into it. */
+/** If the link names no models, adds the likeliest ones to it. */
 function useDefaultModels() {
   const { a, b, job } = route.useSearch();
   const navigate = route.useNavigate();

@@ -1,4 +1,4 @@
-/** How answers are drawn, as typed into fields and as sent. */
+/** The sampling settings, as typed into fields and as sent. */
 export type Sampling = {
   temperature?: number;
   top_p?: number;
@@ -59,7 +59,7 @@ export function wrongIn(rule: Rule, draft: SamplingDraft): string | null {
   return typed === "" || rule.isAllowed(Number(typed)) ? null : rule.wrong;
 }
 
-/** What to send; null while a field is wrong. An empty field leaves it to the server. */
+/** The settings to send; null while a field is invalid. For an empty field the server chooses. */
 export function samplingOf(draft: SamplingDraft): Sampling | null {
   const sampling: Sampling = {};
   for (const rule of RULES) {

@@ -4,10 +4,10 @@ import { diffWordsWithSpace } from "diff";
 export type Piece = { text: string; isOnlyHere: boolean };
 
 const LONGEST = 60_000;
-// Two answers that share next to nothing would be compared for minutes.
+// A diff of two answers with almost nothing in common would take minutes.
 const LIMIT = { maxEditLength: 4_000, timeout: 300 };
 
-/** Both answers in pieces, or null where they are too long or too different to tell. */
+/** Both answers in pieces, or null if they are too long or too different for a diff. */
 export function unshared(a: string, b: string): [Piece[], Piece[]] | null {
   if (a.length + b.length > LONGEST) return null;
   const changes = diffWordsWithSpace(a, b, LIMIT);

@@ -6,7 +6,7 @@ import { type Turn, turnsReducer } from "@/features/playground/conversation";
 import { ApiError, isSignedOut } from "@/lib/api";
 import { sessionQuery } from "@/lib/queries";
 
-/** The turns, and what can be done with them. Leaving the page ends what is still being written. */
+/** The turns and their actions. Leaving the page ends unfinished answers. */
 export function useConversation() {
   const [turns, dispatch] = useReducer(turnsReducer, []);
   const connection = useRef<AbortController | null>(null);
@@ -29,7 +29,7 @@ export function useConversation() {
       await ask(question, signal, (events) => tell({ type: "heard", events }));
       tell({ type: "ended", message: "The server ended the stream before this answer's end." });
     } catch (error) {
-      // The session's own query sends a signed-out user to sign in.
+      // The session query redirects a signed-out user to the sign-in page.
       if (isSignedOut(error)) queries.invalidateQueries(sessionQuery);
       tell(broken(error));
     }
@@ -44,7 +44,7 @@ export function useConversation() {
       const isAll = sides.every(
         (side, at) => hasEnded(side) || side.status === "stopping" || which.includes(at),
       );
-      // The server has not answered yet: there is no comparison to stop there.
+      // The server has not answered yet, so there is no comparison to stop.
       if (isAll && id === null) {
         connection.current?.abort();
         tell({ type: "abandoned" });
@@ -59,7 +59,7 @@ export function useConversation() {
   return { turns, last, send, stop, voted };
 }
 
-/** Tells the server of each side that was stopped here, once it is known what to stop. */
+/** Sends a stop request for each side that was stopped here, once the comparison's id is known. */
 function useStops(
   last: Turn | undefined,
   dispatch: (action: { type: "of_turn"; id: number; action: ComparisonAction }) => void,

@@ -1,6 +1,6 @@
 import { useEffect, useEffectEvent } from "react";
 
-/** Escape works from within a text field too, where a page's other keys are off. */
+/** Escape works in a text field too, where a page's other shortcuts are disabled. */
 export function useEscape(act: () => void) {
   const onKey = useEffectEvent((event: KeyboardEvent) => {
     if (event.key === "Escape" && !event.defaultPrevented) act();

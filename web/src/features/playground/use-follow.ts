@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef } from "react";
 
 const NEAR_PX = 120;
 
-/** Keeps the end of the page in view while it grows, unless one has scrolled away from it. */
+/** Keeps the end of a growing page in view, unless the user has scrolled away. */
 export function useFollow(growing: unknown) {
   const isNear = useRef(true);
   useEffect(() => {

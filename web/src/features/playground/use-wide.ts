@@ -2,7 +2,7 @@ import { useSyncExternalStore } from "react";
 
 const query = () => window.matchMedia("(min-width: 48rem)");
 
-/** Whether two panes fit beside each other. */
+/** Whether two panes fit side by side. */
 export function useWide(): boolean {
   return useSyncExternalStore(
     (changed) => {

@@ -1,6 +1,6 @@
 import { client, take } from "@/lib/api";
 
-/** By an API key's text, or by the token of a link that works once. */
+/** Sign in with an API key, or with the token of a one-time link. */
 export type Credential = { api_key: string } | { token: string };
 
 export const signIn = (credential: Credential) =>

@@ -1,8 +1,8 @@
 export const HOME = "/jobs";
 
 /**
- * Where to go after signing in: a path of this page, or the runs. A link may carry anything, so
- * whatever a browser could read as another host is not followed.
+ * Where to go after signing in: a path of this page, or the runs. A link may hold any text, so a
+ * path that a browser could read as another host is ignored.
  */
 export function safeNext(next: string | undefined): string {
   if (!next?.startsWith("/") || !isPath(next)) return HOME;

@@ -5,7 +5,7 @@ import { Button } from "@/components/ui/button";
 import { signOut } from "@/features/session/api";
 import { sessionQuery } from "@/lib/queries";
 
-/** Which key this browser speaks for, and the way out. */
+/** The key that this browser is signed in with, and the sign-out button. */
 export function SessionMenu() {
   const session = useQuery(sessionQuery);
   const navigate = useNavigate();

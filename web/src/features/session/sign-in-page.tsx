@@ -20,7 +20,7 @@ export function SignInPage() {
   const { mutate, isPending, error, variables } = useMutation({
     mutationFn: (credential: Credential) => signIn(credential),
     onSuccess: (session) => {
-      // What another key was shown, or refused, is not this one's.
+      // Data and errors of another key must not be shown to this one.
       queries.removeQueries();
       queries.setQueryData(sessionQuery.queryKey, session);
       history.replace(safeNext(next));

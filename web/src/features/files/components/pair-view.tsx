@@ -9,7 +9,7 @@ import { visible } from "@/lib/visible-text";
 // A row may hold megabytes; drawing ten of them at once would freeze the page.
 const CUT = 2_000;
 
-/** A prompt with its two answers side by side, each with the words that only it has marked. */
+/** A prompt with its two answers side by side; words that only one answer has are marked. */
 export function PairView({ pair, isMarked }: { pair: PairRow; isMarked: boolean }) {
   const [isWhole, setWhole] = useState(false);
   const prompt = textOf(pair.prompt, "user");
@@ -85,7 +85,7 @@ function words(text: string): string {
   return count === 1 ? "1 word" : `${number(count)} words`;
 }
 
-/** One message said by whom one expects is its text; else each is named. */
+/** The text of a single message with the expected role; otherwise each message with its role. */
 function textOf(messages: Message[], expected: string): string {
   const [first] = messages;
   if (messages.length === 1 && first?.role === expected) return first.content;

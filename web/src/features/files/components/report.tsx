@@ -10,7 +10,7 @@ const route = getRouteApi("/shell/files/$fileId");
 
 type FileReport = Schema<"FileReport">;
 
-/** What the check of a file found, in sentences, and each row that it left out. */
+/** The result of a file's check, in sentences, and each row that was dropped. */
 export function Report({ report }: { report: FileReport }) {
   return (
     <Card title="Report">

@@ -7,12 +7,12 @@ import { addUploads, currentUploads, endUpload, subscribe } from "@/features/fil
 import { cx } from "@/lib/cx";
 import { bytes } from "@/lib/format";
 
-// Chromium paints a sized bar green, whatever the accent colour is.
+// Chromium draws a bar with a set size in green, whatever the accent colour is.
 const barClass =
   "h-2 w-full appearance-none overflow-hidden rounded-md border border-line bg-bg " +
   "[&::-moz-progress-bar]:bg-accent [&::-webkit-progress-bar]:bg-bg [&::-webkit-progress-value]:bg-accent";
 
-/** Takes files from a dialog or dropped anywhere on the page, and shows how far each has got. */
+/** Takes files from a dialog or dropped anywhere on the page, and shows the progress of each. */
 export function Uploader() {
   const queries = useQueryClient();
   const uploads = useSyncExternalStore(subscribe, currentUploads);
@@ -47,7 +47,8 @@ export function Uploader() {
             className="sr-only"
             onChange={(event) => {
               add([...(event.target.files ?? [])]);
-              // So that choosing the same file again, once it is corrected, is a change.
+              // Reset, so that choosing the same file again (after a correction) fires a change
+              // event.
               event.target.value = "";
             }}
           />
@@ -118,7 +119,7 @@ function progressOf({ phase, share, size }: Upload): string {
   return `${bytes(share * size)} of ${bytes(size)}, ${Math.floor(100 * share)}%`;
 }
 
-/** Listens on the whole page: a file dropped beside a target would replace the page. */
+/** Listens on the whole page: without this, a file dropped elsewhere would replace the page. */
 function useDroppedFiles(take: (files: File[]) => void): boolean {
   const [isOver, setOver] = useState(false);
   useEffect(() => {

@@ -22,7 +22,7 @@ import { number } from "@/lib/format";
 
 const MOST = 10;
 
-/** Up to ten runs on the same charts, their differing settings and where they ended. */
+/** Up to ten runs on the same charts, with their differing settings and final numbers. */
 export function ComparePage() {
   const search = useSearch({ from: "/shell/jobs/compare" });
   const navigate = useNavigate({ from: "/jobs/compare" });

@@ -7,7 +7,7 @@ import { lookOf, type Row, sameHeldOut } from "@/features/jobs/compare/compare";
 import { namesOf } from "@/features/jobs/job";
 import { cx } from "@/lib/cx";
 
-/** A column a run: its look on the charts, its numbers, and the settings that set it apart. */
+/** One column per run: its line style on the charts, its numbers, and its differing settings. */
 export function CompareTable(props: {
   jobs: Job[];
   differing: Row[];
@@ -91,7 +91,7 @@ function Rows(props: { title: string; rows: Row[]; span: number; isMono?: boolea
           </th>
           {values.map((value, place) => (
             <td
-              // biome-ignore lint/suspicious/noArrayIndexKey: a column is a place.
+              // biome-ignore lint/suspicious/noArrayIndexKey: a column is identified by its place.
               key={place}
               className={cx("px-3 py-2 whitespace-nowrap", place === best && "font-semibold")}
             >

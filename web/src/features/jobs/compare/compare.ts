@@ -1,4 +1,4 @@
-/** Several runs beside each other: the same pictures, and only the settings that differ. */
+/** Compares several runs: the same charts, and only the settings that differ. */
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Line } from "@/components/chart/lines";
 import type { Job } from "@/features/jobs/api";
@@ -11,7 +11,7 @@ export type Compared = { job: Job; series: Series };
 const COLOURS = ["--chosen", "--rejected", "--series-3", "--series-4", "--series-5"];
 const DASHES = [undefined, [7, 4], [2, 3]];
 
-/** Fifteen looks that differ from their neighbours in hue and in dash. */
+/** Fifteen different line styles; neighbours differ in both colour and dash. */
 export const lookOf = (place: number) => ({
   colour: COLOURS[place % COLOURS.length] as string,
   dash: DASHES[place % DASHES.length],
@@ -99,7 +99,7 @@ export function chartsOf(runs: readonly Compared[]): ChartSpec[] {
 
 export type Row = { name: string; values: string[]; best?: number };
 
-/** The settings in which the runs are not all alike. */
+/** The settings in which the runs differ. */
 export function differences(jobs: readonly Job[]): Row[] {
   const flat = jobs.map(
     (job): Record<string, unknown> => ({
@@ -117,7 +117,9 @@ export function differences(jobs: readonly Job[]): Row[] {
     .filter(({ values }) => new Set(values).size > 1);
 }
 
-/** Whether all runs were measured on the same held-out pairs: else no one is the best. */
+/**
+ * Whether all runs were measured on the same held-out pairs; otherwise none is marked as the best.
+ */
 export function sameHeldOut(jobs: readonly Job[]): boolean {
   const asked = jobs.map((job) => {
     const { max_held_out, held_out_fraction } = job.hyperparameters;
@@ -129,8 +131,9 @@ export function sameHeldOut(jobs: readonly Job[]): boolean {
 }
 
 /**
- * Where each run ended. Accuracy, log odds ratio and NLL are those of held-out pairs; the best is
- * marked where the same pairs were measured, and of accuracies only one whose interval is apart.
+ * The final numbers of each run. Accuracy, log odds ratio and NLL are those of held-out pairs. The
+ * best is marked if all runs measured the same pairs; the best accuracy only if its interval lies
+ * above all others.
  */
 export function finals(runs: readonly Compared[]): Row[] {
   const comparable = sameHeldOut(runs.map(({ job }) => job));
@@ -161,7 +164,7 @@ export function finals(runs: readonly Compared[]): Row[] {
   ];
 }
 
-/** The place given, where its interval lies above all others. */
+/** The given place if its interval lies above all others. */
 function apart(
   place: number | undefined,
   low: readonly (number | null)[],
@@ -172,7 +175,7 @@ function apart(
   return (low[place] ?? 0) > Math.max(...others) ? place : undefined;
 }
 
-/** The place of the one best value; none where two share it. */
+/** The place of the best value; undefined if two runs share it. */
 function bestOf(values: readonly (number | null)[], sign = 1): number | undefined {
   const known = values.flatMap((value) => (value === null ? [] : [sign * value]));
   const best = Math.max(...known);

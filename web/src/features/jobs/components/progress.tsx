@@ -1,4 +1,4 @@
-/** How far something is; without a share it says only that it goes on. */
+/** A progress bar; without a share it shows only that work continues. */
 export function Progress({ share, label }: { share: number | null; label: string }) {
   const width = `${100 * (share ?? 0)}%`;
   return (

@@ -1,4 +1,4 @@
-/** A sentence of the API, in which names stand between backticks. */
+/** A sentence of the API, with names between backticks. */
 export function Sentence({ text }: { text: string }) {
   return text.split("`").map((part, index) =>
     index % 2 === 1 ? (

@@ -5,7 +5,7 @@ export function SortHead(props: {
   name: string;
   way: boolean | null;
   onSort: () => void;
-  /** For numbers: the arrow stands before the name, which then ends where they end. */
+  /** For numbers: the arrow stands before the name, so that name and numbers are right-aligned. */
   isRight?: boolean;
   className?: string;
 }) {

@@ -1,4 +1,4 @@
-/** Stands in a table for the rows out of sight. */
+/** Takes the place of a table's rows that are out of sight. */
 export function Spacer({ height }: { height: number }) {
   if (height <= 0) return null;
   return (

@@ -1,4 +1,4 @@
-/** The filter of the runs: words, and settings compared, such as `lambda>=0.2 status:running`. */
+/** The filter of the runs: words and comparisons, such as `lambda>=0.2 status:running`. */
 import type { Job } from "@/features/jobs/api";
 import { advance, methodOf, nameOf } from "@/features/jobs/job";
 
@@ -14,7 +14,7 @@ const COMPARE: Record<string, (a: number, b: number) => boolean> = {
   "!=": (a, b) => a !== b,
 };
 
-/** Every word must fit: as `name:value` where the run has that name, else as text anywhere. */
+/** Every word must match: as `name:value` if the run has that name, otherwise as text anywhere. */
 export function matches(job: Job, filter: string, fileName = ""): boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return true;

@@ -14,7 +14,7 @@ import { useKeys } from "@/lib/use-keys";
 
 const MOST = 10;
 
-/** All runs: those that move are live, and those that are ticked can be compared. */
+/** All runs: running ones are updated live, and ticked ones can be compared. */
 export function JobsPage() {
   const search = useSearch({ from: "/shell/jobs" });
   const navigate = useNavigate({ from: "/jobs" });

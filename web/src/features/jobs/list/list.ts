@@ -1,4 +1,4 @@
-/** The runs: all pages once, then only what may have changed. */
+/** The list of runs: reads all pages once, then only runs that may have changed. */
 import { queryOptions } from "@tanstack/react-query";
 import { getJob, isAlive, type Job, keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
@@ -8,7 +8,7 @@ const POLL_MS = 2_000;
 const QUIET_MS = 15_000;
 const PAGE = 200;
 const NEWEST = 20;
-// More old jobs on the move than this are cheaper to read by the page.
+// If more old jobs than this can still change, reading whole pages is cheaper.
 const SINGLY = 5;
 
 const listPage = (limit: number, after?: string) =>
@@ -18,7 +18,10 @@ async function listAll(): Promise<Job[]> {
   return (await readAll((after) => listPage(PAGE, after))).data;
 }
 
-/** The newest jobs and the older ones that still move; all of them where the two don't meet. */
+/**
+ * The newest jobs, and older ones that can still change; all jobs if there is a gap between the
+ * newest and the known ones.
+ */
 async function refresh(known: readonly Job[]): Promise<Job[]> {
   const { data: newest, has_more } = await listPage(NEWEST);
   const ids = new Set(newest.map((job) => job.id));

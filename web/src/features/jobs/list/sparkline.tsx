@@ -6,7 +6,10 @@ import { percent } from "@/lib/format";
 const [WIDTH, HEIGHT, EDGE] = [72, 24, 3];
 const KEY = "held_out:accuracy";
 
-/** Held-out accuracy of a run, small: from a coin's 50% in the middle, and its newest value. */
+/**
+ * A small chart of a run's held-out accuracy, with 50% (chance) in the middle, and its newest
+ * value.
+ */
 export function Sparkline({ job, isDrawn = true }: { job: Job; isDrawn?: boolean }) {
   const { data } = useQuery({
     queryKey: ["jobs", "spark", job.id, job.status],

@@ -21,7 +21,7 @@ const partsOf = ({ memory }: Measured) =>
     size: memory[key],
   }));
 
-/** What the run would take; `isStale` where the form no longer says what was measured. */
+/** The time and memory of the run; `isStale` if the form has changed since the measurement. */
 export function EstimateCard({ id, isStale }: { id: string; isStale: boolean }) {
   const { data, error } = useQuery(estimateQuery(id));
   if (error) return <ErrorPanel error={error} />;

@@ -1,4 +1,4 @@
-/** Estimates over the API: asked for like a job, and looked at until they have ended. */
+/** Estimates over the API: created like a job, and polled until they have ended. */
 import { queryOptions } from "@tanstack/react-query";
 import { hasEnded } from "@/features/jobs/api";
 import { client, type Schema, take } from "@/lib/api";

@@ -37,7 +37,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
       navigate({ to: "/jobs/$jobId", params: { jobId: job.id } });
     },
   });
-  // With what was sent, so that a change since then is seen.
+  // Keeps the request, so that a later change of the form is noticed.
   const estimate = useMutation({ mutationFn: createEstimate });
   const error = create.error ?? estimate.error;
   const field = error instanceof ApiError ? fieldOf(error.param) : null;

@@ -9,7 +9,7 @@ import { JobForm } from "@/features/jobs/new/job-form";
 import { blank, type Form, formOf } from "@/features/jobs/new/new-job";
 import { filesQuery, modelsQuery } from "@/lib/queries";
 
-/** What to tune, on what, and how. */
+/** The form of a new run: model, files and settings. */
 export function NewJobPage() {
   const search = useSearch({ from: "/shell/jobs/new" });
   const methods = useQuery(methodsQuery);
@@ -56,5 +56,5 @@ export function NewJobPage() {
   }
 }
 
-/** The id of a list's one item: where there is no choice, none is asked for. */
+/** The id of a list's only item: it is selected if there is no other choice. */
 const only = (items: { id: string }[]) => (items.length === 1 ? (items[0]?.id ?? "") : "");

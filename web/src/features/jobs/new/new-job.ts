@@ -1,4 +1,4 @@
-/** The form of a new run as data: what it holds, what it sends, where an error belongs. */
+/** The form of a new run as data: its values, its request, and the field of an error. */
 import type { Job } from "@/features/jobs/api";
 import { methodOf } from "@/features/jobs/job";
 import { differs, type Method, type Setting, settingsOf, typed } from "@/features/jobs/methods";
@@ -11,7 +11,7 @@ export type Form = {
   validation_file: string;
   suffix: string;
   seed: string;
-  /** Settings as typed; what is empty is left to its default. */
+  /** Settings as typed; an empty one has its default. */
   values: Record<string, string>;
 };
 
@@ -25,7 +25,10 @@ export const blank: Form = {
   values: {},
 };
 
-/** The form that would create this job again: only what differs from the defaults is typed. */
+/**
+ * The form that would create this job again: only values that differ from the defaults are filled
+ * in.
+ */
 export function formOf(job: Job, methods: readonly Method[]): Form {
   const type = methodOf(job);
   const settings = settingsOf(methods.find((method) => method.id === type));
@@ -53,7 +56,7 @@ export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"Create
     model: form.model,
     training_file: form.training_file,
     validation_file: form.validation_file || null,
-    // The API lists its methods; one that it does not know is refused with its name.
+    // The list of methods comes from the API, which refuses an unknown one by name.
     method: { type: form.type, [form.type]: { hyperparameters } } as Schema<"CreateJob">["method"],
     suffix: form.suffix.trim() || null,
     seed: form.seed.trim() === "" ? null : (numberOf(form.seed) as number),
@@ -66,13 +69,13 @@ function typedValue({ kind }: Setting, text: string): unknown {
   return kind === "choice" ? text : numberOf(text);
 }
 
-/** What is no number goes as it is: the API says best what is wrong with it. */
+/** A text that is not a number is sent unchanged: the API explains what is wrong. */
 function numberOf(text: string): unknown {
   const value = Number(text);
   return Number.isNaN(value) ? text : value;
 }
 
-/** The field that an error of the API speaks of: a setting's bare name, or a field's. */
+/** The field that an API error is about: the bare name of a setting or of a field. */
 export function fieldOf(param: string | null): string | null {
   const [, setting] = /^method\.[^.]+\.hyperparameters\.([^.]+)/.exec(param ?? "") ?? [];
   if (setting) return setting;

@@ -35,7 +35,7 @@ export function Text(props: Common & { placeholder?: string; isNumber?: boolean 
 
 type Choices = Common & { choices: { value: string; label: string }[]; none?: string };
 
-/** `none` is what the empty choice says; without it one must be chosen. */
+/** `none` is the text of the empty choice; without it, a choice is required. */
 export function Choice(props: Choices) {
   return (
     <div data-field={props.name}>
@@ -60,11 +60,11 @@ export function Choice(props: Choices) {
   );
 }
 
-/** A setting with its sentence; empty means its default, which stands in the field. */
+/** A setting with its description; empty means the default, which is the placeholder. */
 export function SettingField(props: {
   setting: Setting;
   value: string;
-  /** Its default hangs on another setting that was changed. */
+  /** Its default depends on another setting that was changed. */
   isUndecided: boolean;
   error: string | null | undefined;
   onChange: (value: string) => void;

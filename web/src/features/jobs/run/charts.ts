@@ -1,4 +1,4 @@
-/** The pictures of an ORPO run: which series each shows, and how. */
+/** The charts of an ORPO run: the series of each chart and their style. */
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Line, Point } from "@/components/chart/lines";
 import type { Key, Series } from "@/features/jobs/series";
@@ -115,7 +115,7 @@ const scale = ({ x, y, low, high }: Point, by: number): Point => ({
   high: high === null ? null : high * by,
 });
 
-/** Points with another pair of series as their interval. */
+/** Points whose interval comes from two other series. */
 export function within(points: Point[], low: Point[], high: Point[]): Point[] {
   const [lows, highs] = [low, high].map((edge) => new Map(edge.map(({ x, y }) => [x, y])));
   return points.map(({ x, y }) => ({
@@ -163,7 +163,7 @@ function margins(get: Get): ChartSpec {
 
 function gradients(get: Get, clip: unknown): ChartSpec {
   const points = get("train:grad_norm");
-  // The level helps only where it is near the values; far away it would flatten them.
+  // The level is drawn only near the values; a distant one would flatten the chart.
   const top = Math.max(...points.map((point) => point.high ?? 0), 0);
   const near = typeof clip === "number" && clip < top * 2;
   return {

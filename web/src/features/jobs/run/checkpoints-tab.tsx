@@ -11,7 +11,7 @@ import { deploymentsQuery } from "@/lib/queries";
 
 const HEADS = ["Step", "Accuracy", "Log odds ratio", "Held-out loss", "Size", "SHA-256"];
 
-/** What the run has saved: how good each is, and what can be done with it. */
+/** The run's checkpoints: the quality of each, and its actions. */
 export function CheckpointsTab({ job }: { job: Job }) {
   const { data, error, refetch } = useQuery(checkpointsQuery(job.id));
   if (error) return <ErrorPanel error={error} retry={refetch} />;

@@ -10,7 +10,7 @@ import { differs, initialText, methodsQuery, type Setting, typed } from "@/featu
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 
-/** Everything that this run was asked to do; what differs from the defaults is marked. */
+/** All settings of this run; values that differ from the defaults are marked. */
 export function ConfigTab({ job }: { job: Job }) {
   const { data, error, refetch } = useQuery(methodsQuery);
   const groups = data?.find((method) => method.id === methodOf(job))?.groups ?? [];

@@ -13,7 +13,7 @@ import { VerdictCard } from "@/features/jobs/run/verdict-card";
 import type { Run } from "@/features/jobs/use-run";
 import { number } from "@/lib/format";
 
-/** The verdict in words, then the pictures it rests on. */
+/** The verdict in words, then the charts that it is based on. */
 export function CurvesTab({ job, run }: { job: Job; run: Run }) {
   const navigate = useNavigate({ from: "/jobs/$jobId" });
   const [cursor] = useState(createCursor);

@@ -9,7 +9,7 @@ import { cx } from "@/lib/cx";
 import { ago, moment } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
-/** What happened, newest first, and the log of the training process. */
+/** The run's events, newest first, and the log of the training process. */
 export function EventsTab({ job, streamed }: { job: Job; streamed: JobEvent[] }) {
   return (
     <div className="grid min-w-0 grid-cols-1 items-start gap-4 xl:grid-cols-2">
@@ -84,7 +84,7 @@ function Logs({ job }: { job: Job }) {
   );
 }
 
-/** What a terminal would show in the end: a line that was drawn over is its last drawing. */
+/** The final text of a terminal: of an overwritten line, only the last version. */
 const settled = (text: string) =>
   text
     .split("\n")

@@ -9,11 +9,11 @@ import { duration, moment, number } from "@/lib/format";
 
 const TABS = ["curves", "pairs", "samples", "checkpoints", "events", "config"];
 
-/** What stays in sight: the state, how far, what can be done about it, and the tabs. */
+/** The bar that stays visible: state, progress, actions and tabs. */
 export function JobBar({ job, tab }: { job: Job; tab: string }) {
   const at = advance(job);
   const nav = useRef<HTMLElement>(null);
-  // On a phone the last tabs lie beyond the edge.
+  // On a phone the last tabs are out of view.
   useEffect(() => {
     const shown = nav.current?.querySelector<HTMLElement>(`[data-tab="${tab}"]`);
     if (nav.current && shown)

@@ -21,7 +21,7 @@ import { ago, moment } from "@/lib/format";
 export function JobPage() {
   const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
   const { data: job, error, refetch } = useQuery(jobQuery(jobId));
-  // Beside the run itself, not after it: the curves are what takes longest.
+  // Loads in parallel with the run itself, because the curves take longest.
   usePrefetchQuery(seriesQuery(jobId, null));
   if (job) return <JobView key={job.id} job={job} />;
   return (

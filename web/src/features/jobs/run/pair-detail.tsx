@@ -10,13 +10,13 @@ import { cx } from "@/lib/cx";
 import { number, signed } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
-/** One held-out pair: what was asked, both answers, what the run did to it. */
+/** One held-out pair: the prompt, both answers, and its change during the run. */
 export function PairDetail(props: { job: Job; pair: Judged; close: () => void }) {
   const { job, pair } = props;
   const { data: saved } = useQuery(checkpointsQuery(job.id));
   const tuned = job.fine_tuned_model ?? saved?.[0]?.fine_tuned_model_checkpoint;
   const box = useRef<HTMLDivElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another pair is another place to look.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: scroll to each newly selected pair.
   useEffect(() => {
     box.current?.scrollIntoView({ block: "nearest" });
   }, [pair.line]);

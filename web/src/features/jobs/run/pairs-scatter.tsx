@@ -8,13 +8,13 @@ const REACH = 20;
 
 type Props = {
   pairs: Judged[];
-  /** The frame stays where it is while a filter hides some. */
+  /** The axes do not change while a filter hides some pairs. */
   all: Judged[];
   opened: Judged | null;
   open: (pair: Judged | null) => void;
 };
 
-/** A dot a pair: its margin before against after. Below the diagonal it got worse. */
+/** One dot per pair: its margin before and after. Below the diagonal it got worse. */
 export function PairsScatter({ pairs, all, opened, open }: Props) {
   const [at, setAt] = useState<Judged | null>(null);
   const frame = useMemo(() => frameOf(all), [all]);

@@ -10,7 +10,10 @@ import { gotWorse, type Judged, judge, pairsQuery } from "@/features/jobs/run/pa
 import { PairsScatter } from "@/features/jobs/run/pairs-scatter";
 import { PairsTable } from "@/features/jobs/run/pairs-table";
 
-/** Every held-out pair before and after: a dot, a row, and its texts when opened. */
+/**
+ * Every held-out pair before and after training: as a dot, as a row, and with its texts when
+ * opened.
+ */
 export function PairsTab({ job }: { job: Job }) {
   const search = useSearch({ from: "/shell/jobs/$jobId" });
   const navigate = useNavigate({ from: "/jobs/$jobId" });

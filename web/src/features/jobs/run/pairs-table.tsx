@@ -23,7 +23,7 @@ const COLUMNS: { order: PairOrder; name: string; className?: string }[] = [
 
 type Props = { pairs: Judged[]; opened: Judged | null; open: (pair: Judged) => void };
 
-/** The pairs, those that lost most first; only the rows in sight are drawn. */
+/** The pairs, the most worsened first; only visible rows are drawn. */
 export function PairsTable({ pairs, opened, open }: Props) {
   const [{ order, descending }, setSort] = useState<{ order: PairOrder; descending: boolean }>({
     order: "change",

@@ -7,7 +7,7 @@ import { readAll } from "@/lib/pages";
 export type Message = Schema<"MessageObject">;
 export type Pair = Schema<"PairObject">;
 
-/** A pair whose margin is known on both ends, with how it moved. */
+/** A pair whose margin is known before and after, with its change. */
 export type Judged = Pair & { was: number; is: number; change: number; fate: Fate };
 
 /** worse: a smaller margin; lost, won: the preferred side changed. */
@@ -49,7 +49,7 @@ export const FATES: Record<Fate, string> = {
   won: "now prefers the chosen answer",
 };
 
-/** What a person asked, in one line: the last message of the prompt. */
+/** The question in one line: the last message of the prompt. */
 export const questionOf = (pair: Pick<Pair, "prompt" | "line">) =>
   pair.prompt?.at(-1)?.content ?? `Line ${pair.line}`;
 

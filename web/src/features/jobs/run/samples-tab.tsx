@@ -9,7 +9,7 @@ import { type Sample, samplesQuery } from "@/features/jobs/run/samples";
 import { useKeys } from "@/lib/use-keys";
 import { visible } from "@/lib/visible-text";
 
-/** What the model answered at each evaluation, beside the answer that was wanted. */
+/** The model's answer at each evaluation, beside the chosen answer. */
 export function SamplesTab({ job }: { job: Job }) {
   const search = useSearch({ from: "/shell/jobs/$jobId" });
   const navigate = useNavigate({ from: "/jobs/$jobId" });

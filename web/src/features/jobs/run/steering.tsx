@@ -5,7 +5,7 @@ import { Button } from "@/components/ui/button";
 import { hasEnded, type Job, steer } from "@/features/jobs/api";
 import { nameOf } from "@/features/jobs/job";
 
-/** Pause, resume, cancel: whichever the run's state allows. */
+/** Pause, resume, cancel: those that the run's state allows. */
 export function Steering({ job }: { job: Job }) {
   const queries = useQueryClient();
   const change = useMutation({

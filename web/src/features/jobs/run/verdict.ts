@@ -1,4 +1,4 @@
-/** What the numbers of a run say, in words: whether it is healthy, and whether it helped. */
+/** Judges a run from its numbers, in words: whether it is healthy, and whether it helped. */
 import type { Point } from "@/components/chart/lines";
 import { gotWorse, type Judged } from "@/features/jobs/run/pairs";
 import type { Series } from "@/features/jobs/series";
@@ -9,7 +9,7 @@ export type Finding = { code: string; title: string; advice: string };
 export type Verdict = {
   /** Empty: healthy. */
   findings: Finding[];
-  /** Whether there is enough to speak of health at all. */
+  /** Whether it is too early to judge the run's health. */
   early: boolean;
   effect: Effect | null;
   worse: { worse: number; lost: number; won: number; total: number } | null;
@@ -18,13 +18,13 @@ export type Verdict = {
 type Effect = {
   accuracy: { before: number; after: number; low: number; high: number } | null;
   margin: { before: number; after: number } | null;
-  /** What the intervals allow to say. */
+  /** The conclusion from the intervals. */
   reading: "helped" | "hurt" | "unclear";
 };
 
-// Nats a token; smaller moves of a mean log-prob are seen in every healthy run.
+// Nats a token; smaller changes of a mean log-prob occur in every healthy run.
 const SINK = 0.1;
-// A rise of the held-out loss above its least value that is more than noise.
+// A relative rise of the held-out loss above its minimum that is more than noise.
 const OVERFIT = 0.02;
 const EXPLODED = 5;
 
@@ -41,7 +41,7 @@ export function verdictOf(series: Series, pairs: readonly Judged[]): Verdict {
 function notANumber(series: Series): Finding | null {
   for (const key of ["train:loss", "train:grad_norm", "held_out:loss"]) {
     const bad = series[key]?.find((point) => point.y === null);
-    // A point of several steps has extremes where some of them are numbers.
+    // A point that covers several steps has extremes if some of their values are numbers.
     const where = bad?.low === null ? "at" : "at or shortly before";
     if (bad)
       return {

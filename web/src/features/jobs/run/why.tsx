@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import type { Job } from "@/features/jobs/api";
 
-/** Why a run failed, first thing on its page. */
+/** Why a run failed, at the top of its page. */
 export function Why({ job }: { job: Job }) {
   const { error } = job;
   return (

@@ -1,7 +1,7 @@
-/** The frames of a comparison's stream. What isn't known here is left alone. */
+/** The frames of a comparison's stream. Unknown ones are ignored. */
 import type { Schema } from "@/lib/api";
 
-/** What the server says answers on a side. */
+/** The model and weights that answer on a side, as the server reports them. */
 export type Attested = Schema<"ComparisonSide">;
 export type Choice = Schema<"Choice">;
 export type ComparisonEvent =
@@ -14,7 +14,7 @@ export type ComparisonEvent =
 // Each frame has one of these fields, and no other.
 const MARKS = ["comparison", "delta", "done", "error"];
 
-/** Null for a frame that this page doesn't know. Throws where it isn't JSON. */
+/** Null for a frame that this page doesn't know. Throws if it isn't JSON. */
 export function parseEvent(data: string): ComparisonEvent | null {
   const frame = JSON.parse(data);
   return MARKS.some((mark) => mark in frame) ? frame : null;

@@ -1,4 +1,4 @@
-/** Asking both sides, stopping one, voting. */
+/** Requests: ask both sides, stop one, vote. */
 import {
   type Choice,
   type ComparisonEvent,
@@ -14,12 +14,12 @@ export type Question = {
   held_out?: { job_id: string; line: number };
 };
 
-// Tokens come faster than a page needs to be drawn.
+// Tokens arrive faster than the page needs to be redrawn.
 const FLUSH_MS = 50;
 
 /**
- * Ask and hand on what is said, some frames at a time. Throws where the answer is an error or
- * breaks off; ends quietly when `signal` ends it.
+ * Ask, and pass on the received frames, several at a time. Throws if the answer is an error or is
+ * interrupted; returns without an error when `signal` aborts it.
  */
 export async function ask(
   question: Question,

@@ -5,13 +5,13 @@ import { client, type Schema, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
 type Stored = Schema<"PairObject">;
-/** A pair whose texts are still there, in the roles that a model can be asked in. */
+/** A pair whose texts still exist, with only roles that a chat request accepts. */
 export type Pair = Omit<Stored, "prompt" | "chosen"> & { prompt: Message[]; chosen: string };
 
-// Jobs among which those with a result are looked for.
+// The number of jobs that are searched for ones with a result.
 const NEWEST = 200;
 
-/** Jobs with a result to talk to, the newest first. */
+/** Jobs with a result that can be asked, the newest first. */
 export const succeededJobsQuery = queryOptions({
   queryKey: ["jobs", "succeeded"],
   queryFn: ({ signal }) =>
@@ -23,7 +23,7 @@ export const succeededJobsQuery = queryOptions({
     data.filter((job) => job.status === "succeeded" && job.fine_tuned_model !== null),
 });
 
-/** A job's held-out pairs, those that got worse the most first. */
+/** A job's held-out pairs, the most worsened first. */
 export const heldOutQuery = (jobId: string) =>
   queryOptions({
     queryKey: ["jobs", jobId, "held-out"],
@@ -39,11 +39,11 @@ export const heldOutQuery = (jobId: string) =>
 
 const ROLES = ["system", "user", "assistant"];
 
-/** Where a run's folder is gone, its pairs have numbers and no texts. */
+/** If a run's folder was removed, its pairs have numbers but no texts. */
 const canBeAsked = (pair: Stored): pair is Stored & Pair =>
   pair.chosen !== null && (pair.prompt?.every(({ role }) => ROLES.includes(role)) ?? false);
 
-/** By how much the chosen answer gained on the rejected one, in log odds. */
+/** The change of a pair's log odds ratio: how much the chosen answer gained on the rejected one. */
 export function change({ before, after }: Pick<Pair, "before" | "after">): number | null {
   const [from, to] = [before.log_odds_ratio, after.log_odds_ratio];
   return from !== null && to !== null ? to - from : null;

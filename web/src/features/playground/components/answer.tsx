@@ -7,11 +7,11 @@ import type { Piece } from "@/features/playground/unshared";
 import { number } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
-/** One side's answer: what it said, how it ended and how fast it was. */
+/** One side's answer: its text, how it ended and how fast it was. */
 export function Answer(props: {
   side: SideIndex;
   answer: Side;
-  /** Named where another model answered than is picked now. */
+  /** The model's name, if it is not the model that is selected now. */
   model: string | null;
   pieces: Piece[] | null;
   onStop: () => void;
@@ -56,7 +56,7 @@ function Pieces({ pieces }: { pieces: Piece[] }) {
   return (
     <p dir="auto" className="wrap-anywhere whitespace-pre-wrap">
       {pieces.map(({ text, isOnlyHere }, index) => {
-        // The place in the list is all that tells two equal words apart.
+        // Two equal words differ only in their place in the list.
         const key = `${index}`;
         return isOnlyHere ? (
           <mark key={key} className="bg-accent/15 text-ink underline decoration-accent">

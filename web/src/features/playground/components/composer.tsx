@@ -29,7 +29,7 @@ export function Composer(props: {
     field.current?.focus();
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    // Enter also confirms what an input method has composed.
+    // Enter also confirms the text of an input method.
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
     event.preventDefault();
     send();

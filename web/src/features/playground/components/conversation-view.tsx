@@ -44,7 +44,7 @@ export function ConversationView(props: {
   const follow = useFollow(last);
   const isWide = useWide();
 
-  /** `null` where none exists, `undefined` while the list isn't here yet. */
+  /** `null` if none exists, `undefined` while the list is loading. */
   const deploymentOf = (model: string | undefined) =>
     deployments.data && (deployments.data.data.find((each) => each.model === model) ?? null);
   const drawn = BOTH.map((side) => samplingOf(samplings[side] ?? samplings[0]));
@@ -79,7 +79,7 @@ export function ConversationView(props: {
     );
 
   const stopOrLeave = () => {
-    // Out of the text field, so that the votes' keys work.
+    // Leaves the text field, so that the keys for voting work.
     if (isBusy) stop(0, 1);
     else if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
   };
@@ -135,7 +135,7 @@ export function ConversationView(props: {
   );
 
   return (
-    // The page's own padding would let the composer float above the bottom.
+    // With the page's own padding, the composer would not touch the bottom.
     <div className="-mb-7 flex min-h-[calc(100dvh-15.75rem)] flex-col gap-4 md:-mb-6 md:min-h-[calc(100dvh-8rem)]">
       <div className="flex-1">{isWide ? panes(BOTH) : <TabbedPanes panes={panes} />}</div>
       <Composer

@@ -12,7 +12,7 @@ import {
 import { unpack } from "@/features/playground/conversation";
 import { signed } from "@/lib/format";
 
-/** Asks what a job held out of its training: pick the job, then one of its pairs. */
+/** Asks a held-out prompt of a job: select the job, then one of its pairs. */
 export function HeldOutBar(props: {
   jobId: string | undefined;
   line: number | null;

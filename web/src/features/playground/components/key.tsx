@@ -1,4 +1,4 @@
-/** The key that does the same; not shown where there is no keyboard to press it on. */
+/** The keyboard shortcut of a button; hidden on devices without a keyboard. */
 export function Key({ name }: { name: string }) {
   return (
     <span

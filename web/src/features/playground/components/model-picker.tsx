@@ -3,7 +3,7 @@ import { inputClass } from "@/components/ui/field";
 import { NAMES, type SideIndex } from "@/features/playground/conversation";
 import { deploymentsQuery, modelsQuery } from "@/lib/queries";
 
-/** Every model by name: those that answer now, then those that would have to be deployed. */
+/** Every model by name: deployed ones first, then those that must be deployed. */
 export function ModelPicker(props: {
   side: SideIndex;
   model: string | undefined;
@@ -17,7 +17,7 @@ export function ModelPicker(props: {
   const others = new Set(
     models.data?.data.filter(({ status }) => status === "ready").map(({ id }) => id),
   );
-  // A link may name a checkpoint, which no list has.
+  // A link may name a checkpoint, which is in no list.
   if (props.model) others.add(props.model);
   const error = deployments.error ?? models.error;
   return (

@@ -8,7 +8,7 @@ import { NAMES, type SideIndex } from "@/features/playground/conversation";
 import type { Schema } from "@/lib/api";
 import { visible } from "@/lib/visible-text";
 
-/** Who answers on this side: what was picked, and what the server attests. */
+/** The model on this side: the selected one, and the weights that the server reports. */
 export function PaneHeader(props: {
   side: SideIndex;
   model: string | undefined;

@@ -4,7 +4,7 @@ import type { HeldOut } from "@/features/playground/conversation";
 import { cx } from "@/lib/cx";
 import { signed } from "@/lib/format";
 
-/** What the held-out pair itself answers, to hold the models against. */
+/** The answers of the held-out pair itself, to compare with the models. */
 export function ReferencePair({ pair }: { pair: HeldOut["pair"] }) {
   const by = change(pair);
   return (

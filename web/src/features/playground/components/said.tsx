@@ -4,7 +4,7 @@ import type { Message } from "@/features/playground/conversation";
 
 const WHO = { system: "System prompt", user: "You", assistant: "Assistant" };
 
-/** A message that both sides share: one of yours, or one that the conversation began with. */
+/** A message that both sides share: the user's, or one from the start of the conversation. */
 export function Said({ message }: { message: Message }) {
   return (
     <div className="flex min-w-0 flex-col gap-1">
@@ -18,7 +18,7 @@ export function Said({ message }: { message: Message }) {
   );
 }
 
-/** What a held-out prompt holds before its open question. */
+/** The messages of a held-out prompt before its open question. */
 export function Opening({ messages }: { messages: Message[] }) {
   return messages.map((message, index) => (
     // biome-ignore lint/suspicious/noArrayIndexKey: these never change.

@@ -3,10 +3,10 @@ import { NAMES } from "@/features/playground/conversation";
 import { RULES, type SamplingDraft, wrongIn } from "@/features/playground/sampling";
 import { cx } from "@/lib/cx";
 
-/** One draft: both sides share it. Two: each has its own. */
+/** One draft for both sides, or two drafts, one for each side. */
 export type Drafts = [SamplingDraft] | [SamplingDraft, SamplingDraft];
 
-/** How answers are drawn, for both sides or for each. */
+/** The sampling settings, for both sides or for each side. */
 export function Settings({ drafts, onChange }: { drafts: Drafts; onChange: (to: Drafts) => void }) {
   const [a, b] = drafts;
   return (

@@ -15,10 +15,10 @@ const CHOICES: { choice: Choice; key: string; label: string }[] = [
   { choice: "both_bad", key: "4", label: "Both bad" },
 ];
 
-/** Which answer was better. Stored by the server, and changed by choosing again. */
+/** The vote for the better answer. The server stores it; another choice replaces it. */
 export function VoteBar(props: {
   comparison: Comparison;
-  /** The newest turn has the keys. */
+  /** The keyboard shortcuts belong to the newest turn. */
   hasKeys: boolean;
   onVoted: (choice: Choice | null) => void;
 }) {
