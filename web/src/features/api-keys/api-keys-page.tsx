@@ -74,7 +74,7 @@ function KeyRow({ record, isOwn }: { record: Schema<"ApiKeyObject">; isOwn: bool
             </Button>
           }
         >
-          Whatever uses it is refused within five seconds, for good.
+          Programs that use it are refused within five seconds. This can't be undone.
           {isOwn && " This browser is signed in with it and will be signed out."}
         </ConfirmDialog>
       </Cell>

@@ -118,7 +118,7 @@ function Created(props: { created: Schema<"CreatedApiKey">; onSaved: () => void 
       className="mt-4 rounded-lg border border-accent p-3"
     >
       <p>
-        This is the key <strong>{name}</strong>. It is shown this once: copy it now.
+        This is the key <strong>{name}</strong>. It is shown only once: copy it now.
       </p>
       <p className="my-2 flex items-center gap-2">
         <code className="min-w-0 rounded-md bg-bg px-2 py-1 font-mono break-all">{key}</code>

@@ -30,7 +30,7 @@ export function Certificate({ parity }: { parity: Parity }) {
       {parity.equal_to_base && (
         <p className="flex items-start gap-2 font-medium">
           <TriangleAlert aria-hidden="true" size={16} className="mt-0.5 shrink-0 text-rejected" />
-          It answers exactly as its base does: the training changed nothing that shows.
+          It answers exactly as its base does: training made no measurable difference.
         </p>
       )}
     </div>

@@ -32,7 +32,7 @@ export function DownloadMenu({ model: { id, job_id: jobId } }: { model: Model })
               <a href={downloadUrl(id, "adapter")} download>
                 <span className="font-medium">Adapter</span>
                 <span className="block text-sm text-muted">
-                  What training added. It needs its base beside it.
+                  Only what training added. It works only with its base model.
                 </span>
               </a>
             </DropdownMenu.Item>

@@ -60,7 +60,7 @@ export function RegisterModel() {
           text(
             "path",
             "Folder",
-            "Its whole path, from / on. It holds safetensors, a configuration and a tokenizer.",
+            "Its absolute path. It holds safetensors, a configuration and a tokenizer.",
             true,
           )
         ) : (
@@ -69,7 +69,7 @@ export function RegisterModel() {
             {text("revision", "Revision", "A branch, tag or commit; empty for the newest.")}
           </>
         )}
-        {text("id", "Name here", `Empty for the ${source === "folder" ? "folder" : "hub"}'s own.`)}
+        {text("id", "Name here", `If empty, the ${source === "folder" ? "folder" : "hub"}'s name.`)}
         {register.error && field === null && <ErrorPanel error={register.error} />}
         <div className="flex flex-wrap items-center gap-3">
           <Button type="submit" look="primary" disabled={register.isPending}>

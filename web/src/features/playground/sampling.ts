@@ -48,7 +48,7 @@ export const RULES: Rule[] = [
   {
     name: "seed",
     label: "Seed",
-    hint: "Empty: another each time.",
+    hint: "If empty, a new seed each time.",
     isAllowed: (value) => Number.isSafeInteger(value),
     wrong: "A seed is a whole number.",
   },

@@ -62,7 +62,7 @@ export function SignInPage() {
             label="API key"
             hint={
               <>
-                It begins with <code className="font-mono">sk-odd-</code>. Whoever runs this server
+                It begins with <code className="font-mono">sk-odd-</code>. A server administrator
                 can make one with <code className="font-mono">oddsmith keys create</code>.
               </>
             }

@@ -80,7 +80,7 @@ export function JobsPage() {
             {selected.length > 0 && (
               <div className="ml-auto flex items-center gap-2">
                 <p className="text-sm text-muted">
-                  {selected.length} ticked{selected.length === MOST && ", the most there can be"}
+                  {selected.length} ticked{selected.length === MOST && ", the maximum"}
                 </p>
                 <Button small look="quiet" onClick={() => change({ select: undefined })}>
                   Clear

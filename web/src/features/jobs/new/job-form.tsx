@@ -164,7 +164,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
             name="seed"
             label="Seed (optional)"
             value={form.seed}
-            hint="The same seed, data and settings give the same model. Drawn when empty."
+            hint="The same seed, data and settings give the same model. Empty: a random seed."
             error={errorAt("seed")}
             onChange={(seed) => set({ seed })}
           />

@@ -21,7 +21,7 @@ export function CheckpointsTab({ job }: { job: Job }) {
       <Empty>
         {hasEnded(job)
           ? "This run ended before its first checkpoint."
-          : "No checkpoint is saved yet. Settings say how often one is: checkpoint_every."}
+          : "No checkpoint is saved yet. The setting checkpoint_every says how often."}
       </Empty>
     );
   return (

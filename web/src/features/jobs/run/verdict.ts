@@ -62,7 +62,7 @@ function bothSinking(series: Series): Finding | null {
   return {
     code: "both_sinking",
     title: `Both sides sink while the margin grows: the chosen answers lost ${number(-chosen.by)} nats a token.`,
-    advice: "The model unlearns what you prefer too. Lower lambda or the learning rate.",
+    advice: "The model also unlearns the chosen answers. Lower lambda or the learning rate.",
   };
 }
 
@@ -121,7 +121,7 @@ function worseOf(pairs: readonly Judged[]): Verdict["worse"] {
 export const READINGS: Record<Effect["reading"], string> = {
   helped: "It helped: the intervals before and after do not overlap.",
   hurt: "It hurt: the intervals before and after do not overlap.",
-  unclear: "The intervals before and after overlap: more held-out pairs would tell.",
+  unclear: "The intervals before and after overlap: use more held-out pairs to decide.",
 };
 
 export const accuracyText = (found: NonNullable<Effect["accuracy"]>) =>

@@ -82,5 +82,5 @@ function stateOf({ status, ...answer }: Side): string {
     answer.finishReason === "length" && "cut off at max tokens",
     answer.finishReason === "stopped" && "stopped by you",
   ].filter((part) => part !== false);
-  return measured.join(" · ") || (answer.text ? "Ended." : "Ended without a word.");
+  return measured.join(" · ") || (answer.text ? "Ended." : "Ended without an answer.");
 }

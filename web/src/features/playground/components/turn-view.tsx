@@ -54,8 +54,8 @@ export function TurnView(props: {
       </div>
       {forgotten.length > 0 && (
         <p className="text-sm text-muted">
-          {forgotten.map((side) => NAMES[side]).join(" and ")} gave no answer, and so this turn is
-          left out of what follows there.
+          {forgotten.map((side) => NAMES[side]).join(" and ")} gave no answer, so this turn is left
+          out of the history there.
         </p>
       )}
       {turn.heldOut && <ReferencePair pair={turn.heldOut.pair} />}
