@@ -1,4 +1,4 @@
-"""`python -m orpo.base_files DIR`: the facts of a model folder, as noted at registration.
+"""`python -m orpo.base_files DIR`: the facts of a model folder, as recorded at registration.
 
 The work is done by `orpo.base.files`.
 """

@@ -47,6 +47,6 @@ def restore(
     counts = ", ".join(f"{tables[name]} {name}" for name in ("jobs", "files", "checkpoints"))
     output.say(f"Restored {counts} of {restored.contents.made_at} in {seconds:.1f} s.")
     for job in restored.resumed:
-        output.say(f"{job} ran when the backup was made; it goes on from its last checkpoint.")
+        output.say(f"{job} ran when the backup was made; it continues from its last checkpoint.")
     for name, path in restored.bases_missing.items():
         output.say(f"The base model {name} is not here: put its folder at {path}.")

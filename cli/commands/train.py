@@ -164,7 +164,7 @@ def summary(training: Training) -> dict[str, Any]:
 def sentence(result: dict[str, Any]) -> str:
     """The same result as a sentence."""
     if result["state"] == Event.STOPPED:
-        return f"Stopped at step {result['step']}; --resume goes on from there."
+        return f"Stopped at step {result['step']}; --resume continues from there."
     lines = [f"Finished after {result['step']} steps: {result['checkpoint']}"]
     first, last = result[Split.HELD_OUT]["first"], result[Split.HELD_OUT]["last"]
     if Series.ACCURACY in last:

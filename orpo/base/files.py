@@ -38,7 +38,7 @@ MAX_JSON_BYTES = {"tokenizer.json": 128 * 2**20, "vocab.json": 128 * 2**20}
 MAX_TEXT_BYTES = 64 * 2**20
 # Two writes within one tick of the file system's clock get the same timestamp.
 TICK_NS = 20_000_000
-HINT = "Copy the whole model folder again, as it came."
+HINT = "Copy the whole model folder again, without changes."
 
 
 def bad_model(message: str, hint: str = HINT) -> Failure:
@@ -55,7 +55,7 @@ def blaming(what: str) -> Iterator[None]:
         yield
     except (Failure, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as error:  # a panic of Rust code is no Exception
+    except BaseException as error:  # a panic of Rust code is not an Exception
         by_machine = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
         if by_machine or is_out_of_memory(error):
             raise

@@ -50,7 +50,7 @@ class Series(StrEnum):
 
 
 class Phase(StrEnum):
-    """What a run does with its time."""
+    """The phases into which a run's time is divided."""
 
     DATA = "data"
     FORWARD = "forward"

@@ -3,15 +3,15 @@
 The core writes the directory; workers and `oddsmith train` read it (decision 5). A name that both
 sides need is defined here and nowhere else. Imports nothing.
 
-    data/           TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE    what all generations of a job train on
-    g1/, g2/, ...   one folder a generation:
-        SPEC                       what is trained; written before the start
+    data/           TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE    the rows of all generations of a job
+    g1/, g2/, ...   one folder for each generation:
+        SPEC                       the spec of the run; written before the start
         METRICS, EVENTS, PAIRS, SAMPLES    the journal, one JSON object a line
-        PREPARED, PROGRESS         what `orpo.prepare` found, and how far it is
+        PREPARED, PROGRESS         the results of `orpo.prepare`, and its progress
         CHECKPOINTS/step-000010/   see `checkpoint`
-        log()                      what the processes print
+        log()                      the output of the processes
         deadline(), REGISTERED     written by the worker (see `orpo.process.watchdog`)
-        STORE                      through which the ranks of one machine meet
+        STORE                      the file through which the ranks of one machine connect
 """
 
 from enum import StrEnum
@@ -82,7 +82,7 @@ ENDS = (Event.FINISHED, Event.STOPPED, Event.ERROR)
 
 
 class Level(StrEnum):
-    """How much an event matters; spelt as OpenAI's API spells the levels of job events."""
+    """The severity of an event; the values are those of OpenAI's job events."""
 
     INFO = "info"
     WARN = "warn"

@@ -246,7 +246,7 @@ def _why_not(call: Call) -> str | None:
     if call.dtype not in HALVES:
         return f"it computes in bf16 and fp16, not in {call.dtype}"
     if call.size > LARGEST_HEAD or call.value_size != call.size:
-        return f"heads of {call.size} and {call.value_size} are not what it knows"
+        return f"heads of {call.size} and {call.value_size} are not supported"
     return None
 
 

@@ -1,8 +1,9 @@
 """fp32 masters of weights that compute in a narrower type; the optimizer updates the masters.
 
 A bf16 weight would round most small updates away. The gradient that a backward pass leaves on it is
-added to the master's gradient in fp32 at once and dropped, so micro-batches add up exactly. Weights
-that compute in fp32 are their own masters. Knows no model and no optimizer.
+added to the master's gradient in fp32 at once and dropped, so the sum over micro-batches is not
+rounded to bf16. Weights that compute in fp32 are their own masters. Knows no model and no
+optimizer.
 """
 
 from collections.abc import Iterable, Iterator

@@ -33,7 +33,7 @@ LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 
 class WrongWorld(Failure):
-    """The processes that run are not those that the spec asked for."""
+    """The running processes do not match the spec."""
 
     def __init__(self, message: str):
         hint = "Let strategy and processes in the spec match how the run is launched."

@@ -1,4 +1,5 @@
-"""`python -m orpo.estimate RUN_DIR`: the time and memory of a run, measured where it would run.
+"""`python -m orpo.estimate RUN_DIR`: measures the time and memory of a run, on the machine where it
+would run.
 
 Makes three steps on the heaviest batches and one evaluation, as the run itself would. The results
 are the data of the run's event `estimated`. Saves nothing. Knows the run, but no prices.
@@ -37,7 +38,7 @@ def estimate(run: Run, runtime_bytes: int = 0) -> int:
     steps_s: list[float] = []
     while len(steps_s) < STEPS:
         if run.group.any(run.stopping.requested):
-            return run.end(Event.STOPPED, "Asked to stop; nothing was measured.", STOPPED)
+            return run.end(Event.STOPPED, "Stopped on request; nothing was measured.", STOPPED)
         steps_s.append(_seconds(run.step))
     tokens = round(sum(run.tokens_E) * run.steps / run.steps_per_epoch)
     tokens_per_s = sum(run.tokens_E[at] for step in probed[1:] for at in step) / sum(steps_s[1:])

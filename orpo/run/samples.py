@@ -52,7 +52,7 @@ def samples(
     settings = _settings(strategy.policy, tokenizer, strategy.method)
     strings, rule = special_strings(tokenizer), strategy.method.special_tokens
     for row in pairs:
-        pair = admitted(row, tokenizer, strings, rule)  # the rows before tokenisation
+        pair = admitted(row, tokenizer, strings, rule)  # as before tokenisation
         prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         answer = strategy(_generate, prompt, settings, _Enough(strategy, stopping), strategy.method)
         if strategy.agree(stopping.requested):

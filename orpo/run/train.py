@@ -146,7 +146,9 @@ class Run:
                 with self.clock.phase(Phase.CHECKPOINT):
                     self._save()
             if stop:
-                return self.end(Event.STOPPED, "Asked to stop; the run can go on.", STOPPED)
+                return self.end(
+                    Event.STOPPED, "Stopped on request; the run can be resumed.", STOPPED
+                )
             if self.progress.step == self.steps:
                 return self.end(Event.FINISHED, "Training has finished.", 0)
             self.step()

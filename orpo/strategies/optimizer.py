@@ -90,8 +90,8 @@ def peak_rate(method: Hyperparameters) -> float:
 def rate(step: int, steps: int, method: Hyperparameters) -> float:
     """The learning rate of `step` (the first is 1) in a run of `steps` steps.
 
-    It rises linearly over the warm-up, reaches its peak, and falls to zero one step after the last,
-    so that no step has a rate of zero.
+    It rises linearly to its peak over the warm-up. Then it stays there (`constant`), or falls so
+    that it would be zero one step after the last: no step has a rate of zero.
     """
     warmup = math.ceil(method.warmup_ratio * steps)
     if step <= warmup:

@@ -1,4 +1,4 @@
-"""`python -m orpo.prepare RUN_DIR`: what a run would train on, without using a device.
+"""`python -m orpo.prepare RUN_DIR`: finds what a run would train on, without using a device.
 
 Tokenises under the spec, writes `prepared.json` beside it and prints the same JSON. Meanwhile
 `progress.json` beside them holds the number of tokenised pairs and of all pairs. Loads no weights.
