@@ -111,7 +111,7 @@ def write(folder: Path, parts: Iterable[Tokenised]) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         folder.mkdir(exist_ok=True)
-        for name in (IDS, MASKS, ROWS, ABOUT):  # last, because it holds the others' sizes
+        for name in (IDS, MASKS, ROWS, ABOUT):  # ABOUT last: it holds the others' sizes
             (temporary / name).replace(folder / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
