@@ -26,3 +26,5 @@ class ApiKey(Created, Base):
     sha256: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]]
     revoked_at: Mapped[datetime | None]
+    # When a worker claimed a job of this key last. Keys take turns by it.
+    served_at: Mapped[datetime | None]

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Subquery, and_, func, select, update
 from sqlalchemy.orm import Session
 
-from models import Job
+from models import ApiKey, Job
 from models.jobs import HELD, DesiredState, JobState
 from orpo.contract.failures import Code
 from orpo.contract.spec import VERSION
@@ -62,25 +62,42 @@ def claim_next(session: Session, worker: str) -> Job | None:
     job.worker = worker
     job.lease_until = _lease()
     job.placement = [_place(known, worker, job)]
+    _note_served(session, job)
     for _ in range(nodes(job) - 1):
         send(session, Task.TRAIN)
     session.flush()
     return job
 
 
+def _note_served(session: Session, job: Job) -> None:
+    """Store in the job's key that it is served now.
+
+    If another claim has locked the key's row, that claim does so. To wait for it would let a worker
+    that freezes in its claim hold up all jobs of the key.
+    """
+    key = select(ApiKey.id).where(ApiKey.id == job.api_key_id)
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.id.in_(key.with_for_update(key_share=True, skip_locked=True)))
+        .values(served_at=func.clock_timestamp())
+        .execution_options(synchronize_session=False)
+    )
+
+
 def shares_of_keys() -> Subquery:
     """For each key, the number of its running jobs and the time since which it waits.
 
-    The time is the start of its last job or the creation of its first queued job, whichever is
-    later. So deleting jobs that have run does not shorten a key's wait.
+    The time is the last claim of one of its jobs or the creation of its first queued job, whichever
+    is later. The key's own row holds the former, so deleting jobs does not shorten a key's wait.
     """
     first_queued_at = func.min(Job.created_at).filter(Job.state == JobState.QUEUED)
     columns = (
         ACCOUNT.label("account"),
         func.count().filter(Job.state.in_(HELD)).label("running"),
-        func.greatest(func.max(Job.started_at), first_queued_at).label("waits_since"),
+        func.greatest(func.max(ApiKey.served_at), first_queued_at).label("waits_since"),
     )
-    return select(*columns).group_by(ACCOUNT).subquery()
+    of_key = Job.api_key_id == ApiKey.id
+    return select(*columns).outerjoin(ApiKey, of_key).group_by(ACCOUNT).subquery()
 
 
 def claim_order(shares: Subquery) -> tuple[Any, ...]:

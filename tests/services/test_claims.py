@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from models import Job, JobEvent
@@ -55,6 +55,16 @@ def test_many_workers_claim_each_job_once(sessions, session, caller):
     assert sorted(claimed) == sorted(made)
 
 
+def test_a_worker_that_freezes_in_its_claim_holds_up_no_other_job(sessions, session, caller):
+    made = {records.job(session, caller, JobState.QUEUED).id for _ in range(2)}
+    session.commit()
+    with sessions.begin() as frozen, sessions.begin() as other:
+        claimed = {claim(frozen, "w").id}
+        other.execute(text("SET LOCAL lock_timeout = '1s'"))
+        claimed.add(claim(other, "v").id)
+    assert claimed == made
+
+
 def test_fairness_then_priority_then_age(session, caller):
     other = records.caller(session, "other")
     old = records.job(session, caller, JobState.QUEUED)
@@ -80,6 +90,23 @@ def test_keys_take_turns_however_many_and_however_urgent_their_jobs(session, cal
         session.flush()
         order.append(job)
     assert order == [flood[0], of_other[0], flood[1], of_other[1], flood[2]] == by_place
+
+
+def test_a_key_that_deletes_its_jobs_waits_as_long(session, caller):
+    other = records.caller(session, "other")
+    mine = [records.job(session, caller, JobState.QUEUED) for _ in range(3)]
+    of_other = [records.job(session, other, JobState.QUEUED) for _ in range(2)]
+    order = []
+    for _ in range(4):
+        job = claim(session)
+        order.append(job)
+        claims.start(session, job.id, 1)
+        claims.fail(session, job.id, 1, {"code": "x", "message": "It ended.", "param": None})
+        session.flush()
+        if job in mine:
+            session.execute(delete(JobEvent).where(JobEvent.job_id == job.id))
+            session.execute(delete(Job).where(Job.id == job.id))
+    assert order == [mine[0], of_other[0], mine[1], of_other[1]]
 
 
 def test_only_the_holder_writes(session, caller):
