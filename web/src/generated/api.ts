@@ -161,10 +161,10 @@ export interface paths {
         put?: never;
         /**
          * Let two to four deployed models answer side by side
-         * @description Stream the answers of all sides, each at its own pace; one that fails ends no other.
+         * @description Stream the answers of all sides, each at its own pace. A side that fails does not end others.
          *
-         *     The first frame names what answers (ComparisonBegun); then come pieces of text (SideDelta) and
-         *     an end for each side (SideEnded, SideFailed). The answers are stored.
+         *     The first frame names the models that answer (ComparisonBegun); then come pieces of text
+         *     (SideDelta) and an end for each side (SideEnded, SideFailed). The answers are stored.
          */
         post: operations["compare_v1_comparisons_post"];
         delete?: never;
@@ -251,9 +251,9 @@ export interface paths {
         get: operations["list_deployments_v1_deployments_get"];
         put?: never;
         /**
-         * Serve a model; one that is deployed gives the same deployment
+         * Serve a model; if it is deployed already, return that deployment
          * @description An engine loads the model and proves that it answers as it was trained (`parity`); then the
-         *     deployment is `ready`. A model that is deployed already gives the same deployment.
+         *     deployment is `ready`. If the model is deployed already, its deployment is returned.
          */
         post: operations["create_v1_deployments_post"];
         delete?: never;
@@ -384,7 +384,7 @@ export interface paths {
         };
         /**
          * Preview the accepted rows in their normal form
-         * @description Return rows as they are trained, whatever shape the file has, each with its line there.
+         * @description Return rows in normal form, whatever the file's shape, each with its line in the file.
          */
         get: operations["rows_v1_files__file_id__rows_get"];
         put?: never;
@@ -450,7 +450,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * An estimate, as far as it is
+         * One estimate, finished or not
          * @description Return an estimate: `prepared` is known first, then `estimate` or `error`.
          */
         get: operations["retrieve_v1_fine_tuning_jobs_estimate__estimate_id__get"];
@@ -560,7 +560,7 @@ export interface paths {
         };
         /**
          * What happened and the steps' numbers, newest first
-         * @description List events: messages, and of at most 200 training steps the numbers (`metrics`).
+         * @description List events: messages, and the numbers (`metrics`) of at most 200 training steps.
          */
         get: operations["list_events_v1_fine_tuning_jobs__job_id__events_get"];
         put?: never;
@@ -642,7 +642,7 @@ export interface paths {
         put?: never;
         /**
          * Go on from the last checkpoint
-         * @description Queue a paused job, which goes on from its last checkpoint; others are left as they are.
+         * @description Queue a paused job, which goes on from its last checkpoint, or withdraw a pending pause.
          */
         post: operations["resume_v1_fine_tuning_jobs__job_id__resume_post"];
         delete?: never;
@@ -812,7 +812,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who this browser speaks for
+         * The key that this browser is signed in with
          * @description Return the key that this browser is signed in with, and until when.
          */
         get: operations["retrieve_v1_session_get"];
@@ -862,7 +862,8 @@ export interface paths {
         };
         /**
          * Disk use by kind, measured every ten minutes
-         * @description Return the use of the whole installation, to administrators of its own organisation.
+         * @description Return the use of the whole installation, for administrators of the organisation that runs
+         *     it.
          */
         get: operations["retrieve_v1_storage_get"];
         put?: never;
@@ -953,7 +954,7 @@ export interface components {
         };
         /**
          * Asked
-         * @description What a side was asked: a conversation, and how its answer was drawn.
+         * @description What a side was asked: a conversation and its sampling settings.
          */
         Asked: {
             /** Frequency Penalty */
@@ -1122,7 +1123,7 @@ export interface components {
         CompareRequest: {
             /** Frequency Penalty */
             frequency_penalty?: number | null;
-            /** @description The held-out pair that the prompt is of. */
+            /** @description The held-out pair that has this prompt. */
             held_out?: components["schemas"]["HeldOut"] | null;
             /** Max Completion Tokens */
             max_completion_tokens?: number | null;
@@ -1163,7 +1164,7 @@ export interface components {
         });
         /**
          * ComparisonBegun
-         * @description The first frame of a comparison: what answers.
+         * @description The first frame of a comparison: the models that answer.
          */
         ComparisonBegun: {
             comparison: components["schemas"]["ComparisonObject"];
@@ -1200,7 +1201,7 @@ export interface components {
         };
         /**
          * ComparisonSide
-         * @description A side as the server attests it. `text` and what follows are there once it has ended.
+         * @description A side as the server recorded it. `text` and later fields are set once the side has ended.
          */
         ComparisonSide: {
             /** Adapter */
@@ -1240,7 +1241,7 @@ export interface components {
             name: string;
             /**
              * Scopes
-             * @description admin brings write, write brings chat, chat brings read
+             * @description admin includes write, write includes chat, chat includes read
              * @default [
              *       "read",
              *       "chat",
@@ -1261,7 +1262,7 @@ export interface components {
             model: string;
             /**
              * Yields
-             * @description Leave the device to jobs while one is trained, and come back after. Where it is left out, nothing changes: at first a deployment keeps its place.
+             * @description Free the device while a job is trained, and return to it afterwards. If left out, the setting stays as it is: a new deployment keeps its device.
              */
             yields?: boolean | null;
         };
@@ -1322,7 +1323,7 @@ export interface components {
             model: string;
             /**
              * Priority
-             * @description Of the jobs of one API key, the higher is claimed first; 0 where it is left out.
+             * @description The job with the highest priority is claimed first, among those of one API key; 0 if left out.
              */
             priority?: number | null;
             /** Seed */
@@ -1503,7 +1504,7 @@ export interface components {
         };
         /**
          * EstimateMemory
-         * @description The peak of one process in bytes, by what takes it.
+         * @description The peak memory of one process in bytes, by its use.
          */
         EstimateMemory: {
             /** Activations Bytes */
@@ -1676,8 +1677,8 @@ export interface components {
         };
         /**
          * FileRows
-         * @description A piece of the accepted rows, which have no ids: the next one begins at `offset` and as many
-         *     rows as `data` has.
+         * @description A page of the accepted rows. Rows have no ids: the next page begins at `offset` plus the
+         *     number of rows in `data`.
          */
         FileRows: {
             /** Data */
@@ -1722,7 +1723,7 @@ export interface components {
          * Group
          * @description Settings that are shown together, in this order; a field names its group.
          *
-         *     What a method adds needs no group: it is among the main ones, before those that all share.
+         *     A method's own settings need no group: they belong to the main ones, before the shared ones.
          * @enum {string}
          */
         Group: "Settings" | "Schedule" | "Adapter" | "Text and loss" | "Measuring" | "Speed and memory";
@@ -1797,7 +1798,7 @@ export interface components {
         };
         /**
          * JobMethod
-         * @description As OpenAI shapes it: the settings stand under the method's name, and no other is there.
+         * @description A method as OpenAI shapes it: its settings are under its name; other names are absent.
          */
         JobMethod: {
             dpo?: components["schemas"]["MethodSettings"] | null;
@@ -1886,7 +1887,7 @@ export interface components {
         Kind: "base" | "tuned" | "checkpoint";
         /**
          * Lengths
-         * @description Quantiles of the rows' lengths in tokens: of the longer sequence of each.
+         * @description Quantiles of the rows' lengths in tokens; the longer sequence of a row counts.
          */
         Lengths: {
             /** Max */
@@ -2140,7 +2141,7 @@ export interface components {
         };
         /**
          * Message
-         * @description A message of a request: text, and no fields that are not served.
+         * @description A message of a request: text only. Fields that are not served must be empty.
          */
         Message: {
             /** Content */
@@ -2171,7 +2172,7 @@ export interface components {
         };
         /**
          * MethodObject
-         * @description A way to train, and all that can be set of it.
+         * @description A method of training and all its settings.
          */
         MethodObject: {
             /** Description */
@@ -2219,14 +2220,14 @@ export interface components {
         };
         /**
          * ModelInfo
-         * @description What the check of a base's folder found; of a tuned model, and before the check, nothing.
+         * @description What the check of a base's folder found; empty before the check, and for a tuned model.
          */
         ModelInfo: {
             /** Architecture */
             architecture?: string | null;
             /**
              * Context Length
-             * @description Tokens, where the model says it.
+             * @description Tokens, if the model states it.
              */
             context_length?: number | null;
             /** Dtype */
@@ -2291,7 +2292,7 @@ export interface components {
         Order: "asc" | "desc";
         /**
          * PairNumbers
-         * @description A pair at one evaluation; log-probs are means a token. Null is not a number.
+         * @description A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity.
          */
         PairNumbers: {
             /** Log Odds Ratio */
@@ -2361,7 +2362,7 @@ export interface components {
         };
         /**
          * Prepared
-         * @description What the data comes to under the job's settings, found before a device is touched.
+         * @description The size of the data under the job's settings, computed before a device is used.
          */
         Prepared: {
             held_out?: components["schemas"]["PreparedPart"] | null;
@@ -2605,7 +2606,7 @@ export interface components {
         SeriesList: {
             /**
              * Cursor
-             * @description Where the job's stream goes on behind these numbers: sent to it as `Last-Event-ID`. Of several pages, take that of the first.
+             * @description Send it as `Last-Event-ID` to the job's stream, which then goes on after these numbers. With several pages, use the cursor of the first.
              */
             cursor: string;
             /** Data */
@@ -2633,7 +2634,7 @@ export interface components {
         };
         /**
          * SeriesPoint
-         * @description A range of steps. Where `finite` is below `count`, a value was not a number.
+         * @description A range of steps. If `finite` is below `count`, some values were NaN or infinite.
          */
         SeriesPoint: {
             /** Count */
@@ -2655,7 +2656,7 @@ export interface components {
         };
         /**
          * SessionObject
-         * @description Whom a browser is signed in as.
+         * @description The key that a browser is signed in with.
          */
         SessionObject: {
             /** Expires At */
@@ -2689,7 +2690,7 @@ export interface components {
         SettingObject: {
             /**
              * Choices
-             * @description What a choice may be; else empty.
+             * @description The values of a choice; empty for other kinds.
              */
             choices: string[];
             /**
@@ -2744,7 +2745,7 @@ export interface components {
         };
         /**
          * SideFailed
-         * @description A side could not end.
+         * @description A side has failed.
          */
         SideFailed: {
             error: components["schemas"]["Error"];
@@ -2755,7 +2756,7 @@ export interface components {
         };
         /**
          * SideRequest
-         * @description What one side is asked: a conversation of its own, drawn in its own way.
+         * @description What one side is asked: its own conversation and its own sampling settings.
          */
         SideRequest: {
             /** Frequency Penalty */
@@ -2812,7 +2813,7 @@ export interface components {
         };
         /**
          * StepNumbers
-         * @description `metrics` of a job's stream: the numbers of a step. Null is not a number.
+         * @description `metrics` of a job's stream: the numbers of a step. Null stands for NaN or infinity.
          */
         StepNumbers: {
             /**
@@ -2953,7 +2954,7 @@ export interface components {
             id: string;
             /**
              * Job
-             * @description What it trains now, where that is yours.
+             * @description The job that it trains now; null if it isn't yours.
              */
             job: string | null;
             /**
