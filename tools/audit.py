@@ -72,8 +72,8 @@ def ask(argv: Sequence[str], cwd: Path = ROOT) -> tuple[str, str]:
         done = subprocess.run(
             argv, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
-    except FileNotFoundError:
-        return "", f"{argv[0]} is not installed"
+    except OSError as error:  # not found, or in a folder of the path that this user may not read
+        return "", f"{argv[0]} can't be started: {error.strerror}"
     return done.stdout, done.stderr
 
 

@@ -39,7 +39,7 @@ def _install(folder: Path) -> None:
         subprocess.run(argv, cwd=HERE, env=env, check=True, stdout=subprocess.DEVNULL)
     for name in ("libraries", "fonts"):
         with tarfile.open(folder / f"{name}.tar") as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder)
     (folder / "complete").touch()
 
 

@@ -113,7 +113,7 @@ def download(stack, job: FineTuningJob, to: Path, *options: str) -> Path:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     with tarfile.open(to.with_suffix(".tar")) as tar:
-        tar.extractall(to, filter="data")
+        tar.extractall(to)
     (config,) = [*to.rglob("adapter_config.json"), *to.rglob("config.json")]
     return config.parent
 

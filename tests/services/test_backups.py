@@ -53,7 +53,7 @@ def test_a_backup_that_fails_leaves_nothing(
 
 def test_a_backup_is_never_written_over(stacks: Stacks, old: Old):
     backups.make(stacks.backup)
-    with pytest.raises(Conflict, match="name a folder that is not"):
+    with pytest.raises(Conflict, match="Name a folder that does not"):
         backups.make(stacks.backup)
     backups.check(stacks.backup)
 

@@ -37,7 +37,7 @@ def release_before(tmp_path: Path) -> Path:
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"the history of this checkout does not reach back so far: {error}")
     with tarfile.open(fileobj=BytesIO(packed)) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)
     assert not list((tmp_path / VERSIONS).glob(f"{max_number()}*"))
     shutil.rmtree(tmp_path / VERSIONS)
     shutil.copytree(ROOT / VERSIONS, tmp_path / VERSIONS)

@@ -30,7 +30,7 @@ CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
 def older(tmp_path: Path) -> Path:
     """The folder with `backup` and `base`."""
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path / "older", filter="data")
+        archive.extractall(tmp_path / "older")
     return tmp_path / "older"
 
 

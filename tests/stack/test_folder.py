@@ -33,7 +33,7 @@ def test_secrets_are_made_once_and_private(folder: Folder) -> None:
 
 def test_lost_secrets_of_an_existing_database_are_not_replaced(folder: Folder) -> None:
     (folder.path / "postgres" / "data").mkdir(parents=True)
-    with pytest.raises(StackError, match="Put it back"):
+    with pytest.raises(StackError, match="Restore it"):
         folder.secrets()
 
 
