@@ -156,7 +156,9 @@ WISHES = [
         (claims._let_go, "if job.state == JobState.FINALIZING:", "if False:"),
     ),
     without(
-        "change: lock", "cancel or I3 or states", (jobs._changeable, "lock=True", "lock=False")
+        "change: lock",
+        "cancel or I3 or states or stuck",
+        (jobs._changeable, "lock=True", "lock=False"),
     ),
     without(
         "change: ended", "cancel or I3", (jobs._changeable, "if job.state in ENDED:", "if False:")
