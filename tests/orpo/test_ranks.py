@@ -4,9 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+
+from orpo.contract.rundir import DEADLINE_FILE
+from orpo.process import watchdog
 
 # Replaces the interpreter of a rank: prints its ranks and runs the test's code, `{then}`.
 RANK = """#!{python}
@@ -27,7 +32,8 @@ def launch(tmp_path: Path):
         rank.write_text(RANK.format(python=sys.executable, then=then))
         rank.chmod(0o700)
         command = [sys.executable, "-m", "orpo.ranks", "2", "train", str(tmp_path), *arguments]
-        env = os.environ | {"PYTHON_EXEC": str(rank)}
+        own = {"PYTHON_EXEC": str(rank), DEADLINE_FILE: str(tmp_path / "deadline")}
+        env = os.environ | own
         process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
         started.append(process)
         return process
@@ -65,3 +71,28 @@ def test_ranks_that_fail_together_say_why_by_themselves(launch) -> None:
 def test_a_killed_rank_ends_the_others(launch) -> None:
     process = launch('place[0] == "1" and os.kill(os.getpid(), signal.SIGKILL)\nsignal.pause()')
     assert process.wait(20) == 128 + signal.SIGKILL
+
+
+def extend(tmp_path: Path, by_s: float) -> None:
+    (tmp_path / "deadline").write_text(str(time.monotonic() + by_s))
+
+
+# The second holds the interpreter in one call, as a library may: its other threads stand still.
+@pytest.mark.parametrize("then", ["signal.pause()", "ctypes.PyDLL(None).sleep(60)"])
+def test_they_end_when_the_deadline_passes_and_not_before(launch, tmp_path, then) -> None:
+    process = launch(f"import ctypes\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{then}")
+    assert len(lines(process, 2)) == 2
+    ranks = psutil.Process(process.pid).children()
+    assert len(ranks) == 2
+    extend(tmp_path, 1)
+    time.sleep(0.5)
+    extend(tmp_path, 1)  # a heartbeat
+    time.sleep(0.7)
+    assert all(rank.is_running() for rank in ranks)
+    (tmp_path / "deadline").write_text("")  # half-written: the last known time counts
+    assert process.wait(5) == watchdog.EXIT_CODE
+    assert not any(rank.is_running() for rank in ranks)
+
+
+def test_without_the_variable_no_deadline_passes() -> None:
+    assert not watchdog.Deadline({}).has_passed()
