@@ -1,4 +1,4 @@
-"""Fixtures of real servers. A new migrated database costs about 50 ms."""
+"""Fixtures of real servers."""
 
 import os
 import subprocess
@@ -18,6 +18,7 @@ from cli.stack.parts import ROOT
 from cli.stack.postgres import NAME, Postgres
 from cli.stack.redis import Redis
 from cli.stack.scratch import scratch_postgres, scratch_redis
+from models import Base
 from services.access import api_keys
 from services.platform import database
 from services.platform.settings import get_settings
@@ -92,13 +93,29 @@ def migrated_template(postgres: Postgres) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def empty_database(postgres: Postgres, migrated_template: str) -> Callable[[str], str]:
+    """Give the SQLAlchemy URL of an empty migrated database: `empty_database("old")`.
+
+    A name's second database is the first one, emptied: that takes 8 ms, a new one 47.
+    """
+    made: set[str] = set()
+
+    def give(name: str) -> str:
+        if name in made:
+            delete_all_rows(postgres, name)
+        else:
+            create_database(postgres, name, template=migrated_template)
+            made.add(name)
+        return postgres.sqlalchemy_url(name)
+
+    return give
+
+
 @pytest.fixture
-def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
-    """The SQLAlchemy URL of a migrated database for this test only."""
-    name = f"test_{next(_numbers)}"
-    create_database(postgres, name, template=migrated_template)
-    yield postgres.sqlalchemy_url(name)
-    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(empty_database: Callable[[str], str]) -> str:
+    """The SQLAlchemy URL of a migrated database that is empty when the test starts."""
+    return empty_database("test")
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +128,20 @@ def create_database(postgres: Postgres, name: str, template: str = "template1") 
     # FILE_COPY is the faster strategy for a database this small with fsync off.
     copying = f"TEMPLATE {template} STRATEGY FILE_COPY"
     administer(postgres, f"CREATE DATABASE {name} OWNER {NAME} {copying}")
+
+
+def delete_all_rows(postgres: Postgres, name: str) -> None:
+    """Empty a database. Connections that a test left open are closed: they may hold locks."""
+    with psycopg.connect(postgres.admin_url(name), autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        # As a replica, Postgres fires no trigger: neither foreign keys nor the guards of ours.
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "; ".join(f"DELETE FROM {name}" for name in Base.metadata.tables).encode()
+        )
 
 
 def administer(postgres: Postgres, statement: str) -> None:

@@ -34,10 +34,16 @@ class Scheduling(LoadFileScheduling):
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Sort tests: those in FIRST, then by the kind of their file; otherwise keep their order."""
+    """Sort files: those in FIRST, then by kind, then by size. A file's tests keep their order."""
     rank_of: dict[Path, int] = {}
     for item in items:
         kinds = {mark.name for mark in item.iter_markers()}
         rank = next((i for i, kind in enumerate(KINDS) if kind in kinds), len(KINDS))
         rank_of[item.path] = min(rank, rank_of.get(item.path, rank))
-    items.sort(key=lambda item: (not item.path.match(f"{FIRST}/*"), rank_of[item.path]))
+    size_of = {path: path.stat().st_size for path in rank_of}
+
+    def place(item: pytest.Item) -> tuple[bool, int, int, str]:
+        first = item.path.match(f"{FIRST}/*")
+        return not first, rank_of[item.path], -size_of[item.path], str(item.path)
+
+    items.sort(key=place)

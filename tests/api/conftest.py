@@ -1,4 +1,4 @@
-"""The real application in this process, on an emptied database and a new folder per test."""
+"""The real application in this process, on an empty database and a new folder per test."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,14 +11,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from cli.stack.postgres import Postgres
-from models import Base
-from services.access import api_keys, audit_log
+from services.access import api_keys
 from services.files import seed
 from services.platform import database, queue
 from services.platform.database import transaction
 from tests import records
-from tests.conftest import create_database, forget_connections
+from tests.conftest import forget_connections
 from workers import files as file_tasks
 from workers import prepare_queue, removals
 
@@ -32,24 +30,14 @@ TASKS: dict[str, Callable[..., None]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def api_database_url(postgres: Postgres, migrated_template: str) -> str:
-    """One database for all tests of the API: emptying it is 100 times faster than a new one."""
-    create_database(postgres, "api", template=migrated_template)
-    return postgres.sqlalchemy_url("api")
-
-
 @pytest.fixture
 def product(
-    settings_from: Callable[..., None], api_database_url: str, tmp_path: Path
+    settings_from: Callable[..., None], database_url: str, tmp_path: Path
 ) -> Iterator[None]:
     """Point the product's settings and connection, which `services` use, at a seeded database."""
-    settings_from(database_url=api_database_url, var=tmp_path, storage_url="", redis_url="")
+    settings_from(database_url=database_url, var=tmp_path, storage_url="", redis_url="")
     forget_connections()
     with transaction() as session:
-        with audit_log.replaceable(session):
-            for table in reversed(Base.metadata.sorted_tables):
-                session.execute(table.delete())
         seed.organization(session)
         seed.first_key(session, KEY)
     yield

@@ -2,21 +2,16 @@
 
 import asyncio
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
-
-import uvicorn
 
 from models import BaseModelRecord, Deployment, Engine
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from services.platform.database import transaction
 
-NAMES = ("steady", "slow", "dies", "stops", "lies", "silent", "refuses")
+NAMES = ("steady", "quick", "slow", "dies", "stops", "lies", "silent", "refuses")
 WORDS = ["Yes", ": ", "it ", "does", "."]
 SLOW_S = 0.4
 PIECE = 4000
@@ -123,21 +118,6 @@ def _whole(model: str) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8},
     }  # fmt: skip
-
-
-@contextmanager
-def serving(app: Any, socket: Path | None = None) -> Iterator[int]:
-    """Serve an ASGI app in a thread: on a Unix socket (yields 0), or on a free port."""
-    uds = None if socket is None else str(socket)
-    config = uvicorn.Config(app, port=0, uds=uds, log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield 0 if socket else server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(5)
 
 
 def deploy(org_id: str, port: int, *names: str, host: str = "127.0.0.1") -> None:

@@ -43,6 +43,7 @@ def compare(http: httpx.Client, *names: str, **fields: Any) -> list[tuple[float,
     return events
 
 
+@pytest.mark.slow
 def test_a_slow_side_never_delays_the_other(http):
     events = compare(http, "slow", "steady", max_tokens=9)
     done_at = {event["side"]: at for at, event in events if event.get("done")}
@@ -136,7 +137,7 @@ def side(name: str, said: str = "Does it work?", **sampling: Any) -> dict[str, A
 
 
 def test_each_side_may_be_asked_its_own_and_all_of_it_is_kept(http, fake_engine):
-    stored = sides_of(http, [side("steady", "One?", temperature=0), side("slow", "Two?", seed=3)])
+    stored = sides_of(http, [side("steady", "One?", temperature=0), side("quick", "Two?", seed=3)])
     first, second = stored["sides"]
     assert first["text"] == second["text"] == "".join(WORDS)
     assert first["asked"] == {"messages": side("", "One?")["messages"], "temperature": 0.0}
@@ -147,6 +148,7 @@ def test_each_side_may_be_asked_its_own_and_all_of_it_is_kept(http, fake_engine)
     assert stored["choice"] is None
 
 
+@pytest.mark.slow
 def test_one_side_is_stopped_and_the_other_goes_on(http, fake_engine):
     body = {"sides": [side("silent"), side("slow")]}
     events = []
@@ -176,7 +178,7 @@ def test_what_was_said_is_kept_when_the_client_leaves(http):
 
 
 def test_a_vote_counts_once_and_may_change(http):
-    stored = sides_of(http, [side("steady"), side("slow")])
+    stored = sides_of(http, [side("steady"), side("quick")])
     path = f"/v1/comparisons/{stored['id']}/vote"
     for choice in ("a", "a", "both_bad"):
         assert http.post(path, json={"choice": choice}).json()["choice"] == choice

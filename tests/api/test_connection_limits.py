@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 
@@ -24,6 +23,7 @@ from api.pending import Pending, address_of, max_connections
 from cli.stack import parts
 from cli.stack.ports import any_free
 from tests.api.fake_engine import wait_until
+from tests.api.servers import serving
 
 START = b"GET / HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -59,21 +59,11 @@ def counting(
     settings_from: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Counting, int]]:
     """The application and its port, with short deadlines."""
-    settings_from(headers_s=0.5, body_gap_s=1, body_bytes_per_s=1000)
+    settings_from(headers_s=0.3, body_gap_s=0.5, body_bytes_per_s=1000)
     monkeypatch.setattr(Pending, "sweep_s", 0.1)
     app = Counting()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, port=0, http=Connection, lifespan="off", log_level="critical",
-            timeout_graceful_shutdown=1,
-        )
-    )  # fmt: skip
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert wait_until(lambda: server.started)
-    yield app, server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(5)
+    with serving(app, http=Connection, lifespan="off") as port:
+        yield app, port
 
 
 def connect(port: int) -> socket.socket:
@@ -174,6 +164,7 @@ def trickle(client: socket.socket, piece: bytes, pause_s: float, seconds: float)
     return b""
 
 
+@pytest.mark.slow
 def test_a_trickled_body_is_answered_408_and_a_slow_one_is_read(counting: Any) -> None:
     _, port = counting
     with connect(port) as client:
@@ -181,7 +172,7 @@ def test_a_trickled_body_is_answered_408_and_a_slow_one_is_read(counting: Any) -
         assert error_of(trickle(client, b"x", 0.1, 8))[0] == 408
     with connect(port) as client:
         client.sendall(PROMISED)
-        assert trickle(client, b"x" * 1000, 0.1, 2.5) == b""
+        assert trickle(client, b"x" * 1000, 0.1, 1.5) == b""
         client.sendall(b"x" * 100_000)
         assert client.recv(100).startswith(b"HTTP/1.1 200")
 
@@ -242,6 +233,7 @@ def few_descriptors(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
     process.wait()
 
 
+@pytest.mark.stack
 def test_slow_clients_keep_none_waiting_and_are_closed(few_descriptors: Any) -> None:
     """More silent sockets are opened than the process may have descriptors."""
     url, process = few_descriptors

@@ -2,17 +2,16 @@
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 
 import pytest
-import uvicorn
 
 from api import sse
 from api.connections import Connection
 from tests import load
 from tests.api.fake_engine import wait_until
+from tests.api.servers import serving
 
 ASK = load.request("GET", "/", "key")
 FRAME = b"data: " + b"x" * 1000 + b"\n\n"
@@ -40,23 +39,14 @@ class Ticking:
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ticking, int]]:
-    """The application on a port; a stalled connection is dropped after a second."""
-    monkeypatch.setattr(sse, "STALLED_S", 1)
+    """The application on a port; a stalled connection is dropped after half a second."""
+    monkeypatch.setattr(sse, "STALLED_S", 0.5)
     app = Ticking()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, port=0, http=Connection, lifespan="off", log_level="critical",
-            timeout_graceful_shutdown=1,
-        )
-    )  # fmt: skip
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert wait_until(lambda: server.started)
-    yield app, server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(5)
+    with serving(app, http=Connection, lifespan="off") as port:
+        yield app, port
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux watches over that")
 def test_who_no_longer_reads_is_dropped(ticking: tuple[Ticking, int]) -> None:
     app, port = ticking
@@ -65,11 +55,12 @@ def test_who_no_longer_reads_is_dropped(ticking: tuple[Ticking, int]) -> None:
         assert wait_until(lambda: app.open == 0)
 
 
+@pytest.mark.slow
 def test_who_reads_slowly_is_kept(ticking: tuple[Ticking, int]) -> None:
     app, port = ticking
     with socket.create_connection(("127.0.0.1", port)) as slow:
         slow.sendall(ASK)
-        until = time.monotonic() + 3
+        until = time.monotonic() + 1.5
         while time.monotonic() < until:
             assert slow.recv(500)
             time.sleep(0.05)

@@ -13,7 +13,8 @@ from services.files import seed
 from services.platform.database import transaction
 from services.serving import engines
 from services.serving.engines import Address
-from tests.api.fake_engine import FakeEngine, deploy, serving
+from tests.api.fake_engine import FakeEngine, deploy
+from tests.api.servers import serving
 from workers.in_engine.engine_key import KEY_FILE, EngineKey
 
 pytest_plugins = ["tests.api.with_fake_engine"]

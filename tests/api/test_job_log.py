@@ -36,7 +36,7 @@ class Run:
 
 
 async def follow(dice: random.Random) -> tuple[str | None, list[int]]:
-    await asyncio.sleep(dice.random() * 0.6)
+    await asyncio.sleep(dice.random() * 0.2)
     place, heard = dice.choice(list(PLACES)), []
     leaves_after = dice.choice([10, 1000])
     frames = job_stream.follow(CALLER, "job", place)
@@ -47,7 +47,7 @@ async def follow(dice: random.Random) -> tuple[str | None, list[int]]:
         if len(heard) > leaves_after:
             break
         if dice.random() < 0.3:
-            await asyncio.sleep(dice.random() * 0.05)
+            await asyncio.sleep(dice.random() * 0.02)
     await frames.aclose()
     return place, heard
 
@@ -65,7 +65,7 @@ def test_nobody_misses_a_step_or_hears_it_twice(
         followers = [asyncio.create_task(follow(dice)) for _ in range(40)]
         for step in range(0, 120, 2):
             run.steps.append(step)
-            await asyncio.sleep(dice.random() * 0.02)
+            await asyncio.sleep(dice.random() * 0.006)
         run.ended = True
         return await asyncio.wait_for(asyncio.gather(*followers), 20)
 

@@ -29,7 +29,8 @@ from models.base import new_id
 from services.files import base_models, hub, seed
 from services.upkeep import health
 from tests.api.conftest import KEY
-from tests.api.fake_engine import FakeEngine, deploy, serving
+from tests.api.fake_engine import FakeEngine, deploy
+from tests.api.servers import serving
 from tests.api.world import SERVED, World
 
 pytestmark = pytest.mark.slow

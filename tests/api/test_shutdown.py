@@ -17,7 +17,8 @@ from services.files import seed
 from services.platform.database import transaction
 from tests import records
 from tests.api.conftest import KEY
-from tests.api.fake_engine import PIECE, FakeEngine, deploy, serving, wait_until
+from tests.api.fake_engine import PIECE, FakeEngine, deploy, wait_until
+from tests.api.servers import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -45,10 +46,10 @@ def chat(url: str, model: str) -> Listener:
 
 
 @pytest.fixture
-def api(product: None, api_database_url: str, tmp_path: Path) -> Iterator[ScratchApi]:
+def api(product: None, database_url: str, tmp_path: Path) -> Iterator[ScratchApi]:
     with Ports() as ports:
         url = f"http://{LOOPBACK}:{ports.choose()}"
-    api = ScratchApi(url, KEY, api_database_url, "", tmp_path)
+    api = ScratchApi(url, KEY, database_url, "", tmp_path)
     api.start()
     yield api
     api.process.kill()

@@ -6,7 +6,6 @@ import threading
 import httpx
 import pytest
 
-from api import standing
 from api.deps import COOKIE
 from services.access import api_keys, sign_ins
 from services.access.callers import Caller
@@ -19,11 +18,6 @@ from tests.api.fake_engine import FakeEngine, wait_until
 pytest_plugins = ["tests.api.with_fake_engine"]
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
-
-
-@pytest.fixture(autouse=True)
-def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing, "LOOK_S", 0.1)
 
 
 @pytest.fixture
@@ -40,6 +34,7 @@ def revoke(key_id: str) -> None:
         api_keys.revoke(session, CALLER, key_id)
 
 
+@pytest.mark.slow
 def test_a_job_s_stream_ends_with_its_key(http: httpx.Client, key_id: str) -> None:
     with transaction() as session:
         job_id = records.job(session, CALLER).id
@@ -104,6 +99,7 @@ def test_a_browser_that_is_signed_out_hears_no_more(http: httpx.Client, key_id: 
         assert '"code":"revoked"' in "".join(sent)
 
 
+@pytest.mark.slow
 def test_who_stands_hears_on(http: httpx.Client, key_id: str) -> None:
     body = {"model": "acme/slow", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
     response = http.post("/v1/chat/completions", json=body, timeout=20)

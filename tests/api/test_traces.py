@@ -121,6 +121,7 @@ def test_a_job_s_creation_is_logged_with_its_request(client: TestClient, caplog)
     assert line["request_id"].startswith("req_")
 
 
+@pytest.mark.slow
 def test_without_a_collector_nothing_of_it_is_imported():
     program = (
         "import sys, api.app, workers.keeper, workers.jobs\n"

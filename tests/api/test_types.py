@@ -74,6 +74,7 @@ def test_a_hyperparameter_takes_no_other_type_for_a_whole_number(value: Any) -> 
         assert [error["loc"] for error in refused.value.errors()] == [(name,)]
 
 
+@pytest.mark.slow
 def test_a_query_takes_nothing_but_digits(client: TestClient) -> None:
     for method, path, name in IN_QUERIES:
         where = "headers" if name.startswith("x-") else "params"

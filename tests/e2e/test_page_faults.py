@@ -18,7 +18,8 @@ from services.jobs import claims
 from services.platform.database import transaction
 from services.runs import metrics
 from tests import records
-from tests.api.fake_engine import FakeEngine, deploy, serving
+from tests.api.fake_engine import FakeEngine, deploy
+from tests.api.servers import serving
 from tests.conftest import forget_connections
 from tests.e2e import chromium
 

@@ -30,7 +30,8 @@ from services.platform.database import transaction
 from services.processes import process_tree
 from services.serving import engines
 from tests import records
-from tests.api.fake_engine import FakeEngine, deploy, serving, wait_until
+from tests.api.fake_engine import FakeEngine, deploy, wait_until
+from tests.api.servers import serving
 from tests.faults import invariants
 from tests.faults.conftest import KEY
 from tests.serving.conftest import CALLER, Serving

@@ -93,6 +93,7 @@ def ways(draw: Any, n: int) -> Way:
     return Way(order=order, ranks=draw(st.integers(1, 3)), lockstep=draw(st.booleans()))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(
     family=st.sampled_from(sorted(FAMILIES)),

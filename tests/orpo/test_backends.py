@@ -49,7 +49,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "chosen", {})
 
 
-@pytest.fixture(params=PATHS)
+@pytest.fixture(params=["flash-attn", "torch", pytest.param("flex", marks=pytest.mark.slow)])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Make every attention call of a model take this path."""
     only = Backend(request.param, PATHS[request.param], lambda _: None)

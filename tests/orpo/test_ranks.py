@@ -68,6 +68,7 @@ def test_ranks_that_fail_together_say_why_by_themselves(launch) -> None:
     assert launch("sys.exit(3)").wait(20) == 3
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_others(launch) -> None:
     process = launch('place[0] == "1" and os.kill(os.getpid(), signal.SIGKILL)\nsignal.pause()')
     assert process.wait(20) == 128 + signal.SIGKILL
@@ -78,6 +79,7 @@ def extend(tmp_path: Path, by_s: float) -> None:
 
 
 # The second holds the interpreter in one call, as a library may: its other threads stand still.
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["signal.pause()", "ctypes.PyDLL(None).sleep(60)"])
 def test_they_end_when_the_deadline_passes_and_not_before(launch, tmp_path, then) -> None:
     process = launch(f"import ctypes\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{then}")

@@ -108,6 +108,7 @@ def test_pairs_are_measured_a_few_at_a_time(bench: Bench, monkeypatch: pytest.Mo
     assert ours == pytest.approx(theirs, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_ranks_keep_it_together(bench: Bench) -> None:
     settings = {**SETTINGS, "strategy": "ddp", "processes": 2}
     first = bench.spec("first", **settings)

@@ -51,20 +51,24 @@ def last_committed(run_dir: Path) -> Path | None:
     return folders[-1] if folders else None
 
 
+def slow(settings: dict[str, Any], killed_at: int, *marks: pytest.MarkDecorator) -> Any:
+    return pytest.param(settings, killed_at, marks=[pytest.mark.slow, *marks])
+
+
 @pytest.mark.parametrize(
     ("settings", "killed_at"),
     [
         ({}, 1),
-        ({}, 3),
-        ({}, 5),
-        ({"precision": "bf16"}, 3),
+        slow({}, 3),
+        slow({}, 5),
+        slow({"precision": "bf16"}, 3),
         ({"tuning": "full", "precision": "bf16"}, 5),
-        ({"type": "dpo", "tuning": "full"}, 3),
-        ({"optimizer": "adafactor"}, 3),
-        ({"use_dora": True, "precision": "bf16"}, 3),
-        ({"modules_to_save": ["lm_head"], "precision": "bf16"}, 3),
-        pytest.param({"optimizer": "adamw_8bit", "tuning": "full"}, 3, marks=bitsandbytes),
-        pytest.param({"tuning": "qlora", "precision": "bf16"}, 3, marks=bitsandbytes),
+        slow({"type": "dpo", "tuning": "full"}, 3),
+        slow({"optimizer": "adafactor"}, 3),
+        slow({"use_dora": True, "precision": "bf16"}, 3),
+        slow({"modules_to_save": ["lm_head"], "precision": "bf16"}, 3),
+        slow({"optimizer": "adamw_8bit", "tuning": "full"}, 3, bitsandbytes),
+        slow({"tuning": "qlora", "precision": "bf16"}, 3, bitsandbytes),
     ],
 )
 def test_killed_and_resumed_is_bit_equal(
@@ -87,6 +91,7 @@ def test_killed_and_resumed_is_bit_equal(
         assert event["data"]["first_step"] == int(folder.name[-6:]) + 1
 
 
+@pytest.mark.slow
 def test_sigterm_saves_at_the_step_boundary_and_the_run_goes_on(bench: Bench) -> None:
     settings: dict[str, Any] = {"max_steps": 40, "checkpoint_every": 100, "eval_every": 20}
     whole = bench.run("whole", **settings)

@@ -53,6 +53,7 @@ def test_the_seed_and_the_prompts_decide_and_not_their_order() -> None:
     assert len(first & other) < 15
 
 
+@pytest.mark.slow
 def test_memory_stays_flat() -> None:
     few, many = peaks(hold_out_of, 1000, 50_000)
     assert many < few + 20_000

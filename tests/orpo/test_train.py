@@ -102,6 +102,7 @@ def test_layers_that_are_computed_again_give_the_same_bits(
     assert_same(checkpoint(bench.folder / "kept", 6), checkpoint(bench.folder / "again", 6))
 
 
+@pytest.mark.slow
 def test_what_is_kept_may_lie_elsewhere(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offloading moves each layer's input and nothing else; on a CPU it moves nothing."""
     moved: list[torch.Size] = []

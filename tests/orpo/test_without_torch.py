@@ -27,6 +27,7 @@ def loaded(verb: str, folder: object) -> tuple[dict[str, object], str]:
     return json.loads(answer), modules
 
 
+@pytest.mark.slow
 def test_prepare(bench: Bench) -> None:
     answer, modules = loaded("prepare", bench.spec("without"))
     assert modules == "[]"
@@ -44,6 +45,7 @@ def tokens(bench: Bench) -> dict[str, bytes]:
     return {str(path.relative_to(bench.folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_special_strings(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     answer, modules = loaded("special_strings", bench.base)
     assert modules == "[]"

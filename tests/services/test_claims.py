@@ -239,6 +239,7 @@ def test_a_cancelled_job_whose_worker_died_is_reaped_as_cancelled(session, calle
     assert job.state == JobState.CANCELLED
 
 
+@pytest.mark.slow
 def test_a_worker_that_froze_in_a_transaction_does_not_keep_its_job(
     product, settings_from, session, caller
 ):

@@ -102,6 +102,7 @@ def children() -> list[psutil.Process]:
     return those(mine, lambda process: "services.files.hub" in " ".join(process.cmdline()))
 
 
+@pytest.mark.slow
 def test_a_commit_is_fetched_without_what_no_loader_reads(a_hub: Hub, tmp_path: Path) -> None:
     a_hub.go_on.set()
     assert hub.resolve("acme/tiny", "main") == COMMIT
@@ -160,6 +161,7 @@ def test_a_model_larger_than_the_disk_is_not_begun(a_hub: Hub, tmp_path: Path) -
     assert not any("/resolve/" in path for path in a_hub.asked)
 
 
+@pytest.mark.slow
 def test_a_hub_can_not_send_us_into_the_private_network(a_hub: Hub, tmp_path: Path) -> None:
     inside = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     a_hub.redirect = f"http://127.0.0.1:{inside.server_port}/secret"

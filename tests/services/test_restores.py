@@ -18,6 +18,7 @@ from services.platform.errors import Conflict, Invalid
 from services.platform.settings import get_settings
 from services.runs import checkpoints
 from services.serving.engines import EngineStatus
+from services.upkeep import health
 from tests import records
 from tests.services.two_stacks import (
     CALLER,
@@ -176,6 +177,10 @@ def test_a_database_that_was_not_upgraded_is_refused(stacks: Stacks, old: Old):
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     with pytest.raises(Invalid, match="run `alembic upgrade head` first"):
         restores.restore(stacks.backup)
+    with transaction() as session:
+        session.execute(
+            text("UPDATE alembic_version SET version_num = :head"), {"head": health.head()}
+        )
 
 
 def test_a_restore_that_fails_at_its_end_leaves_the_stack_empty(

@@ -231,6 +231,7 @@ def test_nothing_is_left_when_the_parent_is_killed(burgled, settings_from, mode)
     assert wait_until(lambda: not left_of(folder), timeout_s=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["auto", "floor"])
 def test_a_verb_s_processor_time_is_limited_though_nobody_watches_the_clock(
     burgled, settings_from, mode

@@ -67,6 +67,7 @@ def sleeping(mark):
     return those(find(mark), lambda process: process.name() == "sleep")
 
 
+@pytest.mark.slow
 def test_a_verb_that_takes_too_long_is_ended(slow):
     mark, alive = slow
     looked = []

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from cli.stack.postgres import Postgres
 from models import BaseModelRecord, Comparison, Deployment, Engine, File, OutboxMessage
 from models.base import new_id
 from models.deployments import DeploymentStatus
@@ -20,24 +19,20 @@ from services.platform.database import transaction
 from services.runs import metrics
 from services.serving.engines import EngineStatus
 from tests import records
-from tests.conftest import administer, create_database, forget_connections
+from tests.conftest import forget_connections
 from tests.services.two_stacks import CALLER, OLD_KEY, Old, Stacks, job_at_work, save
 
 
 @pytest.fixture
 def stacks(
-    postgres: Postgres,
-    migrated_template: str,
+    empty_database: Callable[[str], str],
     settings_from: Callable[..., None],
     tmp_path: Path,
 ) -> Iterator[Stacks]:
-    names = {side: f"backup_{side}" for side in ("old", "new")}
-    for name in names.values():
-        create_database(postgres, name, template=migrated_template)
+    urls = {side: empty_database(side) for side in ("old", "new")}
 
     def choose(side: str) -> None:
-        url = postgres.sqlalchemy_url(names[side])
-        settings_from(database_url=url, var=tmp_path / side, storage_url="", redis_url="")
+        settings_from(database_url=urls[side], var=tmp_path / side, storage_url="", redis_url="")
         forget_connections()
         (tmp_path / side / "runs").mkdir(parents=True, exist_ok=True)
 
@@ -53,8 +48,6 @@ def stacks(
     yield Stacks(choose, tmp_path / "backups" / "monday")
     database.engine().dispose()
     forget_connections()
-    for name in names.values():
-        administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

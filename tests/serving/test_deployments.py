@@ -109,6 +109,7 @@ def test_an_adapter_that_changed_nothing_is_a_warning(serving):
     assert deployment.parity["equal_to_base"] is True
 
 
+@pytest.mark.slow
 def test_an_engine_that_keeps_crashing_is_given_up(serving):
     base = serving.base(crashes=True)
     (deployment,) = serving.settle(*serving.deploy(base))
@@ -322,6 +323,7 @@ def test_weights_that_are_gone(serving):
     assert not serving.engines()
 
 
+@pytest.mark.slow
 def test_an_engine_that_takes_too_long_is_ended(serving, settings_from):
     settings_from(engine_start_s=0.3)
     (deployment,) = serving.settle(*serving.deploy(serving.base(start_s=60)))

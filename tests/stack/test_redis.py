@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cli.stack import ports
 from cli.stack.process import running
@@ -11,7 +13,8 @@ from cli.stack.redis import Redis
 
 
 def test_it_asks_for_the_password(redis_server: Redis) -> None:
-    stranger = redis.Redis(host=ports.LOOPBACK, port=redis_server.port)
+    at_once = Retry(NoBackoff(), retries=0)
+    stranger = redis.Redis(host=ports.LOOPBACK, port=redis_server.port, retry=at_once)
     with stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
 
