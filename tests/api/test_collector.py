@@ -14,7 +14,7 @@ def streams(monkeypatch):
     monkeypatch.setattr(collector, "EVERY", 10)
     gc.unfreeze()
     yield Streams()
-    gc.unfreeze()
+    gc.freeze()  # as before (tests/conftest.py)
 
 
 def test_the_collector_passes_over_what_many_streams_hold(streams):

@@ -123,6 +123,7 @@ def test_an_engine_has_one_address(monkeypatch, host):
         Settings()
 
 
+@pytest.mark.slow
 def test_postgres_s_first_start_makes_a_role_that_is_no_superuser(tmp_path):
     """docker/make-role.sh, as Postgres's image runs it, on a server of the same version."""
     (tmp_path / "oddsmith_database_url").write_text("postgresql+psycopg://oddsmith:p'w@postgres/x")

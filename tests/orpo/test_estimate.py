@@ -79,6 +79,7 @@ def test_a_run_begins_with_the_forward_pass_that_needs_most_memory(
     assert (started["longest"] == max(passes)) == (passes_a_step == 2)
 
 
+@pytest.mark.slow
 def test_half_a_budget_leaves_the_order_as_it_was(bench: Bench) -> None:
     seen = [
         [

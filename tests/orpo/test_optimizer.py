@@ -101,6 +101,7 @@ def test_a_weight_that_no_token_reaches_stays_where_it_is() -> None:
     assert (weight[0] - before[0]).abs().min() > 1e-4
 
 
+@pytest.mark.slow
 def test_two_ranks_of_adafactor_equal_one(bench: Bench) -> None:
     settings = {"optimizer": "adafactor", "tuning": "full", "learning_rate": 1e-3}
     one = bench.run("one", **settings)

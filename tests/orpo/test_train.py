@@ -81,6 +81,7 @@ def test_a_run_logs_every_series_and_learns(bench: Bench) -> None:
     assert saved[-1]["metrics"]["held_out"]["accuracy"] == values[20, "held_out"]["accuracy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_layers_that_are_computed_again_give_the_same_bits(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tuning: str
