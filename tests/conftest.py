@@ -26,6 +26,14 @@ from services.platform.settings import get_settings
 from tests.scheduling import Scheduling, longest_first
 
 TEMPLATE = "migrated"
+# What a test that needs `own_database_url` leaves behind: schemas, tables, settings.
+CHANGED = """
+    SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$|^public$'
+    UNION ALL SELECT tablename FROM pg_tables
+    WHERE schemaname = 'public' AND tablename <> ALL (%(tables)s)
+    UNION ALL SELECT array_to_string(setconfig, ',') FROM pg_db_role_setting
+    JOIN pg_database ON pg_database.oid = setdatabase WHERE datname = current_database()
+"""
 _numbers = count()
 
 
@@ -129,6 +137,15 @@ def database_url(empty_database: Callable[[str], str]) -> str:
     return empty_database("test")
 
 
+@pytest.fixture
+def own_database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
+    """The URL of a migrated database that no other test sees: for tests that change its schema."""
+    name = f"own_{next(_numbers)}"
+    create_database(postgres, name, template=migrated_template)
+    yield postgres.sqlalchemy_url(name)
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The demo's base model, unpacked once per checkout."""
@@ -148,11 +165,13 @@ def delete_all_rows(postgres: Postgres, name: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+        ours = [*Base.metadata.tables, "alembic_version"]
+        found = connection.execute(CHANGED, {"tables": ours}).fetchall()
+        assert not found, f"The test before must use own_database_url: it left {found}"
         # As a replica, Postgres fires no trigger: neither foreign keys nor the guards of ours.
         connection.execute("SET session_replication_role = replica")
-        connection.execute(
-            "; ".join(f"DELETE FROM {name}" for name in Base.metadata.tables).encode()
-        )
+        deletions = [f"DELETE FROM {table}" for table in Base.metadata.tables]
+        connection.execute("; ".join(deletions).encode())
 
 
 def administer(postgres: Postgres, statement: str) -> None:

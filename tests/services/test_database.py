@@ -13,6 +13,11 @@ from tests.conftest import administer
 OTHERS = "SELECT pid, state FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
 
 
+@pytest.fixture
+def database_url(own_database_url):
+    return own_database_url
+
+
 def close_all(postgres, database):
     others = f"SELECT pg_terminate_backend(pid, 5000) FROM ({OTHERS.format(database)}) AS found"
     administer(postgres, others)

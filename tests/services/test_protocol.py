@@ -24,6 +24,11 @@ SEEDS = 20
 
 
 @pytest.fixture
+def database_url(own_database_url):
+    return own_database_url
+
+
+@pytest.fixture
 def turns(database_url):
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as monitor:
         turns = Turns(monitor)
