@@ -130,7 +130,7 @@ async def _follow_job(
 
 def line(step: int) -> dict[str, Any]:
     """A line of the journal's metrics as a training step writes it."""
-    values = {name: 1 / (step + place + 3) for place, name in enumerate(TRAIN)}
+    values = {str(name): 1 / (step + place + 3) for place, name in enumerate(TRAIN)}
     return {"step": step, "t": time.time(), "split": "train", "values": values}
 
 
