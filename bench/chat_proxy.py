@@ -24,7 +24,8 @@ import psutil
 
 from cli.stack.scratch import scratch_api
 from services.files import seed
-from tests.api.fake_engine import FakeEngine, deploy, serving
+from tests.api.fake_engine import FakeEngine, deploy
+from tests.api.servers import serving
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = "Why is the sky blue? Answer in one sentence."
