@@ -13,7 +13,7 @@ from models.base import new_id
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller, Scope
-from services.platform.errors import Conflict, Invalid, NotFound, Unauthenticated
+from services.platform.errors import Conflict, Invalid, Unauthenticated, no_such
 from services.platform.pages import paginate
 
 PREFIX = "sk-odd-"
@@ -128,7 +128,7 @@ def revoke(session: Session, caller: Caller, key_id: str) -> ApiKey:
     )
     record = session.get(ApiKey, key_id)
     if record is None or record.org_id != caller.org_id or record.revoked_at is not None:
-        raise NotFound(f"No API key has the id `{key_id}`.", param="key_id")
+        raise no_such("API key", key_id, "key_id", "/v1/api_keys")
     if Scope.ADMIN in record.scopes and _admin_keys(session, caller) == 1:
         raise Conflict(
             "This is the last key with the scope `admin`. Create another one first.",

@@ -19,7 +19,7 @@ from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs.jobs import ENDED
 from services.platform import queue
-from services.platform.errors import Conflict, Invalid, NotFound
+from services.platform.errors import Conflict, Invalid, no_such
 from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.platform.storable import storable
@@ -167,9 +167,7 @@ def get(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
     """Return the caller's base model, or raise NotFound."""
     record = session.get(BaseModelRecord, model_id)
     if record is None or record.org_id != caller.org_id or record.deleted_at is not None:
-        raise NotFound(
-            f"No base model has the id `{model_id}`. List them with GET /v1/models.", param="model"
-        )
+        raise no_such("base model", model_id, "model", "/v1/models")
     return record
 
 

@@ -23,7 +23,7 @@ from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs.jobs import ENDED
 from services.platform import queue, storage
-from services.platform.errors import Conflict, Invalid, NotFound, TooLarge
+from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
 from services.platform.pages import paginate
 from services.platform.queue import Task
 from services.platform.settings import get_settings
@@ -144,9 +144,7 @@ def get(session: Session, caller: Caller, file_id: str) -> File:
     """Return the caller's file, or raise NotFound."""
     record = session.get(File, file_id)
     if record is None or record.org_id != caller.org_id or record.deleted_at is not None:
-        raise NotFound(
-            f"No file has the id `{file_id}`. List yours with GET /v1/files.", param="file_id"
-        )
+        raise no_such("file", file_id, "file_id", "/v1/files")
     return record
 
 

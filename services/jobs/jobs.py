@@ -31,7 +31,7 @@ from services.access.callers import Caller
 from services.jobs import attempts
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
-from services.platform.errors import Conflict, Invalid, Mismatch, NotFound
+from services.platform.errors import Conflict, Invalid, Mismatch, no_such
 from services.platform.pages import paginate
 from services.platform.queue import Task, send
 
@@ -301,8 +301,9 @@ def get(
     job = session.get(Job, job_id, with_for_update=lock)
     theirs = job is None or job.org_id != caller.org_id or job.purpose != purpose
     if job is None or theirs or job.deleted_at is not None:
-        noun = "fine-tuning job" if purpose is Purpose.TRAIN else "estimate"
-        raise NotFound(f"There is no {noun} '{job_id}'.", param="fine_tuning_job_id")
+        if purpose is Purpose.ESTIMATE:
+            raise no_such("estimate", job_id, "fine_tuning_job_id")
+        raise no_such("job", job_id, "fine_tuning_job_id", "/v1/fine_tuning/jobs")
     return job
 
 

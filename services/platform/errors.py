@@ -28,6 +28,15 @@ class NotFound(OddsmithError):
     default_code = "not_found"
 
 
+def no_such(noun: str, identifier: str, param: str, listed_at: str | None = None) -> NotFound:
+    """The error for an id that the caller's organisation has no object of.
+
+    `listed_at` is the path that lists those it has.
+    """
+    hint = f" List yours with GET {listed_at}." if listed_at else ""
+    return NotFound(f"No {noun} has the id `{identifier}`.{hint}", param=param)
+
+
 class Conflict(OddsmithError):
     """The request is well formed but the state forbids it; retrying won't help."""
 

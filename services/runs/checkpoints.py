@@ -22,7 +22,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs import claims
-from services.platform.errors import NotFound
+from services.platform.errors import NotFound, no_such
 from services.platform.pages import paginate
 from services.platform.queue import Task, send
 from services.platform.settings import get_settings
@@ -199,9 +199,7 @@ def resolve(session: Session, caller: Caller, model_id: str) -> tuple[Checkpoint
 
 
 def unknown(model_id: str) -> NotFound:
-    return NotFound(
-        f"There is no model '{model_id}': GET /v1/models lists those there are.", param="model"
-    )
+    return no_such("model", model_id, "model", "/v1/models")
 
 
 def folder(checkpoint: Checkpoint) -> Path:

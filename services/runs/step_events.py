@@ -100,7 +100,7 @@ def _event(
     job: Job, place: Place, t: datetime, values: dict[str, float | None], total: int
 ) -> StepEvent:
     (seq, step), loss = place, values.get(Series.LOSS)
-    shown = "not a number" if loss is None else f"{loss:.4g}"
+    shown = "NaN or infinite" if loss is None else f"{loss:.4g}"
     facts = {"step": step, "total_steps": total, "train_loss": loss}
     return StepEvent(
         id=f"{_prefix(job)}-{step}",

@@ -16,7 +16,6 @@ from models.jobs import JobState
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.platform.errors import NotFound
 from services.platform.pages import following
 from services.runs import checkpoints
 
@@ -93,27 +92,17 @@ def get(session: Session, caller: Caller, model_id: str) -> Model:
     record = session.get(BaseModelRecord, model_id)
     if record is not None and record.org_id == caller.org_id and record.deleted_at is None:
         return _base(record, served)
-    checkpoint, job = find_checkpoint(session, caller, model_id)
+    checkpoint, job = checkpoints.resolve(session, caller, model_id)
     if job.fine_tuned_model == model_id:
         return _tuned(job, served)
     return _checkpoint(checkpoint, job, served)
-
-
-def find_checkpoint(session: Session, caller: Caller, model_id: str) -> tuple[Checkpoint, Job]:
-    """Return the checkpoint that a tuned model's id means, or raise NotFound."""
-    try:
-        return checkpoints.resolve(session, caller, model_id)
-    except NotFound:
-        raise NotFound(
-            f"No model has the id `{model_id}`. List them with GET /v1/models.", param="model"
-        ) from None
 
 
 def export(
     session: Session, caller: Caller, model_id: str, **details: Any
 ) -> tuple[Checkpoint, Job]:
     """Return the checkpoint of a tuned model whose weights are about to be handed out."""
-    found = find_checkpoint(session, caller, model_id)
+    found = checkpoints.resolve(session, caller, model_id)
     audit_log.record(session, caller, Action.EXPORTED, Object.MODEL, model_id, **details)
     return found
 

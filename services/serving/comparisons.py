@@ -20,7 +20,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs import jobs
-from services.platform.errors import Conflict, NotFound, TooLarge
+from services.platform.errors import Conflict, NotFound, TooLarge, no_such
 from services.platform.pages import Order, paginate
 from services.platform.sizes import ANSWER_BYTES, size_bytes
 from services.serving.deployments import Route
@@ -105,7 +105,7 @@ def get(session: Session, caller: Caller, comparison_id: str) -> Comparison:
     """Return the caller's comparison, or raise NotFound."""
     comparison = session.get(Comparison, comparison_id)
     if comparison is None or comparison.org_id != caller.org_id:
-        raise NotFound(f"There is no comparison '{comparison_id}'.", param="comparison_id")
+        raise no_such("comparison", comparison_id, "comparison_id")
     return comparison
 
 

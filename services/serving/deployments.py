@@ -20,7 +20,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs.jobs import ENDED
-from services.platform.errors import Conflict, NotFound
+from services.platform.errors import Conflict, NotFound, no_such
 from services.platform.pages import Order, paginate
 from services.platform.queue import Task, send
 from services.runs import checkpoints
@@ -185,9 +185,7 @@ def get(session: Session, caller: Caller, deployment_id: str, *, lock: bool = Fa
     """Return the caller's deployment; with `lock`, hold its row. Raises NotFound."""
     deployment = session.get(Deployment, deployment_id, with_for_update=lock)
     if deployment is None or deployment.org_id != caller.org_id:
-        raise NotFound(
-            f"There is no deployment '{deployment_id}': GET /v1/deployments lists those there are."
-        )
+        raise no_such("deployment", deployment_id, "deployment_id", "/v1/deployments")
     return deployment
 
 

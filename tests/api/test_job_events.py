@@ -122,7 +122,7 @@ def test_one_type_alone_can_be_asked_for(client: TestClient, job_id: str) -> Non
 def test_a_loss_that_is_no_number_is_said_so(client: TestClient, job_id: str) -> None:
     train(job_id, 1, loss=None)
     (step,) = listed(client, job_id, type="metrics")
-    assert step["message"] == "Step 1/20: training loss=not a number"
+    assert step["message"] == "Step 1/20: training loss=NaN or infinite"
     assert step["data"]["train_loss"] is None
 
 

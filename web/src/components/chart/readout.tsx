@@ -9,7 +9,7 @@ export function valueAt(line: Line, step: number, read: Read): string {
   const point = pointAt(line.points, step);
   if (!point) return "–";
   if (line.kind === "band") return `${read(point.low)} to ${read(point.high)}`;
-  if (point.y === null) return "not a number";
+  if (point.y === null) return "NaN or infinite";
   return read(point.y);
 }
 

@@ -46,7 +46,7 @@ function notANumber(series: Series): Finding | null {
     if (bad)
       return {
         code: "nan",
-        title: `The ${key === "train:grad_norm" ? "gradient" : "loss"} is not a number ${where} step ${bad.x}.`,
+        title: `The ${key === "train:grad_norm" ? "gradient" : "loss"} is NaN or infinite ${where} step ${bad.x}.`,
         advice: "Lower the learning rate, or compute in fp32.",
       };
   }
