@@ -7,8 +7,6 @@ table, writes all raw figures to `bench/results`, and exits with 1 if a share is
 
 import argparse
 import json
-import os
-import platform
 import resource
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.machine import machine
 from bench.platform import rows
 from bench.platform.rows import Figures
 from bench.platform.stage import Side, Stage, stage
@@ -135,10 +134,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, stage(Path(folder)) as on:
         raw = {name: measure(on, known[name], given.rounds) for name in given.rows}
     found = {name: summary(known[name], of) for name, of in raw.items()}
-    print(table(known, found))
-    machine = f"{platform.machine()}-{len(os.sched_getaffinity(0))}-cores"
-    path = given.out or RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-platform-{machine}.json"
-    path.write_text(json.dumps({"summary": found, "rounds": raw}, indent=1) + "\n")
+    here = machine()
+    print(f"On {here}.\n\n{table(known, found)}")
+    path = given.out or RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-platform-{here.slug}.json"
+    kept = {"machine": here.to_json(), "summary": found, "rounds": raw}
+    path.write_text(json.dumps(kept, indent=1) + "\n")
     missed = [name for name, of in found.items() if of["share"] < FLOOR]
     for name in missed:
         print(f"{known[name].title}: {found[name]['share']:.0%} is below 60 %.", file=sys.stderr)

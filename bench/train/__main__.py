@@ -10,7 +10,6 @@ need a GPU (`shapes.py`) are measured only if there is one.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import torch
 from transformers import AutoTokenizer
 
 from bench.base import demo_model
+from bench.machine import Machine, machine
 from bench.train import report
 from bench.train.shapes import SHAPES, WARMUP, draw
 from bench.train.work import MAX_LENGTH, PAIRS_A_STEP, Work
@@ -178,11 +178,14 @@ def show_profile(name: str, work: Work) -> None:
 
 def store(data: str, found: report.Found, raw: dict[str, Any]) -> None:
     """Write the results so far."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    machine = f"{device}-{len(os.sched_getaffinity(0))}-cores".replace(" ", "-")
-    out = ROOT / "bench" / "results" / f"{datetime.now(UTC):%Y-%m-%d}-train-{data}-{machine}.json"
-    versions = {"torch": torch.__version__}
-    out.write_text(json.dumps({"versions": versions, "summary": found, "rounds": raw}, indent=1))
+    here = this_machine()
+    out = ROOT / "bench" / "results" / f"{datetime.now(UTC):%Y-%m-%d}-train-{data}-{here.slug}.json"
+    about = {"machine": here.to_json(), "versions": {"torch": torch.__version__}}
+    out.write_text(json.dumps({**about, "summary": found, "rounds": raw}, indent=1))
+
+
+def this_machine() -> Machine:
+    return machine(torch.cuda.get_device_name() if torch.cuda.is_available() else None)
 
 
 def arguments() -> argparse.Namespace:
@@ -219,7 +222,7 @@ def main() -> int:
                 store(given.data, found, raw)
     if given.profile:
         return 0
-    print(f"Pairs of {DATA[given.data][0].name}.\n\n{report.table(found)}")
+    print(f"Pairs of {DATA[given.data][0].name}, on {this_machine()}.\n\n{report.table(found)}")
     floors = report.FLOORS
     if given.data == SHORT:
         print("\nThese pairs are too short to share much; floors are stated for the others.")
