@@ -74,8 +74,8 @@ fmt: setup  ## Format, and fix what can be fixed
 bench: setup  ## Training speed and memory against TRL (40 minutes; ROUNDS=1: a first look)
 	@$(BIN)/python -m bench.train $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-gpu: setup  ## The same with models of 1.2 and 8 billion weights on an H100 (about 10 minutes)
-	@$(BIN)/python -m bench.train --model llama-1b llama-8b --data dpo_en --rounds 2
+bench-gpu: setup  ## The same with 1.2 and 8 billion weights on an H100 (10 minutes; SMALL=1: a trial)
+	@$(BIN)/python -m bench.train --model llama-1b llama-8b --data dpo_en --rounds 2 $(if $(SMALL),--small)
 
 bench-demo: setup  ## The demo's training on three seeds: accuracy and style, before and after
 	@$(BIN)/python -m bench.demo

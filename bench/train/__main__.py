@@ -26,7 +26,7 @@ from transformers import AutoTokenizer
 from bench.base import demo_model
 from bench.machine import Machine, machine
 from bench.train import report
-from bench.train.shapes import SHAPES, WARMUP, draw
+from bench.train.shapes import SHAPES, draw
 from bench.train.work import MAX_LENGTH, PAIRS_A_STEP, Work
 from orpo.contract.methods import parse_method
 from orpo.rows.formats import Pair, validate
@@ -120,31 +120,33 @@ def works(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Work |
                 work = Work(model, str(rows), tuning, RATES[tuning], steps)
                 yield tuning, work, ["ours", *all_peers]
         elif shape.tuning in given.tuning:
-            cuda = torch.cuda.is_available()
-            work = shaped(model, given, folder) if cuda else None
+            can = given.small or torch.cuda.is_available()
+            work = shaped(model, given, folder) if can else None
             # With its default settings the peer runs out of memory on a shape of this size.
             yield f"{model} {shape.tuning}", work, ["ours", *tuned]
 
 
 def shaped(name: str, given: argparse.Namespace, folder: Path) -> Work:
     """The work for a shape: its model, and pairs drawn from a set of long ones."""
-    shape, fitting, rows = SHAPES[name], folder / "fitting.jsonl", folder / f"{name}.jsonl"
-    made = MADE / name
+    size = ["small"] if given.small else []
+    shape = SHAPES[name].small() if given.small else SHAPES[name]
+    fitting, rows = folder / "fitting.jsonl", folder / f"{name}.jsonl"
+    made = MADE / "-".join([name, *size])
     subprocess.run(  # in a process of its own, which frees the GPU when it ends
-        [sys.executable, "-m", "bench.train.shapes", name, str(demo_model()), str(made)],
+        [sys.executable, "-m", "bench.train.shapes", name, str(demo_model()), str(made), *size],
         cwd=ROOT,
         check=True,
     )
     select(DATA["dpo_en"][0], made, None, fitting)
-    draw(fitting, (shape.steps + WARMUP) * shape.pairs_a_step, rows)
+    draw(fitting, (shape.steps + shape.warmup) * shape.pairs_a_step, rows)
     return Work(
         str(made),
         str(rows),
         shape.tuning,
         RATES[shape.tuning],
-        shape.steps + WARMUP,
+        shape.steps + shape.warmup,
         pairs_a_step=shape.pairs_a_step,
-        warmup=WARMUP,
+        warmup=shape.warmup,
         token_budget=given.token_budget or shape.token_budget,
         peer_pairs=given.peer_pairs or shape.peer_pairs,
     )
@@ -197,6 +199,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", choices=DATA, default=pairs)
     parser.add_argument("--peers", nargs="*", default=["tuned", "default"])
     parser.add_argument("--model", nargs="+", help="by default the demo's base, and the shapes")
+    parser.add_argument(
+        "--small", action="store_true", help="small models of the shapes: tries all, on a CPU too"
+    )
     parser.add_argument("--profile", action="store_true", help="ours, by operators")
     parser.add_argument("--token-budget", type=int, help="ours, of a shape")
     parser.add_argument(
@@ -219,12 +224,16 @@ def main() -> int:
                 raw[name] = measure(name, work, engines, given.rounds)
                 pairs = (work.steps - work.warmup) * work.pairs_a_step
                 found[name] = report.summary(raw[name], engines, pairs, speed.peak_flops())
-                store(given.data, found, raw)
+                if not given.small:
+                    store(given.data, found, raw)
     if given.profile:
         return 0
     print(f"Pairs of {DATA[given.data][0].name}, on {this_machine()}.\n\n{report.table(found)}")
     floors = report.FLOORS
-    if given.data == SHORT:
+    if given.small:
+        print("\nThese models are too small for their figures to mean anything: nothing is stored.")
+        floors = {}
+    elif given.data == SHORT:
         print("\nThese pairs are too short to share much; floors are stated for the others.")
         floors = {}
     wrong = report.missed(found, floors)

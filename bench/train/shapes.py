@@ -1,14 +1,14 @@
 """Models for training on a GPU: known shapes with random weights.
 
-`python -m bench.train.shapes NAME TOKENIZER_DIR OUT_DIR`. Speed and memory don't depend on the
-values of the weights. The tokenizer is the demo model's: its ids are a part of the vocabulary.
+`python -m bench.train.shapes NAME TOKENIZER_DIR OUT_DIR [small]`. Speed and memory don't depend on
+the values of the weights. The tokenizer is the demo model's: its ids are a part of the vocabulary.
 Knows neither engine.
 """
 
 import random
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 LLAMA: dict[str, Any] = {
     "vocab_size": 128_256, "num_attention_heads": 32, "num_key_value_heads": 8,
     "max_position_embeddings": 8192, "rope_theta": 500_000.0, "rms_norm_eps": 1e-5,
+}  # fmt: skip
+
+
+# The demo's tokenizer has 49,152 ids.
+SMALL: dict[str, Any] = {
+    "vocab_size": 49_152, "hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 2,
+    "num_attention_heads": 8, "num_key_value_heads": 2,
 }  # fmt: skip
 
 
@@ -35,6 +42,14 @@ class Shape:
     steps: int  # timed steps
     token_budget: int
     peer_pairs: int
+    warmup: int = 3  # steps until everything is compiled
+
+    def small(self) -> "Shape":
+        """The same kind of model with few weights, and few steps: a CPU trains it in seconds."""
+        return replace(
+            self, config=self.config | SMALL, pairs_a_step=4, steps=2, token_budget=1024,
+            peer_pairs=2, warmup=1,
+        )  # fmt: skip
 
 
 SHAPES = {
@@ -56,7 +71,6 @@ SHAPES = {
         pairs_a_step=16, steps=6, token_budget=4096, peer_pairs=2,
     ),
 }  # fmt: skip
-WARMUP = 3  # steps until everything is compiled
 
 
 def make(shape: Shape, tokenizer_of: Path, folder: Path) -> None:
@@ -83,4 +97,5 @@ def draw(pairs: Path, count: int, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(SHAPES[sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3]))
+    shape = SHAPES[sys.argv[1]]
+    make(shape.small() if "small" in sys.argv[4:] else shape, Path(sys.argv[2]), Path(sys.argv[3]))

@@ -79,6 +79,19 @@ def test_shapes_have_the_size_that_they_are_named_for(name: str, billions: float
     assert sum(p.numel() for p in model.parameters()) / 1e9 == pytest.approx(billions, abs=1e-3)
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_small_shape_is_of_the_same_kind(name: str):
+    shape, small = SHAPES[name], SHAPES[name].small()
+    assert small.config.keys() == shape.config.keys()
+    assert (small.tuning, small.config["tie_word_embeddings"]) == (
+        shape.tuning,
+        shape.config["tie_word_embeddings"],
+    )
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(LlamaConfig(**small.config))
+    assert sum(p.numel() for p in model.parameters()) < 30e6
+
+
 def test_a_model_is_made_once(tmp_path: Path):
     tokenizer_of, folder = write_base(tmp_path / "base"), tmp_path / "made"
     sizes = {
