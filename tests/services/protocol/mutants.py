@@ -74,7 +74,7 @@ FENCE_OUT = [
         "held: lock", "I3 or cancel or states or stuck", (claims.held, ".with_for_update()", "")
     ),
     without("heartbeat", "I3", (claims.heartbeat, HELD, UNFENCED)),
-    without("fail", "I3", (claims.fail, HELD, UNFENCED)),
+    without("fail", "I3 or states", (claims.fail, HELD, UNFENCED)),
     without("release", "I3 or stuck", (claims.release, HELD, UNFENCED)),
     without("lose", "I3", (claims.lose, HELD, UNFENCED)),
     without(
