@@ -139,7 +139,7 @@ def database_url(empty_database: Callable[[str], str]) -> str:
 
 @pytest.fixture
 def own_database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
-    """The URL of a migrated database that no other test sees: for tests that change its schema."""
+    """The URL of a new migrated database, for tests that change its schema or measure its size."""
     name = f"own_{next(_numbers)}"
     create_database(postgres, name, template=migrated_template)
     yield postgres.sqlalchemy_url(name)
