@@ -3,7 +3,6 @@
 import threading
 
 from fastapi.testclient import TestClient
-from sqlalchemy import text
 
 from models import RunFolder, Worker
 from services.jobs import workers
@@ -12,6 +11,7 @@ from services.platform.database import transaction
 from services.upkeep import health
 from tests.api.at_work import at_work
 from tests.api.fake_engine import wait_until
+from tests.migration import at_migration
 from workers import keeper
 
 OK = {"status": "ok", "missing": [], "degraded": []}
@@ -55,11 +55,6 @@ def test_without_redis_it_is_not_ready(client: TestClient):
     assert answer.json()["status"] == "unavailable"
     assert "Redis does not answer" in answer.json()["missing"][0]
     assert answer.json()["degraded"] == []
-
-
-def at_migration(revision: str) -> None:
-    with transaction() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = :at"), {"at": revision})
 
 
 def test_a_newer_schema_suits_and_an_older_one_does_not(

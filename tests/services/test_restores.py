@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from models import ApiKey, Comparison, Deployment, Engine, File, Job, JobEvent, RunFolder
 from models.deployments import DeploymentStatus
@@ -20,6 +20,7 @@ from services.runs import checkpoints
 from services.serving.engines import EngineStatus
 from services.upkeep import health
 from tests import records
+from tests.migration import at_migration
 from tests.services.two_stacks import (
     CALLER,
     OLD_KEY,
@@ -173,14 +174,14 @@ def test_a_stack_that_holds_something_is_left_alone(stacks: Stacks, old: Old):
 def test_a_database_that_was_not_upgraded_is_refused(stacks: Stacks, old: Old):
     backups.make(stacks.backup)
     stacks.choose("new")
-    with transaction() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    with pytest.raises(Invalid, match="run `alembic upgrade head` first"):
-        restores.restore(stacks.backup)
-    with transaction() as session:
-        session.execute(
-            text("UPDATE alembic_version SET version_num = :head"), {"head": health.head()}
-        )
+    head = health.head()
+    assert head is not None
+    at_migration("0001")
+    try:
+        with pytest.raises(Invalid, match="run `alembic upgrade head` first"):
+            restores.restore(stacks.backup)
+    finally:
+        at_migration(head)
 
 
 def test_a_restore_that_fails_at_its_end_leaves_the_stack_empty(
