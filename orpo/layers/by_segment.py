@@ -38,8 +38,8 @@ def attend(
                 sizes = (query.shape[2], key.shape[2])
                 mask_QK = layout.once(_mask_QK, *sizes, window, query.device)
                 output = _attention(query, key, value, mask_QK, scaling, softcap)
-            outputs.append(output)
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous()
+            outputs.append(output.transpose(1, 2))
+    return torch.cat(outputs, dim=1)
 
 
 def _mask_QK(

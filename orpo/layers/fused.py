@@ -1,46 +1,79 @@
-"""Compiles a function into one kernel on a GPU; otherwise each of its steps would pass over the
-memory.
+"""Computes a function of rows in one pass over memory, where each of its steps would take one.
 
-Knows torch's compiler and the fallback without it; knows nothing of what is computed.
+On a GPU torch's compiler makes one kernel of it; on a CPU `native.cpp` may have it. Otherwise the
+steps run one by one on slices of rows: on a CPU small enough for its cache, on a GPU small enough
+to bound the memory in fp32. Knows the ways to compute; knows nothing of what is computed.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ParamSpec, cast
 
 import torch
+from torch import Tensor
+
+from orpo.layers import native
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
+# Bytes of fp32: on a CPU as many as fit its cores' second-level caches; on a GPU enough rows to
+# fill it.
+SLICE_BYTES = {"cpu": 2**20, "cuda": 256 * 2**20}
+
 
 def fused(function: Callable[P, None]) -> Callable[P, None]:
-    """`function`, compiled if its first argument is on a GPU; on a CPU unchanged.
+    """`function` of matrices with equally many rows, each computed by itself; the first one has all
+    columns.
 
-    It writes its results into its argument tensors, whose number of rows may differ from call to
-    call. If it can't be compiled (this needs Triton and a C compiler), a warning is logged, and it
-    runs uncompiled from then on: slower, with the same result.
+    It writes its results into its argument tensors; those that are no matrices belong to all rows.
+    If it can't be compiled for a GPU (this needs Triton and a C compiler), a warning is logged, and
+    it runs uncompiled from then on: slower, with the same result.
     """
-    compiled: list[Callable[P, None]] = []
+    one_by_one = cast(Callable[..., None], function)
+    compiled: list[Callable[..., None]] = []
 
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        if cast(torch.Tensor, args[0]).device.type == "cpu":
-            return function(*args, **kwargs)
+    def on_gpu(*args: Any) -> None:
         if not compiled:
-            compiled.append(compile_rows(function))
+            compiled.append(compile_rows(one_by_one))
         try:
-            return compiled[0](*args, **kwargs)
+            return compiled[0](*args)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001  a compiler can raise anything, before the call
             log.warning("%s is not compiled: %s", function.__name__, error)
-            compiled[0] = function
-            return function(*args, **kwargs)
+            compiled[0] = one_by_one
+            return one_by_one(*args)
+
+    @wraps(function)
+    def run(*args: P.args, **_: P.kwargs) -> None:
+        if cast(Tensor, args[0]).device.type != "cpu":
+            compute = on_gpu
+        elif whole := native.find(one_by_one, args, _first):
+            whole(*args)
+            return
+        else:
+            compute = one_by_one
+        for part in _slices(args):
+            compute(*part)
 
     return run
+
+
+def _first(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return next(_slices(args))
+
+
+def _slices(args: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """The arguments for some rows after the others."""
+    rows, columns = args[0].shape
+    step = max(1, SLICE_BYTES[args[0].device.type] // (4 * columns))
+    for at in range(0, rows, step):
+        yield tuple(
+            arg[at : at + step] if isinstance(arg, Tensor) and arg.ndim > 1 else arg for arg in args
+        )
 
 
 def compile_rows(function: Callable[P, None]) -> Callable[P, None]:

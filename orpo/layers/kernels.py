@@ -1,9 +1,8 @@
 """Replacements that pass over memory fewer times, and keep less for the backward pass, than the
 originals: RMS norms, gated feed-forwards, and the head's log-probs.
 
-They work in slices: on a CPU small enough for its cache, on a GPU small enough to bound the memory
-in fp32. On a GPU the work on a slice is compiled. A module is replaced only if the replacement
-gives the same output on random numbers. Knows layers, not models.
+Each function of rows is one pass over memory where it can be (`fused.py`). A module is replaced
+only if the replacement gives the same output on random numbers. Knows layers, not models.
 
 Shapes: N tokens, D hidden size, F feed-forward size, V vocabulary.
 """
@@ -18,17 +17,6 @@ from torch.nn import functional
 
 from orpo.layers.fused import fused
 from orpo.layers.peft import lora
-
-# Bytes of fp32: on a CPU as many as fit its cores' second-level caches; on a GPU enough rows to
-# fill it.
-SLICE_BYTES = {"cpu": 2**20, "cuda": 256 * 2**20}
-
-
-def slices(tensor_ND: Tensor) -> list[slice]:
-    """Ranges of rows to work on one after another."""
-    n, size = tensor_ND.shape
-    rows = max(1, SLICE_BYTES[tensor_ND.device.type] // (4 * size))
-    return [slice(at, at + rows) for at in range(0, n, rows)]
 
 
 def wide(tensor: Tensor) -> Tensor:
@@ -46,11 +34,11 @@ def normalise(out: Tensor, rate: Tensor, x: Tensor, scale: Tensor, eps: float) -
 
 @fused
 def normalise_back(
-    out: Tensor, sums: Tensor | None, x: Tensor, rate: Tensor, scale: Tensor, grad: Tensor
+    out: Tensor, sums: Tensor, x: Tensor, rate: Tensor, scale: Tensor, grad: Tensor
 ) -> None:
-    """Put the gradient of x into `out`; add that of the scale to `sums` if it is requested."""
+    """Put the gradient of x into `out`; add that of the scale to `sums` unless that is empty."""
     unit, part = wide(x) * rate, wide(grad)
-    if sums is not None:
+    if len(sums):
         sums += (part * unit).sum(0)
     part = part * scale
     along = (part * unit).mean(-1, keepdim=True)
@@ -73,7 +61,7 @@ def gate_up_back(of_gate: Tensor, of_up: Tensor, gate: Tensor, up: Tensor, grad:
 
 
 @fused
-def log_sum_exp(out: Tensor, logits: Tensor) -> None:
+def log_sum_exp(logits: Tensor, out: Tensor) -> None:
     """Put log sum exp of each row into `out`."""
     out.copy_(wide(logits).logsumexp(-1, keepdim=True))
 
@@ -93,8 +81,7 @@ class RmsNorm(torch.autograd.Function):
         scale_D = wide(weight_D) + offset
         out_ND = torch.empty_like(x_ND)
         rate_N1 = torch.empty(len(x_ND), 1, dtype=scale_D.dtype, device=x.device)
-        for rows in slices(x_ND):
-            normalise(out_ND[rows], rate_N1[rows], x_ND[rows], scale_D, eps)
+        normalise(out_ND, rate_N1, x_ND, scale_D, eps)
         ctx.save_for_backward(x_ND, weight_D, rate_N1)
         ctx.offset = offset
         return out_ND.view_as(x)
@@ -106,10 +93,9 @@ class RmsNorm(torch.autograd.Function):
         grad_ND = grad.reshape(x_ND.shape)
         scale_D = wide(weight_D) + ctx.offset
         out_ND = torch.empty_like(x_ND)
-        sum_D = torch.zeros_like(scale_D) if ctx.needs_input_grad[1] else None
-        for rows in slices(x_ND):
-            normalise_back(out_ND[rows], sum_D, x_ND[rows], rate_N1[rows], scale_D, grad_ND[rows])
-        of_weight = None if sum_D is None else sum_D.to(weight_D.dtype)
+        sum_D = torch.zeros_like(scale_D) if ctx.needs_input_grad[1] else scale_D[:0]
+        normalise_back(out_ND, sum_D, x_ND, rate_N1, scale_D, grad_ND)
+        of_weight = sum_D.to(weight_D.dtype) if ctx.needs_input_grad[1] else None
         return out_ND.view_as(grad), of_weight, None, None
 
 
@@ -120,8 +106,7 @@ class SwiGlu(torch.autograd.Function):
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         gate_NF, up_NF = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
         out_NF = torch.empty_like(gate_NF)
-        for rows in slices(gate_NF):
-            gate_up(out_NF[rows], gate_NF[rows], up_NF[rows])
+        gate_up(out_NF, gate_NF, up_NF)
         ctx.save_for_backward(gate_NF, up_NF)
         return out_NF.view_as(gate)
 
@@ -131,10 +116,7 @@ class SwiGlu(torch.autograd.Function):
         gate_NF, up_NF = ctx.saved_tensors
         grad_NF = grad.reshape(gate_NF.shape)
         of_gate_NF, of_up_NF = torch.empty_like(gate_NF), torch.empty_like(up_NF)
-        for rows in slices(gate_NF):
-            gate_up_back(
-                of_gate_NF[rows], of_up_NF[rows], gate_NF[rows], up_NF[rows], grad_NF[rows]
-            )
+        gate_up_back(of_gate_NF, of_up_NF, gate_NF, up_NF, grad_NF)
         return of_gate_NF.view_as(grad), of_up_NF.view_as(grad)
 
 
@@ -151,8 +133,7 @@ class HeadLogps(torch.autograd.Function):
         whole_N = torch.empty(
             len(target_N), dtype=wide(logits_NV[:0]).dtype, device=target_N.device
         )
-        for rows in slices(logits_NV):
-            log_sum_exp(whole_N[rows, None], logits_NV[rows])
+        log_sum_exp(logits_NV, whole_N[:, None])
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, whole_N)
         ctx.logits_NV = logits_NV
         return wide(logits_NV.gather(1, target_N[:, None])[:, 0]) - whole_N
@@ -164,8 +145,7 @@ class HeadLogps(torch.autograd.Function):
         logits_NV, ctx.logits_NV = ctx.logits_NV, None
         of_target_N = (wide(logits_NV.gather(1, target_N[:, None])[:, 0]) - whole_N).exp_()
         of_target_N.mul_(-grad_N).add_(grad_N)
-        for rows in slices(logits_NV):
-            softmax_back(logits_NV[rows], whole_N[rows, None], grad_N[rows, None])
+        softmax_back(logits_NV, whole_N[:, None], grad_N[:, None])
         # Not `scatter_`: on a CPU it copies all logits there and back.
         place_N = torch.arange(len(target_N), device=target_N.device)
         logits_NV.index_put_((place_N, target_N), of_target_N.to(logits_NV.dtype))
@@ -261,9 +241,7 @@ def _replace_gated(module: nn.Module) -> None:
 
 
 def install_lora(policy: nn.Module) -> None:
-    """Make the plain adapter layers of `policy` compute with `LoraLinear` where gradients are
-    needed.
-    """
+    """Make the plain adapter layers of `policy` compute with `LoraLinear`."""
     for module in policy.modules():
         if type(module) is lora.Linear and _is_plain(module):
             module.forward = MethodType(_lora_forward, module)
@@ -280,7 +258,7 @@ def _is_plain(layer: lora.Linear) -> bool:
 
 
 def _lora_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    if layer.disable_adapters or layer.merged or not torch.is_grad_enabled():
+    if layer.disable_adapters or layer.merged or through_modules(x.device):
         return type(layer).forward(layer, x, *args, **kwargs)
     device, (name,) = x.device.type, layer.active_adapters
     base, a, b = layer.base_layer, layer.lora_A[name].weight, layer.lora_B[name].weight
@@ -292,6 +270,13 @@ def _lora_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         )
         out = LoraLinear.apply(x.reshape(-1, x.shape[-1]), weight, bias, a, b, layer.scaling[name])
     return cast(Tensor, out).view(*x.shape[:-1], -1)
+
+
+def through_modules(device: torch.device) -> bool:
+    """Whether each module must be called: `widened`, which is used without gradients and autocast,
+    changes the weights of a module only for the time of its call.
+    """
+    return not (torch.is_grad_enabled() or torch.is_autocast_enabled(device.type))
 
 
 def _replace(module: nn.Module, forward: Any, size: int) -> None:

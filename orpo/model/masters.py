@@ -13,6 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from orpo.layers.native import native
+
 
 class Masters:
     """The trained weights in fp32, by name; their gradients are never None."""
@@ -50,5 +52,11 @@ class Masters:
 
 
 def _hand_over(master: nn.Parameter, weight: nn.Parameter) -> None:
-    cast(Tensor, master.grad).add_(cast(Tensor, weight.grad))
+    add_wide(cast(Tensor, master.grad), cast(Tensor, weight.grad))
     weight.grad = None
+
+
+@native
+def add_wide(total: Tensor, part: Tensor) -> None:
+    """Add `part` to the wider `total`."""
+    total.add_(part)

@@ -266,7 +266,7 @@ def head_logps(lm: PreTrainedModel, hidden_LD: Tensor, target_L: Tensor) -> Tens
 
 
 def check_head(lm: PreTrainedModel) -> None:
-    """Raise Failure(`bad_spec`) unless `head_logps` gives the same log-probs as the model itself.
+    """Raise Failure(`bad_spec`) unless `_logps_by_module` gives the model's own log-probs.
 
     Some architectures scale, cap or transform their logits by settings of their own; without these,
     the loss would be wrong. Both start from the hidden states of a few tokens, computed in the
@@ -291,7 +291,7 @@ def check_head(lm: PreTrainedModel) -> None:
         from_head_on.callback(head(lm).register_forward_pre_hook(widen).remove)
         logits_TV = lm(input_ids=ids_T[None], use_cache=False).logits[0]
         own_T = -F.cross_entropy(logits_TV.float(), ids_T, reduction="none")
-        ours_T = head_logps(lm, states_TD, ids_T)
+        ours_T = _logps_by_module(lm, states_TD, ids_T)
     # Weights that hold a NaN are detected at the first step, by the loss.
     if not torch.allclose(ours_T, own_T, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         raise Failure(
@@ -304,7 +304,7 @@ def check_head(lm: PreTrainedModel) -> None:
 
 
 def _tile_rows(lm: PreTrainedModel) -> int:
-    kept = _keeps_logits(lm) and lm.device.type == "cuda"
+    kept = torch.is_grad_enabled() and _is_plain(lm) and lm.device.type == "cuda"
     return max(1, (KEPT_TILE_BYTES if kept else TILE_BYTES) // (4 * head(lm).weight.shape[0]))
 
 
@@ -315,19 +315,22 @@ def head_bytes(model: Policy, n_labelled: int, precision: Precision) -> int:
     return rows * head(lm).weight.shape[0] * DTYPES[precision].itemsize
 
 
-def _keeps_logits(lm: PreTrainedModel) -> bool:
-    """Whether `kernels.head_logps` computes the head: only for a plain layer, and only for a
-    backward pass.
-    """
+def _is_plain(lm: PreTrainedModel) -> bool:
+    """Whether the head is a matrix and nothing else, so that `kernels.head_logps` computes it."""
     config = lm.config.get_text_config()
     plain = type(head(lm)) is nn.Linear and head(lm).bias is None
     scaled = any(getattr(config, name, None) for name in SCALED)
-    return torch.is_grad_enabled() and plain and not scaled
+    return plain and not scaled
 
 
 def _tile_logps(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
-    if _keeps_logits(lm):
+    if _is_plain(lm) and not kernels.through_modules(lm.device):
         return kernels.head_logps(head(lm), hidden_ND, target_N)
+    return _logps_by_module(lm, hidden_ND, target_N)
+
+
+def _logps_by_module(lm: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
+    """The log-probs of any head, with the options of its model that `SCALED` lists."""
     config = lm.config.get_text_config()
     logits = head(lm)(hidden_ND).float()
     if scale := getattr(config, "logit_scale", None):  # Cohere

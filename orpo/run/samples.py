@@ -16,22 +16,23 @@ from transformers import (
 )
 
 from orpo.contract.hyperparameters import Hyperparameters
-from orpo.model.policy import Policy, autocast, causal_lm
+from orpo.model.policy import Policy, autocast, causal_lm, why_unpacked
 from orpo.process.stopping import Stopping
 from orpo.rows.formats import Pair
 from orpo.strategies.strategy import Replicated
 from orpo.tokens.special_text import admitted, special_strings
 from orpo.tokens.tokenize import render
+from orpo.tokens.work import token_budget
 
 SECONDS_A_PROMPT = 30.0
 
 
 class _Enough(StoppingCriteria):
-    """Ends a generation when the run was asked to stop, or after half a minute."""
+    """Ends a generation when the run was asked to stop, or after half a minute a prompt."""
 
-    def __init__(self, strategy: Replicated, stopping: Stopping):
+    def __init__(self, strategy: Replicated, stopping: Stopping, n_prompts: int):
         self.strategy, self.stopping = strategy, stopping
-        self.until = time.monotonic() + SECONDS_A_PROMPT
+        self.until = time.monotonic() + SECONDS_A_PROMPT * n_prompts
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002  the interface's names
         enough = self.stopping.requested or time.monotonic() > self.until
@@ -47,42 +48,70 @@ def samples(
 ) -> Iterator[dict[str, Any]]:
     """Answers of at most `sample_tokens` tokens, each beside the pair's own two.
 
-    An answer that takes longer than half a minute is cut there; none follows a request to stop.
+    Answers are generated together, as many as fit the token budget. They are cut when they take
+    longer than half a minute each; none follows a request to stop.
     """
-    settings = _settings(strategy.policy, tokenizer, strategy.method)
-    strings, rule = special_strings(tokenizer), strategy.method.special_tokens
-    for row in pairs:
-        pair = admitted(row, tokenizer, strings, rule)  # as before tokenisation
-        prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
-        answer = strategy(_generate, prompt, settings, _Enough(strategy, stopping), strategy.method)
+    method = strategy.method
+    settings = _settings(strategy.policy, tokenizer, method)
+    strings, rule = special_strings(tokenizer), method.special_tokens
+    rows = [admitted(row, tokenizer, strings, rule) for row in pairs]  # as in tokenisation
+    prompts = [render(tokenizer, pair.prompt, add_generation_prompt=True) for pair in rows]
+    for some in _batches(prompts, strategy):
+        enough = _Enough(strategy, stopping, len(some))
+        asked = [prompts[at] for at in some]
+        answers = strategy(_generate, asked, settings, enough, method)
         if strategy.agree(stopping.requested):
             return
-        yield {
-            "line": pair.line,
-            "prompt": pair.prompt,
-            "answer": tokenizer.decode(answer, skip_special_tokens=True),
-            "chosen": pair.chosen[-1]["content"],
-            "rejected": pair.rejected[-1]["content"] if pair.rejected else None,
-        }
+        for at, answer in zip(some, answers, strict=True):
+            pair = rows[at]
+            yield {
+                "line": pair.line,
+                "prompt": pair.prompt,
+                "answer": tokenizer.decode(answer, skip_special_tokens=True),
+                "chosen": pair.chosen[-1]["content"],
+                "rejected": pair.rejected[-1]["content"] if pair.rejected else None,
+            }
+
+
+def _batches(prompts: Sequence[list[int]], strategy: Replicated) -> Iterator[list[int]]:
+    """Places of prompts to answer together; a model that can't be packed may read padding, and
+    answers one by one.
+    """
+    budget = token_budget(strategy.method, strategy.group)
+    if why_unpacked(strategy.policy):
+        budget = 0
+    some: list[int] = []
+    for at in range(len(prompts)):
+        longest = max(len(prompts[other]) for other in (*some, at))
+        if some and (len(some) + 1) * (longest + strategy.method.sample_tokens) > budget:
+            yield some
+            some = []
+        some.append(at)
+    if some:
+        yield some
 
 
 def _generate(
     policy: Policy,
-    prompt: list[int],
+    prompts: Sequence[list[int]],
     settings: GenerationConfig,
     enough: StoppingCriteria,
     method: Hyperparameters,
-) -> list[int]:
-    ids_1T = torch.tensor([prompt], device=policy.device)
+) -> list[list[int]]:
+    """The tokens after each prompt; shorter prompts are padded on the left."""
+    longest = max(map(len, prompts))
+    pad = settings.pad_token_id or 0
+    rows = [[pad] * (longest - len(prompt)) + prompt for prompt in prompts]
+    seen = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
     lm: Any = causal_lm(policy)  # `generate` comes from a mix-in that the type lacks
     with autocast(lm, method.precision):
-        output_1T = lm.generate(
-            input_ids=ids_1T,
-            attention_mask=torch.ones_like(ids_1T),
+        output_BT = lm.generate(
+            input_ids=torch.tensor(rows, device=policy.device),
+            attention_mask=torch.tensor(seen, device=policy.device),
             generation_config=settings,
             stopping_criteria=StoppingCriteriaList([enough]),
         )
-    return output_1T[0, len(prompt) :].tolist()
+    return output_BT[:, longest:].tolist()
 
 
 def _settings(

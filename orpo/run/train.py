@@ -25,6 +25,7 @@ from orpo.contract.failures import Code, Failure, explain, refuse_nan
 from orpo.contract.numbers import Phase, Series
 from orpo.contract.rundir import RANK, STORE, Event, Level, Split
 from orpo.contract.spec import RunSpec, read_spec
+from orpo.layers import native
 from orpo.loss import series
 from orpo.model import policy
 from orpo.process import parallel
@@ -259,6 +260,8 @@ class Run:
             dropped=dict(self.data.train.dropped),
             processes=self.group.world,
             threads=torch.get_num_threads(),
+            # Whether the CPU computes with `native.cpp`, whose steps take about a fifth less time.
+            native=self.group.device.type == "cpu" and native.library() is not None,
         )
         if problem := policy.why_unpacked(self.policy):
             message = f"Each sequence is computed alone, which takes longer: {problem}."

@@ -28,7 +28,7 @@ def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use small slices, so that inputs have several slices and a remainder, like large inputs."""
     torch.manual_seed(0)
-    monkeypatch.setattr(kernels, "SLICE_BYTES", {"cpu": 4 * 5 * 3})
+    monkeypatch.setattr("orpo.layers.fused.SLICE_BYTES", {"cpu": 4 * 5 * 3, "meta": 4 * 5 * 3})
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
