@@ -139,13 +139,12 @@ def show_run(checklist: Checklist, folder: Folder, result: Result) -> None:
 def ask(checklist: Checklist, client: Client, result: Result, prompts: list[str]) -> None:
     """Ask base and tuned model the same questions, and show both answers."""
     with checklist.step(ASK) as step:
-        for done, prompt in enumerate(prompts):
-            comparison = trial.answer(client, step, models_of(result), prompt)
+        found = trial.comparisons(client, step, models_of(result), prompts)
+        for prompt, comparison in zip(prompts, found, strict=True):
             result.seconds.setdefault("first_token", round(comparison.first_token_s or 0, 3))
             show_answers(checklist.console, prompt, comparison)
             base, tuned = (side.answer.strip() for side in comparison.sides)
             result.answers.append({"prompt": prompt, "base": base, "tuned": tuned})
-            step.at(done + 1, len(prompts))
 
 
 def measure(checklist: Checklist, client: Client, result: Result, prompts: list[str]) -> None:
