@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +55,7 @@ GREEDY: Sampling = {"temperature": 0, "max_tokens": 120}
 # Fewer than the API lets a key have by default. Together they take a third of the time.
 ANSWERS_AT_ONCE = 6
 REDRAW_S = 0.1
+FIRST_TOKEN_S = 10
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,15 @@ def comparisons(
 ) -> Iterator[Comparison]:
     """Ask every prompt greedily, several at a time; yield the comparisons in the order of prompts.
 
-    The step shows the first one that is not complete while its answers stream.
+    The step shows the first one that is not complete while its answers stream. The first question
+    is alone until its answer begins: its time to the first token is that of one user.
     """
     begun: dict[int, Comparison] = {}
+    streams = Event()
 
     def asked(at: int) -> Comparison:
+        if at:
+            streams.wait(FIRST_TOKEN_S)
         return ask(client, models, prompts[at], GREEDY, partial(begun.__setitem__, at))
 
     pool = ThreadPoolExecutor(max(1, ANSWERS_AT_ONCE // len(models)))
@@ -167,15 +173,19 @@ def comparisons(
         for at, comparison in enumerate(pending):
             while wait([comparison], timeout=REDRAW_S).not_done:
                 if at in begun:
+                    if begun[at].first_token_s is not None:
+                        streams.set()
                     begun[at].titles = TITLES[: len(models)]
                     question = Text(f"\n{output.plain(prompts[at])}", "bold")
                     step.body = Group(question, begun[at])
                 step.tick()
+            streams.set()
             step.body, step.detail = None, f"{at + 1} of {len(prompts)}"
             step.at(at + 1, len(prompts))
             yield _complete(comparison.result())
     finally:
         step.body = None
+        streams.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
