@@ -13,7 +13,9 @@ from typing import Any
 import orjson
 
 from orpo.contract.held_out import hold_out
-from orpo.rows.row_shapes import Message, Pair, Reject, Shape, detect, parse, why_no_shape
+from orpo.rows.columns import KEPT, Remark
+from orpo.rows.messages import Message, Pair, Reject
+from orpo.rows.row_shapes import Shape, detect, parse, read, why_no_shape
 from orpo.rows.rows import CHUNK_BYTES, Finding, Row, read_rows
 
 __all__ = [
@@ -32,18 +34,34 @@ __all__ = [
 ]
 
 MAX_FINDINGS = 100
+LINES_OF_A_REMARK = 10
+OTHER_KEYS = "other keys"
 ROWS_PER_PROGRESS = 1000
 
 
 @dataclass
+class Remarked:
+    """Accepted rows of which the same can be said: how many, and the lines of the first ten."""
+
+    code: str
+    key: str
+    rows: int = 0
+    lines: list[int] = field(default_factory=list)
+
+
+@dataclass
 class Report:
-    """What validation found: rows = accepted + sum(dropped); `findings` are the first 100."""
+    """What validation found: rows = accepted + sum(dropped); `findings` are the first 100.
+
+    `remarks` are about accepted rows, one for each code and key.
+    """
 
     rows: int = 0
     accepted: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     shapes: Counter[Shape] = field(default_factory=Counter)
+    remarks: list[Remarked] = field(default_factory=list)
 
     @property
     def shape(self) -> Shape | None:
@@ -56,6 +74,19 @@ class Report:
         shapes = {str(shape): n for shape, n in self.shapes.items()}
         counters = {"dropped": dict(self.dropped), "shapes": shapes}
         return {**asdict(self), **counters, "shape": self.shape}
+
+    def remark(self, remark: Remark, line: int) -> None:
+        """Count a row under its remark; keys beyond the first hundred are counted together."""
+        found = next((each for each in self.remarks if (each.code, each.key) == remark), None)
+        if found is None and len(self.remarks) >= KEPT and remark.key != OTHER_KEYS:
+            self.remark(Remark(remark.code, OTHER_KEYS), line)
+            return
+        if found is None:
+            found = Remarked(remark.code, remark.key)
+            self.remarks.append(found)
+        found.rows += 1
+        if len(found.lines) < LINES_OF_A_REMARK:
+            found.lines.append(line)
 
     def drop(self, finding: Finding) -> None:
         """Count a dropped row, and keep its finding if it is among the first 100."""
@@ -96,12 +127,14 @@ def _accept(row: Row, report: Report) -> Pair | None:
         return None
     try:
         shape = _shape(row.value)
-        pair = parse(row.value, shape, row.line)
+        pair, remarks = read(row.value, shape, row.line)
     except Reject as reject:
         report.drop(Finding(row.line, None, reject.code, reject.message))
         return None
     report.accepted += 1
     report.shapes[shape] += 1
+    for remark in remarks:
+        report.remark(remark, row.line)
     return pair
 
 

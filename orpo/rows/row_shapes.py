@@ -7,27 +7,23 @@ guesses.
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, NamedTuple
 
-SURROGATE = re.compile("[\ud800-\udfff]")
+from orpo.rows.columns import Remark, system_of, unread
+from orpo.rows.messages import (
+    ROLES,
+    Message,
+    Pair,
+    Reject,
+    answer,
+    json_type,
+    messages,
+    role_of,
+    text,
+)
+
 HH_MARKER = re.compile(r"\n\n(Human|Assistant):")
-ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
-
-
-class Message(TypedDict):
-    """One turn of a conversation; `role` is system, user or assistant."""
-
-    role: str
-    content: str
 
 
 class Shape(StrEnum):
@@ -40,45 +36,10 @@ class Shape(StrEnum):
     SHAREGPT = "sharegpt"
     RANKED = "ranked"
     MESSAGES = "messages"
+    SWIFT = "ms_swift"
 
     # An enum's own hash is a Python call, and each row needs it twice.
     __hash__ = str.__hash__
-
-
-class Reject(ValueError):
-    """Why a row can't be trained on: a `code` for the counts, a sentence that says what to do."""
-
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A prompt with a preferred and a dispreferred answer (None for `messages` rows).
-
-    The prompt never ends with an assistant turn; both answers begin and end with one.
-    """
-
-    line: int
-    prompt: list[Message]
-    chosen: list[Message]
-    rejected: list[Message] | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The normal form: one line of a run's `train_path`."""
-        return {
-            "line": self.line,
-            "prompt": self.prompt,
-            "chosen": self.chosen,
-            "rejected": self.rejected,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Pair":
-        """Read the normal form back; raises KeyError where a field is missing."""
-        return cls(value["line"], value["prompt"], value["chosen"], value["rejected"])
 
 
 def detect(value: Any) -> Shape | None:
@@ -91,12 +52,23 @@ def detect(value: Any) -> Shape | None:
     shape = families[0]
     if shape is not Shape.EXPLICIT:
         return shape
-    prompt, chosen = value.get("prompt"), value["chosen"]
+    prompt, chosen = _given_prompt(value), value["chosen"]
     if _is_transcript(prompt) or _is_transcript(chosen):
         return Shape.HH_RLHF
     if prompt is not None:
         return Shape.EXPLICIT
     return Shape.IMPLICIT if isinstance(chosen, list) else None
+
+
+def _given_prompt(value: dict[str, Any]) -> Any:
+    """The prompt under any of its names. `messages` is one if it does not hold an answer."""
+    for key in ("prompt", "question"):
+        if value.get(key) is not None:
+            return value[key]
+    turns = value.get("messages")
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    is_answer = not isinstance(last, dict) or role_of(last) == "assistant"
+    return None if is_answer else turns
 
 
 def _is_transcript(value: Any) -> bool:
@@ -115,14 +87,15 @@ def _families(value: dict[str, Any]) -> list[Shape]:
     # Published pair sets have a `messages` column beside their pairs, so it decides only if it is
     # alone.
     if not found and "messages" in keys and "chosen" not in keys and "rejected" not in keys:
-        found.append(Shape.MESSAGES)
+        pairs = "rejected_response" in keys or "rejected_messages" in keys
+        found.append(Shape.SWIFT if pairs else Shape.MESSAGES)
     return found
 
 
 def why_no_shape(value: Any) -> str:
     """A sentence on a row that `detect` refused: what is missing, and what was seen instead."""
     if not isinstance(value, dict):
-        return f"A row is a JSON object, this one is {_json_type(value)}."
+        return f"A row is a JSON object, this one is {json_type(value)}."
     seen = ", ".join(f"{key:.40}" for key in sorted(map(str, value))[:12]) or "none"
     found = _families(value)
     if len(found) > 1:
@@ -132,29 +105,31 @@ def why_no_shape(value: Any) -> str:
     return f"Not a preference pair: {what} missing. Keys seen: {seen}."
 
 
-def _json_type(value: Any) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
 def parse(value: dict[str, Any], shape: Shape, line: int) -> Pair:
     """Bring a row of a known shape to its normal form; raises `Reject` with a code and a reason."""
-    prompt, chosen, rejected = _PARSERS[shape](value)
-    return _checked(Pair(line, prompt, chosen, rejected))
+    return read(value, shape, line)[0]
+
+
+def read(value: dict[str, Any], shape: Shape, line: int) -> tuple[Pair, set[Remark]]:
+    """`parse`, and remarks on what the row holds beside its pair."""
+    form = _FORMS[shape]
+    prompt, chosen, rejected = form.parse(value)
+    pair = _checked(Pair(line, system_of(value, prompt), chosen, rejected))
+    return pair, unread(value, form.keys, form.conversations, pair)
 
 
 Conversation = tuple[list[Message], list[Message], list[Message] | None]
 
 
 def _explicit(value: dict[str, Any]) -> Conversation:
-    chosen = _answer(value["chosen"], "chosen")
-    rejected = _answer(value["rejected"], "rejected")
-    given = value["prompt"]
-    prompt = _messages(given, "prompt", "user")
+    chosen = answer(value["chosen"], "chosen")
+    rejected = answer(value["rejected"], "rejected")
+    given = _given_prompt(value)
+    prompt = messages(given, "prompt", "user")
     if isinstance(given, str) and chosen[0]["role"] != "assistant":
         # The prompt as text, with whole conversations in both answers, as in UltraFeedback.
         shared, chosen_tail, rejected_tail = _split(chosen, rejected)
-        if any(turn["content"] == given for turn in shared):
+        if any(turn["content"].strip() == given.strip() for turn in shared):
             return shared, chosen_tail, rejected_tail
     return prompt, _without(prompt, chosen, "chosen"), _without(prompt, rejected, "rejected")
 
@@ -173,16 +148,16 @@ def _openai(value: dict[str, Any]) -> Conversation:
     if not isinstance(given, dict):
         raise Reject("not_a_pair", "input is missing; it holds the prompt's messages.")
     if given.get("tools"):
-        raise Reject("not_a_pair", "input.tools is not empty; tool calls are not trained.")
+        raise Reject("not_a_pair", "input.tools is not empty; tools are not trained. Remove them.")
     return (
-        _messages(given.get("messages"), "input.messages", "user"),
-        _answer(value.get("preferred_output"), "preferred_output"),
-        _answer(value.get("non_preferred_output"), "non_preferred_output"),
+        messages(given.get("messages"), "input.messages", "user"),
+        answer(value.get("preferred_output"), "preferred_output"),
+        answer(value.get("non_preferred_output"), "non_preferred_output"),
     )
 
 
 def _implicit(value: dict[str, Any]) -> Conversation:
-    chosen, rejected = _answer(value["chosen"], "chosen"), _answer(value["rejected"], "rejected")
+    chosen, rejected = answer(value["chosen"], "chosen"), answer(value["rejected"], "rejected")
     return _split(chosen, rejected)
 
 
@@ -192,24 +167,22 @@ def _hh_rlhf(value: dict[str, Any]) -> Conversation:
     return _split(chosen, rejected)
 
 
-def _hh_turns(prompt: str, text: Any, name: str) -> list[Message]:
-    if not isinstance(text, str):
-        raise Reject("not_a_pair", f"{name} is {_json_type(text)}; a transcript was expected.")
-    text = text if text.startswith(prompt) else prompt + text
-    before, *parts = HH_MARKER.split(text)
+def _hh_turns(prompt: str, given: Any, name: str) -> list[Message]:
+    if not isinstance(given, str):
+        raise Reject("not_a_pair", f"{name} is {json_type(given)}; a transcript was expected.")
+    given = given if given.startswith(prompt) else prompt + given
+    before, *parts = HH_MARKER.split(given)
     if before.strip() or not parts:
         raise Reject("not_a_pair", f"{name} does not begin with a '\\n\\nHuman:' turn.")
     return [
-        Message(role=ROLES[speaker.lower()], content=_text(words, name).strip())
+        Message(role=ROLES[speaker.lower()], content=text(words, name).strip())
         for speaker, words in zip(parts[::2], parts[1::2], strict=True)
     ]
 
 
 def _sharegpt(value: dict[str, Any]) -> Conversation:
-    prompt = _messages(value["conversations"], "conversations", "user")
-    if value.get("system") and prompt and prompt[0]["role"] != "system":
-        prompt.insert(0, Message(role="system", content=_text(value["system"], "system")))
-    return prompt, _answer(value["chosen"], "chosen"), _answer(value["rejected"], "rejected")
+    prompt = messages(value["conversations"], "conversations", "user")
+    return prompt, answer(value["chosen"], "chosen"), answer(value["rejected"], "rejected")
 
 
 def _ranked(value: dict[str, Any]) -> Conversation:
@@ -228,9 +201,9 @@ def _ranked(value: dict[str, Any]) -> Conversation:
     high, low = (responses[order.index(pick(order))] for pick in (max, min))
     best, worst = (high, low) if orders[0] == "scores" else (low, high)
     return (
-        _messages(value.get("prompt"), "prompt", "user"),
-        _answer(best, "the best response"),
-        _answer(worst, "the worst response"),
+        messages(value.get("prompt"), "prompt", "user"),
+        answer(best, "the best response"),
+        answer(worst, "the worst response"),
     )
 
 
@@ -240,18 +213,42 @@ def _is_number(value: Any) -> bool:
 
 
 def _supervised(value: dict[str, Any]) -> Conversation:
-    messages = _answer(value["messages"], "messages")
-    return messages[:-1], messages[-1:], None
+    turns = answer(value["messages"], "messages")
+    return turns[:-1], turns[-1:], None
 
 
-_PARSERS: dict[Shape, Callable[[dict[str, Any]], Conversation]] = {
-    Shape.EXPLICIT: _explicit,
-    Shape.OPENAI: _openai,
-    Shape.IMPLICIT: _implicit,
-    Shape.HH_RLHF: _hh_rlhf,
-    Shape.SHAREGPT: _sharegpt,
-    Shape.RANKED: _ranked,
-    Shape.MESSAGES: _supervised,
+def _swift(value: dict[str, Any]) -> Conversation:
+    turns = answer(value["messages"], "messages")
+    if value.get("rejected_messages"):
+        return _split(turns, answer(value["rejected_messages"], "rejected_messages"))
+    return turns[:-1], turns[-1:], answer(value.get("rejected_response"), "rejected_response")
+
+
+class _Form(NamedTuple):
+    """How rows of a shape are read, the keys that are read, and those that hold messages."""
+
+    parse: Callable[[dict[str, Any]], Conversation]
+    keys: frozenset[str]
+    conversations: tuple[str, ...]
+
+
+def _form(
+    parse: Callable[[dict[str, Any]], Conversation], *conversations: str, also: tuple[str, ...] = ()
+) -> _Form:
+    return _Form(parse, frozenset((*conversations, *also)), conversations)
+
+
+_FORMS: dict[Shape, _Form] = {
+    Shape.EXPLICIT: _form(_explicit, "prompt", "chosen", "rejected"),
+    Shape.OPENAI: _form(
+        _openai, "input.messages", "preferred_output", "non_preferred_output", also=("input",)
+    ),
+    Shape.IMPLICIT: _form(_implicit, "chosen", "rejected"),
+    Shape.HH_RLHF: _form(_hh_rlhf, also=("prompt", "chosen", "rejected")),
+    Shape.SHAREGPT: _form(_sharegpt, "conversations", "chosen", "rejected"),
+    Shape.RANKED: _form(_ranked, "prompt", "responses", also=("scores", "ranks")),
+    Shape.MESSAGES: _form(_supervised, "messages"),
+    Shape.SWIFT: _form(_swift, "messages", "rejected_response", "rejected_messages"),
 }
 
 
@@ -265,60 +262,6 @@ def _split(chosen: list[Message], rejected: list[Message]) -> Conversation:
     if shared == len(chosen) == len(rejected):
         raise Reject("identical", "chosen and rejected are the same; the pair teaches nothing.")
     return chosen[:shared], chosen[shared:], rejected[shared:]
-
-
-# --- messages -----------------------------------------------------------------------------------
-
-
-def _answer(value: Any, name: str) -> list[Message]:
-    messages = _messages(value, name, "assistant")
-    if not messages:
-        raise Reject("empty", f"{name} is empty.")
-    return messages
-
-
-def _messages(value: Any, name: str, role: str) -> list[Message]:
-    """A text (of `role`), one message or an array of messages, as an array of messages."""
-    if isinstance(value, str):
-        return [Message(role=role, content=_text(value, name))]
-    if isinstance(value, dict):
-        return [_message(value, name)]
-    if isinstance(value, list):
-        return [_message(turn, f"{name}[{index}]") for index, turn in enumerate(value)]
-    if value is None:
-        raise Reject("not_a_pair", f"{name} is missing.")
-    raise Reject("not_a_pair", f"{name} is {_json_type(value)}; text or messages were expected.")
-
-
-def _message(value: Any, name: str) -> Message:
-    if not isinstance(value, dict):
-        raise Reject("not_a_pair", f"{name} is {_json_type(value)}; a message was expected.")
-    role = value.get("role", value.get("from"))
-    if not isinstance(role, str) or role not in ROLES:
-        raise Reject("not_a_pair", f"{name} has the role {role!r:.40}; known: {', '.join(ROLES)}.")
-    if value.get("tool_calls"):
-        raise Reject("not_a_pair", f"{name} holds tool calls; only text is trained.")
-    content = value.get("content", value.get("value"))
-    if isinstance(content, list):
-        content = "".join(_part(part, name) for part in content)
-    return Message(role=ROLES[role], content=_text(content, name))
-
-
-def _part(part: Any, name: str) -> str:
-    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return part["text"]
-    raise Reject("not_a_pair", f"{name} holds a part that is not text; only text is trained.")
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        what = "has no text" if value is None else f"is {_json_type(value)}; text was expected"
-        raise Reject("empty" if value is None else "not_a_pair", f"{name} {what}.")
-    if "\0" in value:
-        raise Reject("bad_text", f"{name} holds a NUL character; remove it.")
-    if not value.isascii() and SURROGATE.search(value):
-        raise Reject("bad_text", f"{name} holds half of a surrogate pair; write it as UTF-8.")
-    return value
 
 
 def _checked(pair: Pair) -> Pair:

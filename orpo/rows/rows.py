@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+LINES = (".jsonl", ".ndjson", "")
 MAX_ROW_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
 # The most digits that int() reads by default (sys.set_int_max_str_digits).
@@ -47,23 +48,44 @@ class Row:
 
 
 def read_rows(path: Path, filename: str) -> Iterator[Row]:
-    """Yield the rows of a .jsonl file (one JSON value a line) or of a .json file (one array).
+    """Yield the rows of a file with one JSON value a line, or with one array.
 
-    `filename` is the uploaded name: its suffix decides the container format. At most one row (16
-    MB) and one chunk are held in memory. A byte-order mark and blank lines are skipped. An
-    unreadable row is a Row with a finding; in an array, nothing after it can be read.
+    `filename` is the uploaded name. Its suffix says that the file is JSON; which of the two it is
+    follows from its content. At most one row (16 MB) and one chunk are held in memory. A byte-order
+    mark and blank lines are skipped. An unreadable row is a Row with a finding; in an array,
+    nothing after it can be read.
     """
     suffix = PurePath(filename).suffix.lower()
     with path.open("rb", CHUNK_BYTES) as file:
-        if suffix in (".jsonl", ".ndjson", ""):
-            yield from _lines(file)
-        elif suffix == ".json":
-            yield from _array(file)
-        else:
+        if suffix not in (*LINES, ".json"):
             message = (
                 f"Files ending in {suffix} are not read; upload .jsonl, or .json with an array."
             )
             yield _unread(0, 1, None, "unknown_container", message)
+            return
+        is_array = _holds_array(file, suffix)
+        file.seek(0)
+        yield from _array(file) if is_array else _lines(file)
+
+
+def _holds_array(file: BinaryIO, suffix: str) -> bool:
+    """Whether the content is one array, and not one JSON value a line.
+
+    An array is often saved as .jsonl, and lines as .json. A file whose first line is a complete
+    value has lines, unless it is a .json file and the value is its only line or an array, or a
+    single array of objects.
+    """
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+    lines = (line for line in iter(lambda: file.readline(MAX_ROW_BYTES + 1), b"") if line.strip())
+    first, has_more = next(lines, b"").strip(), bool(next(lines, b""))
+    try:
+        value = orjson.loads(first)
+    except orjson.JSONDecodeError:
+        return suffix == ".json" or (first[:1] == b"[" and not first.startswith(b"[["))
+    if isinstance(value, list):
+        return suffix == ".json" or (not has_more and any(isinstance(row, dict) for row in value))
+    return suffix == ".json" and not has_more
 
 
 def _unread(offset_bytes: int, line: int, column: int | None, code: str, message: str) -> Row:
@@ -109,16 +131,13 @@ def _decode(raw: bytes, line: int, offset_bytes: int) -> Row:
         return _unread(offset_bytes, line, None, *TOO_DEEP)
 
 
-def _refuse_constant(name: str) -> Any:
-    raise json.JSONDecodeError(f"{name} is no JSON value", name, 0)
-
-
 def _integer(digits: str) -> int | float:
     """A number with too many digits for Python's int is read as a float."""
     return int(digits) if len(digits) <= MAX_INT_DIGITS else float(digits)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
+# Reads NaN and Infinity, which JSON lacks and many tools write into columns that hold numbers.
+_DECODER = json.JSONDecoder(parse_int=_integer)
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -133,6 +152,7 @@ def _array(file: BinaryIO) -> Iterator[Row]:
             if text.peek() == "]":
                 break
             text.expect(",", "',' or ']' must follow a row")
+        text.end()
     except UnicodeDecodeError:
         message = "The file is not UTF-8 from here on; save it as UTF-8. Reading stopped here."
         yield _unread(text.offset_bytes, text.line, None, "bad_utf8", message)
@@ -205,6 +225,12 @@ class _Window:
         if self.peek() != char:
             raise json.JSONDecodeError(message, self.text, self.at)
         self.take(self.at + 1)
+
+    def end(self) -> None:
+        """Move past the array's end; raises JSONDecodeError if anything follows it."""
+        self.take(self.at + 1)
+        if self.peek():
+            raise json.JSONDecodeError("the file goes on after its array", self.text, self.at)
 
     def value(self) -> Any:
         """Decode the value at this position; read more while the window may end inside it."""

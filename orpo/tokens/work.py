@@ -13,10 +13,10 @@ from orpo.process.parallel import Single, spread
 from orpo.tokens.pack import Batch, collate, micro_batches
 from orpo.tokens.tokenize import Example
 
-# Tokens in one forward pass by kind of device. On most CPUs more tokens need more memory and are not
-# faster (SmolLM2-135M, full: 5.1 GB with 2,048, 4.2 GB with 1,024, equally fast). With AMX a matrix
-# product of 980 rows has half the rate of one of 2,000, and steps were a tenth shorter with 2,048.
-# A GPU is fast only when it is full.
+# Tokens in one forward pass by kind of device. On most CPUs more tokens need more memory and are
+# not faster (SmolLM2-135M, full: 5.1 GB with 2,048, 4.2 GB with 1,024, equally fast). With AMX a
+# matrix product of 980 rows has half the rate of one of 2,000, and steps were a tenth shorter with
+# 2,048. A GPU is fast only when it is full.
 BUDGETS = {"cpu": 1024, "amx": 2048, "cuda": 8192}
 
 

@@ -149,7 +149,6 @@ def normal(folder: Path) -> list[dict[str, Any]]:
 ROW = json.dumps(EXPLICIT)
 UNREADABLE: list[tuple[str, int | None, bytes]] = [
     ("bad_json", 12, b'{"prompt": }'),
-    ("bad_json", 1, b"NaN"),
     ("bad_json", 2, b"{"),
     ("bad_utf8", 13, b'{"prompt": "\xff"}'),
     ("too_deep", None, b"[" * 100_000 + b"]" * 100_000),
@@ -207,6 +206,33 @@ def test_an_empty_array_and_an_empty_file(tmp_path: Path):
 
 def test_a_byte_order_mark_is_allowed(tmp_path: Path):
     assert checked(tmp_path, b"\xef\xbb\xbf" + ROW.encode()).accepted == 1
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_not_finite_in_an_unused_column_is_no_reason_to_stop(tmp_path: Path, value: str):
+    row = f'{ROW[:-1]}, "score": {value}}}'
+    assert checked(tmp_path, f"{ROW}\n{row}\n{ROW}").accepted == 3
+    assert checked(tmp_path, f"[{ROW},{row},{ROW}]", "a.json").accepted == 3
+    scored = f'{{"prompt": "a", "responses": ["b", "c"], "scores": [1, {value}]}}'
+    assert checked(tmp_path, scored).dropped == {"not_a_pair": 1}
+    assert checked(tmp_path, f"{ROW}\n{value}").dropped == {"not_a_pair": 1}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.ndjson", "a"])
+def test_the_content_says_whether_it_is_an_array_or_lines(
+    tmp_path: Path, name: str, indent: int | None
+):
+    array = "\ufeff\n" + json.dumps([EXPLICIT, EXPLICIT], indent=indent) + "\n"
+    assert checked(tmp_path, array, name).to_json()["accepted"] == 2
+    report = checked(tmp_path, f"{ROW}\n\n[]\n{ROW}\n", name)
+    assert (report.accepted, dict(report.dropped)) == (2, {"not_a_pair": 1})
+
+
+def test_what_follows_an_array_is_not_ignored(tmp_path: Path):
+    report = checked(tmp_path, f"[{ROW}]\n[{ROW}]", "a.json")
+    assert (report.accepted, dict(report.dropped)) == (1, {"bad_json": 1})
+    assert "goes on after its array" in report.findings[0].message
 
 
 def test_a_number_that_python_would_not_read_is_no_reason_to_stop(tmp_path: Path):
