@@ -53,8 +53,21 @@ class Finding(BaseModel):
     message: str
 
 
+class Remark(BaseModel):
+    """Something about accepted rows: `unused_key` (`key` is not read) or `spelled_messages` (the
+    text in `key` is a list of messages in JSON, and was read as one). `lines` are the first ten.
+    """
+
+    code: str
+    key: str
+    rows: int
+    lines: list[int]
+
+
 class FileReport(BaseModel):
-    """rows = accepted + the sum of `dropped`; `findings` are the first 100."""
+    """rows = accepted + the sum of `dropped`; `findings` are the first 100. `remarks` are about
+    accepted rows.
+    """
 
     object: Literal["file.report"] = "file.report"
     file_id: str
@@ -64,6 +77,7 @@ class FileReport(BaseModel):
     findings: list[Finding]
     shape: str | None
     shapes: dict[str, int]
+    remarks: list[Remark] = []
     cut: bool = Field(default=False, description=CUT)
 
 

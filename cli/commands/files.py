@@ -16,6 +16,12 @@ from cli.view.progress import bar
 
 app = output.noun("Upload preference files and read their reports.")
 
+# What is said of accepted rows, by code.
+REMARKS = {
+    "unused_key": "this key is not read",
+    "spelled_messages": "text that spells messages in JSON, which were read",
+}
+
 FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the file is validated.")]
 
@@ -95,6 +101,9 @@ def report(file_id: FileId, as_json: Json = False) -> None:
             *((f"dropped: {why}", count) for why, count in found["dropped"].items()),
         ]
     )
+    if remarks := found.get("remarks"):
+        output.say("")
+        output.table(["key", "rows", "in accepted rows", "lines"], map(_remark, remarks), "")
     if findings := found["findings"]:
         output.say("")
         output.table(["line", "column", "finding", "what"], map(_finding, findings), "")
@@ -107,6 +116,12 @@ def delete(file_id: FileId, as_json: Json = False) -> None:
     """Delete a file that no job uses."""
     deleted = connect().delete(f"/v1/files/{segment(file_id)}")
     output.emit_or_say(deleted, as_json, f"Deleted {file_id}.")
+
+
+def _remark(remark: dict[str, Any]) -> list[Any]:
+    lines = ", ".join(map(str, remark["lines"]))
+    more = "…" if remark["rows"] > len(remark["lines"]) else ""
+    return [remark["key"], remark["rows"], REMARKS.get(remark["code"], remark["code"]), lines + more]
 
 
 def _finding(finding: dict[str, Any]) -> list[Any]:

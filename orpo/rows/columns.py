@@ -42,6 +42,7 @@ CONTEXT = frozenset(
 )
 # More keys than this are not listed one by one: a file could have a million.
 KEPT = 100
+KEY = 80  # characters of a key that are shown
 
 
 class Remark(NamedTuple):
@@ -91,14 +92,14 @@ def unread(
             _require_known(key, held, pair)
             found |= set(_in_messages(held, key))
         elif key not in HARMLESS and key not in SYSTEM:
-            found.add(Remark("unused_key", str(key)))
+            found.add(Remark("unused_key", f"{key:.{KEY}}"))
     for path in conversations:
         outer, _, key = path.rpartition(".")
         holder = value
         if outer:
             holder = value[outer]
             others = holder.keys() - {key} - HARMLESS_IN_INPUT
-            found |= {Remark("unused_key", f"{outer}.{other}") for other in others}
+            found |= {Remark("unused_key", f"{outer}.{other:.{KEY}}") for other in others}
         held = holder.get(key)
         if not isinstance(held, str) or held.startswith(STARTS):
             found.update(_in_messages(held, path))
@@ -136,8 +137,8 @@ def _in_message(value: dict[str, Any], name: str) -> Iterator[Remark]:
     if len(value) > len(("role", "content")):
         for key in value.keys() - READ - HARMLESS_IN_MESSAGES:
             if value[key]:
-                yield Remark("unused_key", f"{name}[].{key}")
+                yield Remark("unused_key", f"{name}[].{key:.{KEY}}")
     parts = value.get("content", value.get("value"))
     for part in parts if isinstance(parts, list) else ():
         for key in part.keys() - HARMLESS_IN_PARTS:
-            yield Remark("unused_key", f"{name}[].content[].{key}")
+            yield Remark("unused_key", f"{name}[].content[].{key:.{KEY}}")

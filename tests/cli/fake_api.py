@@ -148,6 +148,7 @@ REPORT = {
     "rows": 174,
     "accepted": 172,
     "dropped": {"identical": 1, "bad_json": 1},
+    "remarks": [{"code": "unused_key", "key": "extra", "rows": 12, "lines": list(range(1, 11))}],
     "findings": [
         {"line": 3, "column": None, "code": "identical", "message": "Both sides are the same."},
         {"line": 9, "column": 17, "code": "bad_json", "message": "A comma is missing."},

@@ -50,6 +50,7 @@ def test_report_shows_counts_and_findings_by_line(api: FakeApi, oddsmith: Oddsmi
     assert "accepted             172" in shown
     assert "dropped: bad_json    1" in shown
     assert "9      17       bad_json    A comma is missing." in shown
+    assert "extra   12     this key is not read   1, 2, 3, 4, 5, 6, 7, 8, 9, 10…" in shown
     assert json.loads(oddsmith("files", "report", "file-1", "--json").stdout) == REPORT
 
 

@@ -60,6 +60,19 @@ def test_what_a_run_takes_is_measured_before_it_is_started(page: Page, tiny: str
     expect(page.locator("[data-field=lambda]")).to_contain_text("greater than or equal to 0")
 
 
+def test_a_report_names_the_keys_that_are_not_read(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "extra-keys.jsonl"
+    row = {"prompt": "Why?", "chosen": "Because.", "rejected": "No idea."}
+    rows = [row, {**row, "extra": 1}, {**row, "extra": 2, "tools": [{"name": "weather"}]}]
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    upload(page, path)
+    page.go_back()
+    remarks = page.get_by_role("region", name="Remarks on accepted rows")
+    expect(remarks.get_by_role("listitem")).to_have_text("extra is not read: 1 row, line 2")
+    expect(page.get_by_text("tools is not empty; tools are not trained.")).to_be_visible()
+    assert violations(page) == []
+
+
 def violations(page: Page) -> list[str]:
     """Violations of WCAG A and AA that axe finds on the rendered page."""
     if not page.evaluate("'axe' in window"):

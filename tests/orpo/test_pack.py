@@ -3,12 +3,16 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpo.contract.hyperparameters import NllTokens
+from orpo.contract.methods import parse_method
+from orpo.process.parallel import Single
 from orpo.tokens.pack import Batch, collate, heaviest, micro_batches, plan
 from orpo.tokens.tokenize import Example
+from orpo.tokens.work import token_budget
 from tests.orpo import tiny_models
 
 TWO = Example(
@@ -117,3 +121,13 @@ def test_micro_batches_keep_the_budget(seed: int, n: int, budget: int, share: bo
         size = len(collate([examples[at] for at in group], share).input_ids_T)
         assert size == sum(examples[at].n_computed(rejected=True, shared=share) for at in group)
         assert size <= budget or len(group) == 1
+
+
+@pytest.mark.parametrize(("has_amx", "tokens"), [(True, 2048), (False, 1024)])
+def test_a_cpu_with_amx_computes_more_tokens_at_once(
+    monkeypatch: pytest.MonkeyPatch, has_amx: bool, tokens: int
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_amx})
+    method = parse_method("orpo", {})
+    assert token_budget(method, Single()) == tokens
+    assert token_budget(parse_method("orpo", {"token_budget": 96}), Single()) == 96

@@ -1621,7 +1621,8 @@ export interface components {
         };
         /**
          * FileReport
-         * @description rows = accepted + the sum of `dropped`; `findings` are the first 100.
+         * @description rows = accepted + the sum of `dropped`; `findings` are the first 100. `remarks` are about
+         *     accepted rows.
          */
         FileReport: {
             /** Accepted */
@@ -1646,6 +1647,11 @@ export interface components {
              * @constant
              */
             object: "file.report";
+            /**
+             * Remarks
+             * @default []
+             */
+            remarks: components["schemas"]["Remark"][];
             /** Rows */
             rows: number;
             /** Shape */
@@ -2526,6 +2532,21 @@ export interface components {
              */
             revision?: string;
         } | unknown | unknown | unknown;
+        /**
+         * Remark
+         * @description Something about accepted rows: `unused_key` (`key` is not read) or `spelled_messages` (the
+         *     text in `key` is a list of messages in JSON, and was read as one). `lines` are the first ten.
+         */
+        Remark: {
+            /** Code */
+            code: string;
+            /** Key */
+            key: string;
+            /** Lines */
+            lines: number[];
+            /** Rows */
+            rows: number;
+        };
         /**
          * Retry
          * @description Why the last attempt ended, while another is to follow.

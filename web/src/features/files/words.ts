@@ -7,6 +7,12 @@ const SHAPES: Record<string, string> = {
   sharegpt: "ShareGPT conversations",
   ranked: "ranked responses, the best against the worst",
   messages: "conversations with one answer",
+  ms_swift: "conversations with a rejected answer beside them (ms-swift)",
+};
+
+const REMARKS: Record<string, string> = {
+  unused_key: "is not read",
+  spelled_messages: "spells messages in JSON, which were read",
 };
 
 const REASONS: Record<string, string> = {
@@ -22,5 +28,7 @@ const REASONS: Record<string, string> = {
 };
 
 export const shapeInWords = (shape: string) => SHAPES[shape] ?? shape.replaceAll("_", " ");
+
+export const remarkInWords = (code: string) => REMARKS[code] ?? code.replaceAll("_", " ");
 
 export const reasonInWords = (code: string) => REASONS[code] ?? code.replaceAll("_", " ");

@@ -2,7 +2,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Cell, Row, Table } from "@/components/ui/table";
-import { reasonInWords, shapeInWords } from "@/features/files/words";
+import { reasonInWords, remarkInWords, shapeInWords } from "@/features/files/words";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
 
@@ -19,6 +19,7 @@ export function Report({ report }: { report: FileReport }) {
           <p>{verdict(report)}</p>
           <Shapes report={report} />
         </div>
+        {report.remarks.length > 0 && <Remarks remarks={report.remarks} />}
         {report.findings.length > 0 && <Findings report={report} />}
       </div>
     </Card>
@@ -64,6 +65,27 @@ function Shapes({ report: { shape, shapes } }: { report: FileReport }) {
         </p>
       )}
     </>
+  );
+}
+
+/** What is in accepted rows and does not reach the model as it stands. */
+function Remarks({ remarks }: Pick<FileReport, "remarks">) {
+  return (
+    <section aria-label="Remarks on accepted rows">
+      <h3 className="mb-2 font-medium">In rows that can be used</h3>
+      <ul className="list-disc pl-6">
+        {remarks.map(({ code, key, rows, lines }) => (
+          <li key={`${code}:${key}`} className="break-words">
+            <code className="font-mono">{key}</code> {remarkInWords(code)}:{" "}
+            {rows === 1 ? "1 row" : `${number(rows)} rows`}
+            <span className="text-muted">
+              , {lines.length === 1 ? "line" : "lines"} {lines.map(number).join(", ")}
+              {rows > lines.length && "…"}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
