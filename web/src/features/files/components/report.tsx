@@ -72,7 +72,7 @@ function Shapes({ report: { shape, shapes } }: { report: FileReport }) {
 function Remarks({ remarks }: Pick<FileReport, "remarks">) {
   return (
     <section aria-label="Remarks on accepted rows">
-      <h3 className="mb-2 font-medium">In rows that can be used</h3>
+      <h3 className="mb-2 font-medium">Remarks</h3>
       <ul className="list-disc pl-6">
         {remarks.map(({ code, key, rows, lines }) => (
           <li key={`${code}:${key}`} className="break-words">
