@@ -1,9 +1,10 @@
 """`/v1/files`: OpenAI's paths and objects, and beside them the report and a preview of the rows."""
 
-from typing import Annotated
+from pathlib import Path as Folder
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
@@ -13,15 +14,22 @@ from api.pages import After, page, whole
 from api.routing import Router
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
-from api.schemas.files import FileObject, FileReport, FileRow, FileRows
+from api.schemas.files import FileObject, FileReport, FileRow, FileRows, RowTokens
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
+from orpo.contract.hyperparameters import Turns
 from services.access.callers import Caller
-from services.files import files
+from services.files import files, tokens
 from services.platform import storage
 from services.platform.database import reading, transaction
 from services.platform.pages import Order
+
+MaxLength = Annotated[
+    int | SkipJsonSchema[None],
+    Query(ge=8, le=1_048_576, description="Longest sequence, in tokens."),
+    DIGITS_ONLY,
+]
 
 router = Router(prefix="/v1/files", tags=["files"])
 
@@ -139,3 +147,35 @@ def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> Response
     """Return a page of the accepted rows."""
     with reading() as session, files.rows(session, caller, file_id, offset=offset) as (rows, total):
         return page(map(FileRow.model_validate, rows), limit, offset=offset, total=total)
+
+
+@router.get(
+    "/{file_id}/rows/{line}/tokens",
+    summary="The exact tokens of a row for a base model",
+    response_model=RowTokens,
+)
+async def row_tokens(
+    caller: CallerDep,
+    file_id: Id,
+    line: Annotated[int, Path(ge=1, lt=2**31), DIGITS_ONLY],
+    model: Annotated[Text, Query(description="A registered base model.")],
+    max_length: MaxLength = None,
+    turns: Annotated[Turns | SkipJsonSchema[None], Query(description="Trained turns.")] = None,
+) -> Response:
+    """Render an accepted row with the base's chat template, and say which tokens are trained.
+
+    The settings not named here are the defaults of `orpo`. Takes seconds.
+    """
+    row, base = await threads.run(
+        threads.READING, caller.account, find_row, caller, file_id, line, model
+    )
+    settings = {"max_length": max_length, "turns": turns}
+    given = {name: value for name, value in settings.items() if value is not None}
+    found = await threads.run(threads.MAKING, caller.account, tokens.show, row, base, given)
+    return whole(RowTokens(file_id=file_id, model=model, **found))
+
+
+def find_row(caller: Caller, file_id: str, line: int, model: str) -> tuple[dict[str, Any], Folder]:
+    """Return an accepted row and the folder of a base model."""
+    with reading() as session:
+        return tokens.find(session, caller, file_id, line, model)

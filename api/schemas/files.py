@@ -81,6 +81,36 @@ class FileReport(BaseModel):
     cut: bool = Field(default=False, description=CUT)
 
 
+class Token(BaseModel):
+    """`text` is what the token adds to the text; that of a character of several tokens is at its
+    last one. `trained` says whether its probability is part of the objective's answers.
+    """
+
+    id: int
+    text: str
+    trained: bool
+
+
+class RowTokens(BaseModel):
+    """The tokens of a pair, as a run computes them: `prefix` once for both answers.
+
+    `dropped` is the reason if a run would leave the pair out, and there are no tokens then.
+    `template` is `model`, or `default` if the base has none.
+    """
+
+    object: Literal["file.row.tokens"] = "file.row.tokens"
+    file_id: str
+    model: str
+    line: int
+    template: str
+    dropped: str | None
+    truncated: bool
+    prefix: list[Token] | None
+    chosen: list[Token] | None
+    rejected: list[Token] | None
+    cut: bool = Field(default=False, description=CUT)
+
+
 class FileRow(BaseModel):
     """An accepted row in its normal form; `line` is that of the uploaded file."""
 

@@ -3,6 +3,7 @@
 Also turns an id or a path into the id of a validated file, for `oddsmith jobs create`.
 """
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,8 +69,22 @@ def list_files(as_json: Json = False) -> None:
 
 
 @output.command(app, "show")
-def show(file_id: FileId, as_json: Json = False) -> None:
-    """Show one file."""
+def show(
+    file_id: FileId,
+    line: Annotated[
+        int | None, typer.Option("--line", help="A line of the file: shows its tokens.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The base model whose tokens are shown.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one file, or the exact tokens of one of its rows for a base model."""
+    if (line is None) != (model is None):
+        raise CommandError("--line and --model belong together.", ExitCode.USAGE)
+    if line is not None:
+        show_tokens(file_id, line, str(model), as_json)
+        return
     file = connect().get(f"/v1/files/{segment(file_id)}")
     if as_json:
         output.emit(file)
@@ -84,6 +99,33 @@ def show(file_id: FileId, as_json: Json = False) -> None:
             ("uploaded", output.when(file["created_at"])),
         ]
     )
+
+
+def show_tokens(file_id: str, line: int, model: str, as_json: bool) -> None:
+    """Print a row as the base model's template renders it, what is trained in brackets."""
+    found = connect().get(f"/v1/files/{segment(file_id)}/rows/{line}/tokens", model=model)
+    if as_json:
+        output.emit(found)
+        return
+    if found["dropped"]:
+        output.say(f"A run leaves line {line} out: {found['dropped']}.")
+        return
+    for name in ("prefix", "chosen", "rejected"):
+        if (tokens := found[name]) is not None:
+            trained = sum(token["trained"] for token in tokens)
+            output.say(f"{name}: tokens {len(tokens)}, trained {trained}")
+            output.say(_marked(tokens))
+    if found["truncated"]:
+        output.say("The row is longer than max_length: it was cut.")
+
+
+def _marked(tokens: list[dict[str, Any]]) -> Text:
+    text = Text("  ")
+    for trained, some in groupby(tokens, lambda token: token["trained"]):
+        part = output.plain("".join(token["text"] for token in some)).replace("\n", "⏎\n  ")
+        text.append(f"⟦{part}⟧" if trained else part, "green" if trained else "dim")
+    text.rstrip()
+    return text
 
 
 @output.command(app, "report")
@@ -121,7 +163,12 @@ def delete(file_id: FileId, as_json: Json = False) -> None:
 def _remark(remark: dict[str, Any]) -> list[Any]:
     lines = ", ".join(map(str, remark["lines"]))
     more = "…" if remark["rows"] > len(remark["lines"]) else ""
-    return [remark["key"], remark["rows"], REMARKS.get(remark["code"], remark["code"]), lines + more]
+    return [
+        remark["key"],
+        remark["rows"],
+        REMARKS.get(remark["code"], remark["code"]),
+        lines + more,
+    ]
 
 
 def _finding(finding: dict[str, Any]) -> list[Any]:

@@ -166,7 +166,7 @@ def list_page(
 
 def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
     """Return what validation found: rows, accepted, dropped, findings, shapes."""
-    return _validated(get(session, caller, file_id)).report or {}
+    return validated(get(session, caller, file_id)).report or {}
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def rows(
 
     Rows are read one by one as they are taken: each may have 16 MB.
     """
-    record = _validated(get(session, caller, file_id))
+    record = validated(get(session, caller, file_id))
     if record.rows_key is None:
         yield iter(()), 0
         return
@@ -193,7 +193,8 @@ def open_rows(record: File) -> IO[bytes]:
     return storage.reading(record.rows_key)
 
 
-def _validated(record: File) -> File:
+def validated(record: File) -> File:
+    """The file, or raise Conflict while it is being validated."""
     if record.status == FileStatus.UPLOADED:
         raise Conflict(
             f"The file `{record.id}` is still being validated. Ask again once its status "

@@ -107,6 +107,8 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
         case.query["after"] = world.after(label)
     if label.startswith("GET /v1/models"):
         case.query.pop("format", None)  # other formats need a process of the core
+    if "model" in case.query:
+        case.query["model"] = world.base
     if label == "GET /v1/session":
         case.cookies["oddsmith_session"] = world.session
     if "idempotency-key" in case.headers:

@@ -80,7 +80,7 @@ def test_a_query_takes_nothing_but_digits(client: TestClient) -> None:
         where = "headers" if name.startswith("x-") else "params"
         for value in ("3.0", "1_0", "+3", " 3", "true"):
             given: dict[str, Any] = {where: {name: value}}
-            answer = client.request(method, path, **given)
+            answer = client.request(method, path.replace("{line}", "1"), **given)
             assert answer.status_code == 400, (path, name, value, answer.text)
             assert answer.json()["error"]["param"] == name
 

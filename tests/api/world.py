@@ -62,7 +62,7 @@ class World:
         }
         lasting = {
             "file_id": self.file, "job_id": self.job, "deployment_id": self.deployment,
-            "comparison_id": self.comparison, "model_id": self.model,
+            "comparison_id": self.comparison, "model_id": self.model, "line": "1",
         }  # fmt: skip
         return fresh[operation]() if operation in fresh else lasting[name]
 

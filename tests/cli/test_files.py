@@ -54,6 +54,38 @@ def test_report_shows_counts_and_findings_by_line(api: FakeApi, oddsmith: Oddsmi
     assert json.loads(oddsmith("files", "report", "file-1", "--json").stdout) == REPORT
 
 
+TOKENS = {
+    "dropped": None,
+    "truncated": True,
+    "prefix": [{"id": 1, "text": "<|im_start|>user\n", "trained": False}],
+    "chosen": [
+        {"id": 2, "text": "\x1b[2JBecause", "trained": True},
+        {"id": 3, "text": ".", "trained": True},
+        {"id": 4, "text": "\n", "trained": False},
+    ],
+    "rejected": None,
+}
+
+
+def test_show_prints_the_tokens_of_a_row(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("GET /v1/files/file-1/rows/7/tokens", TOKENS)
+    shown = oddsmith("files", "show", "file-1", "--line", "7", "--model", "tiny").stdout
+    assert shown == (
+        "prefix: tokens 1, trained 0\n  <|im_start|>user⏎\n"
+        "chosen: tokens 3, trained 2\n  ⟦Because.⟧⏎\n"
+        "The row is longer than max_length: it was cut.\n"
+    )
+    assert api.requests[-1].query["model"] == "tiny"
+    api.on("GET /v1/files/file-1/rows/8/tokens", {**TOKENS, "dropped": "prompt_too_long"})
+    shown = oddsmith("files", "show", "file-1", "--line", "8", "--model", "tiny").stdout
+    assert shown == "A run leaves line 8 out: prompt_too_long.\n"
+
+
+def test_show_needs_a_line_and_a_model(api: FakeApi, oddsmith: Oddsmith) -> None:
+    result = oddsmith("files", "show", "file-1", "--line", "7")
+    assert (result.exit_code, result.stderr) == (2, "error: --line and --model belong together.\n")
+
+
 def test_list_shows_names_as_plain_text(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("GET /v1/files", listed({**FILE, "filename": "[red]x\x1b[2J\u202e.jsonl"}))
     shown = oddsmith("files", "list").stdout

@@ -1,0 +1,92 @@
+"""`python -m orpo.show DIR REQUEST`: the exact tokens of a pair for a base model, and which of them
+are trained.
+
+Loads the tokenizer, no weights. REQUEST is a JSON file with a pair in its normal form and the
+settings of a method: `{"pair": {...}, "method": {...}}`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from orpo.contract.hyperparameters import Hyperparameters
+from orpo.contract.methods import parse_method
+from orpo.process.verbs import answer
+from orpo.rows.formats import Pair
+from orpo.tokens.tokenize import load_tokenizer, template_name, tokenize_pairs
+
+BROKEN = "\ufffd"
+LONGEST_CHARACTER = 4  # bytes of UTF-8, so a character has at most that many tokens
+
+
+def main(base: Path, request: Path) -> int:
+    """Print what `shown` returns."""
+    return answer(lambda: _main(base, json.loads(request.read_bytes())))
+
+
+def _main(base: Path, request: dict[str, Any]) -> dict[str, Any]:
+    pair = Pair.from_json(request["pair"])
+    return shown(pair, load_tokenizer(base), parse_method("orpo", request["method"]))
+
+
+def shown(
+    pair: Pair, tokenizer: PreTrainedTokenizerBase, method: Hyperparameters
+) -> dict[str, Any]:
+    """The tokens of a pair, as a run with this method would compute them.
+
+    `dropped` is the reason if a run would leave the pair out, and there are no tokens then.
+    `prefix` is shared by both answers; `rejected` is null where there is none. Each token has its
+    `id`, its `text`, and whether it is `trained`. The text of a character that has several tokens
+    is that of its last one. `template` is `model`, or `default` if the base has none.
+    """
+    examples, dropped, _ = tokenize_pairs([pair], tokenizer, method)
+    found = {
+        "line": pair.line,
+        "template": template_name(tokenizer),
+        "dropped": next(iter(dropped), None),
+        "truncated": False,
+        **dict.fromkeys(("prefix", "chosen", "rejected")),
+    }
+    for example in examples:
+        before: list[int] = []
+        found["truncated"] = example.truncated
+        found["prefix"] = _tokens(tokenizer, before, example.prefix, example.prefix_mask)
+        before = example.prefix
+        found["chosen"] = _tokens(tokenizer, before, example.chosen, example.chosen_mask)
+        if example.rejected is not None:
+            found["rejected"] = _tokens(tokenizer, before, example.rejected, example.rejected_mask)
+    return found
+
+
+def _tokens(
+    tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: list[int], mask: list[bool]
+) -> list[dict[str, Any]]:
+    texts = _texts(tokenizer, before, ids)
+    return [
+        {"id": token, "text": text, "trained": trained}
+        for token, text, trained in zip(ids, texts, mask, strict=True)
+    ]
+
+
+def _texts(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: list[int]) -> list[str]:
+    """What each token adds to the text after `before`."""
+    texts: list[str] = []
+    context, pending = list(before[-1:]), []
+    for token in ids:
+        pending.append(token)
+        known, text = (_text(tokenizer, some) for some in (context, [*context, *pending]))
+        added = text.removeprefix(known)
+        if added.endswith(BROKEN) and len(pending) < LONGEST_CHARACTER:
+            texts.append("")
+            continue
+        texts.append(added)
+        context, pending = pending[-1:], []
+    return texts
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return str(text)
