@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from api import upstream
 from api.app import create_app
 from models.base import new_id
-from services.files import base_models, hub, seed
+from services.files import base_models, hub, seed, tokens
 from services.upkeep import health
 from tests.api.conftest import KEY
 from tests.api.fake_engine import FakeEngine, deploy
@@ -68,9 +68,12 @@ def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch)
     upstream._routes.clear()
     deploy(seed.ORG_ID, engine_port, SERVED.removeprefix("acme/"))
     monkeypatch.setattr(hub, "resolve", lambda *_: "0" * 40)
-    # The verb is a process; tests/api/test_base_models.py replaces it as well.
+    # Verbs are processes; tests/api/test_base_models.py replaces the first as well.
     no_model = {"ok": False, "problems": []}
     monkeypatch.setattr(base_models, "run_verb", lambda *_, **__: no_model)
+    no_tokens = {"line": 1, "template": "model", "dropped": "template", "truncated": False}
+    no_tokens |= dict.fromkeys(("prefix", "chosen", "rejected"))
+    monkeypatch.setattr(tokens, "run_verb", lambda *_, **__: no_tokens)
     monkeypatch.setattr(health, "missing", list)  # Redis would be missing
     monkeypatch.setattr(health, "degraded", list)
     return World(client)
