@@ -18,18 +18,14 @@ from api.schemas.files import FileObject, FileReport, FileRow, FileRows, RowToke
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
-from orpo.contract.hyperparameters import Turns
+from orpo.contract.hyperparameters import Hyperparameters, Turns
 from services.access.callers import Caller
 from services.files import files, tokens
 from services.platform import storage
 from services.platform.database import reading, transaction
 from services.platform.pages import Order
 
-MaxLength = Annotated[
-    int | SkipJsonSchema[None],
-    Query(ge=8, le=1_048_576, description="Longest sequence, in tokens."),
-    DIGITS_ONLY,
-]
+DEFAULTS = Hyperparameters()
 
 router = Router(prefix="/v1/files", tags=["files"])
 
@@ -159,19 +155,20 @@ async def row_tokens(
     file_id: Id,
     line: Annotated[int, Path(ge=1, lt=2**31), DIGITS_ONLY],
     model: Annotated[Text, Query(description="A registered base model.")],
-    max_length: MaxLength = None,
-    turns: Annotated[Turns | SkipJsonSchema[None], Query(description="Trained turns.")] = None,
+    max_length: Annotated[
+        int, Query(ge=8, le=1_048_576, description="Longest sequence, in tokens."), DIGITS_ONLY
+    ] = DEFAULTS.max_length,
+    turns: Annotated[Turns, Query(description="Trained turns.")] = DEFAULTS.turns,
 ) -> Response:
     """Render an accepted row with the base's chat template, and say which tokens are trained.
 
-    The settings not named here are the defaults of `orpo`. Takes seconds.
+    The other settings have their defaults. Takes seconds.
     """
     row, base = await threads.run(
         threads.READING, caller.account, find_row, caller, file_id, line, model
     )
     settings = {"max_length": max_length, "turns": turns}
-    given = {name: value for name, value in settings.items() if value is not None}
-    found = await threads.run(threads.MAKING, caller.account, tokens.show, row, base, given)
+    found = await threads.run(threads.MAKING, caller.account, tokens.show, row, base, settings)
     return whole(RowTokens(file_id=file_id, model=model, **found))
 
 
