@@ -18,14 +18,15 @@ from api.schemas.files import FileObject, FileReport, FileRow, FileRows, RowToke
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
-from orpo.contract.hyperparameters import Hyperparameters, Turns
+from orpo.contract.hyperparameters import Turns
+from orpo.contract.methods import parse_method
 from services.access.callers import Caller
 from services.files import files, tokens
 from services.platform import storage
 from services.platform.database import reading, transaction
 from services.platform.pages import Order
 
-DEFAULTS = Hyperparameters()
+DEFAULTS = parse_method("orpo", {})
 
 router = Router(prefix="/v1/files", tags=["files"])
 

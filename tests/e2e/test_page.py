@@ -60,7 +60,9 @@ def test_what_a_run_takes_is_measured_before_it_is_started(page: Page, tiny: str
     expect(page.locator("[data-field=lambda]")).to_contain_text("greater than or equal to 0")
 
 
-def test_a_report_names_the_keys_that_are_not_read(page: Page, tmp_path: Path) -> None:
+def test_a_report_names_unread_keys_and_a_row_shows_its_tokens(
+    page: Page, tiny: str, tmp_path: Path
+) -> None:
     path = tmp_path / "extra-keys.jsonl"
     row = {"prompt": "Why?", "chosen": "Because.", "rejected": "No idea."}
     rows = [row, {**row, "extra": 1}, {**row, "extra": 2, "tools": [{"name": "weather"}]}]
@@ -70,6 +72,16 @@ def test_a_report_names_the_keys_that_are_not_read(page: Page, tmp_path: Path) -
     remarks = page.get_by_role("region", name="Remarks on accepted rows")
     expect(remarks.get_by_role("listitem")).to_have_text("extra is not read: 1 row, line 2")
     expect(page.get_by_text("tools is not empty; tools are not trained.")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Show tokens").first.click()
+    tokens = page.get_by_role("region", name="Tokens of line 1")
+    tokens.get_by_label("Base model").select_option(tiny)
+    expect(tokens).to_contain_text("Because.", timeout=60_000)
+    expect(tokens).to_contain_text(
+        re.compile(r"Prompt, shared by both answers\d+ tokens, 0 trained")
+    )
+    trained = tokens.locator("span.underline[title]").all_inner_texts()
+    assert "".join(trained).replace("⏎", "").strip().startswith("Because.")
     assert violations(page) == []
 
 

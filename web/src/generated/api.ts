@@ -395,6 +395,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/rows/{line}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The exact tokens of a row for a base model
+         * @description Render an accepted row with the base's chat template, and say which tokens are trained.
+         *
+         *     The other settings have their defaults. Takes seconds.
+         */
+        get: operations["row_tokens_v1_files__file_id__rows__line__tokens_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/fine_tuning/jobs": {
         parameters: {
             query?: never;
@@ -2570,6 +2592,45 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * RowTokens
+         * @description The tokens of a pair, as a run computes them: `prefix` once for both answers.
+         *
+         *     `dropped` is the reason if a run would leave the pair out, and there are no tokens then.
+         *     `template` is `model`, or `default` if the base has none.
+         */
+        RowTokens: {
+            /** Chosen */
+            chosen: components["schemas"]["Token"][] | null;
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /** Dropped */
+            dropped: string | null;
+            /** File Id */
+            file_id: string;
+            /** Line */
+            line: number;
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default file.row.tokens
+             * @constant
+             */
+            object: "file.row.tokens";
+            /** Prefix */
+            prefix: components["schemas"]["Token"][] | null;
+            /** Rejected */
+            rejected: components["schemas"]["Token"][] | null;
+            /** Template */
+            template: string;
+            /** Truncated */
+            truncated: boolean;
+        };
+        /**
          * SampleObject
          * @description The answer to a held-out prompt at one evaluation, beside the pair's own.
          */
@@ -2933,6 +2994,25 @@ export interface components {
              */
             include_usage: boolean;
         };
+        /**
+         * Token
+         * @description `text` is what the token adds to the text; that of a character of several tokens is at its
+         *     last one. `trained` says whether its probability is part of the objective's answers.
+         */
+        Token: {
+            /** Id */
+            id: number;
+            /** Text */
+            text: string;
+            /** Trained */
+            trained: boolean;
+        };
+        /**
+         * Turns
+         * @description Which assistant turns are trained: the answer alone, or those in the prompt too.
+         * @enum {string}
+         */
+        Turns: "last" | "all";
         /**
          * Usage
          * @description As the engine counts tokens.
@@ -4715,6 +4795,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FileRows"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    row_tokens_v1_files__file_id__rows__line__tokens_get: {
+        parameters: {
+            query: {
+                /** @description A registered base model. */
+                model: string;
+                /** @description Longest sequence, in tokens. */
+                max_length?: number;
+                /** @description Trained turns. */
+                turns?: components["schemas"]["Turns"];
+            };
+            header?: never;
+            path: {
+                file_id: string;
+                line: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowTokens"];
                 };
             };
             /** @description A value is refused, by name */

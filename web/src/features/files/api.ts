@@ -6,6 +6,7 @@ export const PAIRS_A_PAGE = 10;
 
 export type Message = Schema<"MessageObject">;
 export type PairRow = Schema<"FileRow">;
+export type Token = Schema<"Token">;
 
 export const fileQuery = (fileId: string) =>
   queryOptions({
@@ -28,6 +29,19 @@ export const pairsQuery = (fileId: string, offset: number) =>
       return { pairs: answer.data, total: answer.total };
     },
     placeholderData: keepPreviousData,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export const rowTokensQuery = (fileId: string, line: number, model: string) =>
+  queryOptions({
+    queryKey: ["files", "tokens", fileId, line, model],
+    queryFn: ({ signal }) =>
+      take(
+        client.GET("/v1/files/{file_id}/rows/{line}/tokens", {
+          params: { path: { file_id: fileId, line }, query: { model } },
+          signal,
+        }),
+      ),
     staleTime: Number.POSITIVE_INFINITY,
   });
 

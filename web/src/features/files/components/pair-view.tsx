@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 import { Button } from "@/components/ui/button";
 import { WordDiff } from "@/components/word-diff";
 import type { Message, PairRow } from "@/features/files/api";
+import { Tokens } from "@/features/files/components/tokens";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
@@ -10,8 +11,10 @@ import { visible } from "@/lib/visible-text";
 const CUT = 2_000;
 
 /** A prompt with its two answers side by side; words that only one answer has are marked. */
-export function PairView({ pair, isMarked }: { pair: PairRow; isMarked: boolean }) {
+export function PairView(props: { fileId: string; pair: PairRow; isMarked: boolean }) {
+  const { fileId, pair, isMarked } = props;
   const [isWhole, setWhole] = useState(false);
+  const [hasTokens, setTokens] = useState(false);
   const prompt = textOf(pair.prompt, "user");
   const chosen = textOf(pair.chosen, "assistant");
   const rejected = pair.rejected && textOf(pair.rejected, "assistant");
@@ -56,6 +59,15 @@ export function PairView({ pair, isMarked }: { pair: PairRow; isMarked: boolean 
           {isWhole ? "Show less" : `Show all, up to ${number(longest)} characters`}
         </Button>
       )}
+      <Button
+        small
+        className="self-start"
+        aria-expanded={hasTokens}
+        onClick={() => setTokens(!hasTokens)}
+      >
+        {hasTokens ? "Hide tokens" : "Show tokens"}
+      </Button>
+      {hasTokens && <Tokens fileId={fileId} line={pair.line} />}
     </article>
   );
 }

@@ -53,7 +53,7 @@ export function Pairs({ fileId, offset }: { fileId: string; offset: number }) {
           <ol className="flex flex-col gap-3">
             {pairs.map((pair) => (
               <li key={pair.line}>
-                <PairView pair={pair} isMarked={isMarked} />
+                <PairView fileId={fileId} pair={pair} isMarked={isMarked} />
               </li>
             ))}
           </ol>
