@@ -112,6 +112,8 @@ def _tokens(tokenizer: PreTrainedTokenizerBase, size: int) -> tuple[list[str], l
     tokens = [by_id.get(token_id, f"[PAD{token_id}]") for token_id in range(size)]
     types = [TokenType.NORMAL if at in by_id else TokenType.UNUSED for at in range(size)]
     for token_id, token in added.items():
+        if token_id >= size:  # the model has no embedding of it
+            continue
         types[token_id] = TokenType.CONTROL if token.special else TokenType.USER_DEFINED
     return tokens, types
 

@@ -26,6 +26,7 @@ from orpo.layers.widen import widened
 from orpo.model.policy import Policy, load_base, token_logps
 from orpo.process.verbs import answer
 from orpo.rows.formats import Message, Pair, Reject
+from orpo.tokens import embedded
 from orpo.tokens.pack import collate
 from orpo.tokens.special_text import admitted, special_ids, special_strings
 from orpo.tokens.tokenize import Example, load_tokenizer, render
@@ -71,8 +72,11 @@ def choose(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     rule: SpecialTokens = SpecialTokens.REFUSE,
+    n_embedded: int | None = None,
 ) -> list[Prompt]:
-    """The first prompts that fit and pass `rule`, each with the beginning of its chosen answer."""
+    """The first prompts that fit, pass `rule` and have ids below `n_embedded`, each with the
+    beginning of its chosen answer.
+    """
     prompts, strings = [], special_strings(tokenizer)
     for row in pairs:
         try:
@@ -82,7 +86,8 @@ def choose(
         prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         answer = tokenizer(pair.chosen[0]["content"], add_special_tokens=False)["input_ids"]
         room = min(COMPLETION_TOKENS, max_length - len(prompt))
-        if room > 0 and answer:
+        known = n_embedded is None or max(prompt + answer[:room], default=0) < n_embedded
+        if room > 0 and answer and known:
             prompts.append(Prompt(pair.prompt, prompt, answer[:room], []))
         if len(prompts) == PROMPTS:
             break
@@ -155,7 +160,9 @@ def of_base(folder: Path) -> dict[str, Any]:
         Pair(0, [Message(role="user", content=q)], [Message(role="assistant", content=a)], None)
         for q, a in FIXED
     ]
-    prompts = with_base(policy, choose(pairs, tokenizer, 2**31), Precision.FP32)
+    rule, n_embedded = SpecialTokens.REFUSE, embedded.size(folder)
+    chosen = choose(pairs, tokenizer, 2**31, rule, n_embedded)
+    prompts = with_base(policy, chosen, Precision.FP32)
     files = {path.name: {"sha256": sha256(path)} for path in weight_files(folder)}
     digest = weights_digest(files, "")
     return report(policy, prompts, Precision.FP32, digest, hostile(tokenizer))

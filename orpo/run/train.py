@@ -38,7 +38,7 @@ from orpo.run.journal import Journal
 from orpo.run.samples import samples
 from orpo.strategies.adopt import adopt
 from orpo.strategies.optimizer import rate
-from orpo.tokens import data
+from orpo.tokens import data, embedded
 from orpo.tokens.pack import plan
 from orpo.tokens.tokenize import Example
 from orpo.tokens.work import token_budget
@@ -118,7 +118,8 @@ class Run:
         """The prompts that check whether an engine serves this run, with the base's log-probs."""
         rows = (self.data.held_out if self.held_out else self.data.train).rows
         rule = self.method.special_tokens
-        prompts = probe.choose(rows, self.tokenizer, self.data.max_length, rule)
+        limits = self.data.max_length, rule, embedded.size(self.spec.base_model_path)
+        prompts = probe.choose(rows, self.tokenizer, *limits)
         served = policy.as_served(self.policy, self.spec)
         return probe.with_base(served, prompts, self.method.precision)
 

@@ -16,11 +16,10 @@ from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from orpo.base.files import blaming
 from orpo.contract.failures import Code, Failure, explain, is_panic
 from orpo.contract.held_out import draw, hold_out
 from orpo.contract.hyperparameters import Hyperparameters, SpecialTokens
@@ -29,7 +28,7 @@ from orpo.contract.spec import RunSpec
 from orpo.process import watchdog
 from orpo.rows.formats import Pair
 from orpo.rows.rows import count_lines
-from orpo.tokens import cache, examples
+from orpo.tokens import cache, embedded, examples
 from orpo.tokens.examples import Examples, Tokenised
 from orpo.tokens.tokenize import tokenize_pairs
 
@@ -107,8 +106,9 @@ def load(
     max_length = min(spec.method.max_length, context_length(spec.base_model_path))
     method = spec.method.model_copy(update={"max_length": max_length})
     kept = cache.folder(spec, method)
+    needed = Needed(tokenizer, method, embedded.size(spec.base_model_path))
     train, held_out = (
-        _part(kept / side, rows, partial(_tokenised, tokenizer, method, processes, tell))
+        _part(kept / side, rows, partial(_tokenised, needed, processes, tell))
         for side, rows in zip(Split, split(spec), strict=True)
     )
     if not train.examples:
@@ -128,6 +128,13 @@ def _nothing_left(train: Part) -> Failure:
             f"{message} Line {refused['line']}: {refused['message']}",
             "Take such strings out of the texts, or set special_tokens to escape.",
             "special_tokens",
+        )
+    if unknown := train.stats.get("unknown_token"):
+        return Failure(
+            Code.BAD_DATA,
+            f"{message} Line {unknown['line']}: {unknown['message']}",
+            "Take such strings out of the texts, or choose a base model that has these tokens.",
+            "training_file",
         )
     return Failure(
         Code.BAD_DATA,
@@ -154,34 +161,33 @@ def _chunks(rows: Rows) -> Iterator[list[Pair]]:
         yield chunk
 
 
+class Needed(NamedTuple):
+    """What tokenisation needs beside the rows: see `tokenize_pairs`."""
+
+    tokenizer: PreTrainedTokenizerBase
+    method: Hyperparameters
+    n_embedded: int | None
+
+
 def _tokenised(
-    tokenizer: PreTrainedTokenizerBase,
-    method: Hyperparameters,
-    processes: int,
-    tell: Callable[[int], None] | None,
-    rows: Rows,
+    needed: Needed, processes: int, tell: Callable[[int], None] | None, rows: Rows
 ) -> Iterator[Tokenised]:
     """The tokens of the rows, part by part, in order."""
-    for part in _in_order(_chunks(rows), tokenizer, method, processes):
+    for part in _in_order(_chunks(rows), needed, processes):
         yield part
         if tell:
             made, dropped, _ = part
             tell(len(made) + dropped.total())
 
 
-def _in_order(
-    chunks: Iterable[list[Pair]],
-    tokenizer: PreTrainedTokenizerBase,
-    method: Hyperparameters,
-    processes: int,
-) -> Iterator[Tokenised]:
+def _in_order(chunks: Iterable[list[Pair]], needed: Needed, processes: int) -> Iterator[Tokenised]:
     """The tokens of the chunks, in order; a few chunks are in flight at a time."""
     if processes == 1:
         for chunk in chunks:
-            yield tokenize_pairs(chunk, tokenizer, method)
+            yield tokenize_pairs(chunk, *needed)
         return
     fork = get_context("fork")  # forked children inherit the tokenizer
-    with ProcessPoolExecutor(processes, fork, _take, (tokenizer, method)) as pool:
+    with ProcessPoolExecutor(processes, fork, _take, (needed,)) as pool:
         waiting: deque[Future[Tokenised]] = deque()
         for chunk in chunks:
             waiting.append(pool.submit(_tokenise, chunk))
@@ -192,18 +198,18 @@ def _in_order(
 
 
 # Set once in each child: to send a tokenizer with each chunk would take longer than the work.
-_mine: list[tuple[PreTrainedTokenizerBase, Hyperparameters]] = []
+_mine: list[Needed] = []
 
 
-def _take(tokenizer: PreTrainedTokenizerBase, method: Hyperparameters) -> None:
+def _take(needed: Needed) -> None:
     watchdog.die_with_parent()
-    _mine[:] = [(tokenizer, method)]
+    _mine[:] = [needed]
 
 
 def _tokenise(chunk: list[Pair]) -> Tokenised:
-    tokenizer, method = _mine[0]
+    (needed,) = _mine
     try:
-        return tokenize_pairs(chunk, tokenizer, method)
+        return tokenize_pairs(chunk, *needed)
     except BaseException as error:
         if is_panic(error):  # the other process can't import its class
             raise explain(error) from None
@@ -228,8 +234,7 @@ def split(spec: RunSpec) -> tuple[Rows, Rows]:
 
 def context_length(model_path: Path) -> int:
     """The base model's number of positions; if it has no limit, a number that no text reaches."""
-    with blaming(f"config.json in {model_path}"):
-        config = AutoConfig.from_pretrained(model_path, local_files_only=True).get_text_config()
+    config = embedded.text_config(model_path)
     return getattr(config, "max_position_embeddings", None) or 2**31
 
 

@@ -20,6 +20,8 @@ from orpo.base.files import blaming
 from orpo.contract.hyperparameters import Hyperparameters, Overlong, Turns
 from orpo.contract.methods import Preference
 from orpo.rows.formats import Message, Pair, Reject
+from orpo.tokens.embedded import check_ids
+from orpo.tokens.example import Example
 from orpo.tokens.special_text import admitted, special_strings, special_tokens
 
 PAIRS_PER_CHUNK = 256
@@ -34,44 +36,6 @@ DEFAULT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-
-
-@dataclass(frozen=True)
-class Example:
-    """One pair in tokens: the sequences are prefix + chosen and prefix + rejected.
-
-    A mask is True where a token is trained as a response. `rejected` is None (and its mask empty)
-    for rows without one. The mask of a sequence's first token is never True: nothing predicts it.
-    """
-
-    line: int
-    prefix: list[int]
-    chosen: list[int]
-    rejected: list[int] | None
-    prefix_mask: list[bool]
-    chosen_mask: list[bool]
-    rejected_mask: list[bool]
-    truncated: bool
-    reference: tuple[float, float] | None = None
-    """Summed log-probs of both answers under the untrained policy, if the method needs them."""
-
-    def n_computed(self, *, rejected: bool, shared: bool = True) -> int:
-        """The number of tokens computed for it: the prefix once if it is `shared`, and the tail of
-        the rejected side only if `rejected`.
-        """
-        if not rejected:
-            return len(self.prefix) + len(self.chosen)
-        return self.n_tokens if shared else self.n_tokens_unshared
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens of all its parts, the prefix once."""
-        return len(self.prefix) + len(self.chosen) + len(self.rejected or ())
-
-    @property
-    def n_tokens_unshared(self) -> int:
-        """Tokens of its sequences when each stands alone."""
-        return self.n_tokens + (len(self.prefix) if self.rejected is not None else 0)
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -123,21 +87,25 @@ def render_text(
 
 
 def tokenize_pairs(
-    pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, method: Hyperparameters
+    pairs: Iterable[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    n_embedded: int | None = None,
 ) -> tuple[list[Example], Counter[str], dict[str, Any]]:
-    """Tokenise pairs under the limits of `method`.
+    """Tokenise pairs under the limits of `method`, for a model with `n_embedded` embeddings (None:
+    as many as the tokenizer needs).
 
     Returns the examples, the number dropped by reason (`prompt_too_long`, `identical`,
-    `identical_after_truncation`, `no_rejected`, `special_token`, `template`) and statistics:
-    `special_token` (the first such row's line and what is wrong with it, or None), `template`
-    (`default`|`model`), `tokens`, `tokens_unshared`, `truncated` (examples), `border_merges`
-    (sequences whose prompt tokens differ from an engine's, because the answer's first characters
-    merged into the prompt's last token).
+    `identical_after_truncation`, `no_rejected`, `special_token`, `template`, `unknown_token`) and
+    statistics: `special_token` and `unknown_token` (the first such row's line and what is wrong
+    with it, or None), `template` (`default`|`model`), `tokens`, `tokens_unshared`, `truncated`
+    (examples), `border_merges` (sequences whose prompt tokens differ from an engine's, because the
+    answer's first characters merged into the prompt's last token).
     """
     examples: list[Example] = []
     dropped: Counter[str] = Counter()
     border_merges = 0
-    refused: list[dict[str, Any]] = []
+    refused: dict[str, dict[str, Any]] = {}
     for chunk in _chunks(pairs, PAIRS_PER_CHUNK):
         plain = list(_plain(chunk, tokenizer, method, dropped, refused))
         drafts = list(_drafts(plain, tokenizer, method, dropped))
@@ -145,11 +113,13 @@ def tokenize_pairs(
         for draft in drafts:
             border_merges += draft.border_merges(ids)
             try:
-                examples.append(_fit(draft.example(ids), tokenizer, method))
+                example = check_ids(draft.example(ids), tokenizer, n_embedded)
+                examples.append(_fit(example, tokenizer, method))
             except Reject as reject:
-                dropped[reject.code] += 1
+                _drop(draft.line, reject, dropped, refused)
     stats = {
-        "special_token": refused[0] if refused else None,
+        "special_token": refused.get("special_token"),
+        "unknown_token": refused.get("unknown_token"),
         "template": template_name(tokenizer),
         "tokens": sum(example.n_tokens for example in examples),
         "tokens_unshared": sum(example.n_tokens_unshared for example in examples),
@@ -164,17 +134,23 @@ def _plain(
     tokenizer: PreTrainedTokenizerBase,
     method: Hyperparameters,
     dropped: Counter[str],
-    refused: list[dict[str, Any]],
+    refused: dict[str, dict[str, Any]],
 ) -> Iterator[Pair]:
-    """The pairs without special strings in their text; the first that is refused is noted."""
+    """The pairs without special strings in their text."""
     strings = special_strings(tokenizer)
     for pair in pairs:
         try:
             yield admitted(pair, tokenizer, strings, method.special_tokens)
         except Reject as reject:
-            dropped[reject.code] += 1
-            if not refused:
-                refused.append({"line": pair.line, "message": reject.message})
+            _drop(pair.line, reject, dropped, refused)
+
+
+def _drop(
+    line: int, reject: Reject, dropped: Counter[str], refused: dict[str, dict[str, Any]]
+) -> None:
+    """Count a dropped row, and note the first of each reason."""
+    dropped[reject.code] += 1
+    refused.setdefault(reject.code, {"line": line, "message": reject.message})
 
 
 def _chunks(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:

@@ -154,6 +154,17 @@ def test_another_reader_tokenises_as_the_model_does(
         assert read(text)["input_ids"] == own(text)["input_ids"], text
 
 
+def test_a_token_without_an_embedding_is_left_out(tmp_path: Path) -> None:
+    words = tokenizer()
+    tiny_models.llama(vocab_size=len(words)).save_pretrained(tmp_path / "model")
+    words.add_tokens(["<image_soft_token>"], special_tokens=True)
+    words.save_pretrained(tmp_path / "model")
+    gguf.export(tmp_path / "model", tmp_path / "out.gguf", Type.F32)
+    field = GGUFReader(tmp_path / "out.gguf").get_field("tokenizer.ggml.tokens")
+    assert field is not None
+    assert field.contents() == words.convert_ids_to_tokens(list(range(len(words) - 1)))
+
+
 def test_a_tuned_adapter_answers_from_the_file_as_it_did_in_training(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
