@@ -156,6 +156,8 @@ def shard_names(folder: Path) -> dict[str, str] | None:
     names = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(names, dict) or not names:
         raise ValueError("it has no weight_map")
+    if not isinstance(content.get("metadata"), dict):  # transformers would end with a KeyError
+        raise ValueError('it has no metadata; add `"metadata": {}` to it')  # noqa: TRY004  as above
     for name in set(map(repr, names.values())):
         if not re.fullmatch(r"'\w[\w.-]*\.safetensors'", name):
             raise ValueError(f"it names {name[:100]}, which is no safetensors file of this folder")

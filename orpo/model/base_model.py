@@ -4,13 +4,16 @@ Knows transformers; knows nothing of what is trained or measured. Never runs cod
 folder.
 """
 
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from orpo.base import architecture
+from orpo.base import architecture, weights
 from orpo.base import files as base_files
 from orpo.base.files import ADAPTER, bad_model, blaming
 
@@ -19,16 +22,16 @@ def load_whole(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedMo
     """The causal language model of a local safetensors folder, in `dtype` or as it is stored.
 
     Every weight comes from the files: raises Failure(`bad_model`) if one is missing, has another
-    shape or has no place in the model. Raises it also for an adapter beside the weights, which
-    transformers would apply by itself. Raises OSError if the folder can't be read at the moment.
+    shape or has no place in the model, and if the weights are quantised. An adapter that lies
+    beside the weights is not applied. Raises OSError if the folder can't be read at the moment.
     """
-    files, problems = base_files.look(path)
-    problems += [f"{name} lies beside the weights." for name in ADAPTER if name in files]
-    if problems:
-        raise bad_model(f"{path} can't be a model: {problems[0]}")
-    with blaming(f"The weights and config.json in {path}"):
+    files, strays = base_files.look(path)
+    if strays:
+        raise bad_model(f"{path} can't be a model: {strays[0]}")
+    _check(path)
+    with blaming(f"The weights and config.json in {path}"), _without_adapter(path, files) as folder:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            path,
+            folder,
             dtype=dtype,
             local_files_only=True,
             trust_remote_code=False,
@@ -37,8 +40,37 @@ def load_whole(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedMo
             ignore_mismatched_sizes=True,  # `differences` names them all
         )
     model, info = loaded
-    wrapped = architecture.wrapper_of(info["unexpected_keys"])
-    found = [wrapped] if wrapped else architecture.differences(type(model).__name__, info)
-    if found:
-        raise bad_model(f"{path} can't be a model: {' '.join(found)}")
+    if found := architecture.differences(type(model).__name__, info):
+        raise bad_model(f"{path} can't be a model: {' '.join(found)}", architecture.SAME_MODEL)
+    model.name_or_path = model.config.name_or_path = str(path)
     return model
+
+
+def _check(path: Path) -> None:
+    """Raise Failure(`bad_model`) for what configuration and headers show before anything is
+    loaded.
+    """
+    with blaming(f"The weights and config.json in {path}"):
+        tensors = weights.read(path)
+        if not (path / "config.json").is_file():
+            raise bad_model(f"{path} can't be a model: config.json is missing.")
+        config = base_files.read_json(path / "config.json")
+        found = architecture.unusable(config) or architecture.misnamed(tensors)
+    if found:
+        raise bad_model(f"{path} can't be a model: {found.what}", found.hint)
+
+
+@contextmanager
+def _without_adapter(path: Path, files: Mapping[str, Any]) -> Iterator[Path]:
+    """The folder; where an adapter lies in it, a folder of links to all the other files.
+
+    transformers applies such an adapter, and has no setting against it.
+    """
+    if not any(name in files for name in ADAPTER):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as made:
+        for name in files:
+            if name not in ADAPTER and "/" not in name:
+                (Path(made) / name).symlink_to((path / name).absolute())
+        yield Path(made)

@@ -11,19 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from orpo.base import architecture, headers
+from orpo.base import architecture, headers, weights
 from orpo.base import files as base_files
 from orpo.base.files import ADAPTER, HINT, INDEX
 from orpo.base.headers import Tensors
 from orpo.contract.failures import Failure
+from orpo.contract.methods import parse_method
 from orpo.process.verbs import answer
+from orpo.rows.formats import Message, Pair
+from orpo.tokens.embedded import without_embedding
 from orpo.tokens.special_text import special_strings
-from orpo.tokens.tokenize import load_tokenizer, template_name
+from orpo.tokens.tokenize import load_tokenizer, template_name, tokenize_pairs
 
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 # The upper limit for layers, heads, experts, labels, tokens and widths: configurations make lists
 # of that length, and models keep some tensors of that width in memory.
@@ -36,16 +38,26 @@ LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
 # them: 10,000 tokens of 20 characters have 200,000.
 MOST_SPECIAL = 1_000_000
 SAMPLE = "The quick brown fox, aged 7, isn't lazy.\n\n" + "a" * 100 + "!  \t<|end|>" + "ü漢🙂"
+# A row of ordinary words: what the tokenizer and the template make of it is in every row.
+PAIR = Pair(
+    0,
+    [Message(role="user", content="hello")],
+    [Message(role="assistant", content="one")],
+    [Message(role="assistant", content="two")],
+)
 T = TypeVar("T")
 
 
 @dataclass
 class Check:
-    """What was found in the folder, and the problems with a hint for each."""
+    """What was found in the folder, the problems with a hint for each, and what is worth knowing
+    of a folder that can be a base model.
+    """
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
     problems: list[dict[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def problem(self, what: str, hint: str = HINT) -> None:
         """Record a reason why the folder can't be a base model."""
@@ -65,8 +77,9 @@ class Check:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """`{ok, problems, ...facts}`."""
-        return {"ok": not self.problems, "problems": self.problems, **self.facts}
+        """`{ok, problems, remarks, ...facts}`."""
+        found = {"ok": not self.problems, "problems": self.problems, "remarks": self.remarks}
+        return {**found, **self.facts}
 
 
 def check(folder: Path) -> Check:
@@ -81,10 +94,15 @@ def check(folder: Path) -> Check:
             result.problem(problem, "Copy the files themselves into the folder.")
         return result
     tensors = _weights(result) or {}
+    if tensors and (remark := weights.adapter_beside(folder)):
+        result.remarks.append(remark)
     config = _config(result, len(tensors))
-    vocabulary = _tokenizer(result, config)
+    tokenizer = _tokenizer(result, config)
     named = "config.json can't be used"
-    known = config and result.attempt(named, lambda: _describe(result, config, vocabulary))
+    known = config and result.attempt(named, lambda: _describe(result, config))
+    if config is not None and tokenizer is not None:
+        what = "The tokenizer can't be compared with config.json"
+        result.attempt(what, lambda: _compare(result, tokenizer, config))
     if tensors:
         result.facts["parameters"] = sum(math.prod(t["shape"]) for t in tensors.values())
         dtypes = [t["dtype"] for t in tensors.values()]
@@ -92,7 +110,7 @@ def check(folder: Path) -> Check:
     if config is not None and known and tensors:
         what = "The weights can't be compared with config.json"
         for problem in result.attempt(what, lambda: architecture.problems(config, tensors)) or ():
-            result.problem(problem, "Take weights and config.json from the same model.")
+            result.problem(*problem)
     return result
 
 
@@ -105,14 +123,14 @@ def _config(result: Check, n_tensors: int) -> PretrainedConfig | None:
     raw = result.attempt(what, lambda: _read_config(path, n_tensors))
     if raw is None:
         return None
-    if "auto_map" in raw:
-        result.problem(
-            "The model needs code of its own (auto_map in config.json), which is never run.",
-            "Choose a model whose architecture transformers knows by itself.",
-        )
+    if problem := architecture.unusable(raw):
+        result.problem(*problem)
         return None
     return result.attempt(
-        what, lambda: AutoConfig.from_pretrained(result.folder, local_files_only=True)
+        what,
+        lambda: AutoConfig.from_pretrained(
+            result.folder, local_files_only=True, trust_remote_code=False
+        ),
     )
 
 
@@ -140,7 +158,7 @@ def _absurd(raw: Any, n_tensors: int, name: str = "") -> str | None:
     return None
 
 
-def _describe(result: Check, config: PretrainedConfig, vocabulary: int | None) -> bool:
+def _describe(result: Check, config: PretrainedConfig) -> bool:
     """Record the facts to show; returns whether transformers knows the architecture."""
     text = config.get_text_config()
     models = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -151,15 +169,31 @@ def _describe(result: Check, config: PretrainedConfig, vocabulary: int | None) -
             f"{named[0]} (`{config.model_type}`) is not a causal language model here.",
             "Choose a decoder-only text model, such as Llama, Qwen, Gemma or SmolLM.",
         )
-    if vocabulary is not None and vocabulary > text.vocab_size:
-        result.problem(
-            f"The tokenizer has {vocabulary} tokens, the model only {text.vocab_size}.",
-            "Take the tokenizer and the weights from the same model.",
-        )
     result.facts["architecture"] = named[0]
     result.facts["vocab_size"] = text.vocab_size
     result.facts["context_length"] = getattr(text, "max_position_embeddings", None)
     return known
+
+
+def _compare(result: Check, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+    """Compare the tokenizer's ids with the embeddings. Added tokens may have none, unless the
+    template writes them into every row.
+    """
+    n_embedded = config.get_text_config().vocab_size
+    beyond = without_embedding(tokenizer, n_embedded)
+    if not beyond:
+        return
+    hint = "Take the tokenizer and the weights from the same model."
+    has = f"The tokenizer has {len(tokenizer)} tokens, the model only {n_embedded}"
+    if not beyond.keys() <= getattr(tokenizer, "added_tokens_decoder", {}).keys():
+        result.problem(f"{has}.", hint)
+        return
+    _, _, stats = tokenize_pairs([PAIR], tokenizer, parse_method("orpo", {}), n_embedded)
+    if refused := stats["unknown_token"]:
+        result.problem(f"No row can be trained on. {refused['message']}", hint)
+        return
+    names = ", ".join(f"`{token[:100]}`" for token in list(beyond.values())[:3])
+    result.remarks.append(f"{has}: rows that hold one of the others ({names}) are dropped.")
 
 
 def _weights(result: Check) -> Tensors | None:
@@ -168,7 +202,9 @@ def _weights(result: Check) -> Tensors | None:
     )
     if index is None:
         return None
-    paths = _weight_files(result, index[0])
+    for problem in weights.problems(result.folder, index[0]):
+        result.problem(*problem)
+    paths = [path for path in base_files.weight_files(result.folder) if path.is_file()]
     read = {}
     for path in paths:
         what = f"{path.name} is damaged"
@@ -180,41 +216,7 @@ def _weights(result: Check) -> Tensors | None:
     return result.attempt(what, lambda: headers.union(read.items(), index[0]))
 
 
-def _weight_files(result: Check, index: dict[str, str] | None) -> list[Path]:
-    folder = result.folder
-    found = [path for path in base_files.weight_files(folder) if path.is_file()]
-    alone = folder / base_files.WEIGHTS
-    if index is not None:
-        if missing := sorted(set(index.values()) - {path.name for path in found}):
-            result.problem(f"{', '.join(missing[:5])} missing.", "Copy every shard of the model.")
-        if alone.is_file() and alone not in found:
-            result.problem(
-                f"{alone.name} lies beside the shards that {INDEX} names: loaders differ in which "
-                "they take.",
-                "Remove one of the two.",
-            )
-    beside = [name for name in ADAPTER if (folder / name).is_file()]
-    if beside and found:
-        result.problem(
-            f"{' and '.join(beside)} lie beside whole weights: loaders would apply the adapter to "
-            "them, a second time where it is merged already.",
-            "Where it is merged, remove these files; else merge it first.",
-        )
-    elif beside:
-        result.problem("This is an adapter, not a model.", "Merge it first, or name its base.")
-    elif not found and any(next(folder.glob(p), None) for p in PICKLED):
-        result.problem(
-            "The weights are pickled (.bin or .pt); loading such files can run any code.",
-            "Convert them to safetensors, or take a revision that has them.",
-        )
-    elif not found and index is None:
-        shards = "Shards need their index, " if next(folder.glob("*.safetensors"), None) else ""
-        hint = f"{shards}{INDEX}." if shards else "model.safetensors must lie in the folder."
-        result.problem("There are no weights.", hint)
-    return found
-
-
-def _tokenizer(result: Check, config: PretrainedConfig | None) -> int | None:
+def _tokenizer(result: Check, config: PretrainedConfig | None) -> PreTrainedTokenizerBase | None:
     there = [name for name in TOKENIZER_FILES if (result.folder / name).is_file()]
     if not there:
         result.problem("The tokenizer is missing.", "Copy tokenizer.json beside the weights.")
@@ -226,9 +228,10 @@ def _tokenizer(result: Check, config: PretrainedConfig | None) -> int | None:
     )
 
 
-def _read_tokenizer(result: Check) -> int:
+def _read_tokenizer(result: Check) -> PreTrainedTokenizerBase:
     for path in sorted(result.folder.iterdir()):
-        if path.suffix == ".json" and base_files.READ.fullmatch(path.name) and path.name != INDEX:
+        is_read = base_files.READ.fullmatch(path.name) and path.name not in (INDEX, *ADAPTER)
+        if path.suffix == ".json" and is_read:
             _readable(path)
     tokenizer = load_tokenizer(result.folder)
     tokenizer(SAMPLE)  # a regular expression that fails does so here, and not during training
@@ -236,7 +239,7 @@ def _read_tokenizer(result: Check) -> int:
     result.facts["special_tokens"] = found = special_strings(tokenizer)
     if sum(map(len, found)) > MOST_SPECIAL:
         raise ValueError(f"its special tokens have more than {MOST_SPECIAL:,} characters")
-    return len(tokenizer)
+    return tokenizer
 
 
 def _readable(path: Path) -> None:

@@ -60,7 +60,7 @@ def shards(folder: Path, *, index: Callable[[dict[str, str]], Any] = dict, twice
     for file, part in parts.items():
         save_file({name: found[name] for name in part}, folder / file, metadata={"format": "pt"})
     places = {name: file for file, part in parts.items() for name in part}
-    (folder / INDEX).write_text(json.dumps({"weight_map": index(places) or places}))
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": index(places) or places}))
 
 
 def foreign_index(name: str) -> Change:
@@ -72,7 +72,9 @@ def foreign_index(name: str) -> Change:
         (other / ONE).write_bytes((folder / ONE).read_bytes())
         found = load_file(folder / ONE)
         place = name.format(other=other)
-        (folder / INDEX).write_text(json.dumps({"weight_map": dict.fromkeys(found, place)}))
+        (folder / INDEX).write_text(
+            json.dumps({"metadata": {}, "weight_map": dict.fromkeys(found, place)})
+        )
         (folder / ONE).unlink()
 
     return change
@@ -212,11 +214,57 @@ FILES: dict[str, tuple[Change, str]] = {
     "pickled weights": (
         lambda f: (f / ONE).rename(f / "pytorch_model.bin"), "can run any code"
     ),
-    "an adapter beside the weights": (adapter, "adapter_config.json and adapter_model.safetensors"),
+    "no configuration": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+    "an adapter alone": (
+        lambda f: (adapter(f), (f / ONE).unlink(), (f / "config.json").unlink()),
+        "an adapter, not a model",
+    ),
+    "an adapter and a configuration": (
+        lambda f: (adapter(f), (f / ONE).unlink()), "an adapter, not a model"
+    ),
+    "an index without metadata": (
+        lambda f: (shards(f), (index := f / INDEX).write_text(
+            json.dumps({"weight_map": json.loads(index.read_text())["weight_map"]})
+        )),
+        "it has no metadata; add",
+    ),
+    "an index without shards": (
+        lambda f: (shards(f), [path.unlink() for path in f.glob("model-*")]),
+        f"none of the files that {INDEX} names",
+    ),
+    "an index that lacks a tensor": (
+        lambda f: shards(f, index=lambda m: m.pop(GONE) and None),
+        f"{GONE} is in model-2.safetensors; the index says nowhere",
+    ),
+    "an index that swaps two shards": (
+        lambda f: shards(f, index=lambda m: m | {GONE: "model-1.safetensors"}),
+        f"{GONE} is in model-2.safetensors; the index says in model-1.safetensors",
+    ),
 }  # fmt: skip
 # --- files of another model --------------------------------------------------------------------
 OTHERS: dict[str, tuple[Change, str]] = {
     "a tensor gone": (lambda f: weights(f, without_one), f"needs: {GONE}"),
+    "a layer's tensors gone": (
+        lambda f: weights(f, lambda w: {n: t for n, t in w.items() if "layers.1." not in n}),
+        (
+            "needs: model.layers.1.input_layernorm.weight, model.layers.1.mlp.down_proj.weight, "
+            "model.layers.1.mlp.gate_proj.weight and 6 more"
+        ),
+    ),
+    "a head gone": (config(tie_word_embeddings=False), "needs: lm_head.weight"),
+    "one compiled layer": (
+        lambda f: weights(
+            f, lambda w: {n.replace("layers.1.", "layers.1._orig_mod."): t for n, t in w.items()}
+        ),
+        (
+            "Tensors (9) were saved inside a wrapper (`_orig_mod`): "
+            "model.layers.1._orig_mod.input_layernorm.weight, "
+        ),
+    ),
+    "compiled in parallel": (
+        prefixed("module._orig_mod."), "Tensors (20) were saved inside a wrapper (`module.`)"
+    ),
+    "an unknown prefix": (prefixed("policy."), "The weights lack tensors that LlamaForCausalLM"),
     "compiled": (prefixed("_orig_mod."), "saved inside a wrapper (`_orig_mod.`)"),
     "in parallel": (prefixed("module."), "saved inside a wrapper (`module.`)"),
     "in PEFT": (prefixed("base_model.model."), "saved inside a wrapper (`base_model.model.`)"),
@@ -227,6 +275,28 @@ OTHERS: dict[str, tuple[Change, str]] = {
     "a further tensor": (
         lambda f: weights(f, lambda w: w | {"v_head.weight": torch.zeros(1, 32)}),
         "does not have according to config.json: v_head.weight",
+    ),
+}  # fmt: skip
+# --- weights that no trainer can change ----------------------------------------------------------
+QUANTISED: dict[str, tuple[Change, str]] = {
+    **{
+        method: (
+            config(quantization_config={"quant_method": method, "bits": 4}),
+            f"quantised (quantization_config in config.json: {method})",
+        )
+        for method in ("gptq", "awq", "bitsandbytes", "fp8", "mxfp4", "compressed-tensors")
+    },
+    "an unnamed method": (config(quantization_config={"bits": 4}), "of an unnamed method"),
+    "a text part": (
+        config(text_config={"quantization_config": {"quant_method": "gptq"}}), "gptq"
+    ),
+    "whole numbers alone": (
+        lambda f: weights(f, lambda w: w | {GONE: w[GONE].to(torch.int8)}),
+        f"stored in a type that can't be trained: {GONE} (I8)",
+    ),
+    "fp8 without its scales": (
+        lambda f: weights(f, lambda w: w | {GONE: w[GONE].to(torch.float8_e4m3fn)}),
+        f"{GONE} (F8_E4M3)",
     ),
 }  # fmt: skip
 # --- files that crash or hang their reader -----------------------------------------------------
@@ -252,11 +322,25 @@ BOMBS: dict[str, tuple[Change, str]] = {
     "a configuration that is a list": (
         instead("config.json", lambda p: p.write_text("[]")), "it is no JSON object"
     ),
-    "code of its own": (config(auto_map={"AutoModel": "evil.Model"}), "auto_map"),
+    "code of its own": (
+        config(auto_map={"AutoModel": "evil.Model"}, model_type="evil"),
+        (
+            "code of its own (auto_map in config.json), which is never run: transformers knows no "
+            "model_type `evil`"
+        ),
+    ),
+    "code of its own, of no type": (
+        config(auto_map={"AutoModel": "evil.Model"}, model_type=None), "code of its own"
+    ),
+    "code of its own, of many types": (
+        config(auto_map={"AutoModel": "evil.Model"}, model_type=["llama"]), "code of its own"
+    ),
     "10 million tokens": (instead("tokenizer.json", many_tokens), "more than 134,217,728 bytes"),
     "a special token without an end": (special, "have more than 1,000,000 characters"),
     "an expression without an end": (splitting("(a+)+$"), "retry-limit-in-match"),
     "an expression of another kind": (splitting("(a|aa)+$"), "retry-limit-in-match"),
     "half an expression": (splitting("(("), "The tokenizer can't be read"),
 }  # fmt: skip
-KINDS = {"strays": STRAYS, "files": FILES, "others": OTHERS, "bombs": BOMBS}
+KINDS = {
+    "strays": STRAYS, "files": FILES, "others": OTHERS, "quantised": QUANTISED, "bombs": BOMBS
+}  # fmt: skip

@@ -3,24 +3,29 @@
 import json
 import resource
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from orpo.base import architecture
 from orpo.contract.failures import Failure
 from orpo.model import check_model
 from orpo.model.policy import load_base
-from tests.orpo import hostile
-from tests.orpo.tiny_run import FORK, Bench
+from tests.orpo import hostile, tiny_models
+from tests.orpo.tiny_run import FORK, VOCAB, Bench, write_base
 
 MOST_S, MOST_BYTES = 60, 4 * 2**30
 LOADED = {
-    name: change
-    for name, (change, _) in (hostile.STRAYS | hostile.OTHERS | hostile.FILES).items()
-    if name in (*hostile.OTHERS, "a link to another's weights", "an adapter beside the weights")
-}
+    **hostile.OTHERS, **hostile.FILES, **hostile.QUANTISED,
+    **{
+        name: hostile.STRAYS[name]
+        for name in ("a link to another's weights", "a FIFO for weights")
+    },
+    "code of its own": hostile.BOMBS["code of its own"],
+}  # fmt: skip
 
 
 def copy(bench: Bench, name: str) -> Path:
@@ -62,12 +67,17 @@ def test_hostile_folders_are_refused_in_time_and_in_words(bench: Bench, kind: st
 
 @pytest.mark.parametrize("name", LOADED)
 def test_what_is_not_the_models_is_not_loaded(bench: Bench, name: str) -> None:
+    """The trainer refuses what the check refuses, in the same words, without the check."""
     folder = copy(bench, name)
-    LOADED[name](folder)
+    change, sentence = LOADED[name]
+    change(folder)
     with pytest.raises(Failure) as refused:
         load_base(folder, None)
-    assert refused.value.code == "bad_model"
+    assert (refused.value.code, refused.value.param) == ("bad_model", "base_model")
     assert str(folder) in refused.value.message
+    if name not in hostile.FILES or "adapter" in name:
+        assert sentence in refused.value.message
+    assert refused.value.hint
 
 
 def test_links_within_a_hubs_cache_are_the_repositorys_own(bench: Bench) -> None:
@@ -94,3 +104,58 @@ def test_without_torch_layers_and_embeddings_are_still_compared(
     assert check_model.check(folder).to_json()["ok"]
     hostile.OTHERS[name][0](folder)
     assert not check_model.check(folder).to_json()["ok"]
+
+
+EXPERT = "model.layers.1.block_sparse_moe.experts.2"
+EXPERTS: dict[str, tuple[Callable[[str, torch.Tensor], tuple[str, torch.Tensor] | None], str]] = {
+    "a tensor of one gone": (
+        lambda name, t: None if name == f"{EXPERT}.w1.weight" else (name, t),
+        f"lack tensors of experts: {EXPERT}.w1.weight.",
+    ),
+    "one gone": (
+        lambda name, t: None if name.startswith(EXPERT) else (name, t),
+        f"lack tensors of experts: {EXPERT}.w1.weight, {EXPERT}.w2.weight, {EXPERT}.w3.weight.",
+    ),
+    # As many as before: transformers would take the others in their place.
+    "one renumbered": (
+        lambda name, t: (name.replace(EXPERT, f"{EXPERT[:-1]}4"), t),
+        f"lack tensors of experts: {EXPERT}.w1.weight, ",
+    ),
+    "one numbered out of range": (
+        lambda name, t: (name.replace(EXPERT, f"{EXPERT[:-1]}999999999"), t),
+        "and 9997 more",
+    ),
+    "one of another shape": (
+        lambda name, t: (name, t[:-1] if name == f"{EXPERT}.w1.weight" else t),
+        f"differ in shape: {EXPERT}.w1.weight is [47, 32], not [48, 32].",
+    ),
+    "all of a layer gone": (
+        lambda name, t: None if name.startswith(EXPERT[:-1]) else (name, t),
+        "MixtralForCausalLM needs: model.layers.1.mlp.experts.down_proj",
+    ),
+    "the last of each layer gone": (
+        lambda name, t: None if ".experts.3." in name else (name, t),
+        "The weights do not fit config.json: model.layers.0.mlp.experts.down_proj is [3, 32, 48]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_experts_that_do_not_belong_together_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    """transformers joins the experts of a layer while it loads them."""
+    folder = write_base(tmp_path / "model", model=tiny_models.mixtral(vocab_size=VOCAB))
+    assert check_model.check(folder).to_json()["problems"] == []
+    load_base(folder, None)
+    change, sentence = EXPERTS[name]
+    hostile.weights(
+        folder,
+        lambda found: {
+            key: tensor.contiguous()
+            for key, tensor in filter(None, (change(*each) for each in found.items()))
+        },
+    )
+    (problem,) = check_model.check(folder).to_json()["problems"]
+    assert sentence in problem["what"]
+    with pytest.raises(Failure) as refused:
+        load_base(folder, None)
+    assert sentence in refused.value.message

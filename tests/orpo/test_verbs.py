@@ -100,7 +100,7 @@ def test_check_model_describes_a_good_folder(
         (lambda f: edit(f, model_type="t5"), "not a causal language model"),
         (lambda f: edit(f, architectures=["BertForMaskedLM"]), "not a causal language model"),
         (lambda f: edit(f, model_type="novel"), "config.json can't be read"),
-        (lambda f: edit(f, auto_map={"AutoModel": "x.Y"}), "auto_map"),
+        (lambda f: edit(f, model_type="novel", auto_map={"AutoModel": "x.Y"}), "auto_map"),
         (lambda f: edit(f, vocab_size=100), "The tokenizer has 258 tokens"),
         (shutil.rmtree, "is not a folder"),
     ],
