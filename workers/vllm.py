@@ -9,7 +9,7 @@ import re
 import socket
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.platform.settings import get_settings
@@ -36,6 +36,7 @@ IN_ENGINE = Path(in_engine.__file__).parent
 # API server (vllm#55510), so the shell that leads the session takes the whole group with it.
 LEASH = '"$@"; kill -KILL 0'
 
+WEIGHTS = "model.safetensors"
 # Makes every path of the server require a key.
 MIDDLEWARE = "engine_key.EngineKey"
 # Prevents a crash of the CPU kernels for adapters, when a prompt is scored beside other requests.
@@ -199,9 +200,10 @@ def start(plan: Plan) -> tuple[int, int]:
     log_path = log_file(plan.engine_id).absolute()
     log_path.parent.mkdir(parents=True, exist_ok=True)
     engine_folders.make(plan.engine_id, engines.key(plan.engine_id) if plan.port else None)
+    argv = command(replace(plan, weights=str(_weights_alone(plan))))
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", LEASH, "engine", *_confined(command(plan), plan)],
+            ["/bin/sh", "-c", LEASH, "engine", *_confined(argv, plan)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -211,6 +213,28 @@ def start(plan: Plan) -> tuple[int, int]:
             start_new_session=True,
         )
     return process.pid, start_ticks(process.pid) or 0
+
+
+def _weights_alone(plan: Plan) -> Path:
+    """Return the folder of the weights; or, where it also holds an adapter's, a folder of links to
+    the other files.
+
+    Without an index, vLLM loads all safetensors of a folder as the model's.
+    """
+    folder = Path(plan.weights)
+    strays = {path.name for path in folder.glob("*.safetensors")} - {WEIGHTS}
+    if (
+        not strays
+        or not (folder / WEIGHTS).is_file()
+        or (folder / f"{WEIGHTS}.index.json").is_file()
+    ):
+        return folder
+    links = engine_folders.folder(plan.engine_id) / "weights"
+    links.mkdir(exist_ok=True)
+    for path in folder.absolute().iterdir():
+        if path.name not in strays and not (links / path.name).is_symlink():
+            (links / path.name).symlink_to(path)
+    return links
 
 
 def _confined(argv: list[str], plan: Plan) -> list[str]:

@@ -36,6 +36,37 @@ def test_the_context_is_no_longer_than_the_model_s(tmp_path):
     assert vllm.context_length(str(tmp_path)) == 4096
 
 
+WHOLE = "model.safetensors"
+STRAY = {"adapter_config.json", "adapter_model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("names", "left_out"),
+    [
+        ({WHOLE, "config.json"}, None),
+        ({WHOLE, "config.json", "adapter_config.json"}, None),
+        ({WHOLE, "config.json", *STRAY}, {"adapter_model.safetensors"}),
+        # vLLM takes the files of an index only.
+        ({"a.safetensors", "model.safetensors.index.json", "config.json", *STRAY}, None),
+    ],
+)
+def test_an_adapter_beside_whole_weights_is_not_loaded_as_weights(
+    tmp_path, monkeypatch, names, left_out
+):
+    folder, engine = tmp_path / "base", tmp_path / "engine"
+    folder.mkdir()
+    engine.mkdir()
+    for name in names:
+        (folder / name).write_text(name)
+    monkeypatch.setattr(vllm.engine_folders, "folder", lambda _: engine)
+    plan = vllm.Plan("engine-1", str(folder), "base", "socket", 0, "cpu", 0)
+    for _ in range(2):  # the second time as after an interrupted start
+        served = vllm._weights_alone(plan)
+        assert (served == folder) == (left_out is None)
+        assert {path.name for path in served.iterdir()} == names - (left_out or set())
+        assert all((served / name).read_text() == name for name in names - (left_out or set()))
+
+
 FAILED_START = """\
 (EngineCore pid=7) ERROR 11-23 01:56:11 [core.py:1] Traceback (most recent call last):
 (EngineCore pid=7) ERROR 11-23 01:56:11 [core.py:1] ValueError: No KV cache fits.
