@@ -62,6 +62,9 @@ class ModelInfo(Stored, total=False):
     size_bytes: int | None
     sha256: Annotated[str | None, Field(description="Of the weights.")]
     has_chat_template: bool | None
+    remarks: Annotated[
+        list[str], Field(description="What is unusual about the folder, in sentences.")
+    ]
 
 
 class ModelObject(BaseModel):

@@ -51,7 +51,8 @@ def add(
 ) -> None:
     """Register a base model: a folder with safetensors and a tokenizer, or a hub id."""
     model = register(connect(), source, revision, name)
-    output.emit_or_say(model, as_json, f"{model['id']} is registered.")
+    remarks = model.get("info", {}).get("remarks", [])
+    output.emit_or_say(model, as_json, " ".join([f"{model['id']} is registered.", *remarks]))
 
 
 def register(

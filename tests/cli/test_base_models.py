@@ -19,6 +19,16 @@ def test_a_folder_is_registered_by_its_absolute_path(
     assert api.sent("POST", "/v1/models")[0].json == {"path": str(tmp_path)}
 
 
+def test_what_is_unusual_about_a_folder_is_printed(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    unusual = {**MODEL, "info": {"remarks": ["An adapter lies beside the weights."]}}
+    api.on("POST /v1/models", unusual)
+    api.on("GET /v1/models/org/base", unusual)
+    said = oddsmith("models", "add", str(tmp_path)).stdout
+    assert said == "org/base is registered. An adapter lies beside the weights.\n"
+
+
 def test_a_hub_id_is_awaited_and_its_failure_printed(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("POST /v1/models", {**MODEL, "status": "downloading"})
     api.on("GET /v1/models/org/base", {**MODEL, "status": "error", "error": "No safetensors."})

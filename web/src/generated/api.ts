@@ -2267,6 +2267,11 @@ export interface components {
             /** Parameters */
             parameters?: number | null;
             /**
+             * Remarks
+             * @description What is unusual about the folder, in sentences.
+             */
+            remarks?: string[];
+            /**
              * Sha256
              * @description Of the weights.
              */

@@ -78,7 +78,16 @@ function BaseFacts({ model }: { model: Model }) {
     context_length && `${number(context_length)} tokens of context`,
     model.revision && `revision ${model.revision.slice(0, 12)}`,
   ].filter(Boolean);
-  return <>Base{facts.length > 0 && <span className="text-muted">: {facts.join(", ")}</span>}</>;
+  return (
+    <>
+      Base{facts.length > 0 && <span className="text-muted">: {facts.join(", ")}</span>}
+      {model.info.remarks?.map((remark) => (
+        <p key={remark} className="mt-1 text-sm text-muted">
+          {remark}
+        </p>
+      ))}
+    </>
+  );
 }
 
 function parametersInWords(count: number): string {
