@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -155,15 +154,15 @@ def test_an_engine_reaches_nothing_but_weights_and_runs(burgled, escapes, monkey
     own = {
         "its socket": ("write", [str(sockets / "http")]),
         "an adapter": ("read", [str(burgled / "runs/other/spec.json")]),
+        "weights beside an adapter": ("read", [str(sockets / "weights/model.safetensors")]),
     }
     weights = attempt(burgled / "model", **escapes, **own)
+    for name in ("model.safetensors", "adapter_model.safetensors"):
+        (weights / name).touch()
     argv = [get_settings().train_python, "--model", str(weights), "--uds", str(sockets / "http")]
     monkeypatch.setattr(vllm, "command", lambda _: argv)
-    plan = SimpleNamespace(
-        engine_id="engine-1", weights=str(weights), host=str(sockets / "http"), port=0,
-        device="cpu", max_lora_rank=0,
-    )  # fmt: skip
-    session, _ = vllm.start(plan)  # pyright: ignore[reportArgumentType]
+    plan = vllm.Plan("engine-1", str(weights), "base", str(sockets / "http"), 0, "cpu", 0)
+    session, _ = vllm.start(plan)
     assert wait_until(lambda: not process_tree.session(session), timeout_s=20)
     found = json.loads(vllm.log_file("engine-1").read_text().splitlines()[-1])
     assert {name for name, value in found.items() if value is not None} == set(own)
