@@ -172,8 +172,8 @@ def _summary(prepared: dict[str, Any]) -> str:
     dropped = sum(train["dropped"].values())
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(train["dropped"].items()))
     text = f"{train['pairs']} pairs, {train['tokens']} tokens an epoch, {prepared['steps']} steps"
-    if refused := train.get("special_token"):
-        reasons += f"; line {refused['line']}: {refused['message']}"
+    for first in train.get("reasons", {}).values():
+        reasons += f"; line {first['line']}: {first['message'].removesuffix('.')}"
     return f"{text}; {dropped} dropped ({reasons})." if dropped else f"{text}; none dropped."
 
 

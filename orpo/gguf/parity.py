@@ -29,7 +29,7 @@ from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Precision
 from orpo.model.policy import prepare
 from orpo.run import probe
-from orpo.tokens.tokenize import render
+from orpo.tokens.templates import render
 
 
 @dataclass(frozen=True)

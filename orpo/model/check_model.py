@@ -21,7 +21,7 @@ from orpo.base.headers import Tensors
 from orpo.contract.failures import Failure
 from orpo.process.verbs import answer
 from orpo.tokens.special_text import special_strings
-from orpo.tokens.tokenize import load_tokenizer, template_name
+from orpo.tokens.templates import load_tokenizer, template_name
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")

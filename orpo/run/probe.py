@@ -28,7 +28,8 @@ from orpo.process.verbs import answer
 from orpo.rows.formats import Message, Pair, Reject
 from orpo.tokens.pack import collate
 from orpo.tokens.special_text import admitted, special_ids, special_strings
-from orpo.tokens.tokenize import Example, load_tokenizer, render
+from orpo.tokens.templates import load_tokenizer, render
+from orpo.tokens.tokenize import Example
 
 PROMPTS = 2
 COMPLETION_TOKENS = 16
@@ -72,14 +73,16 @@ def choose(
     max_length: int,
     rule: SpecialTokens = SpecialTokens.REFUSE,
 ) -> list[Prompt]:
-    """The first prompts that fit and pass `rule`, each with the beginning of its chosen answer."""
+    """The first prompts that fit, pass `rule` and are not refused by the template, each with the
+    beginning of its chosen answer.
+    """
     prompts, strings = [], special_strings(tokenizer)
     for row in pairs:
         try:
             pair = admitted(row, tokenizer, strings, rule)
+            prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         except Reject:
             continue
-        prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         answer = tokenizer(pair.chosen[0]["content"], add_special_tokens=False)["input_ids"]
         room = min(COMPLETION_TOKENS, max_length - len(prompt))
         if room > 0 and answer:

@@ -14,7 +14,8 @@ import pytest
 from orpo.contract.spec import read_spec
 from orpo.tokens import data, examples
 from orpo.tokens.examples import Examples
-from orpo.tokens.tokenize import Example, load_tokenizer, tokenize_pairs
+from orpo.tokens.templates import load_tokenizer
+from orpo.tokens.tokenize import Example, tokenize_pairs
 from tests.memory import peaks
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, write_pairs

@@ -17,7 +17,8 @@ from orpo.contract import manifest
 from orpo.model import check_model, merge, unpack_gguf
 from orpo.run import probe
 from orpo.tokens import data, prepare, special_strings
-from orpo.tokens.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
+from orpo.tokens.templates import DEFAULT_TEMPLATE
+from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo.tiny_run import Bench, checkpoint, write_base
 
 

@@ -16,7 +16,7 @@ from orpo.contract.rundir import PROBE
 from orpo.model.policy import load_base
 from orpo.rows.formats import Message, Pair
 from orpo.run import probe
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 # Changes log-probs by a few tenths of a nat; the answers still make sense.
 B_STD = 0.01

@@ -1715,6 +1715,24 @@ export interface components {
             message: string;
         };
         /**
+         * FirstDropped
+         * @description The first pair that was left out for a reason.
+         */
+        FirstDropped: {
+            /**
+             * Line
+             * @description Its line in the file.
+             */
+            line?: number | null;
+            /**
+             * Message
+             * @description Why it was left out.
+             */
+            message?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Format
          * @enum {string}
          */
@@ -2402,6 +2420,13 @@ export interface components {
             length?: components["schemas"]["Lengths"] | null;
             /** Pairs */
             pairs?: number | null;
+            /**
+             * Reasons
+             * @description The first pair of each such reason.
+             */
+            reasons?: {
+                [key: string]: components["schemas"]["FirstDropped"];
+            } | null;
             /**
              * Tokens
              * @description A prompt counts once for both answers.
