@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from orpo.contract.methods import parse_method
 from orpo.rows.formats import Message, Pair
-from orpo.run import train
-from orpo.tokens import prepare
+from orpo.run import probe, train
+from orpo.tokens import prepare, rendered
 from orpo.tokens.templates import (
     DEFAULT_TEMPLATE,
     DEFAULT_TEMPLATE_WITH_BOS,
@@ -42,6 +42,11 @@ REWRITTEN = (
     "{{ parts[-1] | trim }}{% else %}{{ m['content'] }}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# Like Llama 3.1, which prints the day alone.
+DATED = (
+    "<|im_start|>system\nToday Date: {{ strftime_now('%d %b %Y %H:%M') }}<|im_end|>\n" + TEMPLATE
+)
+TOMORROW = "2031-05-06T07:08:09+02:00"
 
 
 def user(text: str) -> Message:
@@ -279,3 +284,37 @@ def test_a_file_of_such_answers_names_the_field(
     assert refused["error"]["param"] == "turns"
     assert "Set turns to all" in refused["error"]["hint"]
     assert accepted["train"]["pairs"] == 1
+
+
+# --- templates that print the date ----------------------------------------------------------------
+
+
+def test_a_probe_says_what_the_trainer_renders_at_other_times(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = write_base(tmp_path / "dated", template=DATED)
+    saved = checkpoint(bench.run("run", base=base, max_steps=1), 1)
+    content = json.loads((saved / "probe.json").read_text())
+    prompts = [*content["prompts"], content["hostile"]]
+    assert all(prompt["rendered_at"] for prompt in prompts)
+    assert rendered.main(saved / "adapter", saved / "probe.json", [TOMORROW]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["as_recorded"]
+    tok = load_tokenizer(base)
+    (at,) = found["at"]
+    for ids, prompt in zip(at, prompts, strict=True):
+        assert ids != prompt["prompt_token_ids"]
+        assert "Today Date: 06 May 2031 07:08<|im_end|>" in str(tok.decode(ids))
+        assert ids == render(tok, prompt["messages"], True, TOMORROW)
+
+
+def test_another_template_is_not_taken_for_another_time(bench: Bench, tmp_path: Path) -> None:
+    base = write_base(tmp_path / "dated", template=DATED)
+    saved = checkpoint(bench.run("run", base=base, max_steps=1), 1)
+    changed = write_base(tmp_path / "changed", template=DATED.replace("Today Date", "Date"))
+    assert not rendered.rendered(changed, saved / "probe.json", [TOMORROW])["as_recorded"]
+
+
+def test_a_template_without_a_date_notes_no_time() -> None:
+    (prompt,) = probe.choose([thoughts("4", "5")], tokenizer(), 512)
+    assert prompt.rendered_at is None
