@@ -232,7 +232,9 @@ def _read_tokenizer(result: Check) -> int:
             _readable(path)
     tokenizer = load_tokenizer(result.folder)
     tokenizer(SAMPLE)  # a regular expression that fails does so here, and not during training
-    result.facts["has_chat_template"] = template_name(tokenizer) == "model"
+    result.facts["has_chat_template"] = has_own = template_name(tokenizer) == "model"
+    if not has_own:
+        result.facts["default_template"] = tokenizer.chat_template
     result.facts["special_tokens"] = found = special_strings(tokenizer)
     if sum(map(len, found)) > MOST_SPECIAL:
         raise ValueError(f"its special tokens have more than {MOST_SPECIAL:,} characters")

@@ -36,6 +36,7 @@ def main(base: Path, folder: Path) -> None:
             torch.nn.init.normal_(weight, std=B_STD)
     partial = folder.with_suffix(".tmp")
     policy.save_pretrained(str(partial / "adapter"))
+    load_tokenizer(base).save_pretrained(str(partial / "adapter"))
     digest = manifest.weights_digest(manifest.inventory(partial), "adapter/")
     hostile = probe.hostile(load_tokenizer(base))
     scored = probe.report(policy, prompts, Precision.BF16, digest, hostile)
