@@ -56,9 +56,9 @@ def nothing_left(counts: Counter[str], reasons: dict[str, dict[str, Any]]) -> Fa
     reason.
     """
     numbers = ", ".join(f"{n} {reason}" for reason, n in counts.items())
-    said = [
+    sentences = [
         f"None of {counts.total()} pairs can be trained on ({numbers or 'the file is empty'}).",
         *(f"Line {first['line']}: {first['message']}" for first in reasons.values()),
     ]
     most = max(counts, key=counts.__getitem__, default="")
-    return Failure(Code.BAD_DATA, " ".join(said), *HINTS.get(most, OTHER))
+    return Failure(Code.BAD_DATA, " ".join(sentences), *HINTS.get(most, OTHER))

@@ -86,15 +86,15 @@ def render_text(
 
     A template that prints the date prints that of `clock` (ISO 8601, local time), or today's.
     """
-    told: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     if clock is not None:
-        told["strftime_now"] = datetime.fromisoformat(clock).replace(tzinfo=None).strftime
+        variables["strftime_now"] = datetime.fromisoformat(clock).replace(tzinfo=None).strftime
     try:
         text = tokenizer.apply_chat_template(
             messages,  # pyright: ignore[reportArgumentType]  TypedDict against dict[str, str]
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
-            **told,
+            **variables,
         )
     except (
         TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,

@@ -9,6 +9,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from orpo.contract.methods import parse_method
+from orpo.gguf import parity
 from orpo.rows.formats import Message, Pair
 from orpo.run import probe, train
 from orpo.tokens import prepare, rendered
@@ -306,6 +307,14 @@ def test_a_probe_says_what_the_trainer_renders_at_other_times(
         assert ids != prompt["prompt_token_ids"]
         assert "Today Date: 06 May 2031 07:08<|im_end|>" in str(tok.decode(ids))
         assert ids == render(tok, prompt["messages"], True, TOMORROW)
+
+
+def test_a_gguf_file_is_compared_at_the_time_of_the_training() -> None:
+    tok = tokenizer("{{ strftime_now('%d %b %Y') }} " + CHATML)
+    ids = render(tok, [user("Hi")], True, TOMORROW)
+    assert ids != render(tok, [user("Hi")], True)
+    dated = probe.Prompt([user("Hi")], ids, tok.encode("yes"), [], TOMORROW)
+    assert parity._same_ids(tok, tok, dated)
 
 
 def test_another_template_is_not_taken_for_another_time(bench: Bench, tmp_path: Path) -> None:

@@ -129,3 +129,7 @@ def test_the_job_says_why_pairs_were_dropped_with_the_first_line_of_each_reason(
         "5 pairs, 80 tokens an epoch, 2 steps; 7 dropped (1 identical, 6 template; line 3: The "
         "model's chat template refuses this row: No; line 9: Both answers have the same tokens)."
     )
+    held_out = {"dropped": {"template": 1}, "reasons": {"template": reasons["template"]}}
+    found = {"train": train | {"dropped": {}}, "held_out": held_out, "steps": 2}
+    said = preparations._summary(found)
+    assert "; none dropped. Of the held-out pairs, 1 dropped (1 template; line 3: The " in said
