@@ -255,7 +255,8 @@ def _launch(wants: list[Wanted]) -> None:
             session, wants, id=engine_id, served_name=name, worker=WORKER, host=host,
             port=port, device=device, max_lora_rank=rank,
         )  # fmt: skip
-    plan = vllm.Plan(engine.id, engine.weights, name, host, port, device, rank)
+    template = next((want.template for want in wants if want.template), None)
+    plan = vllm.Plan(engine.id, engine.weights, name, host, port, device, rank, template)
     try:
         pid, pid_started = vllm.start(plan)
     except Unavailable as refusal:

@@ -2,20 +2,23 @@
 
 It states that the engine answers, that it renders the prompt to the same token ids as the trainer,
 that its log-probs match the trainer's within a tolerance, and that the files on disk are those that
-were committed.
+were committed. An engine renders with its own clock, so a template that prints the date is compared
+as the trainer renders it at that time.
 """
 
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from orpo.contract.failures import Code
 from orpo.contract.manifest import sha256, weights_digest
-from orpo.contract.rundir import PROBE
+from orpo.contract.rundir import ADAPTER, MODEL, PROBE
 from orpo.contract.special import SpecialTokens
 from services.platform.settings import get_settings
 from services.processes.verbs import VerbError, run_verb, time_for
@@ -29,6 +32,8 @@ MOVED_NATS = 0.05
 NOISE_NATS = 0.001
 # The shortest timeout of a check of files.
 PROBE_S = 300
+# Increase it when the probe of a base would be another one.
+PROBE_FORMAT = 2
 
 
 class ParityError(Exception):
@@ -70,14 +75,14 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
     prompts = _prompts(want)
     if engine.answer_one_token(model, prompts[0]["messages"]) < 1:
         raise ParityError("The engine answered without a token.")
-    rendered = [engine.tokenize(model, prompt["messages"]) for prompt in prompts]
-    token_ids_equal = rendered == [prompt["prompt_token_ids"] for prompt in prompts]
+    hostile = probe_of(want).get("hostile")
+    alike = _rendered_alike(engine, model, want, [*prompts, *([hostile] if hostile else [])])
     served = [_logprobs(engine, model, prompt) for prompt in prompts]
     trained = [prompt["logprobs"] for prompt in prompts]
     diffs = differences(served, trained)
     _finite(diffs)
     certificate = Certificate(
-        token_ids_equal=token_ids_equal,
+        token_ids_equal=all(alike[: len(prompts)]),
         max_logprob_diff=round(max(diffs), 6),
         mean_logprob_diff=round(sum(diffs) / len(diffs), 6),
         tokens_compared=len(diffs),
@@ -85,23 +90,51 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
         weights_sha256=weights_sha256,
         equal_to_base=_equals_base(engine, base, want, prompts, served),
         special_tokens=want.rule,
-        escaped_ids_equal=_escapes_as_the_trainer(engine, model, probe_of(want).get("hostile")),
+        # Whether trainer and engine read escaped special strings as plain text, in the same tokens.
+        escaped_ids_equal=hostile["is_plain"] and alike[-1] if hostile else None,
     )
     _judge(certificate, prompts)
     return asdict(certificate)
 
 
-def _escapes_as_the_trainer(
-    engine: EngineClient, model: str, hostile: dict[str, Any] | None
-) -> bool | None:
-    """Whether trainer and engine read escaped special strings as plain text, in the same tokens.
+def _rendered_alike(
+    engine: EngineClient, model: str, want: Wanted, prompts: Sequence[dict[str, Any]]
+) -> list[bool]:
+    """Whether the engine renders each of the probe's first prompts to the trainer's tokens.
 
-    None if the probe has no prompt with such strings.
+    These are the recorded tokens. If the template prints the time, they may also be those that the
+    trainer's tokenizer gives at the time of the request.
     """
-    if hostile is None:
-        return None
-    rendered = engine.tokenize(model, hostile["messages"])
-    return hostile["is_plain"] and rendered == hostile["prompt_token_ids"]
+    before = _local_time()
+    rendered = [engine.tokenize(model, prompt["messages"]) for prompt in prompts]
+    expected = [[prompt["prompt_token_ids"] for prompt in prompts]]
+    if rendered != expected[0] and any(prompt.get("rendered_at") for prompt in prompts):
+        expected += _rendered_at(want, before, _local_time())
+    return [ids in of_prompt for ids, *of_prompt in zip(rendered, *expected, strict=False)]
+
+
+def _local_time() -> str:
+    return datetime.now().astimezone().isoformat()
+
+
+def _rendered_at(want: Wanted, *times: str) -> list[list[list[int]]]:
+    """The tokens of the probe's prompts as the trainer renders them at each of `times`.
+
+    An empty list if its tokenizer does not give the recorded tokens at the recorded time: something
+    else than the date has changed. The tokenizer of a checkpoint is the one that was saved with it,
+    which its manifest covers.
+    """
+    folder, probe = Path(want.weights), _base_probe_file(Path(want.weights))
+    if want.checkpoint is not None:
+        adapter, probe = want.checkpoint / ADAPTER, want.checkpoint / PROBE
+        folder = adapter if adapter.is_dir() else want.checkpoint / MODEL
+    try:
+        found = run_verb("rendered", str(folder), str(probe), *times, timeout_s=PROBE_S)
+    except VerbError as failure:
+        if failure.is_fleeting:
+            raise UndecidedError(str(failure)) from None
+        return []
+    return found["at"] if found["as_recorded"] else []
 
 
 def check_again(
@@ -122,9 +155,8 @@ def check_again(
     served = [_logprobs(engine, model, prompt) for prompt in prompts]
     diffs = differences(served, [prompt["logprobs"] for prompt in prompts])
     _finite(diffs)
-    rendered = [engine.tokenize(model, prompt["messages"]) for prompt in prompts]
     found = Certificate(
-        token_ids_equal=rendered == [prompt["prompt_token_ids"] for prompt in prompts],
+        token_ids_equal=all(_rendered_alike(engine, model, want, prompts)),
         max_logprob_diff=round(max(diffs), 6),
         mean_logprob_diff=round(sum(diffs) / len(diffs), 6),
         tokens_compared=len(diffs),
@@ -310,5 +342,5 @@ def _base_probe_file(weights: Path) -> Path:
         for file in sorted(weights.iterdir())
         if file.is_file()
     ]
-    digest = hashlib.sha256(repr((str(weights), facts)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((PROBE_FORMAT, str(weights), facts)).encode()).hexdigest()
     return get_settings().var / "cache" / "probes" / f"{digest[:32]}.json"

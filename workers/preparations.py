@@ -26,6 +26,7 @@ from services.jobs import preparations
 from services.platform.database import transaction
 from services.platform.settings import get_settings
 from services.platform.storable import storable
+from services.processes import prepared
 from services.processes.verbs import VerbError, run_verb, time_for, tokenised
 from services.runs import job_events
 from workers.spec import spec_of
@@ -67,14 +68,14 @@ def _prepare(job_id: str) -> None:
     write_spec(spec, folder)
     try:
         patience_s = time_for(folder, PREPARE_S)
-        prepared = run_verb("prepare", str(folder), timeout_s=patience_s, meanwhile=watch.look)
+        found = run_verb("prepare", str(folder), timeout_s=patience_s, meanwhile=watch.look)
         error = None
     except VerbError as failure:
         if failure.is_fleeting:
             raise  # not the data's fault: an attempt is charged, and the keeper tries again
-        prepared, error = None, failure.error
+        found, error = None, failure.error
     with transaction() as session:
-        _move_on(session, job_id, prepared, error)
+        _move_on(session, job_id, found, error)
 
 
 class Watch:
@@ -154,28 +155,24 @@ def _copy(file: File, to: Path, keep: Callable[[int], bool], meanwhile: Callable
 
 
 def _move_on(
-    session: Session, job_id: str, prepared: dict[str, Any] | None, error: dict[str, Any] | None
+    session: Session, job_id: str, found: dict[str, Any] | None, error: dict[str, Any] | None
 ) -> None:
     job = preparations.awaited(session, job_id)
     if job is None:
         return
-    if error is not None or prepared is None:
+    if error is not None or found is None:
         preparations.fail(job, error or {})
         return
-    found = storable(prepared)
-    job_events.note(session, job, _summary(found), {"kind": "prepared", **found})
-    preparations.succeed(session, job, found)
+    stored = storable(found)
+    job_events.note(session, job, _summary(stored), {"kind": "prepared", **stored})
+    preparations.succeed(session, job, stored)
 
 
-def _summary(prepared: dict[str, Any]) -> str:
-    train = prepared["train"]
-    dropped = sum(train["dropped"].values())
-    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(train["dropped"].items()))
-    text = f"{train['pairs']} pairs, {train['tokens']} tokens an epoch, {prepared['steps']} steps"
-    for code in ("special_token", "unknown_token"):
-        if refused := train.get(code):
-            reasons += f"; line {refused['line']}: {refused['message']}"
-    return f"{text}; {dropped} dropped ({reasons})." if dropped else f"{text}; none dropped."
+def _summary(found: dict[str, Any]) -> str:
+    train, held_out = found["train"], prepared.dropped(found.get("held_out", {"dropped": {}}))
+    text = f"{train['pairs']} pairs, {train['tokens']} tokens an epoch, {found['steps']} steps"
+    text += f"; {prepared.dropped(train) or 'none dropped'}."
+    return f"{text} Of the held-out pairs, {held_out}." if held_out else text
 
 
 def charge(job_id: str, reason: str) -> None:

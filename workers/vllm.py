@@ -17,6 +17,7 @@ from services.processes import process_tree, sandbox
 from services.processes.reach import model
 from services.processes.verbs import environment
 from services.serving import engine_folders, engines
+from services.serving.engine_folders import TEMPLATE
 from workers import in_engine
 from workers.in_engine.engine_key import KEY_FILE
 
@@ -68,6 +69,8 @@ class Plan:
     device: str
     # 0: no adapters.
     max_lora_rank: int
+    # For weights without a chat template: the one that the training used.
+    template: str | None = None
 
 
 def device() -> str:
@@ -131,6 +134,8 @@ def command(plan: Plan) -> list[str]:
         "--dtype", dtype(plan.device), "--max-model-len", str(context_length(plan.weights)),
         "--disable-uvicorn-access-log", "--disable-fastapi-docs",
     ]  # fmt: skip
+    if plan.template is not None:
+        argv += ["--chat-template", str(engine_folders.folder(plan.engine_id) / TEMPLATE)]
     if plan.max_lora_rank:
         argv += [
             "--enable-lora", "--max-lora-rank", str(plan.max_lora_rank),
@@ -199,7 +204,8 @@ def start(plan: Plan) -> tuple[int, int]:
     """Start an engine in a session of its own; return its pid and that process's start time."""
     log_path = log_file(plan.engine_id).absolute()
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    engine_folders.make(plan.engine_id, engines.key(plan.engine_id) if plan.port else None)
+    key = engines.key(plan.engine_id) if plan.port else None
+    engine_folders.make(plan.engine_id, key, plan.template)
     argv = command(replace(plan, weights=str(_weights_alone(plan))))
     with log_path.open("ab") as log:
         process = subprocess.Popen(

@@ -20,7 +20,7 @@ Name = Annotated[Text, Field(max_length=512)]
 Folder = Annotated[Text, Field(max_length=4096)]
 Revision = Annotated[Text, Field(max_length=256)]
 # Fields of `info` that answers leave out: they are long, and only checks and engines need them.
-HIDDEN = ("files", "special_tokens")
+HIDDEN = ("default_template", "files", "special_tokens")
 
 
 class RegisterModel(Body):

@@ -94,7 +94,8 @@ class Token(BaseModel):
 class RowTokens(BaseModel):
     """The tokens of a pair, as a run computes them: `prefix` once for both answers.
 
-    `dropped` is the reason if a run would leave the pair out, and there are no tokens then.
+    `dropped` is the reason if a run would leave the pair out, and `why` a sentence about it; there
+    are no tokens then.
     `template` is `model`, or `default` if the base has none.
     """
 
@@ -104,6 +105,7 @@ class RowTokens(BaseModel):
     line: int
     template: str
     dropped: str | None
+    why: str | None
     truncated: bool
     prefix: list[Token] | None
     chosen: list[Token] | None

@@ -47,11 +47,21 @@ class Lengths(Stored, total=False):
     max: int | None
 
 
+class FirstDropped(Stored, total=False):
+    """The first pair that was left out for a reason."""
+
+    line: Annotated[int | None, Field(description="Its line in the file.")]
+    message: Annotated[str | None, Field(description="Why it was left out.")]
+
+
 class PreparedPart(Stored, total=False):
     """The pairs that are trained, or those that are held out."""
 
     pairs: int | None
     dropped: Annotated[dict[str, int] | None, Field(description="Pairs left out, by the reason.")]
+    reasons: Annotated[
+        dict[str, FirstDropped] | None, Field(description="The first pair of each such reason.")
+    ]
     tokens: Annotated[int | None, Field(description="A prompt counts once for both answers.")]
     tokens_unshared: Annotated[int | None, Field(description="A prompt counts for each answer.")]
     truncated: Annotated[int | None, Field(description="Pairs of which a part was cut off.")]

@@ -108,7 +108,7 @@ def show_tokens(file_id: str, line: int, model: str, as_json: bool) -> None:
         output.emit(found)
         return
     if found["dropped"]:
-        output.say(f"A run leaves line {line} out: {found['dropped']}.")
+        output.say(f"A run leaves line {line} out ({found['dropped']}). {found['why']}")
         return
     for name in ("prefix", "chosen", "rejected"):
         if (tokens := found[name]) is not None:

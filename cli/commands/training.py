@@ -22,12 +22,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cli.view import output
 from cli.view.output import CommandError
 from cli.view.progress import bar
 from orpo.contract import rundir
 from orpo.contract.failures import Code
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import STARTS, Event, Split
+from services.processes import prepared
 from services.processes.verbs import VerbError, run_verb, smaller_budget, tokenised
 from services.runs.follow import Journal
 from services.runs.launch import TrainingProcess
@@ -126,10 +128,13 @@ def prepare(run_dir: Path, quiet: bool = False) -> None:
                 show(count["tokenised"], count["pairs"])
 
         try:
-            run_verb("prepare", str(run_dir), timeout_s=math.inf, meanwhile=look)
+            found = run_verb("prepare", str(run_dir), timeout_s=math.inf, meanwhile=look)
         except VerbError as failure:
             parts = (failure.error.get(part) for part in ("message", "hint"))
             raise CommandError(" ".join(filter(None, parts)), error=failure.error) from None
+    for side, pairs in ((Split.TRAIN, "training"), (Split.HELD_OUT, "held-out")):
+        if words := prepared.dropped(found[side]):
+            output.warn(f"Of the {pairs} pairs, {words}.")
 
 
 def intact(checkpoint: Path) -> bool:

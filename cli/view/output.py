@@ -84,8 +84,17 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def complain(sentence: str) -> None:
+    _print_marked(Text("error: ", style="bold red"), sentence)
+
+
+def warn(sentence: str) -> None:
+    """Print a sentence on stderr about something that does not end the command."""
+    _print_marked(Text("warning: ", style="bold yellow"), sentence)
+
+
+def _print_marked(mark: Text, sentence: str) -> None:
     Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(
-        Text("error: ", style="bold red"), plain(sentence), sep="", end="\n"
+        mark, plain(sentence), sep="", end="\n"
     )
 
 

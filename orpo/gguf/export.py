@@ -21,7 +21,7 @@ from orpo.gguf.vocabulary import pre_tokenizer
 from orpo.model.merge import merge
 from orpo.process.verbs import answer
 from orpo.run import probe
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 # llama.cpp rounds the input of a matrix product to the type of the matrix. Its log-probs of
 # SmolLM2-135M differed from the trainer's by 0.003 nats with f16 and by 0.05 with bf16. f16 holds

@@ -26,7 +26,7 @@ from orpo.base.files import blaming, weight_files
 from orpo.contract.failures import Code, Failure
 from orpo.gguf.vocabulary import add_vocabulary
 from orpo.model.merge import to_bf16
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 # By transformers' `model_type`. The tests read each of them back.
 ARCHITECTURES = {

@@ -29,7 +29,7 @@ from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Precision
 from orpo.model.policy import prepare
 from orpo.run import probe
-from orpo.tokens.tokenize import render
+from orpo.tokens.templates import render
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _same_ids(
     """
     answer = str(tokenizer.decode(prompt.completion_token_ids))
     ids = [one(answer, add_special_tokens=False)["input_ids"] for one in (read, tokenizer)]
-    rendered = render(read, prompt.messages, add_generation_prompt=True)
+    rendered = render(read, prompt.messages, True, prompt.rendered_at)
     return rendered == prompt.prompt_token_ids and ids[0] == ids[1]
 
 

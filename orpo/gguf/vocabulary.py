@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from orpo.contract.failures import Code, Failure
 from orpo.rows.formats import Message
-from orpo.tokens.tokenize import render
+from orpo.tokens.templates import render
 
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"

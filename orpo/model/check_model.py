@@ -24,7 +24,8 @@ from orpo.process.verbs import answer
 from orpo.rows.formats import Message, Pair
 from orpo.tokens.embedded import without_embedding
 from orpo.tokens.special_text import special_strings
-from orpo.tokens.tokenize import load_tokenizer, template_name, tokenize_pairs
+from orpo.tokens.templates import load_tokenizer, template_name
+from orpo.tokens.tokenize import tokenize_pairs
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 # The upper limit for layers, heads, experts, labels, tokens and widths: configurations make lists
@@ -189,7 +190,7 @@ def _compare(result: Check, tokenizer: PreTrainedTokenizerBase, config: Pretrain
         result.problem(f"{has}.", hint)
         return
     _, _, stats = tokenize_pairs([PAIR], tokenizer, parse_method("orpo", {}), n_embedded)
-    if refused := stats["unknown_token"]:
+    if refused := stats["reasons"].get("unknown_token"):
         result.problem(f"No row can be trained on. {refused['message']}", hint)
         return
     names = ", ".join(f"`{token[:100]}`" for token in list(beyond.values())[:3])
@@ -235,7 +236,9 @@ def _read_tokenizer(result: Check) -> PreTrainedTokenizerBase:
             _readable(path)
     tokenizer = load_tokenizer(result.folder)
     tokenizer(SAMPLE)  # a regular expression that fails does so here, and not during training
-    result.facts["has_chat_template"] = template_name(tokenizer) == "model"
+    result.facts["has_chat_template"] = has_own = template_name(tokenizer) == "model"
+    if not has_own:
+        result.facts["default_template"] = tokenizer.chat_template
     result.facts["special_tokens"] = found = special_strings(tokenizer)
     if sum(map(len, found)) > MOST_SPECIAL:
         raise ValueError(f"its special tokens have more than {MOST_SPECIAL:,} characters")

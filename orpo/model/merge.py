@@ -18,7 +18,7 @@ from orpo.contract.manifest import verify
 from orpo.layers.peft import PeftModel
 from orpo.model.base_model import load_whole
 from orpo.process.verbs import answer, folder_facts
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 
 def merge(checkpoint: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> None:

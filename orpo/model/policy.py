@@ -31,7 +31,7 @@ from orpo.model.adapter import with_lora
 from orpo.model.base_model import load_whole
 from orpo.model.masters import Masters
 from orpo.tokens.pack import Batch
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 # Bytes of fp32 logits of one tile of the head; with more than one tile, the backward pass
 # recomputes them.

@@ -29,7 +29,8 @@ from orpo.rows.formats import Message, Pair, Reject
 from orpo.tokens import embedded
 from orpo.tokens.pack import collate
 from orpo.tokens.special_text import admitted, special_ids, special_strings
-from orpo.tokens.tokenize import Example, load_tokenizer, render
+from orpo.tokens.templates import load_tokenizer, render, time_printed
+from orpo.tokens.tokenize import Example
 
 PROMPTS = 2
 COMPLETION_TOKENS = 16
@@ -44,13 +45,14 @@ FIXED = [
 @dataclass(frozen=True)
 class Prompt:
     """A conversation and the completion tokens that are scored after it; log-probs in nats per
-    token.
+    token. `rendered_at` is the time (ISO 8601) that the template printed, or None.
     """
 
     messages: list[Message]
     prompt_token_ids: list[int]
     completion_token_ids: list[int]
     base_logprobs: list[float]
+    rendered_at: str | None = None
 
     def example(self) -> Example:
         """The prompt in the form of a training example."""
@@ -74,21 +76,21 @@ def choose(
     rule: SpecialTokens = SpecialTokens.REFUSE,
     n_embedded: int | None = None,
 ) -> list[Prompt]:
-    """The first prompts that fit, pass `rule` and have ids below `n_embedded`, each with the
-    beginning of its chosen answer.
+    """The first prompts that fit, pass `rule`, are not refused by the template and have ids below
+    `n_embedded`, each with the beginning of its chosen answer.
     """
-    prompts, strings = [], special_strings(tokenizer)
+    prompts, strings, now = [], special_strings(tokenizer), time_printed(tokenizer)
     for row in pairs:
         try:
             pair = admitted(row, tokenizer, strings, rule)
+            prompt = render(tokenizer, pair.prompt, True, now)
         except Reject:
             continue
-        prompt = render(tokenizer, pair.prompt, add_generation_prompt=True)
         answer = tokenizer(pair.chosen[0]["content"], add_special_tokens=False)["input_ids"]
         room = min(COMPLETION_TOKENS, max_length - len(prompt))
         known = n_embedded is None or max(prompt + answer[:room], default=0) < n_embedded
         if room > 0 and answer and known:
-            prompts.append(Prompt(pair.prompt, prompt, answer[:room], []))
+            prompts.append(Prompt(pair.prompt, prompt, answer[:room], [], now))
         if len(prompts) == PROMPTS:
             break
     return prompts
@@ -120,13 +122,14 @@ def hostile(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any] | None:
     strings = special_strings(tokenizer)[:HOSTILE_STRINGS]
     texts = (admit(" ".join(strings), strings, SpecialTokens.ESCAPE), "harmless")
     conversations = [[Message(role="user", content=text)] for text in texts]
+    now = time_printed(tokenizer)
     try:
-        tokens, harmless = (render(tokenizer, each, True) for each in conversations)
+        tokens, harmless = (render(tokenizer, c, True, now) for c in conversations)
     except Reject:
         return None
     ids = set(special_ids(tokenizer).values())
     count, expected = (sum(token in ids for token in each) for each in (tokens, harmless))
-    prompt = {"messages": conversations[0], "prompt_token_ids": tokens}
+    prompt = {"messages": conversations[0], "prompt_token_ids": tokens, "rendered_at": now}
     return {**prompt, "is_plain": count == expected} if strings else None
 
 

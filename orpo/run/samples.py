@@ -21,7 +21,7 @@ from orpo.process.stopping import Stopping
 from orpo.rows.formats import Pair
 from orpo.strategies.strategy import Replicated
 from orpo.tokens.special_text import admitted, special_strings
-from orpo.tokens.tokenize import render
+from orpo.tokens.templates import render
 from orpo.tokens.work import token_budget
 
 SECONDS_A_PROMPT = 30.0

@@ -259,6 +259,7 @@ class Run:
             first_step=self.progress.step + 1,
             max_length=self.data.max_length,
             dropped=dict(self.data.train.dropped),
+            reasons=self.data.train.stats["reasons"],
             processes=self.group.world,
             threads=torch.get_num_threads(),
             # Whether the CPU computes with `native.cpp`, whose steps take about a fifth less time.

@@ -29,6 +29,7 @@ from orpo.process import watchdog
 from orpo.rows.formats import Pair
 from orpo.rows.rows import count_lines
 from orpo.tokens import cache, embedded, examples
+from orpo.tokens.dropped import nothing_left
 from orpo.tokens.examples import Examples, Tokenised
 from orpo.tokens.tokenize import tokenize_pairs
 
@@ -112,36 +113,8 @@ def load(
         for side, rows in zip(Split, split(spec), strict=True)
     )
     if not train.examples:
-        raise _nothing_left(train)
+        raise nothing_left(train.dropped, train.stats["reasons"])
     return Data(train, held_out, max_length)
-
-
-def _nothing_left(train: Part) -> Failure:
-    reasons = ", ".join(f"{n} {reason}" for reason, n in train.dropped.items())
-    message = (
-        f"None of {sum(train.dropped.values())} pairs can be trained on "
-        f"({reasons or 'the file is empty'})."
-    )
-    if refused := train.stats.get("special_token"):
-        return Failure(
-            Code.BAD_DATA,
-            f"{message} Line {refused['line']}: {refused['message']}",
-            "Take such strings out of the texts, or set special_tokens to escape.",
-            "special_tokens",
-        )
-    if unknown := train.stats.get("unknown_token"):
-        return Failure(
-            Code.BAD_DATA,
-            f"{message} Line {unknown['line']}: {unknown['message']}",
-            "Take such strings out of the texts, or choose a base model that has these tokens.",
-            "training_file",
-        )
-    return Failure(
-        Code.BAD_DATA,
-        message,
-        "Raise max_length, set overlong to truncate_prompt, or bring other pairs.",
-        "max_length" if "prompt_too_long" in train.dropped else "training_file",
-    )
 
 
 def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:

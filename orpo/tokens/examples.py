@@ -172,11 +172,19 @@ def _row(example: Example, start: int) -> tuple[Any, ...]:
 
 
 def _sum(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Numbers are added; for other values, the first part that has one counts."""
-    return {
-        name: value + left.get(name, 0) if isinstance(value, int) else left.get(name) or value
-        for name, value in right.items()
-    }
+    """Numbers are added and objects merged; for any one value, the first part that has one
+    counts.
+    """
+
+    def both(before: Any, value: Any) -> Any:
+        if isinstance(value, int):
+            return value + (before or 0)
+        if isinstance(value, dict):
+            found: dict[str, Any] = before or {}
+            return found | {name: one for name, one in value.items() if name not in found}
+        return before or value
+
+    return {name: both(left.get(name), value) for name, value in right.items()}
 
 
 def _open(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:

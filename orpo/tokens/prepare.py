@@ -21,7 +21,7 @@ from orpo.contract.spec import RunSpec, read_spec
 from orpo.process.verbs import answer
 from orpo.rows.rows import count_lines
 from orpo.tokens import cache, data
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 LARGE_BYTES = 4_000_000  # for fewer pairs, one process is done before others have started
 TELL_EVERY_S = 0.5

@@ -16,7 +16,9 @@ from orpo.contract.hyperparameters import Hyperparameters
 from orpo.contract.methods import parse_method
 from orpo.process.verbs import answer
 from orpo.rows.formats import Pair
-from orpo.tokens.tokenize import load_tokenizer, template_name, tokenize_pairs
+from orpo.tokens import embedded
+from orpo.tokens.templates import load_tokenizer, template_name
+from orpo.tokens.tokenize import tokenize_pairs
 
 BROKEN = "\ufffd"
 LONGEST_CHARACTER = 4  # bytes of UTF-8, so a character has at most that many tokens
@@ -29,24 +31,32 @@ def main(base: Path, request: Path) -> int:
 
 def _main(base: Path, request: dict[str, Any]) -> dict[str, Any]:
     pair = Pair.from_json(request["pair"])
-    return shown(pair, load_tokenizer(base), parse_method("orpo", request["method"]))
+    method = parse_method("orpo", request["method"])
+    return shown(pair, load_tokenizer(base), method, embedded.size(base))
 
 
 def shown(
-    pair: Pair, tokenizer: PreTrainedTokenizerBase, method: Hyperparameters
+    pair: Pair,
+    tokenizer: PreTrainedTokenizerBase,
+    method: Hyperparameters,
+    n_embedded: int | None = None,
 ) -> dict[str, Any]:
-    """The tokens of a pair, as a run with this method would compute them.
+    """The tokens of a pair, as a run with this method would compute them, on a model with
+    `n_embedded` embeddings (None: as many as the tokenizer needs).
 
-    `dropped` is the reason if a run would leave the pair out, and there are no tokens then.
+    `dropped` is the reason if a run would leave the pair out, and `why` a sentence about it; there
+    are no tokens then.
     `prefix` is shared by both answers; `rejected` is null where there is none. Each token has its
     `id`, its `text`, and whether it is `trained`. The text of a character that has several tokens
     is that of its last one. `template` is `model`, or `default` if the base has none.
     """
-    examples, dropped, _ = tokenize_pairs([pair], tokenizer, method)
+    examples, dropped, stats = tokenize_pairs([pair], tokenizer, method, n_embedded)
+    code = next(iter(dropped), None)
     found = {
         "line": pair.line,
         "template": template_name(tokenizer),
-        "dropped": next(iter(dropped), None),
+        "dropped": code,
+        "why": stats["reasons"][code]["message"] if code else None,
         "truncated": False,
         **dict.fromkeys(("prefix", "chosen", "rejected")),
     }

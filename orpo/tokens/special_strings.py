@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orpo.process.verbs import answer
 from orpo.tokens.special_text import special_strings
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 
 def main(folder: Path) -> int:

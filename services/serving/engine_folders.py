@@ -1,4 +1,5 @@
-"""A folder for each running engine of this machine: its Unix socket, its key, its temporary files.
+"""A folder for each running engine of this machine: its Unix socket, its key, its chat template
+where its weights have none, its temporary files.
 
 Only our user may enter it (0700). It lies under /tmp and not under `var`: the path of a Unix socket
 has at most 107 bytes, and `var` may be deep. Knows no rows and no processes.
@@ -15,7 +16,7 @@ from services.platform.errors import Unavailable
 from services.platform.settings import get_settings
 
 TMP = Path("/tmp")  # noqa: S108 - `_private` checks that no other user made what is ours there
-SOCKET, KEY = "http", "key"
+SOCKET, KEY, TEMPLATE = "http", "key", "chat_template.jinja"
 
 
 def root(var: Path) -> Path:
@@ -28,8 +29,9 @@ def folder(engine_id: str) -> Path:
     return root(get_settings().var) / engine_id.removeprefix("engine-")
 
 
-def make(engine_id: str, key: str | None) -> Path:
-    """Make an engine's folder, with a file that holds its key where it has one.
+def make(engine_id: str, key: str | None, template: str | None = None) -> Path:
+    """Make an engine's folder, with a file that holds its key where it has one, and with the chat
+    template for weights without one.
 
     Raises Unavailable where another user has taken the place.
     """
@@ -41,6 +43,8 @@ def make(engine_id: str, key: str | None) -> Path:
         descriptor = os.open(made / KEY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(key)
+    if template is not None:
+        (made / TEMPLATE).write_text(template)
     return made
 
 

@@ -87,6 +87,8 @@ class Wanted:
     # How its chats treat special strings, and the special strings of the base; None: not known yet.
     rule: SpecialTokens = SpecialTokens.REFUSE
     special_strings: tuple[str, ...] | None = None
+    # The default chat template, where `weights` are a base without one of its own.
+    template: str | None = None
 
     @property
     def is_base(self) -> bool:
@@ -151,13 +153,13 @@ def _wanted(
     method: dict[str, Any] | None,
 ) -> Wanted:
     rule, strings = special_rule(method), special_strings(base.info)
-    known = base.info.get("sha256")
+    known, template = base.info.get("sha256"), base.info.get("default_template")
     if checkpoint is None:
-        return Wanted(deployment, base.path, None, None, None, known, rule, strings)
+        return Wanted(deployment, base.path, None, None, None, known, rule, strings, template)
     folder = checkpoints.folder(checkpoint)
     if checkpoint.kind == WeightsKind.ADAPTER:
         adapter = folder / ADAPTER
-        return Wanted(deployment, base.path, folder, adapter, None, known, rule, strings)
+        return Wanted(deployment, base.path, folder, adapter, None, known, rule, strings, template)
     if checkpoint.kind == WeightsKind.MERGED:
         whole = str(merged_folder(checkpoint))
         return Wanted(deployment, whole, folder, None, checkpoint, None, rule, strings)

@@ -77,7 +77,12 @@ def test_a_folder_with_another_model_is_not_the_registered_one(
 ) -> None:
     def facts(content: str, written_at: int) -> None:
         file = {"sha256": content, "stamp": [1, written_at, written_at, 7]}
-        found = {"ok": True, "sha256": content, "files": {"model.safetensors": file}}
+        found = {
+            "ok": True,
+            "sha256": content,
+            "default_template": "{{ messages }}",
+            "files": {"model.safetensors": file},
+        }
         monkeypatch.setattr(base_models, "run_verb", lambda *_, **__: found)
 
     def stamp() -> int:

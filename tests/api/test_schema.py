@@ -71,7 +71,13 @@ def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch)
     # Verbs are processes; tests/api/test_base_models.py replaces the first as well.
     no_model = {"ok": False, "problems": []}
     monkeypatch.setattr(base_models, "run_verb", lambda *_, **__: no_model)
-    no_tokens = {"line": 1, "template": "model", "dropped": "template", "truncated": False}
+    no_tokens = {
+        "line": 1,
+        "template": "model",
+        "dropped": "template",
+        "why": "",
+        "truncated": False,
+    }
     no_tokens |= dict.fromkeys(("prefix", "chosen", "rejected"))
     monkeypatch.setattr(tokens, "run_verb", lambda *_, **__: no_tokens)
     monkeypatch.setattr(health, "missing", list)  # Redis would be missing

@@ -52,6 +52,7 @@ def test_the_progress_of_a_job_is_shown_as_it_was_stored(
         {
             "train": {
                 "pairs": 8, "dropped": {"too_long": 1}, "special_token": None,
+                "reasons": {"too_long": {"line": 3, "message": "It is too long."}},
                 "template": "default", "tokens": 9, "tokens_unshared": 12, "truncated": 0,
                 "border_merges": 0, "length": {"p50": 1, "p95": 2, "max": 3},
             },

@@ -76,9 +76,12 @@ def test_show_prints_the_tokens_of_a_row(api: FakeApi, oddsmith: Oddsmith) -> No
         "The row is longer than max_length: it was cut.\n"
     )
     assert api.requests[-1].query["model"] == "tiny"
-    api.on("GET /v1/files/file-1/rows/8/tokens", {**TOKENS, "dropped": "prompt_too_long"})
+    api.on(
+        "GET /v1/files/file-1/rows/8/tokens",
+        {**TOKENS, "dropped": "prompt_too_long", "why": "It is long."},
+    )
     shown = oddsmith("files", "show", "file-1", "--line", "8", "--model", "tiny").stdout
-    assert shown == "A run leaves line 8 out: prompt_too_long.\n"
+    assert shown == "A run leaves line 8 out (prompt_too_long). It is long.\n"
 
 
 def test_show_needs_a_line_and_a_model(api: FakeApi, oddsmith: Oddsmith) -> None:

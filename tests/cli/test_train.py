@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.commands.train import last_checkpoint, read_settings
-from cli.commands.training import Training, line
+from cli.commands.training import Training, line, prepare
 from services.processes.verbs import VerbError, environment
 from services.runs.launch import TrainingProcess
 from tests.cli.conftest import Oddsmith
@@ -118,6 +118,20 @@ def test_pairs_are_tokenised_before_ranks_are_started(
     assert "None of 12 pairs fits. Raise it." in done.output
     assert (tmp_path / "out/g1/spec.json").exists()
     assert not (tmp_path / "out/g1/train.log").exists()
+
+
+def test_dropped_pairs_are_reported_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = {"line": 3, "message": "The model's chat template refuses this row: No system."}
+    train = {"dropped": {"template": 6}, "reasons": {"template": first}}
+    found = {"train": train, "held_out": {"dropped": {}, "reasons": {}}}
+    monkeypatch.setattr("cli.commands.training.run_verb", lambda *_, **__: found)
+    prepare(tmp_path, quiet=True)
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "Of the training pairs, 6 dropped (6 template; line 3: The model's" in printed
+    assert "refuses this row: No system)." in printed
+    assert "held-out" not in printed
 
 
 # It writes unbuffered: a signal handler must not re-enter a buffered write.

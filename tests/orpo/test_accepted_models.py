@@ -165,7 +165,7 @@ def test_a_row_with_a_token_without_an_embedding_is_dropped_alone(
     assert found["pairs"] == 20 - len(found["dropped"])
     bench.run("run", **settings)
     if code == "unknown_token":
-        said = found["unknown_token"]
+        said = found["reasons"]["unknown_token"]
         assert said["line"] == 3
         assert f"the token `{UNKNOWN}` ({VOCAB})" in said["message"]
         assert f"0 to {VOCAB - 1}" in said["message"]

@@ -11,7 +11,8 @@ import pytest
 from orpo.contract.rundir import TOKENS_NOTE
 from orpo.contract.spec import RunSpec, read_spec
 from orpo.tokens import cache, data, prepare
-from orpo.tokens.tokenize import load_tokenizer, tokenize_pairs
+from orpo.tokens.templates import load_tokenizer
+from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo.tiny_run import FORK, Bench, write_pairs
 
 

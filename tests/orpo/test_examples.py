@@ -14,7 +14,8 @@ import pytest
 from orpo.contract.spec import read_spec
 from orpo.tokens import data, examples
 from orpo.tokens.examples import Examples
-from orpo.tokens.tokenize import Example, load_tokenizer, tokenize_pairs
+from orpo.tokens.templates import load_tokenizer
+from orpo.tokens.tokenize import Example, tokenize_pairs
 from tests.memory import peaks
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, write_pairs
@@ -27,13 +28,16 @@ def load(bench: Bench, processes: int = 1, **settings: Any) -> data.Data:
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     some = tiny_models.examples(seed=1, n=5)
-    stats = {"template": "model", "tokens": 3}
-    parts = [(some[:2], Counter(a=1), stats), (some[2:], Counter(a=2), stats)]
+    first, second = {"line": 1, "message": "It is a."}, {"line": 2, "message": "It is b."}
+    stats = {"template": "model", "tokens": 3, "reasons": {"a": first}}
+    later = stats | {"reasons": {"a": second, "b": second}}
+    parts = [(some[:2], Counter(a=1), stats), (some[2:], Counter(a=2), later)]
     examples.write(tmp_path / "kept", parts)
     found = Examples.read(tmp_path / "kept")
     assert list(found) == found[:] == some
     assert found[-1] == some[-1]
-    assert examples.about(tmp_path / "kept") == ({"a": 3}, {"template": "model", "tokens": 6})
+    summed = {"template": "model", "tokens": 6, "reasons": {"a": first, "b": second}}
+    assert examples.about(tmp_path / "kept") == ({"a": 3}, summed)
     longest = [len(e.prefix) + max(len(e.chosen), len(e.rejected or ())) for e in some]
     assert found.longest_E().tolist() == longest
     for rejected in (True, False):

@@ -26,7 +26,7 @@ from orpo.gguf import model as gguf_model
 from orpo.gguf.model import Type
 from orpo.gguf.parity import read_model, read_tokenizer
 from orpo.gguf.vocabulary import SPLITS
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import Bench, checkpoint
 

@@ -9,7 +9,8 @@ import pytest
 from orpo.contract.methods import parse_method
 from orpo.rows.formats import Message, Pair
 from orpo.tokens import show
-from orpo.tokens.tokenize import load_tokenizer, tokenize_pairs
+from orpo.tokens.templates import load_tokenizer
+from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo.tiny_run import write_base
 
 PAIR = Pair(
@@ -55,6 +56,7 @@ def test_their_texts_are_the_conversation(base: Path) -> None:
 def test_a_pair_that_a_run_leaves_out_has_a_reason(base: Path) -> None:
     found = shown(base, max_length=8)
     assert found["dropped"] == "prompt_too_long"
+    assert "max_length" in found["why"]
     assert (found["prefix"], found["chosen"], found["rejected"]) == (None, None, None)
 
 

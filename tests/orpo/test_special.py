@@ -15,7 +15,8 @@ from orpo.model import check_model
 from orpo.rows.formats import Message, Pair
 from orpo.run import probe
 from orpo.tokens.special_text import special_strings
-from orpo.tokens.tokenize import DEFAULT_TEMPLATE, render, tokenize_pairs
+from orpo.tokens.templates import DEFAULT_TEMPLATE, render
+from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo.tiny_models import CHATML, tokenizer
 from tests.orpo.tiny_run import Bench
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from orpo.contract.methods import parse_method
 from orpo.rows.formats import Message, Pair, Shape, parse
-from orpo.tokens.tokenize import DEFAULT_TEMPLATE, Example, load_tokenizer, render, tokenize_pairs
+from orpo.tokens.templates import DEFAULT_TEMPLATE, load_tokenizer, render
+from orpo.tokens.tokenize import Example, tokenize_pairs
 from tests.orpo.tiny_models import CHATML, tokenizer
 
 BOS_TEMPLATE = "{{ bos_token }}" + CHATML

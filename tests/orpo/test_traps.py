@@ -22,7 +22,8 @@ from orpo.rows.formats import Message, Pair, validate
 from orpo.run import train
 from orpo.tokens import data
 from orpo.tokens.pack import collate
-from orpo.tokens.tokenize import load_tokenizer, render, tokenize_pairs
+from orpo.tokens.templates import load_tokenizer, render
+from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo import tiny_models, tiny_run
 from tests.orpo.judge import adapted, assert_equal, ours
 from tests.orpo.tiny_run import END, Bench, numbers, records, state

@@ -17,7 +17,8 @@ from orpo.contract import manifest
 from orpo.model import check_model, merge, unpack_gguf
 from orpo.run import probe
 from orpo.tokens import data, prepare, special_strings
-from orpo.tokens.tokenize import DEFAULT_TEMPLATE, tokenize_pairs
+from orpo.tokens.templates import DEFAULT_TEMPLATE
+from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo.tiny_run import Bench, checkpoint, write_base
 
 
@@ -78,6 +79,7 @@ def test_check_model_describes_a_good_folder(
     assert said["parameters"] == sum(p.numel() for p in model.parameters())
     assert (said["vocab_size"], said["context_length"]) == (258, 2048)
     assert said["has_chat_template"] is True
+    assert "default_template" not in said
     assert said["special_tokens"] == ["<|im_end|>", "<|im_start|>"]
     assert special_strings.main(bench.base) == 0
     assert last_json(capsys) == {"special_tokens": said["special_tokens"]}
@@ -168,7 +170,9 @@ def test_a_base_without_a_template_gets_the_default_in_all_that_is_saved(
     """The engine renders with the saved template, which must be the one that the trainer used."""
     base = write_base(tmp_path / "bare", template=None)
     assert check_model.main(base) == 0
-    assert last_json(capsys)["has_chat_template"] is False
+    said = last_json(capsys)
+    assert said["has_chat_template"] is False
+    assert said["default_template"] == DEFAULT_TEMPLATE  # which a base's engine is given
     saved = checkpoint(bench.run("run", base=base, max_steps=1), 1)
     assert merge.main(saved, tmp_path / "merged") == 0
     for folder in (saved / "adapter", tmp_path / "merged"):

@@ -116,3 +116,20 @@ def test_a_run_is_given_the_hashes_that_its_base_was_registered_with(product, se
     base = records.base_model(session, caller, info={"sha256": "a" * 64, "files": files})
     spec = spec_of(session, records.job(session, caller, base_model=base.id))
     assert (spec.base_sha256, spec.base_files) == ("a" * 64, files)
+
+
+def test_the_job_says_why_pairs_were_dropped_with_the_first_line_of_each_reason():
+    reasons = {
+        "template": {"line": 3, "message": "The model's chat template refuses this row: No."},
+        "identical": {"line": 9, "message": "Both answers have the same tokens."},
+    }
+    train = {"pairs": 5, "tokens": 80, "dropped": {"template": 6, "identical": 1}}
+    said = preparations._summary({"train": train | {"reasons": reasons}, "steps": 2})
+    assert said == (
+        "5 pairs, 80 tokens an epoch, 2 steps; 7 dropped (1 identical, 6 template; line 3: The "
+        "model's chat template refuses this row: No; line 9: Both answers have the same tokens)."
+    )
+    held_out = {"dropped": {"template": 1}, "reasons": {"template": reasons["template"]}}
+    found = {"train": train | {"dropped": {}}, "held_out": held_out, "steps": 2}
+    said = preparations._summary(found)
+    assert "; none dropped. Of the held-out pairs, 1 dropped (1 template; line 3: The " in said

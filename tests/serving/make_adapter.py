@@ -16,7 +16,7 @@ from orpo.contract.rundir import PROBE
 from orpo.model.policy import load_base
 from orpo.rows.formats import Message, Pair
 from orpo.run import probe
-from orpo.tokens.tokenize import load_tokenizer
+from orpo.tokens.templates import load_tokenizer
 
 # Changes log-probs by a few tenths of a nat; the answers still make sense.
 B_STD = 0.01
@@ -36,6 +36,7 @@ def main(base: Path, folder: Path) -> None:
             torch.nn.init.normal_(weight, std=B_STD)
     partial = folder.with_suffix(".tmp")
     policy.save_pretrained(str(partial / "adapter"))
+    load_tokenizer(base).save_pretrained(str(partial / "adapter"))
     digest = manifest.weights_digest(manifest.inventory(partial), "adapter/")
     hostile = probe.hostile(load_tokenizer(base))
     scored = probe.report(policy, prompts, Precision.BF16, digest, hostile)

@@ -1,6 +1,7 @@
 """A ready deployment keeps matching its certificate, or it fails."""
 
 import json
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from services.serving import deployments
 from tests.serving import fake_vllm
 from tests.serving.conftest import CALLER, client_of, gone_within
 from workers import deployments as worker
+from workers import parity
 from workers.engine_client import DownError, EngineClient
 
 READY, FAILED = DeploymentStatus.READY, DeploymentStatus.FAILED
@@ -144,3 +146,48 @@ def test_a_certificate_says_how_special_strings_are_taken(serving, rule, hostile
         assert deployment.parity["escaped_ids_equal"] is (True if hostile else None)
         with transaction() as session:
             assert deployments.route(session, CALLER, tuned).rule == rule
+
+
+YESTERDAY = "2031-05-06T07:08:09+02:00"
+OF_TODAY = [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("today", "as_recorded", "status"),
+    [(OF_TODAY, True, READY), ([9], True, FAILED), (OF_TODAY, False, FAILED)],
+)
+def test_a_template_that_prints_the_date_is_compared_at_the_engine_s_time(
+    serving, monkeypatch, today, as_recorded, status
+):
+    """The engine renders today's date, and the probe holds yesterday's tokens."""
+    base = serving.base(tokens=OF_TODAY)
+    hostile = {"messages": [], "is_plain": True, "prompt_token_ids": fake_vllm.TOKENS}
+    tuned = serving.tuned(base, rendered_at=YESTERDAY, hostile=hostile)
+    asked = []
+
+    def run_verb(verb, *arguments, **options):
+        if verb != "rendered":
+            return run(verb, *arguments, **options)
+        asked.append(arguments)
+        return {"as_recorded": as_recorded, "at": [[[9], [9]], [today, today]]}
+
+    run = parity.run_verb
+    monkeypatch.setattr(parity, "run_verb", run_verb)
+    (deployment,) = serving.settle(*serving.deploy(tuned))
+    assert deployment.status == status, serving.describe()
+    assert deployment.parity["token_ids_equal"] is (status == READY)
+    assert deployment.parity["escaped_ids_equal"] is (status == READY)
+    ((folder, probe, before, after),) = asked
+    assert (Path(folder).name, Path(probe).name) == ("adapter", "probe.json")
+    assert YESTERDAY != before < after
+    if status == READY:
+        assert look_again(serving, deployment.id).status == READY
+        assert len(asked) == 2
+
+
+def test_a_template_that_prints_no_date_has_the_recorded_tokens_at_any_time(serving, monkeypatch):
+    monkeypatch.setattr(parity, "_rendered_at", None)
+    tuned = serving.tuned(serving.base(tokens=OF_TODAY))
+    (deployment,) = serving.settle(*serving.deploy(tuned))
+    assert (deployment.status, deployment.error["code"]) == (FAILED, "parity")
+    assert "renders the prompt to other tokens" in deployment.error["message"]

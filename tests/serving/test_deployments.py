@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models import Engine
+from models import BaseModelRecord, Engine
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
 from services.jobs import claims
@@ -69,6 +69,23 @@ def test_an_engine_knows_no_credentials(serving, monkeypatch):
     assert socket.is_socket()
     assert socket.parent.stat().st_mode & 0o777 == 0o700
     assert arguments[arguments.index("--max-lora-rank") + 1] == "16"
+
+
+@pytest.mark.parametrize("template", [None, "{{ bos_token }}{{ messages }}"])
+def test_a_base_without_a_template_is_served_with_the_one_of_its_trainings(serving, template):
+    base = serving.base()
+    if template:
+        with transaction() as session:
+            record = session.get_one(BaseModelRecord, base)
+            record.info = record.info | {"default_template": template}
+    serving.settle(*serving.deploy(serving.tuned(base)))
+    cache = serving.folder / "cache" / "vllm"
+    arguments = json.loads((cache / f"{base}.arguments.json").read_text())
+    if template:
+        path = Path(arguments[arguments.index("--chat-template") + 1])
+        assert path.read_text() == template
+    else:
+        assert "--chat-template" not in arguments
 
 
 @pytest.mark.parametrize(

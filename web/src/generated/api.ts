@@ -1743,6 +1743,24 @@ export interface components {
             message: string;
         };
         /**
+         * FirstDropped
+         * @description The first pair that was left out for a reason.
+         */
+        FirstDropped: {
+            /**
+             * Line
+             * @description Its line in the file.
+             */
+            line?: number | null;
+            /**
+             * Message
+             * @description Why it was left out.
+             */
+            message?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Format
          * @enum {string}
          */
@@ -2436,6 +2454,13 @@ export interface components {
             /** Pairs */
             pairs?: number | null;
             /**
+             * Reasons
+             * @description The first pair of each such reason.
+             */
+            reasons?: {
+                [key: string]: components["schemas"]["FirstDropped"];
+            } | null;
+            /**
              * Tokens
              * @description A prompt counts once for both answers.
              */
@@ -2600,7 +2625,8 @@ export interface components {
          * RowTokens
          * @description The tokens of a pair, as a run computes them: `prefix` once for both answers.
          *
-         *     `dropped` is the reason if a run would leave the pair out, and there are no tokens then.
+         *     `dropped` is the reason if a run would leave the pair out, and `why` a sentence about it; there
+         *     are no tokens then.
          *     `template` is `model`, or `default` if the base has none.
          */
         RowTokens: {
@@ -2634,6 +2660,8 @@ export interface components {
             template: string;
             /** Truncated */
             truncated: boolean;
+            /** Why */
+            why: string | null;
         };
         /**
          * SampleObject

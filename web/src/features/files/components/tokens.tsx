@@ -5,7 +5,6 @@ import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Field, inputClass } from "@/components/ui/field";
 import { rowTokensQuery, type Token } from "@/features/files/api";
-import { reasonInWords } from "@/features/files/words";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 import { modelsQuery } from "@/lib/queries";
@@ -46,9 +45,7 @@ export function Tokens({ fileId, line }: { fileId: string; line: number }) {
       </Field>
       {tokens.isPending && <Loading what="Making the tokens" />}
       {tokens.error && <ErrorPanel error={tokens.error} retry={() => tokens.refetch()} />}
-      {tokens.data?.dropped && (
-        <p>A run on this base leaves the row out: {reasonInWords(tokens.data.dropped)}.</p>
-      )}
+      {tokens.data?.dropped && <p>A run on this base leaves the row out. {tokens.data.why}</p>}
       {tokens.data && !tokens.data.dropped && (
         <>
           <p className="text-sm text-muted">

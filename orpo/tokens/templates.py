@@ -1,0 +1,105 @@
+"""Chat templates: the tokenizer of a model folder, and conversations as text and token ids.
+
+Knows tokenizers and messages; knows nothing of pairs, lengths or which tokens are trained.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from orpo.base.files import blaming
+from orpo.rows.formats import Message, Reject
+
+# For base models without a template. A turn ends with the model's own end-of-text token if it has
+# one, because engines stop at that token.
+DEFAULT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] }}"
+    "{{ eos_token if eos_token else '<|im_end|>' }}{{ '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+# The same for models whose tokenizer begins every text with BOS: such a model has seen no text
+# without it.
+DEFAULT_TEMPLATE_WITH_BOS = "{{ bos_token }}" + DEFAULT_TEMPLATE
+
+MOST_WORDS = 500  # characters of a template's own error
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local model folder, with the default template if it has none.
+
+    Raises Failure(`bad_model`) where its files can't be used.
+    """
+    with blaming(f"The tokenizer in {path}"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+        if not tokenizer.chat_template:
+            begins = _begins_with_bos(tokenizer)
+            tokenizer.chat_template = DEFAULT_TEMPLATE_WITH_BOS if begins else DEFAULT_TEMPLATE
+    return tokenizer
+
+
+def _begins_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer begins every text with BOS, as it did in the model's pretraining."""
+    bos = tokenizer.bos_token_id
+    return bos is not None and tokenizer("x")["input_ids"][:1] == [bos]
+
+
+def template_name(tokenizer: PreTrainedTokenizerBase) -> str:
+    """`default` if `load_tokenizer` set a default template, otherwise `model`."""
+    defaults = (DEFAULT_TEMPLATE, DEFAULT_TEMPLATE_WITH_BOS)
+    return "default" if tokenizer.chat_template in defaults else "model"
+
+
+def time_printed(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Now (ISO 8601, local time) if the template prints the time, otherwise None."""
+    asks = "strftime_now" in str(tokenizer.chat_template)
+    return datetime.now().astimezone().isoformat() if asks else None
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[Message],
+    add_generation_prompt: bool,
+    clock: str | None = None,
+) -> list[int]:
+    """Token ids of a conversation, as an inference engine renders a chat request.
+
+    The template writes the special tokens, so none are added: a second BOS would be wrong.
+    """
+    text = render_text(tokenizer, messages, add_generation_prompt, clock)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def render_text(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[Message],
+    add_generation_prompt: bool,
+    clock: str | None = None,
+) -> str:
+    """The conversation as text; raises `Reject("template")` where the template refuses it.
+
+    A template that prints the date prints that of `clock` (ISO 8601, local time), or today's.
+    """
+    variables: dict[str, Any] = {}
+    if clock is not None:
+        variables["strftime_now"] = datetime.fromisoformat(clock).replace(tzinfo=None).strftime
+    try:
+        text = tokenizer.apply_chat_template(
+            messages,  # pyright: ignore[reportArgumentType]  TypedDict against dict[str, str]
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            **variables,
+        )
+    except (
+        TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
+        RecursionError,
+    ) as error:  # fmt: skip
+        words = str(error)[:MOST_WORDS].rstrip(".")
+        raise Reject("template", f"The model's chat template refuses this row: {words}.") from error
+    return str(text)
