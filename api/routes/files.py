@@ -149,7 +149,6 @@ def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> Response
 @router.get(
     "/{file_id}/rows/{line}/tokens",
     summary="The exact tokens of a row for a base model",
-    response_model=RowTokens,
 )
 async def row_tokens(
     caller: CallerDep,
@@ -160,17 +159,17 @@ async def row_tokens(
         int, Query(ge=8, le=1_048_576, description="Longest sequence, in tokens."), DIGITS_ONLY
     ] = DEFAULTS.max_length,
     turns: Annotated[Turns, Query(description="Trained turns.")] = DEFAULTS.turns,
-) -> Response:
+) -> RowTokens:
     """Render an accepted row with the base's chat template, and say which tokens are trained.
 
-    The other settings have their defaults. Takes seconds.
+    The other settings have their defaults. Starts a process, which takes seconds.
     """
     row, base = await threads.run(
         threads.READING, caller.account, find_row, caller, file_id, line, model
     )
     settings = {"max_length": max_length, "turns": turns}
-    found = await threads.run(threads.MAKING, caller.account, tokens.show, row, base, settings)
-    return whole(RowTokens(file_id=file_id, model=model, **found))
+    found = await threads.run(threads.SHOWING, caller.account, tokens.show, row, base, settings)
+    return RowTokens(file_id=file_id, model=model, **found)
 
 
 def find_row(caller: Caller, file_id: str, line: int, model: str) -> tuple[dict[str, Any], Folder]:

@@ -91,6 +91,14 @@ class Token(BaseModel):
     trained: bool
 
 
+class TokensOfPart(BaseModel):
+    """How many tokens a part of a pair has, how many are trained, and the first thousand."""
+
+    n_tokens: int
+    n_trained: int
+    tokens: list[Token]
+
+
 class RowTokens(BaseModel):
     """The tokens of a pair, as a run computes them: `prefix` once for both answers.
 
@@ -107,10 +115,9 @@ class RowTokens(BaseModel):
     dropped: str | None
     why: str | None
     truncated: bool
-    prefix: list[Token] | None
-    chosen: list[Token] | None
-    rejected: list[Token] | None
-    cut: bool = Field(default=False, description=CUT)
+    prefix: TokensOfPart | None
+    chosen: TokensOfPart | None
+    rejected: TokensOfPart | None
 
 
 class FileRow(BaseModel):

@@ -25,8 +25,8 @@ class Floor:
 SAME_LOSS = 0.03
 ON_A_GPU = Floor(2.0, 0.60, 0.40)
 FLOORS = {
-    "full": Floor(2.5, 0.60),
-    "lora": Floor(2.5, 0.55),
+    "full": Floor(3.0, 0.50),
+    "lora": Floor(3.2, 0.35),
     "llama-1b full": ON_A_GPU,
     "llama-8b lora": ON_A_GPU,
 }

@@ -111,10 +111,11 @@ def show_tokens(file_id: str, line: int, model: str, as_json: bool) -> None:
         output.say(f"A run leaves line {line} out ({found['dropped']}). {found['why']}")
         return
     for name in ("prefix", "chosen", "rejected"):
-        if (tokens := found[name]) is not None:
-            trained = sum(token["trained"] for token in tokens)
-            output.say(f"{name}: tokens {len(tokens)}, trained {trained}")
-            output.say(_marked(tokens))
+        if (part := found[name]) is not None:
+            output.say(f"{name}: tokens {part['n_tokens']}, trained {part['n_trained']}")
+            output.say(_marked(part["tokens"]))
+            if (more := part["n_tokens"] - len(part["tokens"])) > 0:
+                output.say(f"  … and {more} more.")
     if found["truncated"]:
         output.say("The row is longer than max_length: it was cut.")
 

@@ -133,8 +133,8 @@ def accept(source: Path, target: Path) -> Path:
         output.complain(
             f"{source.name}: {report.accepted} of {report.rows} rows; left out: {reasons}."
         )
-    if unused := [each.key for each in report.remarks if each.code == "unused_key"]:
-        output.complain(f"{source.name}: these keys are not read: {', '.join(unused[:10])}.")
+    if unused := [key for code, key in report.remarks if code == "unused_key"]:
+        output.warn(f"{source.name}: these keys are not read: {', '.join(unused[:10])}.")
     return target
 
 

@@ -39,7 +39,7 @@ DEPLOY = "Deploy base and tuned model in one engine"
 ASK = "Ask both the same held-out questions"
 MEASURE = "Measure how often each answers in the style"
 # Seconds on two cores; a bar uses them until the step has an estimate of its own.
-EXPECTED_S = {UNPACK: 30, START: 15, UPLOAD: 12, TRAIN: 240, DEPLOY: 70, ASK: 15, MEASURE: 40}
+EXPECTED_S = {UNPACK: 30, START: 12, UPLOAD: 3, TRAIN: 120, DEPLOY: 40, ASK: 8, MEASURE: 20}
 
 
 @output.command(app, "demo")

@@ -52,7 +52,7 @@ DEMO_HYPERPARAMETERS: dict[str, Any] = {
 
 TITLES = ("base", "tuned")
 GREEDY: Sampling = {"temperature": 0, "max_tokens": 120}
-# Fewer than the API lets a key have by default. Together they take a third of the time.
+# Fewer than the API lets a key have by default. Six at once take a third of the time of one at a time.
 ANSWERS_AT_ONCE = 6
 REDRAW_S = 0.1
 FIRST_TOKEN_S = 10
@@ -157,7 +157,7 @@ def comparisons(
     """Ask every prompt greedily, several at a time; yield the comparisons in the order of prompts.
 
     The step shows the first one that is not complete while its answers stream. The first question
-    is alone until its answer begins: its time to the first token is that of one user.
+    is alone until its answer begins, or for 10 s: its time to the first token is that of one user.
     """
     begun: dict[int, Comparison] = {}
     streams = Event()

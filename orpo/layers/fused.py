@@ -25,7 +25,7 @@ SLICE_BYTES = {"cpu": 2**20, "cuda": 256 * 2**20}
 
 
 def fused(function: Callable[P, None]) -> Callable[P, None]:
-    """`function` of matrices with equally many rows, each computed by itself; the first one has all
+    """`function` of matrices, computed row by row; the first one gives the number of rows and of
     columns.
 
     It writes its results into its argument tensors; those that are no matrices belong to all rows.
@@ -63,7 +63,7 @@ def fused(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def _first(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return next(_slices(args))
+    return next(_slices(args), args)
 
 
 def _slices(args: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ from orpo.rows.messages import (
     Pair,
     Reject,
     json_type,
+    messages,
     spelled,
     text,
 )
@@ -32,7 +33,7 @@ HARMLESS = frozenset(
     }
 )  # fmt: skip
 HARMLESS_IN_MESSAGES = frozenset({"id", "index", "weight"})
-HARMLESS_IN_INPUT = frozenset({"tools", "parallel_tool_calls"})  # `tools` is empty here
+HARMLESS_IN_INPUT = frozenset({"parallel_tool_calls"})
 HARMLESS_IN_PARTS = frozenset({"type", "text", "cache_control"})
 SYSTEM = ("system", "system_prompt")
 TOOLS = ("tools", "functions")
@@ -43,6 +44,7 @@ CONTEXT = frozenset(
 # More keys than this are not listed one by one: a file could have a million.
 KEPT = 100
 KEY = 80  # characters of a key that are shown
+LONG = 20  # characters that a prompt does not hold by chance
 
 
 class Remark(NamedTuple):
@@ -61,7 +63,9 @@ def system_of(value: dict[str, Any], prompt: list[Message]) -> list[Message]:
         if not value.get(key):
             continue
         content = text(value[key], key)
-        if not prompt or prompt[0]["role"] != "system":
+        if content.isspace():
+            continue
+        if prompt[0]["role"] != "system":
             prompt = [Message(role="system", content=content), *prompt]
         elif prompt[0]["content"].strip() != content.strip():
             raise Reject(
@@ -73,53 +77,77 @@ def system_of(value: dict[str, Any], prompt: list[Message]) -> list[Message]:
 
 def unread(
     value: dict[str, Any], read: frozenset[str], conversations: tuple[str, ...], pair: Pair
-) -> set[Remark]:
-    """Remarks on the keys of a row that are not read: `read` are its shape's, `conversations`
-    those that hold messages.
+) -> list[Remark]:
+    """Remarks on the keys of a row that are not read, in the row's order: `read` are its shape's,
+    `conversations` those that hold messages.
 
     Raises `Reject` if such a key holds something that the model should see.
     """
-    found: set[Remark] = set()
-    for key in value.keys() - read:
-        held = value[key]
-        if not held:
+    found: dict[Remark, None] = {}
+    for key, held in value.items():
+        if key in read or not held:
             continue
-        if key in TOOLS:
-            raise Reject("not_a_pair", f"{key} is not empty; tools are not trained. Remove them.")
-        if key in CHANGES:
-            raise Reject("not_a_pair", f"{key} holds {CHANGES[key]}.")
-        if key == "messages" or key in CONTEXT:
-            _require_known(key, held, pair)
-            found |= set(_in_messages(held, key))
+        _refuse(key, held)
+        if key == "messages":
+            _require_turns(key, held, pair)
+            found |= dict.fromkeys(_in_messages(held, key))
+        elif key in CONTEXT:
+            _require_in_prompt(key, held, pair)
         elif key not in HARMLESS and key not in SYSTEM:
-            found.add(Remark("unused_key", f"{key:.{KEY}}"))
+            found[Remark("unused_key", f"{key:.{KEY}}")] = None
     for path in conversations:
         outer, _, key = path.rpartition(".")
         holder = value
         if outer:
             holder = value[outer]
-            others = holder.keys() - {key} - HARMLESS_IN_INPUT
-            found |= {Remark("unused_key", f"{outer}.{other:.{KEY}}") for other in others}
+            found |= dict.fromkeys(_beside(holder, outer, key))
         held = holder.get(key)
         if not isinstance(held, str) or held.startswith(STARTS):
-            found.update(_in_messages(held, path))
-    return found
+            found |= dict.fromkeys(_in_messages(held, path))
+    return list(found)
 
 
-def _require_known(key: str, held: Any, pair: Pair) -> None:
-    """Raise `Reject` unless the conversation holds these texts already."""
-    rows = held if isinstance(held, list) else [held]
-    turns = [*pair.prompt, *pair.chosen, *(pair.rejected or ())]
-    whole = "\n".join(turn["content"] for turn in turns)
-    for row in rows:
-        content = row.get("content", row.get("value")) if isinstance(row, dict) else row
-        if not isinstance(content, str):
-            raise Reject("not_a_pair", f"{key} holds {json_type(content)}, which is not read.")
-        if content.strip() not in whole:
-            raise Reject(
-                "not_a_pair",
-                f"{key} holds text that is not read: put it into the prompt, or remove it.",
-            )
+def _refuse(key: str, held: Any, name: str = "") -> None:
+    """Raise `Reject` for tools, and for what is not text."""
+    if key in TOOLS:
+        raise Reject("not_a_pair", f"{name}{key} is not empty; tools are not trained. Remove them.")
+    if key in CHANGES and held:
+        raise Reject("not_a_pair", f"{name}{key} holds {CHANGES[key]}.")
+
+
+def _beside(holder: dict[str, Any], outer: str, read: str) -> Iterator[Remark]:
+    """Remarks on the keys of OpenAI's `input` beside its messages."""
+    for key, held in holder.items():
+        if key == read or not held or key in HARMLESS_IN_INPUT:
+            continue
+        _refuse(key, held, f"{outer}.")
+        yield Remark("unused_key", f"{outer}.{key:.{KEY}}")
+
+
+def _require_turns(key: str, held: Any, pair: Pair) -> None:
+    """Raise `Reject` unless each of these messages is a turn of the conversation."""
+    turns = (*pair.prompt, *pair.chosen, *(pair.rejected or ()))
+    known = {turn["content"].strip() for turn in turns}
+    if any(turn["content"].strip() not in known for turn in messages(held, key, "user")):
+        raise Reject(
+            "not_a_pair", f"{key} holds turns that are in neither the prompt nor the answers."
+        )
+
+
+def _require_in_prompt(key: str, held: Any, pair: Pair) -> None:
+    """Raise `Reject` unless the prompt holds this text already: as lines of its own, or within a
+    line if it is too long to be there by chance.
+    """
+    if not isinstance(held, str):
+        raise Reject("not_a_pair", f"{key} holds {json_type(held)}, which is not read.")
+    prompt = "\n".join(turn["content"] for turn in pair.prompt)
+    sought = held.strip()
+    is_long = len(sought) >= LONG and sought in prompt
+    if not is_long and f"\n{sought}\n" not in f"\n{prompt.strip()}\n":
+        raise Reject(
+            "not_a_pair",
+            f"{key} holds text that is not read: put it into the prompt, or remove it.",
+        )
 
 
 def _in_messages(value: Any, name: str) -> Iterator[Remark]:
@@ -135,10 +163,12 @@ def _in_messages(value: Any, name: str) -> Iterator[Remark]:
 
 def _in_message(value: dict[str, Any], name: str) -> Iterator[Remark]:
     if len(value) > len(("role", "content")):
-        for key in value.keys() - READ - HARMLESS_IN_MESSAGES:
-            if value[key]:
+        for key, held in value.items():
+            is_excluded = key == "weight" and held == 0
+            if is_excluded or (held and key not in READ and key not in HARMLESS_IN_MESSAGES):
                 yield Remark("unused_key", f"{name}[].{key:.{KEY}}")
     parts = value.get("content", value.get("value"))
     for part in parts if isinstance(parts, list) else ():
-        for key in part.keys() - HARMLESS_IN_PARTS:
-            yield Remark("unused_key", f"{name}[].content[].{key:.{KEY}}")
+        for key in part if isinstance(part, dict) else ():
+            if key not in HARMLESS_IN_PARTS:
+                yield Remark("unused_key", f"{name}[].content[].{key:.{KEY}}")

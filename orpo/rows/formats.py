@@ -6,7 +6,7 @@ Knows nothing of tokens, models or devices (imports no torch): the API's workers
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class Report:
     dropped: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     shapes: Counter[Shape] = field(default_factory=Counter)
-    remarks: list[Remarked] = field(default_factory=list)
+    remarks: dict[Remark, Remarked] = field(default_factory=dict)
 
     @property
     def shape(self) -> Shape | None:
@@ -73,20 +73,28 @@ class Report:
         # `asdict` would rebuild a Counter from its pairs, which counts the pairs.
         shapes = {str(shape): n for shape, n in self.shapes.items()}
         counters = {"dropped": dict(self.dropped), "shapes": shapes}
-        return {**asdict(self), **counters, "shape": self.shape}
+        remarks = [asdict(remarked) for remarked in self.remarks.values()]
+        found = {**asdict(replace(self, remarks={})), **counters}
+        return {**found, "remarks": remarks, "shape": self.shape}
 
-    def remark(self, remark: Remark, line: int) -> None:
-        """Count a row under its remark; keys beyond the first hundred are counted together."""
-        found = next((each for each in self.remarks if (each.code, each.key) == remark), None)
-        if found is None and len(self.remarks) >= KEPT and remark.key != OTHER_KEYS:
-            self.remark(Remark(remark.code, OTHER_KEYS), line)
-            return
-        if found is None:
-            found = Remarked(remark.code, remark.key)
-            self.remarks.append(found)
-        found.rows += 1
-        if len(found.lines) < LINES_OF_A_REMARK:
-            found.lines.append(line)
+    def remark(self, remarks: list[Remark], line: int) -> None:
+        """Count a row under each of its remarks; keys beyond the first hundred are counted
+        together.
+        """
+        counted: set[Remark] = set()
+        for remark in map(self._kept, remarks):
+            if remark in counted:
+                continue
+            counted.add(remark)
+            found = self.remarks.setdefault(remark, Remarked(*remark))
+            found.rows += 1
+            if len(found.lines) < LINES_OF_A_REMARK:
+                found.lines.append(line)
+
+    def _kept(self, remark: Remark) -> Remark:
+        if remark in self.remarks or len(self.remarks) < KEPT:
+            return remark
+        return Remark(remark.code, OTHER_KEYS)
 
     def drop(self, finding: Finding) -> None:
         """Count a dropped row, and keep its finding if it is among the first 100."""
@@ -133,8 +141,7 @@ def _accept(row: Row, report: Report) -> Pair | None:
         return None
     report.accepted += 1
     report.shapes[shape] += 1
-    for remark in remarks:
-        report.remark(remark, row.line)
+    report.remark(remarks, row.line)
     return pair
 
 

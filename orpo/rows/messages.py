@@ -26,7 +26,7 @@ CHANGES = {
     "tool_call_id": "the result of a tool call, which is not trained",
     **dict.fromkeys(
         ("reasoning_content", "reasoning", "thinking", "thought"),
-        "reasoning beside its content, which is not read; write it into the content, between "
+        "reasoning beside the content, which is not read; write it into the content, between "
         "<think> and </think>, or remove it",
     ),
     **dict.fromkeys(
@@ -151,6 +151,8 @@ def message(value: Any, name: str) -> Message:
     if len(value) > len(("role", "content")):
         refuse_changes(value, name)
     content = value.get("content", value.get("value"))
+    if content is not None and value.get("value", content) != content:
+        raise Reject("not_a_pair", f"{name} has a content and a value that differ; keep one.")
     if isinstance(content, list):
         content = "".join(_part(part, name) for part in content)
     return Message(role=role, content=text(content, name))
@@ -183,5 +185,11 @@ def text(value: Any, name: str) -> str:
 
 def json_type(value: Any) -> str:
     """The name of a value's type, for sentences."""
-    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    names = {
+        list: "an array",
+        dict: "an object",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")

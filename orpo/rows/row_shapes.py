@@ -7,6 +7,7 @@ guesses.
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -52,7 +53,8 @@ def detect(value: Any) -> Shape | None:
     shape = families[0]
     if shape is not Shape.EXPLICIT:
         return shape
-    prompt, chosen = _given_prompt(value), value["chosen"]
+    name, chosen = _prompt_name(value), value["chosen"]
+    prompt = value[name] if name else None
     if _is_transcript(prompt) or _is_transcript(chosen):
         return Shape.HH_RLHF
     if prompt is not None:
@@ -60,15 +62,15 @@ def detect(value: Any) -> Shape | None:
     return Shape.IMPLICIT if isinstance(chosen, list) else None
 
 
-def _given_prompt(value: dict[str, Any]) -> Any:
-    """The prompt under any of its names. `messages` is one if it does not hold an answer."""
+def _prompt_name(value: dict[str, Any]) -> str | None:
+    """The key that holds the prompt: `messages` does if it does not end with an answer."""
     for key in ("prompt", "question"):
         if value.get(key) is not None:
-            return value[key]
+            return key
     turns = value.get("messages")
     last = turns[-1] if isinstance(turns, list) and turns else None
     is_answer = not isinstance(last, dict) or role_of(last) == "assistant"
-    return None if is_answer else turns
+    return None if is_answer else "messages"
 
 
 def _is_transcript(value: Any) -> bool:
@@ -110,12 +112,16 @@ def parse(value: dict[str, Any], shape: Shape, line: int) -> Pair:
     return read(value, shape, line)[0]
 
 
-def read(value: dict[str, Any], shape: Shape, line: int) -> tuple[Pair, set[Remark]]:
+def read(value: dict[str, Any], shape: Shape, line: int) -> tuple[Pair, list[Remark]]:
     """`parse`, and remarks on what the row holds beside its pair."""
     form = _FORMS[shape]
     prompt, chosen, rejected = form.parse(value)
-    pair = _checked(Pair(line, system_of(value, prompt), chosen, rejected))
-    return pair, unread(value, form.keys, form.conversations, pair)
+    pair = _checked(Pair(line, prompt, chosen, rejected))
+    pair = replace(pair, prompt=system_of(value, prompt))
+    keys, conversations = form.keys, form.conversations
+    if shape is Shape.EXPLICIT and (name := _prompt_name(value)) != "prompt":
+        keys, conversations = keys | {str(name)}, (*conversations, str(name))
+    return pair, unread(value, keys, conversations, pair)
 
 
 Conversation = tuple[list[Message], list[Message], list[Message] | None]
@@ -124,8 +130,9 @@ Conversation = tuple[list[Message], list[Message], list[Message] | None]
 def _explicit(value: dict[str, Any]) -> Conversation:
     chosen = answer(value["chosen"], "chosen")
     rejected = answer(value["rejected"], "rejected")
-    given = _given_prompt(value)
-    prompt = messages(given, "prompt", "user")
+    name = _prompt_name(value) or "prompt"
+    given = value.get(name)
+    prompt = messages(given, name, "user")
     if isinstance(given, str) and chosen[0]["role"] != "assistant":
         # The prompt as text, with whole conversations in both answers, as in UltraFeedback.
         shared, chosen_tail, rejected_tail = _split(chosen, rejected)
@@ -163,6 +170,8 @@ def _implicit(value: dict[str, Any]) -> Conversation:
 
 def _hh_rlhf(value: dict[str, Any]) -> Conversation:
     prompt = value.get("prompt") or ""
+    if not isinstance(prompt, str):
+        raise Reject("not_a_pair", f"prompt is {json_type(prompt)}; a transcript was expected.")
     chosen, rejected = (_hh_turns(prompt, value[name], name) for name in ("chosen", "rejected"))
     return _split(chosen, rejected)
 
@@ -209,7 +218,7 @@ def _ranked(value: dict[str, Any]) -> Conversation:
 
 def _is_number(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    return number and (isinstance(value, int) or math.isfinite(value))
 
 
 def _supervised(value: dict[str, Any]) -> Conversation:
@@ -219,6 +228,8 @@ def _supervised(value: dict[str, Any]) -> Conversation:
 
 def _swift(value: dict[str, Any]) -> Conversation:
     turns = answer(value["messages"], "messages")
+    if value.get("rejected_messages") and value.get("rejected_response"):
+        raise Reject("not_a_pair", "The row has rejected_response and rejected_messages; keep one.")
     if value.get("rejected_messages"):
         return _split(turns, answer(value["rejected_messages"], "rejected_messages"))
     return turns[:-1], turns[-1:], answer(value.get("rejected_response"), "rejected_response")

@@ -80,12 +80,20 @@ def _holds_array(file: BinaryIO, suffix: str) -> bool:
     lines = (line for line in iter(lambda: file.readline(MAX_ROW_BYTES + 1), b"") if line.strip())
     first, has_more = next(lines, b"").strip(), bool(next(lines, b""))
     try:
-        value = orjson.loads(first)
-    except orjson.JSONDecodeError:
+        value = _value(first)
+    except (ValueError, RecursionError):
         return suffix == ".json" or (first[:1] == b"[" and not first.startswith(b"[["))
     if isinstance(value, list):
         return suffix == ".json" or (not has_more and any(isinstance(row, dict) for row in value))
     return suffix == ".json" and not has_more
+
+
+def _value(raw: bytes) -> Any:
+    """The value, also with NaN; raises ValueError or RecursionError."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:  # a ValueError, too
+        return _DECODER.decode(raw.decode("utf-8"))
 
 
 def _unread(offset_bytes: int, line: int, column: int | None, code: str, message: str) -> Row:

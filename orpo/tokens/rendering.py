@@ -18,7 +18,7 @@ from orpo.tokens.templates import render_text
 STAND_IN = "(here stands the answer)"
 LOST = (
     "The model's chat template leaves out text of the answer, such as a thought that ends in "
-    "</think>: other words than the row's would be trained."
+    "</think>. The trained text would differ from the row."
 )
 
 

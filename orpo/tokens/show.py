@@ -17,10 +17,12 @@ from orpo.contract.methods import parse_method
 from orpo.process.verbs import answer
 from orpo.rows.formats import Pair
 from orpo.tokens import embedded
+from orpo.tokens.data import context_length
 from orpo.tokens.templates import load_tokenizer, template_name
 from orpo.tokens.tokenize import tokenize_pairs
 
 BROKEN = "\ufffd"
+SHOWN = 1_000  # tokens of a part
 LONGEST_CHARACTER = 4  # bytes of UTF-8, so a character has at most that many tokens
 
 
@@ -31,7 +33,11 @@ def main(base: Path, request: Path) -> int:
 
 def _main(base: Path, request: dict[str, Any]) -> dict[str, Any]:
     pair = Pair.from_json(request["pair"])
-    method = parse_method("orpo", request["method"])
+    # As in a run of that kind: `data.load` bounds the length, and rows without a rejected answer
+    # are for supervised tuning.
+    method = parse_method("orpo" if pair.rejected else "supervised", request["method"])
+    longest = min(method.max_length, context_length(base))
+    method = method.model_copy(update={"max_length": longest})
     return shown(pair, load_tokenizer(base), method, embedded.size(base))
 
 
@@ -46,9 +52,10 @@ def shown(
 
     `dropped` is the reason if a run would leave the pair out, and `why` a sentence about it; there
     are no tokens then.
-    `prefix` is shared by both answers; `rejected` is null where there is none. Each token has its
-    `id`, its `text`, and whether it is `trained`. The text of a character that has several tokens
-    is that of its last one. `template` is `model`, or `default` if the base has none.
+    `prefix` is shared by both answers; `rejected` is null where there is none. Each part has its
+    numbers of tokens (`n_tokens`, `n_trained`), and its first thousand: the `id`, the `text`, and
+    whether it is `trained`. The text of a character that has several tokens is that of its last
+    one. `template` is `model`, or `default` if the base has none.
     """
     examples, dropped, stats = tokenize_pairs([pair], tokenizer, method, n_embedded)
     code = next(iter(dropped), None)
@@ -73,12 +80,13 @@ def shown(
 
 def _tokens(
     tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: list[int], mask: list[bool]
-) -> list[dict[str, Any]]:
-    texts = _texts(tokenizer, before, ids)
-    return [
+) -> dict[str, Any]:
+    texts = _texts(tokenizer, before, ids[:SHOWN])
+    tokens = [
         {"id": token, "text": text, "trained": trained}
-        for token, text, trained in zip(ids, texts, mask, strict=True)
+        for token, text, trained in zip(ids, texts, mask, strict=False)
     ]
+    return {"n_tokens": len(ids), "n_trained": sum(mask), "tokens": tokens}
 
 
 def _texts(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: list[int]) -> list[str]:

@@ -166,7 +166,9 @@ def _fit(example: Example, tokenizer: PreTrainedTokenizerBase, method: Hyperpara
     example = _cut_tails(example, method.max_length - len(example.prefix))
     masks = [example.chosen_mask] + [example.rejected_mask] * (example.rejected is not None)
     if not all(any(mask) for mask in masks):
-        raise Reject("prompt_too_long", "The prompt leaves no room for an answer within max_length.")
+        raise Reject(
+            "prompt_too_long", "The prompt leaves no room for an answer within max_length."
+        )
     if example.chosen == example.rejected or _trains_the_same(example, method):
         raise Reject("identical_after_truncation", "The answers differ only past max_length.")
     return example

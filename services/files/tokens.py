@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from models.base_models import BaseModelStatus
 from services.access.callers import Caller
 from services.files import base_models, files
-from services.platform.errors import Conflict, Invalid, NotFound
+from services.platform.errors import Conflict, Invalid, NotFound, Unavailable
 from services.processes.reach import Reach, model
 from services.processes.verbs import VerbError, run_verb
 
@@ -53,5 +53,7 @@ def show(row: dict[str, Any], base: Path, settings: dict[str, Any]) -> dict[str,
         try:
             return run_verb("show", str(base), str(request), timeout_s=SHOW_S, reach=reach)
         except VerbError as failure:
-            message = failure.error["message"]
-            raise Invalid(f"The row can't be shown: {message}", param="model") from None
+            message = f"The row can't be shown: {failure}"
+            if failure.is_fleeting:
+                raise Unavailable(message) from None
+            raise Invalid(message, param="model") from None

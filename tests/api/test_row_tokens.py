@@ -53,9 +53,9 @@ def get(client: TestClient, url: str, **query: Any) -> Any:
 
 def test_the_tokens_of_a_row(client: TestClient, path: str) -> None:
     found = get(client, f"{path}/1/tokens").json()
-    chosen = [token["text"] for token in found["chosen"] if token["trained"]]
+    chosen = [token["text"] for token in found["chosen"]["tokens"] if token["trained"]]
     assert "".join(chosen) == "Because.<|im_end|>"
-    assert "Why?" in "".join(token["text"] for token in found["prefix"])
+    assert "Why?" in "".join(token["text"] for token in found["prefix"]["tokens"])
     assert (found["model"], found["line"], found["dropped"]) == ("tiny", 1, None)
     cut = get(client, f"{path}/3/tokens", max_length=100).json()
     assert cut["truncated"]

@@ -57,12 +57,20 @@ def test_report_shows_counts_and_findings_by_line(api: FakeApi, oddsmith: Oddsmi
 TOKENS = {
     "dropped": None,
     "truncated": True,
-    "prefix": [{"id": 1, "text": "<|im_start|>user\n", "trained": False}],
-    "chosen": [
-        {"id": 2, "text": "\x1b[2JBecause", "trained": True},
-        {"id": 3, "text": ".", "trained": True},
-        {"id": 4, "text": "\n", "trained": False},
-    ],
+    "prefix": {
+        "n_tokens": 9,
+        "n_trained": 0,
+        "tokens": [{"id": 1, "text": "<|im_start|>user\n", "trained": False}],
+    },
+    "chosen": {
+        "n_tokens": 3,
+        "n_trained": 2,
+        "tokens": [
+            {"id": 2, "text": "\x1b[2JBecause", "trained": True},
+            {"id": 3, "text": ".", "trained": True},
+            {"id": 4, "text": "\n", "trained": False},
+        ],
+    },
     "rejected": None,
 }
 
@@ -71,7 +79,7 @@ def test_show_prints_the_tokens_of_a_row(api: FakeApi, oddsmith: Oddsmith) -> No
     api.on("GET /v1/files/file-1/rows/7/tokens", TOKENS)
     shown = oddsmith("files", "show", "file-1", "--line", "7", "--model", "tiny").stdout
     assert shown == (
-        "prefix: tokens 1, trained 0\n  <|im_start|>user⏎\n"
+        "prefix: tokens 9, trained 0\n  <|im_start|>user⏎\n  … and 8 more.\n"
         "chosen: tokens 3, trained 2\n  ⟦Because.⟧⏎\n"
         "The row is longer than max_length: it was cut.\n"
     )

@@ -1,5 +1,6 @@
 """No key of a row is dropped silently: it is read, harmless or remarked on, or refuses the row."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,12 @@ def test_two_system_texts_must_be_the_same() -> None:
     assert "keep one" in refused({**value, "system": "Be brief."})
 
 
+KEYS = [
+    "prompt", "chosen", "rejected", "messages", "role", "content", "value", "from", "weight",
+    "responses", "scores", "ranks", "input", "question", "system", "tools", "context", "thinking",
+    "conversations", "preferred_output", "non_preferred_output", "rejected_response", "type",
+    "rejected_messages", "text",
+]  # fmt: skip
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
 
 
@@ -81,6 +88,8 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
         ("images", ["a.png"], "only text is trained"),
         ("instruction", "Answer in French.", "put it into the prompt"),
         ("context", "Paris is in Texas.", "put it into the prompt"),
+        ("passage", "Because.", "put it into the prompt"),  # only an answer holds it
+        ("passage", "W", "put it into the prompt"),
         ("history", [["Hi", "Hello."]], "history holds an array"),
     ],
 )
@@ -94,6 +103,59 @@ def test_what_the_model_should_see_refuses_the_row(
 @pytest.mark.parametrize("value", EACH)
 def test_text_that_the_conversation_holds_already_is_harmless(value: dict[str, Any]) -> None:
     assert pair_of({**value, "instruction": " Why?\n"}).prompt == [U]
+
+
+def test_a_prompt_under_another_name_is_no_other_text() -> None:
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
+    for held in (parts, json.dumps([U]), "Why?"):
+        value = {"question": held, "chosen": "Because.", "rejected": "No idea."}
+        assert pair_of(value).prompt == [U]
+    assert pair_of({**EXPLICIT, "prompt": None, "messages": parts}).prompt == [U]
+    assert pair_of({**EXPLICIT, "messages": [*parts, GOOD]}).prompt == [U]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({**OPENAI, "input": {"messages": [U], "functions": [TOOL]}}, "input.functions"),
+        ({**SWIFT, "rejected_messages": [U, BAD]}, "keep one"),
+        ({**EXPLICIT, "chosen": {**GOOD, "value": "Other."}}, "keep one"),
+        ({"system": "Be kind.", "messages": [GOOD]}, "prompt is empty"),
+        ({**EXPLICIT, "prompt": [], "system": "Be kind."}, "prompt is empty"),
+        ({**TRANSCRIPT, "prompt": [U]}, "transcript was expected"),
+        ({**RANKED, "scores": [10**400, 10**400]}, "equal"),
+        ({**EXPLICIT, "chosen": {"a": 1}}, "role"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(value: dict[str, Any], words: str) -> None:
+    assert words in refused(value)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text()
+    | st.sampled_from(["user", "assistant", "[{", HH]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from([*KEYS, "x"]), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.sampled_from(EACH), st.sampled_from(KEYS), ANY_JSON, st.integers(0, 2))
+def test_no_value_of_a_known_key_crashes(
+    value: dict[str, Any], key: str, held: Any, depth: int
+) -> None:
+    """A row is accepted or refused, whatever stands in one of its places."""
+    row = json.loads(json.dumps(value))
+    place = row
+    for _ in range(depth):
+        inner = next((each for each in place.values() if isinstance(each, dict)), None)
+        lists = [each for each in place.values() if isinstance(each, list)]
+        place = inner or next((e for each in lists for e in each if isinstance(e, dict)), place)
+    place[key] = held
+    shape = detect(row)
+    if shape is not None:
+        with contextlib.suppress(Reject):
+            read(row, shape, 1)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +224,7 @@ def test_messages_that_are_spelled_in_json_are_read(tmp_path: Path) -> None:
     assert pair_of(value) == Pair(1, [U], [GOOD], [BAD])
     report = checked(tmp_path, EXPLICIT, value)
     assert report.accepted == 2
-    found = {(each.code, each.key, each.rows, *each.lines) for each in report.remarks}
+    found = {(each.code, each.key, each.rows, *each.lines) for each in report.remarks.values()}
     assert found == {("spelled_messages", key, 1, 2) for key in ("prompt", "chosen", "rejected")}
 
 
@@ -240,7 +302,7 @@ def test_keys_inside_the_input_and_inside_parts() -> None:
 
 def test_a_report_counts_rows_and_keeps_their_first_lines(tmp_path: Path) -> None:
     rows = [EXPLICIT, *({**EXPLICIT, "extra": 1} for _ in range(15))]
-    (found,) = checked(tmp_path, *rows).remarks
+    (found,) = checked(tmp_path, *rows).remarks.values()
     assert (found.code, found.key, found.rows) == ("unused_key", "extra", 15)
     assert found.lines == list(range(2, 12))
 
@@ -248,4 +310,8 @@ def test_a_report_counts_rows_and_keeps_their_first_lines(tmp_path: Path) -> Non
 def test_a_report_does_not_grow_with_the_number_of_keys(tmp_path: Path) -> None:
     report = checked(tmp_path, *({**EXPLICIT, f"key {n}": 1} for n in range(150)))
     assert len(report.remarks) == columns.KEPT + 1
-    assert (report.remarks[-1].key, report.remarks[-1].rows) == (OTHER_KEYS, 50)
+    others = report.remarks[columns.Remark("unused_key", OTHER_KEYS)]
+    assert (others.rows, others.lines) == (50, list(range(101, 111)))
+    assert [each["key"] for each in report.to_json()["remarks"]][:2] == ["key 0", "key 1"]
+    (one,) = [checked(tmp_path, {**EXPLICIT, **{f"key {n}": 1 for n in range(150)}})]
+    assert one.remarks[columns.Remark("unused_key", OTHER_KEYS)].rows == 1

@@ -213,6 +213,7 @@ def test_what_is_not_finite_in_an_unused_column_is_no_reason_to_stop(tmp_path: P
     row = f'{ROW[:-1]}, "score": {value}}}'
     assert checked(tmp_path, f"{ROW}\n{row}\n{ROW}").accepted == 3
     assert checked(tmp_path, f"[{ROW},{row},{ROW}]", "a.json").accepted == 3
+    assert checked(tmp_path, f"{row}\n{ROW}", "a.json").accepted == 2
     scored = f'{{"prompt": "a", "responses": ["b", "c"], "scores": [1, {value}]}}'
     assert checked(tmp_path, scored).dropped == {"not_a_pair": 1}
     assert checked(tmp_path, f"{ROW}\n{value}").dropped == {"not_a_pair": 1}

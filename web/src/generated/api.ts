@@ -406,7 +406,7 @@ export interface paths {
          * The exact tokens of a row for a base model
          * @description Render an accepted row with the base's chat template, and say which tokens are trained.
          *
-         *     The other settings have their defaults. Takes seconds.
+         *     The other settings have their defaults. Starts a process, which takes seconds.
          */
         get: operations["row_tokens_v1_files__file_id__rows__line__tokens_get"];
         put?: never;
@@ -2630,14 +2630,7 @@ export interface components {
          *     `template` is `model`, or `default` if the base has none.
          */
         RowTokens: {
-            /** Chosen */
-            chosen: components["schemas"]["Token"][] | null;
-            /**
-             * Cut
-             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
-             * @default false
-             */
-            cut: boolean;
+            chosen: components["schemas"]["TokensOfPart"] | null;
             /** Dropped */
             dropped: string | null;
             /** File Id */
@@ -2652,10 +2645,8 @@ export interface components {
              * @constant
              */
             object: "file.row.tokens";
-            /** Prefix */
-            prefix: components["schemas"]["Token"][] | null;
-            /** Rejected */
-            rejected: components["schemas"]["Token"][] | null;
+            prefix: components["schemas"]["TokensOfPart"] | null;
+            rejected: components["schemas"]["TokensOfPart"] | null;
             /** Template */
             template: string;
             /** Truncated */
@@ -3039,6 +3030,18 @@ export interface components {
             text: string;
             /** Trained */
             trained: boolean;
+        };
+        /**
+         * TokensOfPart
+         * @description How many tokens a part of a pair has, how many are trained, and the first thousand.
+         */
+        TokensOfPart: {
+            /** N Tokens */
+            n_tokens: number;
+            /** N Trained */
+            n_trained: number;
+            /** Tokens */
+            tokens: components["schemas"]["Token"][];
         };
         /**
          * Turns

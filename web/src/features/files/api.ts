@@ -6,7 +6,6 @@ export const PAIRS_A_PAGE = 10;
 
 export type Message = Schema<"MessageObject">;
 export type PairRow = Schema<"FileRow">;
-export type Token = Schema<"Token">;
 
 export const fileQuery = (fileId: string) =>
   queryOptions({

@@ -2,16 +2,13 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/page";
-import { Button } from "@/components/ui/button";
 import { Field, inputClass } from "@/components/ui/field";
-import { rowTokensQuery, type Token } from "@/features/files/api";
+import { rowTokensQuery } from "@/features/files/api";
+import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 import { modelsQuery } from "@/lib/queries";
 import { visible } from "@/lib/visible-text";
-
-// Each token is an element; thousands of them would make the page slow.
-const CUT = 1_000;
 
 /** The exact tokens of a row for a base model: what its template makes of it, and what is trained. */
 export function Tokens({ fileId, line }: { fileId: string; line: number }) {
@@ -49,16 +46,17 @@ export function Tokens({ fileId, line }: { fileId: string; line: number }) {
       {tokens.data && !tokens.data.dropped && (
         <>
           <p className="text-sm text-muted">
-            <span className={TRAINED}>Underlined</span> tokens are trained. Point at a token to see
-            its number.
-            {tokens.data.truncated && " The row is longer than max_length and was cut."}
+            <span className={TRAINED}>Underlined</span> tokens are trained. Hover over a token to
+            see its id.
+            {tokens.data.truncated &&
+              " The row is longer than the default of max_length and was cut."}
             {tokens.data.template === "default" &&
               " The base has no chat template: the default one was used."}
           </p>
-          <Part name="Prompt, shared by both answers" tokens={tokens.data.prefix} />
+          <Part name="Prompt, shared by both answers" part={tokens.data.prefix} />
           <div className="grid gap-3 md:grid-cols-2">
-            <Part name="Chosen" tokens={tokens.data.chosen} />
-            <Part name="Rejected" tokens={tokens.data.rejected} />
+            <Part name="Chosen" part={tokens.data.chosen} />
+            <Part name="Rejected" part={tokens.data.rejected} />
           </div>
         </>
       )}
@@ -68,22 +66,19 @@ export function Tokens({ fileId, line }: { fileId: string; line: number }) {
 
 const TRAINED = "underline decoration-2 underline-offset-4 decoration-chosen";
 
-function Part({ name, tokens }: { name: string; tokens: Token[] | null }) {
-  const [isWhole, setWhole] = useState(false);
-  if (tokens === null) return null;
-  const trained = tokens.filter((token) => token.trained).length;
-  const shown = isWhole ? tokens : tokens.slice(0, CUT);
+function Part({ name, part }: { name: string; part: Schema<"TokensOfPart"> | null }) {
+  if (part === null) return null;
+  const { n_tokens: total, n_trained: trained, tokens } = part;
   return (
     <div className="min-w-0 rounded-md border border-line bg-surface p-3">
       <p className="mb-1 flex justify-between gap-2 text-sm">
         <span className="font-medium">{name}</span>
         <span className="text-muted">
-          {tokens.length === 1 ? "1 token" : `${number(tokens.length)} tokens`}, {number(trained)}{" "}
-          trained
+          {total === 1 ? "1 token" : `${number(total)} tokens`}, {number(trained)} trained
         </span>
       </p>
       <p className="font-mono text-sm break-words whitespace-pre-wrap">
-        {shown.map((token, index) => (
+        {tokens.map((token, index) => (
           <span
             // biome-ignore lint/suspicious/noArrayIndexKey: a token's place is what it is known by.
             key={index}
@@ -94,10 +89,8 @@ function Part({ name, tokens }: { name: string; tokens: Token[] | null }) {
           </span>
         ))}
       </p>
-      {tokens.length > CUT && (
-        <Button small className="mt-2" onClick={() => setWhole(!isWhole)}>
-          {isWhole ? "Show less" : `Show all ${number(tokens.length)} tokens`}
-        </Button>
+      {total > tokens.length && (
+        <p className="mt-1 text-sm text-muted">The first {number(tokens.length)} are shown.</p>
       )}
     </div>
   );
