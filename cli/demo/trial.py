@@ -52,7 +52,7 @@ DEMO_HYPERPARAMETERS: dict[str, Any] = {
 
 TITLES = ("base", "tuned")
 GREEDY: Sampling = {"temperature": 0, "max_tokens": 120}
-# Fewer than the API lets a key have by default. Six at once take a third of the time of one at a time.
+# Fewer than the API lets a key have by default. They take a third of the time of one at a time.
 ANSWERS_AT_ONCE = 6
 REDRAW_S = 0.1
 FIRST_TOKEN_S = 10

@@ -48,8 +48,8 @@ def samples(
 ) -> Iterator[dict[str, Any]]:
     """Answers of at most `sample_tokens` tokens, each beside the pair's own two.
 
-    Answers are generated together, as many as fit the token budget. A batch ends after 30 s
-    for each prompt, and on a request to stop.
+    Answers are generated together, as many as fit the token budget. A batch ends after 30 s for
+    each prompt, and on a request to stop.
     """
     method = strategy.method
     settings = _settings(strategy.policy, tokenizer, method)
