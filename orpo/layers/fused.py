@@ -32,7 +32,7 @@ def fused(function: Callable[P, None]) -> Callable[P, None]:
     If it can't be compiled for a GPU (this needs Triton and a C compiler), a warning is logged, and
     it runs uncompiled from then on: slower, with the same result.
     """
-    one_by_one = cast(Callable[..., None], function)
+    one_by_one: Callable[..., None] = function
     compiled: list[Callable[..., None]] = []
 
     def on_gpu(*args: Any) -> None:
@@ -48,8 +48,8 @@ def fused(function: Callable[P, None]) -> Callable[P, None]:
             return one_by_one(*args)
 
     @wraps(function)
-    def run(*args: P.args, **_: P.kwargs) -> None:
-        if cast(Tensor, args[0]).device.type != "cpu":
+    def run(*args: Any) -> None:
+        if args[0].device.type != "cpu":
             compute = on_gpu
         elif whole := native.find(one_by_one, args, _first):
             whole(*args)
@@ -59,7 +59,7 @@ def fused(function: Callable[P, None]) -> Callable[P, None]:
         for part in _slices(args):
             compute(*part)
 
-    return run
+    return cast(Callable[P, None], run)
 
 
 def _first(args: tuple[Any, ...]) -> tuple[Any, ...]:

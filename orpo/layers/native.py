@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 import torch
 from torch import Tensor
@@ -46,12 +46,13 @@ def native(function: Callable[P, None]) -> Callable[P, None]:
     It writes its results into its argument tensors, of which the first has all rows and columns.
     """
 
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        compiled = find(function, args)
-        return (compiled or function)(*args, **kwargs)
+    plain: Callable[..., None] = function
 
-    return run
+    @wraps(function)
+    def run(*args: Any) -> None:
+        (find(plain, args) or plain)(*args)
+
+    return cast(Callable[P, None], run)
 
 
 def find(

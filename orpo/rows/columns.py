@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from orpo.rows.messages import (
-    CHANGES,
     READ,
     STARTS,
     Message,
@@ -16,6 +15,7 @@ from orpo.rows.messages import (
     Reject,
     json_type,
     messages,
+    refuse_change,
     spelled,
     text,
 )
@@ -87,7 +87,8 @@ def unread(
     for key, held in value.items():
         if key in read or not held:
             continue
-        _refuse(key, held)
+        refuse_tools("", key)
+        refuse_change("", key, held)
         if key == "messages":
             _require_turns(key, held, pair)
             found |= dict.fromkeys(_in_messages(held, key))
@@ -107,12 +108,12 @@ def unread(
     return list(found)
 
 
-def _refuse(key: str, held: Any, name: str = "") -> None:
-    """Raise `Reject` for tools, and for what is not text."""
+def refuse_tools(place: str, key: str) -> None:
+    """Raise `Reject` if a key that is not empty holds tools; `place` stands before it."""
     if key in TOOLS:
-        raise Reject("not_a_pair", f"{name}{key} is not empty; tools are not trained. Remove them.")
-    if key in CHANGES and held:
-        raise Reject("not_a_pair", f"{name}{key} holds {CHANGES[key]}.")
+        raise Reject(
+            "not_a_pair", f"{place}{key} is not empty; tools are not trained. Remove them."
+        )
 
 
 def _beside(holder: dict[str, Any], outer: str, read: str) -> Iterator[Remark]:
@@ -120,7 +121,8 @@ def _beside(holder: dict[str, Any], outer: str, read: str) -> Iterator[Remark]:
     for key, held in holder.items():
         if key == read or not held or key in HARMLESS_IN_INPUT:
             continue
-        _refuse(key, held, f"{outer}.")
+        refuse_tools(f"{outer}.", key)
+        refuse_change(f"{outer}.", key, held)
         yield Remark("unused_key", f"{outer}.{key:.{KEY}}")
 
 

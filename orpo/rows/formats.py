@@ -6,7 +6,7 @@ Knows nothing of tokens, models or devices (imports no torch): the API's workers
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,8 @@ class Report:
         # `asdict` would rebuild a Counter from its pairs, which counts the pairs.
         shapes = {str(shape): n for shape, n in self.shapes.items()}
         counters = {"dropped": dict(self.dropped), "shapes": shapes}
-        remarks = [asdict(remarked) for remarked in self.remarks.values()]
-        found = {**asdict(replace(self, remarks={})), **counters}
-        return {**found, "remarks": remarks, "shape": self.shape}
+        found = {**asdict(self), **counters}
+        return {**found, "remarks": list(found["remarks"].values()), "shape": self.shape}
 
     def remark(self, remarks: list[Remark], line: int) -> None:
         """Count a row under each of its remarks; keys beyond the first hundred are counted

@@ -149,7 +149,8 @@ def message(value: Any, name: str) -> Message:
         given = value.get("role", value.get("from"))
         raise Reject("not_a_pair", f"{name} has the role {given!r:.40}; known: {', '.join(ROLES)}.")
     if len(value) > len(("role", "content")):
-        refuse_changes(value, name)
+        for key, held in value.items():
+            refuse_change(f"{name}.", key, held)
     content = value.get("content", value.get("value"))
     if content is not None and value.get("value", content) != content:
         raise Reject("not_a_pair", f"{name} has a content and a value that differ; keep one.")
@@ -158,11 +159,10 @@ def message(value: Any, name: str) -> Message:
     return Message(role=role, content=text(content, name))
 
 
-def refuse_changes(value: dict[str, Any], name: str) -> None:
-    """Raise `Reject` if a key of `CHANGES` has a value."""
-    for key in value.keys() & CHANGES.keys():
-        if value[key]:
-            raise Reject("not_a_pair", f"{name}.{key} holds {CHANGES[key]}.")
+def refuse_change(place: str, key: str, held: Any) -> None:
+    """Raise `Reject` if the key is one of `CHANGES` and has a value; `place` stands before it."""
+    if held and key in CHANGES:
+        raise Reject("not_a_pair", f"{place}{key} holds {CHANGES[key]}.")
 
 
 def _part(part: Any, name: str) -> str:

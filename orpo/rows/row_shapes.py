@@ -154,8 +154,6 @@ def _openai(value: dict[str, Any]) -> Conversation:
     given = value.get("input")
     if not isinstance(given, dict):
         raise Reject("not_a_pair", "input is missing; it holds the prompt's messages.")
-    if given.get("tools"):
-        raise Reject("not_a_pair", "input.tools is not empty; tools are not trained. Remove them.")
     return (
         messages(given.get("messages"), "input.messages", "user"),
         answer(value.get("preferred_output"), "preferred_output"),

@@ -104,8 +104,7 @@ def load(
     Calls `tell` with the number of newly finished pairs. Raises Failure(`bad_data`) if nothing is
     left to train.
     """
-    max_length = min(spec.method.max_length, context_length(spec.base_model_path))
-    method = spec.method.model_copy(update={"max_length": max_length})
+    method = within_context(spec.method, spec.base_model_path)
     kept = cache.folder(spec, method)
     needed = Needed(tokenizer, method, embedded.size(spec.base_model_path))
     train, held_out = (
@@ -114,7 +113,7 @@ def load(
     )
     if not train.examples:
         raise nothing_left(train.dropped, train.stats["reasons"])
-    return Data(train, held_out, max_length)
+    return Data(train, held_out, method.max_length)
 
 
 def _part(folder: Path, rows: Rows, tokenised: Callable[[Rows], Iterator[Tokenised]]) -> Part:
@@ -203,6 +202,12 @@ def split(spec: RunSpec) -> tuple[Rows, Rows]:
         hold_out(prompts, method.held_out_fraction, method.max_held_out, spec.seed)
     )
     return replace(train, left_out=held_out), replace(train, places=held_out)
+
+
+def within_context(method: Hyperparameters, model_path: Path) -> Hyperparameters:
+    """The method with `max_length` bounded by the base model's number of positions."""
+    longest = min(method.max_length, context_length(model_path))
+    return method.model_copy(update={"max_length": longest})
 
 
 def context_length(model_path: Path) -> int:

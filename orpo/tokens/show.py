@@ -17,7 +17,7 @@ from orpo.contract.methods import parse_method
 from orpo.process.verbs import answer
 from orpo.rows.formats import Pair
 from orpo.tokens import embedded
-from orpo.tokens.data import context_length
+from orpo.tokens.data import within_context
 from orpo.tokens.templates import load_tokenizer, template_name
 from orpo.tokens.tokenize import tokenize_pairs
 
@@ -33,11 +33,9 @@ def main(base: Path, request: Path) -> int:
 
 def _main(base: Path, request: dict[str, Any]) -> dict[str, Any]:
     pair = Pair.from_json(request["pair"])
-    # As in a run of that kind: `data.load` bounds the length, and rows without a rejected answer
-    # are for supervised tuning.
+    # Rows without a rejected answer are for supervised tuning.
     method = parse_method("orpo" if pair.rejected else "supervised", request["method"])
-    longest = min(method.max_length, context_length(base))
-    method = method.model_copy(update={"max_length": longest})
+    method = within_context(method, base)
     return shown(pair, load_tokenizer(base), method, embedded.size(base))
 
 

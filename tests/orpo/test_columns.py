@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpo.rows import columns
+from orpo.rows import columns, messages
 from orpo.rows.formats import (
     OTHER_KEYS,
     Message,
@@ -243,7 +243,7 @@ def test_other_json_is_an_answer(text: str) -> None:
 
 
 KNOWN = (
-    columns.HARMLESS | columns.CONTEXT | {*columns.SYSTEM, *columns.TOOLS, *columns.CHANGES}
+    columns.HARMLESS | columns.CONTEXT | {*columns.SYSTEM, *columns.TOOLS, *messages.CHANGES}
     | {key for value in EACH for key in value} | {"rejected_messages", "ranks"}
 )  # fmt: skip
 unknown_keys = st.text(min_size=1, max_size=20).filter(lambda key: key not in KNOWN)
