@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
-EXTRAS = ["train", "embedded", "demo", "serve-cpu", "s3", "otel", "dev"]
+EXTRAS = ["data", "train", "embedded", "demo", "serve-cpu", "s3", "otel", "dev"]
 
 HEADER = """\
 # Every package of the default install but torch and what [tool.uv] in pyproject.toml excludes.
@@ -27,8 +27,8 @@ SHARED_MARKER = re.compile(
 
 # The images run on CUDA, on x86_64. vLLM's own image, which `serve` is built on, has Python 3.12.
 IMAGE_EXTRAS = {
-    "api": ["check", "otel", "s3"],
-    "train": ["otel", "s3", "train", "train-cuda"],
+    "api": ["check", "data", "otel", "s3"],
+    "train": ["data", "otel", "s3", "train", "train-cuda"],
     "serve": ["otel", "s3", "train"],
 }
 IMAGE_PYTHON = {"api": "3.11", "train": "3.11", "serve": "3.12"}
