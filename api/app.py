@@ -21,7 +21,9 @@ from api.routes import (
     jobs,
     meters,
     methods,
+    rows,
     session,
+    statistics,
     storage_use,
     workers,
 )
@@ -35,8 +37,8 @@ out, served beside their base. Where OpenAI has a path and an object, these are 
 Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scope it needs."""
 
 NOUNS = (
-    files, estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,
-    workers, health, meters, storage_use, audit_log,
+    files, rows, statistics, estimates, jobs, methods, base_models, deployments, chat, comparisons,
+    api_keys, session, workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 

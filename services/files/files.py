@@ -5,13 +5,10 @@ Knows rows of the database and keys of the storage; `orpo` judges the rows of a 
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import PurePath
 from typing import IO, Any
 
-import orjson
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
@@ -167,23 +164,6 @@ def list_page(
 def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
     """Return what validation found: rows, accepted, dropped, findings, shapes."""
     return validated(get(session, caller, file_id)).report or {}
-
-
-@contextmanager
-def rows(
-    session: Session, caller: Caller, file_id: str, *, offset: int
-) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
-    """Yield the accepted rows from `offset` on, in normal form, and how many there are in all.
-
-    Rows are read one by one as they are taken: each may have 16 MB.
-    """
-    record = validated(get(session, caller, file_id))
-    if record.rows_key is None:
-        yield iter(()), 0
-        return
-    with open_rows(record) as lines:
-        total = (record.report or {}).get("accepted", 0)
-        yield map(orjson.loads, islice(lines, offset, None)), total
 
 
 def open_rows(record: File) -> IO[bytes]:
