@@ -1,7 +1,8 @@
 """`python -m orpo.dropped SOURCE NAME REQUEST`: the original text of rows that were dropped.
 
 The work is done by `orpo.rows.dropped`. REQUEST is a JSON file with findings of the report:
-`{"findings": [{"line", "column", "code", "message"}]}`; NAME is the uploaded file name.
+`{"findings": [{"line", "column", "code", "message"}], "columns": {...}}`; NAME is the uploaded file
+name.
 """
 
 import json
@@ -19,9 +20,10 @@ def main(source: Path, name: str, request: Path) -> int:
     """Print `{"texts": [{"text", "first_character"}]}`, one for each finding."""
 
     def work() -> dict[str, Any]:
-        asked = json.loads(request.read_bytes())["findings"]
-        findings = [Finding(f["line"], f["column"], f["code"], f["message"]) for f in asked]
-        return {"texts": [asdict(text) for text in originals(source, name, findings)]}
+        asked = json.loads(request.read_bytes())
+        findings = [Finding(**finding) for finding in asked["findings"]]
+        texts = originals(source, name, findings, asked["columns"])
+        return {"texts": [asdict(text) for text in texts]}
 
     return answer(work)
 

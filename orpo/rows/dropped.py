@@ -1,26 +1,28 @@
 """The original text of rows that were dropped, as it stands in the uploaded file.
 
-A row of a text file is its line. In an array, whose rows may share a line, and in a file that is no
-text, it is the row's value as JSON. Knows findings and lines.
+A row of a file of lines is its line. A row of an array, a table or a Parquet file is its value as
+JSON; where it could not be read, the line that it begins on. Knows findings and containers.
 """
 
 import codecs
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from orpo.rows.formats import Finding, Reject, Row, detect, read, read_rows
-from orpo.rows.row_shapes import why_no_shape
+from orpo.rows import limits
+from orpo.rows.column_names import Columns, Renamer
+from orpo.rows.containers import Container, Kind, container_of
+from orpo.rows.messages import Reject
+from orpo.rows.row import Finding, Row, Unreadable
+from orpo.rows.row_shapes import detect, read, why_no_shape
+from orpo.rows.rows import read_rows
 
 SHOWN = 2_000  # characters of a row
 BEFORE = SHOWN // 2  # of them before the column at fault, if that is further on
-KEPT_BYTES = 16 * 2**20  # of a line; a longer one is no row
-CHUNK_BYTES = 2**20
-# How files begin whose bytes are no text: gzip, Zstandard, Parquet.
-NO_TEXT = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1")
 
 
 @dataclass(frozen=True)
@@ -33,52 +35,79 @@ class Original:
     first_character: int = 1
 
 
-def originals(path: Path, filename: str, findings: Sequence[Finding]) -> list[Original]:
-    """The text of each finding's row. Findings are in the order of their lines.
+def originals(
+    path: Path, filename: str, findings: Sequence[Finding], columns: Columns | None = None
+) -> list[Original]:
+    """The text of each finding's row, in the order of the findings.
 
-    Reads the file up to the last of them, in constant memory. Raises OSError.
+    `columns` is the mapping that the file was validated with. Reads the file up to the last of
+    their lines, one row at a time. Raises OSError.
     """
-    if not findings:
-        return []
-    with path.open("rb", CHUNK_BYTES) as file:
-        start = file.read(len(codecs.BOM_UTF8) + 1).removeprefix(codecs.BOM_UTF8)
-    found = {} if start.startswith(b"{") else _values(path, filename, findings)
-    if not start.startswith(NO_TEXT):
+    with path.open("rb", 0) as file, suppress(Unreadable):
+        container = container_of(file, filename)
+        found = _values(path, filename, container, findings, Renamer(columns))
         left = [at for at in range(len(findings)) if at not in found]
-        found |= _lines(path, findings, left)
-    return [found.get(at, Original(None)) for at in range(len(findings))]
+        if container.kind is not Kind.PARQUET:
+            found |= _lines(container.open(file), findings, left)
+        return [found.get(at, Original(None)) for at in range(len(findings))]
+    return [Original(None)] * len(findings)
 
 
-def _values(path: Path, filename: str, findings: Sequence[Finding]) -> dict[int, Original]:
+def _values(
+    path: Path,
+    filename: str,
+    container: Container,
+    findings: Sequence[Finding],
+    renamed: Renamer,
+) -> dict[int, Original]:
     """The value of each finding's row as JSON, by the place of the finding, where it was read."""
-    waiting: defaultdict[int, list[int]] = defaultdict(list)
-    for at, finding in enumerate(findings):
-        waiting[finding.line].append(at)
     found: dict[int, Original] = {}
-    last = findings[-1].line
+    if container.kind is Kind.LINES or not findings:
+        return found
+    waiting = _by_line(findings, range(len(findings)))
+    last = max(waiting)
     for row in read_rows(path, filename):
         if row.line > last:
             break
-        places = waiting.get(row.line)
-        if places and _is_of(row, findings[places[0]]):
-            at = places.pop(0)
-            if row.finding is None:
-                found[at] = Original(_json(row.value)[:SHOWN])
+        at = _finding_of(row, waiting.get(row.line, []), findings, container, renamed)
+        if at is not None and row.finding is None:
+            found[at] = Original(_json(row.value)[:SHOWN])
     return found
 
 
-def _is_of(row: Row, finding: Finding) -> bool:
-    """Whether a row at the finding's line is the one that was dropped for it."""
-    if row.finding is not None:
-        return row.finding.code == finding.code
-    shape = detect(row.value)
+def _finding_of(
+    row: Row,
+    waiting: list[int],
+    findings: Sequence[Finding],
+    container: Container,
+    renamed: Renamer,
+) -> int | None:
+    """Take the place of the row's finding out of those that wait for its line.
+
+    Only rows of an array can share a line; the one that was dropped is found by the reason.
+    """
+    if not waiting:
+        return None
+    if container.kind is not Kind.ARRAY:
+        return waiting.pop(0)
+    why = (row.finding.code, row.finding.message) if row.finding else _why(renamed(row.value), row)
+    for at in waiting:
+        if (findings[at].code, findings[at].message) == why:
+            waiting.remove(at)
+            return at
+    return None
+
+
+def _why(value: Any, row: Row) -> tuple[str, str] | None:
+    """Why a row was dropped, as its finding says it; None if it was not."""
+    shape = detect(value)
     if shape is None:
-        return finding.message == why_no_shape(row.value)
+        return "not_a_pair", why_no_shape(value)
     try:
-        read(row.value, shape, row.line)
+        read(value, shape, row.line)
     except Reject as reject:
-        return (reject.code, reject.message) == (finding.code, finding.message)
-    return False
+        return reject.code, reject.message
+    return None
 
 
 def _json(value: Any) -> str:
@@ -86,32 +115,32 @@ def _json(value: Any) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _lines(path: Path, findings: Sequence[Finding], left: Sequence[int]) -> dict[int, Original]:
+def _by_line(findings: Sequence[Finding], places: Iterable[int]) -> dict[int, list[int]]:
+    waiting: defaultdict[int, list[int]] = defaultdict(list)
+    for at in places:
+        waiting[findings[at].line].append(at)
+    return waiting
+
+
+def _lines(file: BinaryIO, findings: Sequence[Finding], left: Sequence[int]) -> dict[int, Original]:
     """The lines of the findings at the places `left`, by these places."""
     found: dict[int, Original] = {}
-    if not left:
-        return found
-    waiting: defaultdict[int, list[int]] = defaultdict(list)
-    for at in left:
-        waiting[findings[at].line].append(at)
-    last = max(waiting)
-    with path.open("rb", CHUNK_BYTES) as file:
-        for number, raw in _numbered(file):
+    waiting = _by_line(findings, left)
+    with suppress(Unreadable):  # where a damaged file ends
+        for number, raw in _numbered(file, max(waiting, default=0)):
             for at in waiting.get(number, ()):
                 found[at] = _part(raw, findings[at])
-            if number >= last:
-                break
     return found
 
 
-def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Each line, at most 16 MiB of it, and its number from 1."""
-    number = 0
-    while raw := file.readline(KEPT_BYTES):
-        number += 1
-        rest = raw
+def _numbered(file: BinaryIO, last: int) -> Iterator[tuple[int, bytes]]:
+    """Each line up to the `last`, at most 16 MiB of it, and its number from 1."""
+    for number in range(1, last + 1):
+        raw = rest = file.readline(limits.MAX_ROW_BYTES)
+        if not raw:
+            return
         while rest and not rest.endswith(b"\n"):
-            rest = file.readline(CHUNK_BYTES)
+            rest = file.readline(limits.CHUNK_BYTES)
         yield number, raw
 
 

@@ -40,7 +40,7 @@ def originals(record: File, offset: int, limit: int) -> list[dict[str, Any]]:
     try:
         with storage.local_copy(record.storage_key) as source, TemporaryDirectory() as folder:
             request = Path(folder, "request.json")
-            request.write_text(json.dumps({"findings": findings}))
+            request.write_text(json.dumps({"findings": findings, "columns": record.columns}))
             reach = Reach(reads=(source, request))
             arguments = (str(source), record.filename, str(request))
             found = run_verb("dropped", *arguments, timeout_s=timeout_s, reach=reach)

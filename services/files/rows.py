@@ -206,8 +206,7 @@ def select(record: File, wanted: Wanted) -> Iterator[Selection]:
     findings = _findings(record)
     if findings is None and wanted.finding is not None:
         raise Conflict(
-            f"The file `{record.id}` was validated before files were audited. Upload it again to "
-            "see the rows of its findings.",
+            f"The file `{record.id}` has no audit. Read its report, or upload the file again.",
             param="finding",
             code="file_not_audited",
         )

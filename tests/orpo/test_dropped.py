@@ -4,11 +4,13 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from orpo.rows import dropped
-from orpo.rows.dropped import Original, originals
-from orpo.rows.formats import Finding, validate
+from orpo.rows.dropped import originals
+from orpo.rows.formats import validate
 
 GOOD = {"prompt": "p", "chosen": "a", "rejected": "b"}
 SAME = {"prompt": "p", "chosen": "same", "rejected": "same"}
@@ -61,12 +63,33 @@ def test_a_long_line_is_shown_at_the_column_at_fault(tmp_path: Path) -> None:
     assert len(texts(path)[0] or "") == dropped.SHOWN
 
 
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.jsonl", b"{\xff}\n\x1f\x8b\n")
-    assert texts(path)[0] == "{\ufffd}"
-    packed = write(tmp_path, "b.jsonl", gzip.compress(b"{}"))
-    finding = Finding(1, None, "bad_utf8", "")
-    assert originals(packed, packed.name, [finding]) == [Original(None)]
+def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    assert texts(write(tmp_path, "a.jsonl", b"{\xff}\n")) == ["{\ufffd}"]
+    assert texts(write(tmp_path, "b.jsonl", b"\x89PNG\r\n\x1a\n")) == [None]
+
+
+def test_compressed_lines_and_other_encodings(tmp_path: Path) -> None:
+    lines = "\n".join([json.dumps(GOOD), "{oops é", json.dumps(SAME)])
+    expected = lines.split("\n")[1:]
+    assert texts(write(tmp_path, "a.jsonl.gz", gzip.compress(lines.encode()))) == expected
+    assert texts(write(tmp_path, "b.jsonl", lines.encode("utf-16"))) == expected
+
+
+def test_rows_of_a_table_and_of_parquet(tmp_path: Path) -> None:
+    table = 'prompt,chosen,rejected\np,"a\nb",c\np,x,x\n'
+    row = json.dumps({"prompt": "p", "chosen": "x", "rejected": "x"})
+    assert texts(write(tmp_path, "a.csv", table)) == [row]
+    pq.write_table(pa.Table.from_pylist([GOOD, SAME]), tmp_path / "a.parquet")
+    assert texts(tmp_path / "a.parquet") == [json.dumps(SAME)]
+
+
+def test_columns_with_other_names(tmp_path: Path) -> None:
+    rows = [{"q": "p", "chosen": "a", "rejected": "b"}, {"q": "p", "chosen": "x", "rejected": "x"}]
+    path = write(tmp_path, "a.json", json.dumps(rows))
+    columns = {"prompt": "q"}
+    findings = validate(path, path.name, None, columns=columns).findings
+    (found,) = originals(path, path.name, findings, columns)
+    assert found.text == json.dumps(rows[1])
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
