@@ -1,22 +1,39 @@
-"""`python -m orpo.validate SOURCE NAME ROWS`: judge a preference file, row by row.
+"""`python -m orpo.validate SOURCE NAME ROWS OFFSETS SCORES`: judge a preference file, row by row.
 
-Writes the accepted rows to ROWS in their normal form and prints the report as JSON. It runs in a
-process of its own: a file that takes too long or too much memory ends only that process.
+Writes the accepted rows to ROWS in their normal form, where each begins to OFFSETS, and rows whose
+own scores contradict the pair to SCORES. Prints the report as JSON. It runs in a process of its
+own: a file that takes too long or too much memory ends only that process.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from orpo.audit import found
+from orpo.audit.found import Named
 from orpo.process.verbs import answer
 from orpo.rows import formats
+from orpo.rows.index import Index
 
 
-def main(source: Path, name: str, rows: Path) -> int:
+def main(source: Path, name: str, rows: Path, offsets: Path, scores: Path) -> int:
     """Print the report; `name` is the uploaded file name, whose suffix decides the container
     format.
     """
-    return answer(lambda: formats.validate(source, name, rows).to_json())
+
+    def work() -> dict[str, Any]:
+        index = Index()
+        report = formats.validate(source, name, rows, index=index)
+        index.write_offsets(offsets)
+        places = {"score_contradicts": index.contradicting, "score_tie": index.tied}
+        found.write(scores, {code: Named(np.asarray(of)) for code, of in places.items()})
+        return report.to_json()
+
+    return answer(work)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))
+    source, name, *written = sys.argv[1:]
+    sys.exit(main(Path(source), name, *map(Path, written)))

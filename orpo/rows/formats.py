@@ -14,6 +14,7 @@ import orjson
 
 from orpo.contract.held_out import hold_out
 from orpo.rows.columns import KEPT, Remark
+from orpo.rows.index import Index
 from orpo.rows.messages import Message, Pair, Reject
 from orpo.rows.row_shapes import Shape, detect, parse, read, why_no_shape
 from orpo.rows.rows import CHUNK_BYTES, Finding, Row, read_rows
@@ -107,11 +108,13 @@ def validate(
     filename: str,
     out_path: Path | None,
     on_progress: Callable[[int, int], None] | None = None,
+    index: Index | None = None,
 ) -> Report:
     """Read `src_path` row by row; write accepted pairs to `out_path`, one normal form a line.
 
-    `on_progress(rows, bytes_read)` is called every 1,000 rows and at the end. Memory use is
-    constant. Raises OSError where a file can't be read or written; bad rows never raise.
+    `on_progress(rows, bytes_read)` is called every 1,000 rows and at the end. `index` is filled
+    with what is known of each accepted row. Memory use is constant but for the index, which takes
+    eight bytes a row. Raises OSError where a file can't be read or written; bad rows never raise.
     """
     report, offset_bytes = Report(), 0
     with (out_path or Path(os.devnull)).open("wb", CHUNK_BYTES) as out:
@@ -120,7 +123,11 @@ def validate(
             offset_bytes = row.offset_bytes
             pair = _accept(row, report)
             if pair:
-                out.write(orjson.dumps(pair.to_json(), option=orjson.OPT_APPEND_NEWLINE))
+                size_bytes = out.write(
+                    orjson.dumps(pair.to_json(), option=orjson.OPT_APPEND_NEWLINE)
+                )
+                if index is not None:
+                    index.add(size_bytes, row.value)
             if on_progress and report.rows % ROWS_PER_PROGRESS == 0:
                 on_progress(report.rows, offset_bytes)
     if on_progress:
