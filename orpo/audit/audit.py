@@ -131,7 +131,7 @@ def _length(accepted: Accepted, scanned: Scanned) -> Length | None:
     chars = Chars(scanned.columns["chosen_chars"], scanned.columns["rejected_chars"])
     if not chars.rejected.any():  # rows for supervised tuning
         return None
-    return lengths.found(chars, scanned.parts.prompt, _sample(accepted, lengths.SAMPLE))
+    return lengths.found(chars, _sample(accepted, lengths.SAMPLE))
 
 
 def _sorted(named: dict[str, Named]) -> dict[str, Named]:
@@ -166,7 +166,8 @@ def _scan(accepted: Accepted, with_estimates: bool) -> Scanned:
     n = len(accepted.offsets)
     half = int(np.searchsorted(accepted.offsets, accepted.path.stat().st_size // 2))
     is_large = accepted.path.stat().st_size >= WORTH_A_PROCESS and 0 < half < n
-    if not is_large or len(os.sched_getaffinity(0)) < PROCESSES:
+    can_fork = len(os.sched_getaffinity(0)) >= PROCESSES and not near.has_threads()
+    if not is_large or not can_fork:
         return scan(*accepted, 0, n, with_estimates=with_estimates)
     part = accepted.path.with_name(accepted.path.name + ".part")
     # A fork shares the secret of `hash`, so that hashes of both processes can be compared.

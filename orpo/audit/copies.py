@@ -4,7 +4,7 @@ All of it is sorting and counting of arrays. Two different texts have the same h
 probability of 3e-8 in a file of a million rows.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,5 +76,12 @@ def _prompts_of(prompt: Hashes, chosen: Hashes) -> NDArray[np.int64]:
 def _grouped(keys: Hashes, wanted: NDArray[np.bool_]) -> Named:
     """The wanted rows; those with the same key are a group."""
     places = np.flatnonzero(wanted).astype(np.uint32)
-    _, groups = np.unique(keys[wanted], return_inverse=True)
-    return Named(places, groups.astype(np.uint32))
+    return Named(places, numbered(keys[wanted]))
+
+
+def numbered(keys: NDArray[Any]) -> NDArray[np.uint32]:
+    """Numbers [n] from 0 of the groups with the same key, in the order of their first rows."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.uint32)
+    number[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return number[inverse]

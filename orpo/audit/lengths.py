@@ -5,7 +5,8 @@ sample and tested on the others. Its accuracy says what a model could learn with
 """
 
 import re
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -13,8 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from orpo.audit.copies import Hashes
-from orpo.audit.texts import Row, text_of
+from orpo.audit.texts import Row, Turn, folded_turns, text_of
 
 SAMPLE = 10_000  # pairs that the bag of words sees
 LEAST_TESTED = 20  # fewer test pairs say nothing
@@ -52,15 +52,11 @@ class Chars(NamedTuple):
     rejected: NDArray[np.uint32]
 
 
-def found(chars: Chars, prompts: Hashes, sample: Iterable[tuple[int, Row]]) -> Length:
-    """The figures of all pairs, and of the classifiers on a sample of them (places, rows).
-
-    `prompts` [n] are hashes by which pairs are held out.
-    """
+def found(chars: Chars, sample: Iterable[tuple[int, Row]]) -> Length:
+    """The figures of all pairs, and of the classifiers on a sample of them (places, rows)."""
     more = chars.chosen.astype(np.int64) - chars.rejected
     unequal = more[more != 0]
-    places, bags = _bags(sample)
-    tested = is_tested(prompts[places])
+    places, tested, bags = _read(sample)
     enough = bool(tested.sum() >= LEAST_TESTED and (~tested).sum() >= LEAST_TESTED)
     return Length(
         longer_wins=_share(float((unequal > 0).mean())) if len(unequal) else None,
@@ -72,9 +68,9 @@ def found(chars: Chars, prompts: Hashes, sample: Iterable[tuple[int, Row]]) -> L
     )
 
 
-def is_tested(prompts: Hashes) -> NDArray[np.bool_]:
-    """Which pairs are held out: all pairs of one prompt in five, by the prompt's hash."""
-    return (prompts >> np.uint64(17)) % np.uint64(PARTS) == 0
+def is_tested(prompt: Sequence[Turn]) -> bool:
+    """Whether pairs with this prompt are held out; the same in each run."""
+    return crc32(folded_turns(prompt)) % PARTS == 0
 
 
 def _by_length(more: NDArray[np.int64], tested: NDArray[np.bool_]) -> float:
@@ -113,25 +109,31 @@ class Bags(NamedTuple):
         return np.bincount(self.pair, self.sign * weights[self.feature], self.pairs)
 
 
-def _bags(sample: Iterable[tuple[int, Row]]) -> tuple[NDArray[np.int64], Bags]:
-    """The places of the sampled pairs, and which words only one of their answers holds."""
+def _read(
+    sample: Iterable[tuple[int, Row]],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], Bags]:
+    """The places of the sampled pairs, which are held out, and their bags of words."""
     places: list[int] = []
+    tested: list[bool] = []
     sizes: list[int] = []
-    features: list[int] = []
-    signs: list[int] = []
+    features, signs = array("I"), array("b")
     for place, row in sample:
         if row["rejected"] is None:
             continue
         good, bad = words(text_of(row["chosen"])), words(text_of(row["rejected"]))
-        only = [*(good - bad), *(bad - good)]
-        features += only
-        signs += [1] * len(good - bad) + [-1] * len(bad - good)
-        sizes.append(len(only))
+        features.extend(good - bad)
+        features.extend(bad - good)
+        signs.extend([1] * len(good - bad) + [-1] * len(bad - good))
+        sizes.append(len(good ^ bad))
         places.append(place)
-    pair = np.repeat(np.arange(len(places)), sizes)
-    return np.array(places, np.int64), Bags(
-        pair, np.array(features, np.int64), np.array(signs, np.float64), len(places)
+        tested.append(is_tested(row["prompt"]))
+    bags = Bags(
+        np.repeat(np.arange(len(places)), sizes),
+        np.array(features, np.int64),
+        np.array(signs, np.float64),
+        len(places),
     )
+    return np.array(places, np.int64), np.array(tested, bool), bags
 
 
 def words(text: str) -> set[int]:

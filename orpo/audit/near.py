@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from orpo.audit.copies import Hashes, mix
+from orpo.audit.copies import Hashes, mix, numbered
 from orpo.audit.found import Named
 from orpo.audit.texts import BETWEEN, Row, folded_turns
 
@@ -30,6 +30,18 @@ MOST_COMPARED = 100_000
 ALIKE_BY_HASHES = 0.9
 
 Signatures = NDArray[np.uint16]
+
+
+def has_threads() -> bool:
+    """Whether rensa has started its threads in this process; a fork would wait for them forever."""
+    return _state.has_threads
+
+
+class _State:
+    has_threads = False
+
+
+_state = _State()
 
 
 def signatures(texts: Sequence[bytes]) -> Signatures:
@@ -64,6 +76,7 @@ def _pieces(text: bytes) -> Hashes:
 
 
 def _digests(pieces: Hashes, ends: NDArray[np.int64]) -> Signatures:
+    _state.has_threads = True
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         pieces, ends.astype(np.uint64), HASHES, SEED
     )
@@ -95,8 +108,7 @@ class Groups:
         places = np.concatenate([places, np.unique(firsts)])
         firsts = np.concatenate([firsts, np.unique(firsts)])
         order = np.argsort(places, kind="stable")
-        _, groups = np.unique(firsts[order], return_inverse=True)
-        return Named(places[order].astype(np.uint32), groups.astype(np.uint32))
+        return Named(places[order].astype(np.uint32), numbered(firsts[order]))
 
     def _joined(self) -> list[int]:
         return np.flatnonzero(self.before != np.arange(len(self.before))).tolist()

@@ -57,7 +57,7 @@ CARD_DIGITS = range(13, 20)
 def is_card(number: str) -> bool:
     """Whether the digits of a text have the check digit of a card (Luhn)."""
     digits = [int(char) for char in number if char.isdigit()]
-    if len(digits) not in CARD_DIGITS or len(set(digits)) < 3:
+    if len(digits) not in CARD_DIGITS or len(set(digits)) == 1:
         return False
     doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
