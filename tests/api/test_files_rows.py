@@ -208,3 +208,22 @@ def test_dropped_rows_with_their_text(client: TestClient, work: Callable[[], Non
     second = client.get(f"/v1/files/{file_id}/dropped?offset=1&limit=1").json()
     assert (second["data"], second["has_more"]) == ([page["data"][1]], True)
     assert client.get(f"/v1/files/{file_id}/dropped?offset=9").json()["data"] == []
+
+
+def test_rows_of_a_finding_of_the_real_audit(client: TestClient, work: Callable[[], None]) -> None:
+    texts = ["First.", "Second.", "first. ", "Write to jane.doe@example.org for it."]
+    rows = [
+        {"prompt": f"Which one, {len(t.strip())}?", "chosen": t, "rejected": "No."} for t in texts
+    ]
+    file_id = upload(client, "".join(json.dumps(row) + "\n" for row in rows).encode(), "a.jsonl")
+    work()
+    audit = client.get(f"/v1/files/{file_id}/report").json()["audit"]
+    counts = {finding["code"]: finding["rows"] for finding in audit["findings"]}
+    assert (counts["duplicate"], counts["email"]) == (2, 1)
+    for code, count in counts.items():
+        page = get(client, file_id, finding=code)
+        assert page["total"] == count
+        assert all(code in row["findings"] for row in page["data"])
+    duplicates = get(client, file_id, finding="duplicate")["data"]
+    assert [row["line"] for row in duplicates] == [1, 3]
+    assert duplicates[0]["group"] == duplicates[1]["group"]

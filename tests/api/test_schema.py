@@ -123,7 +123,6 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
         case.query["after"] = world.after(label)
     if label.startswith("GET /v1/models"):
         case.query.pop("format", None)  # other formats need a process of the core
-    case.query.pop("finding", None)  # the file has no audit
     if "model" in case.query:
         case.query["model"] = world.base
     if label == "GET /v1/session":

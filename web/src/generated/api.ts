@@ -1818,6 +1818,8 @@ export interface components {
          * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
          *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
          *     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
+         *     `audit` is null if there is no accepted row, for files of an older release, and where
+         *     `audit_failure` says why.
          */
         FileReport: {
             /** Accepted */
