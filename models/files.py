@@ -30,8 +30,9 @@ class File(Owned, Base):
     filename: Mapped[str]
     purpose: Mapped[str]
     size_bytes: Mapped[int]
-    sha256: Mapped[str]
-    storage_key: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
+    # Files of an organisation with the same bytes share it (`services/files/contents.py`).
+    storage_key: Mapped[str] = mapped_column(index=True)
     # The accepted rows in their normal form, which is what a job trains on.
     rows_key: Mapped[str | None]
     status: Mapped[str] = mapped_column(default=FileStatus.UPLOADED, index=True)

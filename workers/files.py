@@ -67,7 +67,7 @@ def judge(file_id: str) -> None:
             if not files.begin_validation(session, file_id):
                 return
             record = session.get_one(File, file_id)
-        rows_key = f"{record.storage_key}.rows"
+        rows_key = files.rows_key_of(file_id)
         with suppress(NoLongerWantedError):
             report, failure = read(record, rows_key)
             finish(record, rows_key, report, failure)

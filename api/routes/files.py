@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
-from api import media, threads, uploads
+from api import forms, media, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, page, whole
 from api.routing import Router
@@ -18,6 +18,7 @@ from api.schemas.files import FileObject, FileReport, FileRow, FileRows, RowToke
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
+from models.base import new_id
 from orpo.contract.hyperparameters import Turns
 from orpo.contract.methods import parse_method
 from services.access.callers import Caller
@@ -25,6 +26,7 @@ from services.files import files, tokens
 from services.platform import storage
 from services.platform.database import reading, transaction
 from services.platform.pages import Order
+from services.platform.settings import get_settings
 
 DEFAULTS = parse_method("orpo", {})
 
@@ -51,11 +53,25 @@ async def upload(request: Request, caller: Writer) -> FileObject:
     """Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
     The form has the fields `purpose` and `file`.
     """
-    received = await uploads.receive(request, caller.account)
+    key = f"files/{new_id('upload')}"
+    received = await forms.receive(request, caller.account, key, expected())
     return await threads.run(threads.REQUESTS, caller.account, register, caller, received)
 
 
-def register(caller: Caller, received: files.Upload) -> FileObject:
+def expected() -> forms.Fields[files.Received]:
+    """What the form of an upload holds."""
+
+    def accept(sent: forms.Sent) -> files.Received:
+        purpose = sent.fields["purpose"]
+        received = files.Received(sent.key, sent.filename, purpose, sent.size_bytes, sent.sha256)
+        files.check(received)
+        return received
+
+    most = get_settings().max_upload_bytes
+    return forms.Fields("file", ("purpose",), most, files.too_large, accept)
+
+
+def register(caller: Caller, received: files.Received) -> FileObject:
     """Store the record of a file whose bytes are stored. If that fails, delete the bytes."""
     try:
         with transaction() as session:
@@ -63,6 +79,8 @@ def register(caller: Caller, received: files.Upload) -> FileObject:
     except BaseException:
         storage.delete(received.key)
         raise
+    if record.storage_key != received.key:  # the organisation had these bytes already
+        storage.delete(received.key)
     return FileObject.from_record(record)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
@@ -31,11 +32,15 @@ Wait = Annotated[bool, typer.Option("--wait", help="Return when the file is vali
 def upload(
     path: Annotated[Path, typer.Argument(help="A .jsonl or .json file of preference pairs.")],
     wait: Wait = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="Go on with this upload in parts.", metavar="UPLOAD_ID"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Upload a preference file."""
+    """Upload a preference file; one above 64 MiB in parts, so that it can be continued."""
     client = connect()
-    file = send(client, path, quiet=as_json)
+    file = send(client, path, quiet=as_json, resume=resume)
     if wait:
         file = validated(client, file["id"])
     if as_json:
@@ -176,13 +181,21 @@ def _finding(finding: dict[str, Any]) -> list[Any]:
     return [finding["line"], finding.get("column"), finding["code"], finding["message"]]
 
 
-def send(client: Client, path: Path, quiet: bool = False) -> dict[str, Any]:
-    """Upload with a progress bar on stderr."""
+def send(
+    client: Client, path: Path, quiet: bool = False, resume: str | None = None
+) -> dict[str, Any]:
+    """Upload with a progress bar on stderr. A large file is sent in parts; see `uploads.send`."""
     if not path.is_file():
         raise CommandError(f"There is no file {path}.", ExitCode.REFUSED)
     size_bytes = path.stat().st_size
     with bar(f"Uploading {path.name}", quiet) as show:
-        return client.upload(path, on_sent=lambda sent_bytes: show(sent_bytes, size_bytes))
+
+        def on_sent(sent_bytes: int) -> None:
+            show(sent_bytes, size_bytes)
+
+        if resume or size_bytes > uploads.ABOVE_BYTES:
+            return uploads.send(client, path, on_sent, resume)
+        return client.upload(path, on_sent)
 
 
 def validated(client: Client, file_id: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from models.files import FileStatus
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
+from services.files import contents, quota
 from services.jobs.jobs import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
@@ -29,14 +30,14 @@ from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.platform.storable import storable
 
-PURPOSE = "fine-tune"
+PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 EXTENSIONS = (".jsonl", ".json")
 MAX_FILENAME = 255
 
 
 @dataclass(frozen=True)
-class Upload:
+class Received:
     """Bytes that lie in storage already, and what their sender states about them."""
 
     key: str
@@ -52,7 +53,7 @@ def safe_name(filename: str) -> str:
     return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
 
 
-def check(upload: Upload) -> None:
+def check(upload: Received) -> None:
     """Raise Invalid, with the field at fault, unless such an upload is accepted."""
     if upload.purpose != PURPOSE:
         raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
@@ -76,8 +77,15 @@ def too_large() -> TooLarge:
     )
 
 
-def create(session: Session, caller: Caller, upload: Upload) -> File:
-    """Register an upload whose bytes are stored, and wake its validation."""
+def create(session: Session, caller: Caller, upload: Received) -> File:
+    """Register an upload whose bytes are stored, and wake its validation.
+
+    If the organisation has these bytes already, the file shares them: its storage key differs from
+    the upload's, whose bytes the caller deletes after the commit.
+    """
+    shared = contents.place_of(session, caller.org_id, upload.sha256, upload.size_bytes)
+    if shared is None:
+        quota.refuse_beyond(session, caller.org_id, upload.size_bytes, param="file")
     record = File(
         id=new_id("file"),
         org_id=caller.org_id,
@@ -86,9 +94,8 @@ def create(session: Session, caller: Caller, upload: Upload) -> File:
         purpose=upload.purpose,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
-        storage_key=upload.key,
+        storage_key=shared or upload.key,
     )
-    _refuse_beyond_quota(session, caller, upload.size_bytes)
     session.add(record)
     queue.send(session, Task.VALIDATE_FILE, file_id=record.id)
     audit_log.record(
@@ -96,24 +103,6 @@ def create(session: Session, caller: Caller, upload: Upload) -> File:
     )
     session.flush()
     return record
-
-
-def _refuse_beyond_quota(session: Session, caller: Caller, size_bytes: int) -> None:
-    """Raise TooLarge where the organisation's files would take more than they may."""
-    quota = get_settings().org_quota_bytes
-    if not quota:
-        return
-    mine = (File.org_id == caller.org_id, File.deleted_at.is_(None))
-    used = session.execute(select(func.coalesce(func.sum(File.size_bytes), 0)).where(*mine))
-    stored = int(used.scalar_one())
-    if stored + size_bytes > quota:
-        raise TooLarge(
-            f"Your organisation stores {stored} of the {quota} bytes that it may, and this file "
-            f"has {size_bytes}. Delete files that you no longer need, or raise "
-            "ODDSMITH_ORG_QUOTA_BYTES.",
-            param="file",
-            code="quota_exceeded",
-        )
 
 
 def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
@@ -245,6 +234,13 @@ def open_content(session: Session, caller: Caller, file_id: str) -> File:
     record = get(session, caller, file_id)
     audit_log.record(session, caller, Action.EXPORTED, Object.FILE, file_id)
     return record
+
+
+def rows_key_of(file_id: str) -> str:
+    """The storage key of a file's accepted rows. Files that share their bytes have rows of their
+    own: how a file is read depends on more than its bytes.
+    """
+    return f"files/{file_id}.rows"
 
 
 def begin_validation(session: Session, file_id: str) -> bool:
