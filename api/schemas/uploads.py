@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.schemas.body import Body
 from api.schemas.files import FileObject
@@ -27,7 +26,11 @@ class CompleteUpload(Body):
     """The parts that make up the file, in order; with `md5`, that of the whole file is checked."""
 
     part_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_PARTS)]
-    md5: Annotated[str | SkipJsonSchema[None], Field(pattern=MD5)] = None
+    md5: Annotated[
+        str | None,
+        Field(pattern=MD5),
+        WithJsonSchema({"type": "string", "pattern": MD5}),
+    ] = None
 
 
 class UploadObject(BaseModel):
