@@ -48,6 +48,8 @@ class Fields(Generic[Accepted]):
     max_bytes: int
     too_large: Callable[[], TooLarge]
     accept: Callable[[Sent], Accepted]
+    # Texts that may be missing.
+    optional: tuple[str, ...] = ()
 
     @property
     def names(self) -> str:
@@ -127,7 +129,7 @@ class Form:
     def __init__(self, boundary: bytes, sink: IO[bytes], wanted: Fields[Accepted]) -> None:
         self.sink, self.sha256, self.size_bytes = sink, hashlib.sha256(), 0
         self.wanted = wanted
-        self.fields = {name: bytearray() for name in wanted.texts}
+        self.fields = {name: bytearray() for name in (*wanted.texts, *wanted.optional)}
         self.filename: str | None = None
         self.field, self.ended = "", False
         self.header, self.value, self.disposition = bytearray(), bytearray(), b""

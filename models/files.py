@@ -24,6 +24,11 @@ class File(Owned, Base):
             "id",
             postgresql_where=text("deleted_at IS NOT NULL AND erased_at IS NULL"),
         ),
+        Index(
+            "ix_files_expiring",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL AND deleted_at IS NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -40,6 +45,8 @@ class File(Owned, Base):
     # How often its validation was begun.
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     report: Mapped[dict[str, Any] | None]
+    # When it is to be deleted, if its owner has said so.
+    expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.
     erased_at: Mapped[datetime | None]

@@ -29,6 +29,8 @@ class Upload(Owned, Base):
     size_bytes: Mapped[int]
     status: Mapped[str] = mapped_column(default=UploadStatus.PENDING)
     expires_at: Mapped[datetime] = mapped_column()
+    # How long the file is to be kept once it is made; None: until it is deleted.
+    file_seconds: Mapped[int | None]
     file_id: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)
     # The hash of the list of parts that it was completed with: the same list means the same file.
     parts_sha256: Mapped[str | None]

@@ -12,9 +12,9 @@ from api import forms, media, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, page, whole
 from api.routing import Router
-from api.schemas.body import DIGITS_ONLY
+from api.schemas.body import DIGITS, DIGITS_ONLY
 from api.schemas.deleted import Deleted
-from api.schemas.files import FileObject, FileReport, FileRow, FileRows, RowTokens
+from api.schemas.files import LEAST_S, MOST_S, FileObject, FileReport, FileRow, FileRows, RowTokens
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
@@ -25,9 +25,12 @@ from services.access.callers import Caller
 from services.files import files, tokens
 from services.platform import storage
 from services.platform.database import reading, transaction
+from services.platform.errors import Invalid
 from services.platform.pages import Order
 from services.platform.settings import get_settings
 
+# As OpenAI's client spells an object in a form.
+ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 DEFAULTS = parse_method("orpo", {})
 
 router = Router(prefix="/v1/files", tags=["files"])
@@ -43,6 +46,13 @@ FORM = {
             "description": ".jsonl or .json",
         },
         "purpose": {"type": "string", "enum": [files.PURPOSE]},
+        ANCHOR: {"type": "string", "enum": ["created_at"]},
+        SECONDS: {
+            "type": "integer",
+            "minimum": LEAST_S,
+            "maximum": MOST_S,
+            "description": "The file is deleted so many seconds after it was made.",
+        },
     },
 }
 BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
@@ -62,13 +72,33 @@ def expected() -> forms.Fields[files.Received]:
     """What the form of an upload holds."""
 
     def accept(sent: forms.Sent) -> files.Received:
-        purpose = sent.fields["purpose"]
-        received = files.Received(sent.key, sent.filename, purpose, sent.size_bytes, sent.sha256)
+        received = files.Received(
+            key=sent.key,
+            filename=sent.filename,
+            purpose=sent.fields["purpose"],
+            size_bytes=sent.size_bytes,
+            sha256=sent.sha256,
+            keep_s=keep_s(sent.fields[ANCHOR], sent.fields[SECONDS]),
+        )
         files.check(received)
         return received
 
     most = get_settings().max_upload_bytes
-    return forms.Fields("file", ("purpose",), most, files.too_large, accept)
+    return forms.Fields("file", ("purpose",), most, files.too_large, accept, (ANCHOR, SECONDS))
+
+
+def keep_s(anchor: str, seconds: str) -> int | None:
+    """Return how long a form wants its file to be kept; None: until it is deleted."""
+    if not anchor and not seconds:
+        return None
+    is_known = anchor == "created_at" and DIGITS.fullmatch(seconds)
+    if not is_known or not LEAST_S <= int(seconds) <= MOST_S:
+        raise Invalid(
+            f"Send `{ANCHOR}` as `created_at` and `{SECONDS}` as {LEAST_S} to {MOST_S}, or neither "
+            "of them.",
+            param="expires_after",
+        )
+    return int(seconds)
 
 
 def register(caller: Caller, received: files.Received) -> FileObject:

@@ -51,7 +51,8 @@ def create(session: SessionDep, caller: Writer, body: CreateUpload) -> UploadObj
     """Announce a file: its name and its size. The upload expires if it is not completed in time,
     after an hour by default.
     """
-    upload = uploads.create(session, caller, body.filename, body.purpose, body.bytes)
+    keep_s = body.expires_after.seconds if body.expires_after else None
+    upload = uploads.create(session, caller, body.filename, body.purpose, body.bytes, keep_s=keep_s)
     return UploadObject.from_record(upload)
 
 
@@ -124,7 +125,8 @@ def expected(part_id: str) -> forms.Fields[ReceivedPart]:
         uploads.check_part(part, sent.fields["sha256"])
         return part
 
-    return forms.Fields("data", ("sha256",), uploads.MAX_PART_BYTES, uploads.too_large, accept)
+    most = uploads.MAX_PART_BYTES
+    return forms.Fields("data", (), most, uploads.too_large, accept, ("sha256",))
 
 
 def register(

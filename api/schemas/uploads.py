@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from api.schemas.body import Body
-from api.schemas.files import FileObject
+from api.schemas.files import ExpiresAfter, FileObject
 from api.schemas.text import NO_NUL, Id
 from models import File, Upload, UploadPart
 from services.files.uploads import MAX_PARTS
@@ -14,12 +15,16 @@ MD5 = r"^[0-9a-fA-F]{32}$"
 
 
 class CreateUpload(Body):
-    """OpenAI's request for an upload. The content decides how the file is read, not `mime_type`."""
+    """OpenAI's request for an upload. The content decides how the file is read, not `mime_type`.
+
+    `expires_after` is about the file; an upload expires by itself.
+    """
 
     filename: Annotated[str, Field(min_length=1, max_length=1024, pattern=NO_NUL)]
     purpose: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="`fine-tune`")]
     bytes: Annotated[int, Field(ge=1, lt=2**53, description="The size of the whole file.")]
     mime_type: Annotated[str, Field(max_length=256, pattern=NO_NUL)]
+    expires_after: ExpiresAfter | SkipJsonSchema[None] = None
 
 
 class CompleteUpload(Body):

@@ -1,4 +1,4 @@
-"""Uploads in parts, and their parts."""
+"""Uploads in parts, and their parts; files that expire."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 MOMENT = sa.DateTime(timezone=True)
+EXPIRING = sa.text("expires_at IS NOT NULL AND deleted_at IS NULL")
 
 
 def upgrade() -> None:
@@ -20,6 +21,7 @@ def upgrade() -> None:
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("file_seconds", sa.BigInteger(), nullable=True),
         sa.Column("file_id", sa.Text(), nullable=True),
         sa.Column("parts_sha256", sa.Text(), nullable=True),
         sa.Column("erased_at", MOMENT, nullable=True),
@@ -62,6 +64,8 @@ def upgrade() -> None:
             "upload_id", "idempotency_key", name=op.f("uq_upload_parts_upload_id_idempotency_key")
         ),
     )
+    op.add_column("files", sa.Column("expires_at", MOMENT, nullable=True))
+    op.create_index("ix_files_expiring", "files", ["expires_at"], postgresql_where=EXPIRING)
     # Files with the same bytes share a storage key: see services/files/contents.py.
     op.create_index(op.f("ix_files_storage_key"), "files", ["storage_key"])
     op.create_index(op.f("ix_files_sha256"), "files", ["sha256"])
@@ -70,5 +74,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_files_sha256"), table_name="files")
     op.drop_index(op.f("ix_files_storage_key"), table_name="files")
+    op.drop_index("ix_files_expiring", table_name="files")
+    op.drop_column("files", "expires_at")
     op.drop_table("upload_parts")
     op.drop_table("uploads")

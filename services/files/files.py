@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from pathlib import PurePath
 from typing import IO, Any
@@ -45,6 +46,8 @@ class Received:
     purpose: str
     size_bytes: int
     sha256: str
+    # How long the file is to be kept; None: until it is deleted.
+    keep_s: int | None = None
 
 
 def safe_name(filename: str) -> str:
@@ -96,12 +99,16 @@ def create(session: Session, caller: Caller, upload: Received) -> File:
         sha256=upload.sha256,
         storage_key=shared or upload.key,
     )
+    if upload.keep_s is not None:
+        record.expires_at = func.clock_timestamp() + timedelta(seconds=upload.keep_s)
     session.add(record)
     queue.send(session, Task.VALIDATE_FILE, file_id=record.id)
     audit_log.record(
         session, caller, Action.CREATED, Object.FILE, record.id, size_bytes=upload.size_bytes
     )
     session.flush()
+    if upload.keep_s is not None:
+        session.refresh(record)
     return record
 
 
@@ -197,6 +204,22 @@ def validated(record: File) -> File:
             param="file_id",
         )
     return record
+
+
+LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
+
+
+def expire(session: Session) -> None:
+    """Delete files whose time is over. A file that a job uses waits until the job has ended."""
+    in_use = select(Job.id).where(
+        or_(Job.training_file == File.id, Job.validation_file == File.id), Job.state.not_in(ENDED)
+    )
+    late = select(File).where(*LATE, ~in_use.exists()).with_for_update(skip_locked=True)
+    for record in session.scalars(late).all():
+        record.deleted_at = func.clock_timestamp()
+        queue.send(session, Task.REMOVE)
+        about = (record.org_id, None, Action.PRUNED, Object.FILE, record.id)
+        audit_log.note(session, *about, size_bytes=record.size_bytes)
 
 
 def delete(session: Session, caller: Caller, file_id: str) -> File:

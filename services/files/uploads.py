@@ -62,10 +62,16 @@ class Assembly:
 
 
 def create(
-    session: Session, caller: Caller, filename: str, purpose: str, size_bytes: int
+    session: Session,
+    caller: Caller,
+    filename: str,
+    purpose: str,
+    size_bytes: int,
+    *,
+    keep_s: int | None = None,
 ) -> Upload:
-    """Register an upload of `size_bytes`. Raises what a file of that name and size would be refused
-    with.
+    """Register an upload of `size_bytes`, whose file is to be kept for `keep_s` seconds. Raises
+    what a file of that name and size would be refused with.
 
     A repeated request makes a second upload: the first one has no parts, and expires.
     """
@@ -79,6 +85,7 @@ def create(
         filename=name,
         purpose=purpose,
         size_bytes=size_bytes,
+        file_seconds=keep_s,
         expires_at=func.clock_timestamp() + timedelta(hours=get_settings().upload_hours),
     )
     session.add(upload)
@@ -344,7 +351,14 @@ def assemble(assembly: Assembly) -> Received:
                 code="checksum_mismatch",
             )
     upload = assembly.upload
-    return Received(key, upload.filename, upload.purpose, upload.size_bytes, sha256.hexdigest())
+    return Received(
+        key=key,
+        filename=upload.filename,
+        purpose=upload.purpose,
+        size_bytes=upload.size_bytes,
+        sha256=sha256.hexdigest(),
+        keep_s=upload.file_seconds,
+    )
 
 
 def _checked(part: UploadPart) -> Iterator[bytes]:

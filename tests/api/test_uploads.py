@@ -15,10 +15,14 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 from models import AuditEntry, File, Upload, UploadPart
-from services.files import uploads
+from models.jobs import JobState
+from services.access.callers import Caller
+from services.files import files, uploads
+from services.jobs import jobs
 from services.platform import database, storage
 from services.platform.database import transaction
 from services.upkeep import leftovers, pruning, removals
+from tests import records
 from tests.api.conftest import KEY
 from tests.api.servers import serving
 from tests.api.test_files import PAIRS, error_of, jsonl, post, stored
@@ -30,10 +34,12 @@ PARTS = [CONTENT[at : at + PART] for at in range(0, len(CONTENT), PART)]
 
 @pytest.fixture
 def real(client: TestClient, application: FastAPI) -> Iterator[openai.OpenAI]:
-    """OpenAI's unmodified client on a server with a socket."""
+    """OpenAI's unmodified client on a server with a socket. It sends a request again if the server
+    has just closed an idle connection.
+    """
     with (
         serving(application, http="api.connections:Connection") as port,
-        openai.OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1", max_retries=0) as found,
+        openai.OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1") as found,
     ):
         yield found
 
@@ -463,3 +469,47 @@ def test_the_row_of_a_file_names_who_completed_it(client: TestClient) -> None:
         found = [(entry.action, entry.object_type) for entry in session.scalars(entries)]
     assert sorted(found) == [("created", "file"), ("created", "upload")]
     assert json.loads(content_of(client, file_id).splitlines()[0]) == PAIRS[0]
+
+
+def test_a_file_expires_when_its_owner_has_said_so(
+    real: openai.OpenAI, work: Callable[[], None], tmp_path: Path
+) -> None:
+    after: Any = {"anchor": "created_at", "seconds": 3600}
+    begun = real.uploads.create(
+        bytes=len(CONTENT), filename="a.jsonl", mime_type="x", purpose="fine-tune",
+        expires_after=after,
+    )  # fmt: skip
+    part = real.uploads.parts.create(begun.id, data=CONTENT).id
+    first = real.uploads.complete(begun.id, part_ids=[part]).file
+    sent = ("a.jsonl", jsonl(PAIRS))
+    second = real.files.create(file=sent, purpose="fine-tune", expires_after=after)
+    kept = real.files.create(file=("b.jsonl", CONTENT), purpose="fine-tune")
+    assert first
+    for file in (first, second):
+        assert file.expires_at == file.created_at + 3600
+    assert kept.expires_at is None
+    for wrong in ({"anchor": "created_at", "seconds": 5}, {"anchor": "x", "seconds": 3600}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            real.files.create(file=sent, purpose="fine-tune", expires_after=wrong)  # type: ignore[arg-type]
+        assert caught.value.param == "expires_after"
+    with transaction() as session:
+        session.execute(update(File).values(expires_at=None).where(File.id == kept.id))
+        late = File.expires_at.is_not(None)
+        session.execute(update(File).values(expires_at=func.clock_timestamp()).where(late))
+        owner = session.get_one(File, first.id)
+        caller = Caller(owner.org_id, owner.api_key_id, records.SCOPES)
+        job = records.job(session, caller, JobState.QUEUED, training_file=first.id)
+    with transaction() as session:
+        files.expire(session)
+
+    def listed() -> set[str]:
+        return {file.id for file in real.files.list()} & {first.id, second.id, kept.id}
+
+    assert listed() == {kept.id, first.id}
+    with transaction() as session:
+        jobs.cancel(session, caller, job.id)
+        files.expire(session)
+    work()
+    assert real.files.content(kept.id).read() == CONTENT
+    assert listed() == {kept.id}
+    assert len([path for path in stored(tmp_path) if path.suffix != ".rows"]) == 1

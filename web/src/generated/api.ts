@@ -1478,6 +1478,8 @@ export interface components {
         /**
          * CreateUpload
          * @description OpenAI's request for an upload. The content decides how the file is read, not `mime_type`.
+         *
+         *     `expires_after` is about the file; an upload expires by itself.
          */
         CreateUpload: {
             /**
@@ -1485,6 +1487,8 @@ export interface components {
              * @description The size of the whole file.
              */
             bytes: number;
+            /** Expires After */
+            expires_after?: components["schemas"]["ExpiresAfter"];
             /** Filename */
             filename: string;
             /** Mime Type */
@@ -1733,6 +1737,19 @@ export interface components {
          */
         EventType: "message" | "metrics";
         /**
+         * ExpiresAfter
+         * @description When a file is to be deleted: so many seconds after it was made.
+         */
+        ExpiresAfter: {
+            /**
+             * Anchor
+             * @constant
+             */
+            anchor: "created_at";
+            /** Seconds */
+            seconds: number;
+        };
+        /**
          * Failure
          * @description Why a deployment failed, and what to do.
          */
@@ -1755,6 +1772,8 @@ export interface components {
             bytes: number;
             /** Created At */
             created_at: number;
+            /** Expires At */
+            expires_at: number | null;
             /** Filename */
             filename: string;
             /** Id */
@@ -4642,6 +4661,10 @@ export interface operations {
         requestBody: {
             content: {
                 "multipart/form-data": {
+                    /** @enum {string} */
+                    "expires_after[anchor]"?: "created_at";
+                    /** @description The file is deleted so many seconds after it was made. */
+                    "expires_after[seconds]"?: number;
                     /**
                      * Format: binary
                      * @description .jsonl or .json
