@@ -75,7 +75,7 @@ def judge(file_id: str) -> None:
             if not files.begin_validation(session, file_id):
                 return
             record = session.get_one(File, file_id)
-        rows_key = keys_of(record.storage_key).rows
+        rows_key = keys_of(file_id).rows
         with suppress(NoLongerWantedError):
             report, failure = read(record, rows_key)
             finish(record, rows_key, report, failure)
@@ -126,7 +126,7 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
         return None, _why(failure)
     if report["accepted"]:
         return report, None
-    for key in keys_of(record.storage_key).made:
+    for key in keys_of(record.id):
         storage.delete(key)
     return report, nothing_left(report)
 
@@ -151,7 +151,7 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
         )
         if report["accepted"]:
             report |= _audited(record, made, report["rows"])
-            keys = keys_of(record.storage_key)
+            keys = keys_of(record.id)
             _store(made.offsets, keys.offsets)
             _store(made.audit, keys.audit)
         made.rows.replace(accepted)

@@ -1,15 +1,26 @@
 """Files, their reports and their rows on the wire."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from api.schemas.body import Body
 from api.schemas.pages import ListPage
 from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import File
 from orpo.audit.kinds import Severity, Step
 from orpo.audit.verdict import Judgement
+
+# An hour and 30 days, as OpenAI has them.
+LEAST_S, MOST_S = 3600, 2_592_000
+
+
+class ExpiresAfter(Body):
+    """When a file is to be deleted: so many seconds after it was made."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=LEAST_S, le=MOST_S)]
 
 
 class FileObject(BaseModel):
@@ -19,6 +30,8 @@ class FileObject(BaseModel):
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
+    # Null: it stays until it is deleted.
+    expires_at: int | None
     filename: str
     purpose: str
     status: Literal["uploaded", "processed", "error"]
@@ -38,6 +51,7 @@ class FileObject(BaseModel):
                 "id": record.id,
                 "bytes": record.size_bytes,
                 "created_at": int(record.created_at.timestamp()),
+                "expires_at": record.expires_at and int(record.expires_at.timestamp()),
                 "filename": record.filename,
                 "purpose": record.purpose,
                 "status": record.status,

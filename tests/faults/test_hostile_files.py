@@ -136,7 +136,7 @@ FILES: dict[str, Hostile] = {
 
 def judged(path: Path, filename: str) -> File:
     """Upload a file as the API does once its bytes are stored, and judge it as a worker does."""
-    upload = files.Upload(
+    upload = files.Received(
         "files/hostile", files.safe_name(filename), "fine-tune", path.stat().st_size, "0"
     )
     files.check(upload)
