@@ -1001,6 +1001,25 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Audit
+         * @description What is wrong with the accepted rows. `reasons` are the sentences that `verdict` rests on.
+         *
+         *     `findings` are sorted, errors first. Languages are detected on `sampled` rows. `length` is null
+         *     for rows without a rejected answer.
+         */
+        Audit: {
+            /** Findings */
+            findings: components["schemas"]["AuditFinding"][];
+            /** Languages */
+            languages: components["schemas"]["AuditLanguage"][];
+            length: components["schemas"]["AuditLength"] | null;
+            /** Reasons */
+            reasons: string[];
+            /** Sampled */
+            sampled: number;
+            verdict: components["schemas"]["Judgement"];
+        };
+        /**
          * AuditEntryObject
          * @description What one key, or the server, did to one object.
          */
@@ -1035,6 +1054,54 @@ export interface components {
             object_type: string;
             /** Request Id */
             request_id: string | null;
+        };
+        /**
+         * AuditFinding
+         * @description Something about accepted rows: how many, and the lines of the first ten. `message` says why
+         *     it matters; `repair` is null where no step repairs it with certainty.
+         */
+        AuditFinding: {
+            /** Code */
+            code: string;
+            /** Lines */
+            lines: number[];
+            /** Message */
+            message: string;
+            repair: components["schemas"]["Repair"] | null;
+            /** Rows */
+            rows: number;
+            severity: components["schemas"]["Severity"];
+        };
+        /**
+         * AuditLanguage
+         * @description Sampled rows whose chosen answer is in this language (ISO 639-1, or `unknown`).
+         */
+        AuditLanguage: {
+            /** Language */
+            language: string;
+            /** Rows */
+            rows: number;
+        };
+        /**
+         * AuditLength
+         * @description How much of the preference is length or single words. `longer_wins` is the share of pairs of
+         *     unequal length whose chosen answer is the longer one; the accuracies are those of classifiers
+         *     that see nothing else, on `n_tested` pairs that they were not trained on; null if there are too
+         *     few. The means are in characters.
+         */
+        AuditLength: {
+            /** Bag Of Words Accuracy */
+            bag_of_words_accuracy: number | null;
+            /** Length Only Accuracy */
+            length_only_accuracy: number | null;
+            /** Longer Wins */
+            longer_wins: number | null;
+            /** Mean Chosen Chars */
+            mean_chosen_chars: number;
+            /** Mean Rejected Chars */
+            mean_rejected_chars: number;
+            /** N Tested */
+            n_tested: number;
         };
         /**
          * ChatRequest
@@ -1644,11 +1711,15 @@ export interface components {
         /**
          * FileReport
          * @description rows = accepted + the sum of `dropped`; `findings` are the first 100. `remarks` are about
-         *     accepted rows.
+         *     accepted rows. `audit` is null if there is no accepted row, for files of an older release, and
+         *     where `audit_failure` says why.
          */
         FileReport: {
             /** Accepted */
             accepted: number;
+            audit?: components["schemas"]["Audit"] | null;
+            /** Audit Failure */
+            audit_failure?: string | null;
             /**
              * Cut
              * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
@@ -1926,6 +1997,12 @@ export interface components {
             /** Validation File */
             validation_file: string | null;
         };
+        /**
+         * Judgement
+         * @description What to do with a file: train on it, look at it first, or repair it first.
+         * @enum {string}
+         */
+        Judgement: "ready" | "check" | "not_ready";
         /**
          * Kind
          * @enum {string}
@@ -2600,6 +2677,16 @@ export interface components {
             rows: number;
         };
         /**
+         * Repair
+         * @description The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
+         *     but the first of each group.
+         */
+        Repair: {
+            /** Finding */
+            finding: string;
+            step: components["schemas"]["Step"];
+        };
+        /**
          * Retry
          * @description Why the last attempt ended, while another is to follow.
          */
@@ -2816,6 +2903,13 @@ export interface components {
             name: string;
         };
         /**
+         * Severity
+         * @description How bad a finding is: an error spoils the training, a warning may; an info is for those who
+         *     want to know.
+         * @enum {string}
+         */
+        Severity: "error" | "warning" | "info";
+        /**
          * SideDelta
          * @description A part of a side's answer.
          */
@@ -2917,6 +3011,12 @@ export interface components {
              */
             object: "session";
         };
+        /**
+         * Step
+         * @description The steps of a recipe that repair a finding.
+         * @enum {string}
+         */
+        Step: "drop" | "deduplicate";
         /**
          * StepNumbers
          * @description `metrics` of a job's stream: the numbers of a step. Null stands for NaN or infinity.
