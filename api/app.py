@@ -16,6 +16,7 @@ from api.routes import (
     comparisons,
     deployments,
     estimates,
+    exports,
     files,
     health,
     jobs,
@@ -23,6 +24,7 @@ from api.routes import (
     methods,
     session,
     storage_use,
+    versions,
     workers,
 )
 from api.schemas.errors import ErrorBody
@@ -35,8 +37,8 @@ out, served beside their base. Where OpenAI has a path and an object, these are 
 Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scope it needs."""
 
 NOUNS = (
-    files, estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,
-    workers, health, meters, storage_use, audit_log,
+    files, versions, exports, estimates, jobs, methods, base_models, deployments, chat, comparisons,
+    api_keys, session, workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ class File(Owned, Base):
             "id",
             postgresql_where=text("deleted_at IS NOT NULL AND erased_at IS NULL"),
         ),
+        Index("ix_files_parents", "parents", postgresql_using="gin"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -39,6 +40,11 @@ class File(Owned, Base):
     # How often its validation was begun.
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     report: Mapped[dict[str, Any] | None]
+    # The steps (`orpo.audit.recipe`) that made it, if it is a version of other files, and those
+    # files: [{"id", "sha256"}], first the one that the recipe is for. Until it is made, it has no
+    # bytes and its sha256 is "".
+    recipe: Mapped[list[Any] | None]
+    parents: Mapped[list[Any] | None]
     deleted_at: Mapped[datetime | None]
     # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.
     erased_at: Mapped[datetime | None]

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from cli.client.http import Client, connect, segment, wait_until
+from cli.commands import versions
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -97,6 +98,7 @@ def show(
             ("details", file.get("status_details")),
             ("size", output.size(file["bytes"])),
             ("uploaded", output.when(file["created_at"])),
+            *(("made of", parent["id"]) for parent in file.get("parents") or ()),
         ]
     )
 
@@ -152,6 +154,11 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         output.table(["line", "column", "finding", "what"], map(_finding, findings), "")
         if (more := sum(found["dropped"].values()) - len(findings)) > 0:
             output.say(f"… and {more} more.")
+
+
+output.command(app, "make")(versions.make)
+output.command(app, "versions")(versions.versions)
+output.command(app, "export")(versions.export)
 
 
 @output.command(app, "delete")

@@ -231,6 +231,8 @@ def _add_uploads(partial: Path, contents: Contents, files: list[File]) -> None:
 def _copy_upload(partial: Path, file: File) -> dict[str, dict[str, Any]]:
     """Copy an upload and the rows that were read from it."""
     found = {}
+    if not file.sha256:
+        return found  # a version that is still to be made, of files that are in the backup
     for key in filter(None, [file.storage_key, file.rows_key]):
         try:
             found[f"storage/{key}"] = write_file(partial / "storage" / key, storage.chunks(key))
