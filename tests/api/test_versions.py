@@ -2,8 +2,12 @@
 
 import gzip
 import hashlib
+import io
 import json
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from services.files import versions
 from services.platform import storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings
+from services.processes.verbs import VerbError
 from services.upkeep import removals
 from tests.api.test_files import error_of, jsonl, post
 from workers import files as file_tasks
@@ -26,8 +31,29 @@ from workers import versions as version_tasks
 PAIRS = [
     {"prompt": f"Question {n}?", "chosen": "Yes.", "rejected": "I could not say."} for n in range(6)
 ]
+WITH_PROCESSES = "test_a_version_is_a_file_that_names_its_parent_and_its_recipe"
 SWAP = {"step": "swap", "lines": [2]}
 DROP = {"step": "drop_rows", "lines": [1, 3]}
+
+
+def in_this_process(verb: str, *arguments: str, **_: Any) -> dict[str, Any]:
+    """`run_verb` without the second that a process takes. The first test has real processes."""
+    given: list[Any] = [Path(each) if each.startswith("/") else each for each in arguments]
+    if verb == "make":
+        given = [*given, None][:2]
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()):
+        import_module(f"orpo.{verb}").main(*given)
+    answer = json.loads(printed.getvalue().splitlines()[-1])
+    if "error" in answer:
+        raise VerbError(answer["error"])
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.name != WITH_PROCESSES:
+        for module in (versions, file_tasks):
+            monkeypatch.setattr(module, "run_verb", in_this_process)
 
 
 @pytest.fixture
