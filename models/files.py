@@ -45,6 +45,8 @@ class File(Owned, Base):
     # bytes and its sha256 is "".
     recipe: Mapped[list[Any] | None]
     parents: Mapped[list[Any] | None]
+    # Which columns have other names, {field: column}; null where none has.
+    columns: Mapped[dict[str, Any] | None]
     deleted_at: Mapped[datetime | None]
     # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.
     erased_at: Mapped[datetime | None]
