@@ -31,7 +31,8 @@ from orpo.audit.recipe import (
     parts,
 )
 from orpo.contract.failures import Code, Failure
-from orpo.rows.rows import CHUNK_BYTES, count_lines
+from orpo.rows.limits import CHUNK_BYTES
+from orpo.rows.rows import count_lines
 
 BATCH_ROWS, BATCH_BYTES = 1000, 2**23
 # A preview reads so many rows of each file at most, and shows so many changed rows of a step.
@@ -289,12 +290,14 @@ class Maker:
         with self.sources[0].rows.open("rb", CHUNK_BYTES) as file:
             rows = islice(file, self.sizes[0])
             known = np.fromiter(map(edits.line_of, rows), np.int64, self.sizes[0])
+        order = np.argsort(known, kind="stable")
+        known = known[order]
         wanted = np.unique(np.array(lines, np.int64))
         first = np.searchsorted(known, wanted, "left")
         n_found = np.searchsorted(known, wanted, "right") - first
         if self.is_whole:
             self._require_one(at, wanted, n_found)
-        return first[n_found > 0]
+        return order[first[n_found > 0]]
 
     def _require_one(self, at: int, lines: NDArray[np.int64], n_found: Places) -> None:
         for line, n_rows in zip(lines.tolist(), n_found.tolist(), strict=True):

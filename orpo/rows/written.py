@@ -4,6 +4,7 @@ Knows JSON values, not files.
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 from orpo.rows.messages import Message, Pair, Reject
@@ -13,6 +14,19 @@ HH_NAMES = {"user": "Human", "assistant": "Assistant"}
 SHAREGPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt"}
 
 Row = dict[str, Any]
+
+
+class Writable(StrEnum):
+    """The shapes that a pair can be written in; the others don't hold a pair as it is."""
+
+    EXPLICIT = "explicit"
+    OPENAI = "openai"
+    IMPLICIT = "implicit"
+    HH_RLHF = "hh_rlhf"
+    SHAREGPT = "sharegpt"
+    RANKED = "ranked"
+    MESSAGES = "messages"
+    SWIFT = "ms_swift"
 
 
 def write(pair: Pair, shape: Shape) -> Row:
@@ -86,7 +100,7 @@ def _hh_rlhf(pair: Pair) -> Row:
 def _transcript(pair: Pair, answer: list[Message]) -> str:
     turns = pair.prompt + answer
     if any(turn["role"] not in HH_NAMES for turn in turns):
-        raise _cannot(pair, Shape.HH_RLHF, "it has a system message.")
+        raise _cannot(pair, Shape.HH_RLHF, "it has a message of neither a user nor an assistant.")
     return "".join(f"\n\n{HH_NAMES[turn['role']]}: {turn['content']}" for turn in turns)
 
 
@@ -94,6 +108,8 @@ def _sharegpt(pair: Pair) -> Row:
     rejected = _rejected(pair, Shape.SHAREGPT)
     if len(pair.chosen) > 1 or len(rejected) > 1:
         raise _cannot(pair, Shape.SHAREGPT, "an answer has more than one message.")
+    if any(turn["role"] not in SHAREGPT_NAMES for turn in pair.prompt):
+        raise _cannot(pair, Shape.SHAREGPT, "it has the result of a tool.")
     return {
         "conversations": [_speaker(turn) for turn in pair.prompt],
         "chosen": _speaker(pair.chosen[0]),
