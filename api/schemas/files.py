@@ -8,7 +8,9 @@ from api.schemas.pages import ListPage
 from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import File
-from orpo.audit.recipe import Step
+from orpo.audit.kinds import Severity, Step
+from orpo.audit.recipe import Step as RecipeStep
+from orpo.audit.verdict import Judgement
 
 
 class Parent(BaseModel):
@@ -41,7 +43,7 @@ class FileObject(BaseModel):
     rows: int | None
     accepted: int | None
     parents: list[Parent] = []
-    recipe: list[Step] | None = None
+    recipe: list[RecipeStep] | None = None
 
     @classmethod
     def from_record(cls, record: File) -> "FileObject":
@@ -85,10 +87,71 @@ class Remark(BaseModel):
     lines: list[int]
 
 
+class Repair(BaseModel):
+    """The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
+    but the first of each group.
+    """
+
+    step: Step
+    finding: str
+
+
+class AuditFinding(BaseModel):
+    """Something about accepted rows: how many, and the lines of the first ten. `message` says why
+    it matters; `repair` is null where no step repairs it with certainty.
+    """
+
+    code: str
+    severity: Severity
+    rows: int
+    lines: list[int]
+    message: str
+    repair: Repair | None
+
+
+class AuditLength(BaseModel):
+    """How much of the preference is length or single words. `longer_wins` is the share of pairs of
+    unequal length whose chosen answer is the longer one; the accuracies are those of classifiers
+    that see nothing else, on `n_tested` pairs that they were not trained on; null if there are too
+    few. The means are in characters.
+    """
+
+    longer_wins: float | None
+    length_only_accuracy: float | None
+    bag_of_words_accuracy: float | None
+    n_tested: int
+    mean_chosen_chars: float
+    mean_rejected_chars: float
+
+
+class AuditLanguage(BaseModel):
+    """Sampled rows whose chosen answer is in this language (ISO 639-1, or `unknown`)."""
+
+    language: str
+    rows: int
+
+
+class Audit(BaseModel):
+    """What is wrong with the accepted rows. `reasons` are the sentences that `verdict` rests on.
+
+    `findings` are sorted, errors first. Languages are detected on `sampled` rows. `length` is null
+    for rows without a rejected answer.
+    """
+
+    verdict: Judgement
+    reasons: list[str]
+    findings: list[AuditFinding]
+    length: AuditLength | None
+    languages: list[AuditLanguage]
+    sampled: int
+
+
 class FileReport(BaseModel):
     """rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
+    `audit` is null if there is no accepted row, for files of an older release, and where
+    `audit_failure` says why.
     """
 
     object: Literal["file.report"] = "file.report"
@@ -103,6 +166,8 @@ class FileReport(BaseModel):
     container: str | None = None
     joined: int = 0
     suggested_columns: dict[str, str] | None = None
+    audit: Audit | None = None
+    audit_failure: str | None = None
     cut: bool = Field(default=False, description=CUT)
 
 

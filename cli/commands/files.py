@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.client.http import Client, connect, segment, wait_until
 from cli.commands import versions
-from cli.view import output
+from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
 
@@ -158,11 +158,12 @@ def _marked(tokens: list[dict[str, Any]]) -> Text:
 
 @output.command(app, "report")
 def report(file_id: FileId, as_json: Json = False) -> None:
-    """Show what validation found: rows accepted, rows dropped and why, with line numbers."""
+    """Show whether a file is ready to train on, what its audit found, and rows dropped."""
     found = connect().get(f"/v1/files/{segment(file_id)}/report")
     if as_json:
         output.emit(found)
         return
+    audit.show(found.get("audit"), found.get("audit_failure"))
     output.details(
         [
             ("container", found.get("container")),

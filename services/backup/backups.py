@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from models import Base, Checkpoint, File, Job, RunFolder, SignIn, StorageUse, Worker
 from orpo.contract import rundir
 from orpo.contract.rundir import MANIFEST
+from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import idle_at_will, transaction
 from services.platform.errors import Conflict, Invalid
@@ -229,15 +230,16 @@ def _add_uploads(partial: Path, contents: Contents, files: list[File]) -> None:
 
 
 def _copy_upload(partial: Path, file: File) -> dict[str, dict[str, Any]]:
-    """Copy an upload and the rows that were read from it."""
-    found = {}
+    """Copy an upload, the rows that were read from it, and what an audit found in them."""
+    found, made = {}, keys_of(file.storage_key)
     if not file.sha256:
         return found  # a version that is still to be made, of files that are in the backup
-    for key in filter(None, [file.storage_key, file.rows_key]):
+    for key in dict.fromkeys(filter(None, [file.storage_key, file.rows_key, *made.made])):
         try:
             found[f"storage/{key}"] = write_file(partial / "storage" / key, storage.chunks(key))
         except FileNotFoundError:
-            raise Unreadable("Its bytes are no longer in the storage.") from None
+            if key in (file.storage_key, file.rows_key):
+                raise Unreadable("Its bytes are no longer in the storage.") from None
     if found[f"storage/{file.storage_key}"]["sha256"] != file.sha256:
         raise Unreadable("Its bytes are not those that were uploaded.")
     return found

@@ -21,6 +21,7 @@ from orpo.rows.column_names import Columns, parse_columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
+from services.files.keys import keys_of
 from services.jobs.jobs import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
@@ -32,6 +33,7 @@ from services.platform.storable import storable
 PURPOSE = "fine-tune"
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
+OFFSET_BYTES = 8  # of an accepted row, in the file of offsets
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,23 @@ def rows(
     if record.rows_key is None:
         yield iter(()), 0
         return
+    total = (record.report or {}).get("accepted", 0)
     with open_rows(record) as lines:
-        total = (record.report or {}).get("accepted", 0)
-        yield map(orjson.loads, islice(lines, offset, None)), total
+        yield map(orjson.loads, _from(record, lines, min(offset, total))), total
+
+
+def _from(record: File, lines: IO[bytes], offset: int) -> Iterator[bytes]:
+    """The rows from `offset` on: one seek, or by reading on where a file has no offsets."""
+    try:
+        with storage.reading(keys_of(record.storage_key).offsets) as offsets:
+            offsets.seek(offset * OFFSET_BYTES)
+            position = offsets.read(OFFSET_BYTES)
+    except FileNotFoundError:  # an older release has validated it
+        return islice(lines, offset, None)
+    if not position:  # there are fewer rows
+        return iter(())
+    lines.seek(int.from_bytes(position, "little"))
+    return iter(lines)
 
 
 def open_rows(record: File) -> IO[bytes]:
@@ -276,11 +292,6 @@ def open_content(session: Session, caller: Caller, file_id: str) -> File:
         )
     audit_log.record(session, caller, Action.EXPORTED, Object.FILE, file_id)
     return record
-
-
-def found_key_of(record: File) -> str:
-    """The storage key of the rows of a file's findings (`orpo.audit.found`)."""
-    return f"{record.rows_key}.found"
 
 
 def begin_validation(session: Session, file_id: str) -> bool:

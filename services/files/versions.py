@@ -25,6 +25,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.files import files
+from services.files.keys import keys_of
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, Unavailable
 from services.platform.pages import paginate
@@ -217,7 +218,7 @@ def _found(parent: File) -> Iterator[Path | None]:
     """Yield the path of the rows of a file's findings; None if there are none."""
     with ExitStack() as stack:
         try:
-            path = stack.enter_context(storage.local_copy(files.found_key_of(parent)))
+            path = stack.enter_context(storage.local_copy(keys_of(parent.storage_key).audit))
         except FileNotFoundError:
             path = None
         yield path if path is not None and path.is_file() else None

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from models import BaseModelRecord, Checkpoint, Deployment, Engine, File, Job
 from models.jobs import Purpose
 from orpo.contract import rundir
+from services.files.keys import keys_of
 from services.jobs.jobs import ENDED
 from services.platform import folders, run_folder, storage
 from services.platform.database import transaction
@@ -112,7 +113,7 @@ def known(session: Session) -> Known:
                 select(File.storage_key, File.rows_key).where(File.erased_at.is_(None))
             )
             # The rows are written before their key is.
-            for key in (stored.storage_key, stored.rows_key, f"{stored.storage_key}.rows")
+            for key in (*keys_of(stored.storage_key), stored.rows_key)
             if key is not None
         ),
     )

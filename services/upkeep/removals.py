@@ -26,6 +26,7 @@ from models import (
 )
 from models.deployments import DeploymentStatus
 from orpo.contract.rundir import MODEL
+from services.files.keys import keys_of
 from services.jobs.jobs import ENDED
 from services.platform import folders, run_folder, storage
 from services.platform.database import alone, transaction
@@ -161,7 +162,7 @@ def remove_file(file_id: str) -> bool:
     with alone(file_id) as mine:
         if not mine:
             return False
-        for key in {file.storage_key, file.rows_key, f"{file.storage_key}.rows"}:
+        for key in {*keys_of(file.storage_key), file.rows_key}:
             storage.delete(key)
     with transaction() as session:
         gone = session.get_one(File, file_id, with_for_update=True)

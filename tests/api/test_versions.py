@@ -17,8 +17,8 @@ from fastapi.testclient import TestClient
 from models import File
 from orpo.audit import found
 from orpo.audit.found import Named
-from services.files import files as file_service
 from services.files import versions
+from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings
@@ -39,6 +39,8 @@ DROP = {"step": "drop_rows", "lines": [1, 3]}
 def in_this_process(verb: str, *arguments: str, **_: Any) -> dict[str, Any]:
     """`run_verb` without the second that a process takes. The first test has real processes."""
     given: list[Any] = [Path(each) if each.startswith("/") else each for each in arguments]
+    if verb == "audit":
+        raise VerbError({"code": "internal", "message": "Other tests audit files."})
     if verb == "make":
         given = [*given, None][:2]
     with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()):
@@ -321,7 +323,7 @@ def test_rows_of_findings_lie_beside_the_accepted_rows(
     client: TestClient, work: Callable[[], None], parent: str
 ) -> None:
     with transaction() as session:
-        key = file_service.found_key_of(session.get_one(File, parent))
+        key = keys_of(session.get_one(File, parent).storage_key).audit
     with storage.writing_path(key) as path:
         found.write(path, {"whitespace": Named(np.array([0, 4], np.uint32))})
     made = make(client, parent, {"step": "drop", "finding": "whitespace"}).json()["data"][0]["id"]

@@ -155,7 +155,8 @@ def judged(path: Path, filename: str) -> File:
 def measured(path: Path, *tricks: str) -> tuple[dict[str, Any], int]:
     """What `orpo.validate` says, and the most memory that it held, in bytes."""
     rows = path.with_name("rows")
-    command = [sys.executable, "-m", "orpo.validate", str(path), "a", str(rows)]
+    command = [sys.executable, "-m", "orpo.validate", str(path), "a"]
+    command += [str(rows.with_name(name)) for name in (rows.name, "offsets", "scores")]
     if tricks:
         command[2:2] = ["tests.faults.without", ",".join(tricks)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:

@@ -1071,6 +1071,25 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Audit
+         * @description What is wrong with the accepted rows. `reasons` are the sentences that `verdict` rests on.
+         *
+         *     `findings` are sorted, errors first. Languages are detected on `sampled` rows. `length` is null
+         *     for rows without a rejected answer.
+         */
+        Audit: {
+            /** Findings */
+            findings: components["schemas"]["AuditFinding"][];
+            /** Languages */
+            languages: components["schemas"]["AuditLanguage"][];
+            length: components["schemas"]["AuditLength"] | null;
+            /** Reasons */
+            reasons: string[];
+            /** Sampled */
+            sampled: number;
+            verdict: components["schemas"]["Judgement"];
+        };
+        /**
          * AuditEntryObject
          * @description What one key, or the server, did to one object.
          */
@@ -1105,6 +1124,54 @@ export interface components {
             object_type: string;
             /** Request Id */
             request_id: string | null;
+        };
+        /**
+         * AuditFinding
+         * @description Something about accepted rows: how many, and the lines of the first ten. `message` says why
+         *     it matters; `repair` is null where no step repairs it with certainty.
+         */
+        AuditFinding: {
+            /** Code */
+            code: string;
+            /** Lines */
+            lines: number[];
+            /** Message */
+            message: string;
+            repair: components["schemas"]["Repair"] | null;
+            /** Rows */
+            rows: number;
+            severity: components["schemas"]["Severity"];
+        };
+        /**
+         * AuditLanguage
+         * @description Sampled rows whose chosen answer is in this language (ISO 639-1, or `unknown`).
+         */
+        AuditLanguage: {
+            /** Language */
+            language: string;
+            /** Rows */
+            rows: number;
+        };
+        /**
+         * AuditLength
+         * @description How much of the preference is length or single words. `longer_wins` is the share of pairs of
+         *     unequal length whose chosen answer is the longer one; the accuracies are those of classifiers
+         *     that see nothing else, on `n_tested` pairs that they were not trained on; null if there are too
+         *     few. The means are in characters.
+         */
+        AuditLength: {
+            /** Bag Of Words Accuracy */
+            bag_of_words_accuracy: number | null;
+            /** Length Only Accuracy */
+            length_only_accuracy: number | null;
+            /** Longer Wins */
+            longer_wins: number | null;
+            /** Mean Chosen Chars */
+            mean_chosen_chars: number;
+            /** Mean Rejected Chars */
+            mean_rejected_chars: number;
+            /** N Tested */
+            n_tested: number;
         };
         /**
          * Balance
@@ -1851,10 +1918,15 @@ export interface components {
          * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
          *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
          *     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
+         *     `audit` is null if there is no accepted row, for files of an older release, and where
+         *     `audit_failure` says why.
          */
         FileReport: {
             /** Accepted */
             accepted: number;
+            audit?: components["schemas"]["Audit"] | null;
+            /** Audit Failure */
+            audit_failure?: string | null;
             /** Container */
             container?: string | null;
             /**
@@ -2183,6 +2255,12 @@ export interface components {
             /** Validation File */
             validation_file: string | null;
         };
+        /**
+         * Judgement
+         * @description What to do with a file: train on it, look at it first, or repair it first.
+         * @enum {string}
+         */
+        Judgement: "ready" | "check" | "not_ready";
         /**
          * Kind
          * @enum {string}
@@ -2937,6 +3015,16 @@ export interface components {
             rows: number;
         };
         /**
+         * Repair
+         * @description The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
+         *     but the first of each group.
+         */
+        Repair: {
+            /** Finding */
+            finding: string;
+            step: components["schemas"]["Step"];
+        };
+        /**
          * Retry
          * @description Why the last attempt ended, while another is to follow.
          */
@@ -3173,11 +3261,12 @@ export interface components {
             name: string;
         };
         /**
-         * Shape
-         * @description The accepted shapes of a row, by the names that reports show.
+         * Severity
+         * @description How bad a finding is: an error spoils the training, a warning may; an info is for those who
+         *     want to know.
          * @enum {string}
          */
-        Shape: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift" | "alpaca" | "thumbs";
+        Severity: "error" | "warning" | "info";
         /**
          * ShownPair
          * @description A pair in its normal form, with long texts cut.
@@ -3316,6 +3405,12 @@ export interface components {
              */
             step: "split";
         };
+        /**
+         * Step
+         * @description The steps of a recipe that repair a finding.
+         * @enum {string}
+         */
+        Step: "drop" | "deduplicate";
         /**
          * StepNumbers
          * @description `metrics` of a job's stream: the numbers of a step. Null stands for NaN or infinity.
@@ -3562,6 +3657,12 @@ export interface components {
             /** Seen At */
             seen_at: number;
         };
+        /**
+         * Writable
+         * @description The shapes that a pair can be written in; the others don't hold a pair as it is.
+         * @enum {string}
+         */
+        Writable: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift";
     };
     responses: never;
     parameters: never;
@@ -5193,7 +5294,7 @@ export interface operations {
     export_v1_files__file_id__export_get: {
         parameters: {
             query?: {
-                shape?: components["schemas"]["Shape"];
+                shape?: components["schemas"]["Writable"];
                 container?: components["schemas"]["Container"];
             };
             header?: never;
