@@ -3,7 +3,6 @@ import.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,52 +83,7 @@ def _decoded(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    columns = [values(column) for column in batch.columns]
-    names = batch.schema.names
-    has_nulls = any(column.null_count for column in batch.columns)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    if not has_nulls:
+    rows = batch.to_pylist()
+    if not any(column.null_count for column in batch.columns):
         return rows
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
-
-
-def values(array: pa.Array) -> list[Any]:
-    """The values of an array as Python values, null as None.
-
-    Texts, lists and structs are converted column by column: `to_pylist` makes an object of Arrow
-    for each value, and is five times slower.
-    """
-    kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return array.to_numpy(zero_copy_only=False).tolist()
-    if pa.types.is_dictionary(kind):
-        return values(array.dictionary_decode())
-    if pa.types.is_struct(kind):
-        return _structs(array)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _lists(array)
-    return array.to_pylist()
-
-
-def _structs(array: pa.StructArray) -> list[Any]:
-    names = [field.name for field in array.type]
-    columns = [values(column) for column in array.flatten()]
-    if not columns:
-        return array.to_pylist()
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return _with_nulls(array, rows)
-
-
-def _lists(array: pa.ListArray) -> list[Any]:
-    offsets = array.offsets.to_pylist()
-    first = offsets[0]
-    items = values(array.values.slice(first, offsets[-1] - first))
-    bounds = pairwise(offset - first for offset in offsets)
-    return _with_nulls(array, [items[start:end] for start, end in bounds])
-
-
-def _with_nulls(array: pa.Array, found: list[Any]) -> list[Any]:
-    if not array.null_count:
-        return found
-    valid = array.is_valid().to_pylist()
-    return [value if is_valid else None for value, is_valid in zip(found, valid, strict=True)]

@@ -126,16 +126,6 @@ def test_nested_parquet_reads_as_its_json(tmp_path: Path):
     assert list(rows[1].value) == ["id", "score", "prompt", "rejected"]  # cells that are null
 
 
-def test_a_sliced_batch_keeps_its_nested_rows():
-    from orpo.rows.parquet import values  # noqa: PLC0415
-
-    held = [{"a": [{"b": "x"}, {"b": None}]}, None, {"a": None}, {"a": []}, {"a": [{"b": "y"}]}]
-    array = pa.array(held)
-    for start in range(5):
-        for stop in range(start, 5):
-            assert values(array[start:stop]) == held[start:stop]
-
-
 XLSX = b"PK\x03\x04" + b"\0" * 26 + b"[Content_Types].xml"
 REFUSED: list[tuple[str, str, bytes]] = [
     ("unknown_container", "This is a ZIP archive. Unpack it", b"PK\x03\x04" + b"\0" * 40),
