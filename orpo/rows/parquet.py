@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orpo.rows import limits
-from orpo.rows.row import Finding, Row, Unreadable, unread
+from orpo.rows.row import TOO_LONG, Finding, Row, Unreadable, unread
+from orpo.rows.unpacked import require_bounded
 
 BATCH_BYTES = 4 * 2**20
-MAX_BATCH_ROWS = 4096
+MAX_BATCH_ROWS = 256
 # What the footer of a file may ask for; a large file's has a few MB.
 FOOTER_BYTES = 64 * 2**20
 FOOTER_ITEMS = 2**20
@@ -25,7 +26,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
     Cells that are null are left out: a table has the columns of all its rows.
     """
     size_bytes = path.stat().st_size
-    at = 0
+    at, unpacked_bytes = 0, 0
     try:
         with pq.ParquetFile(
             path,
@@ -36,6 +37,8 @@ def read_parquet(path: Path) -> Iterator[Row]:
         ) as file:
             n_rows = file.metadata.num_rows
             for batch in _batches(file):
+                unpacked_bytes += batch.nbytes
+                require_bounded(unpacked_bytes, size_bytes)
                 for value in _decoded(batch):
                     at += 1
                     offset_bytes = size_bytes * at // n_rows
@@ -65,11 +68,30 @@ def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         facts = file.metadata.row_group(group)
         row_bytes = facts.total_byte_size // max(facts.num_rows, 1) + 1
         batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes))
-        yield from file.iter_batches(batch_rows, row_groups=[group])
+        yield from map(_plain, file.iter_batches(batch_rows, row_groups=[group]))
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch without dictionaries, which hide how much text there is."""
+    if not any(pa.types.is_dictionary(field.type) for field in batch.schema):
+        return batch
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _decoded(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
-    """The rows of a batch; one by one if a text of it is not UTF-8."""
+    """The rows of a batch; one by one if a text of it is not UTF-8, or a row may be too long."""
+    if batch.nbytes > limits.MAX_ROW_BYTES:
+        if batch.num_rows == 1:
+            yield Unreadable(*TOO_LONG)
+            return
+        half = batch.num_rows // 2
+        yield from _decoded(batch.slice(0, half))
+        yield from _decoded(batch.slice(half))
+        return
     try:
         rows = _rows(batch)
     except (UnicodeDecodeError, pa.ArrowException):
