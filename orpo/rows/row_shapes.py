@@ -96,9 +96,9 @@ def _families(value: dict[str, Any]) -> list[Shape]:
     if not found and "messages" in keys and "chosen" not in keys and "rejected" not in keys:
         pairs = "rejected_response" in keys or "rejected_messages" in keys
         found.append(Shape.SWIFT if pairs else Shape.MESSAGES)
-    if found in ([], [Shape.EXPLICIT]) and is_alpaca(value):
+    if "instruction" in keys and found in ([], [Shape.EXPLICIT]) and is_alpaca(value):
         return [Shape.ALPACA]
-    if found in ([], [Shape.MESSAGES]) and is_thumb(value):
+    if ("label" in keys or "rating" in keys) and found != [Shape.EXPLICIT] and is_thumb(value):
         return [Shape.THUMBS]
     return found
 

@@ -244,6 +244,13 @@ def test_columns_with_other_names_are_suggested_and_then_read(
     assert rows[4]["prompt"] == [{"role": "user", "content": "Question 4?"}]
 
 
+def test_the_openai_client_sends_columns_as_an_extra_field(openai_client: openai.OpenAI) -> None:
+    body = {"columns": json.dumps(COLUMNS), "other": "ignored"}
+    file = ("a.jsonl", jsonl(QUESTIONS))
+    sent = openai_client.files.create(file=file, purpose="fine-tune", extra_body=body)
+    assert sent.to_dict()["columns"] == COLUMNS
+
+
 def test_a_mapped_column_that_no_row_has_is_named(
     client: TestClient, work: Callable[[], None]
 ) -> None:
