@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from api.schemas.pages import ListPage
 from api.schemas.stored import MessageObject
@@ -127,6 +127,9 @@ class FileRow(BaseModel):
     prompt: list[MessageObject]
     chosen: list[MessageObject]
     rejected: list[MessageObject] | None
+    tools: list[dict[str, JsonValue]] | None = Field(
+        default=None, description="The tool definitions that the model is shown."
+    )
     cut: bool = Field(default=False, description=CUT)
 
 
