@@ -117,7 +117,9 @@ def read(value: dict[str, Any], shape: Shape, line: int) -> tuple[Pair, list[Rem
     form = _FORMS[shape]
     prompt, chosen, rejected = form.parse(value)
     pair = _checked(Pair(line, prompt, chosen, rejected, tools_of(value)))
-    pair = replace(pair, prompt=system_of(value, prompt))
+    whole = system_of(value, prompt)
+    if whole is not prompt:  # most rows have no system text of their own
+        pair = replace(pair, prompt=whole)
     keys, conversations = form.keys, form.conversations
     if shape is Shape.EXPLICIT and (name := _prompt_name(value)) != "prompt":
         keys, conversations = keys | {str(name)}, (*conversations, str(name))
@@ -278,6 +280,8 @@ def _are_same(left: list[Message], right: list[Message]) -> bool:
     """Whether the model sees the same in both; a weight is not shown to it."""
     if left == right:
         return True
+    if len(left) != len(right) or left[0]["role"] != right[0]["role"]:  # most that differ
+        return False
     weighted = any("weight" in turn for turn in left) or any("weight" in turn for turn in right)
     return weighted and [*map(_seen, left)] == [*map(_seen, right)]
 

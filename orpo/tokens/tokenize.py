@@ -48,9 +48,10 @@ def tokenize_pairs(
     row's line and what is wrong with it), `special_token` (the same of that reason, or None),
     `template` (`default`|`model`), `tokens`, `tokens_unshared`, `truncated` (examples),
     `border_merges` (sequences whose prompt tokens differ from an engine's, because the answer's
-    first characters merged into the prompt's last token), `reasoning_stripped` (pairs without the thoughts of their
-    answers), `history_thoughts_dropped` (pairs of which the template leaves out thoughts of earlier
-    turns), `with_tools` (pairs). The last three count pairs that could be rendered.
+    first characters merged into the prompt's last token). The last three count pairs that could be
+    rendered: `reasoning_stripped` (trained without the thoughts of their answers),
+    `history_thoughts_dropped` (of which the template leaves out thoughts of earlier turns) and
+    `with_tools`.
     """
     examples: list[Example] = []
     dropped = Dropped()

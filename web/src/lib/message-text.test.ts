@@ -16,7 +16,7 @@ test("reasoning and tool calls are shown", () => {
 });
 
 test("tools are named", () => {
-  expect(toolNames([{ type: "function", function: { name: "a" } }, { function: { name: "b" } }])).toBe(
-    "a, b",
-  );
+  expect(
+    toolNames([{ type: "function", function: { name: "a" } }, { function: { name: "b" } }]),
+  ).toBe("a, b");
 });
