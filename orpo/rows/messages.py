@@ -171,6 +171,8 @@ def message(value: Any, name: str) -> Message:
     if role is None:
         given = value.get("role", value.get("from"))
         raise Reject("not_a_pair", f"{name} has the role {given!r:.40}; known: {', '.join(ROLES)}.")
+    if "role" in value and value.get("from") and role_of({"from": value["from"]}) != role:
+        raise Reject("not_a_pair", f"{name} has a role and a from that differ; keep one.")
     for key, held in value.items():
         refuse_change(f"{name}.", key, held, NOT_TEXT)
     return _with_all(value, role, name)
