@@ -276,11 +276,53 @@ def as_text(turn: Message) -> str:
     parts = [turn["content"]] if turn["content"] else []
     if thought := turn.get("reasoning_content"):
         parts.insert(0, f"<think>{thought}</think>")
-    for each in turn.get("tool_calls", ()):
-        function, given = each["function"], each["function"]["arguments"]
-        held = given if isinstance(given, str) else orjson.dumps(given).decode()
-        parts.append(f"{function['name']}({held})")
+    called = turn.get("tool_calls", ())
+    parts += [f"{each['function']['name']}({_as_json_text(each)})" for each in called]
     return "\n".join(parts)
+
+
+def with_ids(turns: list[Message]) -> list[Message]:
+    """The turns with ids for all calls and their results, which chat APIs require."""
+    made: list[Message] = []
+    waiting: list[str] = []
+    n_calls = 0
+    for turn in turns:
+        copy = turn.copy()
+        if found := turn.get("tool_calls"):
+            n_before, n_calls = n_calls, n_calls + len(found)
+            called = [
+                ToolCall(
+                    id=each.get("id", f"call{n:05d}"), type="function", function=each["function"]
+                )
+                for n, each in enumerate(found, n_before)
+            ]
+            copy["tool_calls"], waiting = called, [each.get("id", "") for each in called]
+        elif turn["role"] == "tool" and waiting:
+            copy["tool_call_id"] = turn.get("tool_call_id", waiting[0])
+            waiting = waiting[1:]
+        made.append(copy)
+    return made
+
+
+def as_request(turn: Message) -> dict[str, Any]:
+    """A turn as clients of a chat API send it; `message` reads it back.
+
+    Arguments are JSON texts, a thought is called `reasoning`, and there is no weight.
+    """
+    made: dict[str, Any] = {key: held for key, held in turn.items() if key != "weight"}
+    if thought := made.pop("reasoning_content", None):
+        made["reasoning"] = thought
+    if "tool_calls" in made:
+        made["tool_calls"] = [
+            {**each, "function": {**each["function"], "arguments": _as_json_text(each)}}
+            for each in turn.get("tool_calls", ())
+        ]
+    return made
+
+
+def _as_json_text(call: ToolCall) -> str:
+    given = call["function"]["arguments"]
+    return given if isinstance(given, str) else orjson.dumps(given).decode()
 
 
 def refuse_change(place: str, key: str, held: Any, changes: dict[str, str] = CHANGES) -> None:

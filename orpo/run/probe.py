@@ -27,7 +27,7 @@ from orpo.layers.widen import widened
 from orpo.model.policy import Policy, load_base, token_logps
 from orpo.process.verbs import answer
 from orpo.rows.formats import Message, Pair, Reject
-from orpo.rows.messages import as_text
+from orpo.rows.messages import as_request, as_text, messages, with_ids
 from orpo.tokens import embedded
 from orpo.tokens.pack import collate
 from orpo.tokens.special_text import admitted, special_ids, special_strings
@@ -129,8 +129,10 @@ def _prompt(
         shown = partial(_shown, tokenizer, now)
         require_shown(shown, pair.prompt, pair.tools)
 
+    turns = with_ids(pair.prompt)
+
     def tokens(**variables: bool) -> list[int]:
-        return render(tokenizer, pair.prompt, True, now, pair.tools, **variables)
+        return render(tokenizer, turns, True, now, pair.tools, **variables)
 
     prompt = tokens()
     said = pair.chosen[0]["content"] or as_text(pair.chosen[0])
@@ -139,7 +141,7 @@ def _prompt(
     thinking = None
     if knows_thinking(tokenizer):
         thinking = {"on": tokens(enable_thinking=True), "off": tokens(enable_thinking=False)}
-    return Prompt(pair.prompt, prompt, answer[:room], [], now, pair.tools, thinking)
+    return Prompt(turns, prompt, answer[:room], [], now, pair.tools, thinking)
 
 
 def _shown(
@@ -198,9 +200,13 @@ def report(
 
 
 def _as_json(prompt: Prompt) -> dict[str, Any]:
-    """A prompt's fields, without `tools` and `thinking` where it has none."""
+    """A prompt's fields, without `tools` and `thinking` where it has none.
+
+    Its messages can be sent to an engine as they are.
+    """
     found = vars(prompt).items()
-    return {key: value for key, value in found if value or key not in ("tools", "thinking")}
+    made = {key: value for key, value in found if value or key not in ("tools", "thinking")}
+    return made | {"messages": [*map(as_request, prompt.messages)]}
 
 
 def read(folder: Path) -> list[Prompt]:
@@ -210,7 +216,8 @@ def read(folder: Path) -> list[Prompt]:
 
 def prompt_of(scored: dict[str, Any]) -> Prompt:
     """A prompt of `probe.json`, without the policy's log-probs."""
-    return Prompt(**{name: value for name, value in scored.items() if name != "logprobs"})
+    fields = {key: held for key, held in scored.items() if key not in ("messages", "logprobs")}
+    return Prompt(messages=messages(scored["messages"], "messages", "user"), **fields)
 
 
 def of_base(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from orpo.process.verbs import answer
 from orpo.rows.formats import Reject
+from orpo.rows.messages import messages
 from orpo.tokens.templates import load_tokenizer, render
 
 
@@ -25,7 +26,8 @@ def rendered(model: Path, probe: Path, times: Sequence[str]) -> dict[str, Any]:
     recorded = [prompt["prompt_token_ids"] for prompt in prompts]
 
     def ids(prompt: dict[str, Any], time: str | None) -> list[int]:
-        return render(tokenizer, prompt["messages"], True, time, prompt.get("tools"))
+        turns = messages(prompt["messages"], "messages", "user")
+        return render(tokenizer, turns, True, time, prompt.get("tools"))
 
     try:
         own = [ids(prompt, prompt.get("rendered_at")) for prompt in prompts]

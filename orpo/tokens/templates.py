@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from orpo.base.files import blaming
 from orpo.rows.formats import Message, Reject
+from orpo.rows.tools import ToolCall
 
 # For base models without a template. A turn ends with the model's own end-of-text token if it has
 # one, because engines stop at that token.
@@ -126,8 +127,17 @@ def _as_sent(messages: list[Message], template: str) -> list[dict[str, Any]]:
         turn: dict[str, Any] = {key: held for key, held in message.items() if key != "weight"}
         if thought := turn.get("reasoning_content"):
             turn |= dict.fromkeys(names, thought)
+        if "tool_calls" in message:
+            turn["tool_calls"] = [*map(_call_as_engine, message["tool_calls"])]
         sent.append(turn)
     return sent
+
+
+def _call_as_engine(call: ToolCall) -> dict[str, Any]:
+    """A call with its keys in the order in which an engine hands them to a template."""
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
+    made = {"function": {"arguments": arguments, "name": name}, "type": "function"}
+    return {"id": call["id"], **made} if "id" in call else made
 
 
 def _as_engine(tool: dict[str, Any]) -> dict[str, Any]:

@@ -185,6 +185,17 @@ def test_the_same_places_take_plain_text(pair: Pair) -> None:
     assert not tokens([pair], QWEN3)[1]
 
 
+def test_an_engine_s_order_of_keys_is_the_trainer_s() -> None:
+    """As vLLM 0.32 hands them to a template."""
+    shows = "{{ messages[0].tool_calls | tojson }}{{ tools | tojson }}"
+    bare = {"type": "function", "function": {"parameters": {}, "name": "f"}}
+    text = str(tokenizer(shows).decode(render(tokenizer(shows), [CALLING], False, None, [bare])))
+    assert text == (
+        '[{"function": {"arguments": {"city": "Rome"}, "name": "weather"}, "type": "function"}]'
+        '[{"type": "function", "function": {"name": "f", "description": null, "parameters": {}}}]'
+    )
+
+
 # --- probes ---------------------------------------------------------------------------------------
 
 
@@ -195,9 +206,14 @@ def test_a_probe_has_a_prompt_with_tools_where_the_pairs_have_some() -> None:
     assert [prompt.tools for prompt in found] == [None, [TOOL]]
     assert found[1].prompt_token_ids == render(tok, ASKS, True, None, [TOOL])
     assert found[1].completion_token_ids
-    assert [prompt.tools for prompt in probe.choose([*plain, CALLS], tokenizer(), 2048)] == [
-        None
-    ] * 2
+    refused = probe.choose([*plain, CALLS], tokenizer(), 2048)
+    assert [prompt.tools for prompt in refused] == [None, None]
+    (other,) = probe.choose([AFTER], tok, 2048)
+    sent = json.loads(json.dumps(probe._as_json(other)))["messages"]
+    (call,) = sent[1]["tool_calls"]
+    assert call["function"]["arguments"] == '{"city":"Rome"}'
+    assert call["id"] == sent[2]["tool_call_id"] == "call00000"
+    assert probe.prompt_of({**probe._as_json(other), "logprobs": []}) == other
     # Engines change arguments that are no object.
     text = Pair(1, [*ASKS, calling("Rome"), RESULT], [said("a")], [said("b")], [TOOL])
     assert not probe.choose([text], tok, 2048)

@@ -8,7 +8,7 @@ import pytest
 
 from orpo.rows.columns import Remark
 from orpo.rows.formats import Message, Pair, detect, read, validate
-from orpo.rows.messages import as_text
+from orpo.rows.messages import as_request, as_text, message, with_ids
 from tests.orpo.test_columns import EACH, refused
 from tests.orpo.test_columns import pair_of as pair_of_row
 from tests.orpo.test_formats import BAD, EXPLICIT, GOOD, OPENAI, WHOLE, U
@@ -235,6 +235,19 @@ def test_messages_beside_a_pair_must_hold_the_same_calls() -> None:
     assert pair_of_row({**value, "messages": [U, CALLING, RESULT, GOOD]})
     other = {**CALLING, "tool_calls": [{"name": "other", "arguments": {}}]}
     assert "messages" in refused({**value, "messages": [U, other, RESULT, GOOD]})
+
+
+def test_a_turn_as_a_request_is_read_back() -> None:
+    thinking: Any = {**CALLING, "reasoning_content": "Hm.", "weight": 0}
+    (turn, result) = with_ids([thinking, RESULT])
+    sent = as_request(turn)
+    assert sent["reasoning"] == "Hm."
+    assert "weight" not in sent
+    assert sent["tool_calls"][0]["id"] == result.get("tool_call_id") == "call00000"
+    assert message(sent, "sent") == {key: held for key, held in turn.items() if key != "weight"}
+    named: Any = {**CALLING, "tool_calls": [{**CALL, "id": "a"}, CALL]}
+    ids = [with_ids([named, RESULT, RESULT, RESULT])[at].get("tool_call_id") for at in (1, 2, 3)]
+    assert ids == ["a", "call00001", None]
 
 
 def test_a_turn_as_text() -> None:
