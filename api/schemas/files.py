@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue
 
 from api.schemas.body import Body
 from api.schemas.pages import ListPage
@@ -246,6 +246,9 @@ class FileRow(BaseModel):
     prompt: list[MessageObject]
     chosen: list[MessageObject]
     rejected: list[MessageObject] | None
+    tools: list[dict[str, JsonValue]] | None = Field(
+        default=None, description="The tool definitions that the model is shown."
+    )
     cut: bool = Field(default=False, description=CUT)
 
 

@@ -2157,6 +2157,13 @@ export interface components {
             prompt: components["schemas"]["MessageObject"][];
             /** Rejected */
             rejected: components["schemas"]["MessageObject"][] | null;
+            /**
+             * Tools
+             * @description The tool definitions that the model is shown.
+             */
+            tools?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            }[] | null;
         };
         /**
          * FileRows
@@ -2258,6 +2265,20 @@ export interface components {
          * @enum {string}
          */
         Format: "adapter" | "merged" | "gguf";
+        /**
+         * FunctionObject
+         * @description A function's name and arguments: an object, or text that is no JSON object.
+         */
+        FunctionObject: {
+            /** Arguments */
+            arguments: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | string;
+            /** Name */
+            name: string;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * Group
          * @description Settings that are shown together, in this order; a field names its group.
@@ -2419,6 +2440,7 @@ export interface components {
             /** Validation File */
             validation_file: string | null;
         };
+        JsonValue: unknown;
         /**
          * Judgement
          * @description What to do with a file: train on it, look at it first, or repair it first.
@@ -2722,13 +2744,23 @@ export interface components {
         };
         /**
          * MessageObject
-         * @description A message of a conversation.
+         * @description A message of a conversation; keys that it does not need are absent.
          */
         MessageObject: {
             /** Content */
             content: string;
+            /** Name */
+            name?: string;
+            /** Reasoning Content */
+            reasoning_content?: string;
             /** Role */
             role: string;
+            /** Tool Call Id */
+            tool_call_id?: string;
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["ToolCallObject"][];
+            /** Weight */
+            weight?: number;
         } & {
             [key: string]: unknown;
         };
@@ -3005,9 +3037,19 @@ export interface components {
             dropped?: {
                 [key: string]: number;
             } | null;
+            /**
+             * History Thoughts Dropped
+             * @description Pairs of which the chat template leaves out thoughts of earlier turns.
+             */
+            history_thoughts_dropped?: number | null;
             length?: components["schemas"]["Lengths"] | null;
             /** Pairs */
             pairs?: number | null;
+            /**
+             * Reasoning Stripped
+             * @description Pairs trained without the thoughts of their answers.
+             */
+            reasoning_stripped?: number | null;
             /**
              * Reasons
              * @description The first pair of each such reason.
@@ -3030,6 +3072,11 @@ export interface components {
              * @description Pairs of which a part was cut off.
              */
             truncated?: number | null;
+            /**
+             * With Tools
+             * @description Pairs with tool definitions, calls or results.
+             */
+            with_tools?: number | null;
         } & {
             [key: string]: unknown;
         };
@@ -3745,6 +3792,19 @@ export interface components {
             n_trained: number;
             /** Tokens */
             tokens: components["schemas"]["Token"][];
+        };
+        /**
+         * ToolCallObject
+         * @description A tool call of an assistant message.
+         */
+        ToolCallObject: {
+            function: components["schemas"]["FunctionObject"];
+            /** Id */
+            id?: string;
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Turn
