@@ -1,0 +1,119 @@
+"""A tool-calling and a reasoning pair through the real stack: file, job, deployment, answer."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, register
+from tests.e2e.test_loop import HYPERPARAMETERS, deploy
+from tests.e2e.wait import wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city": "Kyiv"}'},
+}
+QUESTION = [{"role": "user", "content": "Is it raining in Kyiv?"}]
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "light rain"}
+THOUGHT = {"role": "assistant", "reasoning_content": "Seven and five.", "content": "Twelve."}
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+# OpenAI's shape with tools: an answer that calls one, and an answer after the result. Then an
+# answer with a thought.
+ROWS = [
+    {
+        "input": {"messages": QUESTION, "tools": [TOOL]},
+        "preferred_output": [{"role": "assistant", "tool_calls": [CALL]}],
+        "non_preferred_output": [said("I can't know that.")],
+    },
+    {
+        "input": {"messages": [*QUESTION, CALLED, RESULT], "tools": [TOOL]},
+        "preferred_output": [said("Yes, a little.")],
+        "non_preferred_output": [said("No.")],
+    },
+    {
+        "prompt": [{"role": "user", "content": "What is 7 + 5?"}],
+        "chosen": [THOUGHT],
+        "rejected": [{**THOUGHT, "content": "Eleven."}],
+    },
+    {"prompt": "Name a colour.", "chosen": "Blue.", "rejected": "A colour."},
+]
+
+
+@pytest.fixture(scope="module")
+def thinker(stack, tmp_path_factory) -> str:
+    """A tiny base with a template in the manner of Qwen3's."""
+    folder = tmp_path_factory.mktemp("thinker") / "thinker"
+    # In another process, so that this one needs no torch.
+    make = "import sys, pathlib; from tests.orpo.tiny_run import write_base as w; "
+    make += "from tests.qwen3_template import QWEN3; "
+    make += "w(pathlib.Path(sys.argv[1]), template=QWEN3, hidden_size=64, intermediate_size=96, "
+    make += "num_attention_heads=2, tie_word_embeddings=False)"
+    subprocess.run([sys.executable, "-c", make, str(folder)], cwd=ROOT, check=True)
+    return register(stack, "thinker", folder)
+
+
+def test_tools_and_thoughts_are_trained_certified_and_served(
+    stack, thinker: str, upload, tmp_path: Path
+) -> None:
+    path = tmp_path / "tools.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS * 2))
+    client = stack.openai()
+    job_id = client.fine_tuning.jobs.create(
+        model=thinker,
+        training_file=upload(path),
+        method={"type": "orpo", "orpo": {"hyperparameters": HYPERPARAMETERS | {"eval_every": 0}}},
+    ).id
+
+    def ended():
+        job = client.fine_tuning.jobs.retrieve(job_id)
+        return job if job.status in ("succeeded", "failed", "cancelled") else None
+
+    job = wait_for(ended, 200, stack.logs)
+    assert job.status == "succeeded", (job.error, stack.story(job_id), stack.logs())
+
+    parity = deploy(stack, job.fine_tuned_model)["parity"]
+    assert parity["token_ids_equal"] is parity["tools_ids_equal"] is True
+    assert parity["thinking_ids_equal"] is True
+    assert parity["difference"] is None
+    assert parity["max_logprob_diff"] < 0.01
+    assert parity["renders"] == {
+        "tools": True, "reasoning": True, "enable_thinking": True, "tool_parser": "hermes",
+    }  # fmt: skip
+
+    def prompt_tokens(messages: list, **fields) -> int:
+        answer = client.chat.completions.create(
+            model=job.fine_tuned_model, messages=messages, max_tokens=4, temperature=0, **fields
+        )
+        assert answer.choices[0].message.content or answer.choices[0].message.tool_calls
+        return answer.usage.prompt_tokens
+
+    # The tiny tokenizer reads bytes, so each of these shows how many characters were added.
+    alone, tools = prompt_tokens(QUESTION), prompt_tokens(QUESTION, tools=[TOOL])
+    assert tools - alone > len(json.dumps(TOOL))
+    after = prompt_tokens([*QUESTION, CALLED, RESULT], tools=[TOOL])
+    assert after - tools > len(RESULT["content"]) + len(CALL["function"]["arguments"])
+    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    empty = "<think>\n\n</think>\n\n"
+    assert prompt_tokens(QUESTION, extra_body=off) - alone == len(empty)
+    # Thoughts of the answer after the last question are shown, as where a tool was called.
+    thinking = [*QUESTION, {**CALLED, "reasoning_content": "Look."}, RESULT]
+    assert prompt_tokens(thinking, tools=[TOOL]) - after == len("<think>\nLook.\n</think>\n\n")
