@@ -97,11 +97,13 @@ async def blocks(request: Request) -> AsyncIterator[bytes]:
 
 
 class Form:
-    """Takes the body's bytes: the field `file` goes to the sink, `purpose` is kept."""
+    """Takes the body's bytes: the field `file` goes to the sink, `purpose` and `columns` are
+    kept.
+    """
 
     def __init__(self, boundary: bytes, sink: IO[bytes]) -> None:
         self.sink, self.sha256, self.size_bytes = sink, hashlib.sha256(), 0
-        self.fields = {"purpose": bytearray()}
+        self.fields = {"purpose": bytearray(), "columns": bytearray()}
         self.filename: str | None = None
         self.field, self.ended = "", False
         self.header, self.value, self.disposition = bytearray(), bytearray(), b""
@@ -132,7 +134,9 @@ class Form:
         if self.filename is None:
             raise Invalid("Send the file as the form's field `file`.", param="file")
         purpose = self.fields["purpose"].decode(errors="replace")
-        upload = Upload(key, self.filename, purpose, self.size_bytes, self.sha256.hexdigest())
+        columns = self.fields["columns"].decode(errors="replace")
+        sha256 = self.sha256.hexdigest()
+        upload = Upload(key, self.filename, purpose, self.size_bytes, sha256, columns)
         files.check(upload)
         return upload
 

@@ -39,6 +39,8 @@ class File(Owned, Base):
     # How often its validation was begun.
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     report: Mapped[dict[str, Any] | None]
+    # Which columns have other names, {field: column}; null where none has.
+    columns: Mapped[dict[str, Any] | None]
     deleted_at: Mapped[datetime | None]
     # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.
     erased_at: Mapped[datetime | None]

@@ -4,8 +4,10 @@ A message is a wake-up for one file. This module decides which file is next, so 
 turns. It also fetches base models, for the queue `prepare`.
 """
 
+import json
 import logging
 import os
+import shlex
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from models import BaseModelRecord, File
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from orpo.contract.failures import Code
+from orpo.rows.suggested import as_option
 from services.files import base_models, files, hub
 from services.platform import storage
 from services.platform.database import transaction
@@ -134,6 +137,7 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
             str(source),
             record.filename,
             str(rows),
+            json.dumps(record.columns) if record.columns else "",
             timeout_s=CHECK_S + size_bytes / SLOWEST_BYTES_A_S,
             meanwhile=partial(stop_unless_wanted, record.id),
             reach=Reach(reads=(source,), writes=(Path(folder),)),
@@ -163,9 +167,15 @@ def nothing_left(report: dict[str, Any]) -> str:
     if not report["findings"]:
         return "It holds no row. Upload a file with at least one preference pair."
     first = report["findings"][0]
+    # In a Parquet file a finding names its row itself.
+    place = "" if report["container"] == "parquet" else f"Line {first['line']}: "
+    why = f"None of its {report['rows']} rows can be used. {place}{first['message']}"
+    columns = report["suggested_columns"]
+    if not columns:
+        return f"{why} See the report for the others."
     return (
-        f"None of its {report['rows']} rows can be used. "
-        f"Line {first['line']}: {first['message']} See the report for the others."
+        f"{why} They are pairs if its columns are read so: {as_option(columns)}. Upload it again "
+        f"with: oddsmith files upload FILE --columns {shlex.quote(as_option(columns))}"
     )
 
 

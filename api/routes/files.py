@@ -38,7 +38,13 @@ FORM = {
             "type": "string",
             "format": "binary",
             "minLength": 1,
-            "description": ".jsonl or .json",
+            "description": "JSON lines, a JSON array, CSV or Parquet; JSON and CSV also in gzip "
+            "or zstd. The content decides, not the name.",
+        },
+        "columns": {
+            "type": "string",
+            "description": "Columns with other names, as a JSON object: "
+            '{"prompt": "question", "chosen": "best", "rejected": "worst"}.',
         },
         "purpose": {"type": "string", "enum": [files.PURPOSE]},
     },
@@ -49,7 +55,7 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 @router.post("", summary="Upload a preference file", openapi_extra=BODY)
 async def upload(request: Request, caller: Writer) -> FileObject:
     """Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
-    The form has the fields `purpose` and `file`.
+    The form has the fields `purpose` and `file`, and may have `columns`.
     """
     received = await uploads.receive(request, caller.account)
     return await threads.run(threads.REQUESTS, caller.account, register, caller, received)

@@ -22,6 +22,9 @@ class FileObject(BaseModel):
     status: Literal["uploaded", "processed", "error"]
     status_details: str | None
     sha256: str
+    columns: dict[str, str] | None = Field(
+        default=None, description="Fields of a row, and the names of the columns that hold them."
+    )
     # Of the report; null until there is one.
     rows: int | None
     accepted: int | None
@@ -38,6 +41,7 @@ class FileObject(BaseModel):
                 "status": record.status,
                 "status_details": record.status_details,
                 "sha256": record.sha256,
+                "columns": record.columns,
                 "rows": (record.report or {}).get("rows"),
                 "accepted": (record.report or {}).get("accepted"),
             }
@@ -45,7 +49,7 @@ class FileObject(BaseModel):
 
 
 class Finding(BaseModel):
-    """What is wrong with one row."""
+    """What is wrong with one row; `line` is where it begins, or its number in a Parquet file."""
 
     line: int
     column: int | None
@@ -54,8 +58,9 @@ class Finding(BaseModel):
 
 
 class Remark(BaseModel):
-    """Something about accepted rows: `unused_key` (`key` is not read) or `spelled_messages` (the
-    text in `key` is a list of messages in JSON, and was read as one). `lines` are the first ten.
+    """Something about accepted rows: `unused_key` (`key` is not read), `spelled_messages` (the
+    text in `key` is a list of messages in JSON, and was read as one) or `duplicate_key` (an object
+    holds `key` twice, and the last value was read). `lines` are the first ten.
     """
 
     code: str
@@ -65,8 +70,9 @@ class Remark(BaseModel):
 
 
 class FileReport(BaseModel):
-    """rows = accepted + the sum of `dropped`; `findings` are the first 100. `remarks` are about
-    accepted rows.
+    """rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
+    are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
+    `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
     """
 
     object: Literal["file.report"] = "file.report"
@@ -78,6 +84,9 @@ class FileReport(BaseModel):
     shape: str | None
     shapes: dict[str, int]
     remarks: list[Remark] = []
+    container: str | None = None
+    joined: int = 0
+    suggested_columns: dict[str, str] | None = None
     cut: bool = Field(default=False, description=CUT)
 
 

@@ -3,6 +3,7 @@
 Finds the stack through `var/stack.json` or ODDSMITH_API_URL and ODDSMITH_API_KEY. Prints nothing.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -63,12 +64,20 @@ class Client:
                 return found
             after = page["data"][-1]["id"]
 
-    def upload(self, path: Path, on_sent: Callable[[int], None] | None = None) -> Any:
+    def upload(
+        self,
+        path: Path,
+        on_sent: Callable[[int], None] | None = None,
+        columns: dict[str, str] | None = None,
+    ) -> Any:
         """Send a preference file while it is read, so that memory use stays constant."""
+        data = {"purpose": "fine-tune"}
+        if columns:
+            data["columns"] = json.dumps(columns)
         with path.open("rb") as file:
             body = _Counted(file, on_sent or (lambda _sent_bytes: None))
             form = {"file": (path.name, body, "application/octet-stream")}
-            return self._json("POST", "/v1/files", files=form, data={"purpose": "fine-tune"})
+            return self._json("POST", "/v1/files", files=form, data=data)
 
     def download(self, path: str, out: BinaryIO, **params: Any) -> Iterator[tuple[int, int | None]]:
         """Write a response to `out`; yield the bytes written so far, and how many there will be."""

@@ -3,6 +3,7 @@
 Also turns an id or a path into the id of a validated file, for `oddsmith jobs create`.
 """
 
+import shlex
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,21 +22,31 @@ app = output.noun("Upload preference files and read their reports.")
 REMARKS = {
     "unused_key": "this key is not read",
     "spelled_messages": "text that spells messages in JSON, which were read",
+    "duplicate_key": "this key stands twice in an object; the last value was read",
 }
 
 FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Columns with other names: prompt=question,chosen=best,rejected=worst",
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the file is validated.")]
 
 
 @output.command(app, "upload")
 def upload(
-    path: Annotated[Path, typer.Argument(help="A .jsonl or .json file of preference pairs.")],
+    path: Annotated[Path, typer.Argument(help="A file of preference pairs.")],
+    columns: Columns = None,
     wait: Wait = False,
     as_json: Json = False,
 ) -> None:
-    """Upload a preference file."""
+    """Upload a preference file: JSON lines, a JSON array, CSV or Parquet, also .gz or .zst."""
+    mapping = mapping_of(columns)
     client = connect()
-    file = send(client, path, quiet=as_json)
+    file = send(client, path, quiet=as_json, columns=mapping)
     if wait:
         file = validated(client, file["id"])
     if as_json:
@@ -43,6 +54,20 @@ def upload(
     else:
         output.say(f"{file['id']}  {file['status']}")
         output.say(f"Its report: oddsmith files report {file['id']}")
+
+
+def mapping_of(columns: str | None) -> dict[str, str] | None:
+    """The mapping that `prompt=question,chosen=best` spells; raises CommandError if it is none."""
+    if columns is None:
+        return None
+    parts = [part.partition("=") for part in columns.split(",")]
+    if not all(field.strip() and name.strip() for field, _, name in parts):
+        raise CommandError(
+            "--columns takes fields and the names of their columns, as in "
+            "prompt=question,chosen=best,rejected=worst",
+            ExitCode.USAGE,
+        )
+    return {field.strip(): name.strip() for field, _, name in parts}
 
 
 @output.command(app, "list")
@@ -138,6 +163,7 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         return
     output.details(
         [
+            ("container", found.get("container")),
             ("shape", found.get("shape")),
             ("rows", found["rows"]),
             ("accepted", Text(str(found["accepted"]), "green" if found["accepted"] else "red")),
@@ -149,9 +175,15 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         output.table(["key", "rows", "in accepted rows", "lines"], map(_remark, remarks), "")
     if findings := found["findings"]:
         output.say("")
-        output.table(["line", "column", "finding", "what"], map(_finding, findings), "")
+        place = "row" if found.get("container") == "parquet" else "line"
+        output.table([place, "column", "finding", "what"], map(_finding, findings), "")
         if (more := sum(found["dropped"].values()) - len(findings)) > 0:
             output.say(f"… and {more} more.")
+    if suggested := found.get("suggested_columns"):
+        option = ",".join(f"{field}={name}" for field, name in suggested.items())
+        output.say("")
+        output.say("Its rows are pairs if the columns are read under these names:")
+        output.say(f"oddsmith files upload FILE --columns {shlex.quote(option)}")
 
 
 @output.command(app, "delete")
@@ -176,13 +208,17 @@ def _finding(finding: dict[str, Any]) -> list[Any]:
     return [finding["line"], finding.get("column"), finding["code"], finding["message"]]
 
 
-def send(client: Client, path: Path, quiet: bool = False) -> dict[str, Any]:
+def send(
+    client: Client, path: Path, quiet: bool = False, columns: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Upload with a progress bar on stderr."""
     if not path.is_file():
         raise CommandError(f"There is no file {path}.", ExitCode.REFUSED)
     size_bytes = path.stat().st_size
     with bar(f"Uploading {path.name}", quiet) as show:
-        return client.upload(path, on_sent=lambda sent_bytes: show(sent_bytes, size_bytes))
+        return client.upload(
+            path, on_sent=lambda sent_bytes: show(sent_bytes, size_bytes), columns=columns
+        )
 
 
 def validated(client: Client, file_id: str) -> dict[str, Any]:

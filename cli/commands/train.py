@@ -30,7 +30,7 @@ app = typer.Typer()
 def train(
     *,
     model: Annotated[Path, typer.Option(help="Folder of the base model (safetensors).")],
-    data: Annotated[Path, typer.Option(help="Preference pairs, .jsonl or .json.")],
+    data: Annotated[Path, typer.Option(help="Preference pairs: JSON, CSV or Parquet.")],
     out: Annotated[Path, typer.Option(help="Folder for the run; made if missing.")],
     held_out: Annotated[
         Path | None, typer.Option(help="Pairs to measure on [default: a share of --data].")

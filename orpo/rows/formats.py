@@ -6,17 +6,22 @@ Knows nothing of tokens, models or devices (imports no torch): the API's workers
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from orpo.contract.held_out import hold_out
+from orpo.rows import limits
+from orpo.rows.column_names import Columns, Renamer
 from orpo.rows.columns import KEPT, Remark
+from orpo.rows.containers import Kind
 from orpo.rows.messages import Message, Pair, Reject
 from orpo.rows.row_shapes import Shape, detect, parse, read, why_no_shape
-from orpo.rows.rows import CHUNK_BYTES, Finding, Row, read_rows
+from orpo.rows.rows import Finding, Row, container_name, read_rows
+from orpo.rows.suggested import Sample
+from orpo.rows.thumbs import Thumbs, is_good
 
 __all__ = [
     "Finding",
@@ -51,9 +56,11 @@ class Remarked:
 
 @dataclass
 class Report:
-    """What validation found: rows = accepted + sum(dropped); `findings` are the first 100.
+    """What validation found: rows = accepted + joined + sum(dropped); `findings` are the first 100.
 
-    `remarks` are about accepted rows, one for each code and key.
+    `joined` rows are the other half of an accepted pair (`thumbs`). `remarks` are about accepted
+    rows, one for each code and key. `suggested_columns` is a mapping under which rows would be
+    accepted, if none is.
     """
 
     rows: int = 0
@@ -62,6 +69,9 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     shapes: Counter[Shape] = field(default_factory=Counter)
     remarks: dict[Remark, Remarked] = field(default_factory=dict)
+    container: str | None = None
+    joined: int = 0
+    suggested_columns: Columns | None = None
 
     @property
     def shape(self) -> Shape | None:
@@ -98,8 +108,11 @@ class Report:
     def drop(self, finding: Finding) -> None:
         """Count a dropped row, and keep its finding if it is among the first 100."""
         self.dropped[finding.code] += 1
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(finding)
+        if len(self.findings) >= MAX_FINDINGS:
+            return
+        if self.container == Kind.PARQUET:  # which has no lines
+            finding = replace(finding, message=f"Row {finding.line}: {finding.message}")
+        self.findings.append(finding)
 
 
 def validate(
@@ -107,45 +120,96 @@ def validate(
     filename: str,
     out_path: Path | None,
     on_progress: Callable[[int, int], None] | None = None,
+    columns: Columns | None = None,
 ) -> Report:
     """Read `src_path` row by row; write accepted pairs to `out_path`, one normal form a line.
 
-    `on_progress(rows, bytes_read)` is called every 1,000 rows and at the end. Memory use is
-    constant. Raises OSError where a file can't be read or written; bad rows never raise.
+    `on_progress(rows, bytes_read)` is called every 1,000 rows and at the end. `columns` says which
+    columns have other names. Memory use is constant. Raises OSError where a file can't be read or
+    written; bad rows never raise.
     """
-    report, offset_bytes = Report(), 0
-    with (out_path or Path(os.devnull)).open("wb", CHUNK_BYTES) as out:
+    report, offset_bytes = Report(container=container_name(src_path, filename)), 0
+    with (
+        (out_path or Path(os.devnull)).open("wb", limits.CHUNK_BYTES) as out,
+        Thumbs(out_path and out_path.parent) as thumbs,
+    ):
+        judge = _Judge(report, Renamer(columns), thumbs)
         for row in read_rows(src_path, filename):
             report.rows += 1
             offset_bytes = row.offset_bytes
-            pair = _accept(row, report)
+            pair = judge.accept(row)
             if pair:
                 out.write(orjson.dumps(pair.to_json(), option=orjson.OPT_APPEND_NEWLINE))
             if on_progress and report.rows % ROWS_PER_PROGRESS == 0:
                 on_progress(report.rows, offset_bytes)
+        judge.end()
     if on_progress:
         on_progress(report.rows, offset_bytes)
     return report
 
 
-def _accept(row: Row, report: Report) -> Pair | None:
-    if row.finding:
-        report.drop(row.finding)
-        return None
-    try:
-        shape = _shape(row.value)
-        pair, remarks = read(row.value, shape, row.line)
-    except Reject as reject:
-        report.drop(Finding(row.line, None, reject.code, reject.message))
-        return None
-    report.accepted += 1
-    report.shapes[shape] += 1
-    report.remark(remarks, row.line)
-    return pair
+class _Judge:
+    """Judges the rows of a file one by one, and keeps the report."""
+
+    def __init__(self, report: Report, renamed: Renamer, thumbs: Thumbs):
+        self.report, self.renamed, self.thumbs = report, renamed, thumbs
+        self.sample = Sample()
+
+    def accept(self, row: Row) -> Pair | None:
+        """The pair of a row, if there is one; the report says why not."""
+        report = self.report
+        if row.finding:
+            report.drop(row.finding)
+            return None
+        value = self.renamed(row.value)
+        try:
+            shape = detect(value)
+            if shape is None:
+                self.sample.add(row.value)
+                raise Reject("not_a_pair", why_no_shape(value))  # noqa: TRY301
+            pair, remarks = read(value, shape, row.line)
+        except Reject as reject:
+            report.drop(Finding(row.line, None, reject.code, reject.message))
+            return None
+        if row.repeated is not None:
+            remarks = [*remarks, Remark("duplicate_key", row.repeated)]
+        report.remark(remarks, row.line)
+        if shape is Shape.THUMBS:
+            return self._paired(pair, is_good(value))
+        report.accepted += 1
+        report.shapes[shape] += 1
+        return pair
+
+    def _paired(self, thumb: Pair, good: bool) -> Pair | None:
+        found = self.thumbs.pair(thumb, good)
+        if found is None:
+            return None
+        pair, line = found
+        if pair.chosen == pair.rejected:
+            message = f"Lines {line} and {thumb.line} judge one answer to one prompt differently."
+            for each in (line, thumb.line):
+                self.report.drop(Finding(each, None, "identical", message))
+            return None
+        self.report.accepted += 1
+        self.report.joined += 1
+        self.report.shapes[Shape.THUMBS] += 1
+        return pair
+
+    def end(self) -> None:
+        """Count the answers without a pair, and say what a mapping of columns lacks."""
+        for line, good in self.thumbs.unpaired():
+            mark, other = ("up", "down") if good else ("down", "up")
+            message = f"This answer has a thumb {mark}, and no answer to its prompt a thumb {other}"
+            self.report.drop(Finding(line, None, "unpaired", f"{message} that is left."))
+        missing = self.renamed.findings() if self.report.rows else []
+        self.report.findings = [*missing, *self.report.findings][:MAX_FINDINGS]
+        if not self.report.accepted:
+            self.report.suggested_columns = self.sample.suggest(_is_pair)
 
 
-def _shape(value: Any) -> Shape:
+def _is_pair(value: Any) -> bool:
     shape = detect(value)
-    if shape is None:
-        raise Reject("not_a_pair", why_no_shape(value))
-    return shape
+    try:
+        return shape is not None and read(value, shape, 1)[0].rejected is not None
+    except Reject:
+        return False

@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from orpo.rows.alpaca import is_alpaca, read_alpaca
 from orpo.rows.columns import Remark, system_of, unread
 from orpo.rows.messages import (
     ROLES,
@@ -23,6 +24,7 @@ from orpo.rows.messages import (
     role_of,
     text,
 )
+from orpo.rows.thumbs import is_thumb, read_thumb
 
 HH_MARKER = re.compile(r"\n\n(Human|Assistant):")
 
@@ -38,6 +40,8 @@ class Shape(StrEnum):
     RANKED = "ranked"
     MESSAGES = "messages"
     SWIFT = "ms_swift"
+    ALPACA = "alpaca"
+    THUMBS = "thumbs"
 
     # An enum's own hash is a Python call, and each row needs it twice.
     __hash__ = str.__hash__
@@ -91,6 +95,10 @@ def _families(value: dict[str, Any]) -> list[Shape]:
     if not found and "messages" in keys and "chosen" not in keys and "rejected" not in keys:
         pairs = "rejected_response" in keys or "rejected_messages" in keys
         found.append(Shape.SWIFT if pairs else Shape.MESSAGES)
+    if found in ([], [Shape.EXPLICIT]) and is_alpaca(value):
+        return [Shape.ALPACA]
+    if found in ([], [Shape.MESSAGES]) and is_thumb(value):
+        return [Shape.THUMBS]
     return found
 
 
@@ -258,6 +266,12 @@ _FORMS: dict[Shape, _Form] = {
     Shape.RANKED: _form(_ranked, "prompt", "responses", also=("scores", "ranks")),
     Shape.MESSAGES: _form(_supervised, "messages"),
     Shape.SWIFT: _form(_swift, "messages", "rejected_response", "rejected_messages"),
+    Shape.ALPACA: _form(
+        read_alpaca, "output", "chosen", "rejected", also=("instruction", "input", "history")
+    ),
+    Shape.THUMBS: _form(
+        read_thumb, "prompt", "completion", "response", "messages", also=("label", "rating")
+    ),
 }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePath
 from typing import IO, Any
 
 import orjson
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 from models import File, Job
 from models.base import new_id
 from models.files import FileStatus
+from orpo.rows.column_names import Columns, parse_columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -31,7 +31,6 @@ from services.platform.storable import storable
 
 PURPOSE = "fine-tune"
 RESULTS_PURPOSE = "fine-tune-results"
-EXTENSIONS = (".jsonl", ".json")
 MAX_FILENAME = 255
 
 
@@ -44,6 +43,7 @@ class Upload:
     purpose: str
     size_bytes: int
     sha256: str
+    columns: str = ""  # JSON: which columns of its rows have other names
 
 
 def safe_name(filename: str) -> str:
@@ -56,16 +56,19 @@ def check(upload: Upload) -> None:
     """Raise Invalid, with the field at fault, unless such an upload is accepted."""
     if upload.purpose != PURPOSE:
         raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
-    if PurePath(upload.filename).suffix.lower() not in EXTENSIONS:
-        raise Invalid(
-            f"`{upload.filename}` can't be read. Send a .jsonl file (one JSON object a line) "
-            "or a .json file (one array of objects).",
-            param="file",
-        )
+    columns_of(upload)
     if upload.size_bytes == 0:
         raise Invalid(f"`{upload.filename}` is empty. Send a file that has rows.", param="file")
     if upload.size_bytes > get_settings().max_upload_bytes:
         raise too_large()
+
+
+def columns_of(upload: Upload) -> Columns | None:
+    """The columns of an upload that have other names; raises Invalid if the field is malformed."""
+    try:
+        return parse_columns(upload.columns)
+    except ValueError as error:
+        raise Invalid(str(error), param="columns") from None
 
 
 def too_large() -> TooLarge:
@@ -87,6 +90,7 @@ def create(session: Session, caller: Caller, upload: Upload) -> File:
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
         storage_key=upload.key,
+        columns=columns_of(upload),
     )
     _refuse_beyond_quota(session, caller, upload.size_bytes)
     session.add(record)

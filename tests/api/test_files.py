@@ -1,6 +1,7 @@
 """`/v1/files` with OpenAI's own client, and with invalid files."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -130,6 +131,8 @@ def test_report_and_rows(client: TestClient, work: Callable[[], None]) -> None:
         (b"[" * 100_000, "a.json", "Line 1"),
         (b'{"prompt": "\\ud800", "chosen": "a", "rejected": "b"}\n', "a.jsonl", "Line 1"),
         (b"\xff\xfe\x00", "a.jsonl", "Line 1"),
+        (b"PK\x03\x04" + bytes(40), "a.jsonl", "This is a ZIP archive."),
+        (b"PAR1", "a", "Row 1: The Parquet file is cut off"),
         (b'{"a\\ud800b\\u0000": 1}', "a.jsonl", "Keys seen: a\ufffdb\ufffd."),
     ],
 )
@@ -149,7 +152,7 @@ def test_a_refused_upload_names_the_field_and_leaves_nothing(
     client: TestClient, settings_from: Callable[..., None], tmp_path: Path
 ) -> None:
     assert error_of(post(client, b""), 400)["param"] == "file"
-    assert error_of(post(client, b"x", "a.csv"), 400)["param"] == "file"
+    assert error_of(post(client, b"x", columns="prompt=question"), 400)["param"] == "columns"
     assert error_of(post(client, b"x", purpose="assistants"), 400)["param"] == "purpose"
     only_purpose = client.post("/v1/files", files={"purpose": (None, "fine-tune")})
     assert error_of(only_purpose, 400)["param"] == "file"
@@ -167,6 +170,54 @@ def test_a_refused_upload_names_the_field_and_leaves_nothing(
     assert error_of(post(client, b"x" * 200_000), 413)["param"] == "file"
     assert stored(tmp_path) == []
     assert client.get("/v1/files").json()["data"] == []
+
+
+QUESTIONS = [
+    {"question": f"Question {n}?", "best": "Yes.", "worst": "I could not say."} for n in range(5)
+]
+COLUMNS = {"prompt": "question", "chosen": "best", "rejected": "worst"}
+
+
+def test_columns_with_other_names_are_suggested_and_then_read(
+    client: TestClient, work: Callable[[], None]
+) -> None:
+    content = gzip.compress(jsonl(QUESTIONS))
+    first = post(client, content, "pairs").json()
+    work()
+    failed = client.get(f"/v1/files/{first['id']}").json()
+    assert failed["status"] == "error"
+    command = "oddsmith files upload FILE --columns prompt=question,chosen=best,rejected=worst"
+    assert failed["status_details"].endswith(command)
+    report = client.get(f"/v1/files/{first['id']}/report").json()
+    assert (report["suggested_columns"], report["container"]) == (COLUMNS, "jsonl.gz")
+    second = post(client, content, "pairs", columns=json.dumps(COLUMNS)).json()
+    assert second["columns"] == COLUMNS
+    work()
+    assert client.get(f"/v1/files/{second['id']}").json()["accepted"] == 5
+    rows = client.get(f"/v1/files/{second['id']}/rows").json()["data"]
+    assert rows[4]["prompt"] == [{"role": "user", "content": "Question 4?"}]
+
+
+def test_a_mapped_column_that_no_row_has_is_named(
+    client: TestClient, work: Callable[[], None]
+) -> None:
+    columns = json.dumps({"prompt": "qestion"})
+    file_id = post(client, jsonl(QUESTIONS), columns=columns).json()["id"]
+    work()
+    details = client.get(f"/v1/files/{file_id}").json()["status_details"]
+    assert "No row has the column qestion, which `columns` reads as prompt." in details
+
+
+def test_thumbs_are_counted_once_they_are_paired(
+    client: TestClient, work: Callable[[], None]
+) -> None:
+    thumbs = [{"prompt": "p", "completion": str(n), "label": n > 1} for n in range(3)]
+    file_id = post(client, jsonl(thumbs)).json()["id"]
+    work()
+    report = client.get(f"/v1/files/{file_id}/report").json()
+    assert (report["rows"], report["accepted"], report["joined"]) == (3, 1, 1)
+    assert (report["dropped"], report["shape"]) == ({"unpaired": 1}, "thumbs")
+    assert client.get(f"/v1/files/{file_id}/rows").json()["total"] == 1
 
 
 def multipart(boundary: str) -> dict[str, str]:

@@ -36,6 +36,32 @@ def test_a_file_that_fails_validation_ends_with_1_and_its_reason(
     assert "No row was accepted. See: oddsmith files report file-1" in result.stderr
 
 
+def test_columns_with_other_names_are_sent_as_json(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("question,best,worst")
+    api.on("POST /v1/files", FILE)
+    columns = "prompt=question, chosen=best"
+    assert oddsmith("files", "upload", str(path), "--columns", columns).exit_code == 0
+    (request,) = api.sent("POST", "/v1/files")
+    assert b'{"prompt": "question", "chosen": "best"}' in request.body
+    refused = oddsmith("files", "upload", str(path), "--columns", "question")
+    assert (refused.exit_code, len(api.sent("POST", "/v1/files"))) == (2, 1)
+    assert "prompt=question,chosen=best,rejected=worst" in refused.stderr
+
+
+def test_the_report_shows_the_command_that_reads_the_columns(
+    api: FakeApi, oddsmith: Oddsmith
+) -> None:
+    columns = {"prompt": "the question", "chosen": "best"}
+    report = {**REPORT, "container": "parquet", "suggested_columns": columns}
+    api.on("GET /v1/files/file-1/report", report)
+    shown = oddsmith("files", "report", "file-1").stdout
+    assert "files upload FILE --columns 'prompt=the question,chosen=best'" in shown
+    assert "\nrow " in shown
+
+
 def test_a_missing_path_is_refused_before_anything_is_sent(
     api: FakeApi, oddsmith: Oddsmith
 ) -> None:

@@ -71,26 +71,33 @@ def thinker(stack, tmp_path_factory) -> str:
     return register(stack, "thinker", folder)
 
 
-def test_tools_and_thoughts_are_trained_certified_and_served(
-    stack, thinker: str, upload, tmp_path: Path
-) -> None:
-    path = tmp_path / "tools.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS * 2))
+# Enough for the tiny base to know these rows by heart, so that its answer is a call.
+SETTINGS = HYPERPARAMETERS | {
+    "tuning": "full", "learning_rate": 3e-3, "max_steps": 150, "batch_size": 4,
+    "held_out_fraction": 0.0, "checkpoint_every": 150, "eval_every": 150, "n_samples": 0,
+}  # fmt: skip
+
+
+def trained(stack, base: str, file_id: str) -> str:
+    """The model that a job makes of the file."""
     client = stack.openai()
     job_id = client.fine_tuning.jobs.create(
-        model=thinker,
-        training_file=upload(path),
-        method={"type": "orpo", "orpo": {"hyperparameters": HYPERPARAMETERS | {"eval_every": 0}}},
+        model=base,
+        training_file=file_id,
+        method={"type": "orpo", "orpo": {"hyperparameters": SETTINGS}},
     ).id
 
     def ended():
         job = client.fine_tuning.jobs.retrieve(job_id)
         return job if job.status in ("succeeded", "failed", "cancelled") else None
 
-    job = wait_for(ended, 200, stack.logs)
+    job = wait_for(ended, 300, stack.logs)
     assert job.status == "succeeded", (job.error, stack.story(job_id), stack.logs())
+    assert job.fine_tuned_model
+    return job.fine_tuned_model
 
-    parity = deploy(stack, job.fine_tuned_model)["parity"]
+
+def certified(parity: dict) -> None:
     assert parity["token_ids_equal"] is parity["tools_ids_equal"] is True
     assert parity["thinking_ids_equal"] is True
     assert parity["difference"] is None
@@ -99,21 +106,46 @@ def test_tools_and_thoughts_are_trained_certified_and_served(
         "tools": True, "reasoning": True, "enable_thinking": True, "tool_parser": "hermes",
     }  # fmt: skip
 
-    def prompt_tokens(messages: list, **fields) -> int:
-        answer = client.chat.completions.create(
-            model=job.fine_tuned_model, messages=messages, max_tokens=4, temperature=0, **fields
+
+def test_tools_and_thoughts_are_trained_certified_and_served(
+    stack, thinker: str, upload, tmp_path: Path
+) -> None:
+    path = tmp_path / "tools.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    model = trained(stack, thinker, upload(path))
+    certified(deploy(stack, model)["parity"])
+    client = stack.openai()
+
+    def ask(messages: list, **fields):
+        return client.chat.completions.create(
+            model=model, messages=messages, temperature=0, **{"max_tokens": 120, **fields}
         )
-        assert answer.choices[0].message.content or answer.choices[0].message.tool_calls
-        return answer.usage.prompt_tokens
+
+    (choice,) = ask(QUESTION, tools=[TOOL]).choices
+    assert choice.finish_reason == "tool_calls"
+    (call,) = choice.message.tool_calls
+    assert call.function.name == "weather"
+    assert json.loads(call.function.arguments) == {"city": "Kyiv"}
+    # The answer goes back as it came, with the result.
+    said = choice.message.model_dump()
+    result = RESULT | {"tool_call_id": call.id}
+    (choice,) = ask([*QUESTION, said, result], tools=[TOOL]).choices
+    assert (choice.message.content or "").endswith("Yes, a little.")
+    (choice,) = ask([{"role": "user", "content": "What is 7 + 5?"}]).choices
+    assert choice.message.content == "<think>\nSeven and five.\n</think>\n\nTwelve."
+
+    def prompt_tokens(messages: list, **fields) -> int:
+        return ask(messages, max_tokens=1, **fields).usage.prompt_tokens
 
     # The tiny tokenizer reads bytes, so each of these shows how many characters were added.
     alone, tools = prompt_tokens(QUESTION), prompt_tokens(QUESTION, tools=[TOOL])
     assert tools - alone > len(json.dumps(TOOL))
+    assert prompt_tokens(QUESTION, tools=[TOOL], tool_choice="none") == tools
     after = prompt_tokens([*QUESTION, CALLED, RESULT], tools=[TOOL])
     assert after - tools > len(RESULT["content"]) + len(CALL["function"]["arguments"])
     off = {"chat_template_kwargs": {"enable_thinking": False}}
     empty = "<think>\n\n</think>\n\n"
     assert prompt_tokens(QUESTION, extra_body=off) - alone == len(empty)
-    # Thoughts of the answer after the last question are shown, as where a tool was called.
+    # Thoughts of an answer after the last question are shown, as where a tool was called.
     thinking = [*QUESTION, {**CALLED, "reasoning_content": "Look."}, RESULT]
     assert prompt_tokens(thinking, tools=[TOOL]) - after == len("<think>\nLook.\n</think>\n\n")

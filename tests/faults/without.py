@@ -85,6 +85,9 @@ TRICKS = {
     # The API keeps clients that no longer read; a worker stores each number of a run.
     "dropping": Guard("cli.stack.parts", "API_CONNECTION", value("httptools")),
     "flood_limit": Guard("workers.tail", "MOST_BEHIND_BYTES", value(math.inf)),
+    # A row of a file may have any length; a compressed file may unpack to any size.
+    "row_length": Guard("orpo.rows.limits", "MAX_ROW_BYTES", value(2**30)),
+    "unpacking": Guard("orpo.rows.unpacked", "Unpacked.counted", value(lambda _, n_bytes: n_bytes)),
     # Faults: every second message is lost, the clock is an hour off.
     "lossy_broker": Guard("celery", "Celery.send_task", _every_second),
     "fast_clock": Guard("time", "time", _shifted(3600)),

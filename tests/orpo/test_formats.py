@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpo.rows import rows
+from orpo.rows import limits
 from orpo.rows.formats import Message, Pair, Reject, Report, Shape, detect, parse, validate
 from tests.memory import peaks
 
@@ -185,7 +185,7 @@ def test_broken_arrays_are_findings(tmp_path: Path, text: str):
 
 
 def test_arrays_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rows, "CHUNK_BYTES", 7)
+    monkeypatch.setattr(limits, "CHUNK_BYTES", 7)
     values = [{**EXPLICIT, "chosen": f'é🙂 [{{\\" {at}'} for at in range(20)]
     text = (
         "\ufeff ["
@@ -243,8 +243,8 @@ def test_a_number_that_python_would_not_read_is_no_reason_to_stop(tmp_path: Path
 
 
 def test_a_row_longer_than_the_limit_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rows, "MAX_ROW_BYTES", 200)
-    monkeypatch.setattr(rows, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 200)
+    monkeypatch.setattr(limits, "CHUNK_BYTES", 64)
     long = json.dumps({**EXPLICIT, "chosen": "x" * 1000})
     report = checked(tmp_path, f"{ROW}\n{long}\n{ROW}\n")
     assert (report.accepted, dict(report.dropped)) == (2, {"line_too_long": 1})
@@ -253,9 +253,9 @@ def test_a_row_longer_than_the_limit_is_skipped(tmp_path: Path, monkeypatch: pyt
 
 
 def test_unknown_containers_are_refused_with_a_sentence(tmp_path: Path):
-    report = checked(tmp_path, b"PAR1", "a.parquet")
+    report = checked(tmp_path, b"%PDF-1.7", "a.parquet")
     assert report.dropped == {"unknown_container": 1}
-    assert ".parquet" in report.findings[0].message
+    assert "a PDF document" in report.findings[0].message
 
 
 def test_the_report_counts_shapes_and_keeps_100_findings(tmp_path: Path):

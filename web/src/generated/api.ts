@@ -302,7 +302,7 @@ export interface paths {
         /**
          * Upload a preference file
          * @description Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
-         *     The form has the fields `purpose` and `file`.
+         *     The form has the fields `purpose` and `file`, and may have `columns`.
          */
         post: operations["upload_v1_files_post"];
         delete?: never;
@@ -1625,6 +1625,13 @@ export interface components {
             accepted: number | null;
             /** Bytes */
             bytes: number;
+            /**
+             * Columns
+             * @description Fields of a row, and the names of the columns that hold them.
+             */
+            columns?: {
+                [key: string]: string;
+            } | null;
             /** Created At */
             created_at: number;
             /** Filename */
@@ -1653,12 +1660,15 @@ export interface components {
         };
         /**
          * FileReport
-         * @description rows = accepted + the sum of `dropped`; `findings` are the first 100. `remarks` are about
-         *     accepted rows.
+         * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
+         *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
+         *     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
          */
         FileReport: {
             /** Accepted */
             accepted: number;
+            /** Container */
+            container?: string | null;
             /**
              * Cut
              * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
@@ -1673,6 +1683,11 @@ export interface components {
             file_id: string;
             /** Findings */
             findings: components["schemas"]["Finding"][];
+            /**
+             * Joined
+             * @default 0
+             */
+            joined: number;
             /**
              * Object
              * @default file.report
@@ -1692,6 +1707,10 @@ export interface components {
             shapes: {
                 [key: string]: number;
             };
+            /** Suggested Columns */
+            suggested_columns?: {
+                [key: string]: string;
+            } | null;
         };
         /**
          * FileRow
@@ -1740,7 +1759,7 @@ export interface components {
         };
         /**
          * Finding
-         * @description What is wrong with one row.
+         * @description What is wrong with one row; `line` is where it begins, or its number in a Parquet file.
          */
         Finding: {
             /** Code */
@@ -2697,8 +2716,9 @@ export interface components {
         } | unknown | unknown | unknown;
         /**
          * Remark
-         * @description Something about accepted rows: `unused_key` (`key` is not read) or `spelled_messages` (the
-         *     text in `key` is a list of messages in JSON, and was read as one). `lines` are the first ten.
+         * @description Something about accepted rows: `unused_key` (`key` is not read), `spelled_messages` (the
+         *     text in `key` is a list of messages in JSON, and was read as one) or `duplicate_key` (an object
+         *     holds `key` twice, and the last value was read). `lines` are the first ten.
          */
         Remark: {
             /** Code */
@@ -4637,9 +4657,11 @@ export interface operations {
         requestBody: {
             content: {
                 "multipart/form-data": {
+                    /** @description Columns with other names, as a JSON object: {"prompt": "question", "chosen": "best", "rejected": "worst"}. */
+                    columns?: string;
                     /**
                      * Format: binary
-                     * @description .jsonl or .json
+                     * @description JSON lines, a JSON array, CSV or Parquet; JSON and CSV also in gzip or zstd. The content decides, not the name.
                      */
                     file: string;
                     /** @enum {string} */

@@ -39,9 +39,10 @@ test("a failure keeps its sentence, whatever the browser still reports", () => {
 });
 
 test("says at once what can't be read", () => {
-  expect(refusal({ name: "pairs.csv", size: 9 })).toMatch(/\.jsonl/);
-  expect(refusal({ name: "pairs.jsonl.zip", size: 9 })).toMatch(/\.jsonl/);
+  expect(refusal({ name: "pairs.xlsx", size: 9 })).toMatch(/CSV/);
+  expect(refusal({ name: "pairs.jsonl.zip", size: 9 })).toMatch(/inside/);
   expect(refusal({ name: "pairs.jsonl", size: 0 })).toMatch(/empty/);
   expect(refusal({ name: "PAIRS.JSONL", size: 9 })).toBeNull();
-  expect(refusal({ name: "pairs.json", size: 9 })).toBeNull();
+  for (const name of ["pairs.json", "pairs.csv", "pairs.jsonl.zst", "pairs.parquet", "pairs"])
+    expect(refusal({ name, size: 9 })).toBeNull();
 });

@@ -31,8 +31,8 @@ export function advance(upload: Upload, step: UploadStep): Upload {
 
 /** Why a file would be refused; known before gigabytes of it are sent. */
 export function refusal({ name, size }: { name: string; size: number }): string | null {
-  if (!/\.jsonl?$/i.test(name))
-    return "Only .jsonl (one JSON object a line) and .json (one array of objects) can be read.";
+  if (/\.(zip|7z|rar|tar|tgz|xlsx?|docx?|pdf|png|jpe?g)$/i.test(name))
+    return "Upload a file of rows: JSON, CSV or Parquet. Of an archive, the file inside.";
   if (size === 0) return "It is empty.";
   return null;
 }

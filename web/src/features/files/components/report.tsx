@@ -18,6 +18,7 @@ export function Report({ report }: { report: FileReport }) {
         <div className="flex flex-col gap-1">
           <p>{verdict(report)}</p>
           <Shapes report={report} />
+          <Suggestion columns={report.suggested_columns} />
         </div>
         {report.remarks.length > 0 && <Remarks remarks={report.remarks} />}
         {report.findings.length > 0 && <Findings report={report} />}
@@ -26,7 +27,12 @@ export function Report({ report }: { report: FileReport }) {
   );
 }
 
-export function verdict({ rows, accepted }: Pick<FileReport, "rows" | "accepted">): string {
+export function verdict(report: Pick<FileReport, "rows" | "accepted" | "joined">): string {
+  const { rows, accepted, joined } = report;
+  if (joined > 0) {
+    const dropped = number(rows - accepted - joined);
+    return `${number(accepted)} pairs were made of ${number(rows)} rows; ${dropped} were dropped.`;
+  }
   if (rows === 0) return "The file holds no row.";
   if (accepted === 0) return `None of its ${number(rows)} rows can be used.`;
   if (accepted === rows)
@@ -68,6 +74,21 @@ function Shapes({ report: { shape, shapes } }: { report: FileReport }) {
   );
 }
 
+/** The columns under which the rows would be pairs, and the command that reads them so. */
+function Suggestion({ columns }: { columns: FileReport["suggested_columns"] }) {
+  if (!columns) return null;
+  const option = Object.entries(columns)
+    .map(([field, name]) => `${field}=${name}`)
+    .join(",");
+  const quoted = /^[\w=,.-]+$/.test(option) ? option : `'${option}'`;
+  return (
+    <p>
+      Its rows are pairs if the columns are read under these names. Upload it again with{" "}
+      <code className="font-mono break-words">oddsmith files upload FILE --columns {quoted}</code>
+    </p>
+  );
+}
+
 /** What is in accepted rows and does not reach the model as it stands. */
 function Remarks({ remarks }: Pick<FileReport, "remarks">) {
   return (
@@ -95,9 +116,10 @@ function Findings({ report }: { report: FileReport }) {
   const setCode = (code: string | null) =>
     navigate({ search: (search) => ({ ...search, code: code ?? undefined }), resetScroll: false });
   const reasons = Object.entries(report.dropped).sort((a, b) => b[1] - a[1]);
-  const total = report.rows - report.accepted;
+  const total = report.rows - report.accepted - report.joined;
   const shown = report.findings.filter((finding) => code === null || finding.code === code);
   const isCut = report.findings.length < total;
+  const place = report.container === "parquet" ? "Row" : "Line";
   return (
     <>
       <fieldset className="flex flex-wrap gap-2">
@@ -122,10 +144,10 @@ function Findings({ report }: { report: FileReport }) {
       {shown.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: without it a keyboard can't scroll here.
         <section tabIndex={0} aria-label="Findings" className="max-h-96 overflow-y-auto">
-          <Table caption="Findings by line" columns={["Line", "Reason", "What was found"]}>
+          <Table caption="Findings by line" columns={[place, "Reason", "What was found"]}>
             {shown.map((finding) => (
               <Row key={`${finding.line}:${finding.column}:${finding.code}`}>
-                <Cell label="Line" className="md:whitespace-nowrap">
+                <Cell label={place} className="md:whitespace-nowrap">
                   {number(finding.line)}
                   {finding.column !== null && (
                     <span className="text-muted">, column {number(finding.column)}</span>

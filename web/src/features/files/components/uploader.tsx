@@ -43,7 +43,7 @@ export function Uploader() {
           <input
             type="file"
             multiple
-            accept=".jsonl,.json"
+            accept=".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.gz,.zst,.txt"
             className="sr-only"
             onChange={(event) => {
               add([...(event.target.files ?? [])]);
@@ -56,7 +56,7 @@ export function Uploader() {
         <p className="min-w-0 text-muted">
           {isOver
             ? "Let go to upload."
-            : "Or drop them here. JSON Lines with a prompt, a chosen and a rejected answer each."}
+            : "Or drop them here. JSON, CSV or Parquet with a prompt, a chosen and a rejected answer in each row."}
         </p>
       </div>
       <p role="status" className="sr-only">
