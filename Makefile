@@ -11,7 +11,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast test-long faults model-check chaos check fmt lock audit \
-	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web
+	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -94,6 +94,9 @@ bench-upload: setup  ## An upload of 1 GB: speed, and the server's memory
 
 bench-web: setup  ## A run of a million steps in a browser: the first chart, and zooming
 	@$(BIN)/python -m bench.web
+
+bench-data: setup  ## Checking of 256 MB and of a million pairs: speed and memory (10 minutes)
+	@$(BIN)/python -m bench.data
 
 ## Keep
 

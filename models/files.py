@@ -24,14 +24,20 @@ class File(Owned, Base):
             "id",
             postgresql_where=text("deleted_at IS NOT NULL AND erased_at IS NULL"),
         ),
+        Index(
+            "ix_files_expiring",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL AND deleted_at IS NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     filename: Mapped[str]
     purpose: Mapped[str]
     size_bytes: Mapped[int]
-    sha256: Mapped[str]
-    storage_key: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
+    # Files of an organisation with the same bytes share it (`services/files/contents.py`).
+    storage_key: Mapped[str] = mapped_column(index=True)
     # The accepted rows in their normal form, which is what a job trains on.
     rows_key: Mapped[str | None]
     status: Mapped[str] = mapped_column(default=FileStatus.UPLOADED, index=True)
@@ -41,6 +47,8 @@ class File(Owned, Base):
     report: Mapped[dict[str, Any] | None]
     # Which columns have other names, {field: column}; null where none has.
     columns: Mapped[dict[str, Any] | None]
+    # When it is to be deleted, if its owner has said so.
+    expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.
     erased_at: Mapped[datetime | None]

@@ -8,11 +8,12 @@ import json
 import logging
 import os
 import shlex
+import shutil
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import OperationalError
 
@@ -22,6 +23,7 @@ from models.files import FileStatus
 from orpo.contract.failures import Code
 from orpo.rows.suggested import as_option
 from services.files import base_models, files, hub
+from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
 from services.platform.errors import Conflict, OddsmithError, is_disk_full
@@ -39,6 +41,9 @@ logger = logging.getLogger("oddsmith.workers")
 # How long a check may take: this long, and more for a large file on a slow disk.
 CHECK_S = 120
 SLOWEST_BYTES_A_S = 2e6
+# The same of an audit: a small file takes three seconds, a million pairs two minutes.
+AUDIT_S = 120
+SLOWEST_AUDIT_BYTES_A_S = 1e6
 DISK_FULL = "The disk of the storage is full: free some space and upload it again."
 
 turns = Turns()
@@ -70,7 +75,7 @@ def judge(file_id: str) -> None:
             if not files.begin_validation(session, file_id):
                 return
             record = session.get_one(File, file_id)
-        rows_key = f"{record.storage_key}.rows"
+        rows_key = keys_of(file_id).rows
         with suppress(NoLongerWantedError):
             report, failure = read(record, rows_key)
             finish(record, rows_key, report, failure)
@@ -121,29 +126,94 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
         return None, _why(failure)
     if report["accepted"]:
         return report, None
-    storage.delete(rows_key)
+    for key in keys_of(record.id):
+        storage.delete(key)
     return report, nothing_left(report)
 
 
 def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
+    """The report of a file with its audit; writes the accepted rows and what is known of them."""
     # A file that can't be read fails here, where the error is an OSError.
     with source.open("rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
     # A folder of its own beside the others' files, so that the check sees none of them.
     with TemporaryDirectory(prefix=f"{accepted.name}.", dir=accepted.parent) as folder:
-        rows = Path(folder, "rows")
+        made = Made.within(Path(folder))
         report = run_verb(
             "validate",
             str(source),
             record.filename,
-            str(rows),
+            *map(str, made.of_validation),
             json.dumps(record.columns) if record.columns else "",
             timeout_s=CHECK_S + size_bytes / SLOWEST_BYTES_A_S,
             meanwhile=partial(stop_unless_wanted, record.id),
             reach=Reach(reads=(source,), writes=(Path(folder),)),
         )
-        rows.replace(accepted)
+        if report["accepted"]:
+            report |= _audited(record, made, report["rows"])
+            keys = keys_of(record.id)
+            _store(made.offsets, keys.offsets)
+            _store(made.audit, keys.audit)
+        made.rows.replace(accepted)
     return report
+
+
+class Made(NamedTuple):
+    """What the two verbs write of a file."""
+
+    rows: Path
+    offsets: Path
+    scores: Path
+    audit: Path
+
+    @classmethod
+    def within(cls, folder: Path) -> "Made":
+        return cls(*(folder / name for name in cls._fields))
+
+    @property
+    def of_validation(self) -> tuple[Path, ...]:
+        return self[:3]
+
+
+def _audited(record: File, made: Made, n_rows: int) -> dict[str, Any]:
+    """The report's parts `audit` and `audit_failure`: a file can be used without its audit."""
+    size_bytes = made.rows.stat().st_size
+    try:
+        audit = run_verb(
+            "audit",
+            *map(str, made),
+            str(n_rows),
+            timeout_s=AUDIT_S + size_bytes / SLOWEST_AUDIT_BYTES_A_S,
+            meanwhile=partial(stop_unless_wanted, record.id),
+            reach=Reach(writes=(made.rows.parent,)),
+        )
+    except VerbError as failure:
+        logger.warning("a file could not be audited: %s", failure)
+        made.audit.unlink(missing_ok=True)
+        return {"audit": None, "audit_failure": _why_no_audit(failure)}
+    return {"audit": audit, "audit_failure": None}
+
+
+def _why_no_audit(failure: VerbError) -> str:
+    """The reason that a user reads for a file that was not audited."""
+    match failure.error.get("code"):
+        case Code.TIMEOUT:
+            return "The audit took too long. The file can be used without it."
+        case Code.KILLED | Code.LIMIT:
+            return "The audit needs more memory than it may take. The file can be used without it."
+    return (
+        "The audit failed because of a server error. The file can be used without it. The log of "
+        "the files worker has the details."
+    )
+
+
+def _store(path: Path, key: str) -> None:
+    """Store what a verb has written; nothing is stored under `key` if it wrote nothing."""
+    if not path.exists():
+        storage.delete(key)
+        return
+    with storage.writing(key) as sink, path.open("rb") as file:
+        shutil.copyfileobj(file, sink, storage.CHUNK_BYTES)
 
 
 def _why(failure: VerbError) -> str:

@@ -1,13 +1,26 @@
 """Files, their reports and their rows on the wire."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from api.schemas.body import Body
 from api.schemas.pages import ListPage
 from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import File
+from orpo.audit.kinds import Severity, Step
+from orpo.audit.verdict import Judgement
+
+# An hour and 30 days, as OpenAI has them.
+LEAST_S, MOST_S = 3600, 2_592_000
+
+
+class ExpiresAfter(Body):
+    """When a file is to be deleted: so many seconds after it was made."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=LEAST_S, le=MOST_S)]
 
 
 class FileObject(BaseModel):
@@ -17,6 +30,8 @@ class FileObject(BaseModel):
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
+    # Null: it stays until it is deleted.
+    expires_at: int | None
     filename: str
     purpose: str
     status: Literal["uploaded", "processed", "error"]
@@ -36,6 +51,7 @@ class FileObject(BaseModel):
                 "id": record.id,
                 "bytes": record.size_bytes,
                 "created_at": int(record.created_at.timestamp()),
+                "expires_at": record.expires_at and int(record.expires_at.timestamp()),
                 "filename": record.filename,
                 "purpose": record.purpose,
                 "status": record.status,
@@ -69,10 +85,71 @@ class Remark(BaseModel):
     lines: list[int]
 
 
+class Repair(BaseModel):
+    """The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
+    but the first of each group.
+    """
+
+    step: Step
+    finding: str
+
+
+class AuditFinding(BaseModel):
+    """Something about accepted rows: how many, and the lines of the first ten. `message` says why
+    it matters; `repair` is null where no step repairs it with certainty.
+    """
+
+    code: str
+    severity: Severity
+    rows: int
+    lines: list[int]
+    message: str
+    repair: Repair | None
+
+
+class AuditLength(BaseModel):
+    """How much of the preference is length or single words. `longer_wins` is the share of pairs of
+    unequal length whose chosen answer is the longer one; the accuracies are those of classifiers
+    that see nothing else, on `n_tested` pairs that they were not trained on; null if there are too
+    few. The means are in characters.
+    """
+
+    longer_wins: float | None
+    length_only_accuracy: float | None
+    bag_of_words_accuracy: float | None
+    n_tested: int
+    mean_chosen_chars: float
+    mean_rejected_chars: float
+
+
+class AuditLanguage(BaseModel):
+    """Sampled rows whose chosen answer is in this language (ISO 639-1, or `unknown`)."""
+
+    language: str
+    rows: int
+
+
+class Audit(BaseModel):
+    """What is wrong with the accepted rows. `reasons` are the sentences that `verdict` rests on.
+
+    `findings` are sorted, errors first. Languages are detected on `sampled` rows. `length` is null
+    for rows without a rejected answer.
+    """
+
+    verdict: Judgement
+    reasons: list[str]
+    findings: list[AuditFinding]
+    length: AuditLength | None
+    languages: list[AuditLanguage]
+    sampled: int
+
+
 class FileReport(BaseModel):
     """rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
+    `audit` is null if there is no accepted row, for files of an older release, and where
+    `audit_failure` says why.
     """
 
     object: Literal["file.report"] = "file.report"
@@ -87,6 +164,8 @@ class FileReport(BaseModel):
     container: str | None = None
     joined: int = 0
     suggested_columns: dict[str, str] | None = None
+    audit: Audit | None = None
+    audit_failure: str | None = None
     cut: bool = Field(default=False, description=CUT)
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from typing import IO, Any
 
@@ -21,6 +22,8 @@ from orpo.rows.column_names import Columns, parse_columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
+from services.files import contents, quota
+from services.files.keys import keys_of
 from services.jobs.jobs import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
@@ -29,13 +32,14 @@ from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.platform.storable import storable
 
-PURPOSE = "fine-tune"
+PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
+OFFSET_BYTES = 8  # of an accepted row, in the file of offsets
 
 
 @dataclass(frozen=True)
-class Upload:
+class Received:
     """Bytes that lie in storage already, and what their sender states about them."""
 
     key: str
@@ -44,6 +48,8 @@ class Upload:
     size_bytes: int
     sha256: str
     columns: str = ""  # JSON: which columns of its rows have other names
+    # How long the file is to be kept; None: until it is deleted.
+    keep_s: int | None = None
 
 
 def safe_name(filename: str) -> str:
@@ -52,7 +58,7 @@ def safe_name(filename: str) -> str:
     return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
 
 
-def check(upload: Upload) -> None:
+def check(upload: Received) -> None:
     """Raise Invalid, with the field at fault, unless such an upload is accepted."""
     if upload.purpose != PURPOSE:
         raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
@@ -63,7 +69,7 @@ def check(upload: Upload) -> None:
         raise too_large()
 
 
-def columns_of(upload: Upload) -> Columns | None:
+def columns_of(upload: Received) -> Columns | None:
     """The columns of an upload that have other names; raises Invalid if the field is malformed."""
     try:
         return parse_columns(upload.columns)
@@ -79,8 +85,15 @@ def too_large() -> TooLarge:
     )
 
 
-def create(session: Session, caller: Caller, upload: Upload) -> File:
-    """Register an upload whose bytes are stored, and wake its validation."""
+def create(session: Session, caller: Caller, upload: Received) -> File:
+    """Register an upload whose bytes are stored, and wake its validation.
+
+    If the organisation has these bytes already, the file shares them: its storage key differs from
+    the upload's, whose bytes the caller deletes after the commit.
+    """
+    shared = contents.place_of(session, caller.org_id, upload.sha256, upload.size_bytes)
+    if shared is None:
+        quota.refuse_beyond(session, caller.org_id, upload.size_bytes, param="file")
     record = File(
         id=new_id("file"),
         org_id=caller.org_id,
@@ -89,35 +102,20 @@ def create(session: Session, caller: Caller, upload: Upload) -> File:
         purpose=upload.purpose,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
-        storage_key=upload.key,
+        storage_key=shared or upload.key,
         columns=columns_of(upload),
     )
-    _refuse_beyond_quota(session, caller, upload.size_bytes)
+    if upload.keep_s is not None:
+        record.expires_at = func.clock_timestamp() + timedelta(seconds=upload.keep_s)
     session.add(record)
     queue.send(session, Task.VALIDATE_FILE, file_id=record.id)
     audit_log.record(
         session, caller, Action.CREATED, Object.FILE, record.id, size_bytes=upload.size_bytes
     )
     session.flush()
+    if upload.keep_s is not None:
+        session.refresh(record)
     return record
-
-
-def _refuse_beyond_quota(session: Session, caller: Caller, size_bytes: int) -> None:
-    """Raise TooLarge where the organisation's files would take more than they may."""
-    quota = get_settings().org_quota_bytes
-    if not quota:
-        return
-    mine = (File.org_id == caller.org_id, File.deleted_at.is_(None))
-    used = session.execute(select(func.coalesce(func.sum(File.size_bytes), 0)).where(*mine))
-    stored = int(used.scalar_one())
-    if stored + size_bytes > quota:
-        raise TooLarge(
-            f"Your organisation stores {stored} of the {quota} bytes that it may, and this file "
-            f"has {size_bytes}. Delete files that you no longer need, or raise "
-            "ODDSMITH_ORG_QUOTA_BYTES.",
-            param="file",
-            code="quota_exceeded",
-        )
 
 
 def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
@@ -185,9 +183,23 @@ def rows(
     if record.rows_key is None:
         yield iter(()), 0
         return
+    total = (record.report or {}).get("accepted", 0)
     with open_rows(record) as lines:
-        total = (record.report or {}).get("accepted", 0)
-        yield map(orjson.loads, islice(lines, offset, None)), total
+        yield map(orjson.loads, _from(record, lines, min(offset, total))), total
+
+
+def _from(record: File, lines: IO[bytes], offset: int) -> Iterator[bytes]:
+    """The rows from `offset` on: one seek, or by reading on where a file has no offsets."""
+    try:
+        with storage.reading(keys_of(record.id).offsets) as offsets:
+            offsets.seek(offset * OFFSET_BYTES)
+            position = offsets.read(OFFSET_BYTES)
+    except FileNotFoundError:  # an older release has validated it
+        return islice(lines, offset, None)
+    if not position:  # there are fewer rows
+        return iter(())
+    lines.seek(int.from_bytes(position, "little"))
+    return iter(lines)
 
 
 def open_rows(record: File) -> IO[bytes]:
@@ -212,6 +224,22 @@ def validated(record: File) -> File:
             param="file_id",
         )
     return record
+
+
+LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
+
+
+def expire(session: Session) -> None:
+    """Delete files whose time is over. A file that a job uses waits until the job has ended."""
+    in_use = select(Job.id).where(
+        or_(Job.training_file == File.id, Job.validation_file == File.id), Job.state.not_in(ENDED)
+    )
+    late = select(File).where(*LATE, ~in_use.exists()).with_for_update(skip_locked=True)
+    for record in session.scalars(late).all():
+        record.deleted_at = func.clock_timestamp()
+        queue.send(session, Task.REMOVE)
+        about = (record.org_id, None, Action.PRUNED, Object.FILE, record.id)
+        audit_log.note(session, *about, size_bytes=record.size_bytes)
 
 
 def delete(session: Session, caller: Caller, file_id: str) -> File:

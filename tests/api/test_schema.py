@@ -126,6 +126,7 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
     case.query, case.body = whole(case.query), whole(case.body)
     if isinstance(case.body, dict):
         name_in_body(label, case.body, world)
+        name_for_upload(label, case.body, world)
 
 
 def whole(value: Any) -> Any:
@@ -177,8 +178,18 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
         method[method["type"]] = {"hyperparameters": {}}
 
 
+def name_for_upload(label: str, body: dict[str, Any], world: World) -> None:
+    if label == "POST /v1/uploads":
+        body |= {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 1}
+    if label == "POST /v1/uploads/{upload_id}/complete":
+        body["part_ids"] = [world.part]
+        body.pop("md5", None)
+
+
 def form_of(label: str, case: Case) -> dict[str, Any]:
     """The form of an upload; the file needs a name, which OpenAPI can't express."""
+    if label == "POST /v1/uploads/{upload_id}/parts":
+        return {"files": {"data": ("part", b"{}")}}  # the announced size leaves room for it
     if label != "POST /v1/files":
         return {}
     assert isinstance(case.body, dict)

@@ -136,7 +136,7 @@ FILES: dict[str, Hostile] = {
 
 def judged(path: Path, filename: str) -> File:
     """Upload a file as the API does once its bytes are stored, and judge it as a worker does."""
-    upload = files.Upload(
+    upload = files.Received(
         "files/hostile", files.safe_name(filename), "fine-tune", path.stat().st_size, "0"
     )
     files.check(upload)
@@ -155,7 +155,8 @@ def judged(path: Path, filename: str) -> File:
 def measured(path: Path, *tricks: str) -> tuple[dict[str, Any], int]:
     """What `orpo.validate` says, and the most memory that it held, in bytes."""
     rows = path.with_name("rows")
-    command = [sys.executable, "-m", "orpo.validate", str(path), "a", str(rows)]
+    command = [sys.executable, "-m", "orpo.validate", str(path), "a"]
+    command += [str(rows.with_name(name)) for name in (rows.name, "offsets", "scores")]
     if tricks:
         command[2:2] = ["tests.faults.without", ",".join(tricks)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:

@@ -896,6 +896,114 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin an upload in parts
+         * @description Announce a file: its name and its size. The upload expires if it is not completed in time,
+         *     after an hour by default.
+         */
+        post: operations["create_v1_uploads_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an upload
+         * @description Return an upload's state and, once it is completed, its file.
+         */
+        get: operations["retrieve_v1_uploads__upload_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel an upload, and remove its parts
+         * @description Give a pending upload up. A cancelled one takes no parts and can't be completed.
+         */
+        post: operations["cancel_v1_uploads__upload_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a file of an upload's parts
+         * @description Put the parts together, in the order of the list. Their sizes must add up to `bytes`. A
+         *     second request with the same list returns the same file.
+         */
+        post: operations["complete_v1_uploads__upload_id__complete_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the parts that have arrived, the oldest first
+         * @description List what was acknowledged, so that a client can resume. Once the upload is no longer
+         *     pending, its parts are removed.
+         */
+        get: operations["list_parts_v1_uploads__upload_id__parts_get"];
+        put?: never;
+        /**
+         * Add a part to an upload
+         * @description Store a part: the form's field `data`, and `sha256` if it is to be checked. Parts may be sent
+         *     in parallel, in any order and again; only those that complete the upload count.
+         */
+        post: operations["add_part_v1_uploads__upload_id__parts_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/votes": {
         parameters: {
             query?: never;
@@ -1001,6 +1109,25 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Audit
+         * @description What is wrong with the accepted rows. `reasons` are the sentences that `verdict` rests on.
+         *
+         *     `findings` are sorted, errors first. Languages are detected on `sampled` rows. `length` is null
+         *     for rows without a rejected answer.
+         */
+        Audit: {
+            /** Findings */
+            findings: components["schemas"]["AuditFinding"][];
+            /** Languages */
+            languages: components["schemas"]["AuditLanguage"][];
+            length: components["schemas"]["AuditLength"] | null;
+            /** Reasons */
+            reasons: string[];
+            /** Sampled */
+            sampled: number;
+            verdict: components["schemas"]["Judgement"];
+        };
+        /**
          * AuditEntryObject
          * @description What one key, or the server, did to one object.
          */
@@ -1035,6 +1162,54 @@ export interface components {
             object_type: string;
             /** Request Id */
             request_id: string | null;
+        };
+        /**
+         * AuditFinding
+         * @description Something about accepted rows: how many, and the lines of the first ten. `message` says why
+         *     it matters; `repair` is null where no step repairs it with certainty.
+         */
+        AuditFinding: {
+            /** Code */
+            code: string;
+            /** Lines */
+            lines: number[];
+            /** Message */
+            message: string;
+            repair: components["schemas"]["Repair"] | null;
+            /** Rows */
+            rows: number;
+            severity: components["schemas"]["Severity"];
+        };
+        /**
+         * AuditLanguage
+         * @description Sampled rows whose chosen answer is in this language (ISO 639-1, or `unknown`).
+         */
+        AuditLanguage: {
+            /** Language */
+            language: string;
+            /** Rows */
+            rows: number;
+        };
+        /**
+         * AuditLength
+         * @description How much of the preference is length or single words. `longer_wins` is the share of pairs of
+         *     unequal length whose chosen answer is the longer one; the accuracies are those of classifiers
+         *     that see nothing else, on `n_tested` pairs that they were not trained on; null if there are too
+         *     few. The means are in characters.
+         */
+        AuditLength: {
+            /** Bag Of Words Accuracy */
+            bag_of_words_accuracy: number | null;
+            /** Length Only Accuracy */
+            length_only_accuracy: number | null;
+            /** Longer Wins */
+            longer_wins: number | null;
+            /** Mean Chosen Chars */
+            mean_chosen_chars: number;
+            /** Mean Rejected Chars */
+            mean_rejected_chars: number;
+            /** N Tested */
+            n_tested: number;
         };
         /**
          * ChatRequest
@@ -1265,6 +1440,16 @@ export interface components {
             weights_sha256: string | null;
         };
         /**
+         * CompleteUpload
+         * @description The parts that make up the file, in order; with `md5`, that of the whole file is checked.
+         */
+        CompleteUpload: {
+            /** Md5 */
+            md5?: string;
+            /** Part Ids */
+            part_ids: string[];
+        };
+        /**
          * CreateApiKey
          * @description A key to be made: its name, and what it may do.
          */
@@ -1366,6 +1551,37 @@ export interface components {
             training_file: string;
             /** Validation File */
             validation_file?: string | null;
+        };
+        /**
+         * CreateUpload
+         * @description OpenAI's request for an upload. The content decides how the file is read, not `mime_type`.
+         *
+         *     `expires_after` is about the file; an upload expires by itself.
+         */
+        CreateUpload: {
+            /**
+             * Bytes
+             * @description The size of the whole file.
+             */
+            bytes: number;
+            /**
+             * Columns
+             * @description Which columns have other names, by field, as in `POST /v1/files`.
+             */
+            columns?: {
+                [key: string]: string;
+            };
+            /** Expires After */
+            expires_after?: components["schemas"]["ExpiresAfter"];
+            /** Filename */
+            filename: string;
+            /** Mime Type */
+            mime_type: string;
+            /**
+             * Purpose
+             * @description `fine-tune`
+             */
+            purpose: string;
         };
         /**
          * CreatedApiKey
@@ -1605,6 +1821,19 @@ export interface components {
          */
         EventType: "message" | "metrics";
         /**
+         * ExpiresAfter
+         * @description When a file is to be deleted: so many seconds after it was made.
+         */
+        ExpiresAfter: {
+            /**
+             * Anchor
+             * @constant
+             */
+            anchor: "created_at";
+            /** Seconds */
+            seconds: number;
+        };
+        /**
          * Failure
          * @description Why a deployment failed, and what to do.
          */
@@ -1634,6 +1863,8 @@ export interface components {
             } | null;
             /** Created At */
             created_at: number;
+            /** Expires At */
+            expires_at: number | null;
             /** Filename */
             filename: string;
             /** Id */
@@ -1663,10 +1894,15 @@ export interface components {
          * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
          *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
          *     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
+         *     `audit` is null if there is no accepted row, for files of an older release, and where
+         *     `audit_failure` says why.
          */
         FileReport: {
             /** Accepted */
             accepted: number;
+            audit?: components["schemas"]["Audit"] | null;
+            /** Audit Failure */
+            audit_failure?: string | null;
             /** Container */
             container?: string | null;
             /**
@@ -1986,6 +2222,12 @@ export interface components {
         };
         JsonValue: unknown;
         /**
+         * Judgement
+         * @description What to do with a file: train on it, look at it first, or repair it first.
+         * @enum {string}
+         */
+        Judgement: "ready" | "check" | "not_ready";
+        /**
          * Kind
          * @enum {string}
          */
@@ -2214,6 +2456,23 @@ export interface components {
         ListPage_SampleObject_: {
             /** Data */
             data: components["schemas"]["SampleObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
+        /** ListPage[UploadPartObject] */
+        ListPage_UploadPartObject_: {
+            /** Data */
+            data: components["schemas"]["UploadPartObject"][];
             /** First Id */
             first_id: string | null;
             /** Has More */
@@ -2741,6 +3000,16 @@ export interface components {
             text: string;
         };
         /**
+         * Repair
+         * @description The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
+         *     but the first of each group.
+         */
+        Repair: {
+            /** Finding */
+            finding: string;
+            step: components["schemas"]["Step"];
+        };
+        /**
          * Retry
          * @description Why the last attempt ended, while another is to follow.
          */
@@ -2957,6 +3226,13 @@ export interface components {
             name: string;
         };
         /**
+         * Severity
+         * @description How bad a finding is: an error spoils the training, a warning may; an info is for those who
+         *     want to know.
+         * @enum {string}
+         */
+        Severity: "error" | "warning" | "info";
+        /**
          * SideDelta
          * @description A part of a side's answer.
          */
@@ -3058,6 +3334,12 @@ export interface components {
              */
             object: "session";
         };
+        /**
+         * Step
+         * @description The steps of a recipe that repair a finding.
+         * @enum {string}
+         */
+        Step: "drop" | "deduplicate";
         /**
          * StepNumbers
          * @description `metrics` of a job's stream: the numbers of a step. Null stands for NaN or infinity.
@@ -3276,6 +3558,63 @@ export interface components {
          * @enum {string}
          */
         Turns: "last" | "all";
+        /**
+         * UploadObject
+         * @description OpenAI's upload. `file` is null until it is completed, and after the file was deleted.
+         */
+        UploadObject: {
+            /** Bytes */
+            bytes: number;
+            /** Created At */
+            created_at: number;
+            /** Expires At */
+            expires_at: number;
+            file: components["schemas"]["FileObject"] | null;
+            /** Filename */
+            filename: string;
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default upload
+             * @constant
+             */
+            object: "upload";
+            /** Purpose */
+            purpose: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pending" | "completed" | "cancelled" | "expired";
+        };
+        /**
+         * UploadPartObject
+         * @description OpenAI's part, with what a client that resumes needs.
+         *
+         *     `retry_of` is the id of an earlier part with the same bytes, if a retry has sent them again: as
+         *     a rule the first answer was lost, and the file holds these bytes once.
+         */
+        UploadPartObject: {
+            /** Bytes */
+            bytes: number;
+            /** Created At */
+            created_at: number;
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default upload.part
+             * @constant
+             */
+            object: "upload.part";
+            /** Retry Of */
+            retry_of: string | null;
+            /** Sha256 */
+            sha256: string;
+            /** Upload Id */
+            upload_id: string;
+        };
         /**
          * Usage
          * @description As the engine counts tokens.
@@ -4659,6 +4998,10 @@ export interface operations {
                 "multipart/form-data": {
                     /** @description Columns with other names, as a JSON object: {"prompt": "question", "chosen": "best", "rejected": "worst"}. */
                     columns?: string;
+                    /** @enum {string} */
+                    "expires_after[anchor]"?: "created_at";
+                    /** @description The file is deleted so many seconds after it was made. */
+                    "expires_after[seconds]"?: number;
                     /**
                      * Format: binary
                      * @description JSON lines, a JSON array, CSV or Parquet; JSON and CSV also in gzip or zstd. The content decides, not the name.
@@ -7283,6 +7626,505 @@ export interface operations {
             };
             /** @description The key lacks the scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_uploads_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateUpload"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_uploads__upload_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_v1_uploads__upload_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    complete_v1_uploads__upload_id__complete_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompleteUpload"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_parts_v1_uploads__upload_id__parts_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_UploadPartObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_part_v1_uploads__upload_id__parts_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+                "x-stainless-retry-count"?: number;
+            };
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Format: binary
+                     * @description The bytes of the part, at most 64 MiB.
+                     */
+                    data: string;
+                    /** @description That of the part; it is checked. */
+                    sha256?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadPartObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

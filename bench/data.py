@@ -1,0 +1,227 @@
+"""The speed and memory of checking preference files.
+
+256 MB of explicit JSONL: today's validation with all exact findings, the validation of commit
+0c7d3bd, and a bare loop of `orjson.loads`, in turn. The same rows as Parquet, if this release reads
+it. Then 10,000, 100,000 and a million pairs through the whole audit: time and peak memory.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import psutil
+
+from bench.base import ROOT, made_by_one
+from bench.machine import machine
+
+FOLDER = ROOT / "var" / "bench"
+BEFORE = "0c7d3bd"
+SIZE_BYTES = 256 * 10**6
+POINTS = (10_000, 100_000, 1_000_000)
+SENTENCES = 20_000
+POLL_S = 0.02
+BEFORE_RUN = """
+import sys
+from pathlib import Path
+from orpo.formats import validate
+validate(Path(sys.argv[1]), "pairs.jsonl", Path(sys.argv[2]))
+"""
+LOOP = """
+import sys, orjson
+with open(sys.argv[1], "rb") as file:
+    for line in file:
+        orjson.loads(line)
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command took; the memory is that of all its processes together."""
+
+    seconds: float
+    peak_mb: float
+    printed: str
+
+
+def timed(command: list[str], path: Path = ROOT) -> Run:
+    """Run a command to its end. Raises CalledProcessError if it fails."""
+    began, peak = time.perf_counter(), 0
+    with subprocess.Popen(
+        command, cwd=path, env={"PYTHONPATH": str(path), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        seen = psutil.Process(process.pid)
+        while process.poll() is None:
+            peak = max(peak, _held_bytes(seen))
+            time.sleep(POLL_S)
+        seconds = time.perf_counter() - began
+        printed = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Run(seconds, peak / 1e6, printed)
+
+
+def _held_bytes(process: psutil.Process) -> int:
+    try:
+        return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def write_rows(path: Path, enough: Callable[[int, int], bool]) -> None:
+    """Write pairs of about 1,000 bytes until `enough(rows, bytes)`; the same ones each time."""
+    draw = random.Random(11)
+    letters = "abcdefghijklmnoprstuvw"
+    words = ["".join(draw.choices(letters, k=draw.randint(2, 9))) for _ in range(20_000)]
+    weights = [1 / (rank + 3) for rank in range(len(words))]
+    sentences = [
+        " ".join(draw.choices(words, weights, k=draw.randint(6, 20))).capitalize() + "."
+        for _ in range(SENTENCES)
+    ]
+
+    def text(n: int) -> str:
+        return " ".join(draw.choices(sentences, k=n))
+
+    rows = size_bytes = 0
+    with path.open("wb") as file:
+        while not enough(rows, size_bytes):
+            value = {
+                "prompt": f"{text(2)} {rows}?",
+                "chosen": text(draw.randint(1, 7)),
+                "rejected": text(draw.randint(1, 6)),
+                "source": "bench",
+            }
+            size_bytes += file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+            rows += 1
+
+
+def made(name: str, write: Callable[[Path], None]) -> Path:
+    """The path of a file of the bench; it is made once per checkout."""
+    path = FOLDER / name
+    with made_by_one(path):
+        if not path.exists():
+            partial = path.with_suffix(".part")
+            write(partial)
+            partial.replace(path)
+    return path
+
+
+def core_before() -> Path:
+    """A folder with the core of the commit that today's is compared with."""
+    folder = FOLDER / BEFORE
+    with made_by_one(folder):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            archive = subprocess.run(
+                ["git", "archive", BEFORE, "orpo"], cwd=ROOT, check=True, capture_output=True
+            )
+            subprocess.run(["tar", "-x"], cwd=folder, check=True, input=archive.stdout)
+    return folder
+
+
+def written() -> dict[str, str]:
+    """Paths that the verbs write to."""
+    return {name: str(FOLDER / f"out.{name}") for name in ("rows", "offsets", "scores", "found")}
+
+
+def validate(source: Path) -> Run:
+    """Today's validation."""
+    out = written()
+    return timed([
+        sys.executable, "-m", "orpo.validate", str(source), source.name,
+        out["rows"], out["offsets"], out["scores"],
+    ])  # fmt: skip
+
+
+def audit(n_rows: int, *options: str) -> Run:
+    """The audit of what `validate` has written."""
+    return timed([sys.executable, "-m", "orpo.audit", *written().values(), str(n_rows), *options])
+
+
+def with_exact_findings(source: Path) -> float:
+    """Seconds of today's validation and of all exact findings."""
+    judged = validate(source)
+    rows = json.loads(judged.printed.splitlines()[-1])["rows"]
+    return judged.seconds + audit(rows, "--exact").seconds
+
+
+def compare(source: Path, rounds: int) -> dict[str, float]:
+    """The medians in MB/s, each in turn."""
+    old, before = core_before(), FOLDER / "before.rows"
+    ways: dict[str, Callable[[], float]] = {
+        "today, all exact findings": lambda: with_exact_findings(source),
+        "today, validation alone": lambda: validate(source).seconds,
+        f"validation of {BEFORE}": lambda: (
+            timed([sys.executable, "-c", BEFORE_RUN, str(source), str(before)], old).seconds
+        ),
+        "orjson.loads": lambda: timed([sys.executable, "-c", LOOP, str(source)]).seconds,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, run in ways.items():
+            seconds[name].append(run())
+    size_mb = source.stat().st_size / 1e6
+    return {name: round(size_mb / statistics.median(took)) for name, took in seconds.items()}
+
+
+def to_parquet(source: Path, path: Path) -> None:
+    """Write the same rows as Parquet."""
+    from pyarrow import json as arrow_json  # noqa: PLC0415 - slow to import
+    from pyarrow import parquet  # noqa: PLC0415
+
+    parquet.write_table(arrow_json.read_json(source), path)
+
+
+def parquet_speed(source: Path) -> str | float:
+    """MB/s of the JSONL bytes that the same rows as Parquet stand for; or why there is none."""
+    path = made("pairs-256mb.parquet", lambda path: to_parquet(source, path))
+    judged = validate(path)
+    report = json.loads(judged.printed.splitlines()[-1])
+    if not report["accepted"]:
+        return "this release does not read it"
+    took = judged.seconds + audit(report["rows"], "--exact").seconds
+    return round(source.stat().st_size / 1e6 / took)
+
+
+def point(n_pairs: int) -> dict[str, float]:
+    """What the whole audit of `n_pairs` takes."""
+    source = made(
+        f"pairs-{n_pairs}.jsonl", lambda path: write_rows(path, lambda rows, _: rows >= n_pairs)
+    )
+    judged, audited = validate(source), audit(n_pairs)
+    return {
+        "pairs": n_pairs,
+        "size_mb": round(source.stat().st_size / 1e6),
+        "validate_s": round(judged.seconds, 1),
+        "validate_peak_mb": round(judged.peak_mb),
+        "audit_s": round(audited.seconds, 1),
+        "audit_peak_mb": round(audited.peak_mb),
+    }
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--most", type=int, default=POINTS[-1], help="pairs of the last point")
+    given = arguments.parse_args()
+    source = made(
+        "pairs-256mb.jsonl", lambda path: write_rows(path, lambda _, size: size >= SIZE_BYTES)
+    )
+    print(machine())
+    print(json.dumps({"mb_per_s": compare(source, given.rounds)}))
+    print(json.dumps({"parquet_mb_per_s": parquet_speed(source)}))
+    for n_pairs in POINTS:
+        if n_pairs <= given.most:
+            print(json.dumps(point(n_pairs)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

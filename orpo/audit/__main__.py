@@ -1,0 +1,52 @@
+"""`python -m orpo.audit ROWS OFFSETS SCORES FOUND N_ROWS [--against ROWS OFFSETS] [--exact]`: audit
+the accepted rows of a file.
+
+Prints the report's part `audit` as JSON and writes the rows of each finding to FOUND.
+`orpo.validate` wrote the first three; N_ROWS is how many rows the uploaded file has.
+"""
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from orpo.audit import found
+from orpo.audit.audit import Accepted, audit
+from orpo.audit.blocks import read_offsets
+from orpo.process.verbs import answer
+
+OF_SCORES = ("score_contradicts", "score_tie")
+
+
+def main(arguments: list[str]) -> int:
+    """Audit the rows; the exit status is that of a verb."""
+    parser = ArgumentParser(prog="orpo.audit")
+    for name in ("rows", "offsets", "scores", "found"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("n_rows", type=int)
+    parser.add_argument("--against", type=Path, nargs=2, metavar=("ROWS", "OFFSETS"))
+    parser.add_argument("--exact", action="store_true", help="make no estimates")
+    given = parser.parse_args(arguments)
+
+    def work() -> dict[str, Any]:
+        against = _accepted(*given.against) if given.against else None
+        scores = {code: found.read(given.scores, code) for code in OF_SCORES}
+        result = audit(
+            _accepted(given.rows, given.offsets),
+            given.n_rows,
+            scores,
+            against,
+            with_estimates=not given.exact,
+        )
+        found.write(given.found, result.named)
+        return result.to_json()
+
+    return answer(work)
+
+
+def _accepted(rows: Path, offsets: Path) -> Accepted:
+    return Accepted(rows, read_offsets(offsets))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

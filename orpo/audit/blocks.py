@@ -1,0 +1,71 @@
+"""Reads accepted rows in blocks of a few megabytes: their bytes, and their values once wanted.
+
+Knows the normal form's files (rows and their offsets), and not what is wrong with a row.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+Offsets = NDArray[np.uint64]
+Row = dict[str, Any]
+
+BLOCK_BYTES = 2**21
+OFFSET_TYPE = "<u8"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole rows: `raw` are their bytes, `starts` [n] where each begins in it, and `first` is the
+    place of the first row among the accepted ones.
+    """
+
+    first: int
+    raw: bytes
+    starts: NDArray[np.int64]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows in normal form."""
+        return list(map(orjson.loads, self.raw.splitlines()))
+
+    def rows_at(self, positions: list[int]) -> list[int]:
+        """Which rows of the block hold these positions of `raw`, ascending, each once."""
+        if not positions:
+            return []
+        found = np.searchsorted(self.starts, np.asarray(positions), side="right") - 1
+        return np.unique(found).tolist()
+
+
+def read_offsets(path: Path) -> Offsets:
+    """The position of each accepted row in its file, one unsigned 64-bit number a row."""
+    return np.fromfile(path, dtype=OFFSET_TYPE)
+
+
+def blocks(path: Path, offsets: Offsets, first: int, last: int) -> Iterator[Block]:
+    """Yield the rows from place `first` to before `last`, in blocks of about 2 MB or one row."""
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        while first < last:
+            start = int(offsets[first])
+            past = int(np.searchsorted(offsets[:last], start + BLOCK_BYTES, side="right"))
+            past = max(past, first + 1)
+            end = int(offsets[past]) if past < len(offsets) else size_bytes
+            file.seek(start)
+            raw = file.read(end - start)
+            yield Block(first, raw, (offsets[first:past] - offsets[first]).astype(np.int64))
+            first = past
+
+
+def rows_of(path: Path, offsets: Offsets, places: list[int]) -> Iterator[Row]:
+    """Yield the rows at these places, in this order."""
+    with path.open("rb") as file:
+        for place in places:
+            file.seek(int(offsets[place]))
+            yield orjson.loads(file.readline())

@@ -1,0 +1,87 @@
+"""Rows that repeat or contradict each other, from 64-bit hashes of their folded parts.
+
+All of it is sorting and counting of arrays. Two different texts have the same hash with a
+probability of 3e-8 in a file of a million rows.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orpo.audit.found import Named
+
+Hashes = NDArray[np.uint64]
+
+MANY_ROWS = 5  # rows of one prompt
+MANY_PROMPTS = 5  # prompts with one answer
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Parts(NamedTuple):
+    """Hashes [n] of each row's prompt, chosen and rejected answer, folded."""
+
+    prompt: Hashes
+    chosen: Hashes
+    rejected: Hashes
+
+
+def found(parts: Parts) -> dict[str, Named]:
+    """The rows of each finding: `duplicate`, `contradiction`, `both_sides`, `repeated_prompt` and
+    `repeated_answer`.
+    """
+    prompt, chosen, rejected = parts
+    good, bad = mix(prompt, chosen), mix(prompt, rejected)
+    pair, exchanged = mix(good, rejected), mix(bad, chosen)
+    contradicts = np.isin(pair, exchanged) & (chosen != rejected)
+    both = (np.isin(good, bad) | np.isin(bad, good)) & ~contradicts & (chosen != rejected)
+    return {
+        "contradiction": _grouped(np.minimum(pair, exchanged), contradicts),
+        "duplicate": _grouped(pair, _times(pair) > 1),
+        "both_sides": _grouped(prompt, both),
+        "repeated_prompt": _grouped(prompt, _times(prompt) >= MANY_ROWS),
+        "repeated_answer": _grouped(chosen, _prompts_of(prompt, chosen) >= MANY_PROMPTS),
+    }
+
+
+def firsts(parts: Parts) -> NDArray[np.bool_]:
+    """Whether a row [n] is the first of its duplicates."""
+    pair = mix(mix(parts.prompt, parts.chosen), parts.rejected)
+    first = np.zeros(len(pair), bool)
+    first[np.unique(pair, return_index=True)[1]] = True
+    return first
+
+
+def mix(one: Hashes, other: Hashes) -> Hashes:
+    """One hash of two, in this order."""
+    with np.errstate(over="ignore"):
+        mixed = (one ^ (one >> np.uint64(29))) * MULTIPLIER + other
+        mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return mixed ^ (mixed >> np.uint64(32))
+
+
+def _times(values: Hashes) -> NDArray[np.int64]:
+    """How often each value [n] occurs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return counts[inverse]
+
+
+def _prompts_of(prompt: Hashes, chosen: Hashes) -> NDArray[np.int64]:
+    """To how many different prompts each row's chosen answer is given."""
+    _, first = np.unique(mix(prompt, chosen), return_index=True)
+    answers, prompts = np.unique(chosen[first], return_counts=True)
+    return prompts[np.searchsorted(answers, chosen)]
+
+
+def _grouped(keys: Hashes, wanted: NDArray[np.bool_]) -> Named:
+    """The wanted rows; those with the same key are a group."""
+    places = np.flatnonzero(wanted).astype(np.uint32)
+    return Named(places, numbered(keys[wanted]))
+
+
+def numbered(keys: NDArray[Any]) -> NDArray[np.uint32]:
+    """Numbers [n] from 0 of the groups with the same key, in the order of their first rows."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.uint32)
+    number[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return number[inverse]

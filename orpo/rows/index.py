@@ -1,0 +1,72 @@
+"""Where each accepted row begins in the file of such rows, and whose scores contradict the pair.
+
+Filled while a file is validated: the scores stand in columns that the normal form leaves out. Knows
+columns and positions, not text.
+"""
+
+import math
+import sys
+from array import array
+from pathlib import Path
+from typing import Any
+
+# Pairs of columns with a number for each answer; a higher number is better.
+SCORES = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen_rating", "rejected_rating"),
+    ("rating_chosen", "rating_rejected"),
+    ("chosen_reward", "rejected_reward"),
+    ("reward_chosen", "reward_rejected"),
+)
+PAIR_KEYS = 3  # a row with no more keys than a pair needs has no score
+
+
+class Index:
+    """What is known of each accepted row beside its normal form.
+
+    `offsets` are positions in bytes. `contradicting` and `tied` are places among accepted rows
+    whose scores prefer the rejected answer, or none.
+    """
+
+    def __init__(self) -> None:
+        self.offsets = array("Q")
+        self.contradicting = array("I")
+        self.tied = array("I")
+        self._end_bytes = 0
+
+    def add(self, size_bytes: int, value: dict[str, Any]) -> None:
+        """Count the next accepted row: its size in the file, and the row as it was uploaded."""
+        if len(value) > PAIR_KEYS:
+            preference = preferred(value)
+            if preference is not None and preference <= 0:
+                (self.tied if preference == 0 else self.contradicting).append(len(self.offsets))
+        self.offsets.append(self._end_bytes)
+        self._end_bytes += size_bytes
+
+    def write_offsets(self, path: Path) -> None:
+        """Write the offsets, eight bytes each, the lowest byte first. Raises OSError."""
+        offsets = self.offsets
+        if sys.byteorder == "big":
+            offsets = self.offsets[:]
+            offsets.byteswap()
+        with path.open("wb") as file:
+            offsets.tofile(file)
+
+
+def preferred(value: dict[str, Any]) -> float | None:
+    """How much more the row's own scores rate the chosen answer; None without such scores."""
+    for good, bad in SCORES:
+        if good in value and bad in value:
+            high, low = value[good], value[bad]
+            if _is_finite(high) and _is_finite(low):
+                return float(high) - float(low)
+    margin = value.get("margin")  # some files hold a setting of their own here; none is negative
+    return float(margin) if _is_finite(margin) and margin < 0 else None
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    # An integer can be too large for a float.
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < sys.maxsize
