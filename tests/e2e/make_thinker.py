@@ -34,12 +34,13 @@ def tokens(tokenizer: Any, messages: list, tools: list | None) -> tuple[torch.Te
 
 def main(folder: Path, conversations: list[dict[str, Any]]) -> None:
     """Write the base; each conversation has `messages` and `tools`."""
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2}
-    write_base(folder, template=QWEN3, tie_word_embeddings=False, **sizes)
+    sizes: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2}
+    write_base(folder, template=QWEN3, **sizes, tie_word_embeddings=False)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     texts = [tokens(tokenizer, each["messages"], each["tools"]) for each in conversations]
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
+    losses: list[torch.Tensor] = []
     for _ in range(STEPS):
         losses = [
             cross_entropy(model(ids).logits[0, start - 1 : -1], ids[0, start:])

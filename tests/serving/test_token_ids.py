@@ -5,6 +5,7 @@ import pytest
 from models.deployments import DeploymentStatus
 from services.platform.database import transaction
 from services.serving import deployments
+from services.serving.engines import Address
 from tests.serving import fake_vllm
 from tests.serving.conftest import CALLER
 from tests.serving.test_certificates import look_again
@@ -50,6 +51,7 @@ def test_tools_and_both_positions_of_the_switch_are_compared(serving):
     }  # fmt: skip
     with transaction() as session:
         route = deployments.route(session, CALLER, deployment.model)
+    assert route.renders
     assert route.renders.tool_parser == "hermes"
     assert look_again(serving, deployment.id).status == READY
 
@@ -135,7 +137,7 @@ def test_messages_reach_the_engine_as_all_of_its_paths_read_them(monkeypatch):
     )
     call = {"function": {"name": "f", "arguments": {"ü": [1]}}}
     said = {"role": "assistant", "content": "", "reasoning_content": "Hm.", "tool_calls": [call]}
-    client = EngineClient(address=None)
+    client = EngineClient(Address("http://engine"))
     client.tokenize("m", [said], [TOOL], thinking=False)
     ((_, path, body),) = asked
     assert path == "/tokenize"
