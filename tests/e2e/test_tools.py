@@ -78,7 +78,8 @@ def thinker(stack, tmp_path_factory) -> str:
 def trained(stack, base: str, file_id: str) -> str:
     """The model that a short job makes of the file; the base's answers stay what they are."""
     client = stack.openai()
-    settings = HYPERPARAMETERS | {"learning_rate": 1e-5, "n_samples": 0}
+    # The base is stored in fp32, and the engine computes in it, too.
+    settings = HYPERPARAMETERS | {"learning_rate": 1e-5, "n_samples": 0, "precision": "fp32"}
     job_id = client.fine_tuning.jobs.create(
         model=base,
         training_file=file_id,
