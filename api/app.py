@@ -16,6 +16,7 @@ from api.routes import (
     comparisons,
     deployments,
     estimates,
+    exports,
     files,
     health,
     jobs,
@@ -24,6 +25,7 @@ from api.routes import (
     session,
     storage_use,
     uploads,
+    versions,
     workers,
 )
 from api.schemas.errors import ErrorBody
@@ -36,8 +38,8 @@ out, served beside their base. Where OpenAI has a path and an object, these are 
 Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scope it needs."""
 
 NOUNS = (
-    files, uploads, estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys,
-    session, workers, health, meters, storage_use, audit_log,
+    files, uploads, versions, exports, estimates, jobs, methods, base_models, deployments, chat,
+    comparisons, api_keys, session, workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 

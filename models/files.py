@@ -29,6 +29,7 @@ class File(Owned, Base):
             "expires_at",
             postgresql_where=text("expires_at IS NOT NULL AND deleted_at IS NULL"),
         ),
+        Index("ix_files_parents", "parents", postgresql_using="gin"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -45,6 +46,11 @@ class File(Owned, Base):
     # How often its validation was begun.
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     report: Mapped[dict[str, Any] | None]
+    # The steps (`orpo.audit.recipe`) that made it, if it is a version of other files, and those
+    # files: [{"id", "sha256"}], first the one that the recipe is for. Until it is made, it has no
+    # bytes and its sha256 is "".
+    recipe: Mapped[list[Any] | None]
+    parents: Mapped[list[Any] | None]
     # Which columns have other names, {field: column}; null where none has.
     columns: Mapped[dict[str, Any] | None]
     # When it is to be deleted, if its owner has said so.

@@ -32,6 +32,7 @@ from services.platform.queue import Task
 from services.platform.turns import Turns, oldest
 from services.processes.reach import Reach
 from services.processes.verbs import VerbError, run_verb
+from workers import versions
 from workers.app import app
 from workers.turns import take
 
@@ -77,7 +78,9 @@ def judge(file_id: str) -> None:
             record = session.get_one(File, file_id)
         rows_key = keys_of(file_id).rows
         with suppress(NoLongerWantedError):
-            report, failure = read(record, rows_key)
+            report, failure = None, versions.make(record, partial(stop_unless_wanted, file_id))
+            if failure is None:
+                report, failure = read(record, rows_key)
             finish(record, rows_key, report, failure)
 
 

@@ -1,8 +1,8 @@
 """Files, their reports and their rows on the wire."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from api.schemas.body import Body
 from api.schemas.pages import ListPage
@@ -10,6 +10,7 @@ from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import File
 from orpo.audit.kinds import Severity, Step
+from orpo.audit.recipe import Step as RecipeStep
 from orpo.audit.verdict import Judgement
 
 # An hour and 30 days, as OpenAI has them.
@@ -23,8 +24,19 @@ class ExpiresAfter(Body):
     seconds: Annotated[int, Field(ge=LEAST_S, le=MOST_S)]
 
 
+class Parent(BaseModel):
+    """A file that a version was made of. It may have been deleted since."""
+
+    id: str
+    sha256: str
+
+
 class FileObject(BaseModel):
-    """OpenAI's file, with what is known of its rows."""
+    """OpenAI's file, with what is known of its rows.
+
+    A version has the `recipe` that made it and its `parents`, first the file that the recipe was
+    applied to; `bytes` is 0 and `sha256` is empty until it is made. An upload has neither.
+    """
 
     id: str
     object: Literal["file"] = "file"
@@ -43,6 +55,8 @@ class FileObject(BaseModel):
     # Of the report; null until there is one.
     rows: int | None
     accepted: int | None
+    parents: list[Parent] = []
+    recipe: list[RecipeStep] | None = None
 
     @classmethod
     def from_record(cls, record: File) -> "FileObject":
@@ -60,6 +74,8 @@ class FileObject(BaseModel):
                 "columns": record.columns,
                 "rows": (record.report or {}).get("rows"),
                 "accepted": (record.report or {}).get("accepted"),
+                "parents": record.parents or [],
+                "recipe": record.recipe,
             }
         )
 
@@ -208,10 +224,25 @@ class RowTokens(BaseModel):
     rejected: TokensOfPart | None
 
 
+class Origin(BaseModel):
+    """Where a row of a version is from: a parent, and the line in it."""
+
+    file_id: str
+    line: int
+
+
+def _origin(value: Any) -> Any:
+    """The normal form of a row has an array: the file's id and the line."""
+    return dict(zip(Origin.model_fields, value, strict=False)) if isinstance(value, list) else value
+
+
 class FileRow(BaseModel):
-    """An accepted row in its normal form; `line` is that of the uploaded file."""
+    """An accepted row in its normal form; `line` is that of the uploaded file. `from` is null but
+    for rows of a version.
+    """
 
     line: int
+    origin: Annotated[Origin | None, BeforeValidator(_origin)] = Field(default=None, alias="from")
     prompt: list[MessageObject]
     chosen: list[MessageObject]
     rejected: list[MessageObject] | None

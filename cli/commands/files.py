@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
+from cli.commands import versions
 from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -130,6 +131,7 @@ def show(
             ("details", file.get("status_details")),
             ("size", output.size(file["bytes"])),
             ("uploaded", output.when(file["created_at"])),
+            *(("made of", parent["id"]) for parent in file.get("parents") or ()),
         ]
     )
 
@@ -193,6 +195,11 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         output.say("")
         output.say("Its rows are pairs if the columns are read under these names:")
         output.say(f"oddsmith files upload FILE --columns {shlex.quote(option)}")
+
+
+output.command(app, "make")(versions.make)
+output.command(app, "versions")(versions.versions)
+output.command(app, "export")(versions.export)
 
 
 @output.command(app, "delete")

@@ -4,7 +4,7 @@ Knows the names of roles and the keys of messages; knows nothing of rows.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import orjson
@@ -59,18 +59,21 @@ class Reject(ValueError):
 class Pair:
     """A prompt with a preferred and a dispreferred answer (None for `messages` rows).
 
-    The prompt never ends with an assistant turn; both answers begin and end with one.
+    The prompt never ends with an assistant turn; both answers begin and end with one. `origin` is
+    the file and the line that a row of a version is from; it is never trained.
     """
 
     line: int
     prompt: list[Message]
     chosen: list[Message]
     rejected: list[Message] | None
+    origin: tuple[str, int] | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The normal form: one line of a run's `train_path`."""
         return {
             "line": self.line,
+            **({"from": self.origin} if self.origin else {}),
             "prompt": self.prompt,
             "chosen": self.chosen,
             "rejected": self.rejected,
@@ -80,6 +83,14 @@ class Pair:
     def from_json(cls, value: dict[str, Any]) -> "Pair":
         """Read the normal form back; raises KeyError where a field is missing."""
         return cls(value["line"], value["prompt"], value["chosen"], value["rejected"])
+
+
+def origin_of(value: dict[str, Any]) -> tuple[str, int] | None:
+    """Where a row of a version is from: its key `from`, if that holds a file's id and a line."""
+    match value.get("from"):
+        case [str(file_id), int(line)] if file_id.startswith("file-"):
+            return file_id, line
+    return None
 
 
 def answer(value: Any, name: str) -> list[Message]:

@@ -21,6 +21,7 @@ from orpo.rows.messages import (
     answer,
     json_type,
     messages,
+    origin_of,
     role_of,
     text,
 )
@@ -125,8 +126,9 @@ def read(value: dict[str, Any], shape: Shape, line: int) -> tuple[Pair, list[Rem
     form = _FORMS[shape]
     prompt, chosen, rejected = form.parse(value)
     pair = _checked(Pair(line, prompt, chosen, rejected))
-    pair = replace(pair, prompt=system_of(value, prompt))
-    keys, conversations = form.keys, form.conversations
+    origin = origin_of(value)
+    pair = replace(pair, prompt=system_of(value, prompt), origin=origin)
+    keys, conversations = form.keys | ({"from"} if origin else set()), form.conversations
     if shape is Shape.EXPLICIT and (name := _prompt_name(value)) != "prompt":
         keys, conversations = keys | {str(name)}, (*conversations, str(name))
     return pair, unread(value, keys, conversations, pair)

@@ -248,6 +248,8 @@ def _copy_upload(partial: Path, contents: Contents, file: File) -> dict[str, dic
     files share are copied once.
     """
     found = {}
+    if not file.sha256:
+        return found  # a version that is still to be made, of files that are in the backup
     keys = (file.storage_key, file.rows_key, *keys_of(file.id))
     for key in dict.fromkeys(filter(None, keys)):
         if known := contents.files.get(f"storage/{key}"):

@@ -263,6 +263,7 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
             param="file_id",
             code="file_in_use",
         )
+    _refuse_while_read(session, file_id)
     record.deleted_at = func.clock_timestamp()
     queue.send(session, Task.REMOVE)
     audit_log.record(
@@ -272,9 +273,35 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     return record
 
 
+def _refuse_while_read(session: Session, file_id: str) -> None:
+    """Raise Conflict while a version is being made of the file."""
+    version = session.scalar(
+        select(File.id)
+        .where(
+            File.parents.contains([{"id": file_id}]),
+            File.status == FileStatus.UPLOADED,
+            File.deleted_at.is_(None),
+        )
+        .limit(1)
+    )
+    if version is not None:
+        raise Conflict(
+            f"The version `{version}` is being made of this file. Delete that version, or wait "
+            "until it is processed.",
+            param="file_id",
+            code="file_in_use",
+        )
+
+
 def open_content(session: Session, caller: Caller, file_id: str) -> File:
     """Return a file whose bytes are about to be handed out."""
     record = get(session, caller, file_id)
+    if not record.sha256:
+        raise Conflict(
+            f"The version `{file_id}` is not made: {record.status_details or 'ask again later.'}",
+            param="file_id",
+            code="file_not_ready",
+        )
     audit_log.record(session, caller, Action.EXPORTED, Object.FILE, file_id)
     return record
 

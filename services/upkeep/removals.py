@@ -199,6 +199,7 @@ def remove_file(file_id: str) -> bool:
         gone.erased_at = func.clock_timestamp()
         # These quote the content of the file.
         gone.filename, gone.report, gone.status_details = "", None, None
+        gone.recipe = None
     return True
 
 

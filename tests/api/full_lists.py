@@ -62,6 +62,14 @@ def parts(session: Session, mine: Caller) -> tuple[str, Ids]:
     return upload.id, [part.id for part in found]
 
 
+def versions(session: Session, mine: Caller) -> tuple[str, Ids]:
+    """Versions of one file, with the largest recipes."""
+    parent = records.file(session, mine).id
+    recipe = [{"step": "filter", "field": "any", "contains": "x" * 100_000}]
+    made = {"recipe": recipe, "parents": [{"id": parent, "sha256": "0"}]}
+    return parent, [records.file(session, mine, **made).id for _ in range(MANY)]
+
+
 def rows(session: Session, mine: Caller) -> tuple[str, Ids]:
     """A file with a row that is larger than an answer, and with smaller rows."""
     file = records.file(session, mine, accepted=1 + len(LARGE_ROWS), rows_key=new_id("rows"))
@@ -228,6 +236,7 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/deployments": deployments,
     "/v1/files": files,
     "/v1/files/{file_id}/rows": rows,
+    "/v1/files/{file_id}/versions": versions,
     "/v1/fine_tuning/jobs/{job_id}/checkpoints": checkpoints,
     "/v1/fine_tuning/jobs/{job_id}/events": events,
     "/v1/fine_tuning/jobs/{job_id}/pairs": pairs,

@@ -106,10 +106,10 @@ def test_every_list_is_read_in_pages_that_are_not_too_large(
 @pytest.mark.parametrize("path", [path for path in LISTS if "after" in str(PARAMETERS[path])])
 def test_a_place_that_never_was_is_refused(path: str, client: TestClient, mine: Caller) -> None:
     with transaction() as session:
-        job = records.job(session, mine).id
+        job, file = records.job(session, mine).id, records.file(session, mine).id
         upload = uploads.create(session, mine, uploads.Announced("a.jsonl", "fine-tune", 1)).id
-    found = path.replace("{job_id}", job).replace("{upload_id}", upload)
-    answer = client.get(found, params={"after": "no-such-item"})
+    filled = path.replace("{job_id}", job).replace("{upload_id}", upload)
+    answer = client.get(filled.replace("{file_id}", file), params={"after": "no-such-item"})
     if path.endswith("/events"):  # an unknown id is before the first event
         assert answer.json()["data"] == []
     else:

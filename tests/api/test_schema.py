@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from api import upstream
 from api.app import create_app
 from models.base import new_id
-from services.files import base_models, hub, seed, tokens
+from orpo.audit import recipe
+from services.files import base_models, hub, seed, tokens, versions
 from services.upkeep import health
 from tests.api.conftest import KEY
 from tests.api.fake_engine import FakeEngine, deploy
@@ -80,6 +81,8 @@ def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch)
     }
     no_tokens |= dict.fromkeys(("prefix", "chosen", "rejected"))
     monkeypatch.setattr(tokens, "run_verb", lambda *_, **__: no_tokens)
+    no_steps = {"exact": True, "rows_read": 0, "held_out": None, "steps": []}
+    monkeypatch.setattr(versions, "run_verb", lambda *_, **__: no_steps)
     monkeypatch.setattr(health, "missing", list)  # Redis would be missing
     monkeypatch.setattr(health, "degraded", list)
     return World(client)
@@ -148,6 +151,7 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
         body.setdefault("id", "tiny")
     if label == "POST /v1/comparisons/{comparison_id}/stop":
         body["side"] = body["side"] % 2
+    name_for_recipe(body, world)
     for holder in [body, *(body.get("sides") or [])]:
         if "model" in holder and label in ("POST /v1/chat/completions", "POST /v1/comparisons"):
             holder["model"] = SERVED
@@ -165,6 +169,19 @@ def write_arguments(conversation: dict[str, Any]) -> None:
     calls = [m.get("tool_calls") or [] for m in conversation.get("messages") or []]
     for call in (call for of_message in calls for call in of_message):
         call["function"]["arguments"] = "{}"
+
+
+def name_for_recipe(body: dict[str, Any], world: World) -> None:
+    """Use one existing file and a valid pattern, and only steps that go together."""
+    for step in body.get("recipe", ()):
+        if step.get("matches"):
+            step["matches"] = "a+"
+        if "files" in step:
+            step["files"] = [{"file_id": world.file}]
+    if "recipe" in body and recipe.problem(recipe.parse(body["recipe"])):
+        body["recipe"] = [{"step": "sample", "n": 1}]
+    if body.get("filename"):
+        body["filename"] = "a.jsonl"
 
 
 def name_for_job(body: dict[str, Any], world: World) -> None:

@@ -41,6 +41,7 @@ class World:
         form = {"files": {"file": ("a.jsonl", PAIR * 8)}, "data": {"purpose": "fine-tune"}}
         self.file = client.post("/v1/files", **form).raise_for_status().json()["id"]
         file_tasks.validate(self.file)
+        self.version = self._version()
         self.job, self.checkpoint, self.model = self._trained()
         self.deployment, self.comparison = self._deployment(), self._comparison()
         self.session = self._sign_in()
@@ -80,7 +81,8 @@ class World:
         of_list = {
             "/v1/api_keys": key, "/v1/files": self.file, "/v1/deployments": self.deployment,
             "/v1/votes": self.comparison, "/v1/fine_tuning/jobs": self.job,
-            "/v1/models": self.base, "/parts": self.part, "/pairs": "1", "/samples": "1:1",
+            "/v1/models": self.base, "/parts": self.part, "/versions": self.version,
+            "/pairs": "1", "/samples": "1:1",
             "/checkpoints": self.checkpoint, "/events": "ftevent-1",
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
@@ -127,6 +129,12 @@ class World:
             received = uploads.ReceivedPart(new_id("part"), key, len(PAIR), sha256)
             self.part = uploads.add_part(session, self.caller, upload.id, received).id
             return upload.id
+
+    def _version(self) -> str:
+        parents = [{"id": self.file, "sha256": "0"}]
+        return self._of_session(
+            lambda session: records.file(session, self.caller, parents=parents, recipe=[])
+        )
 
     def _base(self) -> str:
         return self._of_session(lambda session: records.base_model(session, self.caller))

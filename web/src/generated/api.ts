@@ -355,6 +355,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the accepted rows in another shape
+         * @description Stream the accepted rows. Reading them again gives the same pairs; 400 if a row has no place
+         *     in the shape.
+         */
+        get: operations["export_v1_files__file_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/report": {
         parameters: {
             query?: never;
@@ -411,6 +432,55 @@ export interface paths {
         get: operations["row_tokens_v1_files__file_id__rows__line__tokens_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the versions of a file
+         * @description List the files that recipes made of this file.
+         */
+        get: operations["list_versions_v1_files__file_id__versions_get"];
+        put?: never;
+        /**
+         * Make another version of a file
+         * @description Apply a recipe to the accepted rows of a file. The file stays as it is.
+         *
+         *     Returns one new file, or two for a recipe that ends with a split: training, then held-out. They
+         *     are `uploaded` until they are made and validated. 409 while the file is being validated.
+         */
+        post: operations["create_v1_files__file_id__versions_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/versions/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a recipe would do to a file
+         * @description Count the rows before and after each step, and show the first rows that it changes.
+         *
+         *     Nothing is stored. Starts a process, which takes seconds.
+         */
+        post: operations["preview_v1_files__file_id__versions_preview_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1212,6 +1282,42 @@ export interface components {
             n_tested: number;
         };
         /**
+         * Balance
+         * @description Drops rows until the longer answer (in characters) wins as often as it loses.
+         *
+         *     Rows are of two kinds: the chosen answer is the longer one, or the rejected one is. As many rows
+         *     of the more frequent kind are drawn as there are of the other; the rest of them are dropped.
+         *     Rows whose answers have the same length, or that have no rejected answer, stay.
+         */
+        Balance: {
+            /**
+             * Length
+             * @default chars
+             * @constant
+             */
+            length: "chars";
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "balance";
+        };
+        /**
+         * ChangedRow
+         * @description A row that a step changes; `after` is null if the step drops it.
+         */
+        ChangedRow: {
+            after: components["schemas"]["ShownPair"] | null;
+            before: components["schemas"]["ShownPair"];
+            /** Line */
+            line: number;
+        };
+        /**
          * ChatRequest
          * @description OpenAI's request for a chat completion, as far as it is served.
          */
@@ -1450,6 +1556,12 @@ export interface components {
             part_ids: string[];
         };
         /**
+         * Container
+         * @description The containers that files are exported in, by the ends of their names.
+         * @enum {string}
+         */
+        Container: "jsonl" | "jsonl.gz" | "csv" | "parquet";
+        /**
          * CreateApiKey
          * @description A key to be made: its name, and what it may do.
          */
@@ -1584,6 +1696,19 @@ export interface components {
             purpose: string;
         };
         /**
+         * CreateVersion
+         * @description A recipe, and the name of the version that it makes.
+         */
+        CreateVersion: {
+            /**
+             * Filename
+             * @description The name of the version; made from the parent's name if left out.
+             */
+            filename?: string | null;
+            /** Recipe */
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+        };
+        /**
          * CreatedApiKey
          * @description A new key with its text.
          */
@@ -1609,6 +1734,22 @@ export interface components {
             object: "api_key";
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+        };
+        /**
+         * Deduplicate
+         * @description Keeps the first of rows that belong together: those with the same pair, with the same prompt,
+         *     `near` duplicates as the audit found them, or those of each group of another finding.
+         */
+        Deduplicate: {
+            /** By */
+            by?: ("pair" | "prompt" | "near") | null;
+            /** Finding */
+            finding?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "deduplicate";
         };
         /**
          * Deleted
@@ -1670,6 +1811,53 @@ export interface components {
             memory_bytes: number;
             /** Name */
             name: string;
+        };
+        /**
+         * Drop
+         * @description Drops the rows of a finding, named by its code.
+         */
+        Drop: {
+            /** Finding */
+            finding: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "drop";
+        };
+        /**
+         * DropRows
+         * @description Drops these lines.
+         */
+        DropRows: {
+            /** Lines */
+            lines: number[];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "drop_rows";
+        };
+        /**
+         * Edit
+         * @description Writes another text into a row of the file that the recipe is for.
+         *
+         *     Text replaces the content of the last message of that part, messages replace all of them.
+         */
+        Edit: {
+            /** Chosen */
+            chosen?: string | components["schemas"]["Turn"][] | null;
+            /** Line */
+            line: number;
+            /** Prompt */
+            prompt?: string | components["schemas"]["Turn"][] | null;
+            /** Rejected */
+            rejected?: string | components["schemas"]["Turn"][] | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "edit";
         };
         /**
          * EnginePlace
@@ -1848,6 +2036,9 @@ export interface components {
         /**
          * FileObject
          * @description OpenAI's file, with what is known of its rows.
+         *
+         *     A version has the `recipe` that made it and its `parents`, first the file that the recipe was
+         *     applied to; `bytes` is 0 and `sha256` is empty until it is made. An upload has neither.
          */
         FileObject: {
             /** Accepted */
@@ -1875,8 +2066,15 @@ export interface components {
              * @constant
              */
             object: "file";
+            /**
+             * Parents
+             * @default []
+             */
+            parents: components["schemas"]["Parent"][];
             /** Purpose */
             purpose: string;
+            /** Recipe */
+            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
             /** Rows */
             rows: number | null;
             /** Sha256 */
@@ -1950,7 +2148,8 @@ export interface components {
         };
         /**
          * FileRow
-         * @description An accepted row in its normal form; `line` is that of the uploaded file.
+         * @description An accepted row in its normal form; `line` is that of the uploaded file. `from` is null but
+         *     for rows of a version.
          */
         FileRow: {
             /** Chosen */
@@ -1961,6 +2160,7 @@ export interface components {
              * @default false
              */
             cut: boolean;
+            from?: components["schemas"]["Origin"] | null;
             /** Line */
             line: number;
             /** Prompt */
@@ -1992,6 +2192,44 @@ export interface components {
             offset: number;
             /** Total */
             total: number;
+        };
+        /**
+         * Filter
+         * @description Keeps or drops the rows for which all conditions hold for the text of `field` (the contents
+         *     of its messages, one per line). With `any`, one of the three texts has to fulfil them.
+         *
+         *     `matches` is a regular expression of RE2, whose time is linear in the text.
+         */
+        Filter: {
+            /**
+             * Action
+             * @default keep
+             * @enum {string}
+             */
+            action: "keep" | "drop";
+            /** Contains */
+            contains?: string | null;
+            /**
+             * Field
+             * @enum {string}
+             */
+            field: "prompt" | "chosen" | "rejected" | "any";
+            /**
+             * Ignore Case
+             * @default false
+             */
+            ignore_case: boolean;
+            /** Matches */
+            matches?: string | null;
+            /** Max Chars */
+            max_chars?: number | null;
+            /** Min Chars */
+            min_chars?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "filter";
         };
         /**
          * Finding
@@ -2640,6 +2878,25 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Mix
+         * @description Adds the rows of other files, file by file. The file that the recipe is for has the weight 1
+         *     unless it is listed, too. Only the first step can be a mix.
+         */
+        Mix: {
+            /** Files */
+            files: components["schemas"]["Weighted"][];
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "mix";
+        };
+        /**
          * ModelInfo
          * @description What the check of a base's folder found; empty before the check, and for a tuned model.
          */
@@ -2717,6 +2974,16 @@ export interface components {
          */
         Order: "asc" | "desc";
         /**
+         * Origin
+         * @description Where a row of a version is from: a parent, and the line in it.
+         */
+        Origin: {
+            /** File Id */
+            file_id: string;
+            /** Line */
+            line: number;
+        };
+        /**
          * PairNumbers
          * @description A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity.
          */
@@ -2764,6 +3031,16 @@ export interface components {
             prompt: components["schemas"]["MessageObject"][] | null;
             /** Rejected */
             rejected: string | null;
+        };
+        /**
+         * Parent
+         * @description A file that a version was made of. It may have been deleted since.
+         */
+        Parent: {
+            /** Id */
+            id: string;
+            /** Sha256 */
+            sha256: string;
         };
         /**
          * Parity
@@ -2948,6 +3225,46 @@ export interface components {
             status: "ok" | "degraded" | "unavailable";
         };
         /**
+         * RecipeBody
+         * @description A recipe: steps that are applied in their order to the accepted rows of a file.
+         */
+        RecipeBody: {
+            /** Recipe */
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+        };
+        /**
+         * RecipePreview
+         * @description What a recipe would do, step by step.
+         *
+         *     If a file has more than 5,000 accepted rows, only these are read: `exact` is false then, and
+         *     the counts are those of the `rows_read` rows. `held_out` is the number of held-out rows of a
+         *     split, whose rows for training are the last step's `rows_after`.
+         */
+        RecipePreview: {
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /** Exact */
+            exact: boolean;
+            /** File Id */
+            file_id: string;
+            /** Held Out */
+            held_out: number | null;
+            /**
+             * Object
+             * @default file.recipe_preview
+             * @constant
+             */
+            object: "file.recipe_preview";
+            /** Rows Read */
+            rows_read: number;
+            /** Steps */
+            steps: components["schemas"]["StepPreview"][];
+        };
+        /**
          * RegisterModel
          * @description A base to be registered: a folder on the server, or a hub's model.
          */
@@ -3063,6 +3380,26 @@ export interface components {
             truncated: boolean;
             /** Why */
             why: string | null;
+        };
+        /**
+         * Sample
+         * @description Draws `n` rows, or the share `fraction` of them; their order stays.
+         */
+        Sample: {
+            /** Fraction */
+            fraction?: number | null;
+            /** N */
+            n?: number | null;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "sample";
         };
         /**
          * SampleObject
@@ -3233,6 +3570,18 @@ export interface components {
          */
         Severity: "error" | "warning" | "info";
         /**
+         * ShownPair
+         * @description A pair in its normal form, with long texts cut.
+         */
+        ShownPair: {
+            /** Chosen */
+            chosen: components["schemas"]["MessageObject"][];
+            /** Prompt */
+            prompt: components["schemas"]["MessageObject"][];
+            /** Rejected */
+            rejected: components["schemas"]["MessageObject"][] | null;
+        };
+        /**
          * SideDelta
          * @description A part of a side's answer.
          */
@@ -3335,6 +3684,30 @@ export interface components {
             object: "session";
         };
         /**
+         * Split
+         * @description Makes two versions: rows for training, and held-out rows. No prompt has rows in both.
+         *
+         *     Prompts are held out in an order that the seed decides, while their rows fit into the share
+         *     `held_out` of the rows; at least one prompt is held out. With `part`, only that version is made.
+         *     Only the last step can be a split.
+         */
+        Split: {
+            /** Held Out */
+            held_out: number;
+            /** Part */
+            part?: ("training" | "held_out") | null;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "split";
+        };
+        /**
          * Step
          * @description The steps of a recipe that repair a finding.
          * @enum {string}
@@ -3356,6 +3729,21 @@ export interface components {
             values: {
                 [key: string]: number | null;
             };
+        };
+        /**
+         * StepPreview
+         * @description What a step does: how many rows it gets and leaves, and the first three that it drops or
+         *     changes.
+         */
+        StepPreview: {
+            /** Changed */
+            changed: components["schemas"]["ChangedRow"][];
+            /** Rows After */
+            rows_after: number;
+            /** Rows Before */
+            rows_before: number;
+            /** Step */
+            step: string;
         };
         /**
          * StopSide
@@ -3440,6 +3828,19 @@ export interface components {
              * @default false
              */
             include_usage: boolean;
+        };
+        /**
+         * Swap
+         * @description Exchanges the chosen and the rejected answer of these lines.
+         */
+        Swap: {
+            /** Lines */
+            lines: number[];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "swap";
         };
         /**
          * TemplateRenders
@@ -3553,6 +3954,19 @@ export interface components {
             type: "function";
         };
         /**
+         * Turn
+         * @description A message of an edited row.
+         */
+        Turn: {
+            /** Content */
+            content: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant";
+        };
+        /**
          * Turns
          * @description Which assistant turns are trained: the answer alone, or those in the prompt too.
          * @enum {string}
@@ -3637,6 +4051,20 @@ export interface components {
             choice: components["schemas"]["Choice"];
         };
         /**
+         * Weighted
+         * @description Another file, and how often each of its rows is taken: 0.25 takes a quarter of them, 2 takes
+         *     each of them twice.
+         */
+        Weighted: {
+            /** File Id */
+            file_id: string;
+            /**
+             * Weight
+             * @default 1
+             */
+            weight: number;
+        };
+        /**
          * WorkerObject
          * @description A train worker that is alive.
          */
@@ -3674,6 +4102,12 @@ export interface components {
             /** Seen At */
             seen_at: number;
         };
+        /**
+         * Writable
+         * @description The shapes that a pair can be written in; the others don't hold a pair as it is.
+         * @enum {string}
+         */
+        Writable: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift";
     };
     responses: never;
     parameters: never;
@@ -5306,6 +5740,88 @@ export interface operations {
             };
         };
     };
+    export_v1_files__file_id__export_get: {
+        parameters: {
+            query?: {
+                shape?: components["schemas"]["Writable"];
+                container?: components["schemas"]["Container"];
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/gzip": string;
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     report_v1_files__file_id__report_get: {
         parameters: {
             query?: never;
@@ -5518,6 +6034,265 @@ export interface operations {
             };
             /** @description There is no such object, or it is another organisation's */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_versions_v1_files__file_id__versions_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+                order?: components["schemas"]["Order"];
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_FileObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_files__file_id__versions_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateVersion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_FileObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    preview_v1_files__file_id__versions_preview_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipePreview"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
