@@ -66,8 +66,9 @@ def versions(session: Session, mine: Caller) -> tuple[str, Ids]:
     """Versions of one file, with the largest recipes."""
     parent = records.file(session, mine).id
     recipe = [{"step": "filter", "field": "any", "contains": "x" * 100_000}]
-    made = {"recipe": recipe, "parents": [{"id": parent, "sha256": "0"}]}
-    return parent, [records.file(session, mine, **made).id for _ in range(MANY)]
+    parents = [{"id": parent, "sha256": "0"}]
+    found = (records.file(session, mine, recipe=recipe, parents=parents) for _ in range(MANY))
+    return parent, [record.id for record in found]
 
 
 def rows(session: Session, mine: Caller) -> tuple[str, Ids]:

@@ -266,8 +266,10 @@ def test_the_same_last_turn_is_dropped_where_no_other_is_trained() -> None:
 def test_a_difference_in_a_turn_that_can_not_be_trained_is_none() -> None:
     """The mark before an answer is not kept in the history, so no later turn can be trained."""
     marked = CHATML.replace("assistant\n{% endif %}", "assistant\n[mark]{% endif %}")
-    sides = ([assistant("Pear."), user("Thanks."), assistant(last)] for last in ("Yes.", "No."))
-    row = Pair(1, [user("Name a fruit.")], *sides)
+    chosen, rejected = (
+        [assistant("Pear."), user("Thanks."), assistant(last)] for last in ("Yes.", "No.")
+    )
+    row = Pair(1, [user("Name a fruit.")], chosen, rejected)
     assert len(tokens([row], tokenizer(), turns="all")[0]) == 1
     _, dropped, stats = tokens([row], tokenizer(marked), turns="all")
     assert dropped == {"same_trained_turns": 1}

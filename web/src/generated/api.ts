@@ -1322,6 +1322,7 @@ export interface components {
          * @description OpenAI's request for a chat completion, as far as it is served.
          */
         ChatRequest: {
+            chat_template_kwargs?: components["schemas"]["TemplateSettings"] | null;
             /** Frequency Penalty */
             frequency_penalty?: number | null;
             /** Logprobs */
@@ -1336,6 +1337,8 @@ export interface components {
             model: string;
             /** N */
             n?: number | null;
+            /** Parallel Tool Calls */
+            parallel_tool_calls?: boolean | null;
             /** Presence Penalty */
             presence_penalty?: number | null;
             /** Seed */
@@ -1347,6 +1350,13 @@ export interface components {
             stream_options?: components["schemas"]["StreamOptions"] | null;
             /** Temperature */
             temperature?: number | null;
+            /**
+             * Tool Choice
+             * @enum {unknown}
+             */
+            tool_choice?: "auto" | "none" | null;
+            /** Tools */
+            tools?: components["schemas"]["Tool"][] | null;
             /** Top Logprobs */
             top_logprobs?: number | null;
             /** Top P */
@@ -2266,6 +2276,35 @@ export interface components {
          */
         Format: "adapter" | "merged" | "gguf";
         /**
+         * FunctionCall
+         * @description Which function is called, and with what: an object, as JSON in a text.
+         */
+        FunctionCall: {
+            /** Arguments */
+            arguments: string;
+            /** Name */
+            name: string;
+        };
+        /**
+         * FunctionDefinition
+         * @description What a function is called, what it does, and the JSON Schema of its arguments.
+         */
+        FunctionDefinition: {
+            /** Description */
+            description?: string | null;
+            /** Name */
+            name: string;
+            /** Parameters */
+            parameters?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | null;
+            /**
+             * Strict
+             * @description Shown to the model where it is sent; no answer is forced into a schema.
+             */
+            strict?: boolean | null;
+        };
+        /**
          * FunctionObject
          * @description A function's name and arguments: an object, or text that is no JSON object.
          */
@@ -2725,22 +2764,79 @@ export interface components {
         };
         /**
          * Message
-         * @description A message of a request: text only. Fields that are not served must be empty.
+         * @description A message of a request: text, tool calls, or the result of one. All other fields must be
+         *     empty.
          */
-        Message: {
+        Message: ({
             /** Content */
+            content?: string | {
+                text: string;
+                /** @constant */
+                type: "text";
+            }[] | null;
+            /** Name */
+            name?: string | null;
+            /**
+             * Reasoning Content
+             * @description The thoughts of an earlier answer. Most templates show few of them.
+             */
+            reasoning_content?: string | null;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant" | "tool";
+            /**
+             * Tool Call Id
+             * @description Which call this is the result of.
+             */
+            tool_call_id?: string | null;
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["ToolCall"][] | null;
+        } & {
+            [key: string]: null | false | 0 | "" | never[] | Record<string, never>;
+        }) | {
             content: string | {
                 text: string;
                 /** @constant */
                 type: "text";
             }[];
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "system" | "user" | "assistant";
-        } & {
-            [key: string]: null | false | 0 | "" | never[] | Record<string, never>;
+            /** @enum {unknown} */
+            reasoning_content?: null | "";
+            /** @enum {unknown} */
+            role?: "system" | "user";
+            /** @enum {unknown} */
+            tool_call_id?: null | "";
+            /** @enum {unknown} */
+            tool_calls?: null | never[];
+        } | {
+            content: string | {
+                text: string;
+                /** @constant */
+                type: "text";
+            }[];
+            /** @constant */
+            role?: "assistant";
+            /** @enum {unknown} */
+            tool_call_id?: null | "";
+        } | {
+            /** @constant */
+            role?: "assistant";
+            /** @enum {unknown} */
+            tool_call_id?: null | "";
+            tool_calls: unknown[];
+        } | {
+            content: string | {
+                text: string;
+                /** @constant */
+                type: "text";
+            }[];
+            /** @enum {unknown} */
+            reasoning_content?: null | "";
+            /** @constant */
+            role?: "tool";
+            /** @enum {unknown} */
+            tool_calls?: null | never[];
         };
         /**
          * MessageObject
@@ -2982,6 +3078,8 @@ export interface components {
          * @description The certificate that the engine serves what was trained; log-probs are in nats a token.
          */
         Parity: {
+            /** @description The first tokens that differ, where some do. */
+            difference?: components["schemas"]["TokenDifference"] | null;
             /**
              * Equal To Base
              * @description A warning: the weights change nothing.
@@ -2991,8 +3089,20 @@ export interface components {
             max_logprob_diff: number;
             /** Mean Logprob Diff */
             mean_logprob_diff: number;
+            /** @description Null where an earlier release made the certificate. */
+            renders?: components["schemas"]["TemplateRenders"] | null;
+            /**
+             * Thinking Ids Equal
+             * @description With thinking on and off; null where the template has no such switch.
+             */
+            thinking_ids_equal?: boolean | null;
             /** Token Ids Equal */
             token_ids_equal: boolean;
+            /**
+             * Tools Ids Equal
+             * @description Of prompts with tools; null where none was compared.
+             */
+            tools_ids_equal?: boolean | null;
             /** Weights Sha256 */
             weights_sha256: string;
         } & {
@@ -3241,6 +3351,16 @@ export interface components {
             lines: number[];
             /** Rows */
             rows: number;
+        };
+        /**
+         * RenderedToken
+         * @description A token, with its text as the engine decodes it.
+         */
+        RenderedToken: {
+            /** Id */
+            id: number;
+            /** Text */
+            text: string;
         };
         /**
          * Repair
@@ -3769,6 +3889,34 @@ export interface components {
             step: "swap";
         };
         /**
+         * TemplateRenders
+         * @description What the chat template renders; a chat with more is refused.
+         */
+        TemplateRenders: {
+            /** Enable Thinking */
+            enable_thinking: boolean;
+            /** Reasoning */
+            reasoning: boolean;
+            /**
+             * Tool Parser
+             * @description The engine's parser of tool calls. Null: calls stay in the text of answers.
+             */
+            tool_parser?: string | null;
+            /** Tools */
+            tools: boolean;
+        };
+        /**
+         * TemplateSettings
+         * @description Settings of the chat template. Others are refused: a template reads them as its variables.
+         */
+        TemplateSettings: {
+            /**
+             * Enable Thinking
+             * @description Whether a reasoning model thinks first, where its template has a switch.
+             */
+            enable_thinking?: boolean | null;
+        };
+        /**
          * Token
          * @description `text` is what the token adds to the text; that of a character of several tokens is at its
          *     last one. `trained` says whether its probability is part of the objective's answers.
@@ -3782,6 +3930,38 @@ export interface components {
             trained: boolean;
         };
         /**
+         * TokenDifference
+         * @description The first token that trainer and engine render differently, with some around it.
+         */
+        TokenDifference: {
+            /**
+             * At
+             * @description The position of the first difference in the prompt.
+             */
+            at: number;
+            /** Engine */
+            engine: components["schemas"]["RenderedToken"][];
+            /**
+             * Of
+             * @description How it was rendered: as it is, or with `enable_thinking` on or off.
+             * @default prompt
+             * @enum {string}
+             */
+            of: "prompt" | "escaped" | "thinking_on" | "thinking_off";
+            /**
+             * Prompt
+             * @description Which prompt of the probe, from 0.
+             */
+            prompt: number;
+            /**
+             * Start
+             * @description The position of the first token that is shown.
+             */
+            start: number;
+            /** Trainer */
+            trainer: components["schemas"]["RenderedToken"][];
+        };
+        /**
          * TokensOfPart
          * @description How many tokens a part of a pair has, how many are trained, and the first thousand.
          */
@@ -3792,6 +3972,32 @@ export interface components {
             n_trained: number;
             /** Tokens */
             tokens: components["schemas"]["Token"][];
+        };
+        /**
+         * Tool
+         * @description A function that the model may call.
+         */
+        Tool: {
+            function: components["schemas"]["FunctionDefinition"];
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
+        };
+        /**
+         * ToolCall
+         * @description A call in an earlier answer of the model.
+         */
+        ToolCall: {
+            function: components["schemas"]["FunctionCall"];
+            /** Id */
+            id: string;
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
         };
         /**
          * ToolCallObject
