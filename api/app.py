@@ -16,6 +16,7 @@ from api.routes import (
     comparisons,
     deployments,
     estimates,
+    exports,
     files,
     health,
     jobs,
@@ -25,6 +26,8 @@ from api.routes import (
     session,
     statistics,
     storage_use,
+    uploads,
+    versions,
     workers,
 )
 from api.schemas.errors import ErrorBody
@@ -37,8 +40,9 @@ out, served beside their base. Where OpenAI has a path and an object, these are 
 Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scope it needs."""
 
 NOUNS = (
-    files, rows, statistics, estimates, jobs, methods, base_models, deployments, chat, comparisons,
-    api_keys, session, workers, health, meters, storage_use, audit_log,
+    files, rows, statistics, uploads, versions, exports, estimates, jobs, methods, base_models,
+    deployments, chat, comparisons, api_keys, session, workers, health, meters, storage_use,
+    audit_log,
 )  # fmt: skip
 
 

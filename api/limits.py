@@ -1,5 +1,7 @@
 """The largest body that is read. Uploads have a limit of their own, in their route."""
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.platform.settings import get_settings
 
 # These routes read their body as a stream and count it themselves.
-STREAMED = {"/v1/files"}
+STREAMED = re.compile(r"/v1/files|/v1/uploads/[^/]+/parts")
 
 
 class BodyLimit:
@@ -17,7 +19,7 @@ class BodyLimit:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in STREAMED:
+        if scope["type"] == "http" and not STREAMED.fullmatch(scope["path"]):
             receive = limited(receive, Headers(scope=scope), get_settings().max_body_bytes)
         await self.app(scope, receive, send)
 

@@ -70,7 +70,7 @@ def cost(request: ChatRequest | SideRequest, answers: int) -> int:
     """Return the tokens that a request may cost: its messages, and each answer at its longest."""
     longest = get_settings().engine_max_length
     asked = request.max_completion_tokens or request.max_tokens or longest
-    characters = sum(len(message.content) for message in request.messages)
+    characters = request.characters()
     # An engine refuses what is longer than its context.
     prompt = min(characters // CHARACTERS_PER_TOKEN, longest)
     return prompt + answers * min(asked, longest)

@@ -1,6 +1,6 @@
 """The engines as the API sees them: pools of connections, requests out, frames back.
 
-Caches the address of a model for a second. Of a request it reads only the texts of its messages.
+Caches the address of a model for a second. Reads nothing of a request: `admission` does.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import httpx
 from starlette.requests import Request
 
 from api import meters, threads
-from orpo.contract.special import SpecialTextError, admit
+from api.admission import admitted
 from services.access.callers import Caller
 from services.platform.database import transaction
 from services.platform.errors import Invalid, OddsmithError, Unavailable
@@ -91,27 +91,6 @@ async def find_route(caller: Caller, model: str, param: str = "model") -> Route:
 def _look_up(caller: Caller, model: str, param: str) -> Route:
     with transaction() as session:
         return deployments.route(session, caller, model, param)
-
-
-def admitted(route: Route, body: dict[str, Any], param: str = "messages") -> dict[str, Any]:
-    """Return the request with messages that the model reads only as text, as in its training.
-
-    Raises Invalid if a message holds a special string. The error names `param`, the message and the
-    string.
-    """
-    messages = []
-    for number, message in enumerate(body["messages"]):
-        try:
-            content = admit(message["content"], route.special_strings, route.rule)
-        except SpecialTextError as error:
-            raise Invalid(
-                f"Message {number} holds `{error.string}`, which `{route.model}` reads as a "
-                "special token and not as text: take it out.",
-                param=f"{param}.{number}.content",
-                code="special_token",
-            ) from None
-        messages.append({**message, "content": content})
-    return {**body, "messages": messages}
 
 
 async def ask(route: Route, body: dict[str, Any]) -> httpx.Response:

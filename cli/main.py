@@ -18,6 +18,7 @@ COMMANDS = {
     "files": ("cli.commands.files", "Upload preference files and read their reports."),
     "jobs": ("cli.commands.jobs", "Create, steer and watch fine-tuning jobs."),
     "models": ("cli.commands.base_models", "Register, download, deploy and delete models."),
+    "deployments": ("cli.commands.deployments", "List deployments, and show their certificates."),
     "chat": ("cli.commands.chat", "Talk with one or two deployed models, side by side."),
     "keys": ("cli.commands.api_keys", "Make, list and delete API keys."),
     "doctor": ("cli.commands.doctor", "Print what protects this installation, and what does not."),

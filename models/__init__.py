@@ -17,6 +17,7 @@ from models.outbox import IdempotencyKey, OutboxMessage
 from models.run_folder import RunFolder
 from models.sign_ins import SignIn
 from models.storage_use import StorageUse
+from models.uploads import Upload, UploadPart
 from models.workers import Worker
 
 __all__ = [
@@ -41,5 +42,7 @@ __all__ = [
     "Sample",
     "SignIn",
     "StorageUse",
+    "Upload",
+    "UploadPart",
     "Worker",
 ]

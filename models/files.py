@@ -24,14 +24,21 @@ class File(Owned, Base):
             "id",
             postgresql_where=text("deleted_at IS NOT NULL AND erased_at IS NULL"),
         ),
+        Index(
+            "ix_files_expiring",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL AND deleted_at IS NULL"),
+        ),
+        Index("ix_files_parents", "parents", postgresql_using="gin"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     filename: Mapped[str]
     purpose: Mapped[str]
     size_bytes: Mapped[int]
-    sha256: Mapped[str]
-    storage_key: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
+    # Files of an organisation with the same bytes share it (`services/files/contents.py`).
+    storage_key: Mapped[str] = mapped_column(index=True)
     # The accepted rows in their normal form, which is what a job trains on.
     rows_key: Mapped[str | None]
     status: Mapped[str] = mapped_column(default=FileStatus.UPLOADED, index=True)
@@ -39,8 +46,15 @@ class File(Owned, Base):
     # How often its validation was begun.
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     report: Mapped[dict[str, Any] | None]
+    # The steps (`orpo.audit.recipe`) that made it, if it is a version of other files, and those
+    # files: [{"id", "sha256"}], first the one that the recipe is for. Until it is made, it has no
+    # bytes and its sha256 is "".
+    recipe: Mapped[list[Any] | None]
+    parents: Mapped[list[Any] | None]
     # Which columns have other names, {field: column}; null where none has.
     columns: Mapped[dict[str, Any] | None]
+    # When it is to be deleted, if its owner has said so.
+    expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.
     erased_at: Mapped[datetime | None]

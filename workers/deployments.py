@@ -7,7 +7,7 @@ hold state that steps need, so any worker can go on where another stopped.
 import logging
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +256,8 @@ def _launch(wants: list[Wanted]) -> None:
             port=port, device=device, max_lora_rank=rank,
         )  # fmt: skip
     template = next((want.template for want in wants if want.template), None)
-    plan = vllm.Plan(engine.id, engine.weights, name, host, port, device, rank, template)
+    parser = parity.renders(replace(first, template=template)).tool_parser
+    plan = vllm.Plan(engine.id, engine.weights, name, host, port, device, rank, template, parser)
     try:
         pid, pid_started = vllm.start(plan)
     except Unavailable as refusal:

@@ -3,6 +3,7 @@
 Knows no rows and no process.
 """
 
+import json
 import ssl
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,9 @@ def _http(socket: str | None) -> httpx.Client:
     # The environment's proxies must not be used for engines.
     return httpx.Client(transport=transport, trust_env=False)
 
+
+# A tool for a request that only shows whether the engine takes tools with `auto`.
+TOOL = {"type": "function", "function": {"name": "none", "parameters": {"type": "object"}}}
 
 # By a model's name: the folder that it was loaded from, and for an adapter its base.
 Listing = dict[str, tuple[str | None, str | None]]
@@ -65,15 +69,44 @@ class EngineClient:
     def unload_adapter(self, name: str) -> None:
         self._call("POST", "/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=ANSWER_S)
 
-    def tokenize(self, model: str, messages: list[dict[str, str]]) -> list[int]:
-        """Return the token ids of the rendered prompt, ready for an answer."""
-        body = {"model": model, "messages": messages, "add_generation_prompt": True}
-        return self._call("POST", "/tokenize", body)["tokens"]
+    def tokenize(
+        self,
+        model: str,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None = None,
+        thinking: bool | None = None,
+    ) -> list[int]:
+        """Return the token ids of the rendered prompt, ready for an answer.
 
-    def answer_one_token(self, model: str, messages: list[dict[str, str]]) -> int:
+        `thinking` is the template's switch `enable_thinking`; None leaves it as the template does.
+        """
+        body = _conversation(model, messages, tools)
+        if thinking is not None:
+            body["chat_template_kwargs"] = {"enable_thinking": thinking}
+        return self._call("POST", "/tokenize", body | {"add_generation_prompt": True})["tokens"]
+
+    def detokenize(self, model: str, token: int) -> str:
+        """Return the text of one token; a part of a character becomes U+FFFD."""
+        body = {"model": model, "tokens": [token]}
+        return str(self._call("POST", "/detokenize", body, timeout_s=ANSWER_S)["prompt"])
+
+    def answer_one_token(
+        self, model: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> int:
         """Request an answer of one token; return the number of tokens that the engine reports."""
-        body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
+        body = _conversation(model, messages, tools) | {"max_tokens": 1, "temperature": 0}
+        if tools:
+            body["tool_choice"] = "none"
         return self._call("POST", "/v1/chat/completions", body)["usage"]["completion_tokens"]
+
+    def parses_calls(self, model: str, messages: list[dict[str, Any]]) -> bool:
+        """Whether the engine reads tool calls out of answers: it refuses `auto` if it does not."""
+        body = _conversation(model, messages, [TOOL]) | {"max_tokens": 1, "tool_choice": "auto"}
+        try:
+            self._call("POST", "/v1/chat/completions", body)
+        except RefusedError:
+            return False
+        return True
 
     def logprobs(self, model: str, prompt: list[int], completion: list[int]) -> list[float]:
         """Return the log-prob, in nats, of each completion token after the prompt."""
@@ -107,6 +140,36 @@ class EngineClient:
             raise RefusedError(_message(answer))
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         return answer.json() if is_json else answer.text
+
+
+def _conversation(
+    model: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": model, "messages": [_spelled(each) for each in messages]}
+    return body | ({"tools": tools} if tools else {})
+
+
+def _spelled(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as all of vLLM's paths take it.
+
+    `/tokenize` knows reasoning by one name only, and requires of a call an id and arguments as
+    text; both are parsed before the template sees them.
+    """
+    said = dict(message)
+    if said.get("reasoning_content"):
+        said["reasoning"] = said.pop("reasoning_content")
+    if said.get("tool_calls"):
+        said["tool_calls"] = [_call_of(*each) for each in enumerate(said["tool_calls"])]
+    return said
+
+
+def _call_of(number: int, call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    arguments = function.get("arguments") or {}
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    named = {"id": f"call_{number}", "type": "function"} | call
+    return named | {"function": function | {"arguments": arguments}}
 
 
 def _message(answer: httpx.Response) -> str:

@@ -32,6 +32,7 @@ from services.platform.queue import Task
 from services.platform.turns import Turns, oldest
 from services.processes.reach import Reach
 from services.processes.verbs import VerbError, run_verb
+from workers import versions
 from workers.app import app
 from workers.turns import take
 
@@ -75,9 +76,11 @@ def judge(file_id: str) -> None:
             if not files.begin_validation(session, file_id):
                 return
             record = session.get_one(File, file_id)
-        rows_key = keys_of(record.storage_key).rows
+        rows_key = keys_of(file_id).rows
         with suppress(NoLongerWantedError):
-            report, failure = read(record, rows_key)
+            report, failure = None, versions.make(record, partial(stop_unless_wanted, file_id))
+            if failure is None:
+                report, failure = read(record, rows_key)
             finish(record, rows_key, report, failure)
 
 
@@ -126,7 +129,7 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
         return None, _why(failure)
     if report["accepted"]:
         return report, None
-    for key in keys_of(record.storage_key).made:
+    for key in keys_of(record.id):
         storage.delete(key)
     return report, nothing_left(report)
 
@@ -151,7 +154,7 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
         )
         if report["accepted"]:
             report |= _audited(record, made, report["rows"])
-            keys = keys_of(record.storage_key)
+            keys = keys_of(record.id)
             _store(made.offsets, keys.offsets)
             _store(made.audit, keys.audit)
         made.rows.replace(accepted)

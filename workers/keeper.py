@@ -19,6 +19,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
 from services.access import sign_ins
+from services.files import files, uploads
 from services.jobs import claims
 from services.platform import logs, queue
 from services.platform.database import engine, take, transaction
@@ -103,6 +104,7 @@ def _rewake_prepare(session: Session) -> None:
 def remove() -> None:
     """Wake a worker that removes what is marked as deleted, while something is left."""
     with transaction() as session:
+        files.expire(session)
         if removals.pending(session):
             queue.send(session, Task.REMOVE)
 
@@ -111,6 +113,7 @@ def prune() -> None:
     with transaction() as session:
         queue.prune(session)
         sign_ins.forget_expired(session)
+        uploads.forget_old(session)
         queue.send(session, Task.TIDY)
 
 

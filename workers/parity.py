@@ -1,16 +1,17 @@
 """The parity certificate: proof that an engine serves what was trained.
 
-It states that the engine answers, that it renders the prompt to the same token ids as the trainer,
-that its log-probs match the trainer's within a tolerance, and that the files on disk are those that
-were committed. An engine renders with its own clock, so a template that prints the date is compared
-as the trainer renders it at that time.
+It states that the engine answers, that it renders the prompts to the same token ids as the trainer
+(with tools, and with thinking on and off, where the model has that), that its log-probs match the
+trainer's within a tolerance, and that the files on disk are those that were committed. An engine
+renders with its own clock, so a template that prints the date is compared as the trainer renders it
+at that time.
 """
 
 import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +23,11 @@ from orpo.contract.rundir import ADAPTER, MODEL, PROBE
 from orpo.contract.special import SpecialTokens
 from services.platform.settings import get_settings
 from services.processes.verbs import VerbError, run_verb, time_for
+from services.serving import chat_templates
+from services.serving.chat_templates import Renders
 from services.serving.engines import Wanted
 from workers.engine_client import EngineClient
+from workers.token_ids import Compared, Of, all_equal, compare, first_difference, renderings
 
 # A policy that training moved by less than this may answer exactly as its base; that is no error.
 MOVED_NATS = 0.05
@@ -63,6 +67,14 @@ class Certificate:
     # tokens, None where an older release made the probe.
     special_tokens: SpecialTokens = SpecialTokens.REFUSE
     escaped_ids_equal: bool | None = None
+    # The same with `enable_thinking` on and off, None where the template knows no such switch; and
+    # of prompts with tools, None where the probe has none.
+    thinking_ids_equal: bool | None = None
+    tools_ids_equal: bool | None = None
+    # What the chat template renders; None in a check that is not stored.
+    renders: Renders | None = None
+    # The first token that differs: `workers.token_ids.Difference`.
+    difference: dict[str, Any] | None = None
 
 
 def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) -> dict[str, Any]:
@@ -73,16 +85,19 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
     verify_base(want)
     weights_sha256 = verify_weights(want)
     prompts = _prompts(want)
-    if engine.answer_one_token(model, prompts[0]["messages"]) < 1:
+    messages, tools = prompts[0]["messages"], prompts[0].get("tools")
+    if engine.answer_one_token(model, messages, tools) < 1:
         raise ParityError("The engine answered without a token.")
     hostile = probe_of(want).get("hostile")
-    alike = _rendered_alike(engine, model, want, [*prompts, *([hostile] if hostile else [])])
+    alike = _compared(engine, model, want, prompts, hostile)
+    escapes = want.rule is SpecialTokens.ESCAPE
+    needed = [each for each in alike if escapes or each.rendering.of != Of.ESCAPED]
     served = [_logprobs(engine, model, prompt) for prompt in prompts]
     trained = [prompt["logprobs"] for prompt in prompts]
     diffs = differences(served, trained)
     _finite(diffs)
     certificate = Certificate(
-        token_ids_equal=all(alike[: len(prompts)]),
+        token_ids_equal=all_equal(alike, Of.PROMPT) is not False,
         max_logprob_diff=round(max(diffs), 6),
         mean_logprob_diff=round(sum(diffs) / len(diffs), 6),
         tokens_compared=len(diffs),
@@ -91,26 +106,50 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
         equal_to_base=_equals_base(engine, base, want, prompts, served),
         special_tokens=want.rule,
         # Whether trainer and engine read escaped special strings as plain text, in the same tokens.
-        escaped_ids_equal=hostile["is_plain"] and alike[-1] if hostile else None,
+        escaped_ids_equal=hostile["is_plain"] and all_equal(alike, Of.ESCAPED) if hostile else None,
+        thinking_ids_equal=all_equal(alike, Of.THINKING_ON, Of.THINKING_OFF),
+        tools_ids_equal=all_equal([each for each in alike if each.rendering.tools], Of.PROMPT),
+        renders=_confirmed(engine, model, want, messages),
+        difference=first_difference(engine, model, needed),
     )
     _judge(certificate, prompts)
     return asdict(certificate)
 
 
-def _rendered_alike(
-    engine: EngineClient, model: str, want: Wanted, prompts: Sequence[dict[str, Any]]
-) -> list[bool]:
-    """Whether the engine renders each of the probe's first prompts to the trainer's tokens.
+def renders(want: Wanted) -> Renders:
+    """Return what the chat template that an engine uses for this deployment renders."""
+    return chat_templates.look(Path(want.weights), want.template, want.special_strings or ())
+
+
+def _confirmed(
+    engine: EngineClient, model: str, want: Wanted, messages: list[dict[str, Any]]
+) -> Renders:
+    """The same for an engine that runs: an older release may have started it without a parser."""
+    found = renders(want)
+    if found.tool_parser is None or engine.parses_calls(model, messages):
+        return found
+    return replace(found, tool_parser=None)
+
+
+def _compared(
+    engine: EngineClient,
+    model: str,
+    want: Wanted,
+    prompts: Sequence[dict[str, Any]],
+    hostile: dict[str, Any] | None = None,
+) -> list[Compared]:
+    """Compare how the engine renders each prompt with the trainer's tokens.
 
     These are the recorded tokens. If the template prints the time, they may also be those that the
     trainer's tokenizer gives at the time of the request.
     """
     before = _local_time()
-    rendered = [engine.tokenize(model, prompt["messages"]) for prompt in prompts]
-    expected = [[prompt["prompt_token_ids"] for prompt in prompts]]
-    if rendered != expected[0] and any(prompt.get("rendered_at") for prompt in prompts):
-        expected += _rendered_at(want, before, _local_time())
-    return [ids in of_prompt for ids, *of_prompt in zip(rendered, *expected, strict=False)]
+    return compare(
+        engine,
+        model,
+        list(renderings(prompts, hostile)),
+        lambda: _rendered_at(want, before, _local_time()),
+    )
 
 
 def _local_time() -> str:
@@ -155,14 +194,18 @@ def check_again(
     served = [_logprobs(engine, model, prompt) for prompt in prompts]
     diffs = differences(served, [prompt["logprobs"] for prompt in prompts])
     _finite(diffs)
+    # What depends on the switch was compared once; the rest shows whether the engine has changed.
+    plain = [{**prompt, "thinking": None} for prompt in prompts]
+    alike = _compared(engine, model, want, plain)
     found = Certificate(
-        token_ids_equal=all(_rendered_alike(engine, model, want, prompts)),
+        token_ids_equal=all_equal(alike, Of.PROMPT) is not False,
         max_logprob_diff=round(max(diffs), 6),
         mean_logprob_diff=round(sum(diffs) / len(diffs), 6),
         tokens_compared=len(diffs),
         tolerance=get_settings().logprob_tolerance,
         weights_sha256=(want.deployment.parity or {}).get("weights_sha256", ""),
         equal_to_base=_equals_base(engine, base, want, prompts, served),
+        difference=first_difference(engine, model, alike),
     )
     _judge(found, prompts)
 
@@ -185,7 +228,15 @@ def _judge(certificate: Certificate, prompts: list[dict[str, Any]]) -> None:
     if not certificate.token_ids_equal:
         raise ParityError(
             "The engine renders the prompt to other tokens than the training did: check that the "
-            "model's folder holds one chat template, the one it was trained with.",
+            "model's folder holds one chat template, the one it was trained with. The certificate "
+            "shows the first tokens that differ.",
+            found,
+        )
+    if certificate.thinking_ids_equal is False:
+        raise ParityError(
+            "With thinking switched on or off, the engine renders the prompt to other tokens than "
+            "the training's template does: check that the model's folder holds one chat template. "
+            "The certificate shows the first tokens that differ.",
             found,
         )
     if certificate.special_tokens is SpecialTokens.ESCAPE and not certificate.escaped_ids_equal:

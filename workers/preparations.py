@@ -172,6 +172,10 @@ def _summary(found: dict[str, Any]) -> str:
     train, held_out = found["train"], prepared.dropped(found.get("held_out", {"dropped": {}}))
     text = f"{train['pairs']} pairs, {train['tokens']} tokens an epoch, {found['steps']} steps"
     text += f"; {prepared.dropped(train) or 'none dropped'}."
+    if stripped := train.get("reasoning_stripped"):
+        text += f" {stripped} pairs are trained without the thoughts of their answers."
+    if forgetful := train.get("history_thoughts_dropped"):
+        text += f" The chat template leaves out earlier thoughts of {forgetful} pairs."
     return f"{text} Of the held-out pairs, {held_out}." if held_out else text
 
 

@@ -71,6 +71,8 @@ class Plan:
     max_lora_rank: int
     # For weights without a chat template: the one that the training used.
     template: str | None = None
+    # Reads tool calls out of answers; None: they stay in the text.
+    tool_parser: str | None = None
 
 
 def device() -> str:
@@ -136,6 +138,8 @@ def command(plan: Plan) -> list[str]:
     ]  # fmt: skip
     if plan.template is not None:
         argv += ["--chat-template", str(engine_folders.folder(plan.engine_id) / TEMPLATE)]
+    if plan.tool_parser is not None:
+        argv += ["--enable-auto-tool-choice", "--tool-call-parser", plan.tool_parser]
     if plan.max_lora_rank:
         argv += [
             "--enable-lora", "--max-lora-rank", str(plan.max_lora_rank),
@@ -165,6 +169,8 @@ def engine_environment(plan: Plan) -> dict[str, str]:
     extra = {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True" if plan.max_lora_rank else "False",
         "VLLM_SERVER_DEV_MODE": "0",
+        # Otherwise a tool that is `strict` makes it compile a grammar of the request's schema.
+        "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "TRANSFORMERS_OFFLINE": "1",

@@ -6,6 +6,7 @@ from fastapi import Query, Response
 from starlette.responses import StreamingResponse
 
 from api import media, places, sse, threads, upstream
+from api.admission import admitted
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
 from api.pages import After, page, whole
@@ -46,7 +47,7 @@ async def compare(caller: Chatter, room: PlacesDep, body: CompareRequest) -> Str
     ]
     field = "sides.{}.messages" if body.sides else "messages"
     bodies = [  # refuses what must not be sent to a model, before anything is stored
-        upstream.admitted(route, request.upstream(route.upstream_model), field.format(side))
+        admitted(route, request.upstream(route.upstream_model), field.format(side))
         for side, (route, request) in enumerate(zip(routes, asked, strict=True))
     ]
     await room.take(len(asked), sum(places.cost(request, answers=1) for request in asked))

@@ -8,24 +8,30 @@ from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
-from api import media, threads, uploads
+from api import forms, media, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, page, whole
 from api.routing import Router
-from api.schemas.body import DIGITS_ONLY
+from api.schemas.body import DIGITS, DIGITS_ONLY
 from api.schemas.deleted import Deleted
-from api.schemas.files import FileObject, FileReport, RowTokens
+from api.schemas.files import LEAST_S, MOST_S, FileObject, FileReport, RowTokens
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
+from models.base import new_id
 from orpo.contract.hyperparameters import Turns
 from orpo.contract.methods import parse_method
 from services.access.callers import Caller
 from services.files import files, tokens
 from services.platform import storage
 from services.platform.database import reading, transaction
+from services.platform.errors import Invalid
 from services.platform.pages import Order
+from services.platform.settings import get_settings
 
+# As OpenAI's client spells an object in a form.
+ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
+OPTIONAL = ("columns", ANCHOR, SECONDS)
 DEFAULTS = parse_method("orpo", {})
 
 router = Router(prefix="/v1/files", tags=["files"])
@@ -47,6 +53,13 @@ FORM = {
             '{"prompt": "question", "chosen": "best", "rejected": "worst"}.',
         },
         "purpose": {"type": "string", "enum": [files.PURPOSE]},
+        ANCHOR: {"type": "string", "enum": ["created_at"]},
+        SECONDS: {
+            "type": "integer",
+            "minimum": LEAST_S,
+            "maximum": MOST_S,
+            "description": "The file is deleted so many seconds after it was made.",
+        },
     },
 }
 BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
@@ -57,11 +70,46 @@ async def upload(request: Request, caller: Writer) -> FileObject:
     """Store a file. It is `uploaded` at first, and `processed` or `error` once its rows were read.
     The form has the fields `purpose` and `file`, and may have `columns`.
     """
-    received = await uploads.receive(request, caller.account)
+    key = f"files/{new_id('upload')}"
+    received = await forms.receive(request, caller.account, key, expected())
     return await threads.run(threads.REQUESTS, caller.account, register, caller, received)
 
 
-def register(caller: Caller, received: files.Upload) -> FileObject:
+def expected() -> forms.Fields[files.Received]:
+    """What the form of an upload holds."""
+
+    def accept(sent: forms.Sent) -> files.Received:
+        received = files.Received(
+            key=sent.key,
+            filename=sent.filename,
+            purpose=sent.fields["purpose"],
+            size_bytes=sent.size_bytes,
+            sha256=sent.sha256,
+            columns=sent.fields["columns"],
+            keep_s=keep_s(sent.fields[ANCHOR], sent.fields[SECONDS]),
+        )
+        files.check(received)
+        return received
+
+    most = get_settings().max_upload_bytes
+    return forms.Fields("file", ("purpose",), most, files.too_large, accept, OPTIONAL)
+
+
+def keep_s(anchor: str, seconds: str) -> int | None:
+    """Return how long a form wants its file to be kept; None: until it is deleted."""
+    if not anchor and not seconds:
+        return None
+    is_known = anchor == "created_at" and DIGITS.fullmatch(seconds)
+    if not is_known or not LEAST_S <= int(seconds) <= MOST_S:
+        raise Invalid(
+            f"Send `{ANCHOR}` as `created_at` and `{SECONDS}` as {LEAST_S} to {MOST_S}, or neither "
+            "of them.",
+            param="expires_after",
+        )
+    return int(seconds)
+
+
+def register(caller: Caller, received: files.Received) -> FileObject:
     """Store the record of a file whose bytes are stored. If that fails, delete the bytes."""
     try:
         with transaction() as session:
@@ -69,6 +117,8 @@ def register(caller: Caller, received: files.Upload) -> FileObject:
     except BaseException:
         storage.delete(received.key)
         raise
+    if record.storage_key != received.key:  # the organisation had these bytes already
+        storage.delete(received.key)
     return FileObject.from_record(record)
 
 

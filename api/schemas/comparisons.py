@@ -26,6 +26,10 @@ class SideRequest(Sampling):
         body = upstream_body(self, model, self.messages)
         return body | {"stream": True, "stream_options": {"include_usage": True}}
 
+    def characters(self) -> int:
+        """About how many characters reach the template."""
+        return sum(message.characters() for message in self.messages)
+
 
 class HeldOut(Body):
     """The held-out pair of a job whose prompt was asked."""

@@ -36,16 +36,60 @@ class Failure(BaseModel):
     param: str | None = None
 
 
+class RenderedToken(BaseModel):
+    """A token, with its text as the engine decodes it."""
+
+    id: int
+    text: str
+
+
+class TokenDifference(BaseModel):
+    """The first token that trainer and engine render differently, with some around it."""
+
+    prompt: int = Field(description="Which prompt of the probe, from 0.")
+    of: Literal["prompt", "escaped", "thinking_on", "thinking_off"] = Field(
+        "prompt", description="How it was rendered: as it is, or with `enable_thinking` on or off."
+    )
+    at: int = Field(description="The position of the first difference in the prompt.")
+    start: int = Field(description="The position of the first token that is shown.")
+    trainer: list[RenderedToken]
+    engine: list[RenderedToken]
+
+
+class TemplateRenders(BaseModel):
+    """What the chat template renders; a chat with more is refused."""
+
+    tools: bool
+    reasoning: bool
+    enable_thinking: bool
+    tool_parser: str | None = Field(
+        None,
+        description="The engine's parser of tool calls. Null: calls stay in the text of answers.",
+    )
+
+
 class Parity(BaseModel):
     """The certificate that the engine serves what was trained; log-probs are in nats a token."""
 
     model_config = ConfigDict(extra="allow")
 
     token_ids_equal: bool
+    thinking_ids_equal: bool | None = Field(
+        None, description="With thinking on and off; null where the template has no such switch."
+    )
+    tools_ids_equal: bool | None = Field(
+        None, description="Of prompts with tools; null where none was compared."
+    )
+    difference: TokenDifference | None = Field(
+        None, description="The first tokens that differ, where some do."
+    )
     max_logprob_diff: float
     mean_logprob_diff: float
     weights_sha256: str
     equal_to_base: bool = Field(description="A warning: the weights change nothing.")
+    renders: TemplateRenders | None = Field(
+        None, description="Null where an earlier release made the certificate."
+    )
 
 
 class DeploymentObject(BaseModel):

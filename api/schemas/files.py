@@ -1,24 +1,49 @@
 """Files, their reports and their rows on the wire."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue
 
+from api.schemas.body import Body
 from api.schemas.pages import ListPage
 from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from models import File
 from orpo.audit.kinds import Severity, Step
+from orpo.audit.recipe import Step as RecipeStep
 from orpo.audit.verdict import Judgement
+
+# An hour and 30 days, as OpenAI has them.
+LEAST_S, MOST_S = 3600, 2_592_000
+
+
+class ExpiresAfter(Body):
+    """When a file is to be deleted: so many seconds after it was made."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=LEAST_S, le=MOST_S)]
+
+
+class Parent(BaseModel):
+    """A file that a version was made of. It may have been deleted since."""
+
+    id: str
+    sha256: str
 
 
 class FileObject(BaseModel):
-    """OpenAI's file, with what is known of its rows."""
+    """OpenAI's file, with what is known of its rows.
+
+    A version has the `recipe` that made it and its `parents`, first the file that the recipe was
+    applied to; `bytes` is 0 and `sha256` is empty until it is made. An upload has neither.
+    """
 
     id: str
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
+    # Null: it stays until it is deleted.
+    expires_at: int | None
     filename: str
     purpose: str
     status: Literal["uploaded", "processed", "error"]
@@ -30,6 +55,8 @@ class FileObject(BaseModel):
     # Of the report; null until there is one.
     rows: int | None
     accepted: int | None
+    parents: list[Parent] = []
+    recipe: list[RecipeStep] | None = None
 
     @classmethod
     def from_record(cls, record: File) -> "FileObject":
@@ -38,6 +65,7 @@ class FileObject(BaseModel):
                 "id": record.id,
                 "bytes": record.size_bytes,
                 "created_at": int(record.created_at.timestamp()),
+                "expires_at": record.expires_at and int(record.expires_at.timestamp()),
                 "filename": record.filename,
                 "purpose": record.purpose,
                 "status": record.status,
@@ -46,6 +74,8 @@ class FileObject(BaseModel):
                 "columns": record.columns,
                 "rows": (record.report or {}).get("rows"),
                 "accepted": (record.report or {}).get("accepted"),
+                "parents": record.parents or [],
+                "recipe": record.recipe,
             }
         )
 
@@ -194,9 +224,21 @@ class RowTokens(BaseModel):
     rejected: TokensOfPart | None
 
 
+class Origin(BaseModel):
+    """Where a row of a version is from: a parent, and the line in it."""
+
+    file_id: str
+    line: int
+
+
+def _origin(value: Any) -> Any:
+    """The normal form of a row has an array: the file's id and the line."""
+    return dict(zip(Origin.model_fields, value, strict=False)) if isinstance(value, list) else value
+
+
 class FileRow(BaseModel):
     """An accepted row in its normal form; `line` is that of the uploaded file, `place` its index
-    among the accepted rows, from 0.
+    among the accepted rows, from 0. `from` is null but for rows of a version.
 
     `findings` are the codes of the audit's findings that name it. Where rows of one finding are
     listed, rows that belong together, such as duplicates, have the same `group`.
@@ -204,9 +246,13 @@ class FileRow(BaseModel):
 
     line: int
     place: int
+    origin: Annotated[Origin | None, BeforeValidator(_origin)] = Field(default=None, alias="from")
     prompt: list[MessageObject]
     chosen: list[MessageObject]
     rejected: list[MessageObject] | None
+    tools: list[dict[str, JsonValue]] | None = Field(
+        default=None, description="The tool definitions that the model is shown."
+    )
     findings: list[str]
     group: int | None
     cut: bool = Field(default=False, description=CUT)

@@ -65,6 +65,17 @@ class PreparedPart(Stored, total=False):
     tokens: Annotated[int | None, Field(description="A prompt counts once for both answers.")]
     tokens_unshared: Annotated[int | None, Field(description="A prompt counts for each answer.")]
     truncated: Annotated[int | None, Field(description="Pairs of which a part was cut off.")]
+    reasoning_stripped: Annotated[
+        int | None,
+        Field(description="Pairs trained without the thoughts of their answers."),
+    ]
+    history_thoughts_dropped: Annotated[
+        int | None,
+        Field(description="Pairs of which the chat template leaves out thoughts of earlier turns."),
+    ]
+    with_tools: Annotated[
+        int | None, Field(description="Pairs with tool definitions, calls or results.")
+    ]
     length: Lengths | None
 
 

@@ -1,6 +1,8 @@
 """Objects that the database keeps as JSON, as they are on the wire."""
 
-from pydantic import ConfigDict
+from typing import NotRequired
+
+from pydantic import ConfigDict, JsonValue
 from typing_extensions import TypedDict
 
 
@@ -15,10 +17,30 @@ class Stored(TypedDict, total=False):
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
 
 
+class FunctionObject(TypedDict):
+    """A function's name and arguments: an object, or text that is no JSON object."""
+
+    name: str
+    arguments: dict[str, JsonValue] | str
+
+
+class ToolCallObject(TypedDict):
+    """A tool call of an assistant message."""
+
+    id: NotRequired[str]
+    type: str
+    function: FunctionObject
+
+
 class MessageObject(TypedDict):
-    """A message of a conversation."""
+    """A message of a conversation; keys that it does not need are absent."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
 
     role: str
     content: str
+    tool_calls: NotRequired[list[ToolCallObject]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
+    reasoning_content: NotRequired[str]
+    weight: NotRequired[int]

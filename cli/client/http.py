@@ -79,6 +79,11 @@ class Client:
             form = {"file": (path.name, body, "application/octet-stream")}
             return self._json("POST", "/v1/files", files=form, data=data)
 
+    def form(self, path: str, files: dict[str, Any], data: dict[str, str], key: str) -> Any:
+        """Send a form with files. A repetition with the same idempotency key has one effect."""
+        headers = {"Idempotency-Key": key}
+        return self._json("POST", path, files=files, data=data, headers=headers)
+
     def download(self, path: str, out: BinaryIO, **params: Any) -> Iterator[tuple[int, int | None]]:
         """Write a response to `out`; yield the bytes written so far, and how many there will be."""
         written_bytes = 0

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
-from cli.commands import rows
+from cli.commands import rows, versions
 from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -44,12 +45,19 @@ def upload(
     path: Annotated[Path, typer.Argument(help="A file of preference pairs.")],
     columns: Columns = None,
     wait: Wait = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="Go on with this upload in parts.", metavar="UPLOAD_ID"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Upload a preference file: JSON lines, a JSON array, CSV or Parquet, also .gz or .zst."""
+    """Upload a preference file: JSON lines, a JSON array, CSV or Parquet, also .gz or .zst.
+
+    One above 64 MiB is sent in parts, so that it can be continued.
+    """
     mapping = mapping_of(columns)
     client = connect()
-    file = send(client, path, quiet=as_json, columns=mapping)
+    file = send(client, path, quiet=as_json, columns=mapping, resume=resume)
     if wait:
         file = validated(client, file["id"])
     if as_json:
@@ -125,6 +133,7 @@ def show(
             ("details", file.get("status_details")),
             ("size", output.size(file["bytes"])),
             ("uploaded", output.when(file["created_at"])),
+            *(("made of", parent["id"]) for parent in file.get("parents") or ()),
         ]
     )
 
@@ -190,6 +199,11 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         output.say(f"oddsmith files upload FILE --columns {shlex.quote(option)}")
 
 
+output.command(app, "make")(versions.make)
+output.command(app, "versions")(versions.versions)
+output.command(app, "export")(versions.export)
+
+
 @output.command(app, "delete")
 def delete(file_id: FileId, as_json: Json = False) -> None:
     """Delete a file that no job uses."""
@@ -213,16 +227,24 @@ def _finding(finding: dict[str, Any]) -> list[Any]:
 
 
 def send(
-    client: Client, path: Path, quiet: bool = False, columns: dict[str, str] | None = None
+    client: Client,
+    path: Path,
+    quiet: bool = False,
+    columns: dict[str, str] | None = None,
+    resume: str | None = None,
 ) -> dict[str, Any]:
-    """Upload with a progress bar on stderr."""
+    """Upload with a progress bar on stderr. A large file is sent in parts; see `uploads.send`."""
     if not path.is_file():
         raise CommandError(f"There is no file {path}.", ExitCode.REFUSED)
     size_bytes = path.stat().st_size
     with bar(f"Uploading {path.name}", quiet) as show:
-        return client.upload(
-            path, on_sent=lambda sent_bytes: show(sent_bytes, size_bytes), columns=columns
-        )
+
+        def on_sent(sent_bytes: int) -> None:
+            show(sent_bytes, size_bytes)
+
+        if resume or size_bytes > uploads.ABOVE_BYTES:
+            return uploads.send(client, path, on_sent, resume, columns)
+        return client.upload(path, on_sent=on_sent, columns=columns)
 
 
 def validated(client: Client, file_id: str) -> dict[str, Any]:

@@ -18,24 +18,29 @@ CONTROL_TOKEN = re.compile(
 )
 # A line that begins with a speaker's name, in the manners in which transcripts are written. In
 # lower case, such a line is more often a setting of a program.
-_USER = r"(?:Human|HUMAN|User|USER)"
-_ASSISTANT = r"(?:Assistant|ASSISTANT|GPT|ChatGPT|AI)"
+_USERS = ("Human", "HUMAN", "User", "USER")
+_ASSISTANTS = ("Assistant", "ASSISTANT", "ChatGPT", "GPT", "AI")
 _MARK = r"(?:#{2,3} ?|\*\*)?"
-USER_LINE = re.compile(rf"^[ \t]*{_MARK}{_USER}(?:\*\*)?:", re.MULTILINE)
-ASSISTANT_LINE = re.compile(rf"^[ \t]*{_MARK}{_ASSISTANT}(?:\*\*)?:", re.MULTILINE)
-ALPACA = re.compile(r"^### ?Instruction:.*^### ?Response:", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(rf"\s*{_MARK}(?:{_USER}|{_ASSISTANT})(?:\*\*)?:")
+_SAYS = r"(?:\*\*)?:(?=[ \n]|\*\*)"
+USER_LINE = re.compile(rf"^[ \t]*{_MARK}(?:{'|'.join(_USERS)}){_SAYS}", re.MULTILINE)
+ASSISTANT_LINE = re.compile(rf"^[ \t]*{_MARK}(?:{'|'.join(_ASSISTANTS)}){_SAYS}", re.MULTILINE)
+ALPACA = re.compile(r"^### ?Instruction:.*^### ?Response:[ \n]", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(rf"\s*{_MARK}(?:{'|'.join((*_USERS, *_ASSISTANTS))}){_SAYS}")
 # C0 and delete, but tab, line feed and carriage return; bidirectional overrides; a mark of byte
 # order inside text.
 CONTROL_CHARACTER = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufeff]")
 REPLACEMENT = "\ufffd"
 
-# In the bytes of a row: JSON escapes quotes, backslashes and control characters, nothing else.
-_SPEAKS = rb"(?:Human|HUMAN|User|USER|Assistant|ASSISTANT|GPT|AI|Response)(?:\*\*)?:"
-_TOKEN = rb"<\||<\xef\xbd\x9c|\[/?INST\]|<</?SYS|</?start_of|</?end_of|<[be]os>|</?s>"
-CANDIDATE = re.compile(rb"(%b)|(%b)" % (_TOKEN, _SPEAKS))
-IS_TOKEN = 1
-ESCAPED = (rb"\u00", rb"\b", rb"\f", b"\x7f")
+# In the bytes of a row: JSON escapes quotes, backslashes and control characters, nothing else. A
+# pattern that begins with one certain byte is searched ten times as fast as one that doesn't.
+_TOKEN = re.compile(rb"<(?:\||\xef\xbd\x9c|</?SYS|/?start_of|/?end_of|[be]os>|/?s>)")
+_INST = b"INST]"
+_COLON = re.compile(rb":[ \\*]")
+_NAMES = tuple(name.encode() for name in (*_USERS, *_ASSISTANTS, "Response"))
+_SPEAKERS = (*_NAMES, *(name + b"**" for name in _NAMES))
+LONGEST_NAME = max(map(len, _SPEAKERS))
+_ESCAPED = re.compile(rb"\\[bfu]")
+_DELETE = b"\x7f"
 # Of a text that is not ASCII: marks that are invisible, and what wrong decoding leaves.
 BEYOND_ASCII = re.compile(
     rb"(\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf)"
@@ -46,11 +51,14 @@ IS_MARK = 1
 
 def found(block: Block) -> Iterator[tuple[str, int]]:
     """Yield a code and the index of a row in the block, for each finding. One may come twice."""
-    tokens, speakers = _positions(CANDIDATE, block.raw)
-    rows = block.rows
+    rows, raw = block.rows, block.raw
+    tokens = [*_starts(_TOKEN, raw), *_finds(raw, _INST)]
     for index in block.rows_at(tokens):
         if any(CONTROL_TOKEN.search(_text(turn)) for turn in turns_of(rows[index])):
             yield "control_token", index
+    speakers = [
+        at for at in _starts(_COLON, raw) if raw.endswith(_SPEAKERS, max(0, at - LONGEST_NAME), at)
+    ]
     for index in block.rows_at(speakers):
         if is_transcript(rows[index]):
             yield "transcript", index
@@ -59,18 +67,16 @@ def found(block: Block) -> Iterator[tuple[str, int]]:
     yield from _characters(block)
 
 
-def _positions(pattern: re.Pattern[bytes], raw: bytes) -> tuple[list[int], list[int]]:
-    """Where the first group of a pattern is found, and where the other."""
-    first: list[int] = []
-    other: list[int] = []
-    for match in pattern.finditer(raw):
-        (first if match.lastindex == IS_TOKEN else other).append(match.start())
-    return first, other
+def _starts(pattern: re.Pattern[bytes], raw: bytes) -> Iterator[int]:
+    return (match.start() for match in pattern.finditer(raw))
 
 
 def _characters(block: Block) -> Iterator[tuple[str, int]]:
-    escaped = [at for sought in ESCAPED for at in _finds(block.raw, sought)]
-    marks, broken = ([], []) if block.raw.isascii() else _positions(BEYOND_ASCII, block.raw)
+    escaped = [*_starts(_ESCAPED, block.raw), *_finds(block.raw, _DELETE)]
+    marks: list[int] = []
+    broken: list[int] = []
+    for match in () if block.raw.isascii() else BEYOND_ASCII.finditer(block.raw):
+        (marks if match.lastindex == IS_MARK else broken).append(match.start())
     for index in block.rows_at([*escaped, *marks]):
         if any(CONTROL_CHARACTER.search(_text(turn)) for turn in turns_of(block.rows[index])):
             yield "control_character", index

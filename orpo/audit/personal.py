@@ -90,21 +90,32 @@ FORMS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "phone_number": (PHONE, _any),
 }
 
-# In the bytes of rows: what each form can't do without.
-_NUMBER = re.compile(rb"[+(]?\d[\d().-]{1,3} ?[\d().-]{1,4} ?[\d ().-]{5,}")
-_IBAN = re.compile(rb"[A-Z]{2}\d\d ?[A-Z0-9]{4} ?[A-Z0-9]{4} ?")
-_KEY = re.compile(
-    rb"A3T[A-Z0-9]|A(?:BIA|CCA|KIA|SIA)[0-9A-Z]|gh[pousr]_|github_pat|gl(?:pat|dt|ft|soat|rt)-"
-    rb"|sk-|xox[abposr]-|[rs]k_live|SG\.[a-zA-Z0-9_-]{22}|npm_|pypi-AgE|sq0csp|hf_|AIza|eyJ"
-    rb"|AccountKey=|hooks\.slack"
+# In the bytes of rows: what each form can't do without. A search for certain bytes takes a tenth of
+# the time of a search for a class of them. So digits are written as 0 and capitals as A first.
+_CLASSES = bytes.maketrans(
+    b"123456789BCDEFGHIJKLMNOPQRSTUVWXYZ", b"000000000AAAAAAAAAAAAAAAAAAAAAAAAA"
 )
-_CANDIDATES: dict[tuple[str, ...], Callable[[bytes], Iterator[int]]] = {
-    ("private_key",): lambda raw: _each(raw, b"PRIVATE KEY"),
-    ("api_key",): lambda raw: _all(raw, _KEY),
-    ("card_number", "phone_number"): lambda raw: _all(raw, _NUMBER),
-    ("iban",): lambda raw: _all(raw, _IBAN),
-    ("email",): lambda raw: _each(raw, b"@"),
-}
+_NUMBER = re.compile(rb"[\d().-]{1,5} ?[\d().-]{1,5} ?[\d ().-]{4,}")
+_BEFORE = 3  # bytes of a number before its first three digits, such as "(0"
+_KEY_AFTER = (re.compile(rb"_[A-Za-z0-9_]{24}"), re.compile(rb"-[A-Za-z0-9_-]{8}"))
+_KEY_PARTS = (
+    b"AKIA", b"ASIA", b"ABIA", b"ACCA", b"A3T", b"SG.", b"AIza", b"eyJ", b"AccountKey=",
+    b"hooks.slack",
+)  # fmt: skip
+
+
+def _candidates(raw: bytes) -> Iterator[tuple[tuple[str, ...], list[int]]]:
+    """Codes, and the positions of what may be one of them."""
+    classes = raw.translate(_CLASSES)
+    starts = [max(0, at - _BEFORE) for at in _each(classes, b"000")]
+    numbers = [at for at in starts if _NUMBER.search(raw, at, at + 24)]
+    yield ("card_number", "phone_number"), [*numbers, *_each(classes, b"+0")]
+    yield ("iban",), list(_each(classes, b"AA00"))
+    keys = [at for part in _KEY_PARTS for at in _each(raw, part)]
+    keys += [match.start() for pattern in _KEY_AFTER for match in pattern.finditer(raw)]
+    yield ("api_key",), keys
+    yield ("private_key",), list(_each(raw, b"PRIVATE KEY"))
+    yield ("email",), list(_each(raw, b"@"))
 
 
 def _each(raw: bytes, sought: bytes) -> Iterator[int]:
@@ -114,14 +125,10 @@ def _each(raw: bytes, sought: bytes) -> Iterator[int]:
         at = raw.find(sought, at + 1)
 
 
-def _all(raw: bytes, pattern: re.Pattern[bytes]) -> Iterator[int]:
-    return (match.start() for match in pattern.finditer(raw))
-
-
 def found(block: Block) -> Iterator[tuple[str, int]]:
     """Yield a code and the index of a row in the block, for each finding."""
-    for codes, candidates in _CANDIDATES.items():
-        for index in block.rows_at(list(candidates(block.raw))):
+    for codes, candidates in _candidates(block.raw):
+        for index in block.rows_at(candidates):
             texts = [turn.get("content") or "" for turn in turns_of(block.rows[index])]
             for code in codes:
                 if any(holds(text, code) for text in texts):

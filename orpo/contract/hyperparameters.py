@@ -60,6 +60,14 @@ class SpecialTokens(StrEnum):
     ESCAPE = "escape"
 
 
+class Reasoning(StrEnum):
+    """What happens to the thoughts of an answer; `auto` keeps those that the template shows."""
+
+    KEEP = "keep"
+    STRIP = "strip"
+    AUTO = "auto"
+
+
 class Schedule(StrEnum):
     COSINE = "cosine"
     LINEAR = "linear"
@@ -205,6 +213,12 @@ class Hyperparameters(Strict):
     )
     turns: Annotated[OneOf[Turns], Group.TEXT] = Field(
         default=Turns.LAST, description="Train the last assistant turn, or all of them."
+    )
+    reasoning: Annotated[OneOf[Reasoning], Group.TEXT] = Field(
+        default=Reasoning.AUTO,
+        description="Train the thoughts of answers and drop a pair whose thoughts the chat "
+        "template leaves out (keep), remove them (strip), or remove only those that the template "
+        "leaves out (auto).",
     )
     nll_reduction: Annotated[OneOf[NllReduction], Group.TEXT] = Field(
         default=NllReduction.TOKEN, description="How the likelihood term is averaged."

@@ -8,6 +8,7 @@ sides need is defined here and nowhere else. Imports nothing.
         SPEC                       the spec of the run; written before the start
         METRICS, EVENTS, PAIRS, SAMPLES    the journal, one JSON object a line
         PREPARED, PROGRESS         the results of `orpo.prepare`, and its progress
+        RENDERED                   the tokens of the first training pairs, as evidence
         CHECKPOINTS/step-000010/   see `checkpoint`
         log()                      the output of the processes
         deadline(), REGISTERED     written by the worker (see `orpo.process.watchdog`)
@@ -24,6 +25,7 @@ EVENTS = "events.jsonl"
 SAMPLES = "samples.jsonl"
 PAIRS = "pairs.jsonl"
 PREPARED = "prepared.json"
+RENDERED = "rendered.json"
 PROGRESS = "progress.json"
 REGISTERED = "registered"
 STORE = "store"
@@ -49,7 +51,8 @@ BASE = "base.json"
 # there.
 NAMES = (
     *(SPEC, METRICS, EVENTS, SAMPLES, PAIRS, PREPARED, PROGRESS, REGISTERED, STORE, CHECKPOINTS),
-    *(TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE, "tokens-*", "deadline*", "train*.log", "*.tmp"),
+    *(RENDERED, TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE),
+    *("tokens-*", "deadline*", "train*.log", "*.tmp"),
 )
 
 # The path of a file that holds a CLOCK_MONOTONIC time in seconds: the launcher ends its ranks once

@@ -86,7 +86,7 @@ def _same_ids(
     """
     answer = str(tokenizer.decode(prompt.completion_token_ids))
     ids = [one(answer, add_special_tokens=False)["input_ids"] for one in (read, tokenizer)]
-    rendered = render(read, prompt.messages, True, prompt.rendered_at)
+    rendered = render(read, prompt.messages, True, prompt.rendered_at, prompt.tools)
     return rendered == prompt.prompt_token_ids and ids[0] == ids[1]
 
 

@@ -7,18 +7,22 @@ key that is not read becomes a remark. Knows keys; `row_shapes.py` knows what a 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import orjson
+
 from orpo.rows.messages import (
     READ,
+    SPELLED_CALLS,
     STARTS,
     Message,
     Pair,
-    Reject,
-    json_type,
     messages,
     refuse_change,
+    role_of,
     spelled,
-    text,
+    text_of_part,
 )
+from orpo.rows.tools import definitions, unread_of_calls, unread_of_tools
+from orpo.rows.values import Reject, json_type, text
 
 # Facts about a row that are not part of its text.
 HARMLESS = frozenset(
@@ -29,14 +33,15 @@ HARMLESS = frozenset(
         "timestamp", "created_at", "annotator", "annotator_id",
         "model", "chosen_model", "rejected_model", "margin",
         "score", "score_chosen", "score_rejected", "chosen_score", "rejected_score",
-        "rating", "chosen_rating", "rejected_rating",
+        "rating", "chosen_rating", "rejected_rating", "parallel_tool_calls",
     }
 )  # fmt: skip
 HARMLESS_IN_MESSAGES = frozenset({"id", "index", "weight"})
 HARMLESS_IN_INPUT = frozenset({"parallel_tool_calls"})
-HARMLESS_IN_PARTS = frozenset({"type", "text", "cache_control"})
+HARMLESS_IN_PARTS = frozenset({"type", "cache_control", "signature"})
 SYSTEM = ("system", "system_prompt")
 TOOLS = ("tools", "functions")
+HOLD_TOOLS = (*TOOLS, "input")
 # Text that belongs to the prompt, unless the conversation holds it already.
 CONTEXT = frozenset(
     {"instruction", "input", "question", "query", "context", "history", "passage", "document"}
@@ -75,6 +80,27 @@ def system_of(value: dict[str, Any], prompt: list[Message]) -> list[Message]:
     return prompt
 
 
+def tools_of(value: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The tool definitions of a row or of OpenAI's `input`; None if it has none.
+
+    Raises `Reject` if they can't be read with certainty, or stand there twice and differ.
+    """
+    if value.keys().isdisjoint(HOLD_TOOLS):  # most rows
+        return None
+    held = value.get("input")
+    inner = held if isinstance(held, dict) else {}
+    found = [
+        definitions(holder[key], f"{place}{key}")
+        for holder, place in ((value, ""), (inner, "input."))
+        for key in TOOLS
+        if holder.get(key)
+    ]
+    found = [tools for tools in found if tools]
+    if any(tools != found[0] for tools in found):
+        raise Reject("not_a_pair", "The row has two lists of tools that differ; keep one.")
+    return found[0] if found else None
+
+
 def unread(
     value: dict[str, Any], read: frozenset[str], conversations: tuple[str, ...], pair: Pair
 ) -> list[Remark]:
@@ -87,9 +113,10 @@ def unread(
     for key, held in value.items():
         if key in read or not held:
             continue
-        refuse_tools("", key)
         refuse_change("", key, held)
-        if key == "messages":
+        if key in TOOLS:
+            found |= dict.fromkeys(_in_tools(held, key))
+        elif key == "messages":
             _require_turns(key, held, pair)
             found |= dict.fromkeys(_in_messages(held, key))
         elif key in CONTEXT:
@@ -108,12 +135,9 @@ def unread(
     return list(found)
 
 
-def refuse_tools(place: str, key: str) -> None:
-    """Raise `Reject` if a key that is not empty holds tools; `place` stands before it."""
-    if key in TOOLS:
-        raise Reject(
-            "not_a_pair", f"{place}{key} is not empty; tools are not trained. Remove them."
-        )
+def _in_tools(held: Any, name: str) -> Iterator[Remark]:
+    for path in unread_of_tools(held, name):
+        yield Remark("unused_key", _short(path))
 
 
 def _beside(holder: dict[str, Any], outer: str, read: str) -> Iterator[Remark]:
@@ -121,19 +145,34 @@ def _beside(holder: dict[str, Any], outer: str, read: str) -> Iterator[Remark]:
     for key, held in holder.items():
         if key == read or not held or key in HARMLESS_IN_INPUT:
             continue
-        refuse_tools(f"{outer}.", key)
+        if key in TOOLS:
+            yield from _in_tools(held, f"{outer}.{key}")
+            continue
         refuse_change(f"{outer}.", key, held)
         yield Remark("unused_key", f"{outer}.{key:.{KEY}}")
+
+
+def _short(path: str) -> str:
+    """A path with the key at its end cut to `KEY` characters; the brackets before it are ours."""
+    place, mark, key = path.partition("[].")
+    inner = key.removeprefix("function.")
+    return f"{place}{mark}{key[: len(key) - len(inner)]}{inner:.{KEY}}"
 
 
 def _require_turns(key: str, held: Any, pair: Pair) -> None:
     """Raise `Reject` unless each of these messages is a turn of the conversation."""
     turns = (*pair.prompt, *pair.chosen, *(pair.rejected or ()))
-    known = {turn["content"].strip() for turn in turns}
-    if any(turn["content"].strip() not in known for turn in messages(held, key, "user")):
+    known = {_said(turn) for turn in turns}
+    if any(_said(turn) not in known for turn in messages(held, key, "user")):
         raise Reject(
             "not_a_pair", f"{key} holds turns that are in neither the prompt nor the answers."
         )
+
+
+def _said(turn: Message) -> tuple[str, bytes, str]:
+    """What a turn says, whoever says it."""
+    called = orjson.dumps(turn.get("tool_calls"))
+    return turn["content"].strip(), called, turn.get("reasoning_content", "")
 
 
 def _require_in_prompt(key: str, held: Any, pair: Pair) -> None:
@@ -165,12 +204,23 @@ def _in_messages(value: Any, name: str) -> Iterator[Remark]:
 
 def _in_message(value: dict[str, Any], name: str) -> Iterator[Remark]:
     if len(value) > len(("role", "content")):
+        # A tool's name belongs to its result. Templates rarely show the names of people.
+        read = READ | {"name"} if role_of(value) == "tool" else READ
         for key, held in value.items():
-            is_excluded = key == "weight" and held == 0
-            if is_excluded or (held and key not in READ and key not in HARMLESS_IN_MESSAGES):
+            if held and key not in read and key not in HARMLESS_IN_MESSAGES:
                 yield Remark("unused_key", f"{name}[].{key:.{KEY}}")
+        for key in ("tool_calls", "function_call"):
+            yield from _in_calls(value.get(key), f"{name}[].{key}")
     parts = value.get("content", value.get("value"))
+    if value.get("role", value.get("from")) in SPELLED_CALLS:
+        yield from _in_calls(parts, f"{name}[]")
     for part in parts if isinstance(parts, list) else ():
+        read = text_of_part(part) if isinstance(part, dict) else ""
         for key in part if isinstance(part, dict) else ():
-            if key not in HARMLESS_IN_PARTS:
+            if key != read and key not in HARMLESS_IN_PARTS:
                 yield Remark("unused_key", f"{name}[].content[].{key:.{KEY}}")
+
+
+def _in_calls(held: Any, name: str) -> Iterator[Remark]:
+    for path in unread_of_calls(held, name) if held else ():
+        yield Remark("unused_key", path)

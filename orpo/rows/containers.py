@@ -20,6 +20,7 @@ from orpo.rows.table import delimiter_of
 from orpo.rows.unpacked import GZIP, ZSTD, Gunzip, Unzstd
 
 HEAD_BYTES = 2**16
+MAX_BLANK_LINES = 10_000  # as many are looked at; a bomb may be made of them
 PARQUET = b"PAR1"
 TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 UNPACKERS = {".gz": Gunzip, ".zst": Unzstd}
@@ -137,11 +138,12 @@ def _first_lines(stream: io.BufferedReader) -> tuple[bytes, bytes]:
     """The first two lines that are not blank, stripped; b"" where there is none."""
     found = []
     try:
-        raw = stream.readline(limits.MAX_ROW_BYTES + 1).removeprefix(codecs.BOM_UTF8)
-        while raw and len(found) < 2:
-            if not raw.isspace():
+        for _ in range(MAX_BLANK_LINES):
+            raw = stream.readline(limits.MAX_ROW_BYTES + 1).removeprefix(codecs.BOM_UTF8)
+            if raw and not raw.isspace():
                 found.append(raw.strip())
-            raw = stream.readline(limits.MAX_ROW_BYTES + 1)
+            if not raw or len(found) == 2:
+                break
     except Unreadable:
         pass  # met again, where the rows before it are read
     first, second, *_ = (*found, b"", b"")

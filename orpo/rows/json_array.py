@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from orpo.rows import limits
-from orpo.rows.json_value import DECODER, count_keys, repeated_key
+from orpo.rows.json_value import DECODER, may_repeat, repeated_key
 from orpo.rows.row import TOO_DEEP, TOO_LONG, Row, unread
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -117,7 +117,7 @@ class _Window:
                 value, end = DECODER.raw_decode(self.text, self.at)
                 if end < len(self.text) or not self.more():
                     self.repeated = None
-                    if self.text.count('":', self.at, end) != count_keys(value):
+                    if may_repeat(value, self.text.count(":", self.at, end)):
                         self.repeated = repeated_key(self.text[self.at : end])
                     self.take(end)
                     self.rows += 1

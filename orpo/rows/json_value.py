@@ -27,29 +27,24 @@ def decode(raw: bytes) -> Any:
         return DECODER.decode(raw.decode("utf-8"))
 
 
-def count_keys(value: Any) -> int:
-    """The keys of all objects in a value."""
-    count, waiting = 0, [value]
-    while waiting:
-        held = waiting.pop()
-        if held.__class__ is dict:
-            count += len(held)
-            held = held.values()
-        elif held.__class__ is not list:
-            continue
-        waiting += [each for each in held if each.__class__ in NESTING]
-    return count
+def may_repeat(value: Any, colons: int) -> bool:
+    """Whether an object of a value may hold a key twice; its text has so many colons.
 
-
-NESTING = (dict, list)
+    Each key has a colon, and decoders keep the last of two equal keys, so a text with a key twice
+    has more colons than the value written again. True also for text with an escaped colon.
+    """
+    if value.__class__ is dict and colons == len(value):
+        return False  # without objects inside, nor colons in texts
+    try:
+        return orjson.dumps(value).count(b":") != colons
+    except orjson.JSONEncodeError:  # nested too deeply, or a number or text that orjson refuses
+        return True
 
 
 def repeated_key(text: str) -> str | None:
     """A key that stands twice in one object with two values, of which decoders keep the last.
 
-    Decodes the text again, slowly. Call it if the text holds another number of `":` than its value
-    holds keys: each key ends so, unless white space is before the colon. Text with `":` in it only
-    costs time. A row that writes some keys with white space and others without may be missed.
+    Decodes the text again, slowly: call it if `may_repeat`.
     """
     found: list[str] = []
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import orjson
 
 from orpo.rows import limits
-from orpo.rows.json_value import DECODER, count_keys, repeated_key
+from orpo.rows.json_value import DECODER, may_repeat, repeated_key
 from orpo.rows.row import TOO_DEEP, TOO_LONG, Row, unread
 
 
@@ -43,7 +43,7 @@ def _decode(raw: bytes, line: int, offset_bytes: int) -> Row:
         # orjson is fast, but its errors do not contain the column that an editor shows
         return _decode_slowly(raw, line, offset_bytes)
     repeated = None
-    if raw.count(b'":') != count_keys(value):
+    if may_repeat(value, raw.count(b":")):
         repeated = repeated_key(raw.decode("utf-8"))
     return Row(line, value, None, offset_bytes, repeated)
 

@@ -3,7 +3,6 @@ import.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orpo.rows import limits
-from orpo.rows.row import Finding, Row, Unreadable, unread
+from orpo.rows.row import TOO_LONG, Finding, Row, Unreadable, unread
+from orpo.rows.unpacked import require_bounded
 
 BATCH_BYTES = 4 * 2**20
-MAX_BATCH_ROWS = 4096
+MAX_BATCH_ROWS = 256
 # What the footer of a file may ask for; a large file's has a few MB.
 FOOTER_BYTES = 64 * 2**20
 FOOTER_ITEMS = 2**20
@@ -26,7 +26,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
     Cells that are null are left out: a table has the columns of all its rows.
     """
     size_bytes = path.stat().st_size
-    at = 0
+    at, unpacked_bytes = 0, 0
     try:
         with pq.ParquetFile(
             path,
@@ -37,6 +37,8 @@ def read_parquet(path: Path) -> Iterator[Row]:
         ) as file:
             n_rows = file.metadata.num_rows
             for batch in _batches(file):
+                unpacked_bytes += batch.nbytes
+                require_bounded(unpacked_bytes, size_bytes)
                 for value in _decoded(batch):
                     at += 1
                     offset_bytes = size_bytes * at // n_rows
@@ -66,11 +68,30 @@ def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         facts = file.metadata.row_group(group)
         row_bytes = facts.total_byte_size // max(facts.num_rows, 1) + 1
         batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes))
-        yield from file.iter_batches(batch_rows, row_groups=[group])
+        yield from map(_plain, file.iter_batches(batch_rows, row_groups=[group]))
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch without dictionaries, which hide how much text there is."""
+    if not any(pa.types.is_dictionary(field.type) for field in batch.schema):
+        return batch
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _decoded(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
-    """The rows of a batch; one by one if a text of it is not UTF-8."""
+    """The rows of a batch; one by one if a text of it is not UTF-8, or a row may be too long."""
+    if batch.nbytes > limits.MAX_ROW_BYTES:
+        if batch.num_rows == 1:
+            yield Unreadable(*TOO_LONG)
+            return
+        half = batch.num_rows // 2
+        yield from _decoded(batch.slice(0, half))
+        yield from _decoded(batch.slice(half))
+        return
     try:
         rows = _rows(batch)
     except (UnicodeDecodeError, pa.ArrowException):
@@ -84,52 +105,7 @@ def _decoded(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    columns = [values(column) for column in batch.columns]
-    names = batch.schema.names
-    has_nulls = any(column.null_count for column in batch.columns)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    if not has_nulls:
+    rows = batch.to_pylist()
+    if not any(column.null_count for column in batch.columns):
         return rows
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
-
-
-def values(array: pa.Array) -> list[Any]:
-    """The values of an array as Python values, null as None.
-
-    Texts, lists and structs are converted column by column: `to_pylist` makes an object of Arrow
-    for each value, and is five times slower.
-    """
-    kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return array.to_numpy(zero_copy_only=False).tolist()
-    if pa.types.is_dictionary(kind):
-        return values(array.dictionary_decode())
-    if pa.types.is_struct(kind):
-        return _structs(array)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _lists(array)
-    return array.to_pylist()
-
-
-def _structs(array: pa.StructArray) -> list[Any]:
-    names = [field.name for field in array.type]
-    columns = [values(column) for column in array.flatten()]
-    if not columns:
-        return array.to_pylist()
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return _with_nulls(array, rows)
-
-
-def _lists(array: pa.ListArray) -> list[Any]:
-    offsets = array.offsets.to_pylist()
-    first = offsets[0]
-    items = values(array.values.slice(first, offsets[-1] - first))
-    bounds = pairwise(offset - first for offset in offsets)
-    return _with_nulls(array, [items[start:end] for start, end in bounds])
-
-
-def _with_nulls(array: pa.Array, found: list[Any]) -> list[Any]:
-    if not array.null_count:
-        return found
-    valid = array.is_valid().to_pylist()
-    return [value if is_valid else None for value, is_valid in zip(found, valid, strict=True)]

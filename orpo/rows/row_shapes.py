@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from orpo.rows.alpaca import is_alpaca, read_alpaca
-from orpo.rows.columns import Remark, system_of, unread
+from orpo.rows.columns import Remark, system_of, tools_of, unread
 from orpo.rows.messages import (
     ROLES,
     Message,
@@ -21,6 +21,7 @@ from orpo.rows.messages import (
     answer,
     json_type,
     messages,
+    origin_of,
     role_of,
     text,
 )
@@ -95,9 +96,9 @@ def _families(value: dict[str, Any]) -> list[Shape]:
     if not found and "messages" in keys and "chosen" not in keys and "rejected" not in keys:
         pairs = "rejected_response" in keys or "rejected_messages" in keys
         found.append(Shape.SWIFT if pairs else Shape.MESSAGES)
-    if found in ([], [Shape.EXPLICIT]) and is_alpaca(value):
+    if "instruction" in keys and found in ([], [Shape.EXPLICIT]) and is_alpaca(value):
         return [Shape.ALPACA]
-    if found in ([], [Shape.MESSAGES]) and is_thumb(value):
+    if ("label" in keys or "rating" in keys) and found != [Shape.EXPLICIT] and is_thumb(value):
         return [Shape.THUMBS]
     return found
 
@@ -124,9 +125,12 @@ def read(value: dict[str, Any], shape: Shape, line: int) -> tuple[Pair, list[Rem
     """`parse`, and remarks on what the row holds beside its pair."""
     form = _FORMS[shape]
     prompt, chosen, rejected = form.parse(value)
-    pair = _checked(Pair(line, prompt, chosen, rejected))
-    pair = replace(pair, prompt=system_of(value, prompt))
-    keys, conversations = form.keys, form.conversations
+    origin = origin_of(value)
+    pair = _checked(Pair(line, prompt, chosen, rejected, tools_of(value), origin))
+    whole = system_of(value, prompt)
+    if whole is not prompt:  # most rows have no system text of their own
+        pair = replace(pair, prompt=whole)
+    keys, conversations = form.keys | ({"from"} if origin else set()), form.conversations
     if shape is Shape.EXPLICIT and (name := _prompt_name(value)) != "prompt":
         keys, conversations = keys | {str(name)}, (*conversations, str(name))
     return pair, unread(value, keys, conversations, pair)
@@ -151,7 +155,7 @@ def _explicit(value: dict[str, Any]) -> Conversation:
 
 def _without(prompt: list[Message], answer: list[Message], name: str) -> list[Message]:
     """`answer` without the prompt, if it was given as the whole conversation."""
-    if answer[: len(prompt)] == prompt:
+    if _are_same(answer[: len(prompt)], prompt):
         return answer[len(prompt) :]
     if answer[0]["role"] != "assistant":
         raise Reject("not_a_pair", f"{name} is a conversation that does not begin with the prompt.")
@@ -278,13 +282,28 @@ _FORMS: dict[Shape, _Form] = {
 def _split(chosen: list[Message], rejected: list[Message]) -> Conversation:
     """Split two whole conversations into their shared messages and the rest of each."""
     shared = 0
-    while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
+    shortest = min(len(chosen), len(rejected))
+    while shared < shortest and _are_same([chosen[shared]], [rejected[shared]]):
         shared += 1
     if shared == 0:
         raise Reject("not_a_pair", "chosen and rejected do not begin with the same prompt.")
     if shared == len(chosen) == len(rejected):
         raise Reject("identical", "chosen and rejected are the same; the pair teaches nothing.")
     return chosen[:shared], chosen[shared:], rejected[shared:]
+
+
+def _are_same(left: list[Message], right: list[Message]) -> bool:
+    """Whether the model sees the same in both; a weight is not shown to it."""
+    if left == right:
+        return True
+    if len(left) != len(right) or left[0]["role"] != right[0]["role"]:  # most that differ
+        return False
+    weighted = any("weight" in turn for turn in left) or any("weight" in turn for turn in right)
+    return weighted and [*map(_seen, left)] == [*map(_seen, right)]
+
+
+def _seen(turn: Message) -> dict[str, Any]:
+    return {key: held for key, held in turn.items() if key != "weight"}
 
 
 def _checked(pair: Pair) -> Pair:
@@ -309,4 +328,7 @@ def _check_answer(answer: list[Message], name: str) -> None:
 
 
 def _is_blank(turn: Message) -> bool:
-    return not turn["content"] or turn["content"].isspace()
+    """Whether a turn says nothing. One that calls tools may have no text, and a tool no result."""
+    if turn["content"] and not turn["content"].isspace():
+        return False
+    return turn["role"] != "tool" and not turn.get("tool_calls")

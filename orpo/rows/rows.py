@@ -60,12 +60,10 @@ def _rows(path: Path, file: BinaryIO, container: Container) -> Iterator[Row]:
             rows = read_table(stream, container.delimiter)
         case _:
             rows = read_lines(stream)
-            if not (container.packing or container.encoding):
-                yield from rows  # which count the bytes of the file
-                return
-    # Progress is counted in bytes of the file, not in those that they unpack to.
-    for row in rows:
-        yield row._replace(offset_bytes=file.tell())
+    if container.kind is Kind.TABLE or container.packing or container.encoding:
+        # Progress is counted in bytes of the file, not in those that they unpack to.
+        rows = (row._replace(offset_bytes=file.tell()) for row in rows)
+    yield from rows
 
 
 def count_lines(path: Path | None) -> int:

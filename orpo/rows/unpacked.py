@@ -22,6 +22,24 @@ PADDING = b"\0"
 CUT_OFF = "The {} data ends in the middle: the file was cut off. Upload the whole file."
 
 
+def require_bounded(unpacked_bytes: int, packed_bytes: int) -> None:
+    """Raise Unreadable if so many bytes were unpacked of so many that more is not read."""
+    is_large = unpacked_bytes > limits.ANY_RATIO_BYTES
+    if is_large and unpacked_bytes > limits.MAX_RATIO * packed_bytes:
+        ratio = unpacked_bytes // max(packed_bytes, 1)
+        raise Unreadable(
+            "bomb",
+            f"The file unpacks to {ratio} times its size; at most {limits.MAX_RATIO} times is "
+            "read. Reading stopped here. If these are real rows, upload the file unpacked.",
+        )
+    if unpacked_bytes > limits.MAX_UNPACKED_BYTES:
+        raise Unreadable(
+            "bomb",
+            f"The file unpacks to more than {limits.MAX_UNPACKED_BYTES >> 30} GB. Reading stopped "
+            "here. Split the file.",
+        )
+
+
 class Unpacked(io.RawIOBase):
     """A stream of at most `MAX_RATIO` times the bytes of its file.
 
@@ -38,21 +56,7 @@ class Unpacked(io.RawIOBase):
     def counted(self, n_bytes: int) -> int:
         """Count bytes that were unpacked; raises Unreadable beyond the bounds."""
         self.unpacked_bytes += n_bytes
-        packed_bytes = self.file.tell()
-        is_large = self.unpacked_bytes > limits.ANY_RATIO_BYTES
-        if is_large and self.unpacked_bytes > limits.MAX_RATIO * packed_bytes:
-            ratio = self.unpacked_bytes // max(packed_bytes, 1)
-            raise Unreadable(
-                "bomb",
-                f"The file unpacks to {ratio} times its size; at most {limits.MAX_RATIO} times is "
-                "read. Reading stopped here. If these are real rows, upload the file unpacked.",
-            )
-        if self.unpacked_bytes > limits.MAX_UNPACKED_BYTES:
-            raise Unreadable(
-                "bomb",
-                f"The file unpacks to more than {limits.MAX_UNPACKED_BYTES >> 30} GB. Reading "
-                "stopped here. Split the file.",
-            )
+        require_bounded(self.unpacked_bytes, self.file.tell())
         return n_bytes
 
 

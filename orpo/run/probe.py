@@ -10,6 +10,7 @@ engine.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,22 @@ from orpo.layers.widen import widened
 from orpo.model.policy import Policy, load_base, token_logps
 from orpo.process.verbs import answer
 from orpo.rows.formats import Message, Pair, Reject
+from orpo.rows.messages import as_request, as_text, messages, with_ids
 from orpo.tokens import embedded
 from orpo.tokens.pack import collate
 from orpo.tokens.special_text import admitted, special_ids, special_strings
-from orpo.tokens.templates import load_tokenizer, render, time_printed
+from orpo.tokens.templates import (
+    knows_thinking,
+    load_tokenizer,
+    render,
+    render_text,
+    time_printed,
+)
 from orpo.tokens.tokenize import Example
+from orpo.tokens.tool_text import Tools, has_tools, require_shown
 
 PROMPTS = 2
+TOOLS_WITHIN = 2_000  # pairs; a file of tools has one among them
 COMPLETION_TOKENS = 16
 HOSTILE_STRINGS = 32
 # The prompts for a base model, which has no run to take prompts from.
@@ -45,7 +55,9 @@ FIXED = [
 @dataclass(frozen=True)
 class Prompt:
     """A conversation and the completion tokens that are scored after it; log-probs in nats per
-    token. `rendered_at` is the time (ISO 8601) that the template printed, or None.
+    token. `rendered_at` is the time (ISO 8601) that the template printed, or None. `tools` are the
+    definitions that the prompt shows. `thinking` holds the prompt's tokens with `enable_thinking`
+    `on` and `off`, if the template reads that setting.
     """
 
     messages: list[Message]
@@ -53,6 +65,8 @@ class Prompt:
     completion_token_ids: list[int]
     base_logprobs: list[float]
     rendered_at: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    thinking: dict[str, list[int]] | None = None
 
     def example(self) -> Example:
         """The prompt in the form of a training example."""
@@ -78,22 +92,62 @@ def choose(
 ) -> list[Prompt]:
     """The first prompts that fit, pass `rule`, are not refused by the template and have ids below
     `n_embedded`, each with the beginning of its chosen answer.
+
+    One of them has tools if one of the first `TOOLS_WITHIN` pairs does.
     """
     prompts, strings, now = [], special_strings(tokenizer), time_printed(tokenizer)
-    for row in pairs:
+    for at, row in enumerate(pairs):
+        has_tools = any(prompt.tools for prompt in prompts)
+        if at >= TOOLS_WITHIN or (len(prompts) >= PROMPTS and has_tools):
+            break
+        if (len(prompts) >= PROMPTS and not row.tools) or _engines_change(row.prompt):
+            continue
         try:
-            pair = admitted(row, tokenizer, strings, rule)
-            prompt = render(tokenizer, pair.prompt, True, now)
+            made = _prompt(admitted(row, tokenizer, strings, rule), tokenizer, max_length, now)
         except Reject:
             continue
-        answer = tokenizer(pair.chosen[0]["content"], add_special_tokens=False)["input_ids"]
-        room = min(COMPLETION_TOKENS, max_length - len(prompt))
-        known = n_embedded is None or max(prompt + answer[:room], default=0) < n_embedded
-        if room > 0 and answer and known:
-            prompts.append(Prompt(pair.prompt, prompt, answer[:room], [], now))
-        if len(prompts) == PROMPTS:
-            break
+        ids = [*made.prompt_token_ids, *made.completion_token_ids]
+        if made.completion_token_ids and (n_embedded is None or max(ids) < n_embedded):
+            prompts = [*prompts[: PROMPTS - 1], made]
     return prompts
+
+
+def _engines_change(prompt: list[Message]) -> bool:
+    """Whether a call's arguments are text: engines replace arguments that are no object."""
+    calls = (call for turn in prompt for call in turn.get("tool_calls", ()))
+    return any(isinstance(call["function"]["arguments"], str) for call in calls)
+
+
+def _prompt(
+    pair: Pair, tokenizer: PreTrainedTokenizerBase, max_length: int, now: str | None
+) -> Prompt:
+    """The prompt of a pair; it has no completion tokens if none fit.
+
+    Raises Reject where the template refuses the prompt, or does not show its tools.
+    """
+    if has_tools(pair.prompt, pair.tools):
+        shown = partial(_shown, tokenizer, now)
+        require_shown(shown, pair.prompt, pair.tools)
+
+    turns = with_ids(pair.prompt)
+
+    def tokens(**variables: bool) -> list[int]:
+        return render(tokenizer, turns, True, now, pair.tools, **variables)
+
+    prompt = tokens()
+    said = pair.chosen[0]["content"] or as_text(pair.chosen[0])
+    answer = tokenizer(said, add_special_tokens=False)["input_ids"]
+    room = max(0, min(COMPLETION_TOKENS, max_length - len(prompt)))
+    thinking = None
+    if knows_thinking(tokenizer):
+        thinking = {"on": tokens(enable_thinking=True), "off": tokens(enable_thinking=False)}
+    return Prompt(turns, prompt, answer[:room], [], now, pair.tools, thinking)
+
+
+def _shown(
+    tokenizer: PreTrainedTokenizerBase, now: str | None, messages: list[Message], tools: Tools
+) -> str:
+    return render_text(tokenizer, messages, True, now, tools)
 
 
 def with_base(policy: Policy, prompts: Sequence[Prompt], precision: Precision) -> list[Prompt]:
@@ -141,8 +195,18 @@ def report(
     hostile: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of `probe.json` for the current policy."""
-    scored = [{**vars(p), "logprobs": score(policy, p, precision)} for p in prompts]
+    scored = [{**_as_json(p), "logprobs": score(policy, p, precision)} for p in prompts]
     return {"prompts": scored, "hostile": hostile, "weights_sha256": weights_sha256}
+
+
+def _as_json(prompt: Prompt) -> dict[str, Any]:
+    """A prompt's fields, without `tools` and `thinking` where it has none.
+
+    Its messages can be sent to an engine as they are.
+    """
+    found = vars(prompt).items()
+    made = {key: value for key, value in found if value or key not in ("tools", "thinking")}
+    return made | {"messages": [*map(as_request, prompt.messages)]}
 
 
 def read(folder: Path) -> list[Prompt]:
@@ -152,7 +216,8 @@ def read(folder: Path) -> list[Prompt]:
 
 def prompt_of(scored: dict[str, Any]) -> Prompt:
     """A prompt of `probe.json`, without the policy's log-probs."""
-    return Prompt(**{name: value for name, value in scored.items() if name != "logprobs"})
+    fields = {key: held for key, held in scored.items() if key not in ("messages", "logprobs")}
+    return Prompt(messages=messages(scored["messages"], "messages", "user"), **fields)
 
 
 def of_base(folder: Path) -> dict[str, Any]:

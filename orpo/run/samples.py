@@ -19,6 +19,7 @@ from orpo.contract.hyperparameters import Hyperparameters
 from orpo.model.policy import Policy, autocast, causal_lm, why_unpacked
 from orpo.process.stopping import Stopping
 from orpo.rows.formats import Pair
+from orpo.rows.messages import as_text
 from orpo.strategies.strategy import Replicated
 from orpo.tokens.special_text import admitted, special_strings
 from orpo.tokens.templates import render
@@ -55,7 +56,7 @@ def samples(
     settings = _settings(strategy.policy, tokenizer, method)
     strings, rule = special_strings(tokenizer), method.special_tokens
     rows = [admitted(row, tokenizer, strings, rule) for row in pairs]  # as in tokenisation
-    prompts = [render(tokenizer, pair.prompt, add_generation_prompt=True) for pair in rows]
+    prompts = [render(tokenizer, pair.prompt, True, tools=pair.tools) for pair in rows]
     for some in _batches(prompts, strategy):
         enough = _Enough(strategy, stopping, len(some))
         asked = [prompts[at] for at in some]
@@ -68,8 +69,8 @@ def samples(
                 "line": pair.line,
                 "prompt": pair.prompt,
                 "answer": tokenizer.decode(answer, skip_special_tokens=True),
-                "chosen": pair.chosen[-1]["content"],
-                "rejected": pair.rejected[-1]["content"] if pair.rejected else None,
+                "chosen": as_text(pair.chosen[-1]),
+                "rejected": as_text(pair.rejected[-1]) if pair.rejected else None,
             }
 
 

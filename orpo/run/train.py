@@ -40,7 +40,7 @@ from orpo.strategies.adopt import adopt
 from orpo.strategies.optimizer import rate
 from orpo.tokens import data, embedded
 from orpo.tokens.pack import plan
-from orpo.tokens.tokenize import Example
+from orpo.tokens.tokenize import FACTS, Example
 from orpo.tokens.work import token_budget
 
 EVALUATIONS = 5  # if the spec names no interval; the same for checkpoints
@@ -260,6 +260,7 @@ class Run:
             max_length=self.data.max_length,
             dropped=dict(self.data.train.dropped),
             reasons=self.data.train.stats["reasons"],
+            **{fact: self.data.train.stats[fact] for fact in FACTS},
             processes=self.group.world,
             threads=torch.get_num_threads(),
             # Whether the CPU computes with `native.cpp`, whose steps take about a fifth less time.

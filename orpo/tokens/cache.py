@@ -21,7 +21,7 @@ from orpo.contract.spec import RunSpec
 from orpo.rows.rows import count_lines
 
 # Increase it when the same rows give other tokens, or the file format changes.
-FORMAT = 4
+FORMAT = 5
 # Suffixes of the files that decide how a model reads text.
 TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 UNUSED_S = 30 * 24 * 3600
@@ -79,7 +79,7 @@ def _key(spec: RunSpec, method: Hyperparameters) -> str:
     """
     limits = method.model_dump(
         mode="json",
-        include={"max_length", "overlong", "turns", "max_held_out", "special_tokens"},
+        include={"max_length", "overlong", "turns", "max_held_out", "special_tokens", "reasoning"},
     )
     split_by: list[float] = []
     if spec.held_out_path is None:

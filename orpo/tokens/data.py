@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from orpo.contract.failures import Code, Failure, explain, is_panic
 from orpo.contract.held_out import draw, hold_out
-from orpo.contract.hyperparameters import Hyperparameters, SpecialTokens
+from orpo.contract.hyperparameters import Hyperparameters, Reasoning, SpecialTokens
 from orpo.contract.rundir import Split
 from orpo.contract.spec import RunSpec
 from orpo.process import watchdog
@@ -236,6 +236,8 @@ def fingerprint(spec: RunSpec) -> str:
         # The default is left out, so that checkpoints older than this setting keep their
         # fingerprint.
         speed.add("special_tokens")
+    if spec.method.reasoning is Reasoning.AUTO:
+        speed.add("reasoning")  # for the same reason
     decisive = [spec.base_model, spec.seed, spec.method.model_dump(mode="json", exclude=speed)]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for path in (spec.train_path, spec.held_out_path):

@@ -29,7 +29,11 @@ HINTS = {
         "training_file",
     ),
     "answer_lost": (
-        "Take such text out of the answers, or train a base model whose template keeps it.",
+        "Take such text out, set reasoning to strip, or train a base whose template keeps it.",
+        "training_file",
+    ),
+    "tools": (
+        "Take tools out of the rows, or train a base model whose template shows them.",
         "training_file",
     ),
     "same_trained_turns": ("Set turns to all, or bring pairs whose last turns differ.", "turns"),

@@ -1,7 +1,8 @@
 """`python -m orpo.prepare RUN_DIR`: finds what a run would train on, without using a device.
 
 Tokenises under the spec, writes `prepared.json` beside it and prints the same JSON. Meanwhile
-`progress.json` beside them holds the number of tokenised pairs and of all pairs. Loads no weights.
+`progress.json` beside them holds the number of tokenised pairs and of all pairs. `rendered.json`
+keeps the tokens of the first training pairs as evidence. Loads no weights.
 """
 
 import json
@@ -11,23 +12,32 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orpo.contract.rundir import PREPARED, PROGRESS, Split
+from orpo.contract.rundir import PREPARED, PROGRESS, RENDERED, Split
 from orpo.contract.spec import RunSpec, read_spec
 from orpo.process.verbs import answer
 from orpo.rows.rows import count_lines
-from orpo.tokens import cache, data
+from orpo.tokens import cache, data, embedded
+from orpo.tokens.show import shown
 from orpo.tokens.templates import load_tokenizer
 
 LARGE_BYTES = 4_000_000  # for fewer pairs, one process is done before others have started
 TELL_EVERY_S = 0.5
+EVIDENCE = 3  # pairs in `rendered.json`
 
 
-def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> dict[str, Any]:
+class Prepared(NamedTuple):
+    """What a run would train on: counts and lengths, and its first pairs as `shown`."""
+
+    counts: dict[str, Any]
+    rendered: list[dict[str, Any]]
+
+
+def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> Prepared:
     """Counts, lengths in tokens and steps; raises Failure when nothing is left to train.
 
     Calls `tell` with the number of newly tokenised pairs.
@@ -35,15 +45,21 @@ def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> dict[st
     cache.prune(spec)
     large = spec.train_path.exists() and spec.train_path.stat().st_size > LARGE_BYTES
     processes = len(os.sched_getaffinity(0)) if large else 1
-    loaded = data.load(spec, load_tokenizer(spec.base_model_path), processes, tell)
+    tokenizer = load_tokenizer(spec.base_model_path)
+    loaded = data.load(spec, tokenizer, processes, tell)
     steps, per_epoch = data.steps(len(loaded.train.examples), spec.method)
-    return {
+    method = spec.method.model_copy(update={"max_length": loaded.max_length})
+    n_embedded = embedded.size(spec.base_model_path)
+    first = loaded.train.first(EVIDENCE)
+    rendered = [shown(pair, tokenizer, method, n_embedded) for pair in first]
+    counts = {
         Split.TRAIN: describe(loaded.train),
         Split.HELD_OUT: describe(loaded.held_out),
         "steps": steps,
         "steps_per_epoch": per_epoch,
         "max_length": loaded.max_length,
     }
+    return Prepared(counts, rendered)
 
 
 def describe(part: data.Part) -> dict[str, Any]:
@@ -101,7 +117,8 @@ def main(run_dir: Path) -> int:
         spec = read_spec(run_dir)
         with progress(run_dir / PROGRESS, _rows(spec)) as tell:
             prepared = prepare(spec, tell)
-        (run_dir / PREPARED).write_text(json.dumps(prepared) + "\n")
-        return prepared
+        (run_dir / RENDERED).write_text(json.dumps(prepared.rendered) + "\n")
+        (run_dir / PREPARED).write_text(json.dumps(prepared.counts) + "\n")
+        return prepared.counts
 
     return answer(work)

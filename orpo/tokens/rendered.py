@@ -12,6 +12,7 @@ from typing import Any
 
 from orpo.process.verbs import answer
 from orpo.rows.formats import Reject
+from orpo.rows.messages import messages
 from orpo.tokens.templates import load_tokenizer, render
 
 
@@ -23,9 +24,14 @@ def rendered(model: Path, probe: Path, times: Sequence[str]) -> dict[str, Any]:
     tokenizer, content = load_tokenizer(model), json.loads(probe.read_text())
     prompts = [*content["prompts"], *filter(None, [content.get("hostile")])]
     recorded = [prompt["prompt_token_ids"] for prompt in prompts]
+
+    def ids(prompt: dict[str, Any], time: str | None) -> list[int]:
+        turns = messages(prompt["messages"], "messages", "user")
+        return render(tokenizer, turns, True, time, prompt.get("tools"))
+
     try:
-        own = [render(tokenizer, p["messages"], True, p.get("rendered_at")) for p in prompts]
-        at = [[render(tokenizer, p["messages"], True, time) for p in prompts] for time in times]
+        own = [ids(prompt, prompt.get("rendered_at")) for prompt in prompts]
+        at = [[ids(prompt, time) for prompt in prompts] for time in times]
     except Reject:
         return {"as_recorded": False, "at": []}
     return {"as_recorded": own == recorded, "at": at}

@@ -4,6 +4,7 @@ Knows tokenizers and pairs; the rule itself, which the API uses too, is `orpo.co
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from orpo.contract.hyperparameters import SpecialTokens
 from orpo.contract.special import SpecialTextError, admit
 from orpo.rows.formats import Message, Pair, Reject
+from orpo.rows.tools import Called, ToolCall
+from orpo.rows.values import mapped
 
 # Strings that templates use to mark roles and turns, even if the tokenizer has no special token for
 # them.
@@ -54,10 +57,39 @@ def admitted(
         return plain
 
     def turns(messages: list[Message]) -> list[Message]:
-        return [Message(role=turn["role"], content=text(turn["content"])) for turn in messages]
+        return [_admitted(turn, text) for turn in messages]
 
     rejected = None if pair.rejected is None else turns(pair.rejected)
-    return replace(pair, prompt=turns(pair.prompt), chosen=turns(pair.chosen), rejected=rejected)
+    tools = [_admitted_tool(tool, text) for tool in pair.tools] if pair.tools else None
+    return replace(
+        pair, prompt=turns(pair.prompt), chosen=turns(pair.chosen), rejected=rejected, tools=tools
+    )
+
+
+def _admitted(turn: Message, text: Callable[[str], str]) -> Message:
+    """The turn with all its texts admitted, also those in its tool calls."""
+    made = turn.copy()
+    made["content"] = text(turn["content"])
+    for key in ("reasoning_content", "name", "tool_call_id"):
+        if held := turn.get(key):
+            made[key] = text(held)
+    if "tool_calls" in turn:
+        made["tool_calls"] = [_admitted_call(call, text) for call in turn["tool_calls"]]
+    return made
+
+
+def _admitted_call(call: ToolCall, text: Callable[[str], str]) -> ToolCall:
+    made, called = call.copy(), call["function"]
+    if "id" in call:
+        made["id"] = text(call["id"])
+    arguments = mapped(called["arguments"], text)
+    made["function"] = Called(name=text(called["name"]), arguments=arguments)
+    return made
+
+
+def _admitted_tool(tool: dict[str, Any], text: Callable[[str], str]) -> dict[str, Any]:
+    function = {key: mapped(held, text) for key, held in tool["function"].items()}
+    return {**tool, "function": function}
 
 
 def _made_special(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:

@@ -24,6 +24,7 @@ from orpo.tokens.special_text import admitted, special_strings
 from orpo.tokens.templates import template_name
 
 PAIRS_PER_CHUNK = 256
+FACTS = ("reasoning_stripped", "history_thoughts_dropped", "with_tools")
 SAME_TURNS = {
     Turns.LAST: "Both answers end with the same turn. They differ in an earlier one, which only "
     "turns: all would train.",
@@ -43,20 +44,25 @@ def tokenize_pairs(
 
     Returns the examples, the number dropped by reason (`prompt_too_long`, `identical`,
     `identical_after_truncation`, `same_trained_turns`, `no_rejected`, `special_token`, `template`,
-    `answer_lost`, `unknown_token`) and statistics: `reasons` (by reason, the first such row's line
-    and what is wrong with it), `special_token` (the same of that reason, or None), `template`
-    (`default`|`model`), `tokens`, `tokens_unshared`, `truncated` (examples), `border_merges`
-    (sequences whose prompt tokens differ from an engine's, because the answer's first characters
-    merged into the prompt's last token).
+    `answer_lost`, `tools`, `unknown_token`) and statistics: `reasons` (by reason, the first such
+    row's line and what is wrong with it), `special_token` (the same of that reason, or None),
+    `template` (`default`|`model`), `tokens`, `tokens_unshared`, `truncated` (examples),
+    `border_merges` (sequences whose prompt tokens differ from an engine's, because the answer's
+    first characters merged into the prompt's last token). The last three count pairs that could be
+    rendered: `reasoning_stripped` (trained without the thoughts of their answers),
+    `history_thoughts_dropped` (of which the template leaves out thoughts of earlier turns) and
+    `with_tools`.
     """
     examples: list[Example] = []
     dropped = Dropped()
     border_merges = 0
+    seen: Counter[str] = Counter()
     for chunk in _chunks(pairs, PAIRS_PER_CHUNK):
         drafts = list(_drafts(chunk, tokenizer, method, dropped))
         ids = _encode(tokenizer, (text for draft in drafts for text in draft.texts()))
         for draft in drafts:
             border_merges += _border_merges(draft, ids)
+            seen.update(_facts(draft))
             try:
                 example = check_ids(_example(draft, ids), tokenizer, n_embedded)
                 examples.append(_fit(example, tokenizer, method))
@@ -70,8 +76,14 @@ def tokenize_pairs(
         "tokens_unshared": sum(example.n_tokens_unshared for example in examples),
         "truncated": sum(example.truncated for example in examples),
         "border_merges": border_merges,
+        **{fact: seen[fact] for fact in FACTS},
     }
     return examples, dropped.counts, stats
+
+
+def _facts(draft: Draft) -> Iterator[str]:
+    facts = (draft.is_stripped, draft.is_forgetful, draft.has_tools)
+    return itertools.compress(FACTS, facts)
 
 
 def _drafts(
@@ -81,7 +93,10 @@ def _drafts(
     dropped: Dropped,
 ) -> Iterator[Draft]:
     """The pairs that can be rendered, without special strings in their text."""
-    strings, renderer = special_strings(tokenizer), Renderer(tokenizer, method.turns)
+    strings, renderer = (
+        special_strings(tokenizer),
+        Renderer(tokenizer, method.turns, method.reasoning),
+    )
     for pair in pairs:
         try:
             plain = admitted(pair, tokenizer, strings, method.special_tokens)

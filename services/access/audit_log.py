@@ -43,6 +43,7 @@ class Object(StrEnum):
     """The kinds of object that entries name."""
 
     FILE = "file"
+    UPLOAD = "upload"
     JOB = "job"
     ESTIMATE = "estimate"
     MODEL = "model"

@@ -24,7 +24,18 @@ from psycopg import sql
 from sqlalchemy import Table, select, text
 from sqlalchemy.orm import Session
 
-from models import Base, Checkpoint, File, Job, RunFolder, SignIn, StorageUse, Worker
+from models import (
+    Base,
+    Checkpoint,
+    File,
+    Job,
+    RunFolder,
+    SignIn,
+    StorageUse,
+    Upload,
+    UploadPart,
+    Worker,
+)
 from orpo.contract import rundir
 from orpo.contract.rundir import MANIFEST
 from services.files.keys import keys_of
@@ -42,8 +53,11 @@ TRIES = 3
 CHUNK_BYTES = 2**20
 
 # Users sign in again, workers register themselves, and another stack has a run folder and a disk of
-# its own. Of keys, only the hash is stored.
-LEFT_OUT = {record.__tablename__ for record in (RunFolder, SignIn, StorageUse, Worker)}
+# its own. Of keys, only the hash is stored. Uploads that are pending expire within hours: clients
+# begin them again. The files of completed ones are in the backup.
+LEFT_OUT = {
+    record.__tablename__ for record in (RunFolder, SignIn, StorageUse, Upload, UploadPart, Worker)
+}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LEFT_OUT]
 # These hold a password.
 SECRET_SETTINGS = {"database_url", "redis_url"}
@@ -223,16 +237,24 @@ def _rows(path: Path) -> int:
 def _add_uploads(partial: Path, contents: Contents, files: list[File]) -> None:
     for file in files:
         try:
-            contents.files |= _copy_upload(partial, file)
+            contents.files |= _copy_upload(partial, contents, file)
         except Unreadable as reason:
             lost = {"kind": "file", "id": file.id, "why": str(reason)}
             contents.left_out.append(lost)
 
 
-def _copy_upload(partial: Path, file: File) -> dict[str, dict[str, Any]]:
-    """Copy an upload, the rows that were read from it, and what an audit found in them."""
-    found, made = {}, keys_of(file.storage_key)
-    for key in dict.fromkeys(filter(None, [file.storage_key, file.rows_key, *made.made])):
+def _copy_upload(partial: Path, contents: Contents, file: File) -> dict[str, dict[str, Any]]:
+    """Copy a file, the rows that were read from it, and what an audit found in them. Bytes that
+    files share are copied once.
+    """
+    found = {}
+    if not file.sha256:
+        return found  # a version that is still to be made, of files that are in the backup
+    keys = (file.storage_key, file.rows_key, *keys_of(file.id))
+    for key in dict.fromkeys(filter(None, keys)):
+        if known := contents.files.get(f"storage/{key}"):
+            found[f"storage/{key}"] = known
+            continue
         try:
             found[f"storage/{key}"] = write_file(partial / "storage" / key, storage.chunks(key))
         except FileNotFoundError:

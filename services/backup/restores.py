@@ -26,6 +26,7 @@ from models import (
     Job,
     Organization,
     RunFolder,
+    Upload,
 )
 from models.jobs import HELD
 from services.access import audit_log
@@ -56,7 +57,13 @@ from services.upkeep import health
 
 # Run directories are kept in this folder, beside those in use, until all are moved to their places.
 STAGED = ".restoring"
-OCCUPIED = {Job: "jobs", File: "files", Deployment: "deployments", Comparison: "comparisons"}
+OCCUPIED = {
+    Job: "jobs",
+    File: "files",
+    Upload: "uploads",
+    Deployment: "deployments",
+    Comparison: "comparisons",
+}
 # Jobs need a lease for the step that releases them.
 MOMENT = text("interval '1 hour'")
 

@@ -6,6 +6,7 @@ Knows rows of the database and keys of the storage; `orpo` judges the rows of a 
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import IO, Any
 
 from sqlalchemy import func, or_, select
@@ -18,6 +19,7 @@ from orpo.rows.column_names import Columns, parse_columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
+from services.files import contents, quota
 from services.jobs.jobs import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
@@ -26,13 +28,13 @@ from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.platform.storable import storable
 
-PURPOSE = "fine-tune"
+PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
 
 
 @dataclass(frozen=True)
-class Upload:
+class Received:
     """Bytes that lie in storage already, and what their sender states about them."""
 
     key: str
@@ -41,6 +43,8 @@ class Upload:
     size_bytes: int
     sha256: str
     columns: str = ""  # JSON: which columns of its rows have other names
+    # How long the file is to be kept; None: until it is deleted.
+    keep_s: int | None = None
 
 
 def safe_name(filename: str) -> str:
@@ -49,7 +53,7 @@ def safe_name(filename: str) -> str:
     return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
 
 
-def check(upload: Upload) -> None:
+def check(upload: Received) -> None:
     """Raise Invalid, with the field at fault, unless such an upload is accepted."""
     if upload.purpose != PURPOSE:
         raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
@@ -60,7 +64,7 @@ def check(upload: Upload) -> None:
         raise too_large()
 
 
-def columns_of(upload: Upload) -> Columns | None:
+def columns_of(upload: Received) -> Columns | None:
     """The columns of an upload that have other names; raises Invalid if the field is malformed."""
     try:
         return parse_columns(upload.columns)
@@ -76,8 +80,15 @@ def too_large() -> TooLarge:
     )
 
 
-def create(session: Session, caller: Caller, upload: Upload) -> File:
-    """Register an upload whose bytes are stored, and wake its validation."""
+def create(session: Session, caller: Caller, upload: Received) -> File:
+    """Register an upload whose bytes are stored, and wake its validation.
+
+    If the organisation has these bytes already, the file shares them: its storage key differs from
+    the upload's, whose bytes the caller deletes after the commit.
+    """
+    shared = contents.place_of(session, caller.org_id, upload.sha256, upload.size_bytes)
+    if shared is None:
+        quota.refuse_beyond(session, caller.org_id, upload.size_bytes, param="file")
     record = File(
         id=new_id("file"),
         org_id=caller.org_id,
@@ -86,35 +97,20 @@ def create(session: Session, caller: Caller, upload: Upload) -> File:
         purpose=upload.purpose,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
-        storage_key=upload.key,
+        storage_key=shared or upload.key,
         columns=columns_of(upload),
     )
-    _refuse_beyond_quota(session, caller, upload.size_bytes)
+    if upload.keep_s is not None:
+        record.expires_at = func.clock_timestamp() + timedelta(seconds=upload.keep_s)
     session.add(record)
     queue.send(session, Task.VALIDATE_FILE, file_id=record.id)
     audit_log.record(
         session, caller, Action.CREATED, Object.FILE, record.id, size_bytes=upload.size_bytes
     )
     session.flush()
+    if upload.keep_s is not None:
+        session.refresh(record)
     return record
-
-
-def _refuse_beyond_quota(session: Session, caller: Caller, size_bytes: int) -> None:
-    """Raise TooLarge where the organisation's files would take more than they may."""
-    quota = get_settings().org_quota_bytes
-    if not quota:
-        return
-    mine = (File.org_id == caller.org_id, File.deleted_at.is_(None))
-    used = session.execute(select(func.coalesce(func.sum(File.size_bytes), 0)).where(*mine))
-    stored = int(used.scalar_one())
-    if stored + size_bytes > quota:
-        raise TooLarge(
-            f"Your organisation stores {stored} of the {quota} bytes that it may, and this file "
-            f"has {size_bytes}. Delete files that you no longer need, or raise "
-            "ODDSMITH_ORG_QUOTA_BYTES.",
-            param="file",
-            code="quota_exceeded",
-        )
 
 
 def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
@@ -194,6 +190,22 @@ def validated(record: File) -> File:
     return record
 
 
+LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
+
+
+def expire(session: Session) -> None:
+    """Delete files whose time is over. A file that a job uses waits until the job has ended."""
+    in_use = select(Job.id).where(
+        or_(Job.training_file == File.id, Job.validation_file == File.id), Job.state.not_in(ENDED)
+    )
+    late = select(File).where(*LATE, ~in_use.exists()).with_for_update(skip_locked=True)
+    for record in session.scalars(late).all():
+        record.deleted_at = func.clock_timestamp()
+        queue.send(session, Task.REMOVE)
+        about = (record.org_id, None, Action.PRUNED, Object.FILE, record.id)
+        audit_log.note(session, *about, size_bytes=record.size_bytes)
+
+
 def delete(session: Session, caller: Caller, file_id: str) -> File:
     """Delete a file. Its bytes, and its rows in the data of jobs that have ended, go after the
     commit (`services/upkeep/removals.py`). Raises Conflict while a job that has not ended uses it.
@@ -215,6 +227,7 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
             param="file_id",
             code="file_in_use",
         )
+    _refuse_while_read(session, file_id)
     record.deleted_at = func.clock_timestamp()
     queue.send(session, Task.REMOVE)
     audit_log.record(
@@ -224,9 +237,35 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     return record
 
 
+def _refuse_while_read(session: Session, file_id: str) -> None:
+    """Raise Conflict while a version is being made of the file."""
+    version = session.scalar(
+        select(File.id)
+        .where(
+            File.parents.contains([{"id": file_id}]),
+            File.status == FileStatus.UPLOADED,
+            File.deleted_at.is_(None),
+        )
+        .limit(1)
+    )
+    if version is not None:
+        raise Conflict(
+            f"The version `{version}` is being made of this file. Delete that version, or wait "
+            "until it is processed.",
+            param="file_id",
+            code="file_in_use",
+        )
+
+
 def open_content(session: Session, caller: Caller, file_id: str) -> File:
     """Return a file whose bytes are about to be handed out."""
     record = get(session, caller, file_id)
+    if not record.sha256:
+        raise Conflict(
+            f"The version `{file_id}` is not made: {record.status_details or 'ask again later.'}",
+            param="file_id",
+            code="file_not_ready",
+        )
     audit_log.record(session, caller, Action.EXPORTED, Object.FILE, file_id)
     return record
 

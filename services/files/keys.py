@@ -1,29 +1,27 @@
-"""Storage keys of a file: its bytes, and what was made of them.
+"""Storage keys of what was made of a file. The names are written here alone.
 
-The names are written here alone. Knows the record of a file, and no bytes.
+Files that share their bytes have keys of their own: how a file is read depends on more than its
+bytes.
 """
 
 from typing import NamedTuple
 
 
 class Keys(NamedTuple):
-    """What is stored of one upload: its bytes; the accepted rows in normal form; where each of them
-    begins (8 bytes each, the lowest first); the rows of each finding of its audit.
+    """The accepted rows in normal form; where each of them begins (8 bytes each, the lowest first);
+    the rows of each finding of the audit.
     """
 
-    upload: str
     rows: str
     offsets: str
     audit: str
 
-    @property
-    def made(self) -> tuple[str, ...]:
-        """All but the upload itself."""
-        return self[1:]
+
+def keys_of(file_id: str) -> Keys:
+    """The keys of a file. Some may have nothing stored yet, or never."""
+    return Keys(f"files/{file_id}.rows", f"files/{file_id}.offsets", f"files/{file_id}.audit")
 
 
-def keys_of(storage_key: str) -> Keys:
-    """The keys of an upload. Some may have nothing stored yet, or never."""
-    return Keys(
-        storage_key, f"{storage_key}.rows", f"{storage_key}.offsets", f"{storage_key}.audit"
-    )
+def rows_beside(storage_key: str) -> str:
+    """Where an older release kept the accepted rows of a file: beside its bytes."""
+    return f"{storage_key}.rows"

@@ -225,7 +225,7 @@ def opened(record: File) -> Iterator[Lines]:
             return
         rows: IO[bytes] = files_open.enter_context(files.open_rows(record))
         try:
-            offsets = files_open.enter_context(storage.reading(keys_of(record.storage_key).offsets))
+            offsets = files_open.enter_context(storage.reading(keys_of(record.id).offsets))
         except FileNotFoundError:
             offsets = None
         yield Lines(rows, offsets)
@@ -233,7 +233,7 @@ def opened(record: File) -> Iterator[Lines]:
 
 def _findings(record: File) -> Mapping[str, Named] | None:
     """The rows of each finding of a file; None if it has no audit."""
-    key = keys_of(record.storage_key).audit
+    key = keys_of(record.id).audit
     try:
         storage.reading(key).close()
     except FileNotFoundError:

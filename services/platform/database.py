@@ -136,5 +136,10 @@ def alone(key: Lock | str) -> Iterator[bool]:
                 connection.execute(select(func.pg_advisory_unlock(_number(key))))
 
 
+def lock_until_commit(session: Session, key: str) -> None:
+    """Wait for an advisory lock, and hold it until the session's transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(_number(key))))
+
+
 def _number(key: Lock | str) -> Any:
     return func.hashtextextended(key, 0) if isinstance(key, str) else int(key)

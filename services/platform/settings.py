@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Bytes of files that an organisation may store; 0 is no limit.",
     )
+    upload_hours: float = Field(
+        default=1,
+        gt=0,
+        le=720,
+        description="Hours after which an upload in parts that was not completed expires.",
+    )
     max_body_bytes: int = Field(default=2**20, description="Largest JSON body.")
     headers_s: float = Field(
         default=10, gt=0, description="How long a request's line and headers may take to arrive."

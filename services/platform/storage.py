@@ -108,6 +108,15 @@ def local_copy(key: str) -> Iterator[Path]:
         yield copy
 
 
+def size_bytes(key: str) -> int | None:
+    """Return how many bytes `key` has, or None where there is none."""
+    filesystem, path = _place(key)
+    try:
+        return int(filesystem.size(path))
+    except FileNotFoundError:
+        return None
+
+
 def delete(key: str | None) -> None:
     """Remove `key`; nothing happens where there is none."""
     if key is not None:

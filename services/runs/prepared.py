@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models import Job
-from orpo.contract.rundir import DATA, HELD_OUT_ROWS, TOKENS_NOTE, TRAIN_ROWS
+from orpo.contract.rundir import DATA, HELD_OUT_ROWS, RENDERED, TOKENS_NOTE, TRAIN_ROWS
 from services.platform.settings import get_settings
 
 ENTRY = re.compile(r"tokens-[0-9a-f]{16}")
@@ -41,7 +41,8 @@ def erase(job_id: str, names: Iterable[str]) -> None:
         return
     for entry in tokens_of(data) - _used_by_others(data):
         shutil.rmtree(get_settings().tokens_dir / entry, ignore_errors=True)
-    for name in (*names, TOKENS_NOTE):
+    quotes = (RENDERED,) if TRAIN_ROWS in names else ()
+    for name in (*names, *quotes, TOKENS_NOTE):
         (data / name).unlink(missing_ok=True)
 
 

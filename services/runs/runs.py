@@ -12,6 +12,7 @@ import orjson
 from models import Job
 from orpo.contract import rundir
 from orpo.contract.rundir import HELD_OUT_ROWS
+from orpo.rows.messages import Message, as_text
 from services.platform.settings import get_settings
 from services.platform.sizes import ANSWER_BYTES, size_bytes
 from services.runs import prepared
@@ -53,8 +54,8 @@ def _texts(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(messages: list[dict[str, Any]] | None) -> str | None:
-    return None if messages is None else "\n\n".join(m["content"] for m in messages)
+def _text(messages: list[Message] | None) -> str | None:
+    return None if messages is None else "\n\n".join(map(as_text, messages))
 
 
 def log_tail(job: Job, tail_bytes: int = LOG_TAIL_BYTES) -> tuple[str, bool]:

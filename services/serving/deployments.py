@@ -24,6 +24,7 @@ from services.platform.errors import Conflict, NotFound, no_such
 from services.platform.pages import Order, paginate
 from services.platform.queue import Task, send
 from services.runs import checkpoints
+from services.serving.chat_templates import Renders
 from services.serving.engines import (
     LIVE,
     Address,
@@ -68,6 +69,8 @@ class Route:
     # How special strings in messages are treated, and the special strings of the base.
     rule: SpecialTokens = SpecialTokens.REFUSE
     special_strings: tuple[str, ...] = ()
+    # What its chat template renders; None where an older release certified it.
+    renders: Renders | None = None
 
 
 def create(
@@ -272,6 +275,7 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
         rule=special_rule(method),
         # A base that was registered without them: its serve worker adds them within seconds.
         special_strings=special_strings(info) or (),
+        renders=Renders.of(deployment.parity),
     )
 
 

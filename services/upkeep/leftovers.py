@@ -15,10 +15,10 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, Checkpoint, Deployment, Engine, File, Job
+from models import BaseModelRecord, Checkpoint, Deployment, Engine, File, Job, UploadPart
 from models.jobs import Purpose
 from orpo.contract import rundir
-from services.files.keys import keys_of
+from services.files.keys import keys_of, rows_beside
 from services.jobs.jobs import ENDED
 from services.platform import folders, run_folder, storage
 from services.platform.database import transaction
@@ -33,7 +33,7 @@ RUN = re.compile(r"(ftjob-[0-9a-f]{24})(\.removed)?")
 MADE = re.compile(r"(ftckpt-[0-9a-f]{24})(\.gguf|\.lock|\..*)?")
 # What a download is called: the model's id and its commit (`base_models.begin_download`).
 DOWNLOAD = re.compile(r".+@[0-9a-f]{12}(\.removed)?")
-UPLOAD = re.compile(r"(files/upload|results/file)-[0-9a-f]{24}(\..*)?")
+UPLOAD = re.compile(r"(files/upload|files/file|parts/part|results/file)-[0-9a-f]{24}(\..*)?")
 STEP = re.compile(r"step-\d+(\.tmp|\.removed)?")
 
 
@@ -107,16 +107,18 @@ def known(session: Session) -> Known:
                 select(BaseModelRecord.path).where(BaseModelRecord.deleted_at.is_(None))
             )
         ),
-        keys=frozenset(
-            key
-            for stored in session.execute(
-                select(File.storage_key, File.rows_key).where(File.erased_at.is_(None))
-            )
-            # The rows are written before their key is.
-            for key in (*keys_of(stored.storage_key), stored.rows_key)
-            if key is not None
-        ),
+        keys=frozenset(_keys(session)),
     )
+
+
+def _keys(session: Session) -> Iterator[str]:
+    """Yield the storage keys of files that are not removed yet, and of parts of uploads."""
+    yield from session.scalars(select(UploadPart.storage_key))
+    stored = select(File.id, File.storage_key, File.rows_key).where(File.erased_at.is_(None))
+    for file in session.execute(stored):
+        # The rows are written before their key is; an older release writes them beside the bytes.
+        written = (*keys_of(file.id), rows_beside(file.storage_key))
+        yield from filter(None, (file.storage_key, file.rows_key, *written))
 
 
 def find(rows: Known) -> Iterator[Leftover]:

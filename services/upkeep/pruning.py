@@ -3,18 +3,18 @@
 It puts together what was deleted, what is left over and what is too old.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import Checkpoint, File, Job
+from models import Checkpoint, File, Job, UploadPart
 from orpo.contract import rundir
 from services.access import audit_log
 from services.access.audit_log import Action, Object
-from services.files import seed
+from services.files import contents, seed, uploads
 from services.platform import folders
 from services.platform.database import transaction
 from services.platform.settings import get_settings
@@ -74,14 +74,29 @@ def _deleted(session: Session) -> list[Prunable]:
     places = [(Kind.CHECKPOINT, checkpoints.folder(checkpoint)) for checkpoint in marked]
     jobs = session.scalars(select(Job.id).where(Job.deleted_at.is_not(None)))
     places += [(Kind.RUN, removals.run_folder_of(job_id)) for job_id in jobs]
-    files = session.scalars(
-        select(File).where(File.deleted_at.is_not(None), File.erased_at.is_(None))
-    )
     why = "It was deleted."
     return [
         *(Prunable(kind, str(path), _own_bytes(kind, path), why) for kind, path in places),
-        *(Prunable(Kind.UPLOAD, file.storage_key, file.size_bytes, why) for file in files),
+        *(Prunable(Kind.UPLOAD, path, size_bytes, why) for path, size_bytes in _files(session)),
+        *(
+            Prunable(Kind.UPLOAD, path, size_bytes, "Its upload is no longer pending.")
+            for path, size_bytes in _parts(session)
+        ),
     ]
+
+
+def _files(session: Session) -> Iterator[tuple[str, int]]:
+    """The storage keys of deleted files; no bytes where another file has them as well."""
+    marked = select(File).where(File.deleted_at.is_not(None), File.erased_at.is_(None))
+    for file in session.scalars(marked).all():
+        yield file.storage_key, 0 if contents.is_shared(session, file) else file.size_bytes
+
+
+def _parts(session: Session) -> Iterator[tuple[str, int]]:
+    """The storage keys of parts of uploads that are no longer pending."""
+    parts = select(UploadPart.storage_key, UploadPart.size_bytes)
+    for part in session.execute(parts.where(UploadPart.upload_id.in_(uploads.ENDED)).distinct()):
+        yield part.storage_key, part.size_bytes
 
 
 def _own_bytes(kind: Kind, path: Path) -> int:

@@ -23,9 +23,11 @@ from models import (
     MetricBucket,
     PairScore,
     Sample,
+    Upload,
 )
 from models.deployments import DeploymentStatus
 from orpo.contract.rundir import MODEL
+from services.files import contents, uploads
 from services.files.keys import keys_of
 from services.jobs.jobs import ENDED
 from services.platform import folders, run_folder, storage
@@ -40,13 +42,15 @@ LOCK = "removals"
 CHECKPOINTS = select(Checkpoint.id).where(Checkpoint.deleted_at.is_not(None))
 JOBS = select(Job.id).where(Job.deleted_at.is_not(None))
 FILES = select(File.id).where(File.deleted_at.is_not(None), File.erased_at.is_(None))
+# Pending uploads that have expired, too.
+UPLOADS = uploads.ENDED
 # Rows that belong to a job alone.
 OF_JOB = (Metric, MetricBucket, PairScore, Sample, JobEvent)
 
 
 def pending(session: Session) -> bool:
     """Whether anything is marked as deleted and not removed yet."""
-    waiting = union_all(CHECKPOINTS, JOBS, FILES).limit(1)
+    waiting = union_all(CHECKPOINTS, JOBS, UPLOADS, FILES).limit(1)
     return session.execute(waiting).first() is not None
 
 
@@ -59,8 +63,13 @@ def remove_all() -> int:
             if stranger := run_folder.stranger(session):
                 logger.warning("nothing is removed: %s", stranger)
                 return 0
-        # The checkpoints of a job are removed before the job.
-        steps = ((CHECKPOINTS, remove_checkpoint), (JOBS, remove_job), (FILES, remove_file))
+        # The checkpoints of a job are removed before the job, parts before the file of an upload.
+        steps = (
+            (CHECKPOINTS, remove_checkpoint),
+            (JOBS, remove_job),
+            (UPLOADS, remove_parts),
+            (FILES, remove_file),
+        )
         return sum(_each(marked, remove) for marked, remove in steps)
 
 
@@ -146,10 +155,27 @@ def run_folder_of(job_id: str) -> Path:
     return get_settings().runs_dir / job_id
 
 
+def remove_parts(upload_id: str) -> bool:
+    """Remove the parts of an upload that is no longer pending; False while one assembles them."""
+    with alone(upload_id) as mine:
+        if not mine:
+            return False
+        with transaction() as session:
+            keys = uploads.end(session, upload_id)
+        for key in keys:
+            storage.delete(key)
+        with transaction() as session:
+            uploads.forget_parts(session, upload_id)
+    return True
+
+
 def remove_file(file_id: str) -> bool:
     """Remove a deleted file's bytes, and its rows in the data of jobs that have ended."""
     with transaction() as session:
         file = session.get_one(File, file_id)
+        made_of = select(Upload.id).where(Upload.file_id == file_id, Upload.erased_at.is_(None))
+        if session.scalar(made_of) is not None:
+            return False  # its parts are removed first
         used_by = session.scalars(
             select(Job)
             .where(or_(Job.training_file == file_id, Job.validation_file == file_id))
@@ -162,13 +188,18 @@ def remove_file(file_id: str) -> bool:
     with alone(file_id) as mine:
         if not mine:
             return False
-        for key in {*keys_of(file.storage_key), file.rows_key}:
+        for key in {file.rows_key, *keys_of(file_id)}:
             storage.delete(key)
+        with transaction() as session:
+            contents.release(session, file)
     with transaction() as session:
+        # The upload that the file was made of holds its name, too.
+        session.execute(delete(Upload).where(Upload.file_id == file_id))
         gone = session.get_one(File, file_id, with_for_update=True)
         gone.erased_at = func.clock_timestamp()
         # These quote the content of the file.
         gone.filename, gone.report, gone.status_details = "", None, None
+        gone.recipe = None
     return True
 
 

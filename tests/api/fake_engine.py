@@ -11,6 +11,12 @@ from models.base import new_id
 from models.deployments import DeploymentStatus
 from services.platform.database import transaction
 
+# What a certificate says of a template that renders all that a chat may hold.
+RENDERS = {"tools": True, "reasoning": True, "enable_thinking": True, "tool_parser": "hermes"}
+CERTIFICATE = {
+    "token_ids_equal": True, "max_logprob_diff": 0.0, "mean_logprob_diff": 0.0,
+    "weights_sha256": "a" * 64, "equal_to_base": False, "renders": RENDERS,
+}  # fmt: skip
 NAMES = ("steady", "quick", "slow", "dies", "stops", "lies", "silent", "refuses")
 WORDS = ["Yes", ": ", "it ", "does", "."]
 SLOW_S = 0.4
@@ -139,7 +145,7 @@ def deploy(org_id: str, port: int, *names: str, host: str = "127.0.0.1") -> None
             session.add(
                 Deployment(
                     id=new_id("deploy"), org_id=org_id, model=public, base_model=public,
-                    status=DeploymentStatus.READY, engine_id=engine.id,
+                    status=DeploymentStatus.READY, engine_id=engine.id, parity=CERTIFICATE,
                 )
             )  # fmt: skip
 

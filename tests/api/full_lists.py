@@ -7,7 +7,17 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import ApiKey, AuditEntry, Checkpoint, Comparison, Deployment, Job, Sample, Worker
+from models import (
+    ApiKey,
+    AuditEntry,
+    Checkpoint,
+    Comparison,
+    Deployment,
+    Job,
+    Sample,
+    UploadPart,
+    Worker,
+)
 from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
@@ -15,7 +25,7 @@ from models.jobs import JobState
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.files import seed
+from services.files import seed, uploads
 from services.jobs import claims
 from services.platform import storage
 from services.platform.settings import get_settings
@@ -34,6 +44,31 @@ HUGE_ROW, LARGE_ROWS = 5_000_000, [100_000] * 30  # in bytes; a row may be 16 MB
 def files(session: Session, mine: Caller) -> Ids:
     error = {"status": FileStatus.ERROR, "status_details": LONG}
     return [records.file(session, mine, **error).id for _ in range(MANY)]
+
+
+def parts(session: Session, mine: Caller) -> tuple[str, Ids]:
+    """An upload with as many parts as one may have."""
+    upload = uploads.create(
+        session, mine, uploads.Announced("a.jsonl", "fine-tune", uploads.MAX_PARTS)
+    )
+    found = [
+        UploadPart(
+            id=new_id("part"), upload_id=upload.id, size_bytes=1, sha256="0" * 64,
+            storage_key="x", retry_of=new_id("part"),
+        )
+        for _ in range(uploads.MAX_PARTS)
+    ]  # fmt: skip
+    session.add_all(found)
+    return upload.id, [part.id for part in found]
+
+
+def versions(session: Session, mine: Caller) -> tuple[str, Ids]:
+    """Versions of one file, with the largest recipes."""
+    parent = records.file(session, mine).id
+    recipe = [{"step": "filter", "field": "any", "contains": "x" * 100_000}]
+    parents = [{"id": parent, "sha256": "0"}]
+    found = (records.file(session, mine, recipe=recipe, parents=parents) for _ in range(MANY))
+    return parent, [record.id for record in found]
 
 
 def rows(session: Session, mine: Caller) -> tuple[str, Ids]:
@@ -215,12 +250,14 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/files": files,
     "/v1/files/{file_id}/dropped": dropped,
     "/v1/files/{file_id}/rows": rows,
+    "/v1/files/{file_id}/versions": versions,
     "/v1/fine_tuning/jobs/{job_id}/checkpoints": checkpoints,
     "/v1/fine_tuning/jobs/{job_id}/events": events,
     "/v1/fine_tuning/jobs/{job_id}/pairs": pairs,
     "/v1/fine_tuning/jobs/{job_id}/samples": samples,
     "/v1/fine_tuning/jobs/{job_id}/series": series,
     "/v1/models": models,
+    "/v1/uploads/{upload_id}/parts": parts,
     "/v1/votes": votes,
     "/v1/workers": workers,
 }

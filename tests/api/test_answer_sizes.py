@@ -12,7 +12,7 @@ from api.app import create_app
 from models import ApiKey
 from orpo.contract.methods import METHODS
 from services.access.callers import Caller, Scope
-from services.files import seed
+from services.files import seed, uploads
 from services.platform.database import transaction
 from services.platform.settings import get_settings
 from tests import records
@@ -106,8 +106,10 @@ def test_every_list_is_read_in_pages_that_are_not_too_large(
 @pytest.mark.parametrize("path", [path for path in LISTS if "after" in str(PARAMETERS[path])])
 def test_a_place_that_never_was_is_refused(path: str, client: TestClient, mine: Caller) -> None:
     with transaction() as session:
-        job = records.job(session, mine).id
-    answer = client.get(path.replace("{job_id}", job), params={"after": "no-such-item"})
+        job, file = records.job(session, mine).id, records.file(session, mine).id
+        upload = uploads.create(session, mine, uploads.Announced("a.jsonl", "fine-tune", 1)).id
+    filled = path.replace("{job_id}", job).replace("{upload_id}", upload)
+    answer = client.get(filled.replace("{file_id}", file), params={"after": "no-such-item"})
     if path.endswith("/events"):  # an unknown id is before the first event
         assert answer.json()["data"] == []
     else:
@@ -246,5 +248,6 @@ def test_every_field_of_a_request_is_bounded() -> None:
     content = "messages.*.content.*"
     sides = ("", "sides.*.")
     ignored = {f"post /v1/chat/completions.{content}", "post /v1/files"}
+    ignored.add("post /v1/uploads/{upload_id}/parts")
     ignored |= {f"post /v1/comparisons.{side}{content}" for side in sides}
     assert found == settings | ignored

@@ -140,14 +140,17 @@ def test_content_parts_of_text_are_joined_and_empty_extras_dropped(http, fake_en
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "http://169.254.169.254/"}}
-TOOLS = [{"id": "1", "function": {"name": "f", "arguments": ""}}]
+TOOLS = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}}]
 
 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"chat_template": "{{ 1 }}"}, "chat_template"),
-        ({"chat_template_kwargs": {}}, "chat_template_kwargs"),
+        (
+            {"chat_template_kwargs": {"chat_template": "{{ 1 }}"}},
+            "chat_template_kwargs.chat_template",
+        ),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"prompt_logprobs": 1}, "prompt_logprobs"),
         ({"n": 5}, "n"),
@@ -156,7 +159,7 @@ TOOLS = [{"id": "1", "function": {"name": "f", "arguments": ""}}]
         ({"temperature": -1}, "temperature"),
         ({"temperature": "warm"}, "temperature"),
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "developer", "content": "x"}]}, "messages.0.role"),
         ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": None}]}, "messages.0.content"),
         ({"messages": [{**ASKED[0], "tool_calls": TOOLS}]}, "messages.0"),

@@ -1,5 +1,6 @@
 """Deleted data is gone: rows of files in prepared data, jobs, checkpoints, comparisons."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,16 +228,17 @@ def test_an_organisation_s_files_have_a_quota(
     client: TestClient, settings_from: Callable[..., None]
 ):
     settings_from(org_quota_bytes=100)
-    content = b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
 
-    def upload() -> Any:
+    def upload(question: str) -> Any:
+        content = json.dumps({"prompt": question, "chosen": "b", "rejected": "c"})
         files = {"file": ("a.jsonl", content)}
         return client.post("/v1/files", files=files, data={"purpose": "fine-tune"})
 
-    first = upload().json()["id"]
-    upload().raise_for_status()
-    refused = upload()
+    first = upload("1").json()["id"]
+    upload("2").raise_for_status()
+    upload("2").raise_for_status()  # equal files are stored once
+    refused = upload("3")
     assert refused.status_code == 413
     assert refused.json()["error"]["code"] == "quota_exceeded"
     client.delete(f"/v1/files/{first}").raise_for_status()
-    upload().raise_for_status()
+    upload("3").raise_for_status()

@@ -19,8 +19,10 @@ from models import File
 from models.jobs import JobState
 from services.files import files as file_service
 from services.files import seed
-from services.platform import database
+from services.files.keys import keys_of
+from services.platform import database, storage
 from services.platform.database import transaction
+from services.processes.verbs import VerbError
 from services.upkeep import removals
 from tests import records
 from workers import files as file_tasks
@@ -77,7 +79,8 @@ def test_the_loop_of_a_file_with_the_openai_client(
     assert done.to_dict()["sha256"] == hashlib.sha256(pairs.read_bytes()).hexdigest()
     assert [file.id for file in openai_client.files.list(purpose="fine-tune")] == [uploaded.id]
     assert not list(openai_client.files.list(purpose="other"))
-    assert len(stored(tmp_path)) == 2
+    # The bytes, the accepted rows, their offsets, and the rows of each finding.
+    assert len(stored(tmp_path)) == 4
 
     assert openai_client.files.delete(uploaded.id).deleted
     work()
@@ -120,6 +123,49 @@ def test_report_and_rows(client: TestClient, work: Callable[[], None]) -> None:
     assert (rows["total"], rows["has_more"]) == (5, True)
     assert rows["data"][0]["line"] == 4
     assert rows["data"][0]["prompt"] == [{"role": "user", "content": "Question 3?"}]
+    assert client.get(f"/v1/files/{file_id}/rows", params={"offset": 5}).json()["data"] == []
+
+
+def test_the_audit_of_a_file(client: TestClient, work: Callable[[], None]) -> None:
+    file_id = post(client, jsonl([*PAIRS, PAIRS[0], {**PAIRS[1], "score": 1}])).json()["id"]
+    work()
+    audit = client.get(f"/v1/files/{file_id}/report").json()["audit"]
+    assert audit["verdict"] == "not_ready"
+    assert audit["reasons"][0].startswith("Only 7 rows can be used.")
+    (finding,) = (each for each in audit["findings"] if each["code"] == "duplicate")
+    assert (finding["severity"], finding["rows"]) == ("warning", 4)
+    assert finding["lines"] == [1, 2, 6, 7]
+    assert finding["repair"] == {"step": "deduplicate", "finding": "duplicate"}
+
+
+def test_a_file_whose_audit_fails_can_be_used(
+    client: TestClient, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_verb = file_tasks.run_verb
+
+    def fails(verb: str, *arguments: str, **options: Any) -> dict[str, Any]:
+        if verb == "audit":
+            raise VerbError({"code": "timeout", "message": "It took too long."})
+        return run_verb(verb, *arguments, **options)
+
+    monkeypatch.setattr(file_tasks, "run_verb", fails)
+    file_id = post(client, jsonl(PAIRS)).json()["id"]
+    work()
+    assert client.get(f"/v1/files/{file_id}").json()["status"] == "processed"
+    report = client.get(f"/v1/files/{file_id}/report").json()
+    assert report["audit"] is None
+    assert report["audit_failure"].startswith("The audit took too long.")
+    row = client.get(f"/v1/files/{file_id}/rows", params={"offset": 4}).json()["data"][0]
+    assert row["line"] == 5
+
+
+def test_rows_of_a_file_without_offsets(client: TestClient, work: Callable[[], None]) -> None:
+    file_id = post(client, jsonl(PAIRS)).json()["id"]
+    work()
+    with transaction() as session:
+        storage.delete(keys_of(session.get_one(File, file_id).storage_key).offsets)
+    rows = client.get(f"/v1/files/{file_id}/rows", params={"offset": 2, "limit": 2}).json()
+    assert [row["line"] for row in rows["data"]] == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -196,6 +242,13 @@ def test_columns_with_other_names_are_suggested_and_then_read(
     assert client.get(f"/v1/files/{second['id']}").json()["accepted"] == 5
     rows = client.get(f"/v1/files/{second['id']}/rows").json()["data"]
     assert rows[4]["prompt"] == [{"role": "user", "content": "Question 4?"}]
+
+
+def test_the_openai_client_sends_columns_as_an_extra_field(openai_client: openai.OpenAI) -> None:
+    body = {"columns": json.dumps(COLUMNS), "other": "ignored"}
+    file = ("a.jsonl", jsonl(QUESTIONS))
+    sent = openai_client.files.create(file=file, purpose="fine-tune", extra_body=body)
+    assert sent.to_dict()["columns"] == COLUMNS
 
 
 def test_a_mapped_column_that_no_row_has_is_named(
@@ -291,7 +344,8 @@ def test_a_file_in_use_is_not_deleted(client: TestClient, work: Callable[[], Non
 def test_validation_may_run_twice_late_or_without_its_bytes(
     client: TestClient, work: Callable[[], None], tmp_path: Path
 ) -> None:
-    first, second, third = (post(client, jsonl(PAIRS)).json()["id"] for _ in range(3))
+    # Equal files would share their bytes.
+    first, second, third = (post(client, jsonl(PAIRS[n:])).json()["id"] for n in range(3))
     with transaction() as session:
         record = session.scalars(select(File).where(File.id == third)).one()
     (tmp_path / "storage" / record.storage_key).unlink()
@@ -304,7 +358,7 @@ def test_validation_may_run_twice_late_or_without_its_bytes(
     statuses = [client.get(f"/v1/files/{file_id}").json() for file_id in (first, third)]
     assert [file["status"] for file in statuses] == ["processed", "error"]
     assert "Upload it again." in statuses[1]["status_details"]
-    assert len(stored(tmp_path)) == 2
+    assert len(stored(tmp_path)) == 4
 
 
 def test_a_disk_that_is_full_is_said_and_nothing_stays(

@@ -9,11 +9,13 @@ import orjson
 import pytest
 from fastapi.testclient import TestClient
 
+from models.base import new_id
 from orpo.audit import found
 from orpo.audit.found import Named
 from services.access.callers import Caller
 from services.files import rows as row_service
 from services.files import seed
+from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
 from tests import records
@@ -42,18 +44,17 @@ def put(key: str, content: bytes) -> None:
 
 def store(lines: list[bytes], offsets: bool, findings: dict[str, Named] | None) -> str:
     """Store a validated file as a worker leaves it, and return its id."""
+    file_id = new_id("file")
+    keys = keys_of(file_id)
     with transaction() as session:
         owner = Caller(seed.ORG_ID, None, frozenset())
-        record = records.file(
-            session, owner, accepted=len(lines), storage_key="files/x", rows_key="files/x.rows"
-        )
-        file_id = record.id
-    put("files/x.rows", b"".join(lines))
+        records.file(session, owner, accepted=len(lines), id=file_id, rows_key=keys.rows)
+    put(keys.rows, b"".join(lines))
     if offsets:
         starts = np.cumsum([0, *map(len, lines)])[:-1]
-        put("files/x.offsets", starts.astype("<u8").tobytes())
+        put(keys.offsets, starts.astype("<u8").tobytes())
     if findings is not None:
-        with storage.writing_path("files/x.audit") as path:
+        with storage.writing_path(keys.audit) as path:
             found.write(path, findings)
     return file_id
 
@@ -147,7 +148,7 @@ def test_a_far_row_is_read_without_those_before_it(
 ) -> None:
     file_id = store(lines_of(["x"] * 50), offsets=True, findings=None)
     put(
-        "files/x.rows",
+        keys_of(file_id).rows,
         b"\xff" * len(b"".join(lines_of(["x"] * 40))) + b"".join(lines_of(["x"] * 50)[40:]),
     )
     assert places(get(client, file_id, offset=45, limit=2)) == [45, 46]
@@ -211,7 +212,7 @@ def test_dropped_rows_with_their_text(client: TestClient, work: Callable[[], Non
 
 
 def test_rows_of_a_finding_of_the_real_audit(client: TestClient, work: Callable[[], None]) -> None:
-    texts = ["First.", "Second.", "first. ", "Write to jane.doe@example.org for it."]
+    texts = ["First.", "Second.", "first. ", "Write to jane.doe@kestrel-mail.net for it."]
     rows = [
         {"prompt": f"Which one, {len(t.strip())}?", "chosen": t, "rejected": "No."} for t in texts
     ]

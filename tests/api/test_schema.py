@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from api import upstream
 from api.app import create_app
 from models.base import new_id
-from services.files import base_models, hub, seed, statistics, tokens
+from orpo.audit import recipe
+from services.files import base_models, hub, seed, statistics, tokens, versions
 from services.upkeep import health
 from tests.api.conftest import KEY
 from tests.api.fake_engine import FakeEngine, deploy
@@ -87,6 +88,8 @@ def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch)
     no_tokens |= dict.fromkeys(("prefix", "chosen", "rejected"))
     monkeypatch.setattr(tokens, "run_verb", lambda *_, **__: no_tokens)
     monkeypatch.setattr(statistics, "run_verb", lambda *_, **__: NO_STATISTICS)
+    no_steps = {"exact": True, "rows_read": 0, "held_out": None, "steps": []}
+    monkeypatch.setattr(versions, "run_verb", lambda *_, **__: no_steps)
     monkeypatch.setattr(health, "missing", list)  # Redis would be missing
     monkeypatch.setattr(health, "degraded", list)
     return World(client)
@@ -133,6 +136,7 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
     case.query, case.body = whole(case.query), whole(case.body)
     if isinstance(case.body, dict):
         name_in_body(label, case.body, world)
+        name_for_upload(label, case.body, world)
 
 
 def whole(value: Any) -> Any:
@@ -154,15 +158,37 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
         body.setdefault("id", "tiny")
     if label == "POST /v1/comparisons/{comparison_id}/stop":
         body["side"] = body["side"] % 2
+    name_for_recipe(body, world)
     for holder in [body, *(body.get("sides") or [])]:
         if "model" in holder and label in ("POST /v1/chat/completions", "POST /v1/comparisons"):
             holder["model"] = SERVED
         if holder.get("models"):
             holder["models"] = [SERVED for _ in holder["models"]]
+        write_arguments(holder)
     if body.get("held_out"):
         body["held_out"]["job_id"] = world.job
     if label == "POST /v1/deployments":
         body["model"] = world.base
+
+
+def write_arguments(conversation: dict[str, Any]) -> None:
+    """Make the arguments of each call JSON in a text, which OpenAPI can't express."""
+    calls = [m.get("tool_calls") or [] for m in conversation.get("messages") or []]
+    for call in (call for of_message in calls for call in of_message):
+        call["function"]["arguments"] = "{}"
+
+
+def name_for_recipe(body: dict[str, Any], world: World) -> None:
+    """Use one existing file and a valid pattern, and only steps that go together."""
+    for step in body.get("recipe", ()):
+        if step.get("matches"):
+            step["matches"] = "a+"
+        if "files" in step:
+            step["files"] = [{"file_id": world.file}]
+    if "recipe" in body and recipe.problem(recipe.parse(body["recipe"])):
+        body["recipe"] = [{"step": "sample", "n": 1}]
+    if body.get("filename"):
+        body["filename"] = "a.jsonl"
 
 
 def name_for_job(body: dict[str, Any], world: World) -> None:
@@ -176,8 +202,18 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
         method[method["type"]] = {"hyperparameters": {}}
 
 
+def name_for_upload(label: str, body: dict[str, Any], world: World) -> None:
+    if label == "POST /v1/uploads":
+        body |= {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 1}
+    if label == "POST /v1/uploads/{upload_id}/complete":
+        body["part_ids"] = [world.part]
+        body.pop("md5", None)
+
+
 def form_of(label: str, case: Case) -> dict[str, Any]:
     """The form of an upload; the file needs a name, which OpenAPI can't express."""
+    if label == "POST /v1/uploads/{upload_id}/parts":
+        return {"files": {"data": ("part", b"{}")}}  # the announced size leaves room for it
     if label != "POST /v1/files":
         return {}
     assert isinstance(case.body, dict)

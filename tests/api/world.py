@@ -1,5 +1,6 @@
 """One object of each kind of the API, for operations that need an existing one."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from models.base import new_id
 from models.jobs import JobState, Purpose
 from services.access import api_keys, sign_ins
 from services.access.callers import Caller, Scope
-from services.files import seed
+from services.files import seed, uploads
 from services.jobs import jobs
+from services.platform import storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings
 from services.serving import comparisons
@@ -39,14 +41,20 @@ class World:
         form = {"files": {"file": ("a.jsonl", PAIR * 8)}, "data": {"purpose": "fine-tune"}}
         self.file = client.post("/v1/files", **form).raise_for_status().json()["id"]
         file_tasks.validate(self.file)
+        self.version = self._version()
         self.job, self.checkpoint, self.model = self._trained()
         self.deployment, self.comparison = self._deployment(), self._comparison()
         self.session = self._sign_in()
+        self.part = ""
+        self.upload = self._upload()
 
     def path(self, operation: str, name: str) -> str:
         """The id of an object for which the operation succeeds."""
         fresh: dict[str, Callable[[], str]] = {
             "DELETE /v1/files/{file_id}": self._file,
+            "POST /v1/uploads/{upload_id}/cancel": self._upload,
+            "POST /v1/uploads/{upload_id}/parts": self._upload,
+            "POST /v1/uploads/{upload_id}/complete": self._upload,
             "DELETE /v1/api_keys/{key_id}": self._key,
             "DELETE /v1/models/{model_id}": self._base,
             "DELETE /v1/deployments/{deployment_id}": self._deployment,
@@ -63,6 +71,7 @@ class World:
         lasting = {
             "file_id": self.file, "job_id": self.job, "deployment_id": self.deployment,
             "comparison_id": self.comparison, "model_id": self.model, "line": "1",
+            "upload_id": self.upload,
         }  # fmt: skip
         return fresh[operation]() if operation in fresh else lasting[name]
 
@@ -72,7 +81,8 @@ class World:
         of_list = {
             "/v1/api_keys": key, "/v1/files": self.file, "/v1/deployments": self.deployment,
             "/v1/votes": self.comparison, "/v1/fine_tuning/jobs": self.job,
-            "/v1/models": self.base, "/pairs": "1", "/samples": "1:1",
+            "/v1/models": self.base, "/parts": self.part, "/versions": self.version,
+            "/pairs": "1", "/samples": "1:1",
             "/checkpoints": self.checkpoint, "/events": "ftevent-1",
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
@@ -105,6 +115,26 @@ class World:
 
     def _file(self) -> str:
         return self._of_session(lambda session: records.file(session, self.caller))
+
+    def _upload(self) -> str:
+        """A pending upload of one part, whose id is then `self.part`."""
+        key = f"parts/{new_id('part')}"
+        with storage.writing(key) as sink:
+            sink.write(PAIR)
+        with transaction() as session:
+            upload = uploads.create(
+                session, self.caller, uploads.Announced("a.jsonl", "fine-tune", len(PAIR))
+            )
+            sha256 = hashlib.sha256(PAIR).hexdigest()
+            received = uploads.ReceivedPart(new_id("part"), key, len(PAIR), sha256)
+            self.part = uploads.add_part(session, self.caller, upload.id, received).id
+            return upload.id
+
+    def _version(self) -> str:
+        parents = [{"id": self.file, "sha256": "0"}]
+        return self._of_session(
+            lambda session: records.file(session, self.caller, parents=parents, recipe=[])
+        )
 
     def _base(self) -> str:
         return self._of_session(lambda session: records.base_model(session, self.caller))

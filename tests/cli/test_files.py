@@ -1,6 +1,7 @@
 """`oddsmith files` against a fake API."""
 
 import json
+import re
 from pathlib import Path
 
 from tests.cli.conftest import Oddsmith
@@ -78,6 +79,53 @@ def test_report_shows_counts_and_findings_by_line(api: FakeApi, oddsmith: Oddsmi
     assert "9      17       bad_json    A comma is missing." in shown
     assert "extra   12     this key is not read   1, 2, 3, 4, 5, 6, 7, 8, 9, 10…" in shown
     assert json.loads(oddsmith("files", "report", "file-1", "--json").stdout) == REPORT
+
+
+AUDIT = {
+    "verdict": "check",
+    "reasons": ["3 rows of 172 (1.7%): The chosen answer begins like a refusal."],
+    "findings": [
+        {
+            "code": "refusal",
+            "severity": "warning",
+            "rows": 12,
+            "lines": [4, 5, 6, 7, 8, 9],
+            "message": "The chosen answer begins like a refusal.",
+            "repair": {"step": "drop", "finding": "refusal"},
+        }
+    ],
+    "length": {
+        "longer_wins": 0.8,
+        "length_only_accuracy": None,
+        "bag_of_words_accuracy": 0.75,
+        "n_tested": 49,
+        "mean_chosen_chars": 1011.2,
+        "mean_rejected_chars": 606.5,
+    },
+    "languages": [{"language": "en", "rows": 170}, {"language": "unknown", "rows": 2}],
+    "sampled": 172,
+}
+
+
+def test_report_begins_with_the_verdict(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("GET /v1/files/file-1/report", {**REPORT, "audit": AUDIT})
+    shown = oddsmith("files", "report", "file-1").stdout
+    assert shown.startswith(
+        "look at it before you train on it\n"
+        "- 3 rows of 172 (1.7%): The chosen answer begins like a refusal.\n"
+    )
+    assert "warning    refusal   12     4, 5, 6, 7, 8…\n" in shown
+    assert "\nrefusal: The chosen answer begins like a refusal.\n" in shown
+    assert re.search(r"^the longer answer wins +80%$", shown, re.MULTILINE)
+    assert "by length alone" not in shown
+    assert "en 170, unknown 2" in shown
+
+
+def test_report_says_why_there_is_no_audit(api: FakeApi, oddsmith: Oddsmith) -> None:
+    failed = {**REPORT, "audit": None, "audit_failure": "The audit took too long."}
+    api.on("GET /v1/files/file-1/report", failed)
+    shown = oddsmith("files", "report", "file-1").stdout
+    assert shown.startswith("no audit: The audit took too long.\n")
 
 
 TOKENS = {

@@ -63,6 +63,15 @@ def _shifted(by_s: int) -> Substitute:
     return substitute
 
 
+def _slow_blocks(_: Any, real: Callable[[str], Any]) -> Any:
+    def chunks(key: str) -> Any:
+        for block in real(key):
+            yield block
+            time.sleep(0.3)
+
+    return chunks
+
+
 TRICKS = {
     # Any worker's writes are accepted; a worker never looks at its own clock.
     "fence": Guard("services.jobs.claims", "held", _anyone),
@@ -82,6 +91,9 @@ TRICKS = {
     "database_clock": Guard("services.jobs.claims", "_lease", _own_clock),
     # The API remembers no key of a create.
     "idempotency": Guard("services.jobs.jobs", "_remember", nothing()),
+    # A completion does not look for an earlier one, nor at the state of the upload.
+    "completed_once": Guard("services.files.uploads", "was_completed", nothing(False)),
+    "upload_state": Guard("services.files.uploads", "_refuse_ended", nothing()),
     # The API keeps clients that no longer read; a worker stores each number of a run.
     "dropping": Guard("cli.stack.parts", "API_CONNECTION", value("httptools")),
     "flood_limit": Guard("workers.tail", "MOST_BEHIND_BYTES", value(math.inf)),
@@ -91,6 +103,7 @@ TRICKS = {
     # Faults: every second message is lost, the clock is an hour off.
     "lossy_broker": Guard("celery", "Celery.send_task", _every_second),
     "fast_clock": Guard("time", "time", _shifted(3600)),
+    "slow_blocks": Guard("services.platform.storage", "chunks", _slow_blocks),
     "slow_clock": Guard("time", "time", _shifted(-3600)),
 }
 

@@ -2,14 +2,15 @@
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orpo.rows import columns, messages
+from orpo.rows import columns, messages, tools
 from orpo.rows.formats import (
     OTHER_KEYS,
     Message,
@@ -82,9 +83,8 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
 @pytest.mark.parametrize(
     ("key", "held", "words"),
     [
-        ("tools", [TOOL], "tools are not trained"),
-        ("tools", json.dumps([TOOL]), "tools are not trained"),
-        ("functions", [TOOL], "tools are not trained"),
+        ("tool_calls", [TOOL], "a part of a message"),
+        ("thinking", "Let me think.", "the message that it belongs to"),
         ("images", ["a.png"], "only text is trained"),
         ("instruction", "Answer in French.", "put it into the prompt"),
         ("context", "Paris is in Texas.", "put it into the prompt"),
@@ -117,7 +117,7 @@ def test_a_prompt_under_another_name_is_no_other_text() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({**OPENAI, "input": {"messages": [U], "functions": [TOOL]}}, "input.functions"),
+        ({**OPENAI, "input": {"messages": [U], "functions": [3]}}, "input.functions"),
         ({**SWIFT, "rejected_messages": [U, BAD]}, "keep one"),
         ({**EXPLICIT, "chosen": {**GOOD, "value": "Other."}}, "keep one"),
         ({"system": "Be kind.", "messages": [GOOD]}, "prompt is empty"),
@@ -158,14 +158,7 @@ def test_no_value_of_a_known_key_crashes(
             read(row, shape, 1)
 
 
-@pytest.mark.parametrize(
-    ("key", "held"),
-    [
-        ("tool_calls", [TOOL]), ("function_call", {"name": "weather"}), ("tool_call_id", "call-1"),
-        ("reasoning_content", "Let me think."), ("thinking", "Let me think."),
-        ("images", ["a.png"]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("key", "held"), [("images", ["a.png"]), ("tool_call_id", "call-1")])
 def test_what_a_message_should_show_refuses_the_row(key: str, held: Any) -> None:
     turn = {**GOOD, key: held}
     for value in ({**EXPLICIT, "chosen": turn}, {**WHOLE, "chosen": [U, turn]}):
@@ -266,25 +259,87 @@ def test_an_unknown_key_is_never_dropped_silently(
     assert pair == parse(value, shape, 1)
 
 
-LISTS = ("messages", "chosen", "rejected", "preferred_output", "non_preferred_output")
+PARTS = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Because."}]
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+CALLING = {**GOOD, "content": PARTS, "tool_calls": [CALL], "weight": 1}
+RESULT = {"role": "tool", "content": "2", "tool_call_id": "1", "name": "f"}
+FULL = [CALLING, RESULT, GOOD]
+DEFINED = {
+    "type": "function",
+    "function": {"name": "f", "description": "d", "parameters": {"type": "object"}},
+}
+# Every shape that holds messages, with all that a message may have.
+FULL_ROWS = [
+    {"prompt": [U], "chosen": FULL, "rejected": [BAD]},
+    {**OPENAI, "preferred_output": FULL},
+    {"chosen": [U, *FULL], "rejected": [U, BAD]},
+    {**SHAREGPT, "conversations": [U], "chosen": FULL},
+    {**RANKED, "responses": [FULL, "No idea."]},
+    {"messages": [U, *FULL]},
+    {"messages": [U, *FULL], "rejected_response": "No idea."},
+]
+# Keys that are read, or known to be harmless, in some object of a row.
+KNOWN_INSIDE = {
+    *messages.READ, *messages.CHANGES, *tools.DEFINITION, *tools.OF_DEFINITION, *tools.CALL,
+    *tools.OF_CALL, *tools.OTHER_ARGUMENTS, *columns.HARMLESS_IN_PARTS, *columns.TOOLS,
+    *columns.HARMLESS_IN_MESSAGES, *columns.HARMLESS_IN_INPUT, "name", "messages",
+}  # fmt: skip
 
 
-@given(
-    st.sampled_from([{**EXPLICIT, "chosen": [GOOD], "rejected": [BAD]}, OPENAI, WHOLE, MESSAGES]),
-    unknown_keys.filter(lambda key: key not in {"role", "content", "from", "value", "weight"}),
-    held,
-    st.data(),
-)
-def test_nor_one_of_a_message(
+def objects(value: Any, inside: str = "row") -> Iterator[dict[str, Any]]:
+    """Every object of a row that has keys of its own: not the arguments, nor a schema."""
+    if isinstance(value, list):
+        for each in value:
+            yield from objects(each, inside)
+    elif isinstance(value, dict):
+        yield value
+        for key, held in value.items():
+            if key not in ("arguments", "parameters"):
+                yield from objects(held, key)
+
+
+@given(st.sampled_from(FULL_ROWS), unknown_keys, held, st.data())
+def test_nor_one_at_any_depth(
     value: dict[str, Any], key: str, held: Any, data: st.DataObject
 ) -> None:
-    name = data.draw(st.sampled_from([name for name in LISTS if name in value]))
-    row = {**value, name: [*value[name][:-1], {**value[name][-1], key: held}]}
+    """In the row, its input, a message, a part, a tool, its function, a call and its function."""
+    row = json.loads(json.dumps({**value, "tools": [DEFINED]}))
     shape = detect(row)
     assert shape is not None
-    pair, remarks = read(row, shape, 1)
-    assert columns.Remark("unused_key", f"{name}[].{key}") in remarks
-    assert pair == parse(value, shape, 1)
+    pair, before = read(row, shape, 1)
+    assert not before
+    assume(key not in KNOWN_INSIDE)
+    place = data.draw(st.sampled_from([*range(len([*objects(row)]))]))
+    [*objects(row)][place][key] = held
+    assert detect(row) is shape
+    found, remarks = read(row, shape, 1)
+    assert [remark.code for remark in remarks] == ["unused_key"]
+    assert remarks[0].key.endswith(key)
+    assert found == pair
+
+
+@given(st.sampled_from(FULL_ROWS), st.sampled_from(sorted(KNOWN_INSIDE)), held, st.data())
+def test_a_known_key_in_another_place_is_used_refused_or_remarked_on(
+    value: dict[str, Any], key: str, held: Any, data: st.DataObject
+) -> None:
+    row = json.loads(json.dumps({**value, "tools": [DEFINED]}))
+    shape = detect(row)
+    assert shape is not None
+    pair, _ = read(row, shape, 1)
+    place = [*objects(row)][data.draw(st.integers(0, len([*objects(row)]) - 1))]
+    assume(key not in place and key not in HARMLESS_EVERYWHERE)
+    place[key] = held
+    assume(detect(row) is shape)
+    with contextlib.suppress(Reject):
+        found, remarks = read(row, shape, 1)
+        assert found != pair or remarks
+
+
+# Facts that change nothing, and the part keys of texts that have another type.
+HARMLESS_EVERYWHERE = {
+    *columns.HARMLESS_IN_PARTS, *columns.HARMLESS_IN_MESSAGES, *columns.HARMLESS_IN_INPUT,
+    *columns.HARMLESS, "type", "strict",
+}  # fmt: skip
 
 
 def test_keys_inside_the_input_and_inside_parts() -> None:

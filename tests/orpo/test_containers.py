@@ -35,9 +35,11 @@ def table(delimiter: str = ",", rows: list[dict[str, Any]] = ROWS, end: str = "\
     return text.getvalue().encode()
 
 
-def parquet(rows: list[dict[str, Any]] = ROWS, **options: Any) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), sink, **options)
+def parquet(rows: list[dict[str, Any]] = ROWS, category: bool = False, **options: Any) -> bytes:
+    sink, held = io.BytesIO(), pa.Table.from_pylist(rows)
+    if category:
+        held = pa.table({name: held[name].dictionary_encode() for name in held.column_names})
+    pq.write_table(held, sink, **options)
     return sink.getvalue()
 
 
@@ -87,6 +89,7 @@ CONTENTS: dict[str, bytes] = {
     "parquet": parquet(),
     "parquet snappy": parquet(compression="snappy", row_group_size=2),
     "parquet dictionary": parquet(use_dictionary=True, compression="zstd"),
+    "parquet category": parquet(category=True),
 }
 
 
@@ -124,16 +127,6 @@ def test_nested_parquet_reads_as_its_json(tmp_path: Path):
     assert [row.line for row in rows] == [1, 2]
     assert repr(rows[0].value) == repr(value)
     assert list(rows[1].value) == ["id", "score", "prompt", "rejected"]  # cells that are null
-
-
-def test_a_sliced_batch_keeps_its_nested_rows():
-    from orpo.rows.parquet import values  # noqa: PLC0415
-
-    held = [{"a": [{"b": "x"}, {"b": None}]}, None, {"a": None}, {"a": []}, {"a": [{"b": "y"}]}]
-    array = pa.array(held)
-    for start in range(5):
-        for stop in range(start, 5):
-            assert values(array[start:stop]) == held[start:stop]
 
 
 XLSX = b"PK\x03\x04" + b"\0" * 26 + b"[Content_Types].xml"
@@ -209,6 +202,19 @@ def test_text_of_parquet_that_is_not_utf8_drops_its_row(tmp_path: Path):
     report = checked(tmp_path, sink.getvalue())
     assert (report.accepted, dict(report.dropped)) == (2, {"bad_utf8": 1})
     assert report.findings[0].line == 2
+
+
+def test_rows_of_parquet_have_bounds_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 2000)
+    report = checked(tmp_path, parquet([*ROWS, {**ROWS[0], "chosen": "x" * 3000}, *ROWS]))
+    assert (report.accepted, dict(report.dropped)) == (14, {"line_too_long": 1})
+    assert report.findings[0].line == 8
+    monkeypatch.setattr(limits, "ANY_RATIO_BYTES", 10_000)
+    content = parquet([{**ROWS[0], "chosen": "x" * 1000}] * 1000)  # the text is stored once
+    assert len(content) < 5000
+    report = checked(tmp_path, content)
+    assert dict(report.dropped) == {"bomb": 1}
+    assert report.accepted < 1000
 
 
 HEAD = b"prompt,chosen,rejected\n"

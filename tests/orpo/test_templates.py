@@ -184,7 +184,7 @@ def test_answers_of_which_the_template_loses_the_thought_are_dropped(turns: str)
         thoughts("4", "<think>\nmaybe\n</think>\n\n5", 3),
         thoughts("4", "5", 4),
     ]
-    examples, dropped, stats = tokens(rows, tokenizer(STRIPPED), turns=turns)
+    examples, dropped, stats = tokens(rows, tokenizer(STRIPPED), turns=turns, reasoning="keep")
     assert [example.line for example in examples] == [4]
     assert dropped == {"answer_lost": 3}
     assert stats["reasons"]["answer_lost"]["line"] == 1
@@ -222,7 +222,8 @@ def test_a_thought_lost_from_an_earlier_turn_of_the_prompt_is_not_trained() -> N
 def test_a_thought_lost_from_an_earlier_turn_of_the_answer_drops_the_row_if_it_is_trained() -> None:
     chosen = [assistant("<think>one</think>first"), user("and"), assistant("yes")]
     row = Pair(1, [user("a")], chosen, [assistant("no")])
-    assert tokens([row], tokenizer(REWRITTEN), turns="all")[1] == {"answer_lost": 1}
+    kept = tokens([row], tokenizer(REWRITTEN), turns="all", reasoning="keep")
+    assert kept[1] == {"answer_lost": 1}
     assert not tokens([row], tokenizer(REWRITTEN), turns="last")[1]
 
 
@@ -233,7 +234,7 @@ def test_where_all_answers_are_lost_the_error_says_so(bench: Bench, tmp_path: Pa
     path = tmp_path / "thoughts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     base = write_base(tmp_path / "stripping", template=STRIPPED)
-    run = bench.spec("run", base=base, train_path=path)
+    run = bench.spec("run", base=base, train_path=path, reasoning="keep")
     assert train.main(run) == 2
     error = records(run, "events")[-1]
     assert "16 answer_lost" in error["message"]
@@ -265,8 +266,10 @@ def test_the_same_last_turn_is_dropped_where_no_other_is_trained() -> None:
 def test_a_difference_in_a_turn_that_can_not_be_trained_is_none() -> None:
     """The mark before an answer is not kept in the history, so no later turn can be trained."""
     marked = CHATML.replace("assistant\n{% endif %}", "assistant\n[mark]{% endif %}")
-    sides = ([assistant("Pear."), user("Thanks."), assistant(last)] for last in ("Yes.", "No."))
-    row = Pair(1, [user("Name a fruit.")], *sides)
+    chosen, rejected = (
+        [assistant("Pear."), user("Thanks."), assistant(last)] for last in ("Yes.", "No.")
+    )
+    row = Pair(1, [user("Name a fruit.")], chosen, rejected)
     assert len(tokens([row], tokenizer(), turns="all")[0]) == 1
     _, dropped, stats = tokens([row], tokenizer(marked), turns="all")
     assert dropped == {"same_trained_turns": 1}

@@ -52,10 +52,12 @@ class Serving:
 
     folder: Path
 
-    def base(self, name: str = "base", **behaviour: Any) -> str:
+    def base(self, name: str = "base", template: str | None = None, **behaviour: Any) -> str:
         weights = self.folder / name
         weights.mkdir()
         (weights / "behaviour.json").write_text(json.dumps(behaviour))
+        if template is not None:
+            (weights / "chat_template.jinja").write_text(template)
         with transaction() as session:
             info = {"special_tokens": ["<|im_end|>"]}
             return records.base_model(session, CALLER, id=name, path=str(weights), info=info).id

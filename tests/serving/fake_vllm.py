@@ -14,6 +14,8 @@ from socketserver import ThreadingUnixStreamServer
 
 TOKENS = [1, 2, 3]
 BASE_LOGPROB = -1.0
+# A token without a text.
+UNKNOWN = 99
 
 
 def option(name: str, default: str = "") -> str:
@@ -40,11 +42,27 @@ class Handler(BaseHTTPRequestHandler):
             adapters.pop(body["lora_name"])
             self.answer("Success")
         elif self.path == "/tokenize":
-            self.answer({"tokens": BEHAVIOUR.get("tokens", TOKENS)})
+            self.answer({"tokens": rendered(body)})
+        elif self.path == "/detokenize":
+            self.detokenize(body)
         elif self.path.endswith("/chat/completions"):
-            self.answer({"usage": {"completion_tokens": 1}})
+            self.chat(body)
         else:
             self.answer(scored(body))
+
+    def detokenize(self, body: dict) -> None:
+        if body["tokens"] == [UNKNOWN]:
+            self.answer({"error": {"message": "token id 99 is out of vocabulary"}}, 400)
+        else:
+            self.answer({"prompt": "".join(f"<{token}>\0" for token in body["tokens"])})
+
+    def chat(self, body: dict) -> None:
+        is_auto = body.get("tools") and body.get("tool_choice", "auto") == "auto"
+        parses = "--tool-call-parser" in sys.argv and not BEHAVIOUR.get("parses_no_calls")
+        if is_auto and not parses:
+            self.answer({"error": {"message": '"auto" tool choice requires a parser'}}, 400)
+            return
+        self.answer({"usage": {"completion_tokens": 1}})
 
     def load(self, body: dict) -> None:
         if BEHAVIOUR.get("refuses_adapters"):
@@ -71,6 +89,14 @@ class UnixServer(ThreadingUnixStreamServer):
     def get_request(self) -> tuple:
         request, _ = super().get_request()
         return request, ("engine", 0)
+
+
+def rendered(body: dict) -> list[int]:
+    """The tokens of a conversation: others with tools, and with thinking switched on or off."""
+    switch = (body.get("chat_template_kwargs") or {}).get("enable_thinking")
+    name = "tokens" if switch is None else f"thinking_{'on' if switch else 'off'}"
+    tokens = BEHAVIOUR.get(name, TOKENS)
+    return [*tokens, *BEHAVIOUR.get("tool_tokens", [7])] if body.get("tools") else tokens
 
 
 def scored(body: dict) -> dict:

@@ -36,6 +36,17 @@ def test_the_context_is_no_longer_than_the_model_s(tmp_path):
     assert vllm.context_length(str(tmp_path)) == 4096
 
 
+@pytest.mark.parametrize("parser", [None, "hermes"])
+def test_a_parser_reads_calls_and_no_schema_becomes_a_grammar(tmp_path, settings_from, parser):
+    settings_from(var=tmp_path)
+    plan = vllm.Plan("engine-1", str(tmp_path), "base", "socket", 0, "cpu", 0, None, parser)
+    argv = vllm.command(plan)
+    assert ("--enable-auto-tool-choice" in argv) is (parser is not None)
+    assert parser is None or argv[argv.index("--tool-call-parser") + 1] == parser
+    # vLLM would compile one for each tool that is `strict`.
+    assert vllm.engine_environment(plan)["VLLM_ENFORCE_STRICT_TOOL_CALLING"] == "0"
+
+
 WHOLE = "model.safetensors"
 STRAY = {"adapter_config.json", "adapter_model.safetensors"}
 

@@ -375,6 +375,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the accepted rows in another shape
+         * @description Stream the accepted rows. Reading them again gives the same pairs; 400 if a row has no place
+         *     in the shape.
+         */
+        get: operations["export_v1_files__file_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/report": {
         parameters: {
             query?: never;
@@ -455,6 +476,55 @@ export interface paths {
         get: operations["retrieve_v1_files__file_id__statistics_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the versions of a file
+         * @description List the files that recipes made of this file.
+         */
+        get: operations["list_versions_v1_files__file_id__versions_get"];
+        put?: never;
+        /**
+         * Make another version of a file
+         * @description Apply a recipe to the accepted rows of a file. The file stays as it is.
+         *
+         *     Returns one new file, or two for a recipe that ends with a split: training, then held-out. They
+         *     are `uploaded` until they are made and validated. 409 while the file is being validated.
+         */
+        post: operations["create_v1_files__file_id__versions_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/versions/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a recipe would do to a file
+         * @description Count the rows before and after each step, and show the first rows that it changes.
+         *
+         *     Nothing is stored. Starts a process, which takes seconds.
+         */
+        post: operations["preview_v1_files__file_id__versions_preview_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -940,6 +1010,114 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin an upload in parts
+         * @description Announce a file: its name and its size. The upload expires if it is not completed in time,
+         *     after an hour by default.
+         */
+        post: operations["create_v1_uploads_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an upload
+         * @description Return an upload's state and, once it is completed, its file.
+         */
+        get: operations["retrieve_v1_uploads__upload_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel an upload, and remove its parts
+         * @description Give a pending upload up. A cancelled one takes no parts and can't be completed.
+         */
+        post: operations["cancel_v1_uploads__upload_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a file of an upload's parts
+         * @description Put the parts together, in the order of the list. Their sizes must add up to `bytes`. A
+         *     second request with the same list returns the same file.
+         */
+        post: operations["complete_v1_uploads__upload_id__complete_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the parts that have arrived, the oldest first
+         * @description List what was acknowledged, so that a client can resume. Once the upload is no longer
+         *     pending, its parts are removed.
+         */
+        get: operations["list_parts_v1_uploads__upload_id__parts_get"];
+        put?: never;
+        /**
+         * Add a part to an upload
+         * @description Store a part: the form's field `data`, and `sha256` if it is to be checked. Parts may be sent
+         *     in parallel, in any order and again; only those that complete the upload count.
+         */
+        post: operations["add_part_v1_uploads__upload_id__parts_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/votes": {
         parameters: {
             query?: never;
@@ -1148,10 +1326,47 @@ export interface components {
             n_tested: number;
         };
         /**
+         * Balance
+         * @description Drops rows until the longer answer (in characters) wins as often as it loses.
+         *
+         *     Rows are of two kinds: the chosen answer is the longer one, or the rejected one is. As many rows
+         *     of the more frequent kind are drawn as there are of the other; the rest of them are dropped.
+         *     Rows whose answers have the same length, or that have no rejected answer, stay.
+         */
+        Balance: {
+            /**
+             * Length
+             * @default chars
+             * @constant
+             */
+            length: "chars";
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "balance";
+        };
+        /**
+         * ChangedRow
+         * @description A row that a step changes; `after` is null if the step drops it.
+         */
+        ChangedRow: {
+            after: components["schemas"]["ShownPair"] | null;
+            before: components["schemas"]["ShownPair"];
+            /** Line */
+            line: number;
+        };
+        /**
          * ChatRequest
          * @description OpenAI's request for a chat completion, as far as it is served.
          */
         ChatRequest: {
+            chat_template_kwargs?: components["schemas"]["TemplateSettings"] | null;
             /** Frequency Penalty */
             frequency_penalty?: number | null;
             /** Logprobs */
@@ -1166,6 +1381,8 @@ export interface components {
             model: string;
             /** N */
             n?: number | null;
+            /** Parallel Tool Calls */
+            parallel_tool_calls?: boolean | null;
             /** Presence Penalty */
             presence_penalty?: number | null;
             /** Seed */
@@ -1177,6 +1394,13 @@ export interface components {
             stream_options?: components["schemas"]["StreamOptions"] | null;
             /** Temperature */
             temperature?: number | null;
+            /**
+             * Tool Choice
+             * @enum {unknown}
+             */
+            tool_choice?: "auto" | "none" | null;
+            /** Tools */
+            tools?: components["schemas"]["Tool"][] | null;
             /** Top Logprobs */
             top_logprobs?: number | null;
             /** Top P */
@@ -1366,6 +1590,22 @@ export interface components {
             weights_sha256: string | null;
         };
         /**
+         * CompleteUpload
+         * @description The parts that make up the file, in order; with `md5`, that of the whole file is checked.
+         */
+        CompleteUpload: {
+            /** Md5 */
+            md5?: string;
+            /** Part Ids */
+            part_ids: string[];
+        };
+        /**
+         * Container
+         * @description The containers that files are exported in, by the ends of their names.
+         * @enum {string}
+         */
+        Container: "jsonl" | "jsonl.gz" | "csv" | "parquet";
+        /**
          * CreateApiKey
          * @description A key to be made: its name, and what it may do.
          */
@@ -1469,6 +1709,50 @@ export interface components {
             validation_file?: string | null;
         };
         /**
+         * CreateUpload
+         * @description OpenAI's request for an upload. The content decides how the file is read, not `mime_type`.
+         *
+         *     `expires_after` is about the file; an upload expires by itself.
+         */
+        CreateUpload: {
+            /**
+             * Bytes
+             * @description The size of the whole file.
+             */
+            bytes: number;
+            /**
+             * Columns
+             * @description Which columns have other names, by field, as in `POST /v1/files`.
+             */
+            columns?: {
+                [key: string]: string;
+            };
+            /** Expires After */
+            expires_after?: components["schemas"]["ExpiresAfter"];
+            /** Filename */
+            filename: string;
+            /** Mime Type */
+            mime_type: string;
+            /**
+             * Purpose
+             * @description `fine-tune`
+             */
+            purpose: string;
+        };
+        /**
+         * CreateVersion
+         * @description A recipe, and the name of the version that it makes.
+         */
+        CreateVersion: {
+            /**
+             * Filename
+             * @description The name of the version; made from the parent's name if left out.
+             */
+            filename?: string | null;
+            /** Recipe */
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+        };
+        /**
          * CreatedApiKey
          * @description A new key with its text.
          */
@@ -1504,6 +1788,22 @@ export interface components {
             longer: number;
             /** Trained */
             trained: number;
+        };
+        /**
+         * Deduplicate
+         * @description Keeps the first of rows that belong together: those with the same pair, with the same prompt,
+         *     `near` duplicates as the audit found them, or those of each group of another finding.
+         */
+        Deduplicate: {
+            /** By */
+            by?: ("pair" | "prompt" | "near") | null;
+            /** Finding */
+            finding?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "deduplicate";
         };
         /**
          * Deleted
@@ -1567,6 +1867,32 @@ export interface components {
             name: string;
         };
         /**
+         * Drop
+         * @description Drops the rows of a finding, named by its code.
+         */
+        Drop: {
+            /** Finding */
+            finding: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "drop";
+        };
+        /**
+         * DropRows
+         * @description Drops these lines.
+         */
+        DropRows: {
+            /** Lines */
+            lines: number[];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "drop_rows";
+        };
+        /**
          * DroppedRow
          * @description A row that is not trained on, and why. `text` is what stands in the file, at most 2,000
          *     characters of it from `first_character` on (from 1); null if it can't be shown as text.
@@ -1609,6 +1935,27 @@ export interface components {
             offset: number;
             /** Total */
             total: number;
+        };
+        /**
+         * Edit
+         * @description Writes another text into a row of the file that the recipe is for.
+         *
+         *     Text replaces the content of the last message of that part, messages replace all of them.
+         */
+        Edit: {
+            /** Chosen */
+            chosen?: string | components["schemas"]["Turn"][] | null;
+            /** Line */
+            line: number;
+            /** Prompt */
+            prompt?: string | components["schemas"]["Turn"][] | null;
+            /** Rejected */
+            rejected?: string | components["schemas"]["Turn"][] | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "edit";
         };
         /**
          * EnginePlace
@@ -1760,6 +2107,19 @@ export interface components {
          */
         EventType: "message" | "metrics";
         /**
+         * ExpiresAfter
+         * @description When a file is to be deleted: so many seconds after it was made.
+         */
+        ExpiresAfter: {
+            /**
+             * Anchor
+             * @constant
+             */
+            anchor: "created_at";
+            /** Seconds */
+            seconds: number;
+        };
+        /**
          * Failure
          * @description Why a deployment failed, and what to do.
          */
@@ -1774,6 +2134,9 @@ export interface components {
         /**
          * FileObject
          * @description OpenAI's file, with what is known of its rows.
+         *
+         *     A version has the `recipe` that made it and its `parents`, first the file that the recipe was
+         *     applied to; `bytes` is 0 and `sha256` is empty until it is made. An upload has neither.
          */
         FileObject: {
             /** Accepted */
@@ -1789,6 +2152,8 @@ export interface components {
             } | null;
             /** Created At */
             created_at: number;
+            /** Expires At */
+            expires_at: number | null;
             /** Filename */
             filename: string;
             /** Id */
@@ -1799,8 +2164,15 @@ export interface components {
              * @constant
              */
             object: "file";
+            /**
+             * Parents
+             * @default []
+             */
+            parents: components["schemas"]["Parent"][];
             /** Purpose */
             purpose: string;
+            /** Recipe */
+            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
             /** Rows */
             rows: number | null;
             /** Sha256 */
@@ -1875,7 +2247,7 @@ export interface components {
         /**
          * FileRow
          * @description An accepted row in its normal form; `line` is that of the uploaded file, `place` its index
-         *     among the accepted rows, from 0.
+         *     among the accepted rows, from 0. `from` is null but for rows of a version.
          *
          *     `findings` are the codes of the audit's findings that name it. Where rows of one finding are
          *     listed, rows that belong together, such as duplicates, have the same `group`.
@@ -1891,6 +2263,7 @@ export interface components {
             cut: boolean;
             /** Findings */
             findings: string[];
+            from?: components["schemas"]["Origin"] | null;
             /** Group */
             group: number | null;
             /** Line */
@@ -1901,6 +2274,13 @@ export interface components {
             prompt: components["schemas"]["MessageObject"][];
             /** Rejected */
             rejected: components["schemas"]["MessageObject"][] | null;
+            /**
+             * Tools
+             * @description The tool definitions that the model is shown.
+             */
+            tools?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            }[] | null;
         };
         /**
          * FileRows
@@ -1982,6 +2362,44 @@ export interface components {
             turns: components["schemas"]["PairsByTurns"][];
         };
         /**
+         * Filter
+         * @description Keeps or drops the rows for which all conditions hold for the text of `field` (the contents
+         *     of its messages, one per line). With `any`, one of the three texts has to fulfil them.
+         *
+         *     `matches` is a regular expression of RE2, whose time is linear in the text.
+         */
+        Filter: {
+            /**
+             * Action
+             * @default keep
+             * @enum {string}
+             */
+            action: "keep" | "drop";
+            /** Contains */
+            contains?: string | null;
+            /**
+             * Field
+             * @enum {string}
+             */
+            field: "prompt" | "chosen" | "rejected" | "any";
+            /**
+             * Ignore Case
+             * @default false
+             */
+            ignore_case: boolean;
+            /** Matches */
+            matches?: string | null;
+            /** Max Chars */
+            max_chars?: number | null;
+            /** Min Chars */
+            min_chars?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "filter";
+        };
+        /**
          * Finding
          * @description What is wrong with one row; `line` is where it begins, or its number in a Parquet file.
          */
@@ -2018,6 +2436,49 @@ export interface components {
          * @enum {string}
          */
         Format: "adapter" | "merged" | "gguf";
+        /**
+         * FunctionCall
+         * @description Which function is called, and with what: an object, as JSON in a text.
+         */
+        FunctionCall: {
+            /** Arguments */
+            arguments: string;
+            /** Name */
+            name: string;
+        };
+        /**
+         * FunctionDefinition
+         * @description What a function is called, what it does, and the JSON Schema of its arguments.
+         */
+        FunctionDefinition: {
+            /** Description */
+            description?: string | null;
+            /** Name */
+            name: string;
+            /** Parameters */
+            parameters?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | null;
+            /**
+             * Strict
+             * @description Shown to the model where it is sent; no answer is forced into a schema.
+             */
+            strict?: boolean | null;
+        };
+        /**
+         * FunctionObject
+         * @description A function's name and arguments: an object, or text that is no JSON object.
+         */
+        FunctionObject: {
+            /** Arguments */
+            arguments: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | string;
+            /** Name */
+            name: string;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * Group
          * @description Settings that are shown together, in this order; a field names its group.
@@ -2197,6 +2658,7 @@ export interface components {
             /** Train S */
             train_s: number | null;
         };
+        JsonValue: unknown;
         /**
          * Judgement
          * @description What to do with a file: train on it, look at it first, or repair it first.
@@ -2445,6 +2907,23 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[UploadPartObject] */
+        ListPage_UploadPartObject_: {
+            /** Data */
+            data: components["schemas"]["UploadPartObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** ListPage[WorkerObject] */
         ListPage_WorkerObject_: {
             /** Data */
@@ -2464,32 +2943,99 @@ export interface components {
         };
         /**
          * Message
-         * @description A message of a request: text only. Fields that are not served must be empty.
+         * @description A message of a request: text, tool calls, or the result of one. All other fields must be
+         *     empty.
          */
-        Message: {
+        Message: ({
             /** Content */
+            content?: string | {
+                text: string;
+                /** @constant */
+                type: "text";
+            }[] | null;
+            /** Name */
+            name?: string | null;
+            /**
+             * Reasoning Content
+             * @description The thoughts of an earlier answer. Most templates show few of them.
+             */
+            reasoning_content?: string | null;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant" | "tool";
+            /**
+             * Tool Call Id
+             * @description Which call this is the result of.
+             */
+            tool_call_id?: string | null;
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["ToolCall"][] | null;
+        } & {
+            [key: string]: null | false | 0 | "" | never[] | Record<string, never>;
+        }) | {
             content: string | {
                 text: string;
                 /** @constant */
                 type: "text";
             }[];
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "system" | "user" | "assistant";
-        } & {
-            [key: string]: null | false | 0 | "" | never[] | Record<string, never>;
+            /** @enum {unknown} */
+            reasoning_content?: null | "";
+            /** @enum {unknown} */
+            role?: "system" | "user";
+            /** @enum {unknown} */
+            tool_call_id?: null | "";
+            /** @enum {unknown} */
+            tool_calls?: null | never[];
+        } | {
+            content: string | {
+                text: string;
+                /** @constant */
+                type: "text";
+            }[];
+            /** @constant */
+            role?: "assistant";
+            /** @enum {unknown} */
+            tool_call_id?: null | "";
+        } | {
+            /** @constant */
+            role?: "assistant";
+            /** @enum {unknown} */
+            tool_call_id?: null | "";
+            tool_calls: unknown[];
+        } | {
+            content: string | {
+                text: string;
+                /** @constant */
+                type: "text";
+            }[];
+            /** @enum {unknown} */
+            reasoning_content?: null | "";
+            /** @constant */
+            role?: "tool";
+            /** @enum {unknown} */
+            tool_calls?: null | never[];
         };
         /**
          * MessageObject
-         * @description A message of a conversation.
+         * @description A message of a conversation; keys that it does not need are absent.
          */
         MessageObject: {
             /** Content */
             content: string;
+            /** Name */
+            name?: string;
+            /** Reasoning Content */
+            reasoning_content?: string;
             /** Role */
             role: string;
+            /** Tool Call Id */
+            tool_call_id?: string;
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["ToolCallObject"][];
+            /** Weight */
+            weight?: number;
         } & {
             [key: string]: unknown;
         };
@@ -2540,6 +3086,25 @@ export interface components {
             };
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * Mix
+         * @description Adds the rows of other files, file by file. The file that the recipe is for has the weight 1
+         *     unless it is listed, too. Only the first step can be a mix.
+         */
+        Mix: {
+            /** Files */
+            files: components["schemas"]["Weighted"][];
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "mix";
         };
         /**
          * ModelInfo
@@ -2619,6 +3184,16 @@ export interface components {
          */
         Order: "asc" | "desc";
         /**
+         * Origin
+         * @description Where a row of a version is from: a parent, and the line in it.
+         */
+        Origin: {
+            /** File Id */
+            file_id: string;
+            /** Line */
+            line: number;
+        };
+        /**
          * Overlong
          * @description What happens to a pair whose prompt leaves no room for an answer within `max_length`.
          * @enum {string}
@@ -2685,10 +3260,22 @@ export interface components {
             turns: number;
         };
         /**
+         * Parent
+         * @description A file that a version was made of. It may have been deleted since.
+         */
+        Parent: {
+            /** Id */
+            id: string;
+            /** Sha256 */
+            sha256: string;
+        };
+        /**
          * Parity
          * @description The certificate that the engine serves what was trained; log-probs are in nats a token.
          */
         Parity: {
+            /** @description The first tokens that differ, where some do. */
+            difference?: components["schemas"]["TokenDifference"] | null;
             /**
              * Equal To Base
              * @description A warning: the weights change nothing.
@@ -2698,8 +3285,20 @@ export interface components {
             max_logprob_diff: number;
             /** Mean Logprob Diff */
             mean_logprob_diff: number;
+            /** @description Null where an earlier release made the certificate. */
+            renders?: components["schemas"]["TemplateRenders"] | null;
+            /**
+             * Thinking Ids Equal
+             * @description With thinking on and off; null where the template has no such switch.
+             */
+            thinking_ids_equal?: boolean | null;
             /** Token Ids Equal */
             token_ids_equal: boolean;
+            /**
+             * Tools Ids Equal
+             * @description Of prompts with tools; null where none was compared.
+             */
+            tools_ids_equal?: boolean | null;
             /** Weights Sha256 */
             weights_sha256: string;
         } & {
@@ -2744,9 +3343,19 @@ export interface components {
             dropped?: {
                 [key: string]: number;
             } | null;
+            /**
+             * History Thoughts Dropped
+             * @description Pairs of which the chat template leaves out thoughts of earlier turns.
+             */
+            history_thoughts_dropped?: number | null;
             length?: components["schemas"]["Lengths"] | null;
             /** Pairs */
             pairs?: number | null;
+            /**
+             * Reasoning Stripped
+             * @description Pairs trained without the thoughts of their answers.
+             */
+            reasoning_stripped?: number | null;
             /**
              * Reasons
              * @description The first pair of each such reason.
@@ -2769,6 +3378,11 @@ export interface components {
              * @description Pairs of which a part was cut off.
              */
             truncated?: number | null;
+            /**
+             * With Tools
+             * @description Pairs with tool definitions, calls or results.
+             */
+            with_tools?: number | null;
         } & {
             [key: string]: unknown;
         };
@@ -2853,6 +3467,46 @@ export interface components {
             status: "ok" | "degraded" | "unavailable";
         };
         /**
+         * RecipeBody
+         * @description A recipe: steps that are applied in their order to the accepted rows of a file.
+         */
+        RecipeBody: {
+            /** Recipe */
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+        };
+        /**
+         * RecipePreview
+         * @description What a recipe would do, step by step.
+         *
+         *     If a file has more than 5,000 accepted rows, only these are read: `exact` is false then, and
+         *     the counts are those of the `rows_read` rows. `held_out` is the number of held-out rows of a
+         *     split, whose rows for training are the last step's `rows_after`.
+         */
+        RecipePreview: {
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /** Exact */
+            exact: boolean;
+            /** File Id */
+            file_id: string;
+            /** Held Out */
+            held_out: number | null;
+            /**
+             * Object
+             * @default file.recipe_preview
+             * @constant
+             */
+            object: "file.recipe_preview";
+            /** Rows Read */
+            rows_read: number;
+            /** Steps */
+            steps: components["schemas"]["StepPreview"][];
+        };
+        /**
          * RegisterModel
          * @description A base to be registered: a folder on the server, or a hub's model.
          */
@@ -2893,6 +3547,16 @@ export interface components {
             lines: number[];
             /** Rows */
             rows: number;
+        };
+        /**
+         * RenderedToken
+         * @description A token, with its text as the engine decodes it.
+         */
+        RenderedToken: {
+            /** Id */
+            id: number;
+            /** Text */
+            text: string;
         };
         /**
          * Repair
@@ -2958,6 +3622,26 @@ export interface components {
             truncated: boolean;
             /** Why */
             why: string | null;
+        };
+        /**
+         * Sample
+         * @description Draws `n` rows, or the share `fraction` of them; their order stays.
+         */
+        Sample: {
+            /** Fraction */
+            fraction?: number | null;
+            /** N */
+            n?: number | null;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "sample";
         };
         /**
          * SampleObject
@@ -3128,6 +3812,18 @@ export interface components {
          */
         Severity: "error" | "warning" | "info";
         /**
+         * ShownPair
+         * @description A pair in its normal form, with long texts cut.
+         */
+        ShownPair: {
+            /** Chosen */
+            chosen: components["schemas"]["MessageObject"][];
+            /** Prompt */
+            prompt: components["schemas"]["MessageObject"][];
+            /** Rejected */
+            rejected: components["schemas"]["MessageObject"][] | null;
+        };
+        /**
          * SideDelta
          * @description A part of a side's answer.
          */
@@ -3242,6 +3938,30 @@ export interface components {
             tokens_per_s: number;
         };
         /**
+         * Split
+         * @description Makes two versions: rows for training, and held-out rows. No prompt has rows in both.
+         *
+         *     Prompts are held out in an order that the seed decides, while their rows fit into the share
+         *     `held_out` of the rows; at least one prompt is held out. With `part`, only that version is made.
+         *     Only the last step can be a split.
+         */
+        Split: {
+            /** Held Out */
+            held_out: number;
+            /** Part */
+            part?: ("training" | "held_out") | null;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "split";
+        };
+        /**
          * Spread
          * @description How numbers of tokens are spread over the sampled pairs. `histogram` counts pairs; its first
          *     bin begins at 0, and each is `bin_width` tokens wide.
@@ -3282,6 +4002,21 @@ export interface components {
             values: {
                 [key: string]: number | null;
             };
+        };
+        /**
+         * StepPreview
+         * @description What a step does: how many rows it gets and leaves, and the first three that it drops or
+         *     changes.
+         */
+        StepPreview: {
+            /** Changed */
+            changed: components["schemas"]["ChangedRow"][];
+            /** Rows After */
+            rows_after: number;
+            /** Rows Before */
+            rows_before: number;
+            /** Step */
+            step: string;
         };
         /**
          * StopSide
@@ -3368,6 +4103,47 @@ export interface components {
             include_usage: boolean;
         };
         /**
+         * Swap
+         * @description Exchanges the chosen and the rejected answer of these lines.
+         */
+        Swap: {
+            /** Lines */
+            lines: number[];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "swap";
+        };
+        /**
+         * TemplateRenders
+         * @description What the chat template renders; a chat with more is refused.
+         */
+        TemplateRenders: {
+            /** Enable Thinking */
+            enable_thinking: boolean;
+            /** Reasoning */
+            reasoning: boolean;
+            /**
+             * Tool Parser
+             * @description The engine's parser of tool calls. Null: calls stay in the text of answers.
+             */
+            tool_parser?: string | null;
+            /** Tools */
+            tools: boolean;
+        };
+        /**
+         * TemplateSettings
+         * @description Settings of the chat template. Others are refused: a template reads them as its variables.
+         */
+        TemplateSettings: {
+            /**
+             * Enable Thinking
+             * @description Whether a reasoning model thinks first, where its template has a switch.
+             */
+            enable_thinking?: boolean | null;
+        };
+        /**
          * Token
          * @description `text` is what the token adds to the text; that of a character of several tokens is at its
          *     last one. `trained` says whether its probability is part of the objective's answers.
@@ -3379,6 +4155,38 @@ export interface components {
             text: string;
             /** Trained */
             trained: boolean;
+        };
+        /**
+         * TokenDifference
+         * @description The first token that trainer and engine render differently, with some around it.
+         */
+        TokenDifference: {
+            /**
+             * At
+             * @description The position of the first difference in the prompt.
+             */
+            at: number;
+            /** Engine */
+            engine: components["schemas"]["RenderedToken"][];
+            /**
+             * Of
+             * @description How it was rendered: as it is, or with `enable_thinking` on or off.
+             * @default prompt
+             * @enum {string}
+             */
+            of: "prompt" | "escaped" | "thinking_on" | "thinking_off";
+            /**
+             * Prompt
+             * @description Which prompt of the probe, from 0.
+             */
+            prompt: number;
+            /**
+             * Start
+             * @description The position of the first token that is shown.
+             */
+            start: number;
+            /** Trainer */
+            trainer: components["schemas"]["RenderedToken"][];
         };
         /**
          * TokensBySide
@@ -3404,11 +4212,120 @@ export interface components {
             tokens: components["schemas"]["Token"][];
         };
         /**
+         * Tool
+         * @description A function that the model may call.
+         */
+        Tool: {
+            function: components["schemas"]["FunctionDefinition"];
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
+        };
+        /**
+         * ToolCall
+         * @description A call in an earlier answer of the model.
+         */
+        ToolCall: {
+            function: components["schemas"]["FunctionCall"];
+            /** Id */
+            id: string;
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
+        };
+        /**
+         * ToolCallObject
+         * @description A tool call of an assistant message.
+         */
+        ToolCallObject: {
+            function: components["schemas"]["FunctionObject"];
+            /** Id */
+            id?: string;
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Turn
+         * @description A message of an edited row.
+         */
+        Turn: {
+            /** Content */
+            content: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant";
+        };
+        /**
          * Turns
          * @description Which assistant turns are trained: the answer alone, or those in the prompt too.
          * @enum {string}
          */
         Turns: "last" | "all";
+        /**
+         * UploadObject
+         * @description OpenAI's upload. `file` is null until it is completed, and after the file was deleted.
+         */
+        UploadObject: {
+            /** Bytes */
+            bytes: number;
+            /** Created At */
+            created_at: number;
+            /** Expires At */
+            expires_at: number;
+            file: components["schemas"]["FileObject"] | null;
+            /** Filename */
+            filename: string;
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default upload
+             * @constant
+             */
+            object: "upload";
+            /** Purpose */
+            purpose: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pending" | "completed" | "cancelled" | "expired";
+        };
+        /**
+         * UploadPartObject
+         * @description OpenAI's part, with what a client that resumes needs.
+         *
+         *     `retry_of` is the id of an earlier part with the same bytes, if a retry has sent them again: as
+         *     a rule the first answer was lost, and the file holds these bytes once.
+         */
+        UploadPartObject: {
+            /** Bytes */
+            bytes: number;
+            /** Created At */
+            created_at: number;
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default upload.part
+             * @constant
+             */
+            object: "upload.part";
+            /** Retry Of */
+            retry_of: string | null;
+            /** Sha256 */
+            sha256: string;
+            /** Upload Id */
+            upload_id: string;
+        };
         /**
          * Usage
          * @description As the engine counts tokens.
@@ -3429,6 +4346,20 @@ export interface components {
          */
         Vote: {
             choice: components["schemas"]["Choice"];
+        };
+        /**
+         * Weighted
+         * @description Another file, and how often each of its rows is taken: 0.25 takes a quarter of them, 2 takes
+         *     each of them twice.
+         */
+        Weighted: {
+            /** File Id */
+            file_id: string;
+            /**
+             * Weight
+             * @default 1
+             */
+            weight: number;
         };
         /**
          * WorkerObject
@@ -3468,6 +4399,12 @@ export interface components {
             /** Seen At */
             seen_at: number;
         };
+        /**
+         * Writable
+         * @description The shapes that a pair can be written in; the others don't hold a pair as it is.
+         * @enum {string}
+         */
+        Writable: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift";
     };
     responses: never;
     parameters: never;
@@ -4792,6 +5729,10 @@ export interface operations {
                 "multipart/form-data": {
                     /** @description Columns with other names, as a JSON object: {"prompt": "question", "chosen": "best", "rejected": "worst"}. */
                     columns?: string;
+                    /** @enum {string} */
+                    "expires_after[anchor]"?: "created_at";
+                    /** @description The file is deleted so many seconds after it was made. */
+                    "expires_after[seconds]"?: number;
                     /**
                      * Format: binary
                      * @description JSON lines, a JSON array, CSV or Parquet; JSON and CSV also in gzip or zstd. The content decides, not the name.
@@ -5175,6 +6116,88 @@ export interface operations {
             };
         };
     };
+    export_v1_files__file_id__export_get: {
+        parameters: {
+            query?: {
+                shape?: components["schemas"]["Writable"];
+                container?: components["schemas"]["Container"];
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/gzip": string;
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     report_v1_files__file_id__report_get: {
         parameters: {
             query?: never;
@@ -5480,6 +6503,265 @@ export interface operations {
             };
             /** @description There is no such object, or it is another organisation's */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_versions_v1_files__file_id__versions_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+                order?: components["schemas"]["Order"];
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_FileObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_files__file_id__versions_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateVersion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_FileObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    preview_v1_files__file_id__versions_preview_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipePreview"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7588,6 +8870,505 @@ export interface operations {
             };
             /** @description The key lacks the scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_uploads_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateUpload"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_uploads__upload_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_v1_uploads__upload_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    complete_v1_uploads__upload_id__complete_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompleteUpload"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_parts_v1_uploads__upload_id__parts_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_UploadPartObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_part_v1_uploads__upload_id__parts_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+                "x-stainless-retry-count"?: number;
+            };
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Format: binary
+                     * @description The bytes of the part, at most 64 MiB.
+                     */
+                    data: string;
+                    /** @description That of the part; it is checked. */
+                    sha256?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadPartObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

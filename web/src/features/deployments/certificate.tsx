@@ -1,5 +1,6 @@
 import { TriangleAlert } from "lucide-react";
 import { CopyButton } from "@/components/copy-button";
+import { TokenDifference } from "@/features/deployments/token-difference";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
 
@@ -15,6 +16,19 @@ export function Certificate({ parity }: { parity: Parity }) {
             ? "The engine and the trainer read the same token ids."
             : "The engine and the trainer read different token ids."}
         </li>
+        {parity.thinking_ids_equal !== null && (
+          <li>With thinking on and off, they read {ids(parity.thinking_ids_equal)}.</li>
+        )}
+        {parity.tools_ids_equal !== null && (
+          <li>In prompts with tools, they read {ids(parity.tools_ids_equal)}.</li>
+        )}
+        {parity.renders?.tools && (
+          <li>
+            {parity.renders.tool_parser
+              ? "Calls of tools are read out of its answers."
+              : "Calls of tools stay in the text of its answers."}
+          </li>
+        )}
         <li>
           Largest log-prob difference of a token: {nats(parity.max_logprob_diff)}; on average{" "}
           {nats(parity.mean_logprob_diff)}.
@@ -27,6 +41,7 @@ export function Certificate({ parity }: { parity: Parity }) {
           <CopyButton text={parity.weights_sha256} what="the sha256 of the weights" />
         </li>
       </ul>
+      {parity.difference && <TokenDifference difference={parity.difference} />}
       {parity.equal_to_base && (
         <p className="flex items-start gap-2 font-medium">
           <TriangleAlert aria-hidden="true" size={16} className="mt-0.5 shrink-0 text-rejected" />
@@ -36,6 +51,9 @@ export function Certificate({ parity }: { parity: Parity }) {
     </div>
   );
 }
+
+const ids = (areEqual: boolean | undefined) =>
+  areEqual ? "the same token ids" : "different token ids";
 
 /** Differences are often far below 0.01, so rounding to two digits would hide them. */
 function nats(value: number): string {

@@ -30,30 +30,38 @@ export const rowTokensQuery = (fileId: string, line: number, model: string) =>
 export const deleteFile = (fileId: string) =>
   take(client.DELETE("/v1/files/{file_id}", { params: { path: { file_id: fileId } } }));
 
-/** Send a file. Uses XMLHttpRequest, because `fetch` does not report upload progress. */
-export function sendFile(
-  file: File,
+/** Send a whole file in one request. */
+export async function sendFile(file: File, signal: AbortSignal, onSent: (share: number) => void) {
+  const form = new FormData();
+  form.append("purpose", PURPOSE);
+  form.append("file", file);
+  await sendForm("/v1/files", form, signal, onSent);
+}
+
+/** Send a form. Uses XMLHttpRequest, because `fetch` does not report upload progress. */
+export function sendForm(
+  path: string,
+  form: FormData,
   signal: AbortSignal,
   onSent: (share: number) => void,
-): Promise<void> {
+  headers: Record<string, string> = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.upload.onprogress = ({ loaded, total }) => onSent(total > 0 ? loaded / total : 0);
     request.upload.onload = () => onSent(1);
     request.onload = async () => {
       const { status, responseText } = request;
-      if (status >= 200 && status < 300) return resolve();
-      const headers = { "x-request-id": request.getResponseHeader("x-request-id") ?? "" };
-      reject(await errorOf(new Response(responseText, { status, headers })));
+      if (status >= 200 && status < 300) return resolve(responseText);
+      const id = { "x-request-id": request.getResponseHeader("x-request-id") ?? "" };
+      reject(await errorOf(new Response(responseText, { status, headers: id })));
     };
     request.onerror = () =>
       reject(new ApiError(0, "The connection broke off before the whole file had arrived."));
     request.onabort = () => reject(new ApiError(0, "The upload was stopped."));
     signal.addEventListener("abort", () => request.abort());
-    const form = new FormData();
-    form.append("purpose", PURPOSE);
-    form.append("file", file);
-    request.open("POST", "/v1/files");
+    request.open("POST", path);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.send(form);
   });
 }

@@ -3,6 +3,7 @@
  * them.
  */
 import { sendFile } from "@/features/files/api";
+import { ABOVE_BYTES, sendInParts } from "@/features/files/parts";
 import { advance, refusal, type Upload, type UploadStep } from "@/features/files/upload-state";
 
 let uploads: readonly Upload[] = [];
@@ -30,7 +31,8 @@ async function run(id: number, file: File, onStored: () => Promise<unknown>) {
   if (!signal || signal.aborted) return;
   step(id, { type: "start" });
   try {
-    await sendFile(file, signal, (share) => step(id, { type: "sent", share }));
+    const send = file.size > ABOVE_BYTES ? sendInParts : sendFile;
+    await send(file, signal, (share) => step(id, { type: "sent", share }));
     await onStored();
     forget(id);
   } catch (error) {

@@ -6,6 +6,7 @@ import { Tokens } from "@/features/files/components/tokens";
 import { findingInWords } from "@/features/files/words";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
+import { messageText, toolNames } from "@/lib/message-text";
 import { visible } from "@/lib/visible-text";
 
 // A row may hold megabytes; drawing ten of them at once would freeze the page.
@@ -62,6 +63,9 @@ export function PairView(props: {
           <span>line {number(pair.line)}</span>
         </p>
         <p className="break-words whitespace-pre-wrap">{cut(prompt)}</p>
+        {pair.tools && (
+          <p className="mt-1 text-sm break-words text-muted">Tools: {toolNames(pair.tools)}</p>
+        )}
       </div>
       <div className={cx("grid gap-3", rejected !== null && "md:grid-cols-2")}>
         <Answer name={rejected === null ? "Answer" : "Chosen"} text={chosen}>
@@ -124,6 +128,6 @@ function words(text: string): string {
 /** The text of a single message with the expected role; otherwise each message with its role. */
 export function textOf(messages: Message[], expected: string): string {
   const [first] = messages;
-  if (messages.length === 1 && first?.role === expected) return first.content;
-  return messages.map(({ role, content }) => `[${role}]\n${content}`).join("\n\n");
+  if (messages.length === 1 && first?.role === expected) return messageText(first);
+  return messages.map((turn) => `[${turn.role}]\n${messageText(turn)}`).join("\n\n");
 }

@@ -8,6 +8,7 @@ import { checkpointsQuery, type Job } from "@/features/jobs/api";
 import { FATES, type Judged } from "@/features/jobs/run/pairs";
 import { cx } from "@/lib/cx";
 import { number, signed } from "@/lib/format";
+import { messageText } from "@/lib/message-text";
 import { visible } from "@/lib/visible-text";
 
 /** One held-out pair: the prompt, both answers, and its change during the run. */
@@ -45,7 +46,7 @@ export function PairDetail(props: { job: Job; pair: Judged; close: () => void })
           // biome-ignore lint/suspicious/noArrayIndexKey: a prompt's turns never move.
           <div key={index} className="mb-3">
             <p className="text-sm text-muted">{message.role}</p>
-            <p className="whitespace-pre-wrap break-words">{visible(message.content)}</p>
+            <p className="whitespace-pre-wrap break-words">{visible(messageText(message))}</p>
           </div>
         ))}
         <div className="grid gap-4 md:grid-cols-2">

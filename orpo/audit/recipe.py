@@ -1,0 +1,250 @@
+"""The steps of a recipe, which makes another version of a file. Knows no rows.
+
+A recipe is data: it is stored with the version, and gives the same bytes whenever it is run.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+MAX_STEPS = 50
+MAX_LINES = 10_000
+MAX_FILES = 20
+MAX_TEXT = 100_000
+MAX_PATTERN = 1000
+# The finding of the audit that `deduplicate` uses by the name `near`.
+NEAR = "near_duplicate"
+
+# No NUL, which the database can't hold.
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=r"^[^\x00]*$")]
+Line = Annotated[int, Field(ge=1, lt=2**31)]
+Lines = Annotated[list[Line], Field(min_length=1, max_length=MAX_LINES)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Chars = Annotated[int, Field(ge=0, lt=2**31)]
+Finding = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z0-9_]+$")]
+Part = Literal["training", "held_out"]
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def gap(self) -> str | None:
+        """A sentence on what is missing, or is there twice; None if the step can be applied."""
+        return None
+
+
+class Turn(_Step):
+    """A message of an edited row."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+Words = Text | Annotated[list[Turn], Field(min_length=1, max_length=1000)]
+
+
+class Weighted(_Step):
+    """Another file, and how often each of its rows is taken: 0.25 takes a quarter of them, 2 takes
+    each of them twice.
+    """
+
+    file_id: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
+    weight: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 1.0
+
+
+class Mix(_Step):
+    """Adds the rows of other files, file by file. The file that the recipe is for has the weight 1
+    unless it is listed, too. Only the first step can be a mix.
+    """
+
+    step: Literal["mix"]
+    files: Annotated[list[Weighted], Field(min_length=1, max_length=MAX_FILES)]
+    seed: Seed = 0
+
+    def gap(self) -> str | None:
+        """A file that is listed twice."""
+        ids = {each.file_id for each in self.files}
+        if len(ids) < len(self.files):
+            return "A mix lists a file twice: give it one weight."
+        return None
+
+
+class Filter(_Step):
+    """Keeps or drops the rows for which all conditions hold for the text of `field` (the contents
+    of its messages, one per line). With `any`, one of the three texts has to fulfil them.
+
+    `matches` is a regular expression of RE2, whose time is linear in the text.
+    """
+
+    step: Literal["filter"]
+    field: Literal["prompt", "chosen", "rejected", "any"]
+    action: Literal["keep", "drop"] = "keep"
+    contains: Text | None = None
+    matches: Annotated[
+        str | None, Field(min_length=1, max_length=MAX_PATTERN, pattern=r"^[^\x00]*$")
+    ] = None
+    min_chars: Chars | None = None
+    max_chars: Chars | None = None
+    ignore_case: bool = False
+
+    def gap(self) -> str | None:
+        """A filter without a condition."""
+        conditions = (self.contains, self.matches, self.min_chars, self.max_chars)
+        if all(condition is None for condition in conditions):
+            return "A filter needs `contains`, `matches`, `min_chars` or `max_chars`."
+        return None
+
+
+class Drop(_Step):
+    """Drops the rows of a finding, named by its code."""
+
+    step: Literal["drop"]
+    finding: Finding
+
+
+class Deduplicate(_Step):
+    """Keeps the first of rows that belong together: those with the same pair, with the same prompt,
+    `near` duplicates as the audit found them, or those of each group of another finding.
+    """
+
+    step: Literal["deduplicate"]
+    by: Literal["pair", "prompt", "near"] | None = None
+    finding: Finding | None = None
+
+    @property
+    def code(self) -> str | None:
+        """The finding whose groups decide; None if the rows themselves do."""
+        return NEAR if self.by == "near" else self.finding
+
+    def gap(self) -> str | None:
+        """Neither or both of the two ways."""
+        if (self.by is None) == (self.finding is None):
+            return "A deduplication needs either `by` or `finding`."
+        return None
+
+
+class Balance(_Step):
+    """Drops rows until the longer answer (in characters) wins as often as it loses.
+
+    Rows are of two kinds: the chosen answer is the longer one, or the rejected one is. As many rows
+    of the more frequent kind are drawn as there are of the other; the rest of them are dropped.
+    Rows whose answers have the same length, or that have no rejected answer, stay.
+    """
+
+    step: Literal["balance"]
+    length: Literal["chars"] = "chars"
+    seed: Seed = 0
+
+
+class Split(_Step):
+    """Makes two versions: rows for training, and held-out rows. No prompt has rows in both.
+
+    Prompts are held out in an order that the seed decides, while their rows fit into the share
+    `held_out` of the rows; at least one prompt is held out. With `part`, only that version is made.
+    Only the last step can be a split.
+    """
+
+    step: Literal["split"]
+    held_out: Annotated[float, Field(gt=0, lt=1)]
+    seed: Seed = 0
+    part: Part | None = None
+
+
+class Sample(_Step):
+    """Draws `n` rows, or the share `fraction` of them; their order stays."""
+
+    step: Literal["sample"]
+    n: Annotated[int | None, Field(ge=1, lt=2**31)] = None
+    fraction: Annotated[float | None, Field(gt=0, lt=1)] = None
+    seed: Seed = 0
+
+    def gap(self) -> str | None:
+        """Neither or both of the two sizes."""
+        if (self.n is None) == (self.fraction is None):
+            return "A sample needs either `n` or `fraction`."
+        return None
+
+
+class Edit(_Step):
+    """Writes another text into a row of the file that the recipe is for.
+
+    Text replaces the content of the last message of that part, messages replace all of them.
+    """
+
+    step: Literal["edit"]
+    line: Line
+    prompt: Words | None = None
+    chosen: Words | None = None
+    rejected: Words | None = None
+
+    def gap(self) -> str | None:
+        """An edit that changes nothing."""
+        if self.prompt is None and self.chosen is None and self.rejected is None:
+            return "An edit needs `prompt`, `chosen` or `rejected`."
+        return None
+
+
+class Swap(_Step):
+    """Exchanges the chosen and the rejected answer of these lines."""
+
+    step: Literal["swap"]
+    lines: Lines
+
+
+class DropRows(_Step):
+    """Drops these lines."""
+
+    step: Literal["drop_rows"]
+    lines: Lines
+
+
+Step = Annotated[
+    Mix | Filter | Drop | Deduplicate | Balance | Split | Sample | Edit | Swap | DropRows,
+    Field(discriminator="step"),
+]
+Recipe = Annotated[list[Step], Field(min_length=1, max_length=MAX_STEPS)]
+_RECIPE: TypeAdapter[list[Step]] = TypeAdapter(Recipe)
+
+
+def parse(value: Any) -> list[Step]:
+    """Read a recipe from JSON values; raises pydantic's ValidationError."""
+    return _RECIPE.validate_python(value)
+
+
+def to_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The recipe as JSON values, without what was left out."""
+    return [step.model_dump(mode="json", exclude_none=True) for step in steps]
+
+
+def problem(steps: Sequence[Step]) -> tuple[str, str] | None:
+    """What is wrong with steps that are valid one by one: the field at fault and a sentence."""
+    for at, step in enumerate(steps):
+        if (why := _misplaced(at, step, len(steps))) or (why := step.gap()):
+            return f"recipe.{at}", why
+    return None
+
+
+def _misplaced(at: int, step: Step, n_steps: int) -> str | None:
+    if isinstance(step, Mix) and at:
+        return "A mix can only be the first step: move it to the front."
+    if isinstance(step, Split) and at + 1 < n_steps:
+        return "A split can only be the last step: move it to the end."
+    return None
+
+
+def parts(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Yield the recipe of each version that the steps make: two for a split, else one."""
+    last = steps[-1]
+    if isinstance(last, Split) and last.part is None:
+        for part in ("training", "held_out"):
+            yield [*steps[:-1], last.model_copy(update={"part": part})]
+    else:
+        yield list(steps)
+
+
+def file_ids(steps: Sequence[Step], own: str) -> list[str]:
+    """The files whose rows the recipe for the file `own` takes, `own` first."""
+    first = steps[0]
+    others = [each.file_id for each in first.files] if isinstance(first, Mix) else []
+    return list(dict.fromkeys((own, *others)))

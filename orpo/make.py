@@ -1,0 +1,37 @@
+"""`python -m orpo.make REQUEST [OUT]`: apply a recipe to the accepted rows of files.
+
+REQUEST is a JSON file: `recipe`, `sources` (each with `file_id`, `rows` and `found`, which may be
+null) and `max_bytes`. Writes the version to OUT; without OUT, it prints what the recipe would do.
+It runs in a process of its own: a recipe that takes too long or too much memory ends only that.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from orpo.audit import make, recipe
+from orpo.audit.make import Source
+from orpo.process.verbs import answer
+
+
+def main(request: Path, out: Path | None) -> int:
+    """Print what was made, or the preview."""
+    return answer(lambda: _run(orjson.loads(request.read_bytes()), out))
+
+
+def _run(request: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    steps = recipe.parse(request["recipe"])
+    sources = [
+        Source(each["file_id"], Path(each["rows"]), Path(each["found"]) if each["found"] else None)
+        for each in request["sources"]
+    ]
+    if out is None:
+        return make.preview(sources, steps)
+    return make.make(sources, steps, out, request["max_bytes"])
+
+
+if __name__ == "__main__":
+    arguments = [Path(argument) for argument in sys.argv[1:]]
+    sys.exit(main(arguments[0], arguments[1] if len(arguments) > 1 else None))
