@@ -30,7 +30,7 @@ def upload(page: Page, path: Path) -> None:
     page.get_by_role("link", name="Files").click()
     page.locator("input[type=file]").set_input_files(path)
     page.get_by_role("link", name=path.name).first.click()
-    expect(page.get_by_text(re.compile(r"accepted|usable|can be used"))).to_be_visible()
+    expect(page.get_by_role("heading", name="Report")).to_be_visible(timeout=30_000)
     page.get_by_role("link", name="Train on this file").click()
 
 
@@ -65,13 +65,13 @@ def test_a_report_names_unread_keys_and_a_row_shows_its_tokens(
 ) -> None:
     path = tmp_path / "extra-keys.jsonl"
     row = {"prompt": "Why?", "chosen": "Because.", "rejected": "No idea."}
-    rows = [row, {**row, "extra": 1}, {**row, "extra": 2, "tools": [{"name": "weather"}]}]
+    rows = [row, {**row, "extra": 1}, {**row, "extra": 2, "images": ["a.png"]}]
     path.write_text("".join(json.dumps(each) + "\n" for each in rows))
     upload(page, path)
     page.go_back()
     remarks = page.get_by_role("region", name="Remarks on accepted rows")
     expect(remarks.get_by_role("listitem")).to_have_text("extra is not read: 1 row, line 2")
-    expect(page.get_by_text("tools is not empty; tools are not trained.")).to_be_visible()
+    expect(page.get_by_text("images holds something that is not text")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Show tokens").first.click()
     tokens = page.get_by_role("region", name="Tokens of line 1")
@@ -82,6 +82,48 @@ def test_a_report_names_unread_keys_and_a_row_shows_its_tokens(
     )
     trained = tokens.locator("span.underline[title]").all_inner_texts()
     assert "".join(trained).replace("⏎", "").strip().startswith("Because.")
+    assert violations(page) == []
+
+
+def test_a_finding_leads_to_its_rows(page: Page, tiny: str, tmp_path: Path) -> None:
+    path = tmp_path / "planted.jsonl"
+    rows = [
+        {"prompt": f"Question {n}?", "chosen": f"Answer {n}, in full.", "rejected": f"No, {n}."}
+        for n in range(60)
+    ]
+    rows[7]["chosen"] = "Write to jane.doe@kestrel-mail.net."
+    rows[41] = dict(rows[20])
+    lines = [json.dumps(row) for row in rows]
+    path.write_text("\n".join([*lines, '{"prompt": "cut off']))
+    upload(page, path)
+    page.go_back()
+    expect(page.get_by_role("heading", name="before you train on it")).to_be_visible()
+    expect(page.get_by_role("list", name="Reasons")).to_contain_text("e-mail address")
+    page.get_by_role("button", name="Show the original text").click()
+    expect(page.get_by_text('{"prompt": "cut off', exact=True)).to_be_visible()
+    assert violations(page) == []
+
+    pair = page.get_by_role("article")
+    shown = page.get_by_role("list", name="Rows").get_by_role("listitem")
+    page.get_by_role("button", name="Show rows of: duplicate").click()
+    expect(shown).to_have_count(2)
+    expect(pair).to_have_accessible_name("Pair of line 21")
+    page.keyboard.press("j")
+    expect(pair).to_have_accessible_name("Pair of line 42")
+    expect(page).to_have_url(re.compile("finding=duplicate&row=1"))
+    page.keyboard.press("k")
+    expect(pair).to_have_accessible_name("Pair of line 21")
+    page.get_by_role("button", name="Show all rows of: duplicate").click()
+    page.keyboard.press("/")
+    page.keyboard.type("JANE.doe")
+    expect(pair).to_have_accessible_name("Pair of line 8")
+    expect(shown).to_have_count(1)
+    page.reload()
+    expect(pair).to_have_accessible_name("Pair of line 8")
+
+    page.get_by_label("Base model").last.select_option(tiny)
+    page.get_by_role("button", name="Count tokens").click()
+    expect(page.get_by_text("Saved by computing prompts once")).to_be_visible(timeout=60_000)
     assert violations(page) == []
 
 
