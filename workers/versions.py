@@ -9,7 +9,7 @@ from orpo.contract.failures import Code
 from services.files import versions
 from services.platform import storage
 from services.platform.database import transaction
-from services.platform.errors import is_disk_full
+from services.platform.errors import TooLarge, is_disk_full
 from services.processes.verbs import VerbError
 
 logger = logging.getLogger("oddsmith.workers")
@@ -44,8 +44,12 @@ def make(record: File, meanwhile: Callable[[], None]) -> str | None:
     except VerbError as failure:
         logger.warning("a version could not be made: %s", failure)
         return _why(failure)
-    with transaction() as session:
-        versions.finish_making(session, record.id, done)
+    try:
+        with transaction() as session:
+            versions.finish_making(session, record.id, done)
+    except TooLarge as error:
+        storage.delete(record.storage_key)
+        return error.message
     logger.info("made a version", extra={"steps": done["steps"]})
     return None
 
