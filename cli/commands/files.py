@@ -153,6 +153,10 @@ def show_tokens(file_id: str, line: int, model: str, as_json: bool) -> None:
                 output.say(f"  … and {more} more.")
     if found["truncated"]:
         output.say("The row is longer than max_length: it was cut.")
+    if found.get("reasoning_stripped"):
+        output.say("The chat template leaves out the thoughts of the answers: they were removed.")
+    if found.get("history_thoughts_dropped"):
+        output.say("The chat template leaves out thoughts of earlier turns.")
 
 
 def _marked(tokens: list[dict[str, Any]]) -> Text:

@@ -244,9 +244,12 @@ class Run:
 
     def announce(self) -> None:
         start = Event.STARTED if self.spec.resume_from is None else Event.RESUMED
+        message = f"{start.capitalize()} at step {self.progress.step} of {self.steps}."
+        if stripped := self.data.train.stats["reasoning_stripped"]:
+            message += f" {stripped} pairs are trained without the thoughts of their answers."
         self.journal.event(
             start,
-            f"{start.capitalize()} at step {self.progress.step} of {self.steps}.",
+            message,
             steps=self.steps,
             steps_per_epoch=self.steps_per_epoch,
             pairs=len(self.data.train.examples),

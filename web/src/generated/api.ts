@@ -3408,6 +3408,12 @@ export interface components {
             dropped: string | null;
             /** File Id */
             file_id: string;
+            /**
+             * History Thoughts Dropped
+             * @description The chat template leaves out thoughts of earlier turns.
+             * @default false
+             */
+            history_thoughts_dropped: boolean;
             /** Line */
             line: number;
             /** Model */
@@ -3419,6 +3425,12 @@ export interface components {
              */
             object: "file.row.tokens";
             prefix: components["schemas"]["TokensOfPart"] | null;
+            /**
+             * Reasoning Stripped
+             * @description The answers are without their thoughts.
+             * @default false
+             */
+            reasoning_stripped: boolean;
             rejected: components["schemas"]["TokensOfPart"] | null;
             /** Template */
             template: string;
