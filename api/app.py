@@ -22,7 +22,9 @@ from api.routes import (
     jobs,
     meters,
     methods,
+    rows,
     session,
+    statistics,
     storage_use,
     uploads,
     versions,
@@ -38,8 +40,9 @@ out, served beside their base. Where OpenAI has a path and an object, these are 
 Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scope it needs."""
 
 NOUNS = (
-    files, uploads, versions, exports, estimates, jobs, methods, base_models, deployments, chat,
-    comparisons, api_keys, session, workers, health, meters, storage_use, audit_log,
+    files, rows, statistics, uploads, versions, exports, estimates, jobs, methods, base_models,
+    deployments, chat, comparisons, api_keys, session, workers, health, meters, storage_use,
+    audit_log,
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ absent. A page ends at its `limit` or once it has ANSWER_BYTES; the next one beg
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from fastapi import Query, Response
@@ -32,17 +32,37 @@ def fill(
     items: Iterable[tuple[str | None, bytes]], limit: int | None = None, **more: Any
 ) -> Response:
     """The same for items that are JSON already, each with its id."""
-    ids, parts, size_bytes, has_more = list[str | None](), list[bytes](), 0, False
+    return listed(take(items, limit), **more)
+
+
+class Taken(NamedTuple):
+    """The items of a page as JSON, with their ids; `has_more` is true if one is left over."""
+
+    ids: list[str | None]
+    parts: list[bytes]
+    has_more: bool
+
+
+def take(items: Iterable[tuple[str | None, bytes]], limit: int | None = None) -> Taken:
+    """Take as many items as `limit` and ANSWER_BYTES allow, but at least the first, and one more to
+    see whether there is one.
+    """
+    taken, size_bytes = Taken([], [], has_more=False), 0
     for item_id, part in items:
         size_bytes += len(part)
-        has_more = len(parts) == limit or (len(parts) > 0 and size_bytes > ANSWER_BYTES)
-        if has_more:
-            break
-        ids.append(item_id)
-        parts.append(part)
-    facts = {"object": "list", "has_more": has_more, **more}
+        if len(taken.parts) == limit or (taken.parts and size_bytes > ANSWER_BYTES):
+            return taken._replace(has_more=True)
+        taken.ids.append(item_id)
+        taken.parts.append(part)
+    return taken
+
+
+def listed(taken: Taken, **more: Any) -> Response:
+    """Answer with a page; `more` are further fields of the answer."""
+    ids = taken.ids
+    facts = {"object": "list", "has_more": taken.has_more, **more}
     facts |= {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
-    data = b",".join(parts)
+    data = b",".join(taken.parts)
     return _json(b'{"data":[' + data + b"]," + orjson.dumps(facts)[1:])
 
 

@@ -1,4 +1,4 @@
-"""`/v1/files`: OpenAI's paths and objects, and beside them the report and a preview of the rows."""
+"""`/v1/files`: OpenAI's paths and objects, and beside them the report and the tokens of a row."""
 
 from pathlib import Path as Folder
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from api.pages import After, page, whole
 from api.routing import Router
 from api.schemas.body import DIGITS, DIGITS_ONLY
 from api.schemas.deleted import Deleted
-from api.schemas.files import LEAST_S, MOST_S, FileObject, FileReport, FileRow, FileRows, RowTokens
+from api.schemas.files import LEAST_S, MOST_S, FileObject, FileReport, RowTokens
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
@@ -177,29 +177,6 @@ def find(caller: Caller, file_id: str) -> File:
 def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> Response:
     """Return what was accepted and why the rest was not; 409 until the file was read."""
     return whole(FileReport(file_id=file_id, **files.report(session, caller, file_id)))
-
-
-@router.get(
-    "/{file_id}/rows",
-    summary="Preview the accepted rows in their normal form",
-    response_model=FileRows,
-)
-async def rows(
-    caller: CallerDep,
-    file_id: Id,
-    offset: Annotated[int, Query(ge=0, lt=2**31), DIGITS_ONLY] = 0,
-    limit: Annotated[int, Query(ge=1, le=100), DIGITS_ONLY] = 20,
-) -> Response:
-    """Return rows in normal form, whatever the file's shape, each with its line in the file."""
-    return await threads.run(
-        threads.READING, caller.account, read_rows, caller, file_id, offset, limit
-    )
-
-
-def read_rows(caller: Caller, file_id: str, offset: int, limit: int) -> Response:
-    """Return a page of the accepted rows."""
-    with reading() as session, files.rows(session, caller, file_id, offset=offset) as (rows, total):
-        return page(map(FileRow.model_validate, rows), limit, offset=offset, total=total)
 
 
 @router.get(

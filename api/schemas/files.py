@@ -243,11 +243,15 @@ def _origin(value: Any) -> Any:
 
 
 class FileRow(BaseModel):
-    """An accepted row in its normal form; `line` is that of the uploaded file. `from` is null but
-    for rows of a version.
+    """An accepted row in its normal form; `line` is that of the uploaded file, `place` its index
+    among the accepted rows, from 0. `from` is null but for rows of a version.
+
+    `findings` are the codes of the audit's findings that name it. Where rows of one finding are
+    listed, rows that belong together, such as duplicates, have the same `group`.
     """
 
     line: int
+    place: int
     origin: Annotated[Origin | None, BeforeValidator(_origin)] = Field(default=None, alias="from")
     prompt: list[MessageObject]
     chosen: list[MessageObject]
@@ -255,12 +259,43 @@ class FileRow(BaseModel):
     tools: list[dict[str, JsonValue]] | None = Field(
         default=None, description="The tool definitions that the model is shown."
     )
+    findings: list[str]
+    group: int | None
     cut: bool = Field(default=False, description=CUT)
 
 
 class FileRows(ListPage[FileRow]):
-    """A page of the accepted rows. Rows have no ids: the next page begins at `offset` plus the
-    number of rows in `data`.
+    """A page of the accepted rows. Rows have no ids: the next page begins at `next_offset`, which
+    is null at the end.
+
+    `total` is the number of rows that `offset` counts: all, or those of the finding. A search does
+    not change it: `searched` rows were read for it, and `stopped_early` says that it reached its
+    limit of time or bytes before the page was full; go on at `next_offset`.
+    """
+
+    offset: int
+    next_offset: int | None
+    total: int
+    searched: int
+    stopped_early: bool
+
+
+class DroppedRow(BaseModel):
+    """A row that is not trained on, and why. `text` is what stands in the file, at most 2,000
+    characters of it from `first_character` on (from 1); null if it can't be shown as text.
+    """
+
+    line: int
+    column: int | None
+    code: str
+    message: str
+    text: str | None
+    first_character: int
+
+
+class DroppedRows(ListPage[DroppedRow]):
+    """Dropped rows in the file's order: the report keeps the first hundred. `total` counts all of
+    them; the next page begins at `offset` plus the number of rows in `data`.
     """
 
     offset: int

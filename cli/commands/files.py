@@ -13,12 +13,14 @@ from rich.text import Text
 
 from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
-from cli.commands import versions
+from cli.commands import rows, versions
 from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
 
 app = output.noun("Upload preference files and read their reports.")
+for _command in (rows.rows, rows.dropped, rows.statistics):
+    output.command(app, _command.__name__)(_command)
 
 # What is said of accepted rows, by code.
 REMARKS = {

@@ -49,3 +49,16 @@ def read(path: Path, code: str) -> Named:
             return Named(arrays[code], arrays.get(code + GROUPS))
     except BadZipFile as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
+
+
+def read_all(path: Path) -> dict[str, Named]:
+    """The rows of each finding that the file names, by its code.
+
+    Raises OSError, and ValueError for a damaged file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            codes = [name for name in arrays if not name.endswith(GROUPS)]
+            return {code: Named(arrays[code], arrays.get(code + GROUPS)) for code in codes}
+    except BadZipFile as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error

@@ -5,13 +5,10 @@ Knows rows of the database and keys of the storage; `orpo` judges the rows of a 
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from typing import IO, Any
 
-import orjson
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
@@ -23,7 +20,6 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.files import contents, quota
-from services.files.keys import keys_of
 from services.jobs.jobs import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
@@ -35,7 +31,6 @@ from services.platform.storable import storable
 PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
-OFFSET_BYTES = 8  # of an accepted row, in the file of offsets
 
 
 @dataclass(frozen=True)
@@ -169,37 +164,6 @@ def list_page(
 def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
     """Return what validation found: rows, accepted, dropped, findings, shapes."""
     return validated(get(session, caller, file_id)).report or {}
-
-
-@contextmanager
-def rows(
-    session: Session, caller: Caller, file_id: str, *, offset: int
-) -> Iterator[tuple[Iterator[dict[str, Any]], int]]:
-    """Yield the accepted rows from `offset` on, in normal form, and how many there are in all.
-
-    Rows are read one by one as they are taken: each may have 16 MB.
-    """
-    record = validated(get(session, caller, file_id))
-    if record.rows_key is None:
-        yield iter(()), 0
-        return
-    total = (record.report or {}).get("accepted", 0)
-    with open_rows(record) as lines:
-        yield map(orjson.loads, _from(record, lines, min(offset, total))), total
-
-
-def _from(record: File, lines: IO[bytes], offset: int) -> Iterator[bytes]:
-    """The rows from `offset` on: one seek, or by reading on where a file has no offsets."""
-    try:
-        with storage.reading(keys_of(record.id).offsets) as offsets:
-            offsets.seek(offset * OFFSET_BYTES)
-            position = offsets.read(OFFSET_BYTES)
-    except FileNotFoundError:  # an older release has validated it
-        return islice(lines, offset, None)
-    if not position:  # there are fewer rows
-        return iter(())
-    lines.seek(int.from_bytes(position, "little"))
-    return iter(lines)
 
 
 def open_rows(record: File) -> IO[bytes]:

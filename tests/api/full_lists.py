@@ -80,6 +80,18 @@ def rows(session: Session, mine: Caller) -> tuple[str, Ids]:
     return file.id, [str(line) for line in range(1, 1 + len(lines))]
 
 
+def dropped(session: Session, mine: Caller) -> tuple[str, Ids]:
+    """A file whose findings are longer than an answer; its bytes are in the storage."""
+    lines = range(1, 21)
+    facts = {"column": None, "code": "not_a_pair", "message": LONG}
+    findings = [{"line": line, **facts} for line in lines]
+    report = {"rows": 20, "accepted": 0, "dropped": {"not_a_pair": 20}, "findings": findings}
+    file = records.file(session, mine, report=report, storage_key=new_id("bytes"))
+    with storage.writing(file.storage_key) as sink:
+        sink.write(b"{}\n" * len(lines))
+    return file.id, [str(line) for line in lines]
+
+
 def held_out_lines() -> list[str]:
     return [
         json.dumps({"line": line, **pair(size_bytes)}) + "\n"
@@ -236,6 +248,7 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/audit_log": entries,
     "/v1/deployments": deployments,
     "/v1/files": files,
+    "/v1/files/{file_id}/dropped": dropped,
     "/v1/files/{file_id}/rows": rows,
     "/v1/files/{file_id}/versions": versions,
     "/v1/fine_tuning/jobs/{job_id}/checkpoints": checkpoints,

@@ -14,7 +14,7 @@ import pytest
 from api import threads
 from api.app import create_app
 from services.access.callers import Caller
-from services.files import base_models, files, seed
+from services.files import base_models, rows, seed
 from services.platform import storage
 from services.platform.database import transaction
 from services.serving import weights
@@ -182,13 +182,13 @@ def slow_storage(slow: SlowVerb, monkeypatch: pytest.MonkeyPatch) -> None:
         yield io.BytesIO()
 
     @contextmanager
-    def rows(*_: Any, **__: Any) -> Iterator[tuple[Iterator[Any], int]]:
+    def select(*_: Any, **__: Any) -> Iterator[rows.Selection]:
         slow("rows", "of a file")
-        yield iter(()), 0
+        yield rows.Selection(rows.Lines(io.BytesIO(), None), rows.Wanted(), {}, 0)
 
     monkeypatch.setattr(storage, "chunks", chunks)
     monkeypatch.setattr(storage, "writing", writing)
-    monkeypatch.setattr(files, "rows", rows)
+    monkeypatch.setattr(rows, "select", select)
 
 
 @pytest.mark.parametrize("use", [uploaded, downloaded, looked_at])

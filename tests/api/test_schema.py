@@ -27,7 +27,7 @@ from api import upstream
 from api.app import create_app
 from models.base import new_id
 from orpo.audit import recipe
-from services.files import base_models, hub, seed, tokens, versions
+from services.files import base_models, hub, seed, statistics, tokens, versions
 from services.upkeep import health
 from tests.api.conftest import KEY
 from tests.api.fake_engine import FakeEngine, deploy
@@ -44,6 +44,12 @@ CHECKS = [
 # These take no parameters and need no key, so no request to them can be refused.
 NEVER_REFUSED = {"GET /healthz", "GET /readyz"}
 AUTHORIZED = {"Authorization": f"Bearer {KEY}", "Origin": "http://testserver"}
+
+NO_STATISTICS = {
+    "sampled": 1, "max_length": 8, "template": "model", "cut": {"longer": 0, "trained": 0},
+    "tokens": dict.fromkeys(("prompt", "chosen", "rejected", "sequence")),
+    "dropped": {}, "turns": [], "roles": {}, "saved_by_sharing": None, "job": None,
+}  # fmt: skip
 
 APP = create_app()
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
@@ -81,6 +87,7 @@ def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch)
     }
     no_tokens |= dict.fromkeys(("prefix", "chosen", "rejected"))
     monkeypatch.setattr(tokens, "run_verb", lambda *_, **__: no_tokens)
+    monkeypatch.setattr(statistics, "run_verb", lambda *_, **__: NO_STATISTICS)
     no_steps = {"exact": True, "rows_read": 0, "held_out": None, "steps": []}
     monkeypatch.setattr(versions, "run_verb", lambda *_, **__: no_steps)
     monkeypatch.setattr(health, "missing", list)  # Redis would be missing

@@ -182,3 +182,88 @@ def test_list_shows_names_as_plain_text(api: FakeApi, oddsmith: Oddsmith) -> Non
 def test_delete_says_what_is_gone(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("DELETE /v1/files/file-1", {"id": "file-1", "deleted": True})
     assert oddsmith("files", "delete", "file-1").stdout == "Deleted file-1.\n"
+
+
+def row(line: int, **more: object) -> dict[str, object]:
+    prompt = [{"role": "user", "content": "Why\x1b[2J?\nSay."}]
+    answers = {name: [{"role": "assistant", "content": name * 60}] for name in ("chosen",)}
+    facts = {"place": line - 1, "findings": [], "group": None, "rejected": None}
+    return {"line": line, "prompt": prompt, **answers, **facts, **more}
+
+
+def test_rows_are_listed_page_by_page_up_to_the_limit(api: FakeApi, oddsmith: Oddsmith) -> None:
+    pages = {
+        "0": {"data": [row(1, findings=["email", "cut"], group=2)], "next_offset": 40},
+        "40": {"data": [row(9), row(10)], "next_offset": 41},
+    }
+    api.on("GET /v1/files/file-1/rows", lambda request: pages[request.query["offset"]])
+    asked = ("files", "rows", "file-1", "--limit", "3", "--finding", "email", "--search", "Why")
+    shown = oddsmith(*asked).stdout
+    assert "line 1  group 2  email, cut\n  prompt    Why?  Say.\n" in shown.replace(
+        "Why? Say", "Why?  Say"
+    )
+    assert "line 10\n" in shown
+    assert "More rows follow. Go on with: --offset 41" in shown
+    assert "\x1b" not in shown
+    first = api.requests[0].query
+    assert (first["finding"], first["search"], first["limit"]) == ("email", "Why", "3")
+    found = json.loads(oddsmith(*asked, "--json").stdout)
+    assert ([each["line"] for each in found["data"]], found["offset"]) == ([1, 9, 10], 0)
+    api.on("GET /v1/files/file-1/rows", {"data": [], "next_offset": None})
+    assert oddsmith("files", "rows", "file-1").stdout == "No row fits.\n"
+
+
+def test_dropped_rows_are_shown_with_their_text(api: FakeApi, oddsmith: Oddsmith) -> None:
+    found = {"line": 9, "column": 17, "code": "bad_json", "message": "A comma is missing."}
+    page = {
+        "data": [
+            {**found, "text": '{"a":\t1 2}', "first_character": 1},
+            {**found, "column": None, "text": None, "first_character": 1},
+        ],
+        "total": 130,
+    }
+    api.on("GET /v1/files/file-1/dropped", page)
+    assert oddsmith("files", "dropped", "file-1").stdout == (
+        'line 9, column 17  bad_json: A comma is missing.\n  {"a": 1 2}\n'
+        "line 9  bad_json: A comma is missing.\n  (its text can't be shown)\n"
+        "… and 128 more. The first hundred are kept.\n"
+    )
+    api.on("GET /v1/files/file-1/dropped", {"data": [], "total": 0})
+    assert oddsmith("files", "dropped", "file-1").stdout == "No row was dropped.\n"
+
+
+SPREAD = {"mean": 40.4, "p50": 38, "p95": 90, "max": 700, "bin_width": 30, "histogram": [9, 1, 2]}
+STATISTICS = {
+    "rows": 4000,
+    "sampled": 2000,
+    "max_length": 512,
+    "tokens": {"prompt": SPREAD, "chosen": SPREAD, "rejected": None, "sequence": SPREAD},
+    "cut": {"longer": 20, "trained": 10},
+    "dropped": {"prompt_too_long": 10},
+    "turns": [{"turns": 2, "pairs": 2000}],
+    "roles": {"user": 2000, "assistant": 2000},
+    "saved_by_sharing": 0.25,
+    "job": {
+        "pairs": 3900,
+        "held_out_pairs": 64,
+        "steps": 488,
+        "tokens": 500_000,
+        "train_s": 65.0,
+        "speed": {"estimate": "ftjob-1", "tokens_per_s": 7692.3, "device": "CPU"},
+    },
+}
+
+
+def test_statistics_for_a_base_model(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("GET /v1/files/file-1/statistics", STATISTICS)
+    asked = ("files", "statistics", "file-1", "--model", "tiny", "--max-length", "512")
+    shown = oddsmith(*asked).stdout
+    assert "Counted on 2000 of 4000 rows.\n" in shown
+    assert "longer sequence   40     38    90    700   █▁▂" in shown
+    assert "longer than 512             20 (1.0%)" in shown
+    assert "training takes              1:05 min on CPU" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert api.requests[-1].query == {"model": "tiny", "max_length": "512"}
+    assert json.loads(oddsmith(*asked, "--json").stdout) == STATISTICS
+    api.on("GET /v1/files/file-1/statistics", {**STATISTICS, "job": None})
+    assert "training takes" not in oddsmith(*asked).stdout

@@ -41,7 +41,7 @@ const files = createRoute({
 const file = createRoute({
   getParentRoute: () => shell,
   path: "/files/$fileId",
-  validateSearch: strings("offset", "code"),
+  validateSearch: strings("code", "finding", "q", "row"),
   component: lazyRouteComponent(() => import("@/features/files/file-page"), "FilePage"),
 });
 

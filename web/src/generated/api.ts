@@ -355,6 +355,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/dropped": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The dropped rows: why, and their original text
+         * @description Return why rows were dropped, with the text of the uploaded file. Starts a process.
+         */
+        get: operations["list_dropped_v1_files__file_id__dropped_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/export": {
         parameters: {
             query?: never;
@@ -404,10 +424,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Preview the accepted rows in their normal form
+         * The accepted rows in their normal form
          * @description Return rows in normal form, whatever the file's shape, each with its line in the file.
+         *
+         *     A search reads up to 256 MiB for two seconds, from `offset` on.
          */
-        get: operations["rows_v1_files__file_id__rows_get"];
+        get: operations["list_rows_v1_files__file_id__rows_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -430,6 +452,28 @@ export interface paths {
          *     The other settings have their defaults. Starts a process, which takes seconds.
          */
         get: operations["row_tokens_v1_files__file_id__rows__line__tokens_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/statistics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens, turns and steps for a base model
+         * @description Count tokens on a sample of at most 2,000 accepted rows, and the steps of a job on all rows.
+         *
+         *     The other settings have their defaults. Starts a process, which takes seconds.
+         */
+        get: operations["retrieve_v1_files__file_id__statistics_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1736,6 +1780,16 @@ export interface components {
             scopes: components["schemas"]["Scope"][];
         };
         /**
+         * CutPairs
+         * @description Sampled pairs `longer` than `max_length`, and those of them that are `trained`, cut.
+         */
+        CutPairs: {
+            /** Longer */
+            longer: number;
+            /** Trained */
+            trained: number;
+        };
+        /**
          * Deduplicate
          * @description Keeps the first of rows that belong together: those with the same pair, with the same prompt,
          *     `near` duplicates as the audit found them, or those of each group of another finding.
@@ -1837,6 +1891,50 @@ export interface components {
              * @enum {string}
              */
             step: "drop_rows";
+        };
+        /**
+         * DroppedRow
+         * @description A row that is not trained on, and why. `text` is what stands in the file, at most 2,000
+         *     characters of it from `first_character` on (from 1); null if it can't be shown as text.
+         */
+        DroppedRow: {
+            /** Code */
+            code: string;
+            /** Column */
+            column: number | null;
+            /** First Character */
+            first_character: number;
+            /** Line */
+            line: number;
+            /** Message */
+            message: string;
+            /** Text */
+            text: string | null;
+        };
+        /**
+         * DroppedRows
+         * @description Dropped rows in the file's order: the report keeps the first hundred. `total` counts all of
+         *     them; the next page begins at `offset` plus the number of rows in `data`.
+         */
+        DroppedRows: {
+            /** Data */
+            data: components["schemas"]["DroppedRow"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+            /** Offset */
+            offset: number;
+            /** Total */
+            total: number;
         };
         /**
          * Edit
@@ -2148,8 +2246,11 @@ export interface components {
         };
         /**
          * FileRow
-         * @description An accepted row in its normal form; `line` is that of the uploaded file. `from` is null but
-         *     for rows of a version.
+         * @description An accepted row in its normal form; `line` is that of the uploaded file, `place` its index
+         *     among the accepted rows, from 0. `from` is null but for rows of a version.
+         *
+         *     `findings` are the codes of the audit's findings that name it. Where rows of one finding are
+         *     listed, rows that belong together, such as duplicates, have the same `group`.
          */
         FileRow: {
             /** Chosen */
@@ -2160,9 +2261,15 @@ export interface components {
              * @default false
              */
             cut: boolean;
+            /** Findings */
+            findings: string[];
             from?: components["schemas"]["Origin"] | null;
+            /** Group */
+            group: number | null;
             /** Line */
             line: number;
+            /** Place */
+            place: number;
             /** Prompt */
             prompt: components["schemas"]["MessageObject"][];
             /** Rejected */
@@ -2177,8 +2284,12 @@ export interface components {
         };
         /**
          * FileRows
-         * @description A page of the accepted rows. Rows have no ids: the next page begins at `offset` plus the
-         *     number of rows in `data`.
+         * @description A page of the accepted rows. Rows have no ids: the next page begins at `next_offset`, which
+         *     is null at the end.
+         *
+         *     `total` is the number of rows that `offset` counts: all, or those of the finding. A search does
+         *     not change it: `searched` rows were read for it, and `stopped_early` says that it reached its
+         *     limit of time or bytes before the page was full; go on at `next_offset`.
          */
         FileRows: {
             /** Data */
@@ -2189,6 +2300,8 @@ export interface components {
             has_more: boolean;
             /** Last Id */
             last_id: string | null;
+            /** Next Offset */
+            next_offset: number | null;
             /**
              * Object
              * @default list
@@ -2197,8 +2310,56 @@ export interface components {
             object: "list";
             /** Offset */
             offset: number;
+            /** Searched */
+            searched: number;
+            /** Stopped Early */
+            stopped_early: boolean;
             /** Total */
             total: number;
+        };
+        /**
+         * FileStatistics
+         * @description Sizes of a file's pairs for a base model: counted on `sampled` of its `rows` accepted rows,
+         *     which a fixed seed draws.
+         *
+         *     `dropped` counts the sampled pairs that a run would leave out, by reason; `roles` those with a
+         *     message of each role. `saved_by_sharing` is the share of tokens that need not be computed
+         *     because a prompt is computed once for both answers.
+         */
+        FileStatistics: {
+            cut: components["schemas"]["CutPairs"];
+            /** Dropped */
+            dropped: {
+                [key: string]: number;
+            };
+            /** File Id */
+            file_id: string;
+            job: components["schemas"]["JobSize"] | null;
+            /** Max Length */
+            max_length: number;
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default file.statistics
+             * @constant
+             */
+            object: "file.statistics";
+            /** Roles */
+            roles: {
+                [key: string]: number;
+            };
+            /** Rows */
+            rows: number;
+            /** Sampled */
+            sampled: number;
+            /** Saved By Sharing */
+            saved_by_sharing: number | null;
+            /** Template */
+            template: string;
+            tokens: components["schemas"]["TokensBySide"];
+            /** Turns */
+            turns: components["schemas"]["PairsByTurns"][];
         };
         /**
          * Filter
@@ -2478,6 +2639,24 @@ export interface components {
             training_file: string;
             /** Validation File */
             validation_file: string | null;
+        };
+        /**
+         * JobSize
+         * @description What a job would do with the whole file, if its pairs are like the sample. `train_s` is null
+         *     until an estimate was measured with this base.
+         */
+        JobSize: {
+            /** Held Out Pairs */
+            held_out_pairs: number;
+            /** Pairs */
+            pairs: number;
+            speed: components["schemas"]["Speed"] | null;
+            /** Steps */
+            steps: number;
+            /** Tokens */
+            tokens: number;
+            /** Train S */
+            train_s: number | null;
         };
         JsonValue: unknown;
         /**
@@ -3015,6 +3194,12 @@ export interface components {
             line: number;
         };
         /**
+         * Overlong
+         * @description What happens to a pair whose prompt leaves no room for an answer within `max_length`.
+         * @enum {string}
+         */
+        Overlong: "drop" | "truncate_prompt";
+        /**
          * PairNumbers
          * @description A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity.
          */
@@ -3062,6 +3247,17 @@ export interface components {
             prompt: components["schemas"]["MessageObject"][] | null;
             /** Rejected */
             rejected: string | null;
+        };
+        /**
+         * PairsByTurns
+         * @description How many sampled pairs have so many turns, the chosen answer included and system messages
+         *     not; 20 stands for 20 or more.
+         */
+        PairsByTurns: {
+            /** Pairs */
+            pairs: number;
+            /** Turns */
+            turns: number;
         };
         /**
          * Parent
@@ -3742,6 +3938,18 @@ export interface components {
             object: "session";
         };
         /**
+         * Speed
+         * @description The newest estimate that was measured with this base.
+         */
+        Speed: {
+            /** Device */
+            device: string;
+            /** Estimate */
+            estimate: string;
+            /** Tokens Per S */
+            tokens_per_s: number;
+        };
+        /**
          * Split
          * @description Makes two versions: rows for training, and held-out rows. No prompt has rows in both.
          *
@@ -3764,6 +3972,25 @@ export interface components {
              * @enum {string}
              */
             step: "split";
+        };
+        /**
+         * Spread
+         * @description How numbers of tokens are spread over the sampled pairs. `histogram` counts pairs; its first
+         *     bin begins at 0, and each is `bin_width` tokens wide.
+         */
+        Spread: {
+            /** Bin Width */
+            bin_width: number;
+            /** Histogram */
+            histogram: number[];
+            /** Max */
+            max: number;
+            /** Mean */
+            mean: number;
+            /** P50 */
+            p50: number;
+            /** P95 */
+            p95: number;
         };
         /**
          * Step
@@ -3972,6 +4199,17 @@ export interface components {
             start: number;
             /** Trainer */
             trainer: components["schemas"]["RenderedToken"][];
+        };
+        /**
+         * TokensBySide
+         * @description `prompt` is what both answers share; `sequence` is the longer of a pair's two sequences.
+         *     Nothing is cut. Null where no pair could be tokenised.
+         */
+        TokensBySide: {
+            chosen: components["schemas"]["Spread"] | null;
+            prompt: components["schemas"]["Spread"] | null;
+            rejected: components["schemas"]["Spread"] | null;
+            sequence: components["schemas"]["Spread"] | null;
         };
         /**
          * TokensOfPart
@@ -5811,6 +6049,85 @@ export interface operations {
             };
         };
     };
+    list_dropped_v1_files__file_id__dropped_get: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DroppedRows"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     export_v1_files__file_id__export_get: {
         parameters: {
             query?: {
@@ -5969,11 +6286,15 @@ export interface operations {
             };
         };
     };
-    rows_v1_files__file_id__rows_get: {
+    list_rows_v1_files__file_id__rows_get: {
         parameters: {
             query?: {
                 offset?: number;
                 limit?: number;
+                /** @description The code of a finding: its rows alone, duplicates next to each other. */
+                finding?: string;
+                /** @description A text of the prompt or of an answer, in upper or lower case. */
+                search?: string;
             };
             header?: never;
             path: {
@@ -6074,6 +6395,95 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RowTokens"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_files__file_id__statistics_get: {
+        parameters: {
+            query: {
+                /** @description A registered base model. */
+                model: string;
+                /** @description Longest sequence, in tokens. */
+                max_length?: number;
+                /** @description What happens to a pair whose prompt is too long. */
+                overlong?: components["schemas"]["Overlong"];
+                /** @description Trained turns. */
+                turns?: components["schemas"]["Turns"];
+                /** @description Pairs in one step. */
+                batch_size?: number;
+                /** @description Passes over the pairs. */
+                n_epochs?: number;
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileStatistics"];
                 };
             };
             /** @description A value is refused, by name */

@@ -1,8 +1,7 @@
-import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { queryOptions } from "@tanstack/react-query";
 import { ApiError, client, errorOf, type Schema, take } from "@/lib/api";
 
 export const PURPOSE = "fine-tune";
-export const PAIRS_A_PAGE = 10;
 
 export type Message = Schema<"MessageObject">;
 export type PairRow = Schema<"FileRow">;
@@ -13,22 +12,6 @@ export const fileQuery = (fileId: string) =>
     queryFn: ({ signal }) =>
       take(client.GET("/v1/files/{file_id}", { params: { path: { file_id: fileId } }, signal })),
     refetchInterval: ({ state }) => (state.data?.status === "uploaded" ? 1_000 : false),
-  });
-
-export const pairsQuery = (fileId: string, offset: number) =>
-  queryOptions({
-    queryKey: ["files", "rows", fileId, offset],
-    queryFn: async ({ signal }) => {
-      const answer = await take(
-        client.GET("/v1/files/{file_id}/rows", {
-          params: { path: { file_id: fileId }, query: { offset, limit: PAIRS_A_PAGE } },
-          signal,
-        }),
-      );
-      return { pairs: answer.data, total: answer.total };
-    },
-    placeholderData: keepPreviousData,
-    staleTime: Number.POSITIVE_INFINITY,
   });
 
 export const rowTokensQuery = (fileId: string, line: number, model: string) =>

@@ -9,8 +9,11 @@ import { buttonClass } from "@/components/ui/button";
 import { fileQuery, PURPOSE } from "@/features/files/api";
 import { DeleteFile } from "@/features/files/components/delete-file";
 import { FileState } from "@/features/files/components/file-state";
-import { Pairs } from "@/features/files/components/pairs";
+import { Findings } from "@/features/files/components/findings";
 import { Report } from "@/features/files/components/report";
+import { Rows } from "@/features/files/components/rows";
+import { Statistics } from "@/features/files/components/statistics";
+import { Verdict } from "@/features/files/components/verdict";
 import type { Schema } from "@/lib/api";
 import { ago, bytes, moment } from "@/lib/format";
 import { fileReportQuery } from "@/lib/queries";
@@ -89,7 +92,6 @@ function NoReport(props: { file: Schema<"FileObject">; error: Error; retry: () =
 }
 
 function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
-  const offset = Math.max(0, Number.parseInt(route.useSearch().offset ?? "", 10) || 0);
   const isInput = file.purpose === PURPOSE;
   const report = useQuery({
     ...fileReportQuery(file.id),
@@ -101,8 +103,22 @@ function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
     <>
       {report.isPending && <Loading what="Loading the report" />}
       {report.error && <NoReport file={file} error={report.error} retry={report.refetch} />}
-      {report.data && <Report report={report.data} />}
-      {report.data && report.data.accepted > 0 && <Pairs fileId={file.id} offset={offset} />}
+      {report.data && <Found fileId={file.id} report={report.data} />}
+    </>
+  );
+}
+
+/** What was found in a file: the verdict first, then what it rests on. */
+function Found({ fileId, report }: { fileId: string; report: Schema<"FileReport"> }) {
+  const audit = report.audit ?? null;
+  const { accepted } = report;
+  return (
+    <>
+      {accepted > 0 && <Verdict audit={audit} failure={report.audit_failure ?? null} />}
+      {audit && <Findings fileId={fileId} findings={audit.findings} />}
+      {accepted > 0 && <Rows fileId={fileId} accepted={accepted} />}
+      <Report fileId={fileId} report={report} />
+      {accepted > 0 && <Statistics fileId={fileId} />}
     </>
   );
 }

@@ -45,3 +45,35 @@ export const shapeInWords = (shape: string) => SHAPES[shape] ?? shape.replaceAll
 export const remarkInWords = (code: string) => REMARKS[code] ?? code.replaceAll("_", " ");
 
 export const reasonInWords = (code: string) => REASONS[code] ?? code.replaceAll("_", " ");
+
+/** The audit's findings about accepted rows. */
+const FINDINGS: Record<string, string> = {
+  contradiction: "contradiction",
+  score_contradicts: "scores say the opposite",
+  whitespace: "differ in white space only",
+  private_key: "private key",
+  api_key: "access key",
+  control_token: "control tokens",
+  transcript: "transcript in one turn",
+  role_mistake: "wrong speaker",
+  role_order: "order of roles",
+  duplicate: "duplicate",
+  near_duplicate: "near duplicate",
+  both_sides: "preferred and rejected",
+  repeated_prompt: "one prompt many times",
+  repeated_answer: "one answer many times",
+  repeats_prompt: "answer repeats the prompt",
+  refusal: "refusal",
+  cut: "answer cut off",
+  mojibake: "broken encoding",
+  control_character: "control characters",
+  card_number: "card number",
+  iban: "bank account",
+  email: "e-mail address",
+  phone_number: "phone number",
+  score_tie: "scores are equal",
+  mixed_language: "another language",
+  overlap: "also in the other file",
+};
+
+export const findingInWords = (code: string) => FINDINGS[code] ?? code.replaceAll("_", " ");

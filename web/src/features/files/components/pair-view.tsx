@@ -3,6 +3,7 @@ import { Button } from "@/components/ui/button";
 import { WordDiff } from "@/components/word-diff";
 import type { Message, PairRow } from "@/features/files/api";
 import { Tokens } from "@/features/files/components/tokens";
+import { findingInWords } from "@/features/files/words";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 import { messageText, toolNames } from "@/lib/message-text";
@@ -11,8 +12,16 @@ import { visible } from "@/lib/visible-text";
 // A row may hold megabytes; drawing ten of them at once would freeze the page.
 const CUT = 2_000;
 
-/** A prompt with its two answers side by side; words that only one answer has are marked. */
-export function PairView(props: { fileId: string; pair: PairRow; isMarked: boolean }) {
+/**
+ * A prompt with its two answers side by side; words that only one answer has are marked. The row's
+ * findings stand above: a click shows all rows of a finding.
+ */
+export function PairView(props: {
+  fileId: string;
+  pair: PairRow;
+  isMarked: boolean;
+  onFinding: (code: string) => void;
+}) {
   const { fileId, pair, isMarked } = props;
   const [isWhole, setWhole] = useState(false);
   const [hasTokens, setTokens] = useState(false);
@@ -33,6 +42,21 @@ export function PairView(props: { fileId: string; pair: PairRow; isMarked: boole
       aria-label={`Pair of line ${pair.line}`}
       className="flex flex-col gap-3 rounded-lg border border-line bg-bg p-3"
     >
+      {pair.findings.length > 0 && (
+        <ul aria-label="Findings of this row" className="flex flex-wrap gap-2">
+          {pair.findings.map((code) => (
+            <li key={code}>
+              <Button
+                small
+                title="Show all rows of this finding"
+                onClick={() => props.onFinding(code)}
+              >
+                {findingInWords(code)}
+              </Button>
+            </li>
+          ))}
+        </ul>
+      )}
       <div>
         <p className="mb-1 flex justify-between gap-2 text-sm text-muted">
           <span className="font-medium">Prompt</span>
@@ -102,7 +126,7 @@ function words(text: string): string {
 }
 
 /** The text of a single message with the expected role; otherwise each message with its role. */
-function textOf(messages: Message[], expected: string): string {
+export function textOf(messages: Message[], expected: string): string {
   const [first] = messages;
   if (messages.length === 1 && first?.role === expected) return messageText(first);
   return messages.map((turn) => `[${turn.role}]\n${messageText(turn)}`).join("\n\n");

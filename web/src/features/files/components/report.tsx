@@ -1,17 +1,23 @@
+import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
+import { ErrorPanel } from "@/components/error-panel";
+import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Cell, Row, Table } from "@/components/ui/table";
+import { droppedQuery } from "@/features/files/rows-api";
 import { reasonInWords, remarkInWords, shapeInWords } from "@/features/files/words";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
+import { visible } from "@/lib/visible-text";
 
 const route = getRouteApi("/shell/files/$fileId");
 
 type FileReport = Schema<"FileReport">;
 
 /** The result of a file's check, in sentences, and each row that was dropped. */
-export function Report({ report }: { report: FileReport }) {
+export function Report({ fileId, report }: { fileId: string; report: FileReport }) {
   return (
     <Card title="Report">
       <div className="flex flex-col gap-4">
@@ -21,7 +27,7 @@ export function Report({ report }: { report: FileReport }) {
           <Suggestion columns={report.suggested_columns} />
         </div>
         {report.remarks.length > 0 && <Remarks remarks={report.remarks} />}
-        {report.findings.length > 0 && <Findings report={report} />}
+        {report.findings.length > 0 && <DroppedRows fileId={fileId} report={report} />}
       </div>
     </Card>
   );
@@ -110,14 +116,18 @@ function Remarks({ remarks }: Pick<FileReport, "remarks">) {
   );
 }
 
-function Findings({ report }: { report: FileReport }) {
+function DroppedRows({ fileId, report }: { fileId: string; report: FileReport }) {
+  const [hasTexts, setTexts] = useState(false);
+  const texts = useQuery({ ...droppedQuery(fileId), enabled: hasTexts });
   const { code = null } = route.useSearch();
   const navigate = route.useNavigate();
   const setCode = (code: string | null) =>
     navigate({ search: (search) => ({ ...search, code: code ?? undefined }), resetScroll: false });
   const reasons = Object.entries(report.dropped).sort((a, b) => b[1] - a[1]);
   const total = report.rows - report.accepted - report.joined;
-  const shown = report.findings.filter((finding) => code === null || finding.code === code);
+  const shown = report.findings
+    .map((finding, place) => ({ finding, original: hasTexts ? texts.data?.[place] : undefined }))
+    .filter(({ finding }) => code === null || finding.code === code);
   const isCut = report.findings.length < total;
   const place = report.container === "parquet" ? "Row" : "Line";
   return (
@@ -141,11 +151,18 @@ function Findings({ report }: { report: FileReport }) {
           {shown.length === 0 ? "; none of them has this reason." : "."}
         </p>
       )}
+      <div className="flex flex-wrap items-center gap-3">
+        <Button small aria-pressed={hasTexts} onClick={() => setTexts(!hasTexts)}>
+          {hasTexts ? "Hide the original text" : "Show the original text"}
+        </Button>
+        {hasTexts && texts.isPending && <Loading what="Reading the file" />}
+      </div>
+      {hasTexts && texts.error && <ErrorPanel error={texts.error} retry={() => texts.refetch()} />}
       {shown.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: without it a keyboard can't scroll here.
         <section tabIndex={0} aria-label="Findings" className="max-h-96 overflow-y-auto">
           <Table caption="Findings by line" columns={[place, "Reason", "What was found"]}>
-            {shown.map((finding) => (
+            {shown.map(({ finding, original }) => (
               <Row key={`${finding.line}:${finding.column}:${finding.code}`}>
                 <Cell label={place} className="md:whitespace-nowrap">
                   {number(finding.line)}
@@ -154,13 +171,29 @@ function Findings({ report }: { report: FileReport }) {
                   )}
                 </Cell>
                 <Cell label="Reason">{reasonInWords(finding.code)}</Cell>
-                <Cell label="Found">{finding.message}</Cell>
+                <Cell label="Found">
+                  {finding.message}
+                  {original && <Original row={original} />}
+                </Cell>
               </Row>
             ))}
           </Table>
         </section>
       )}
     </>
+  );
+}
+
+/** A dropped row as it stands in the file. */
+function Original({ row }: { row: Schema<"DroppedRow"> }) {
+  if (row.text === null) return <p className="text-sm text-muted">It can't be shown as text.</p>;
+  return (
+    <pre className="mt-1 max-h-48 overflow-y-auto rounded-md border border-line bg-bg p-2 font-mono text-sm break-words whitespace-pre-wrap">
+      {row.first_character > 1 && (
+        <span className="text-muted">From character {number(row.first_character)}: </span>
+      )}
+      {visible(row.text)}
+    </pre>
   );
 }
 
