@@ -12,6 +12,7 @@ sides need is defined here and nowhere else. Imports nothing.
         log()                      the output of the processes
         deadline(), REGISTERED     written by the worker (see `orpo.process.watchdog`)
         STORE                      the file through which the ranks of one machine connect
+        PARTS/, DEEP_AUDIT, DEEP_AUDIT_PAIRS, DEEP_AUDIT_FOUND    of a deep audit
 """
 
 from enum import StrEnum
@@ -27,6 +28,11 @@ PREPARED = "prepared.json"
 PROGRESS = "progress.json"
 REGISTERED = "registered"
 STORE = "store"
+# Of a deep audit: its measured parts, its pairs from the most suspicious on, and its findings.
+PARTS = "parts"
+DEEP_AUDIT_PAIRS = "deep_audit.jsonl"
+DEEP_AUDIT_FOUND = "deep_audit.npz"
+DEEP_AUDIT = "deep_audit.json"
 
 DATA = "data"
 TRAIN_ROWS = "train.jsonl"
@@ -49,6 +55,7 @@ BASE = "base.json"
 # there.
 NAMES = (
     *(SPEC, METRICS, EVENTS, SAMPLES, PAIRS, PREPARED, PROGRESS, REGISTERED, STORE, CHECKPOINTS),
+    *(PARTS, DEEP_AUDIT, DEEP_AUDIT_PAIRS, DEEP_AUDIT_FOUND),
     *(TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE, "tokens-*", "deadline*", "train*.log", "*.tmp"),
 )
 
@@ -72,12 +79,14 @@ class Event(StrEnum):
     EVALUATED = "evaluated"
     CHECKPOINT = "checkpoint"
     ESTIMATED = "estimated"
+    AUDITED = "audited"
     FINISHED = "finished"
     STOPPED = "stopped"
     ERROR = "error"
 
 
 STARTS = (Event.STARTED, Event.RESUMED)
+RESULTS = (Event.ESTIMATED, Event.AUDITED)
 ENDS = (Event.FINISHED, Event.STOPPED, Event.ERROR)
 
 
