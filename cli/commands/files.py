@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from cli.client.http import Client, connect, segment, wait_until
+from cli.commands import deep_audits
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -152,6 +153,24 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         output.table(["line", "column", "finding", "what"], map(_finding, findings), "")
         if (more := sum(found["dropped"].values()) - len(findings)) > 0:
             output.say(f"… and {more} more.")
+
+
+@output.command(app, "deep-audit")
+def deep_audit(
+    file_id: FileId,
+    *,
+    model: Annotated[str, typer.Option(help="The base model that judges the pairs.")],
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    limit: Annotated[int, typer.Option(min=0, max=100, help="Print this many pairs.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Look for pairs whose choice is the wrong way round. Trains small adapters: takes minutes."""
+    client = connect()
+    audit = deep_audits.run(client, file_id, model, seed, quiet=as_json)
+    if as_json:
+        output.emit(audit)
+    else:
+        deep_audits.show(audit, deep_audits.worst(client, audit, limit) if limit else [])
 
 
 @output.command(app, "delete")

@@ -45,6 +45,7 @@ class Object(StrEnum):
     FILE = "file"
     JOB = "job"
     ESTIMATE = "estimate"
+    DEEP_AUDIT = "deep_audit"
     MODEL = "model"
     DEPLOYMENT = "deployment"
     COMPARISON = "comparison"

@@ -67,7 +67,9 @@ def fill(path: str, client: TestClient, mine: Caller) -> tuple[str, Ids]:
     with transaction() as session:
         found = FILLED[path](session, mine)
     owner, ids = found if isinstance(found, tuple) else ("", found)
-    return "/".join(owner if part.startswith("{") else part for part in path.split("/")), ids
+    owners = iter(owner.split("/"))
+    filled = (next(owners) if part.startswith("{") else part for part in path.split("/"))
+    return "/".join(filled), ids
 
 
 def pages(client: TestClient, path: str, filled: str) -> Iterator[dict[str, Any]]:
@@ -106,8 +108,9 @@ def test_every_list_is_read_in_pages_that_are_not_too_large(
 @pytest.mark.parametrize("path", [path for path in LISTS if "after" in str(PARAMETERS[path])])
 def test_a_place_that_never_was_is_refused(path: str, client: TestClient, mine: Caller) -> None:
     with transaction() as session:
-        job = records.job(session, mine).id
-    answer = client.get(path.replace("{job_id}", job), params={"after": "no-such-item"})
+        job, file = records.job(session, mine).id, records.file(session, mine).id
+    filled = path.replace("{job_id}", job).replace("{file_id}", file)
+    answer = client.get(filled, params={"after": "no-such-item"})
     if path.endswith("/events"):  # an unknown id is before the first event
         assert answer.json()["data"] == []
     else:

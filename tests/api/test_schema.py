@@ -154,7 +154,7 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
             holder["models"] = [SERVED for _ in holder["models"]]
     if body.get("held_out"):
         body["held_out"]["job_id"] = world.job
-    if label == "POST /v1/deployments":
+    if label in ("POST /v1/deployments", "POST /v1/files/{file_id}/deep_audits"):
         body["model"] = world.base
 
 
