@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from models import File
 from orpo.audit import recipe as recipes
@@ -44,6 +45,11 @@ def make(record: File, meanwhile: Callable[[], None]) -> str | None:
     except VerbError as failure:
         logger.warning("a version could not be made: %s", failure)
         return _why(failure)
+    return _finish(record, done)
+
+
+def _finish(record: File, done: dict[str, Any]) -> str | None:
+    """Register the bytes, or remove them and return why they can't be kept."""
     try:
         with transaction() as session:
             versions.finish_making(session, record.id, done)
