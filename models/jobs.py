@@ -37,10 +37,13 @@ HELD = frozenset({JobState.CLAIMED, JobState.RUNNING, JobState.FINALIZING})
 
 
 class Purpose(StrEnum):
-    """What a job is for: a model, or an estimate of what its training would take."""
+    """What a job is for: a model, an estimate of what its training would take, or a deep audit of
+    its training file. The value is the verb of the core that its workers run.
+    """
 
     TRAIN = "train"
     ESTIMATE = "estimate"
+    DEEP_AUDIT = "deep_audit"
 
 
 class Job(Owned, Base):
@@ -101,7 +104,8 @@ class Job(Owned, Base):
     trained_tokens: Mapped[int | None]
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
     result_files: Mapped[list[str]] = mapped_column(default=list)
-    # What an estimate has measured: the data of the core's event `estimated`.
+    # What an estimate has measured or a deep audit has found: the data of the core's event
+    # `estimated` or `audited`.
     estimate: Mapped[dict[str, Any] | None]
     # Set when the job was deleted: its files are removed, then its rows.
     deleted_at: Mapped[datetime | None]

@@ -1,15 +1,21 @@
 """Minimal valid records for tests."""
 
+import json
+from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from models import ApiKey, BaseModelRecord, File, Job, Organization
 from models.base import new_id
 from models.files import FileStatus
-from models.jobs import JobState
+from models.jobs import JobState, Purpose
+from orpo.contract import rundir
 from orpo.contract.methods import parse_method
 from services.access.callers import Caller, Scope
+from services.platform.settings import get_settings
+from services.runs import deep_audits
 
 SCOPES = frozenset(Scope)
 
@@ -66,6 +72,38 @@ def job(session: Session, owner: Caller, state: JobState | None = None, **fields
         record.state = state
         session.flush()
     return record
+
+
+AUDITED = {
+    "pairs": 2, "likely_swapped": 1, "unclear": 0, "supported": 1, "tokens": 40,
+    "noise_share": {"share": 0.5, "low": 0.0, "high": 1.0},
+    "accuracy": {"share": 0.5, "low": 0.1, "high": 0.9}, "base_accuracy": 0.5,
+}  # fmt: skip
+JUDGED = [
+    {
+        "rank": rank, "line": line, "place": line - 1, "score": score, "base_log_odds": 0.1,
+        "judged_log_odds": -1.0, "opinion": opinion,
+    }
+    for rank, line, score, opinion in ((1, 2, 0.9, "likely_swapped"), (2, 1, 0.1, "supported"))
+]  # fmt: skip
+
+
+def deep_audit(
+    session: Session, owner: Caller, file_id: str, judged: list[dict[str, Any]] = JUDGED
+) -> Job:
+    """A deep audit of a file that has succeeded."""
+    audit = job(session, owner, JobState.QUEUED, purpose=Purpose.DEEP_AUDIT, training_file=file_id)
+    audit.generation = 1
+    audit.lease_until = func.clock_timestamp() + timedelta(minutes=1)
+    for state in (JobState.CLAIMED, JobState.RUNNING, JobState.FINALIZING):
+        audit.state = state
+        session.flush()
+    run_dir = rundir.generation(get_settings().runs_dir / audit.id, 1)
+    run_dir.mkdir(parents=True)
+    lines = "".join(f"{json.dumps(pair)}\n" for pair in judged)
+    (run_dir / rundir.DEEP_AUDIT_PAIRS).write_text(lines)
+    deep_audits.register(session, audit.id, 1, run_dir, AUDITED)
+    return audit
 
 
 def saved(step: int, sha256: str = "0") -> dict[str, Any]:

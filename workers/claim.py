@@ -11,6 +11,7 @@ from models import Job
 from models.jobs import Purpose
 from orpo.contract import rundir
 from orpo.contract.failures import Code
+from orpo.contract.rundir import PARTS
 from orpo.contract.spec import RunSpec
 from services.jobs import claims
 from services.platform import run_folder
@@ -80,7 +81,7 @@ def _resolve(session: Session, job: Job) -> Claim:
             "rendezvous": _rendezvous() if method.nodes > 1 else None,
             "generation": job.generation,
             "held_out_path": held_out if held_out and held_out.exists() else None,
-            "resume_from": checkpoints.folder(newest) if newest else None,
+            "resume_from": checkpoints.folder(newest) if newest else _parts(job, root),
         }
     )
     return Claim(
@@ -92,6 +93,14 @@ def _resolve(session: Session, job: Job) -> Claim:
         Purpose(job.purpose),
         node_of(job),
     )
+
+
+def _parts(job: Job, root: Path) -> Path | None:
+    """The folder of the parts that earlier claims of a deep audit have measured: the fullest."""
+    if job.purpose != Purpose.DEEP_AUDIT:
+        return None
+    folders = [each / PARTS for each in rundir.generations(root) if (each / PARTS).is_dir()]
+    return max(folders, key=lambda folder: len(list(folder.glob("*.npz"))), default=None)
 
 
 def node_of(job: Job) -> Node:

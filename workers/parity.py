@@ -37,7 +37,7 @@ NOISE_NATS = 0.001
 # The shortest timeout of a check of files.
 PROBE_S = 300
 # Increase it when the probe of a base would be another one.
-PROBE_FORMAT = 2
+PROBE_FORMAT = 3
 
 
 class ParityError(Exception):

@@ -24,7 +24,7 @@ from services.platform.errors import Fenced, is_disk_full
 from services.platform.queue import Task, send
 from services.platform.settings import get_settings
 from services.processes import sandbox, verbs
-from services.runs import checkpoints, job_events, results
+from services.runs import checkpoints, deep_audits, job_events, results
 from services.runs.launch import extend_deadline, launch, note_registered
 from services.serving import engines
 from workers.app import draining
@@ -159,7 +159,10 @@ def _finish(claim: Claim, tail: RunTail) -> None:
         if claim.purpose is Purpose.TRAIN:
             results.register(session, *job)
             return
-        claims.succeed_with_estimate(session, *job, tail.estimate or {})
+        if claim.purpose is Purpose.DEEP_AUDIT:
+            deep_audits.register(session, *job, claim.run_dir, tail.result or {})
+        else:
+            claims.succeed_with_estimate(session, *job, tail.result or {})
     shutil.rmtree(claim.run_dir.parent, ignore_errors=True)  # none of it is needed again
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from models import File
 from orpo.audit import recipe as recipes
@@ -9,7 +10,7 @@ from orpo.contract.failures import Code
 from services.files import versions
 from services.platform import storage
 from services.platform.database import transaction
-from services.platform.errors import is_disk_full
+from services.platform.errors import TooLarge, is_disk_full
 from services.processes.verbs import VerbError
 
 logger = logging.getLogger("oddsmith.workers")
@@ -44,8 +45,17 @@ def make(record: File, meanwhile: Callable[[], None]) -> str | None:
     except VerbError as failure:
         logger.warning("a version could not be made: %s", failure)
         return _why(failure)
-    with transaction() as session:
-        versions.finish_making(session, record.id, done)
+    return _finish(record, done)
+
+
+def _finish(record: File, done: dict[str, Any]) -> str | None:
+    """Register the bytes, or remove them and return why they can't be kept."""
+    try:
+        with transaction() as session:
+            versions.finish_making(session, record.id, done)
+    except TooLarge as error:
+        storage.delete(record.storage_key)
+        return error.message
     logger.info("made a version", extra={"steps": done["steps"]})
     return None
 

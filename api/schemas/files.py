@@ -219,6 +219,12 @@ class RowTokens(BaseModel):
     dropped: str | None
     why: str | None
     truncated: bool
+    reasoning_stripped: bool = Field(
+        default=False, description="The answers are without their thoughts."
+    )
+    history_thoughts_dropped: bool = Field(
+        default=False, description="The chat template leaves out thoughts of earlier turns."
+    )
     prefix: TokensOfPart | None
     chosen: TokensOfPart | None
     rejected: TokensOfPart | None

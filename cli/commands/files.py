@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
-from cli.commands import rows, versions
+from cli.commands import deep_audits, rows, versions
 from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -155,6 +155,10 @@ def show_tokens(file_id: str, line: int, model: str, as_json: bool) -> None:
                 output.say(f"  … and {more} more.")
     if found["truncated"]:
         output.say("The row is longer than max_length: it was cut.")
+    if found.get("reasoning_stripped"):
+        output.say("The chat template leaves out the thoughts of the answers: they were removed.")
+    if found.get("history_thoughts_dropped"):
+        output.say("The chat template leaves out thoughts of earlier turns.")
 
 
 def _marked(tokens: list[dict[str, Any]]) -> Text:
@@ -202,6 +206,24 @@ def report(file_id: FileId, as_json: Json = False) -> None:
 output.command(app, "make")(versions.make)
 output.command(app, "versions")(versions.versions)
 output.command(app, "export")(versions.export)
+
+
+@output.command(app, "deep-audit")
+def deep_audit(
+    file_id: FileId,
+    *,
+    model: Annotated[str, typer.Option(help="The base model that judges the pairs.")],
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    limit: Annotated[int, typer.Option(min=0, max=100, help="Print this many pairs.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Look for pairs whose choice is the wrong way round. Trains small adapters: takes minutes."""
+    client = connect()
+    found = deep_audits.run(client, file_id, model, seed, quiet=as_json)
+    if as_json:
+        output.emit(found)
+    else:
+        deep_audits.show(found, deep_audits.worst(client, found, limit) if limit else [])
 
 
 @output.command(app, "delete")

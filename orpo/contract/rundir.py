@@ -13,6 +13,7 @@ sides need is defined here and nowhere else. Imports nothing.
         log()                      the output of the processes
         deadline(), REGISTERED     written by the worker (see `orpo.process.watchdog`)
         STORE                      the file through which the ranks of one machine connect
+        PARTS/, DEEP_AUDIT, DEEP_AUDIT_PAIRS, DEEP_AUDIT_FOUND    of a deep audit
 """
 
 from enum import StrEnum
@@ -29,6 +30,11 @@ RENDERED = "rendered.json"
 PROGRESS = "progress.json"
 REGISTERED = "registered"
 STORE = "store"
+# Of a deep audit: its measured parts, its pairs from the most suspicious on, and its findings.
+PARTS = "parts"
+DEEP_AUDIT_PAIRS = "deep_audit.jsonl"
+DEEP_AUDIT_FOUND = "deep_audit.npz"
+DEEP_AUDIT = "deep_audit.json"
 
 DATA = "data"
 TRAIN_ROWS = "train.jsonl"
@@ -51,6 +57,7 @@ BASE = "base.json"
 # there.
 NAMES = (
     *(SPEC, METRICS, EVENTS, SAMPLES, PAIRS, PREPARED, PROGRESS, REGISTERED, STORE, CHECKPOINTS),
+    *(PARTS, DEEP_AUDIT, DEEP_AUDIT_PAIRS, DEEP_AUDIT_FOUND),
     *(RENDERED, TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE),
     *("tokens-*", "deadline*", "train*.log", "*.tmp"),
 )
@@ -75,12 +82,14 @@ class Event(StrEnum):
     EVALUATED = "evaluated"
     CHECKPOINT = "checkpoint"
     ESTIMATED = "estimated"
+    AUDITED = "audited"
     FINISHED = "finished"
     STOPPED = "stopped"
     ERROR = "error"
 
 
 STARTS = (Event.STARTED, Event.RESUMED)
+RESULTS = (Event.ESTIMATED, Event.AUDITED)
 ENDS = (Event.FINISHED, Event.STOPPED, Event.ERROR)
 
 

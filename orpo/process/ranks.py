@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="orpo.ranks", description=__doc__)
     parser.add_argument("ranks", type=int, help="ranks on this machine")
-    parser.add_argument("verb", choices=("train", "estimate"))
+    parser.add_argument("verb", choices=("train", "estimate", "deep_audit"))
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--nodes", type=int, default=1, help="machines, each with as many ranks")
     parser.add_argument("--node", type=int, default=0, help="which of them this one is")

@@ -47,9 +47,20 @@ EVALUATIONS = 5  # if the spec names no interval; the same for checkpoints
 EVALUATE_EVERY_AT_LEAST = 10  # steps: greedy samples cost as much as many steps
 
 
+# What a process does with its run: `(spec, run_dir, group, journal, stopping)`, to an exit status.
+Work = Callable[[RunSpec, Path, parallel.Single, Journal, Stopping], int]
+
+
 def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
     """Train, or call `use` with the run; results and errors are in its events. Returns the exit
     status.
+    """
+    return process(run_dir, lambda *of_run: (use or Run.train)(Run(*of_run)))
+
+
+def process(run_dir: Path, work: Work) -> int:
+    """Read the spec, join the other ranks, and do the work; errors are in the run's events.
+    Returns the exit status.
     """
     stopping = Stopping().listen()
     with Journal(run_dir, leads=os.environ.get(RANK, "0") == "0") as journal:
@@ -57,7 +68,7 @@ def main(run_dir: Path, use: Callable[["Run"], int] | None = None) -> int:
             spec = read_spec(run_dir)
             _refuse_unknown(run_dir)
             group = parallel.start(spec.method, spec.rendezvous or run_dir / STORE)
-            status = (use or Run.train)(Run(spec, run_dir, group, journal, stopping))
+            status = work(spec, run_dir, group, journal, stopping)
             group.close()
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -244,9 +255,12 @@ class Run:
 
     def announce(self) -> None:
         start = Event.STARTED if self.spec.resume_from is None else Event.RESUMED
+        message = f"{start.capitalize()} at step {self.progress.step} of {self.steps}."
+        if stripped := self.data.train.stats["reasoning_stripped"]:
+            message += f" {stripped} pairs are trained without the thoughts of their answers."
         self.journal.event(
             start,
-            f"{start.capitalize()} at step {self.progress.step} of {self.steps}.",
+            message,
             steps=self.steps,
             steps_per_epoch=self.steps_per_epoch,
             pairs=len(self.data.train.examples),

@@ -53,7 +53,9 @@ def shown(
     `prefix` is shared by both answers; `rejected` is null where there is none. Each part has its
     numbers of tokens (`n_tokens`, `n_trained`), and its first thousand: the `id`, the `text`, and
     whether it is `trained`. The text of a character that has several tokens is that of its last
-    one. `template` is `model`, or `default` if the base has none.
+    one. `reasoning_stripped` says that the answers are without their thoughts,
+    `history_thoughts_dropped` that the template leaves out earlier ones. `template` is `model`, or
+    `default` if the base has none.
     """
     examples, dropped, stats = tokenize_pairs([pair], tokenizer, method, n_embedded)
     code = next(iter(dropped), None)
@@ -63,6 +65,8 @@ def shown(
         "dropped": code,
         "why": stats["reasons"][code]["message"] if code else None,
         "truncated": False,
+        "reasoning_stripped": bool(stats["reasoning_stripped"]),
+        "history_thoughts_dropped": bool(stats["history_thoughts_dropped"]),
         **dict.fromkeys(("prefix", "chosen", "rejected")),
     }
     for example in examples:

@@ -46,6 +46,7 @@ class Object(StrEnum):
     UPLOAD = "upload"
     JOB = "job"
     ESTIMATE = "estimate"
+    DEEP_AUDIT = "deep_audit"
     MODEL = "model"
     DEPLOYMENT = "deployment"
     COMPARISON = "comparison"

@@ -24,7 +24,7 @@ from orpo.audit.recipe import Filter, Split, Step
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.files import files
+from services.files import files, quota
 from services.files.keys import keys_of
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, Unavailable
@@ -246,7 +246,11 @@ def is_made(record: File) -> bool:
 
 
 def finish_making(session: Session, file_id: str, done: dict[str, Any]) -> None:
-    """Write the size and the hash of a version whose bytes are stored."""
+    """Write the size and the hash of a version whose bytes are stored.
+
+    Raises TooLarge where the organisation would store more than it may.
+    """
     record = session.get(File, file_id, with_for_update=True)
     if record is not None and record.status == FileStatus.UPLOADED and not record.deleted_at:
+        quota.refuse_beyond(session, record.org_id, done["size_bytes"], param="recipe")
         record.size_bytes, record.sha256 = done["size_bytes"], done["sha256"]

@@ -234,6 +234,16 @@ def succeed_with_estimate(
     _end(job, JobState.SUCCEEDED)
 
 
+def succeed_with_audit(
+    session: Session, job_id: str, generation: int, found: dict[str, Any], result_files: list[str]
+) -> None:
+    """finalizing -> succeeded, with what a deep audit found and the file of its pairs."""
+    job = held(session, job_id, generation)
+    job.estimate = found
+    job.result_files = result_files
+    _end(job, JobState.SUCCEEDED)
+
+
 def shrink(session: Session, job_id: str, generation: int, token_budget: int) -> None:
     """The device was too small for the job's forward passes: try again with smaller ones.
 

@@ -286,7 +286,11 @@ def _check_labels(request: NewJob) -> None:
 
 
 def kind_of(purpose: Purpose) -> Object:
-    return Object.JOB if purpose is Purpose.TRAIN else Object.ESTIMATE
+    return {
+        Purpose.TRAIN: Object.JOB,
+        Purpose.ESTIMATE: Object.ESTIMATE,
+        Purpose.DEEP_AUDIT: Object.DEEP_AUDIT,
+    }[purpose]
 
 
 def get(
@@ -303,6 +307,8 @@ def get(
     if job is None or theirs or job.deleted_at is not None:
         if purpose is Purpose.ESTIMATE:
             raise no_such("estimate", job_id, "fine_tuning_job_id")
+        if purpose is Purpose.DEEP_AUDIT:
+            raise no_such("deep audit", job_id, "audit_id")
         raise no_such("job", job_id, "fine_tuning_job_id", "/v1/fine_tuning/jobs")
     return job
 

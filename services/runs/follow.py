@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from orpo.contract.rundir import ENDS, EVENTS, METRICS, PAIRS, SAMPLES, STARTS, Event
+from orpo.contract.rundir import ENDS, EVENTS, METRICS, PAIRS, RESULTS, SAMPLES, STARTS, Event
 from services.platform.errors import OddsmithError
 from services.platform.sizes import STORED_BYTES
 from services.platform.storable import storable
@@ -102,9 +102,9 @@ class Journal:
     """The files of one run directory, and what was read of them so far."""
 
     run_dir: Path
-    # The data of the events `started` or `resumed`, and `estimated`.
+    # The data of the events `started` or `resumed`, and `estimated` or `audited`.
     started: Record = field(default_factory=dict, init=False)
-    estimate: Record | None = field(default=None, init=False)
+    result: Record | None = field(default=None, init=False)
     # The event that says how the run ended: finished, stopped or error.
     outcome: Record | None = field(default=None, init=False)
 
@@ -132,8 +132,8 @@ class Journal:
             ) from None
         if kind in STARTS:
             self.started = event["data"]
-        elif kind is Event.ESTIMATED:
-            self.estimate = event["data"]
+        elif kind in RESULTS:
+            self.result = event["data"]
         elif kind in ENDS:
             self.outcome = event
         return kind

@@ -73,10 +73,13 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Known:
-    """What rows name: jobs (True where ended), estimates among them, checkpoints, served ones."""
+    """What rows name: jobs (True where ended), those that keep no folder, checkpoints, served
+    ones.
+    """
 
     jobs: dict[str, bool]
-    estimates: frozenset[str]
+    # Estimates and deep audits.
+    passing: frozenset[str]
     paths: frozenset[Path]
     checkpoints: frozenset[str]
     served: frozenset[str]
@@ -95,7 +98,7 @@ def known(session: Session) -> Known:
     runs = get_settings().runs_dir
     return Known(
         jobs={job.id: job.state in ENDED for job in jobs},
-        estimates=frozenset(job.id for job in jobs if job.purpose == Purpose.ESTIMATE),
+        passing=frozenset(job.id for job in jobs if job.purpose != Purpose.TRAIN),
         paths=frozenset(runs / checkpoint.path for checkpoint in saved),
         checkpoints=frozenset(checkpoint.id for checkpoint in saved),
         served=frozenset(filter(None, session.scalars(served))),
@@ -145,10 +148,12 @@ def _runs(rows: Known) -> Iterator[Leftover]:
 
 
 def _of_ended(run: Path, rows: Known) -> Iterator[Leftover]:
-    """What an ended job left: all of an estimate's; of a training's, checkpoints without a row."""
-    if run.name in rows.estimates:
+    """What an ended job left: all of an estimate or a deep audit; of a training, checkpoints
+    without a row.
+    """
+    if run.name in rows.passing:
         if _is_old(run, DAY_S):
-            yield Leftover(Kind.RUN, run, "Its estimate has ended.")
+            yield Leftover(Kind.RUN, run, "Its estimate or audit has ended.")
         return
     for folder in rundir.saved(run):
         is_listed = folder in rows.paths

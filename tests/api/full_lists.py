@@ -21,7 +21,7 @@ from models import (
 from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
-from models.jobs import JobState
+from models.jobs import JobState, Purpose
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -180,6 +180,19 @@ def pairs(session: Session, mine: Caller) -> tuple[str, Ids]:
     return job.id, [str(line) for line in numbers]
 
 
+def deep_audits(session: Session, mine: Caller) -> tuple[str, Ids]:
+    file, error = records.file(session, mine).id, {"code": "internal", "message": LONG}
+    fields = {"purpose": Purpose.DEEP_AUDIT, "training_file": file, "error": error}
+    return file, [records.job(session, mine, **fields).id for _ in range(MANY)]
+
+
+def judged_pairs(session: Session, mine: Caller) -> tuple[str, Ids]:
+    file, lines = records.file(session, mine).id, range(1, 1501)
+    judged = [records.JUDGED[0] | {"line": line} for line in lines]
+    audit = records.deep_audit(session, mine, file, judged)
+    return f"{file}/{audit.id}", [str(line) for line in lines]
+
+
 def held(session: Session, mine: Caller) -> Job:
     """A claimed job, so that metrics can be written."""
     job = records.job(session, mine, JobState.QUEUED)
@@ -248,6 +261,8 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/audit_log": entries,
     "/v1/deployments": deployments,
     "/v1/files": files,
+    "/v1/files/{file_id}/deep_audits": deep_audits,
+    "/v1/files/{file_id}/deep_audits/{audit_id}/pairs": judged_pairs,
     "/v1/files/{file_id}/dropped": dropped,
     "/v1/files/{file_id}/rows": rows,
     "/v1/files/{file_id}/versions": versions,

@@ -67,7 +67,9 @@ def fill(path: str, client: TestClient, mine: Caller) -> tuple[str, Ids]:
     with transaction() as session:
         found = FILLED[path](session, mine)
     owner, ids = found if isinstance(found, tuple) else ("", found)
-    return "/".join(owner if part.startswith("{") else part for part in path.split("/")), ids
+    owners = iter(owner.split("/"))
+    filled = (next(owners) if part.startswith("{") else part for part in path.split("/"))
+    return "/".join(filled), ids
 
 
 def pages(client: TestClient, path: str, filled: str) -> Iterator[dict[str, Any]]:

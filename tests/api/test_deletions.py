@@ -43,7 +43,7 @@ def write(path: Path, content: bytes = SECRET) -> None:
 def prepared_job(session: Any, file: File) -> Job:
     """A queued job with the rows of its file in its data folder, and their tokens in the cache."""
     job = records.job(session, CALLER, JobState.QUEUED, training_file=file.id)
-    for name in ("train.jsonl", "held_out.jsonl"):
+    for name in ("train.jsonl", "held_out.jsonl", "rendered.json"):
         write(of_job(job.id) / "data" / name)
     write(of_job(job.id) / "data" / "tokens.txt", f"{ENTRY}\n".encode())
     write(get_settings().tokens_dir / ENTRY / "train" / "ids.bin")

@@ -53,6 +53,11 @@ def stored(tmp_path: Path) -> list[Path]:
     return [path for path in (tmp_path / "storage").rglob("*") if path.is_file()]
 
 
+def uploaded(tmp_path: Path) -> list[Path]:
+    """What is stored of uploads, without what was made of them, which has a suffix."""
+    return [path for path in stored(tmp_path) if not path.suffix]
+
+
 def error_of(response: Any, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     error = response.json()["error"]

@@ -167,7 +167,7 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
         write_arguments(holder)
     if body.get("held_out"):
         body["held_out"]["job_id"] = world.job
-    if label == "POST /v1/deployments":
+    if label in ("POST /v1/deployments", "POST /v1/files/{file_id}/deep_audits"):
         body["model"] = world.base
 
 

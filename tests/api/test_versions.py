@@ -319,12 +319,23 @@ def test_a_version_that_is_too_large_leaves_no_bytes(
         storage.reading(key)
 
 
+def test_a_version_beyond_the_quota_is_not_kept(
+    client: TestClient, work: Callable[[], None], parent: str, settings_from: Callable[..., None]
+) -> None:
+    settings_from(org_quota_bytes=show(client, parent)["bytes"] + 50)
+    made = make(client, parent, DROP).json()["data"][0]["id"]
+    work()
+    assert "bytes that it may" in show(client, made)["status_details"]
+    with transaction() as session:
+        key = session.get_one(File, made).storage_key
+    with pytest.raises(FileNotFoundError):
+        storage.reading(key)
+
+
 def test_rows_of_findings_lie_beside_the_accepted_rows(
     client: TestClient, work: Callable[[], None], parent: str
 ) -> None:
-    with transaction() as session:
-        key = keys_of(session.get_one(File, parent).storage_key).audit
-    with storage.writing_path(key) as path:
+    with storage.writing_path(keys_of(parent).audit) as path:
         found.write(path, {"whitespace": Named(np.array([0, 4], np.uint32))})
     made = make(client, parent, {"step": "drop", "finding": "whitespace"}).json()["data"][0]["id"]
     work()

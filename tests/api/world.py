@@ -44,6 +44,7 @@ class World:
         self.version = self._version()
         self.job, self.checkpoint, self.model = self._trained()
         self.deployment, self.comparison = self._deployment(), self._comparison()
+        self.audit = self._judged()
         self.session = self._sign_in()
         self.part = ""
         self.upload = self._upload()
@@ -68,10 +69,17 @@ class World:
             "POST /v1/fine_tuning/jobs/estimate/{estimate_id}/cancel": self._estimate,
             "GET /v1/fine_tuning/jobs/estimate/{estimate_id}": self._estimate,
         }
+        audits = "/v1/files/{file_id}/deep_audits"
+        if name == "audit_id":
+            fresh |= {
+                f"DELETE {audits}/{{audit_id}}": self._ended_audit,
+                f"POST {audits}/{{audit_id}}/cancel": self._audit,
+            }
         lasting = {
             "file_id": self.file, "job_id": self.job, "deployment_id": self.deployment,
             "comparison_id": self.comparison, "model_id": self.model, "line": "1",
             "upload_id": self.upload,
+            "audit_id": self.audit,
         }  # fmt: skip
         return fresh[operation]() if operation in fresh else lasting[name]
 
@@ -82,7 +90,7 @@ class World:
             "/v1/api_keys": key, "/v1/files": self.file, "/v1/deployments": self.deployment,
             "/v1/votes": self.comparison, "/v1/fine_tuning/jobs": self.job,
             "/v1/models": self.base, "/parts": self.part, "/versions": self.version,
-            "/pairs": "1", "/samples": "1:1",
+            "/pairs": "1", "/samples": "1:1", "/deep_audits": self.audit,
             "/checkpoints": self.checkpoint, "/events": "ftevent-1",
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
@@ -156,6 +164,24 @@ class World:
         return self._of_session(
             lambda s: records.job(s, self.caller, JobState.QUEUED, purpose=Purpose.ESTIMATE)
         )
+
+    def _audit(self) -> str:
+        purpose = Purpose.DEEP_AUDIT
+        return self._of_session(
+            lambda s: records.job(
+                s, self.caller, JobState.QUEUED, purpose=purpose, training_file=self.file
+            )
+        )
+
+    def _ended_audit(self) -> str:
+        audit_id = self._audit()
+        with transaction() as session:
+            return jobs.cancel(session, self.caller, audit_id, Purpose.DEEP_AUDIT).id
+
+    def _judged(self) -> str:
+        """A deep audit that has succeeded."""
+        with transaction() as session:
+            return records.deep_audit(session, self.caller, self.file).id
 
     def _ended(self) -> str:
         with transaction() as session:

@@ -11,7 +11,7 @@ from orpo.contract.methods import parse_method
 from orpo.contract.spec import read_spec
 from orpo.rows.formats import Message, Pair
 from orpo.run import probe, train
-from orpo.tokens import cache, data, prepare
+from orpo.tokens import cache, data, prepare, show
 from orpo.tokens.templates import render
 from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo.reasoning_templates import GEMMA, GPT_OSS, GRANITE, QWEN3, R1
@@ -145,6 +145,18 @@ def test_prompts_keep_their_thoughts_whatever_happens_to_answers() -> None:
     assert "one" in tokenised(row(said("4"), said("5"), *before), CHATML, reasoning="strip")[0]
 
 
+def test_the_tokens_of_a_row_say_what_was_left_out() -> None:
+    method = parse_method("orpo", {})
+    before = (user("a"), said("first", "one"))
+    for pair, facts in (
+        (row(said("4", "hm"), said("5")), (True, False)),
+        (row(said("4"), said("5"), *before), (False, True)),
+        (row(said("4"), said("5")), (False, False)),
+    ):
+        found = show.shown(pair, tokenizer(), method)
+        assert (found["reasoning_stripped"], found["history_thoughts_dropped"]) == facts
+
+
 def test_a_turn_of_weight_zero_is_not_trained() -> None:
     first = said("one")
     first["weight"] = 0
@@ -182,7 +194,9 @@ def test_a_run_says_what_it_stripped_and_keeps_its_first_pairs(
     assert [pair["line"] for pair in evidence] == [rows[at]["line"] for at in range(3)]
     assert evidence[0]["chosen"]["tokens"][0]["trained"]
     assert train.main(run) == 0
-    assert records(run, "events")[0]["data"]["reasoning_stripped"] == 10
+    started = records(run, "events")[0]
+    assert started["data"]["reasoning_stripped"] == 10
+    assert "10 pairs are trained without the thoughts" in started["message"]
 
 
 def test_a_probe_has_both_prompts_of_a_template_that_reads_enable_thinking() -> None:

@@ -50,6 +50,10 @@ export function Tokens({ fileId, line }: { fileId: string; line: number }) {
             see its id.
             {tokens.data.truncated &&
               " The row is longer than the default of max_length and was cut."}
+            {tokens.data.reasoning_stripped &&
+              " The chat template leaves out the thoughts of the answers: they were removed."}
+            {tokens.data.history_thoughts_dropped &&
+              " The chat template leaves out thoughts of earlier turns."}
             {tokens.data.template === "default" &&
               " The base has no chat template: the default one was used."}
           </p>
