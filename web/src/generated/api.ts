@@ -355,6 +355,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/deep_audits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a file's deep audits
+         * @description List the deep audits of a file, newest first.
+         */
+        get: operations["list_audits_v1_files__file_id__deep_audits_get"];
+        put?: never;
+        /**
+         * Look for pairs whose choice is the wrong way round
+         * @description Start a deep audit: small adapters on the base model are trained on half of the pairs and
+         *     judge the other half. It waits for a worker as a job does.
+         */
+        post: operations["create_v1_files__file_id__deep_audits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/deep_audits/{audit_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One deep audit, finished or not
+         * @description Return a deep audit; `result` is null until it has succeeded.
+         */
+        get: operations["retrieve_v1_files__file_id__deep_audits__audit_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a deep audit that has ended, with its result
+         * @description Delete a deep audit and its file of judged pairs; 409 if it has not ended.
+         */
+        delete: operations["delete_v1_files__file_id__deep_audits__audit_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/deep_audits/{audit_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a deep audit
+         * @description End a deep audit, at once if no worker has it.
+         */
+        post: operations["cancel_v1_files__file_id__deep_audits__audit_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/deep_audits/{audit_id}/pairs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The judged pairs, the worst first
+         * @description Return judged pairs, the most suspicious first; 409 until the audit has succeeded.
+         */
+        get: operations["list_pairs_v1_files__file_id__deep_audits__audit_id__pairs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/report": {
         parameters: {
             query?: never;
@@ -1273,6 +1362,22 @@ export interface components {
             scopes: components["schemas"]["Scope"][];
         };
         /**
+         * CreateDeepAudit
+         * @description A request for a deep audit.
+         */
+        CreateDeepAudit: {
+            /**
+             * Model
+             * @description A registered base model: it is the judge.
+             */
+            model: string;
+            /**
+             * Seed
+             * @description Same seed, same result; 0 if left out.
+             */
+            seed?: number | null;
+        };
+        /**
          * CreateDeployment
          * @description A model to be served.
          */
@@ -1383,6 +1488,61 @@ export interface components {
             object: "api_key";
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+        };
+        /**
+         * DeepAuditObject
+         * @description A deep audit: waiting, running, or ended with a result or an error.
+         */
+        DeepAuditObject: {
+            /** Created At */
+            created_at: number;
+            error: components["schemas"]["JobError"] | null;
+            /** File Id */
+            file_id: string;
+            /** Finished At */
+            finished_at: number | null;
+            /** Id */
+            id: string;
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default file.deep_audit
+             * @constant
+             */
+            object: "file.deep_audit";
+            prepared: components["schemas"]["Prepared"] | null;
+            progress: components["schemas"]["Progress"] | null;
+            result: components["schemas"]["DeepAuditResult"] | null;
+            /** Result Files */
+            result_files: string[];
+            /** Seed */
+            seed: number;
+            /** Started At */
+            started_at: number | null;
+            /** Status */
+            status: string;
+        };
+        /**
+         * DeepAuditResult
+         * @description What was found: `noise_share` is the estimated share of wrong choices, `accuracy` the share
+         *     of pairs whose given choice the judge shares, `base_accuracy` the same for the base alone.
+         */
+        DeepAuditResult: {
+            accuracy?: components["schemas"]["Share"];
+            /** Base Accuracy */
+            base_accuracy?: number;
+            /** Likely Swapped */
+            likely_swapped?: number;
+            noise_share?: components["schemas"]["Share"];
+            /** Pairs */
+            pairs?: number;
+            /** Tokens */
+            tokens?: number;
+            /** Unclear */
+            unclear?: number;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Deleted
@@ -1927,6 +2087,56 @@ export interface components {
             validation_file: string | null;
         };
         /**
+         * JudgedPair
+         * @description A pair from the most suspicious (`rank` 1) on. `line` is its line in the uploaded file, and
+         *     `place` its place among the accepted rows, from 0: the `offset` of the preview.
+         *
+         *     `base_log_odds` is the base's log odds ratio of the given choice. `judged_log_odds` is the log
+         *     odds that the choice is right, from judges that were not trained on the pair; `score` the
+         *     probability that it is wrong.
+         */
+        JudgedPair: {
+            /** Base Log Odds */
+            base_log_odds: number;
+            /** Judged Log Odds */
+            judged_log_odds: number;
+            /** Line */
+            line: number;
+            /** Opinion */
+            opinion: string;
+            /** Place */
+            place: number;
+            /** Rank */
+            rank: number;
+            /** Score */
+            score: number;
+        };
+        /**
+         * JudgedPairs
+         * @description A page of the judged pairs. The next one begins at `offset` plus the number of pairs in
+         *     `data`.
+         */
+        JudgedPairs: {
+            /** Data */
+            data: components["schemas"]["JudgedPair"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+            /** Offset */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /**
          * Kind
          * @enum {string}
          */
@@ -2019,6 +2229,23 @@ export interface components {
         ListPage_ComparisonObject_: {
             /** Data */
             data: components["schemas"]["ComparisonObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
+        /** ListPage[DeepAuditObject] */
+        ListPage_DeepAuditObject_: {
+            /** Data */
+            data: components["schemas"]["DeepAuditObject"][];
             /** First Id */
             first_id: string | null;
             /** Has More */
@@ -2814,6 +3041,20 @@ export interface components {
             kind: "number" | "integer" | "flag" | "choice" | "words";
             /** Name */
             name: string;
+        };
+        /**
+         * Share
+         * @description A share with the ends of its 95 % interval.
+         */
+        Share: {
+            /** High */
+            high?: number;
+            /** Low */
+            low?: number;
+            /** Share */
+            share?: number;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * SideDelta
@@ -4676,6 +4917,486 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": string;
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_audits_v1_files__file_id__deep_audits_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_DeepAuditObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_files__file_id__deep_audits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateDeepAudit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeepAuditObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_files__file_id__deep_audits__audit_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+                audit_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeepAuditObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_v1_files__file_id__deep_audits__audit_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+                audit_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_v1_files__file_id__deep_audits__audit_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+                audit_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeepAuditObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_pairs_v1_files__file_id__deep_audits__audit_id__pairs_get: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                file_id: string;
+                audit_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgedPairs"];
                 };
             };
             /** @description A value is refused, by name */
