@@ -1,16 +1,18 @@
 """Which choices are probably wrong: the opinions of adapters, weighed with what the texts say.
 
-Each pair is judged by a logistic regression that was fitted on the other parts of its round. A
-feature is the difference between the chosen and the rejected answer, so a swapped pair has the
-opposite features, and there is no constant. Knows pairs and numbers; knows no tokens and no models.
+Each pair is judged by a logistic regression that was fitted on other parts of the file. A feature
+is the difference between the chosen and the rejected answer, so a swapped pair has the opposite
+features, and there is no constant. Knows pairs and numbers; knows no tokens and no models.
 
 Shapes: E pairs, F features, N pairs to fit on.
 """
 
 import json
 import math
+import random
 import re
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,6 +34,7 @@ ITEM = re.compile(r"^\s*(?:\d+\.|[-*])", re.MULTILINE)
 # How much larger the weight of a hashed word may be than that of a number, which has a root mean
 # square of 1.
 WORDS_WEIGH = 4.0
+REGRESSIONS = 5  # each judges a fifth of the pairs
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 INNER_PARTS = 4
 PAIRS_AT_ONCE = 4096
@@ -45,15 +48,14 @@ class Signals:
     """What was measured of E pairs.
 
     `base_E` is the base's log odds ratio of each choice, `sums_E2` its summed log-probs of both
-    answers. `margins` holds each round's margins under adapters [E], and `splits` the places of the
-    parts of each round: a margin comes from an adapter that was trained on the other parts.
+    answers. `margins_E` is the mean margin of each choice under adapters that were not trained on
+    that pair.
     """
 
     pairs: Sequence[Pair]
     base_E: Floats
     sums_E2: Floats
-    margins: Sequence[Floats]
-    splits: Sequence[Sequence[Sequence[int]]]
+    margins_E: Floats
 
 
 @dataclass(frozen=True)
@@ -94,25 +96,48 @@ class Judged:
 
 
 def judge(signals: Signals, seed: int) -> Judged:
-    """The judgement of each pair by regressions that were not fitted on it: the mean over rounds.
+    """The judgement of each pair by a regression that was not fitted on it, nor on a pair with the
+    same prompt.
 
-    The adapters' margins on the pairs that a regression is fitted on come from adapters that have
-    seen the judged pairs, since each part is the other's training set. Of these, the regression
-    takes over a single weight.
+    The margins of the pairs that it is fitted on come from adapters that may have seen the judged
+    pair. Of these margins, the regression takes over a single weight.
     """
-    shared_EF = _numbers(signals)
+    numbers_EF = np.column_stack((_scaled(signals.margins_E), _numbers(signals)))
+    features = Features(signals.pairs, numbers_EF)
     log_odds_E = np.zeros(len(signals.pairs))
-    for number, (margins_E, parts) in enumerate(zip(signals.margins, signals.splits, strict=True)):
-        features = Features(signals.pairs, np.column_stack((_scaled(margins_E), shared_EF)))
-        for at, judged in enumerate(parts):
-            others = [place for part in parts for place in part if part is not judged]
-            draw = np.random.default_rng([seed, number, at])
-            weights_F = _fit_best(features.at(draw.permutation(sorted(others))[:FIT_AT_MOST]))
-            for start in range(0, len(judged), PAIRS_AT_ONCE):
-                some = judged[start : start + PAIRS_AT_ONCE]
-                log_odds_E[some] += features.at(some) @ weights_F
-    log_odds_E /= max(1, len(signals.margins))
+    parts = split(prompts(signals.pairs), REGRESSIONS, f"{seed}/judge")
+    for at, judged in enumerate(parts):
+        others = sorted(place for part in parts if part is not judged for place in part)
+        draw = np.random.default_rng([seed, at])
+        weights_F = _fit_best(features.at(draw.permutation(others)[:FIT_AT_MOST]))
+        for start in range(0, len(judged), PAIRS_AT_ONCE):
+            some = judged[start : start + PAIRS_AT_ONCE]
+            log_odds_E[some] = features.at(some) @ weights_F
     return Judged(log_odds_E, noise.share(sigmoid(log_odds_E), seed))
+
+
+def split(groups: Sequence[int], n_parts: int, seed: str) -> list[list[int]]:
+    """Places of pairs in parts of about the same size, each ascending; `groups` has a number for
+    each pair, and pairs of one group are in one part.
+
+    If one group alone is larger than a part, groups are not kept together: parts would be too
+    uneven to learn from.
+    """
+    sizes = Counter(groups)
+    if max(sizes.values()) * n_parts > len(groups):
+        groups = range(len(groups))
+        sizes = Counter(groups)
+    order = sorted(sizes)
+    random.Random(seed).shuffle(order)  # noqa: S311  not a secret
+    order.sort(key=lambda group: -sizes[group])
+    filled, part_of = [0] * n_parts, dict[int, int]()
+    for group in order:
+        part_of[group] = filled.index(min(filled))
+        filled[part_of[group]] += sizes[group]
+    parts: list[list[int]] = [[] for _ in range(n_parts)]
+    for place, group in enumerate(groups):
+        parts[part_of[group]].append(place)
+    return parts
 
 
 def prompts(pairs: Sequence[Pair]) -> list[int]:

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 METHOD = "dpo"
-# Chosen by `bench/deep_audit.py`; docs/data.md has its figures.
+# `bench/deep_audit.py` measures what they find; docs/data.md has its figures.
 HYPERPARAMETERS: dict[str, Any] = {
-    "n_epochs": 2.0,
-    "batch_size": 8,
+    "n_epochs": 1.0,
+    "batch_size": 4,
     "learning_rate": 5e-4,
     "lora_rank": 8,
     "lora_alpha": 16.0,

@@ -1,13 +1,12 @@
 """Adapters that each judge pairs that they were not trained on.
 
-In each round the pairs are split into parts. For each part, a new adapter is trained on the other
-parts and then measures this one: a fold. Knows the policy, the objective and the examples; knows no
+For each part of the pairs, a new adapter is trained on the others and then measures this part: a
+fold. Knows the policy, the objective and the examples; knows no
 files, no texts and no jobs.
 
 Shapes: E pairs, J pairs of one part.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -58,17 +57,12 @@ class Measured(NamedTuple):
 
 @dataclass
 class CrossFit:
-    """One policy whose adapter is reset before each fold, and the pairs to judge.
-
-    `groups` [E] holds the same number for pairs that must be on one side of each split, such as
-    pairs of one prompt.
-    """
+    """One policy whose adapter is reset before each fold, and the pairs to judge."""
 
     spec: RunSpec
     group: Single
     policy: Policy
     examples: Examples
-    groups: Sequence[int]
     stopping: Stopping
     tell: Tell
 
@@ -78,16 +72,6 @@ class CrossFit:
         self._clock = speed.Clock()
 
     # --- what there is to do ----------------------------------------------------------------------
-
-    def parts(self, round_: int, n_parts: int) -> list[list[int]]:
-        """The places of each part of a round, ascending; pairs of one group are in one part."""
-        order = sorted(set(self.groups))
-        random.Random(f"{self.spec.seed}/round-{round_}").shuffle(order)  # noqa: S311  not a secret
-        part_of = {group: at % n_parts for at, group in enumerate(order)}
-        parts: list[list[int]] = [[] for _ in range(n_parts)]
-        for place, group in enumerate(self.groups):
-            parts[part_of[group]].append(place)
-        return parts
 
     def units(self, n_trained: int, n_judged: int) -> int:
         """How often `tell` is called for a fold, or for the base with `n_trained` = 0."""

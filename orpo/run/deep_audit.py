@@ -105,13 +105,14 @@ class Audit:
         self.examples = self.part.examples
         self._require_enough()
         self.pairs, self.places_E = self._pairs()
-        prompts = judge.prompts(self.pairs)
-        self.fit = CrossFit(spec, group, model, self.examples, prompts, stopping, self._tell)
+        self.fit = CrossFit(spec, group, model, self.examples, stopping, self._tell)
         self.parts = Parts(run_dir / PARTS, data.fingerprint(spec))
         if spec.resume_from and group.leads:
             self.parts.take_over(spec.resume_from)
         group.barrier()
-        self.splits = [self.fit.parts(round_, N_PARTS) for round_ in range(ROUNDS)]
+        prompts = judge.prompts(self.pairs)
+        seeds = (f"{spec.seed}/round-{number}" for number in range(ROUNDS))
+        self.splits = [judge.split(prompts, N_PARTS, seed) for seed in seeds]
         self.done = 0
 
     def _require_enough(self) -> None:
@@ -169,7 +170,7 @@ class Audit:
         means_E2, sums_E2 = self._base()
         base_E = log_odds_ratio(*torch.from_numpy(means_E2).unbind(1)).numpy()
         margins = [self._round(sums_E2, number) for number in range(ROUNDS)]
-        signals = Signals(self.pairs, base_E, sums_E2, margins, self.splits)
+        signals = Signals(self.pairs, base_E, sums_E2, np.mean(margins, axis=0))
         self._write(judge.judge(signals, self.spec.seed), base_E)
         self.journal.event(Event.FINISHED, "The audit is made.", exit_code=0)
         self.journal.sync()

@@ -206,3 +206,20 @@ def test_a_regression_has_no_side_that_it_prefers() -> None:
         assert np.allclose(weights, -judge._fit(-features, 1.0))
         wrong = judge.sigmoid(-features @ weights)
         assert np.allclose(features.T @ wrong, weights, atol=1e-6)  # the gradient is zero
+
+
+@pytest.mark.parametrize("n_parts", [2, 5])
+def test_pairs_of_one_prompt_are_judged_together(n_parts: int) -> None:
+    groups = [0] * 8 + [at // 2 for at in range(2, 42)]
+    parts = judge.split(groups, n_parts, "seed")
+    assert sorted(place for part in parts for place in part) == list(range(48))
+    for part in parts:
+        assert part == sorted(part)
+    sides = [{groups[place] for place in part} for part in parts]
+    assert sum(map(len, sides)) == len(set(groups))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 2
+    assert parts != judge.split(groups, n_parts, "another seed")
+
+
+def test_a_file_with_one_prompt_is_split_all_the_same() -> None:
+    assert sorted(map(len, judge.split([0] * 31, 2, "seed"))) == [15, 16]
