@@ -106,7 +106,7 @@ class Bags(NamedTuple):
 
     def margins(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """The log odds [pairs] that the chosen answer is preferred."""
-        return np.bincount(self.pair, self.sign * weights[self.feature], self.pairs)
+        return np.bincount(self.pair, self.sign * weights[self.feature], self.pairs).astype(float)
 
 
 def _read(

@@ -6,7 +6,7 @@ What compares rows with each other works on these numbers alone, so that memory 
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Scanned(NamedTuple):
     """
 
     marks: dict[str, NDArray[np.uint32]]
-    columns: dict[str, NDArray[np.generic]]
+    columns: dict[str, NDArray[Any]]
 
     @property
     def parts(self) -> Parts:
@@ -94,7 +94,7 @@ class Numbers:
         self.chosen_chars, self.rejected_chars = array("I"), array("I")
         self.line = array("I")
 
-    def columns(self) -> dict[str, NDArray[np.generic]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         return {name: np.asarray(column) for name, column in vars(self).items()}
 
 

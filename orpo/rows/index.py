@@ -58,15 +58,18 @@ def preferred(value: dict[str, Any]) -> float | None:
     """How much more the row's own scores rate the chosen answer; None without such scores."""
     for good, bad in SCORES:
         if good in value and bad in value:
-            high, low = value[good], value[bad]
-            if _is_finite(high) and _is_finite(low):
-                return float(high) - float(low)
-    margin = value.get("margin")  # some files hold a setting of their own here; none is negative
-    return float(margin) if _is_finite(margin) and margin < 0 else None
+            high, low = _number(value[good]), _number(value[bad])
+            if high is not None and low is not None:
+                return high - low
+    margin = _number(value.get("margin"))
+    # Some files hold a setting of their own under this name; none is negative.
+    return margin if margin is not None and margin < 0 else None
 
 
-def _is_finite(value: Any) -> bool:
+def _number(value: Any) -> float | None:
+    """The value as a finite number, or None."""
     if isinstance(value, float):
-        return math.isfinite(value)
+        return value if math.isfinite(value) else None
     # An integer can be too large for a float.
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < sys.maxsize
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_integer and abs(value) < sys.maxsize else None
