@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]  # has no stubs
+from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] - has no types
 
 from orpo.audit.copies import Hashes, mix, numbered
 from orpo.audit.found import Named

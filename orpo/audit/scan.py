@@ -94,7 +94,7 @@ class Numbers:
         self.chosen_chars, self.rejected_chars = array("I"), array("I")
         self.line = array("I")
 
-    def columns(self) -> dict[str, NDArray[np.generic]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         return {name: np.asarray(column) for name, column in vars(self).items()}
 
 
