@@ -21,6 +21,7 @@ from models import File
 from models.base import new_id
 from orpo.contract.hyperparameters import Turns
 from orpo.contract.methods import parse_method
+from orpo.rows.column_names import MAX_TEXT
 from services.access.callers import Caller
 from services.files import files, tokens
 from services.platform import storage
@@ -49,6 +50,7 @@ FORM = {
         },
         "columns": {
             "type": "string",
+            "maxLength": MAX_TEXT,
             "description": "Columns with other names, as a JSON object: "
             '{"prompt": "question", "chosen": "best", "rejected": "worst"}.',
         },

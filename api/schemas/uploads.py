@@ -9,8 +9,17 @@ from api.schemas.body import Body
 from api.schemas.files import ExpiresAfter, FileObject
 from api.schemas.text import NO_NUL, Id
 from models import File, Upload, UploadPart
+from orpo.rows.column_names import FIELDS, MAX_NAME
 from services.files.uploads import MAX_PARTS
 
+ColumnName = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
+ColumnNames = Annotated[
+    dict[str, ColumnName],
+    Field(
+        max_length=len(FIELDS),
+        description="Which columns have other names, by field, as in `POST /v1/files`.",
+    ),
+]
 MD5 = r"^[0-9a-fA-F]{32}$"
 
 
@@ -25,10 +34,7 @@ class CreateUpload(Body):
     bytes: Annotated[int, Field(ge=1, lt=2**53, description="The size of the whole file.")]
     mime_type: Annotated[str, Field(max_length=256, pattern=NO_NUL)]
     expires_after: ExpiresAfter | SkipJsonSchema[None] = None
-    columns: Annotated[
-        dict[str, str] | SkipJsonSchema[None],
-        Field(description="Which columns have other names, by field, as in `POST /v1/files`."),
-    ] = None
+    columns: ColumnNames | SkipJsonSchema[None] = None
 
 
 class CompleteUpload(Body):

@@ -20,6 +20,7 @@ FIELDS = (
     "rejected_response", "rejected_messages", "preferred_output", "non_preferred_output",
 )  # fmt: skip
 MAX_NAME = 200
+MAX_TEXT = 10_000  # characters of a mapping as JSON
 NOT_MAPPED = " (not mapped)"
 
 
@@ -30,6 +31,8 @@ def parse_columns(text: str) -> Columns | None:
     """
     if not text.strip():
         return None
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"`columns` has more than {MAX_TEXT} characters; name fewer columns.")
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:

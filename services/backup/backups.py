@@ -255,9 +255,11 @@ def _copy_upload(partial: Path, contents: Contents, file: File) -> dict[str, dic
         if known := contents.files.get(f"storage/{key}"):
             found[f"storage/{key}"] = known
             continue
+        copy = partial / "storage" / key
         try:
-            found[f"storage/{key}"] = write_file(partial / "storage" / key, storage.chunks(key))
+            found[f"storage/{key}"] = write_file(copy, storage.chunks(key))
         except FileNotFoundError:
+            copy.unlink(missing_ok=True)
             if key in (file.storage_key, file.rows_key):
                 raise Unreadable("Its bytes are no longer in the storage.") from None
     if found[f"storage/{file.storage_key}"]["sha256"] != file.sha256:

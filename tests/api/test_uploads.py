@@ -197,6 +197,22 @@ def test_an_upload_is_refused_as_its_file_would_be(
     client.post("/v1/uploads", json=good).raise_for_status()
 
 
+def test_columns_of_an_upload_are_those_of_its_file(
+    client: TestClient, work: Callable[[], None]
+) -> None:
+    row = b'{"question": "Why?", "chosen": "Because.", "rejected": "No idea."}\n'
+    body = {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": len(row), "mime_type": "x"}
+    wrong = client.post("/v1/uploads", json=body | {"columns": {"colour": "red"}})
+    assert error_of(wrong, 400)["param"] == "columns"
+    columns = {"prompt": "question"}
+    begun = client.post("/v1/uploads", json=body | {"columns": columns}).raise_for_status().json()
+    part = send(client, begun["id"], row).raise_for_status().json()["id"]
+    file = complete(client, begun["id"], [part]).raise_for_status().json()["file"]["id"]
+    work()
+    found = client.get(f"/v1/files/{file}").json()
+    assert (found["status"], found["accepted"], found["columns"]) == ("processed", 1, columns)
+
+
 def test_a_list_that_does_not_make_up_the_file_is_refused(client: TestClient) -> None:
     upload = begin(client)
     ids = send_all(client, upload)
