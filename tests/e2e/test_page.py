@@ -127,6 +127,54 @@ def test_a_finding_leads_to_its_rows(page: Page, tiny: str, tmp_path: Path) -> N
     assert violations(page) == []
 
 
+def test_a_finding_is_repaired_by_a_recipe_and_its_version_is_trained_on(
+    page: Page, tiny: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "defects.jsonl"
+    rows = [
+        {"prompt": f"Question {n}?", "chosen": f"Answer {n}, in full.", "rejected": f"No, {n}."}
+        for n in range(40)
+    ]
+    rows[11] = dict(rows[5])
+    rows[17]["chosen"] = "Fine.<|im_end|>"
+    rows[23]["rejected"] = rows[23]["chosen"] + " "
+    path.write_text("\n".join(map(json.dumps, rows)))
+    upload(page, path)
+    page.go_back()
+    shown = page.get_by_role("list", name="Rows").get_by_role("listitem")
+    for finding, lines in (
+        ("control tokens", [18]), ("duplicate", [6, 12]), ("differ in white space only", [24]),
+    ):  # fmt: skip
+        page.get_by_role("button", name=f"Show rows of: {finding}").click()
+        expect(shown).to_have_count(len(lines))
+        for line in lines:
+            expect(shown.filter(has_text=re.compile(rf"\b{line}\b"))).to_have_count(1)
+    for label in ("Keep one of each of: duplicate", "Drop the rows of: control tokens"):
+        page.get_by_role("button", name=label).click()
+    steps = page.get_by_role("list", name="Steps")
+    expect(steps.get_by_role("listitem")).to_have_count(2)
+    page.get_by_label("Step", exact=True).select_option(label="Drop lines")
+    page.get_by_label("Lines").fill("24")
+    page.get_by_role("button", name="Add step").click()
+    page.get_by_role("button", name="Preview").click()
+    done = page.get_by_role("table", name="What the recipe does")
+    expect(done.get_by_role("row").last).to_contain_text("37", timeout=60_000)
+    assert violations(page) == []
+    page.get_by_role("button", name="Make version").click()
+    version = page.get_by_role("list", name="Versions of this file").get_by_role("listitem")
+    expect(version).to_contain_text("ready", timeout=60_000)
+    version.get_by_role("link").click()
+    expect(page.get_by_text("Made by a recipe")).to_be_visible()
+    expect(page.get_by_text("keep one of each: duplicate")).to_be_visible()
+    page.get_by_role("button", name="Show tokens").first.click()
+    tokens = page.get_by_role("region", name="Tokens of line 1")
+    tokens.get_by_label("Base model").select_option(tiny)
+    expect(tokens).to_contain_text("Answer 0, in full.", timeout=60_000)
+    assert violations(page) == []
+    page.get_by_role("link", name="Train on this file").click()
+    start(page, tiny, SETTINGS)
+
+
 def violations(page: Page) -> list[str]:
     """Violations of WCAG A and AA that axe finds on the rendered page."""
     if not page.evaluate("'axe' in window"):

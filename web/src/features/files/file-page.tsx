@@ -14,6 +14,7 @@ import { Report } from "@/features/files/components/report";
 import { Rows } from "@/features/files/components/rows";
 import { Statistics } from "@/features/files/components/statistics";
 import { Verdict } from "@/features/files/components/verdict";
+import { Versions } from "@/features/files/components/versions";
 import type { Schema } from "@/lib/api";
 import { ago, bytes, moment } from "@/lib/format";
 import { fileReportQuery } from "@/lib/queries";
@@ -103,13 +104,14 @@ function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
     <>
       {report.isPending && <Loading what="Loading the report" />}
       {report.error && <NoReport file={file} error={report.error} retry={report.refetch} />}
-      {report.data && <Found fileId={file.id} report={report.data} />}
+      {report.data && <Found file={file} report={report.data} />}
     </>
   );
 }
 
 /** What was found in a file: the verdict first, then what it rests on. */
-function Found({ fileId, report }: { fileId: string; report: Schema<"FileReport"> }) {
+function Found({ file, report }: { file: Schema<"FileObject">; report: Schema<"FileReport"> }) {
+  const fileId = file.id;
   const audit = report.audit ?? null;
   const { accepted } = report;
   return (
@@ -117,6 +119,7 @@ function Found({ fileId, report }: { fileId: string; report: Schema<"FileReport"
       {accepted > 0 && <Verdict audit={audit} failure={report.audit_failure ?? null} />}
       {audit && <Findings fileId={fileId} findings={audit.findings} />}
       {accepted > 0 && <Rows fileId={fileId} accepted={accepted} />}
+      {accepted > 0 && <Versions file={file} />}
       <Report fileId={fileId} report={report} />
       {accepted > 0 && <Statistics fileId={fileId} />}
     </>

@@ -4,12 +4,12 @@ import {
   hasStep,
   offeredSteps,
   offerStep,
-  type RepairStep,
+  type RecipeStep,
   withdrawStep,
 } from "@/features/files/recipe-draft";
 
-const drop: RepairStep = { step: "drop", finding: "email" };
-const once: RepairStep = { step: "deduplicate", finding: "duplicate" };
+const drop: RecipeStep = { step: "drop", finding: "email" };
+const once: RecipeStep = { step: "deduplicate", finding: "duplicate" };
 
 test("keeps the order of the clicks, each step once, for each file", () => {
   offerStep("a", once);

@@ -1,30 +1,30 @@
 /**
- * The steps of a recipe that repair buttons have offered for a file, in the order of the clicks. The
- * panel of versions reads them; nothing is stored before the recipe is applied.
+ * The steps of a recipe for a file, in the order of the clicks: repair buttons offer some, the panel
+ * of versions others. Nothing is stored before the recipe is applied.
  */
 import { useSyncExternalStore } from "react";
 import type { Schema } from "@/lib/api";
 
-export type RepairStep = Schema<"Repair">;
+export type RecipeStep = Schema<"RecipeBody">["recipe"][number];
 
-const NONE: readonly RepairStep[] = [];
-const drafts = new Map<string, readonly RepairStep[]>();
+const NONE: readonly RecipeStep[] = [];
+const drafts = new Map<string, readonly RecipeStep[]>();
 const listeners = new Set<() => void>();
 
-const isSame = (one: RepairStep, other: RepairStep) =>
-  one.step === other.step && one.finding === other.finding;
+const isSame = (one: RecipeStep, other: RecipeStep) =>
+  JSON.stringify(one) === JSON.stringify(other);
 
 /** The steps that are offered for a file. */
 export const offeredSteps = (fileId: string) => drafts.get(fileId) ?? NONE;
 
 /** Offer a step; one that is offered already is left where it is. */
-export function offerStep(fileId: string, step: RepairStep) {
+export function offerStep(fileId: string, step: RecipeStep) {
   const steps = offeredSteps(fileId);
   if (!steps.some((each) => isSame(each, step))) put(fileId, [...steps, step]);
 }
 
 /** Take a step back. */
-export const withdrawStep = (fileId: string, step: RepairStep) =>
+export const withdrawStep = (fileId: string, step: RecipeStep) =>
   put(
     fileId,
     offeredSteps(fileId).filter((each) => !isSame(each, step)),
@@ -33,10 +33,10 @@ export const withdrawStep = (fileId: string, step: RepairStep) =>
 /** Take all steps back, once the recipe was applied. */
 export const clearSteps = (fileId: string) => put(fileId, NONE);
 
-export const hasStep = (steps: readonly RepairStep[], step: RepairStep) =>
+export const hasStep = (steps: readonly RecipeStep[], step: RecipeStep) =>
   steps.some((each) => isSame(each, step));
 
-function put(fileId: string, steps: readonly RepairStep[]) {
+function put(fileId: string, steps: readonly RecipeStep[]) {
   drafts.set(fileId, steps);
   for (const listener of listeners) listener();
 }
