@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from orpo.rows.messages import Message, Pair, Reject
-from orpo.rows.row_shapes import Shape, parse
+from orpo.rows.row_shapes import Shape, detect, parse
 
 HH_NAMES = {"user": "Human", "assistant": "Assistant"}
 SHAREGPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt"}
@@ -39,6 +39,8 @@ def write(pair: Pair, shape: Shape) -> Row:
 def check(pair: Pair, shape: Shape) -> None:
     """Raise Reject, with a sentence, unless reading the written row gives the same pair."""
     row = write(pair, shape)
+    if detect(row) is not shape:
+        raise _cannot(pair, shape, "it would not be read as this shape.")
     try:
         read = parse(row, shape, pair.line)
     except Reject as reject:

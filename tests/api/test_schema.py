@@ -27,7 +27,8 @@ from api import upstream
 from api.app import create_app
 from models.base import new_id
 from orpo.audit import recipe
-from services.files import base_models, hub, seed, statistics, tokens, versions
+from orpo.rows.row_shapes import Shape
+from services.files import base_models, exports, hub, seed, statistics, tokens, versions
 from services.upkeep import health
 from tests.api.conftest import KEY
 from tests.api.fake_engine import FakeEngine, deploy
@@ -128,6 +129,8 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
         case.query.pop("format", None)  # other formats need a process of the core
     if "model" in case.query:
         case.query["model"] = world.base
+    if label.endswith("/export"):
+        name_for_export(case)
     if label == "GET /v1/session":
         case.cookies["oddsmith_session"] = world.session
     if "idempotency-key" in case.headers:
@@ -137,6 +140,14 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
     if isinstance(case.body, dict):
         name_in_body(label, case.body, world)
         name_for_upload(label, case.body, world)
+
+
+def name_for_export(case: Case) -> None:
+    """Use a shape that holds pairs, and a container that can hold the shape."""
+    if case.query.get("shape") == Shape.MESSAGES:
+        case.query["shape"] = Shape.EXPLICIT
+    if case.query.get("shape") in exports.NESTED and case.query.get("container") == "csv":
+        case.query["container"] = "jsonl"
 
 
 def whole(value: Any) -> Any:
@@ -205,6 +216,8 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
 def name_for_upload(label: str, body: dict[str, Any], world: World) -> None:
     if label == "POST /v1/uploads":
         body |= {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 1}
+        if body.get("columns") is not None:  # each column may be named once
+            body["columns"] = {"prompt": "question"}
     if label == "POST /v1/uploads/{upload_id}/complete":
         body["part_ids"] = [world.part]
         body.pop("md5", None)

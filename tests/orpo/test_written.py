@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orpo.rows.formats import validate
@@ -52,8 +52,18 @@ def pairs(draw: st.DrawFn) -> Pair:
     return Pair(1, prompt, [*start, *chosen], rejected)
 
 
+# A transcript that begins with an answer is not detected as one.
+BEGUN_BY_AN_ANSWER = Pair(
+    1,
+    [Message(role="assistant", content="Hello."), Message(role="user", content="Why?")],
+    [Message(role="assistant", content="Because.")],
+    [Message(role="assistant", content="No.")],
+)
+
+
 @settings(max_examples=150, deadline=None)
 @given(pairs(), st.sampled_from(OF_PAIRS))
+@example(BEGUN_BY_AN_ANSWER, Shape.HH_RLHF)
 def test_a_pair_is_read_as_it_was_written(pair: Pair, shape: Shape) -> None:
     if pair.chosen == pair.rejected:
         return

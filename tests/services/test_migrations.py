@@ -13,6 +13,7 @@ import pytest
 from cli.stack.parts import ROOT
 
 VERSIONS = Path("migrations/versions")
+CONFTEST = Path("tests/conftest.py")
 # Tests that read and write rows as API and workers do.
 TESTS = [f"tests/services/test_{noun}.py" for noun in ("claims", "jobs", "metrics", "queue")]
 
@@ -31,7 +32,7 @@ def before_the_newest_migration() -> str:
 
 @pytest.fixture
 def release_before(tmp_path: Path) -> Path:
-    """The code of the previous release, with the current migrations."""
+    """The code of the previous release, with the current migrations and way to empty a database."""
     try:
         packed = git("archive", before_the_newest_migration())
     except (OSError, subprocess.CalledProcessError) as error:
@@ -41,6 +42,7 @@ def release_before(tmp_path: Path) -> Path:
     assert not list((tmp_path / VERSIONS).glob(f"{max_number()}*"))
     shutil.rmtree(tmp_path / VERSIONS)
     shutil.copytree(ROOT / VERSIONS, tmp_path / VERSIONS)
+    shutil.copy(ROOT / CONFTEST, tmp_path / CONFTEST)
     return tmp_path
 
 
