@@ -53,7 +53,7 @@ class File(Owned, Base):
     parents: Mapped[list[Any] | None]
     # Which columns have other names, {field: column}; null where none has.
     columns: Mapped[dict[str, Any] | None]
-    # When it is to be deleted, if its owner has said so.
+    # When it is deleted; null if its owner set no time.
     expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # Set once nothing of a deleted file is left on disk. The row stays: jobs refer to it.

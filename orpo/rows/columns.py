@@ -170,7 +170,7 @@ def _require_turns(key: str, held: Any, pair: Pair) -> None:
 
 
 def _said(turn: Message) -> tuple[str, bytes, str]:
-    """What a turn says, whoever says it."""
+    """What a turn says, without its role."""
     called = orjson.dumps(turn.get("tool_calls"))
     return turn["content"].strip(), called, turn.get("reasoning_content", "")
 

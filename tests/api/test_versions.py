@@ -305,6 +305,13 @@ def test_containers_of_exports(client: TestClient, parent: str) -> None:
     assert error_of(client.get(path, params={"shape": "x"}), 400)["param"] == "shape"
 
 
+def assert_no_bytes(file_id: str) -> None:
+    with transaction() as session:
+        key = session.get_one(File, file_id).storage_key
+    with pytest.raises(FileNotFoundError):
+        storage.reading(key)
+
+
 def test_a_version_that_is_too_large_leaves_no_bytes(
     client: TestClient, work: Callable[[], None], parent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,10 +320,7 @@ def test_a_version_that_is_too_large_leaves_no_bytes(
     made = make(client, parent, DROP).json()["data"][0]["id"]
     work()
     assert "more than the 50 bytes" in show(client, made)["status_details"]
-    with transaction() as session:
-        key = session.get_one(File, made).storage_key
-    with pytest.raises(FileNotFoundError):
-        storage.reading(key)
+    assert_no_bytes(made)
 
 
 def test_a_version_beyond_the_quota_is_not_kept(
@@ -326,10 +330,7 @@ def test_a_version_beyond_the_quota_is_not_kept(
     made = make(client, parent, DROP).json()["data"][0]["id"]
     work()
     assert "bytes that it may" in show(client, made)["status_details"]
-    with transaction() as session:
-        key = session.get_one(File, made).storage_key
-    with pytest.raises(FileNotFoundError):
-        storage.reading(key)
+    assert_no_bytes(made)
 
 
 def test_rows_of_findings_lie_beside_the_accepted_rows(

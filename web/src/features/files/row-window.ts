@@ -9,7 +9,7 @@ export const MOST_PX = 15_000_000;
 const OVERSCAN = 6;
 
 export interface RowWindow {
-  /** The height of the whole list, as the browser is told. */
+  /** The height that the list has in the browser, in pixels. */
   height: number;
   /** The rows to draw: from `first` up to, but not including, `end`. */
   first: number;
