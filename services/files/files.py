@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models import File, Job
 from models.base import new_id
 from models.files import FileStatus
-from orpo.rows.column_names import Columns, parse_columns
+from orpo.rows.column_names import Columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -42,7 +42,7 @@ class Received:
     purpose: str
     size_bytes: int
     sha256: str
-    columns: str = ""  # JSON: which columns of its rows have other names
+    columns: Columns | None = None  # which columns of its rows have other names
     # How long the file is to be kept; None: until it is deleted.
     keep_s: int | None = None
 
@@ -57,19 +57,10 @@ def check(upload: Received) -> None:
     """Raise Invalid, with the field at fault, unless such an upload is accepted."""
     if upload.purpose != PURPOSE:
         raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
-    columns_of(upload)
     if upload.size_bytes == 0:
         raise Invalid(f"`{upload.filename}` is empty. Send a file that has rows.", param="file")
     if upload.size_bytes > get_settings().max_upload_bytes:
         raise too_large()
-
-
-def columns_of(upload: Received) -> Columns | None:
-    """The columns of an upload that have other names; raises Invalid if the field is malformed."""
-    try:
-        return parse_columns(upload.columns)
-    except ValueError as error:
-        raise Invalid(str(error), param="columns") from None
 
 
 def too_large() -> TooLarge:
@@ -98,7 +89,7 @@ def create(session: Session, caller: Caller, upload: Received) -> File:
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
         storage_key=shared or upload.key,
-        columns=columns_of(upload),
+        columns=upload.columns,
     )
     if upload.keep_s is not None:
         record.expires_at = func.clock_timestamp() + timedelta(seconds=upload.keep_s)

@@ -10,7 +10,6 @@ Knows rows of the database and keys of the storage, and no HTTP.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,8 +85,7 @@ def create(
     A repeated request makes a second upload: the first one has no parts, and expires.
     """
     name, size_bytes = files.safe_name(announced.filename), announced.size_bytes
-    columns = as_text(announced.columns)
-    _check(Received("", name, announced.purpose, size_bytes, "", columns))
+    _check(Received("", name, announced.purpose, size_bytes, ""))
     quota.refuse_beyond(session, caller.org_id, size_bytes, param="bytes")
     upload = Upload(
         id=new_id("upload"),
@@ -107,11 +105,6 @@ def create(
     )
     session.refresh(upload)
     return upload
-
-
-def as_text(columns: Columns | None) -> str:
-    """The form's field `columns`: JSON, empty where no column has another name."""
-    return "" if columns is None else json.dumps(columns)
 
 
 def _check(announced: Received) -> None:
@@ -374,7 +367,7 @@ def assemble(assembly: Assembly) -> Received:
         purpose=upload.purpose,
         size_bytes=upload.size_bytes,
         sha256=sha256.hexdigest(),
-        columns=as_text(upload.columns),
+        columns=upload.columns,
         keep_s=upload.file_seconds,
     )
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from models import File
 from models.jobs import JobState
+from orpo.rows.column_names import FIELDS, MAX_NAME
 from services.files import files as file_service
 from services.files import seed
 from services.files.keys import keys_of
@@ -254,6 +255,19 @@ def test_the_openai_client_sends_columns_as_an_extra_field(openai_client: openai
     file = ("a.jsonl", jsonl(QUESTIONS))
     sent = openai_client.files.create(file=file, purpose="fine-tune", extra_body=body)
     assert sent.to_dict()["columns"] == COLUMNS
+
+
+def test_long_names_of_columns_may_have_any_letters(
+    client: TestClient, work: Callable[[], None]
+) -> None:
+    """As ASCII, such a mapping would be longer than the core reads."""
+    columns = {field: "é" * (MAX_NAME - 2) + f"{n:02}" for n, field in enumerate(FIELDS)}
+    row = {columns[field]: field for field in ("prompt", "chosen", "rejected")}
+    text = json.dumps(columns, ensure_ascii=False)
+    file_id = post(client, jsonl([row]), columns=text).json()["id"]
+    work()
+    found = client.get(f"/v1/files/{file_id}").json()
+    assert (found["status"], found["accepted"], found["columns"]) == ("processed", 1, columns)
 
 
 def test_a_mapped_column_that_no_row_has_is_named(

@@ -202,8 +202,14 @@ def test_columns_of_an_upload_are_those_of_its_file(
 ) -> None:
     row = b'{"question": "Why?", "chosen": "Because.", "rejected": "No idea."}\n'
     body = {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": len(row), "mime_type": "x"}
-    wrong = client.post("/v1/uploads", json=body | {"columns": {"colour": "red"}})
-    assert error_of(wrong, 400)["param"] == "columns"
+    for wrong, says in (
+        ({"colour": "red"}, "`columns` names the field `colour`, which no row has."),
+        ({"prompt": "a", "chosen": "a"}, "`columns` names the column `a` twice."),
+        ({}, "Send `columns` as a JSON object"),
+    ):
+        error = error_of(client.post("/v1/uploads", json=body | {"columns": wrong}), 400)
+        assert error["message"].startswith(says)
+        assert error["param"] == "columns"
     columns = {"prompt": "question"}
     begun = client.post("/v1/uploads", json=body | {"columns": columns}).raise_for_status().json()
     part = send(client, begun["id"], row).raise_for_status().json()["id"]
