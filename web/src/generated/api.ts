@@ -4652,12 +4652,6 @@ export interface components {
             /** Seen At */
             seen_at: number;
         };
-        /**
-         * Writable
-         * @description The shapes that a pair can be written in; the others don't hold a pair as it is.
-         * @enum {string}
-         */
-        Writable: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift";
     };
     responses: never;
     parameters: never;
@@ -6852,7 +6846,7 @@ export interface operations {
     export_v1_files__file_id__export_get: {
         parameters: {
             query?: {
-                shape?: components["schemas"]["Writable"];
+                shape?: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift";
                 container?: components["schemas"]["Container"];
             };
             header?: never;
