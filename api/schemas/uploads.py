@@ -11,7 +11,7 @@ from api.schemas.text import NO_NUL, Id
 from models import File, Upload, UploadPart
 from orpo.rows.column_names import FIELDS, MAX_NAME
 from services.files import column_names
-from services.files.uploads import MAX_PARTS
+from services.files.upload_parts import MAX_PARTS
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
 ColumnNames = Annotated[

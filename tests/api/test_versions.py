@@ -24,7 +24,7 @@ from services.platform.database import transaction
 from services.platform.settings import get_settings
 from services.processes.verbs import VerbError
 from services.upkeep import removals
-from tests.api.test_files import error_of, jsonl, post
+from tests.api.sent_files import error_of, jsonl, post
 from workers import files as file_tasks
 from workers import versions as version_tasks
 
