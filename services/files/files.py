@@ -158,10 +158,17 @@ def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
 
 
 def open_rows(record: File) -> IO[bytes]:
-    """Open the accepted rows of a validated file, one JSON object a line."""
+    """Open the accepted rows of a validated file, one JSON object a line. Raises Conflict if there
+    are none.
+    """
+    return storage.reading(rows_key_of(record))
+
+
+def rows_key_of(record: File, param: str = "file_id") -> str:
+    """The storage key of a validated file's accepted rows; raises Conflict if there are none."""
     if record.rows_key is None:
-        raise Conflict(f"The file `{record.id}` has no accepted row. Read its report.")
-    return storage.reading(record.rows_key)
+        raise Conflict(f"The file `{record.id}` has no accepted row. Read its report.", param=param)
+    return record.rows_key
 
 
 def validated(record: File) -> File:
