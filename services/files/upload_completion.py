@@ -89,9 +89,10 @@ def _in_order(session: Session, upload_id: str, part_ids: Sequence[str]) -> list
 def assemble(assembly: Assembly) -> Received:
     """Write the parts into one new key, in blocks, and check every byte against its hash.
 
-    The parts stay until the file is registered, so the storage holds the bytes twice meanwhile. A
-    failure leaves nothing behind. Raises Invalid if the md5 differs, and Conflict if a part is
-    damaged.
+    The parts stay until the file is registered, so the storage holds the bytes twice meanwhile.
+    Without them, a list that is refused at the end (its md5, the quota, a cancelled upload) could
+    not be corrected and sent again. A failure leaves nothing behind. Raises Invalid if the md5
+    differs, and Conflict if a part is damaged.
     """
     key = f"files/{new_id('upload')}"
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
