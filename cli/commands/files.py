@@ -14,6 +14,7 @@ from rich.text import Text
 from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
 from cli.commands import deep_audits, rows, versions
+from cli.commands.arguments import FileId
 from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -29,7 +30,6 @@ REMARKS = {
     "duplicate_key": "this key stands twice in an object; the last value was read",
 }
 
-FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 Columns = Annotated[
     str | None,
     typer.Option(
@@ -257,7 +257,7 @@ def send(
 ) -> dict[str, Any]:
     """Upload with a progress bar on stderr. A large file is sent in parts; see `uploads.send`."""
     if not path.is_file():
-        raise CommandError(f"There is no file {path}.", ExitCode.REFUSED)
+        raise CommandError(f"File '{path}' not found. Give a path that exists.", ExitCode.REFUSED)
     size_bytes = path.stat().st_size
     with bar(f"Uploading {path.name}", quiet) as show:
 

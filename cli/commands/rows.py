@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from cli.client.http import connect, segment
+from cli.commands.arguments import FileId
 from cli.view import output
 from cli.view.output import Json
 
-FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 TEXT = 160  # characters of a text that are shown
 PAGE = 100
 SIDES = ("prompt", "chosen", "rejected", "sequence")

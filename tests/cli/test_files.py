@@ -67,7 +67,8 @@ def test_a_missing_path_is_refused_before_anything_is_sent(
     api: FakeApi, oddsmith: Oddsmith
 ) -> None:
     result = oddsmith("files", "upload", "nowhere.jsonl")
-    assert (result.exit_code, result.stderr) == (4, "error: There is no file nowhere.jsonl.\n")
+    says = "error: File 'nowhere.jsonl' not found. Give a path that exists.\n"
+    assert (result.exit_code, result.stderr) == (4, says)
     assert not api.requests
 
 
