@@ -31,6 +31,8 @@ from services.platform.storable import storable
 PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
+# Files whose time is over.
+LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,13 @@ def safe_name(filename: str) -> str:
     return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
 
 
-def check(upload: Received) -> None:
-    """Raise Invalid, with the field at fault, unless such an upload is accepted."""
-    if upload.purpose != PURPOSE:
-        raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
-    if upload.size_bytes == 0:
-        raise Invalid(f"`{upload.filename}` is empty. Send a file that has rows.", param="file")
-    if upload.size_bytes > get_settings().max_upload_bytes:
+def check(filename: str, purpose: str, size_bytes: int) -> None:
+    """Raise Invalid, with the field at fault, unless such a file is accepted."""
+    if purpose != PURPOSE:
+        raise Invalid(f"Send `purpose` as `{PURPOSE}`.", param="purpose")
+    if size_bytes == 0:
+        raise Invalid(f"`{filename}` is empty. Send a file that has rows.", param="file")
+    if size_bytes > get_settings().max_upload_bytes:
         raise too_large()
 
 
@@ -176,7 +178,7 @@ def validated(record: File) -> File:
     if record.status == FileStatus.UPLOADED:
         raise Conflict(
             f"The file `{record.id}` is still being validated. Ask again once its status "
-            "is `processed`.",
+            "is no longer `uploaded`.",
             param="file_id",
             code="file_not_ready",
         )
@@ -186,9 +188,6 @@ def validated(record: File) -> File:
             param="file_id",
         )
     return record
-
-
-LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
 
 
 def expire(session: Session) -> None:

@@ -18,7 +18,6 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.files import files, quota
-from services.files.files import Received
 from services.platform import queue
 from services.platform.errors import Conflict, Invalid, TooLarge, no_such
 from services.platform.queue import Task
@@ -38,17 +37,13 @@ class Announced:
     columns: Columns | None = None
 
 
-def create(
-    session: Session,
-    caller: Caller,
-    announced: Announced,
-) -> Upload:
+def create(session: Session, caller: Caller, announced: Announced) -> Upload:
     """Register an upload. Raises what a file of that name and size would be refused with.
 
     A repeated request makes a second upload: the first one has no parts, and expires.
     """
     name, size_bytes = files.safe_name(announced.filename), announced.size_bytes
-    _check(Received("", name, announced.purpose, size_bytes, ""))
+    _check(name, announced.purpose, size_bytes)
     quota.refuse_beyond(session, caller.org_id, size_bytes, param="bytes")
     upload = Upload(
         id=new_id("upload"),
@@ -70,10 +65,10 @@ def create(
     return upload
 
 
-def _check(announced: Received) -> None:
+def _check(filename: str, purpose: str, size_bytes: int) -> None:
     """Check the file that will be made, and name the fields of the announcement."""
     try:
-        files.check(announced)
+        files.check(filename, purpose, size_bytes)
     except Invalid as error:
         if error.param == "file":
             error.param = "bytes" if isinstance(error, TooLarge) else "filename"
