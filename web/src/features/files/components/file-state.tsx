@@ -1,8 +1,13 @@
 import { State } from "@/components/ui/state";
 import type { Schema } from "@/lib/api";
 
-const WORDS = { uploaded: "being checked", processed: "ready", error: "error" };
+/** The state of a file in a word; of a version, whether its rows are still being made. */
+export function FileState({ file }: { file: Schema<"FileObject"> }) {
+  return <State value={inWords(file)} />;
+}
 
-export function FileState({ status }: Pick<Schema<"FileObject">, "status">) {
-  return <State value={WORDS[status]} />;
+export function inWords({ status, sha256 }: Pick<Schema<"FileObject">, "status" | "sha256">) {
+  if (status === "processed") return "ready";
+  if (status === "error") return "error";
+  return sha256 === "" ? "being made" : "being checked";
 }

@@ -89,7 +89,7 @@ function Suggestion({ columns }: { columns: FileReport["suggested_columns"] }) {
   const quoted = /^[\w=,.-]+$/.test(option) ? option : `'${option}'`;
   return (
     <p>
-      Its rows are pairs if the columns are read under these names. Upload it again with{" "}
+      Its rows are pairs if its columns are read under other names, as above. On the command line:{" "}
       <code className="font-mono break-words">oddsmith files upload FILE --columns {quoted}</code>
     </p>
   );
@@ -163,7 +163,7 @@ function DroppedRows({ fileId, report }: { fileId: string; report: FileReport })
         <section tabIndex={0} aria-label="Findings" className="max-h-96 overflow-y-auto">
           <Table caption="Findings by line" columns={[place, "Reason", "What was found"]}>
             {shown.map(({ finding, original }) => (
-              <Row key={`${finding.line}:${finding.column}:${finding.code}`}>
+              <Row key={`${finding.line}:${finding.column}:${finding.code}:${finding.message}`}>
                 <Cell label={place} className="md:whitespace-nowrap">
                   {number(finding.line)}
                   {finding.column !== null && (
