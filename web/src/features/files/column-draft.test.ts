@@ -13,6 +13,8 @@ test("sends the columns that were named, trimmed, and none otherwise", () => {
     prompt: "question",
   });
   expect(columnsOf({ prompt: "", chosen: "" })).toBeNull();
+  const sorted = columnsOf({ system: "s", chosen: "c", prompt: "p" });
+  expect(Object.keys(sorted ?? {})).toEqual(["prompt", "chosen", "system"]);
 });
 
 test("a column that two fields name is refused before it is sent", () => {

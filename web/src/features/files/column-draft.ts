@@ -26,10 +26,10 @@ export const OTHERS = [
   "non_preferred_output",
 ] as const;
 
-/** The mapping that is sent; null if no column is named. */
+/** The mapping that is sent, in the order of the fields; null if no column is named. */
 export function columnsOf(draft: Columns): Columns | null {
-  const named = Object.entries(draft)
-    .map(([field, name]) => [field, name.trim()] as const)
+  const named = [...MAIN, ...OTHERS]
+    .map((field) => [field, draft[field]?.trim() ?? ""] as const)
     .filter(([, name]) => name !== "");
   return named.length > 0 ? Object.fromEntries(named) : null;
 }

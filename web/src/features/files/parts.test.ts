@@ -35,7 +35,15 @@ const never = new AbortController().signal;
 test("sends each part once and completes them in order", async () => {
   const { sent, requests } = server();
   const shares: number[] = [];
-  await sendInParts(file, null, never, (share) => shares.push(share), requests, options);
+  await sendInParts(
+    file,
+    null,
+    never,
+    (share) => shares.push(share),
+    () => null,
+    requests,
+    options,
+  );
   expect(sent).toEqual(["abc", "def", "gh"]);
   expect(shares).toEqual([3 / 8, 6 / 8, 1]);
   const ids = ["part-0", "part-3", "part-6"];
@@ -45,14 +53,24 @@ test("sends each part once and completes them in order", async () => {
 
 test("sends a part again while the server is away, under the same offset", async () => {
   const { sent, requests } = server([away, away]);
-  await sendInParts(file, null, never, () => null, requests, options);
+  const onLost = vi.fn();
+  await sendInParts(file, null, never, () => null, onLost, requests, options);
   expect(sent).toEqual(["abc", "def", "gh"]);
   expect(requests.send.mock.calls.map((call) => call[2])).toEqual([0, 0, 0, 3, 6]);
+  expect(onLost).toHaveBeenCalledTimes(2);
 });
 
 test("gives up, and cancels, when a part is refused", async () => {
   const { requests } = server([new ApiError(413, "Too large.")]);
-  const sending = sendInParts(file, null, never, () => null, requests, options);
+  const sending = sendInParts(
+    file,
+    null,
+    never,
+    () => null,
+    () => null,
+    requests,
+    options,
+  );
   await expect(sending).rejects.toThrow("Too large.");
   expect(requests.cancel).toHaveBeenCalledExactlyOnceWith("upload-1");
   expect(requests.complete).not.toHaveBeenCalled();
@@ -63,12 +81,28 @@ test("goes on with what is missing once the server is back", async () => {
   const { sent, requests } = server();
   requests.send.mockImplementationOnce(requests.send.getMockImplementation() as Requests["send"]);
   requests.send.mockRejectedValueOnce(away).mockRejectedValueOnce(away).mockRejectedValueOnce(away);
-  const sending = sendInParts(file, null, never, () => null, requests, options);
+  const sending = sendInParts(
+    file,
+    null,
+    never,
+    () => null,
+    () => null,
+    requests,
+    options,
+  );
   await expect(sending).rejects.toThrow("Try again.");
   expect(requests.cancel).not.toHaveBeenCalled();
 
   const shares: number[] = [];
-  await sendInParts(file, null, never, (share) => shares.push(share), requests, options);
+  await sendInParts(
+    file,
+    null,
+    never,
+    (share) => shares.push(share),
+    () => null,
+    requests,
+    options,
+  );
   expect(requests.begin).toHaveBeenCalledTimes(1);
   expect(sent).toEqual(["abc", "def", "gh"]);
   expect(shares[0]).toBe(3 / 8);
@@ -82,7 +116,7 @@ async function paused(requests: Requests) {
   const onSent = (share: number) => {
     if (share > 0.5) stopping.abort(PAUSE);
   };
-  const sending = sendInParts(file, null, stopping.signal, onSent, requests, options);
+  const sending = sendInParts(file, null, stopping.signal, onSent, () => null, requests, options);
   await expect(sending).rejects.toThrow("The upload was stopped.");
 }
 
@@ -102,7 +136,15 @@ test("another file, or other columns, begin an upload of their own", async () =>
   ] as const) {
     const { requests } = server();
     await paused(requests);
-    await sendInParts(other, columns, never, () => null, requests, options);
+    await sendInParts(
+      other,
+      columns,
+      never,
+      () => null,
+      () => null,
+      requests,
+      options,
+    );
     expect(requests.look).not.toHaveBeenCalled();
     expect(requests.begin).toHaveBeenCalledTimes(2);
     localStorage.clear();
@@ -113,13 +155,29 @@ test("parts that the server lost are sent again; an upload that it forgot begins
   const { sent, arrived, requests } = server();
   await paused(requests);
   arrived.delete("part-0");
-  await sendInParts(file, null, never, () => null, requests, options);
+  await sendInParts(
+    file,
+    null,
+    never,
+    () => null,
+    () => null,
+    requests,
+    options,
+  );
   expect(sent).toEqual(["abc", "def", "abc", "def", "gh"]);
 
   const other = server();
   await paused(other.requests);
   other.requests.look.mockRejectedValueOnce(new ApiError(404, "Not found."));
-  await sendInParts(file, null, never, () => null, other.requests, options);
+  await sendInParts(
+    file,
+    null,
+    never,
+    () => null,
+    () => null,
+    other.requests,
+    options,
+  );
   expect(other.requests.begin).toHaveBeenCalledTimes(2);
 });
 
@@ -127,7 +185,15 @@ test("an upload whose last answer was lost is complete", async () => {
   const { requests } = server();
   await paused(requests);
   requests.look.mockResolvedValueOnce({ status: "completed", partIds: new Set() });
-  await sendInParts(file, null, never, () => null, requests, options);
+  await sendInParts(
+    file,
+    null,
+    never,
+    () => null,
+    () => null,
+    requests,
+    options,
+  );
   expect(requests.send).toHaveBeenCalledTimes(2);
   expect(requests.complete).not.toHaveBeenCalled();
 });
@@ -139,7 +205,15 @@ test("a stopped upload is not tried again, and is cancelled", async () => {
     stopping.abort();
     throw new ApiError(0, "The upload was stopped.");
   });
-  const sending = sendInParts(file, null, stopping.signal, () => null, requests, options);
+  const sending = sendInParts(
+    file,
+    null,
+    stopping.signal,
+    () => null,
+    () => null,
+    requests,
+    options,
+  );
   await expect(sending).rejects.toThrow("The upload was stopped.");
   expect(requests.send).toHaveBeenCalledTimes(1);
   expect(requests.cancel).toHaveBeenCalledTimes(1);

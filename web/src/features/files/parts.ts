@@ -75,17 +75,19 @@ export const requests: Requests = {
 
 /**
  * Send a file in parts, or go on with an upload of it that was stopped. If it is paused, or the
- * server can't be reached, its parts stay for another call; any other failure removes them.
+ * server can't be reached, its parts stay for another call; any other failure removes them. `onLost`
+ * is called when a request failed and will be sent again.
  */
 export async function sendInParts(
   file: File,
   columns: Columns,
   signal: AbortSignal,
   onSent: OnSent,
+  onLost: () => void = () => {},
   calls: Requests = requests,
   { partBytes = PART_BYTES, pausesMs = PAUSES_MS } = {},
 ) {
-  const again = <Answer>(call: () => Promise<Answer>) => patiently(call, signal, pausesMs);
+  const again = <Answer>(call: () => Promise<Answer>) => patiently(call, signal, onLost, pausesMs);
   const found = await again(() => goOn(file, columns, calls, signal));
   if (found === "completed") return;
   let entry = found ?? (await again(() => begin(file, columns, partBytes, calls, signal)));
@@ -175,6 +177,7 @@ async function refuseUnreadable(part: Blob, name: string) {
 async function patiently<Answer>(
   call: () => Promise<Answer>,
   signal: AbortSignal,
+  onLost: () => void,
   pausesMs: number[],
 ): Promise<Answer> {
   for (const pauseMs of pausesMs) {
@@ -183,6 +186,7 @@ async function patiently<Answer>(
       return await call();
     } catch (error) {
       if (signal.aborted || !(error instanceof ApiError) || !isPassing(error)) throw error;
+      onLost();
     }
     await pause(pauseMs, signal);
   }

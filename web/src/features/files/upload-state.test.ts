@@ -15,6 +15,7 @@ const chosen: Upload = {
   share: 0,
   error: null,
   inParts: true,
+  isLost: false,
   samples: [],
 };
 const sent = (share: number, at = 0) => ({ type: "sent", share, at }) as const;
@@ -74,4 +75,12 @@ test("the pace is that of the last seconds; what had arrived before does not cou
   expect(pace(steady).left).toBeCloseTo(3);
   const slower = [sent(0.71, 11_500), sent(0.72, 21_000)].reduce(advance, steady);
   expect(pace(slower).perSecond).toBeCloseTo(20 / 9.5);
+});
+
+test("a lost connection ends the pace until something is sent again", () => {
+  const going = after({ type: "start" }, sent(0.5, 0), sent(0.6, 2_000));
+  const lost = advance(going, { type: "lost" });
+  expect(lost).toMatchObject({ isLost: true, share: 0.6, phase: "sending" });
+  expect(pace(lost).perSecond).toBeNull();
+  expect(advance(lost, sent(0.7, 3_000)).isLost).toBe(false);
 });

@@ -13,6 +13,8 @@ export type Upload = {
   error: string | null;
   /** Whether it is sent in parts, so that it can be paused. */
   inParts: boolean;
+  /** Whether the last request failed and is about to be sent again. */
+  isLost: boolean;
   samples: readonly Sample[];
 };
 
@@ -20,6 +22,7 @@ export type UploadStep =
   | { type: "wait" }
   | { type: "start" }
   | { type: "sent"; share: number; at: number }
+  | { type: "lost" }
   | { type: "pause"; message: string | null }
   | { type: "fail"; message: string };
 
@@ -29,9 +32,11 @@ export function advance(upload: Upload, step: UploadStep): Upload {
     case "wait":
       return { ...upload, phase: "waiting", error: null };
     case "start":
-      return { ...upload, phase: "sending", share: 0, error: null, samples: [] };
+      return { ...upload, phase: "sending", share: 0, error: null, isLost: false, samples: [] };
     case "sent":
       return upload.phase === "paused" ? upload : sent(upload, step.share, step.at);
+    case "lost":
+      return { ...upload, isLost: true, samples: [] };
     case "pause":
       return { ...upload, phase: "paused", error: step.message };
     case "fail":
@@ -42,7 +47,7 @@ export function advance(upload: Upload, step: UploadStep): Upload {
 function sent(upload: Upload, reported: number, at: number): Upload {
   const share = Math.min(1, Math.max(upload.share, reported));
   const samples = sampled(upload.samples, { at, sent: share * upload.size });
-  return { ...upload, share, samples, phase: share === 1 ? "storing" : "sending" };
+  return { ...upload, share, samples, isLost: false, phase: share === 1 ? "storing" : "sending" };
 }
 
 /** Bytes a second of the last seconds, and the seconds that are left; null until it is known. */

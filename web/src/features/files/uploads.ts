@@ -47,8 +47,9 @@ async function run(id: number, { signal }: AbortController) {
   const onSent = (share: number) => step(id, { type: "sent", share, at: performance.now() });
   const inParts = order.file.size > ABOVE_BYTES;
   try {
-    const send = inParts ? sendInParts : sendFile;
-    await send(order.file, order.columns, signal, onSent);
+    const { file, columns } = order;
+    if (inParts) await sendInParts(file, columns, signal, onSent, () => step(id, { type: "lost" }));
+    else await sendFile(file, columns, signal, onSent);
     await order.onStored();
     remove(id);
   } catch (error) {
@@ -81,7 +82,10 @@ export function addUploads(
     const error = refusal(file);
     const phase = error ? "failed" : "waiting";
     const inParts = size > ABOVE_BYTES;
-    put([...uploads, { id, name, size, phase, share: 0, error, inParts, samples: [] }]);
+    put([
+      ...uploads,
+      { id, name, size, phase, share: 0, error, inParts, isLost: false, samples: [] },
+    ]);
     if (error) continue;
     orders.set(id, { file, columns, onStored });
     enqueue(id);

@@ -52,7 +52,7 @@ export default function Mapping(props: { file: Schema<"FileObject">; suggested: 
       >
         <p className="max-w-prose">
           {suggested
-            ? "The rows are pairs if its columns are read as below."
+            ? "The rows are pairs if the columns are read as below."
             : "If the columns of this file have other names, say which they are."}{" "}
           <span className="text-muted">
             A new file is made of the same bytes, which are not sent again. This one stays as it is.

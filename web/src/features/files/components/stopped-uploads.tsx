@@ -10,6 +10,7 @@ import {
   stopped,
   subscribeToMemory,
 } from "@/features/files/upload-memory";
+import { ApiError } from "@/lib/api";
 import { cx } from "@/lib/cx";
 import { bytes, moment } from "@/lib/format";
 
@@ -53,7 +54,8 @@ function StoppedUpload(props: {
     retry: false,
   });
   // Of another account, cancelled or completed elsewhere: there is nothing to go on with.
-  if (found.error || (found.data && found.data.status !== "pending")) return null;
+  const isUnknown = found.error instanceof ApiError && found.error.status === 404;
+  if (isUnknown || (found.data && found.data.status !== "pending")) return null;
   const parts = found.data ? arrivedOf(entry, found.data.partIds) : entry.partIds;
   const share = Math.min(1, (parts.length * entry.partBytes) / size);
   const choose = (file: File | undefined) => {

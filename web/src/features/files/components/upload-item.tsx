@@ -94,6 +94,7 @@ export function progressOf(upload: Upload): string {
   if (phase === "waiting") return `${bytes(size)}, waits for the one before it`;
   if (phase === "storing") return `${bytes(size)} sent, the server stores it`;
   if (phase === "paused") return `Paused: ${done}`;
+  if (upload.isLost) return `${done}. The connection is lost; it is tried again.`;
   const { perSecond, left } = pace(upload);
   if (perSecond === null || left === null) return done;
   return `${done}, ${bytes(perSecond)}/s, ${duration(left)} left`;

@@ -59,7 +59,7 @@ export function Uploader() {
             ? "Let go to upload."
             : "Or drop them here. JSON, CSV or Parquet with a prompt, a chosen and a rejected answer in each row."}
         </p>
-        <label className="ml-auto flex items-center gap-2 whitespace-nowrap">
+        <label className="flex w-full items-center gap-2">
           <input
             type="checkbox"
             className="size-4 accent-accent"
