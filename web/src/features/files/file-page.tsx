@@ -8,7 +8,7 @@ import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { fileQuery, PURPOSE } from "@/features/files/api";
 import { DeleteFile } from "@/features/files/components/delete-file";
-import { FileState } from "@/features/files/components/file-state";
+import { FileProgress, FileState } from "@/features/files/components/file-state";
 import { Findings } from "@/features/files/components/findings";
 import { Report } from "@/features/files/components/report";
 import { Rows } from "@/features/files/components/rows";
@@ -101,8 +101,7 @@ function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
     enabled: isInput && file.status !== "uploaded",
   });
   if (!isInput) return <p>A job left this table of its results. Download it to read it.</p>;
-  if (file.status === "uploaded")
-    return <Loading what={file.sha256 ? "Checking the rows" : "Making the rows"} />;
+  if (file.status === "uploaded") return <FileProgress file={file} />;
   return (
     <>
       {report.isPending && <Loading what="Loading the report" />}

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { ADDABLE, stepInWords, stepOf } from "@/features/files/steps";
-import { ApiError } from "@/lib/api";
+import { ADDABLE, stepInWords } from "@/features/files/steps";
 
 const added = (label: string, text: string) =>
   ADDABLE.find((each) => each.label.startsWith(label))?.step(text);
@@ -21,13 +20,4 @@ test("steps are said in words", () => {
     "keep only 10 % of the prompts",
   );
   expect(stepInWords({ step: "swap", lines: [2, 4] })).toBe("swap the answers of lines 2, 4");
-});
-
-test("an error leads to the step that it names", () => {
-  const named = (param: string | null) => new ApiError(400, "No.", null, param);
-  expect(stepOf(named("recipe.1.lines"), 2)).toBe(1);
-  expect(stepOf(named("recipe.0"), 2)).toBe(0);
-  for (const param of ["recipe", "recipe.2", "recipe.x", "file_id", null])
-    expect(stepOf(named(param), 2)).toBeNull();
-  expect(stepOf(new Error("recipe.1"), 2)).toBeNull();
 });

@@ -1,7 +1,6 @@
 /** Steps of recipes in words, and those that the page can add. */
 import type { RecipeStep } from "@/features/files/recipe-draft";
 import { findingInWords } from "@/features/files/words";
-import { ApiError } from "@/lib/api";
 
 export interface Addable {
   label: string;
@@ -107,13 +106,6 @@ export function stepInWords(step: RecipeStep): string {
     case "mix":
       return "mix with other files";
   }
-}
-
-/** The place of the step that an error names; null if it names none of the recipe's. */
-export function stepOf(error: unknown, count: number): number | null {
-  const param = error instanceof ApiError ? error.param : null;
-  const at = Number(/^recipe\.(\d+)(\.|$)/.exec(param ?? "")?.[1] ?? Number.NaN);
-  return at < count ? at : null;
 }
 
 const percent = (part: number) => `${Math.round(part * 1000) / 10} %`;

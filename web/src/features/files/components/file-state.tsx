@@ -1,13 +1,25 @@
+import { Loading } from "@/components/page";
+import { Bar } from "@/components/ui/bar";
+import { Card } from "@/components/ui/card";
 import { State } from "@/components/ui/state";
-import type { Schema } from "@/lib/api";
+import {
+  type FileInMaking,
+  progressInWords,
+  shareOf,
+  stateInWords,
+} from "@/features/files/file-progress";
 
-/** The state of a file in a word; of a version, whether its rows are still being made. */
-export function FileState({ file }: { file: Schema<"FileObject"> }) {
-  return <State value={inWords(file)} />;
-}
+/** The state of a file in a few words, with how far it is while it is made or checked. */
+export const FileState = ({ file }: { file: FileInMaking }) => <State value={stateInWords(file)} />;
 
-export function inWords({ status, sha256 }: Pick<Schema<"FileObject">, "status" | "sha256">) {
-  if (status === "processed") return "ready";
-  if (status === "error") return "error";
-  return sha256 === "" ? "being made" : "being checked";
+/** How far a file is that is being made or checked. */
+export function FileProgress({ file }: { file: FileInMaking }) {
+  const share = shareOf(file);
+  if (share === null) return <Loading what={progressInWords(file)} />;
+  return (
+    <Card>
+      <Bar label="Progress of the file" share={share} />
+      <p className="mt-1 text-muted">{progressInWords(file)}</p>
+    </Card>
+  );
 }

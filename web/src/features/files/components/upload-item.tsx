@@ -1,15 +1,11 @@
 import { Pause, Play, X } from "lucide-react";
 import type { ReactNode } from "react";
+import { Bar } from "@/components/ui/bar";
 import { Button } from "@/components/ui/button";
 import { pace, type Upload } from "@/features/files/upload-state";
 import { endUpload, pauseUpload, resumeUpload } from "@/features/files/uploads";
 import { cx } from "@/lib/cx";
 import { bytes, duration } from "@/lib/format";
-
-// Chromium draws a bar with a set size in green, whatever the accent colour is.
-const barClass =
-  "h-2 w-full appearance-none overflow-hidden rounded-md border border-line bg-bg " +
-  "[&::-moz-progress-bar]:bg-accent [&::-webkit-progress-bar]:bg-bg [&::-webkit-progress-value]:bg-accent";
 
 /** An upload of this tab: how far it is, how fast, and the buttons that stop it. */
 export function UploadItem({ upload }: { upload: Upload }) {
@@ -73,14 +69,7 @@ export function UploadLine(props: {
     >
       <div className="flex min-w-0 flex-[1_1_16rem] flex-col gap-1">
         <p className="font-medium break-words">{props.name}</p>
-        {props.share !== null && (
-          <progress
-            aria-label={`Upload of ${props.name}`}
-            max={1}
-            value={props.share}
-            className={barClass}
-          />
-        )}
+        {props.share !== null && <Bar label={`Upload of ${props.name}`} share={props.share} />}
         {props.children}
       </div>
       <div className="ml-auto flex items-center gap-1">{props.actions}</div>

@@ -15,7 +15,8 @@ import {
   useOfferedSteps,
   withdrawStep,
 } from "@/features/files/recipe-draft";
-import { ADDABLE, stepInWords, stepOf } from "@/features/files/steps";
+import { stepOf } from "@/features/files/step-error";
+import { ADDABLE, stepInWords } from "@/features/files/steps";
 import { makeVersion, previewRecipe, versionsQuery } from "@/features/files/versions-api";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
