@@ -24,7 +24,7 @@ export function Report({ fileId, report }: { fileId: string; report: FileReport 
         <div className="flex flex-col gap-1">
           <p>{verdict(report)}</p>
           <Shapes report={report} />
-          <Suggestion columns={report.suggested_columns} />
+          <Suggestion fileId={fileId} columns={report.suggested_columns} />
         </div>
         {report.remarks.length > 0 && <Remarks remarks={report.remarks} />}
         {report.findings.length > 0 && <DroppedRows fileId={fileId} report={report} />}
@@ -81,7 +81,8 @@ function Shapes({ report: { shape, shapes } }: { report: FileReport }) {
 }
 
 /** The columns under which the rows would be pairs, and the command that reads them so. */
-function Suggestion({ columns }: { columns: FileReport["suggested_columns"] }) {
+function Suggestion(props: { fileId: string; columns: FileReport["suggested_columns"] }) {
+  const { fileId, columns } = props;
   if (!columns) return null;
   const option = Object.entries(columns)
     .map(([field, name]) => `${field}=${name}`)
@@ -90,7 +91,9 @@ function Suggestion({ columns }: { columns: FileReport["suggested_columns"] }) {
   return (
     <p>
       Its rows are pairs if its columns are read under other names, as above. On the command line:{" "}
-      <code className="font-mono break-words">oddsmith files upload FILE --columns {quoted}</code>
+      <code className="font-mono break-words">
+        oddsmith files reread {fileId} --columns {quoted}
+      </code>
     </p>
   );
 }
