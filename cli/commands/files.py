@@ -58,6 +58,28 @@ def upload(
     mapping = mapping_of(columns)
     client = connect()
     file = send(client, path, quiet=as_json, columns=mapping, resume=resume)
+    _tell(client, file, wait, as_json)
+
+
+@output.command(app, "reread")
+def reread(
+    file_id: FileId,
+    columns: Annotated[
+        str,
+        typer.Option(help="Columns with other names: prompt=question,chosen=best,rejected=worst"),
+    ],
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
+    """Read a file again under other column names: another file of the same bytes."""
+    mapping = mapping_of(columns)
+    client = connect()
+    file = client.post(f"/v1/files/{segment(file_id)}/rereads", {"columns": mapping})
+    _tell(client, file, wait, as_json)
+
+
+def _tell(client: Client, file: dict[str, Any], wait: bool, as_json: bool) -> None:
+    """Print a new file, once it is validated if that is awaited."""
     if wait:
         file = validated(client, file["id"])
     if as_json:
@@ -200,7 +222,7 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         option = ",".join(f"{field}={name}" for field, name in suggested.items())
         output.say("")
         output.say("Its rows are pairs if the columns are read under these names:")
-        output.say(f"oddsmith files upload FILE --columns {shlex.quote(option)}")
+        output.say(f"oddsmith files reread {file_id} --columns {shlex.quote(option)}")
 
 
 output.command(app, "make")(versions.make)

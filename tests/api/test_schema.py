@@ -216,8 +216,8 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
 def name_for_upload(label: str, body: dict[str, Any], world: World) -> None:
     if label == "POST /v1/uploads":
         body |= {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 1}
-        if body.get("columns") is not None:  # each column may be named once
-            body["columns"] = {"prompt": "question"}
+    if body.get("columns") is not None:  # each column may be named once
+        body["columns"] = {"prompt": "question"}
     if label == "POST /v1/uploads/{upload_id}/complete":
         body["part_ids"] = [world.part]
         body.pop("md5", None)

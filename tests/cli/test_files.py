@@ -52,6 +52,14 @@ def test_columns_with_other_names_are_sent_as_json(
     assert "prompt=question,chosen=best,rejected=worst" in refused.stderr
 
 
+def test_a_file_is_read_again_under_other_column_names(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("POST /v1/files/file-1/rereads", {**FILE, "id": "file-2", "status": "uploaded"})
+    done = oddsmith("files", "reread", "file-1", "--columns", "prompt=question,chosen=best")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "file-2  uploaded")
+    (request,) = api.sent("POST", "/v1/files/file-1/rereads")
+    assert json.loads(request.body) == {"columns": {"prompt": "question", "chosen": "best"}}
+
+
 def test_the_report_shows_the_command_that_reads_the_columns(
     api: FakeApi, oddsmith: Oddsmith
 ) -> None:
@@ -59,7 +67,7 @@ def test_the_report_shows_the_command_that_reads_the_columns(
     report = {**REPORT, "container": "parquet", "suggested_columns": columns}
     api.on("GET /v1/files/file-1/report", report)
     shown = oddsmith("files", "report", "file-1").stdout
-    assert "files upload FILE --columns 'prompt=the question,chosen=best'" in shown
+    assert "files reread file-1 --columns 'prompt=the question,chosen=best'" in shown
     assert "\nrow " in shown
 
 
