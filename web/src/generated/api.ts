@@ -485,6 +485,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/overlaps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prompts that stand in other files, too
+         * @description Compare the prompts of accepted rows with those of other files, all rows of both.
+         *
+         *     A file of which no row is accepted counts with the prompts that its rows hold in `prompt`,
+         *     `question`, `messages`, `instruction` or `input`. Starts a process, which takes seconds.
+         */
+        get: operations["retrieve_v1_files__file_id__overlaps_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/report": {
         parameters: {
             query?: never;
@@ -2346,6 +2369,42 @@ export interface components {
             status_details: string | null;
         };
         /**
+         * FileOverlaps
+         * @description Accepted rows whose prompt stands in one of the other files: the `same`, apart from white
+         *     space, case and system messages, or a `near` one, which shares four fifths of its text.
+         *
+         *     A row with both counts as `same`. `message` says why it matters; null if nothing was found.
+         */
+        FileOverlaps: {
+            /** Against */
+            against: components["schemas"]["OverlapWithFile"][];
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /** File Id */
+            file_id: string;
+            /**
+             * Masked
+             * @description Personal data and secrets in texts are masked.
+             */
+            masked: boolean;
+            /** Message */
+            message: string | null;
+            near: components["schemas"]["OverlappingRows"];
+            /**
+             * Object
+             * @default file.overlaps
+             * @constant
+             */
+            object: "file.overlaps";
+            /** Rows */
+            rows: number;
+            same: components["schemas"]["OverlappingRows"];
+        };
+        /**
          * FileReport
          * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
          *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
@@ -3419,6 +3478,66 @@ export interface components {
             file_id: string;
             /** Line */
             line: number;
+        };
+        /**
+         * OverlapOfKind
+         * @description How many accepted rows have a prompt of the other file, and the first ten.
+         */
+        OverlapOfKind: {
+            /** Pairs */
+            pairs: components["schemas"]["OverlappingPair"][];
+            /** Rows */
+            rows: number;
+            /** Share */
+            share: number;
+        };
+        /**
+         * OverlapWithFile
+         * @description What a file shares with one other file. `prompts` counts the other file's different prompts,
+         *     `without_prompt` its rows in which none was found.
+         */
+        OverlapWithFile: {
+            /** File Id */
+            file_id: string;
+            /** Filename */
+            filename: string;
+            near: components["schemas"]["OverlapOfKind"];
+            /** Prompts */
+            prompts: number;
+            same: components["schemas"]["OverlapOfKind"];
+            /** Without Prompt */
+            without_prompt: number;
+        };
+        /**
+         * OverlappingPair
+         * @description A row, and a row of the other file with the same prompt or a nearly equal one. `similarity`
+         *     is the share of eight-byte pieces that both have, 1 for the same prompt. Texts have at most 300
+         *     characters.
+         */
+        OverlappingPair: {
+            /** Against Line */
+            against_line: number;
+            /** Against Prompt */
+            against_prompt: string;
+            /** Line */
+            line: number;
+            /** Prompt */
+            prompt: string;
+            /** Similarity */
+            similarity: number;
+        };
+        /**
+         * OverlappingRows
+         * @description How many accepted rows, and their share of all. `lines` are the first 10,000, as the step
+         *     `drop_rows` of a recipe takes them.
+         */
+        OverlappingRows: {
+            /** Lines */
+            lines: number[];
+            /** Rows */
+            rows: number;
+            /** Share */
+            share: number;
         };
         /**
          * Overlong
@@ -6873,6 +6992,87 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                     "application/x-ndjson": string;
                     "text/csv": string;
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_files__file_id__overlaps_get: {
+        parameters: {
+            query: {
+                /** @description Other files: held-out pairs, or prompts alone, such as a benchmark's. */
+                against: string[];
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOverlaps"];
                 };
             };
             /** @description A value is refused, by name */
