@@ -2717,6 +2717,31 @@ export interface components {
             line: number;
         };
         /**
+         * HeldOutOverlap
+         * @description Held-out rows of a validation file whose prompt is trained on as well, of how many `rows`.
+         */
+        HeldOutOverlap: {
+            /**
+             * Lines
+             * @description The first of them, in the validation file.
+             */
+            lines?: number[] | null;
+            /**
+             * Near
+             * @description Those with nearly the same prompt.
+             */
+            near?: number | null;
+            /** Rows */
+            rows?: number | null;
+            /**
+             * Same
+             * @description Those with the same prompt, apart from white space and case.
+             */
+            same?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * JobError
          * @description Why a job failed, and what to do.
          */
@@ -3661,6 +3686,8 @@ export interface components {
              * @description The longest sequence, in tokens.
              */
             max_length?: number | null;
+            /** @description Null without a validation file, and where it could not be computed. */
+            overlap?: components["schemas"]["HeldOutOverlap"] | null;
             /**
              * Steps
              * @description Of the whole run.
