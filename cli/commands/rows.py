@@ -11,7 +11,7 @@ import typer
 
 from cli.client.http import connect, segment
 from cli.view import output
-from cli.view.output import Json
+from cli.view.output import Json, Unmask
 
 FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 TEXT = 160  # characters of a text that are shown
@@ -31,6 +31,7 @@ def rows(
         int, typer.Option("--offset", min=0, help="Begin at this row, counted from 0.")
     ] = 0,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many.")] = 10,
+    unmask: Unmask = False,
     as_json: Json = False,
 ) -> None:
     """Show accepted rows: all, those of a finding, or those that hold a text."""
@@ -40,7 +41,9 @@ def rows(
     page: dict[str, Any] = {}
     while position is not None and len(shown) < limit:
         size = min(PAGE, limit - len(shown))
-        page = connect().get(path, offset=position, limit=size, finding=finding, search=search)
+        page = connect().get(
+            path, offset=position, limit=size, finding=finding, search=search, unmask=unmask or None
+        )
         shown += page["data"]
         position = page["next_offset"]
     if as_json:
@@ -48,6 +51,7 @@ def rows(
         return
     for row in shown:
         _show_row(row)
+    _say_if_masked(shown)
     if not shown:
         output.say("No row fits.")
     elif position is not None:
@@ -61,6 +65,11 @@ def _show_row(row: dict[str, Any]) -> None:
     for side in SIDES[:3]:
         if row[side] is not None:
             output.say(f"  {side:<8}  {_short(row[side])}")
+
+
+def _say_if_masked(rows: Iterable[dict[str, Any]]) -> None:
+    if any(row.get("masked") for row in rows):
+        output.say("Personal data and secrets are masked; --unmask shows them.")
 
 
 def _short(turns: Iterable[dict[str, Any]]) -> str:
@@ -81,11 +90,12 @@ def dropped(
     offset: Annotated[
         int, typer.Option("--offset", min=0, help="Begin at this one, counted from 0.")
     ] = 0,
+    unmask: Unmask = False,
     as_json: Json = False,
 ) -> None:
     """Show dropped rows: why, and their text as it stands in the file."""
     path = f"/v1/files/{segment(file_id)}/dropped"
-    page = connect().get(path, limit=limit, offset=offset)
+    page = connect().get(path, limit=limit, offset=offset, unmask=unmask or None)
     if as_json:
         output.emit(page)
         return
@@ -93,6 +103,7 @@ def dropped(
         column = "" if row["column"] is None else f", column {row['column']}"
         output.say(f"line {row['line']}{column}  {row['code']}: {row['message']}")
         output.say(f"  {_original(row)}")
+    _say_if_masked(page["data"])
     if not page["total"]:
         output.say("No row was dropped.")
     elif (more := page["total"] - offset - len(page["data"])) > 0:

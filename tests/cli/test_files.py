@@ -267,3 +267,22 @@ def test_statistics_for_a_base_model(api: FakeApi, oddsmith: Oddsmith) -> None:
     assert json.loads(oddsmith(*asked, "--json").stdout) == STATISTICS
     api.on("GET /v1/files/file-1/statistics", {**STATISTICS, "job": None})
     assert "training takes" not in oddsmith(*asked).stdout
+
+
+def test_masked_rows_are_shown_on_request(api: FakeApi, oddsmith: Oddsmith) -> None:
+    turn = [{"role": "user", "content": "[email]"}]
+    row = {
+        "line": 1, "group": None, "findings": ["email"], "prompt": turn, "chosen": turn,
+        "rejected": None, "masked": True,
+    }  # fmt: skip
+    api.on("GET /v1/files/file-1/rows", {"data": [row], "next_offset": None})
+    said = "Personal data and secrets are masked; --unmask shows them.\n"
+    assert oddsmith("files", "rows", "file-1").stdout.endswith(said)
+    api.on("GET /v1/files/file-1/rows", {"data": [row | {"masked": False}], "next_offset": None})
+    assert said not in oddsmith("files", "rows", "file-1", "--unmask").stdout
+    assert api.requests[-1].query["unmask"] == "true"
+    dropped = {"line": 2, "column": None, "code": "x", "message": "y", "text": "[iban]"}
+    page = {"data": [dropped | {"first_character": 1, "masked": True}], "total": 1}
+    api.on("GET /v1/files/file-1/dropped", page)
+    assert oddsmith("files", "dropped", "file-1", "--unmask").stdout.endswith(said)
+    assert api.requests[-1].query["unmask"] == "true"

@@ -454,6 +454,8 @@ export interface paths {
         /**
          * The dropped rows: why, and their original text
          * @description Return why rows were dropped, with the text of the uploaded file. Starts a process.
+         *
+         *     Personal data and secrets are masked, such as `[email]`.
          */
         get: operations["list_dropped_v1_files__file_id__dropped_get"];
         put?: never;
@@ -539,7 +541,8 @@ export interface paths {
          * The accepted rows in their normal form
          * @description Return rows in normal form, whatever the file's shape, each with its line in the file.
          *
-         *     A search reads up to 256 MiB for two seconds, from `offset` on.
+         *     Personal data and secrets are masked, such as `[email]`. A search reads up to 256 MiB for two
+         *     seconds, from `offset` on.
          */
         get: operations["list_rows_v1_files__file_id__rows_get"];
         put?: never;
@@ -634,7 +637,8 @@ export interface paths {
          * What a recipe would do to a file
          * @description Count the rows before and after each step, and show the first rows that it changes.
          *
-         *     Nothing is stored. Starts a process, which takes seconds.
+         *     Personal data and secrets are masked, such as `[email]`. Nothing is stored. Starts a process,
+         *     which takes seconds.
          */
         post: operations["preview_v1_files__file_id__versions_preview_post"];
         delete?: never;
@@ -2089,6 +2093,12 @@ export interface components {
             first_character: number;
             /** Line */
             line: number;
+            /**
+             * Masked
+             * @description Personal data or secrets in it are masked, such as [email].
+             * @default false
+             */
+            masked: boolean;
             /** Message */
             message: string;
             /** Text */
@@ -2487,6 +2497,12 @@ export interface components {
             group: number | null;
             /** Line */
             line: number;
+            /**
+             * Masked
+             * @description Personal data or secrets in it are masked, such as [email].
+             * @default false
+             */
+            masked: boolean;
             /** Place */
             place: number;
             /** Prompt */
@@ -6921,6 +6937,8 @@ export interface operations {
             query?: {
                 offset?: number;
                 limit?: number;
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
             };
             header?: never;
             path: {
@@ -7243,6 +7261,8 @@ export interface operations {
                 finding?: string;
                 /** @description A text of the prompt or of an answer, in upper or lower case. */
                 search?: string;
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
             };
             header?: never;
             path: {
@@ -7662,7 +7682,10 @@ export interface operations {
     };
     preview_v1_files__file_id__versions_preview_post: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
+            };
             header?: never;
             path: {
                 file_id: string;
