@@ -4,7 +4,7 @@ base model.
 The functions behind the commands; `files.py` registers them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from cli.view.output import Json, Unmask
 FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 TEXT = 160  # characters of a text that are shown
 PAGE = 100
+LINES = 10
 SIDES = ("prompt", "chosen", "rejected", "sequence")
 
 
@@ -139,6 +140,32 @@ def statistics(
     )
     output.say("")
     output.details(_facts(found))
+    for line in _repairs(found):
+        output.say(line)
+
+
+def _repairs(found: dict[str, Any]) -> Iterator[str]:
+    """Which pairs a run would cut or leave out, why that matters, and what helps."""
+    cut = found["cut"]
+    if cut["message"]:
+        yield ""
+        yield cut["message"]
+        if cut["lines"]:
+            yield f"Cut: {_lines(cut['lines'], cut['trained'])}"
+        for repair in cut["repairs"]:
+            rest = f"{repair['longer']} pairs are longer" if repair["longer"] else "none is longer"
+            yield f"With max_length {repair['max_length']}, {rest}."
+        if not cut["repairs"]:
+            yield "The base model reads no more than that: shorten these pairs, or drop them."
+    for reason in found["left_out"]:
+        yield ""
+        yield f"Left out ({reason['code']}): {_lines(reason['lines'], reason['pairs'])}"
+        yield f"{reason['message']} {reason['hint']}"
+
+
+def _lines(lines: Sequence[int], pairs: int) -> str:
+    more = "…" if pairs > len(lines[:LINES]) else ""
+    return f"line{'' if pairs == 1 else 's'} {', '.join(map(str, lines[:LINES]))}{more}"
 
 
 def _spread(side: str, spread: dict[str, Any]) -> list[Any]:

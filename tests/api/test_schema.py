@@ -49,7 +49,8 @@ NEVER_REFUSED = {"GET /healthz", "GET /readyz"}
 AUTHORIZED = {"Authorization": f"Bearer {KEY}", "Origin": "http://testserver"}
 
 NO_STATISTICS = {
-    "sampled": 1, "max_length": 8, "template": "model", "cut": {"longer": 0, "trained": 0},
+    "sampled": 1, "max_length": 8, "template": "model",
+    "cut": {"longer": 0, "trained": 0, "lines": [], "message": None, "repairs": []}, "left_out": [],
     "tokens": dict.fromkeys(("prompt", "chosen", "rejected", "sequence")),
     "dropped": {}, "turns": [], "roles": {}, "saved_by_sharing": None, "job": None,
 }  # fmt: skip

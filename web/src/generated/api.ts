@@ -1913,11 +1913,21 @@ export interface components {
         };
         /**
          * CutPairs
-         * @description Sampled pairs `longer` than `max_length`, and those of them that are `trained`, cut.
+         * @description Sampled pairs `longer` than `max_length`, and those of them that are `trained`, cut, with the
+         *     `lines` of the first hundred of these.
+         *
+         *     `message` says what that means, and is null if no pair is longer. `repairs` are lengths under
+         *     which no pair, or at most one in a hundred, is longer, as far as the base model reads so much.
          */
         CutPairs: {
+            /** Lines */
+            lines: number[];
             /** Longer */
             longer: number;
+            /** Message */
+            message: string | null;
+            /** Repairs */
+            repairs: components["schemas"]["LengthRepair"][];
             /** Trained */
             trained: number;
         };
@@ -2557,9 +2567,9 @@ export interface components {
          * @description Sizes of a file's pairs for a base model: counted on `sampled` of its `rows` accepted rows,
          *     which a fixed seed draws.
          *
-         *     `dropped` counts the sampled pairs that a run would leave out, by reason; `roles` those with a
-         *     message of each role. `saved_by_sharing` is the share of tokens that need not be computed
-         *     because a prompt is computed once for both answers.
+         *     `dropped` counts the sampled pairs that a run would leave out, by reason, and `left_out` names
+         *     them; `roles` counts those with a message of each role. `saved_by_sharing` is the share of
+         *     tokens that need not be computed because a prompt is computed once for both answers.
          */
         FileStatistics: {
             cut: components["schemas"]["CutPairs"];
@@ -2570,6 +2580,8 @@ export interface components {
             /** File Id */
             file_id: string;
             job: components["schemas"]["JobSize"] | null;
+            /** Left Out */
+            left_out: components["schemas"]["LeftOutPairs"][];
             /** Max Length */
             max_length: number;
             /** Model */
@@ -2980,6 +2992,33 @@ export interface components {
          * @enum {string}
          */
         Kind: "base" | "tuned" | "checkpoint";
+        /**
+         * LeftOutPairs
+         * @description Sampled pairs that a run would leave out for one reason: the lines of the first hundred, what
+         *     is wrong with the first of them, and what to do.
+         */
+        LeftOutPairs: {
+            /** Code */
+            code: string;
+            /** Hint */
+            hint: string;
+            /** Lines */
+            lines: number[];
+            /** Message */
+            message: string;
+            /** Pairs */
+            pairs: number;
+        };
+        /**
+         * LengthRepair
+         * @description A value of `max_length`, and how many sampled pairs are longer than that.
+         */
+        LengthRepair: {
+            /** Longer */
+            longer: number;
+            /** Max Length */
+            max_length: number;
+        };
         /**
          * Lengths
          * @description Quantiles of the rows' lengths in tokens; the longer sequence of a row counts.
