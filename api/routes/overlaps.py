@@ -46,7 +46,7 @@ async def retrieve(
         threads.READING, caller.account, find, caller, file_id, against
     )
     found = await threads.run(
-        threads.SHOWING, caller.account, overlaps.compare, record, others, unmask=unmask
+        threads.COMPARING, caller.account, overlaps.compare, record, others, unmask=unmask
     )
     return whole(FileOverlaps.of(record, others, found, masked=not unmask))
 

@@ -2,7 +2,7 @@
 that are nearly the same.
 
 Near ones share four fifths of their eight-byte pieces: MinHash (`near.py`) finds candidates, the
-texts decide. Memory grows by about 180 bytes a prompt. Knows rows in their normal form.
+texts decide. Memory grows by about 500 bytes a prompt. Knows rows in their normal form.
 """
 
 from array import array
@@ -160,30 +160,29 @@ def _none(mine: Prompts) -> Places:
 
 
 def _alike(mine: Prompts, theirs: Prompts, wanted: Flags) -> tuple[Places, NDArray[np.float32]]:
-    """Of each wanted first row of a prompt, the most similar row of the other file, or NONE."""
+    """Of each wanted first row of a prompt, a nearly equal row of the other file, or NONE."""
     found = np.full(len(wanted), NONE, np.int64)
     similarity = np.zeros(len(wanted), np.float32)
     places = np.flatnonzero(wanted)
-    pairs, shares = _candidates(mine.signatures[places], theirs.signatures)
+    likest, shares = _likest(mine.signatures[places], theirs.signatures)
+    worth = np.flatnonzero(shares >= near.WORTH_A_LOOK)
     with mine.path.open("rb") as own, theirs.path.open("rb") as other:
-        for n_compared, (one, two) in enumerate(pairs.tolist()):
-            at, place = int(places[one]), int(theirs.firsts[two])
-            share, least = float(shares[n_compared]), near.ALIKE_BY_HASHES
+        for n_compared, one in enumerate(worth.tolist()):
+            at, place = int(places[one]), int(theirs.firsts[likest[one]])
+            share, least = float(shares[one]), near.ALIKE_BY_HASHES
             if n_compared < near.MOST_COMPARED:
                 texts = (mine.turns(own, int(mine.firsts[at])), theirs.turns(other, place))
                 share, least = near.similarity(*map(folded_turns, texts)), near.ALIKE
-            if share >= least and share > similarity[at]:
+            if share >= least:
                 found[at], similarity[at] = place, share
     return found, similarity
 
 
-def _candidates(
-    mine: Signatures, theirs: Signatures
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Pairs [k, 2] of rows whose hashes are equal in a band and in most other places, and the share
-    [k] of equal ones.
+def _likest(mine: Signatures, theirs: Signatures) -> tuple[Places, NDArray[np.float32]]:
+    """Of each row [n] the row of the other file with the most equal hashes, among those that have
+    all hashes of a band in common with it; and the share of equal hashes, 0 if there is none.
     """
-    found = [np.empty(0, np.uint64)]
+    likest, shares = np.zeros(len(mine), np.int64), np.zeros(len(mine), np.float32)
     for band in range(BANDS):
         keys, known = _keys(mine, band), _keys(theirs, band)
         order = np.argsort(known, kind="stable")
@@ -191,11 +190,10 @@ def _candidates(
         for step in range(OF_BUCKET):
             one = np.flatnonzero(low + step < high)
             two = order[low[one] + step]
-            worth = _shares(mine, theirs, one, two) >= near.WORTH_A_LOOK
-            found.append(one[worth].astype(np.uint64) << np.uint64(32) | two[worth].astype("u8"))
-    joined = np.unique(np.concatenate(found))
-    one, two = (joined >> np.uint64(32)).astype("i8"), (joined & np.uint64(2**32 - 1)).astype("i8")
-    return np.stack([one, two], 1), _shares(mine, theirs, one, two)
+            share = _shares(mine, theirs, one, two)
+            better = share > shares[one]
+            likest[one[better]], shares[one[better]] = two[better], share[better]
+    return likest, shares
 
 
 def _keys(signatures: Signatures, band: int) -> NDArray[np.uint64]:

@@ -53,6 +53,30 @@ def test_the_same_and_near_prompts_with_their_lines_on_both_sides(tmp_path: Path
     assert 0.8 <= near["pairs"][0]["similarity"] < 1
 
 
+def test_near_prompts_are_found_and_no_others(tmp_path: Path) -> None:
+    """Which prompts share four fifths of their text is computed here, pair by pair."""
+    other, mine = texts(300, 2), texts(300, 1)
+    for place in range(0, 300, 2):
+        words = other[place].split(" ")
+        for at in range(3, 3 + 2 * (place % 3), 2):  # up to two words
+            words[at] = "another"
+        mine[place] = " ".join(["Well,", *words])
+    answer = compared(tmp_path, mine, other)
+    same = {place + 11 for place in range(300) if _similarity(mine[place], other[place]) == 1}
+    near = {place + 11 for place in range(300) if 0.8 <= _similarity(mine[place], other[place]) < 1}
+    assert 60 < len(near) < 150
+    assert (set(answer["same"]["lines"]), set(answer["near"]["lines"]) - near) == (same, set())
+    assert len(answer["near"]["lines"]) >= 0.95 * len(near)
+
+
+def _similarity(one: str, other: str) -> float:
+    pieces = []
+    for text in (one, other):
+        folded = "".join(text.split()).lower()
+        pieces.append({folded[at : at + 8] for at in range(len(folded) - 7)})
+    return len(pieces[0] & pieces[1]) / len(pieces[0] | pieces[1])
+
+
 def test_every_row_of_a_near_prompt_counts(tmp_path: Path) -> None:
     question = texts(1, 3)[0]
     near = question.replace("near", "by", 1)
