@@ -21,7 +21,7 @@ MAX_BATCH_ROWS = 256
 FOOTER_BYTES = 64 * 2**20
 FOOTER_ITEMS = 2**20
 # What a row counts for at least: rows that hold nothing take no bytes, but time.
-ROW_BYTES = 16
+ROW_BYTES = 64
 
 
 def read_parquet(path: Path) -> Iterator[Row]:

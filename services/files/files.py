@@ -31,6 +31,7 @@ from services.platform.storable import storable
 PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
+NO_NAME = "upload"  # of a file without a name that can be shown
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,12 @@ class Received:
 
 
 def safe_name(filename: str) -> str:
-    """The last part of the name a client gave, without what can't be shown in one line."""
+    """The last part of the name a client gave, without what can't be shown in one line; it may be
+    empty.
+    """
     last = filename.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+    kept = "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+    return kept if kept.strip(".") else ""
 
 
 def check(upload: Received) -> None:
@@ -93,7 +97,7 @@ def create(session: Session, caller: Caller, upload: Received) -> File:
         id=new_id("file"),
         org_id=caller.org_id,
         api_key_id=caller.api_key_id,
-        filename=upload.filename,
+        filename=upload.filename or NO_NAME,
         purpose=upload.purpose,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,

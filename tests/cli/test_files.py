@@ -68,6 +68,8 @@ def test_a_missing_path_is_refused_before_anything_is_sent(
 ) -> None:
     result = oddsmith("files", "upload", "nowhere.jsonl")
     assert (result.exit_code, result.stderr) == (4, "error: There is no file nowhere.jsonl.\n")
+    result = oddsmith("files", "upload", "/")
+    assert (result.exit_code, result.stderr) == (4, "error: / is a folder. Name a file of it.\n")
     assert not api.requests
 
 
