@@ -51,7 +51,8 @@ def read_parquet(path: Path) -> Iterator[Row]:
                         yield unread(offset_bytes, at, None, value.code, value.message)
                     else:
                         yield Row(at, value, None, offset_bytes)
-    except (pa.ArrowException, OSError) as error:
+    # A damaged footer may have names that are not UTF-8, and numbers that are too large.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         yield Row(
             at + 1,

@@ -104,6 +104,14 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "Two columns have the name prompt; rename one." in report.findings[0].message
 
 
+def test_names_that_are_not_utf8_are_damage(tmp_path: Path) -> None:
+    path = written(tmp_path, {"somewhere": ["a"]})
+    path.write_bytes(path.read_bytes().replace(b"somewhere", b"some\xffhere"))
+    report = validate(path, "a", None)
+    assert (report.rows, dict(report.dropped)) == (1, {"bad_parquet": 1})
+    assert "cut off or damaged" in report.findings[0].message
+
+
 def test_rows_of_nothing_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ANY_RATIO_BYTES", parquet.ROW_BYTES * 1000)
     monkeypatch.setattr(limits, "MAX_RATIO", 1)
