@@ -4,18 +4,20 @@ import.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orpo.rows import limits
 from orpo.rows.arrow_values import plain, rows_of
+from orpo.rows.dictionaries import dictionary_bytes
 from orpo.rows.row import TOO_LONG, Finding, Row, Unreadable, unread
 from orpo.rows.table import SAME_NAME, first_repeated
 from orpo.rows.unpacked import require_bounded
 
 BATCH_BYTES = 4 * 2**20
+MOST_BATCH_BYTES = 256 * 2**20  # of a batch with texts from dictionaries
 MAX_BATCH_ROWS = 256
 # What the footer of a file may ask for; a large file's has a few MB.
 FOOTER_BYTES = 64 * 2**20
@@ -32,16 +34,19 @@ def read_parquet(path: Path) -> Iterator[Row]:
     size_bytes = path.stat().st_size
     at, unpacked_bytes = 0, 0
     try:
-        with pq.ParquetFile(
-            path,
-            buffer_size=limits.CHUNK_BYTES,  # a column's pages one by one, not all of a row group
-            pre_buffer=False,
-            thrift_string_size_limit=FOOTER_BYTES,
-            thrift_container_size_limit=FOOTER_ITEMS,
-        ) as file:
+        with (
+            path.open("rb", 0) as raw,
+            pq.ParquetFile(
+                path,
+                buffer_size=limits.CHUNK_BYTES,  # a column's pages one by one, not all of a group
+                pre_buffer=False,
+                thrift_string_size_limit=FOOTER_BYTES,
+                thrift_container_size_limit=FOOTER_ITEMS,
+            ) as file,
+        ):
             n_rows = file.metadata.num_rows
             _require_names(file.schema_arrow.names)
-            for batch in _batches(file):
+            for batch in _batches(file, raw):
                 unpacked_bytes += max(batch.nbytes, ROW_BYTES * batch.num_rows)
                 require_bounded(unpacked_bytes, size_bytes)
                 for value in _decoded(batch):
@@ -74,12 +79,14 @@ def _require_names(names: list[str]) -> None:
         raise Unreadable("bad_table", SAME_NAME.format(repeated))
 
 
-def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile, raw: BinaryIO) -> Iterator[pa.RecordBatch]:
     """Batches of about 4 MB, by the mean size of a row in each row group."""
     for group in range(file.num_row_groups):
         facts = file.metadata.row_group(group)
         row_bytes = facts.total_byte_size // max(facts.num_rows, 1) + 1
-        batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes))
+        # Each row of a batch may hold the largest text of a dictionary.
+        in_dictionaries = MOST_BATCH_BYTES // (dictionary_bytes(raw, facts) + 1)
+        batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes, in_dictionaries))
         yield from map(plain, file.iter_batches(batch_rows, row_groups=[group]))
 
 

@@ -1,8 +1,10 @@
 """Columns of Parquet whose values JSON lacks, and files that are small and yet hold much."""
 
+import io
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orpo.rows import limits, parquet
+from orpo.rows.dictionaries import dictionary_bytes
 from orpo.rows.formats import Report, read_rows, validate
 
 PAIR = {"prompt": ["a", "b"], "chosen": ["x", "y"], "rejected": ["c", "d"]}
@@ -102,6 +105,31 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     report = validate(path, "a", None)
     assert dict(report.dropped) == {"bad_table": 1}
     assert "Two columns have the name prompt; rename one." in report.findings[0].message
+
+
+@pytest.mark.parametrize("kind", ["dictionary", "plain"])
+def test_one_text_in_very_many_rows_does_not_fill_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(parquet, "MOST_BATCH_BYTES", 1_000_000)
+    sizes: list[int] = []
+    monkeypatch.setattr(parquet, "plain", lambda batch: sizes.append(batch.nbytes) or batch)
+    path = tmp_path / "upload"
+    columns = {"prompt": pa.array(range(300)), "chosen": ["x" * 100_000] * 300}
+    pq.write_table(pa.table(columns), path, use_dictionary=kind == "dictionary", compression="zstd")
+    read = sum(1 for _ in parquet.read_parquet(path))
+    assert max(sizes) < (1_100_000 if kind == "dictionary" else parquet.BATCH_BYTES)
+    assert read > 200
+
+
+HEADERS = [b"", b"\x15", b"\x15\x04\x15", b"\x15" + b"\xff" * 11, b"\x16" * 12]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_damaged_page_has_no_dictionary(header: bytes) -> None:
+    column = SimpleNamespace(dictionary_page_offset=4, data_page_offset=4)
+    group = SimpleNamespace(num_columns=1, column=lambda _: column)
+    assert dictionary_bytes(io.BytesIO(b"PAR1" + header), group) == 0
 
 
 def test_names_that_are_not_utf8_are_damage(tmp_path: Path) -> None:
