@@ -5,6 +5,7 @@ Knows types and columns; imports Arrow, so it is slow to import.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -15,15 +16,38 @@ def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch without dictionaries, which hide how much text there is, and without types of which
     Python's values can't be written as JSON or may be out of Python's range.
     """
-    columns = [_plain(column) for column in batch.columns]
-    if all(new is old for new, old in zip(columns, batch.columns, strict=True)):
+    if _is_plain_schema(batch.schema):
         return batch
+    columns = [_plain(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+@lru_cache(maxsize=8)
+def _is_plain_schema(schema: pa.Schema) -> bool:
+    """Whether no column of such batches has to be changed."""
+    return not any(map(_is_changed, schema.types))
+
+
+@lru_cache(maxsize=8)
+def _has_map(schema: pa.Schema) -> bool:
+    return any(map(_holds_map, schema.types))
+
+
+def _holds_map(kind: pa.DataType) -> bool:
+    inner = (kind.field(at) for at in range(kind.num_fields))
+    return types.is_map(kind) or any(_holds_map(field.type) for field in inner)
+
+
+def _is_changed(kind: pa.DataType) -> bool:
+    if types.is_dictionary(kind) or _is_binary(kind):
+        return True
+    return _retyped(kind, _without_zone) != kind or _retyped(kind, _of_json) != kind
 
 
 def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a plain batch. Raises UnicodeDecodeError, ArrowException."""
-    return batch.to_pylist(maps_as_pydicts="lossy")
+    # Values are taken from the columns much faster without the option.
+    return batch.to_pylist(maps_as_pydicts="lossy") if _has_map(batch.schema) else batch.to_pylist()
 
 
 def _plain(column: pa.Array) -> pa.Array:
