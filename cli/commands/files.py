@@ -329,6 +329,8 @@ def send(
     resume: str | None = None,
 ) -> dict[str, Any]:
     """Upload with a progress bar on stderr. A large file is sent in parts; see `uploads.send`."""
+    if path.is_dir():
+        raise CommandError(f"{path} is a folder. Name a file of it.", ExitCode.REFUSED)
     if not path.is_file():
         raise CommandError(f"File '{path}' not found. Give a path that exists.", ExitCode.REFUSED)
     size_bytes = path.stat().st_size

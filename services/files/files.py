@@ -31,8 +31,12 @@ from services.platform.storable import storable
 PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
+<<<<<<< HEAD
 # Files whose time is over.
 LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
+=======
+NO_NAME = "upload"  # of a file without a name that can be shown
+>>>>>>> 3e0df36905dba7ab503c640acf47a8b768905f55
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,12 @@ class Received:
 
 
 def safe_name(filename: str) -> str:
-    """The last part of the name a client gave, without what can't be shown in one line."""
+    """The last part of the name a client gave, without what can't be shown in one line; it may be
+    empty.
+    """
     last = filename.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+    kept = "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+    return kept if kept.strip(".") else ""
 
 
 def check(filename: str, purpose: str, size_bytes: int) -> None:
@@ -86,7 +93,7 @@ def create(session: Session, caller: Caller, upload: Received) -> File:
         id=new_id("file"),
         org_id=caller.org_id,
         api_key_id=caller.api_key_id,
-        filename=upload.filename,
+        filename=upload.filename or NO_NAME,
         purpose=upload.purpose,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
