@@ -55,7 +55,8 @@ def test_the_same_and_near_prompts_with_their_lines_on_both_sides(tmp_path: Path
 
 def test_near_prompts_are_found_and_no_others(tmp_path: Path) -> None:
     """Which prompts share four fifths of their text is computed here, pair by pair."""
-    other, mine = texts(300, 2), texts(300, 1)
+    other = [f"{a} {b}" for a, b in zip(texts(300, 2), texts(300, 3), strict=True)]
+    mine = texts(300, 1)
     for place in range(0, 300, 2):
         words = other[place].split(" ")
         for at in range(3, 3 + 2 * (place % 3), 2):  # up to two words
@@ -64,7 +65,7 @@ def test_near_prompts_are_found_and_no_others(tmp_path: Path) -> None:
     answer = compared(tmp_path, mine, other)
     same = {place + 11 for place in range(300) if _similarity(mine[place], other[place]) == 1}
     near = {place + 11 for place in range(300) if 0.8 <= _similarity(mine[place], other[place]) < 1}
-    assert 60 < len(near) < 150
+    assert 75 < len(near) < 150
     assert (set(answer["same"]["lines"]), set(answer["near"]["lines"]) - near) == (same, set())
     assert len(answer["near"]["lines"]) >= 0.95 * len(near)
 
