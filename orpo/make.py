@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
-from orpo.audit import make, recipe
-from orpo.audit.make import Source
+from orpo.audit import recipe
+from orpo.audit.make import make
+from orpo.audit.preview import preview
+from orpo.audit.sources import Source
 from orpo.process.verbs import answer
 
 
@@ -28,8 +30,8 @@ def _run(request: dict[str, Any], out: Path | None) -> dict[str, Any]:
         for each in request["sources"]
     ]
     if out is None:
-        return make.preview(sources, steps)
-    return make.make(sources, steps, out, request["max_bytes"])
+        return preview(sources, steps)
+    return make(sources, steps, out, request["max_bytes"])
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def find(session: Session, caller: Caller, file_id: str, steps: Sequence[Step]) 
 
 
 def preview(parents: Sequence[File], steps: Sequence[Step]) -> dict[str, Any]:
-    """Return what `orpo.audit.make.preview` returns. Starts a process, which takes seconds: call
+    """Return what `orpo.audit.preview.preview` returns. Starts a process, which takes seconds: call
     it outside a transaction. Raises Invalid where a step names what the files don't have.
     """
     with TemporaryDirectory() as folder, _request(Path(folder), parents, steps) as (path, reads):

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from orpo.audit import found, recipe
 from orpo.audit.found import Named
-from orpo.audit.make import PREVIEW_ROWS, Source, make, preview
+from orpo.audit.make import make
+from orpo.audit.preview import PREVIEW_ROWS, preview
+from orpo.audit.sources import Source
 from orpo.contract.failures import Failure
 from orpo.rows.formats import validate
 
