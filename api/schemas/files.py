@@ -103,7 +103,7 @@ class Remark(BaseModel):
 
 class Repair(BaseModel):
     """The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
-    but the first of each group.
+    but the first of each group; `repair` changes their texts.
     """
 
     step: Step

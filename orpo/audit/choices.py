@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from orpo.audit import conditions, draws, edits
-from orpo.audit.recipe import Balance, Drop, Filter, Mix, Sample
+from orpo.audit import conditions, draws
+from orpo.audit.recipe import Balance, Drop, Filter, Language, Mix, Sample
+from orpo.audit.refusals import refused
 from orpo.audit.selection import Selection
-from orpo.contract.failures import Code, Failure
 
 
 def mix(rows: Selection, step: Mix) -> None:
@@ -37,17 +37,35 @@ def filter_(rows: Selection, step: Filter) -> None:
     rows.counts[taken[~kept]] = 0
 
 
+def language(rows: Selection, step: Language) -> None:
+    """Keep or drop the rows of some languages."""
+    # Takes a moment to import.
+    from orpo.audit import languages  # noqa: PLC0415
+
+    wanted = frozenset(step.languages)
+    messages = slice(-1, None) if step.field == "prompt" else slice(None)
+    taken = rows.taken()
+    kept = np.empty(len(taken), np.bool_)
+    each = (row for batch in rows.batches() for row in batch)
+    for at, row in enumerate(each):
+        text = conditions.text_of((row[step.field] or [])[messages])
+        name = languages.language(text, step.min_letters)
+        is_kept = (name in wanted) == (step.action == "keep")
+        kept[at] = step.unknown == "keep" if name == languages.UNKNOWN else is_kept
+    rows.counts[taken[~kept]] = 0
+
+
 def drop(rows: Selection, at: int, step: Drop) -> None:
     """Drop the rows of a finding. Raises Failure if no file has such rows."""
     n_named = 0
     for number in range(len(rows.sources)):
-        named, _ = rows.named(at, number, step.finding)
+        named, _ = rows.named(at, step, number, step.finding)
         n_named += len(named)
         rows.counts[named] = 0
     if not n_named and rows.is_whole:
         names = " and ".join(source.file_id for source in rows.sources)
-        message = f"The audit of {names} names no row with the finding {step.finding}."
-        raise Failure(Code.BAD_DATA, message, edits.HINT, f"recipe.{at}.finding")
+        why = f"the audit of {names} names no row with the finding {step.finding}."
+        raise refused(at, step, "finding", why)
 
 
 def balance(rows: Selection, step: Balance) -> None:

@@ -21,7 +21,7 @@ def deduplicate(rows: Selection, at: int, step: Deduplicate) -> None:
     """
     if step.code is not None:
         for number in range(len(rows.sources)):
-            _keep_first(rows, *rows.named(at, number, step.code))
+            _keep_first(rows, *rows.named(at, step, number, step.code))
         return
     bytes_of = edits.prompt_bytes if step.by == "prompt" else edits.pair_bytes
     taken = rows.taken()

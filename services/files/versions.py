@@ -20,7 +20,7 @@ from models.base import new_id
 from models.files import FileStatus
 from orpo.audit import recipe as recipes
 from orpo.audit.conditions import bad_pattern
-from orpo.audit.recipe import Filter, Split, Step
+from orpo.audit.recipe import Filter, Map, Split, Step
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -80,16 +80,30 @@ def check(steps: Sequence[Step]) -> None:
     if found := recipes.problem(steps):
         raise Invalid(found[1], param=found[0])
     for at, step in enumerate(steps):
-        if isinstance(step, Filter) and step.matches and (why := bad_pattern(step.matches)):
-            raise Invalid(
-                f"`{step.matches:.100}` is no regular expression of RE2: {why}.",
-                param=f"recipe.{at}.matches",
-            )
+        _check_pattern(at, step)
     if size_bytes(recipes.to_json(steps)) > STORED_BYTES:
         raise Invalid(
             f"The recipe is larger than {STORED_BYTES} bytes. Divide it: make a version, and "
             "another one of that.",
             param="recipe",
+        )
+
+
+def _check_pattern(at: int, step: Step) -> None:
+    """Raise Invalid for a regular expression that RE2 can't use."""
+    match step:
+        case Filter(matches=str(pattern)):
+            key, replacement = "matches", None
+        case Map(pattern=str(pattern), replacement=str(replacement)):
+            key = "pattern"
+        case _:
+            return
+    if why := bad_pattern(pattern, replacement):
+        named = recipes.in_words(at, step)
+        with_it = "" if replacement is None else f" with the replacement `{replacement:.100}`"
+        raise Invalid(
+            f"{named}: `{pattern:.100}` is no regular expression of RE2{with_it}: {why}.",
+            param=f"recipe.{at}.{key}",
         )
 
 

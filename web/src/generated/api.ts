@@ -1855,7 +1855,7 @@ export interface components {
              */
             filename?: string | null;
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * CreatedApiKey
@@ -2332,7 +2332,7 @@ export interface components {
             /** Purpose */
             purpose: string;
             /** Recipe */
-            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
+            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
             /** Rows */
             rows: number | null;
             /** Sha256 */
@@ -2881,6 +2881,46 @@ export interface components {
          */
         Kind: "base" | "tuned" | "checkpoint";
         /**
+         * Language
+         * @description Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
+         *     of these languages (ISO 639), as py3langid detects it in the first 600 characters.
+         *
+         *     The language is unknown if fewer than `min_letters` letters are left without code and links, or
+         *     if it is not at least 99 % certain. Such rows stay unless `unknown` is `drop`.
+         */
+        Language: {
+            /**
+             * Action
+             * @default keep
+             * @enum {string}
+             */
+            action: "keep" | "drop";
+            /**
+             * Field
+             * @default chosen
+             * @enum {string}
+             */
+            field: "prompt" | "chosen" | "rejected";
+            /** Languages */
+            languages: string[];
+            /**
+             * Min Letters
+             * @default 40
+             */
+            min_letters: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "language";
+            /**
+             * Unknown
+             * @default keep
+             * @enum {string}
+             */
+            unknown: "keep" | "drop";
+        };
+        /**
          * Lengths
          * @description Quantiles of the rows' lengths in tokens; the longer sequence of a row counts.
          */
@@ -3167,6 +3207,40 @@ export interface components {
              * @constant
              */
             object: "list";
+        };
+        /**
+         * Map
+         * @description Changes the texts of all rows in one way. A row that is no pair afterwards, because an answer
+         *     is empty or both are the same, is dropped.
+         *
+         *     `system` puts `text` in place of the system messages at the start of the prompt, or removes them
+         *     if there is no `text`. `strip` removes white space at both ends of each message of `field`.
+         *     `replace` puts `replacement` in place of each match of `pattern`, a regular expression of RE2,
+         *     in the messages of `field`; in the replacement, a backslash and 1 is the first group.
+         *     `thoughts` removes the reasoning of the answers. `mask` puts the kind in place of personal data
+         *     and secrets, such as [email], in all messages.
+         */
+        Map: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "system" | "strip" | "replace" | "thoughts" | "mask";
+            /** Field */
+            field?: ("prompt" | "chosen" | "rejected" | "any") | null;
+            /** Ignore Case */
+            ignore_case?: boolean | null;
+            /** Pattern */
+            pattern?: string | null;
+            /** Replacement */
+            replacement?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "map";
+            /** Text */
+            text?: string | null;
         };
         /**
          * Message
@@ -3699,7 +3773,7 @@ export interface components {
          */
         RecipeBody: {
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * RecipePreview
@@ -3788,12 +3862,32 @@ export interface components {
         /**
          * Repair
          * @description The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
-         *     but the first of each group.
+         *     but the first of each group; `repair` changes their texts.
          */
         Repair: {
             /** Finding */
             finding: string;
             step: components["schemas"]["Step"];
+        };
+        /**
+         * RepairTexts
+         * @description Repairs what the audit finds, in all messages of the rows where the repair is certain; other
+         *     rows stay as they are. A row that is no pair afterwards is dropped.
+         *
+         *     `mojibake` decodes the text again, in the right encoding (ftfy); characters that are lost stay
+         *     lost. `control_character` removes them; a form feed or a vertical tab becomes a line feed.
+         *     `control_token` removes tokens that begin or end a text from both ends of a message, and reads a
+         *     prompt in the format of ChatML or Llama 3 as messages. The others put the kind in place of the
+         *     personal data or the secret, such as [email].
+         */
+        RepairTexts: {
+            /** Finding */
+            finding: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "repair";
         };
         /**
          * Retry
@@ -4238,7 +4332,7 @@ export interface components {
          * @description The steps of a recipe that repair a finding.
          * @enum {string}
          */
-        Step: "drop" | "deduplicate";
+        Step: "drop" | "deduplicate" | "repair";
         /**
          * StepNumbers
          * @description `metrics` of a job's stream: the numbers of a step. Null stands for NaN or infinity.
@@ -4258,8 +4352,8 @@ export interface components {
         };
         /**
          * StepPreview
-         * @description What a step does: how many rows it gets and leaves, and the first three that it drops or
-         *     changes.
+         * @description What a step does: how many rows it gets, leaves and changes, and the first three that it
+         *     drops or changes.
          */
         StepPreview: {
             /** Changed */
@@ -4268,6 +4362,8 @@ export interface components {
             rows_after: number;
             /** Rows Before */
             rows_before: number;
+            /** Rows Changed */
+            rows_changed: number;
             /** Step */
             step: string;
         };
