@@ -21,8 +21,8 @@ class Progress:
         self.about: dict[str, Any] = {}
         self.told_at = time.monotonic()
 
-    def tell(self, done: int, total: int) -> None:
-        """Say how much is done. Raises OSError."""
+    def tell(self, done: int, total: int | None) -> None:
+        """Say how much is done, of a total that may not be known. Raises OSError."""
         if self.path is None or time.monotonic() - self.told_at < EVERY_S:
             return
         self.told_at = time.monotonic()

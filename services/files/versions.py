@@ -8,6 +8,7 @@ its own.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,6 +38,8 @@ from services.processes.verbs import VerbError, run_verb
 
 PREVIEW_S = 60
 SUFFIX = ".jsonl"
+# The part of a version's report with the rows that each step got, left and changed.
+STEPS = "steps"
 
 
 def create(
@@ -171,7 +174,7 @@ def preview(parents: Sequence[File], steps: Sequence[Step]) -> dict[str, Any]:
     """
     with TemporaryDirectory() as folder, _request(Path(folder), parents, steps) as (path, reads):
         try:
-            reach = Reach(reads=reads)
+            reach = Reach(reads=reads, writes=(Path(folder),))
             return run_verb("make", str(path), timeout_s=PREVIEW_S, reach=reach)
         except VerbError as failure:
             if failure.is_fleeting:
@@ -185,23 +188,25 @@ def make(
     out: Path,
     *,
     timeout_s: float,
-    meanwhile: Callable[[], None],
+    follow: Callable[[Path], None],
 ) -> dict[str, Any]:
-    """Write a version to `out`, and return what `orpo.audit.make.make` returns.
+    """Write a version to `out`, and return what `orpo.audit.make.make` returns. `follow` is called
+    twice a second with the path of a file that says how far it is.
 
     Raises VerbError, FileNotFoundError where a parent's rows are gone, and OSError.
     """
     # A folder of its own beside the others' files, so that the process sees none of them.
     with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as folder:
         inside = Path(folder)
-        made = inside / "version"
+        made, progress = inside / "version", inside / "progress.json"
         with _request(inside, parents, steps) as (path, reads):
             done = run_verb(
                 "make",
                 str(path),
                 str(made),
+                str(progress),
                 timeout_s=timeout_s,
-                meanwhile=meanwhile,
+                meanwhile=partial(follow, progress),
                 reach=Reach(reads=reads, writes=(inside,)),
             )
         made.replace(out)
@@ -260,7 +265,7 @@ def is_made(record: File) -> bool:
 
 
 def finish_making(session: Session, file_id: str, done: dict[str, Any]) -> None:
-    """Write the size and the hash of a version whose bytes are stored.
+    """Write the size and the hash of a version whose bytes are stored, and what each step did.
 
     Raises TooLarge where the organisation would store more than it may.
     """
@@ -268,3 +273,4 @@ def finish_making(session: Session, file_id: str, done: dict[str, Any]) -> None:
     if record is not None and record.status == FileStatus.UPLOADED and not record.deleted_at:
         quota.refuse_beyond(session, record.org_id, done["size_bytes"], param="recipe")
         record.size_bytes, record.sha256 = done["size_bytes"], done["sha256"]
+        record.report = {STEPS: done["steps"]}

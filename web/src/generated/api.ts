@@ -2329,6 +2329,8 @@ export interface components {
              * @default []
              */
             parents: components["schemas"]["Parent"][];
+            /** @description While it is made or validated, if that takes seconds. */
+            progress?: components["schemas"]["FileProgress"] | null;
             /** Purpose */
             purpose: string;
             /** Recipe */
@@ -2346,12 +2348,43 @@ export interface components {
             status_details: string | null;
         };
         /**
+         * FileProgress
+         * @description How far a file is that is being made or validated: `done` of `total` rows or bytes.
+         *
+         *     `stage` is `make` (a version by its recipe), `validate` or `audit`. While a version is made,
+         *     `step` of `steps` is applied, which is called `name`: the steps of its recipe, and `write`.
+         *     `total` is null where it is not known: of a compressed file.
+         */
+        FileProgress: {
+            /** Done */
+            done: number;
+            /** Name */
+            name?: string | null;
+            /**
+             * Stage
+             * @enum {string}
+             */
+            stage: "make" | "validate" | "audit";
+            /** Step */
+            step?: number | null;
+            /** Steps */
+            steps?: number | null;
+            /** Total */
+            total: number | null;
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "rows" | "bytes";
+        };
+        /**
          * FileReport
          * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
          *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
          *     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
          *     `audit` is null if there is no accepted row, for files of an older release, and where
-         *     `audit_failure` says why.
+         *     `audit_failure` says why. `steps` are those of a version's recipe; null for an upload, and a
+         *     version of an older release.
          */
         FileReport: {
             /** Accepted */
@@ -2399,6 +2432,8 @@ export interface components {
             shapes: {
                 [key: string]: number;
             };
+            /** Steps */
+            steps?: components["schemas"]["StepReport"][] | null;
             /** Suggested Columns */
             suggested_columns?: {
                 [key: string]: string;
@@ -4358,6 +4393,20 @@ export interface components {
         StepPreview: {
             /** Changed */
             changed: components["schemas"]["ChangedRow"][];
+            /** Rows After */
+            rows_after: number;
+            /** Rows Before */
+            rows_before: number;
+            /** Rows Changed */
+            rows_changed: number;
+            /** Step */
+            step: string;
+        };
+        /**
+         * StepReport
+         * @description A step of the recipe of a version: how many rows it got, left and changed.
+         */
+        StepReport: {
             /** Rows After */
             rows_after: number;
             /** Rows Before */
