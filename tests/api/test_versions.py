@@ -174,6 +174,9 @@ REFUSED: list[tuple[Any, str]] = [
     ([SWAP, {"step": "mix", "files": [{"file_id": "file-1"}]}], "recipe.1"),
     ([{"step": "edit", "line": 1, "chosen": "x" * 100_000}] * 2, "recipe"),
     ([{"step": "other"}], "recipe.0"),
+    ([SWAP, {"lines": [1]}], "recipe.1.step"),
+    ([SWAP, {**DROP, "more": 1}], "recipe.1.more"),
+    ([{"step": "swap", "lines": [0]}], "recipe.0.lines.0"),
     ([{"step": "map", "action": "strip", "text": "x"}], "recipe.0"),
     (
         [SWAP, {"step": "map", "action": "replace", "pattern": "(a)", "replacement": r"\2"}],

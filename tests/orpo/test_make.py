@@ -9,10 +9,11 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from orpo.audit import recipe
+from orpo.audit import progress, recipe
 from orpo.audit.found import Named
 from orpo.audit.make import make
 from orpo.audit.preview import PREVIEW_ROWS, preview
+from orpo.audit.selection import TELL_ROWS
 from orpo.contract.failures import Failure
 from tests.orpo.desk import MANY, Desk, contents, pair, turn
 
@@ -269,3 +270,26 @@ def test_a_recipe_is_stored_as_it_was_given() -> None:
     assert recipe.to_json(recipe.parse(ALL))[0]["files"] == [{"file_id": "file-1", "weight": 1.5}]
     for step in ALL:
         assert step.items() <= recipe.to_json(recipe.parse([step]))[0].items()
+
+
+def test_while_it_runs_it_says_which_step_it_is_at(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY_S", 0)
+    told = list[dict[str, Any]]()
+    replace = Path.replace
+
+    def look(path: Path, target: Path) -> Path:
+        told.append(orjson.loads(path.read_bytes()))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", look)
+    desk.upload(*(pair(f"p{n}", "a", "b") for n in range(2 * TELL_ROWS)))
+    steps = [{"step": "filter", "field": "prompt", "min_chars": 1}, {"step": "balance"}]
+    make(desk.sources, recipe.parse(steps), desk.folder / "out", MANY, desk.folder / "progress")
+    assert [(each["step"], each["name"], each["done"]) for each in told] == [
+        (1, "filter", 0), (1, "filter", TELL_ROWS), (2, "balance", 0), (2, "balance", TELL_ROWS),
+        (3, "write", 0), (3, "write", TELL_ROWS),
+    ]  # fmt: skip
+    about = {(each["stage"], each["steps"], each["total"], each["unit"]) for each in told}
+    assert about == {("make", 3, 2 * TELL_ROWS, "rows")}
