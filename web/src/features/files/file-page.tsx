@@ -49,7 +49,7 @@ export function FilePage() {
 function Facts({ file }: { file: Schema<"FileObject"> }) {
   return (
     <div className="flex flex-wrap items-center gap-x-4 gap-y-1">
-      <FileState status={file.status} />
+      <FileState status={file.status} progress={file.progress} />
       <span>{bytes(file.bytes)}</span>
       <span title={moment(file.created_at)}>{ago(file.created_at)}</span>
       <span className="flex min-w-0 items-center font-mono text-sm break-all">

@@ -1,8 +1,11 @@
 import { State } from "@/components/ui/state";
+import { progressInWords } from "@/features/files/file-progress";
 import type { Schema } from "@/lib/api";
 
 const WORDS = { uploaded: "being checked", processed: "ready", error: "error" };
 
-export function FileState({ status }: Pick<Schema<"FileObject">, "status">) {
-  return <State value={WORDS[status]} />;
+type Shown = Pick<Schema<"FileObject">, "status"> & Partial<Pick<Schema<"FileObject">, "progress">>;
+
+export function FileState({ status, progress }: Shown) {
+  return <State value={progress ? progressInWords(progress) : WORDS[status]} />;
 }

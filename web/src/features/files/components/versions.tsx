@@ -37,7 +37,7 @@ export function Versions({ file }: { file: Schema<"FileObject"> }) {
               {children.map((version) => (
                 <li key={version.id} className="flex flex-wrap items-center gap-x-3 py-1">
                   <FileLink id={version.id}>{version.filename}</FileLink>
-                  <FileState status={version.status} />
+                  <FileState status={version.status} progress={version.progress} />
                   <span className="text-muted">
                     {(version.recipe ?? []).map(stepInWords).join(", ")}
                   </span>
