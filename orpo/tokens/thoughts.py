@@ -4,15 +4,14 @@
 Knows messages and rendered text; knows no templates.
 """
 
-import re
 from dataclasses import replace
+from functools import partial
 
 from orpo.rows.formats import Message, Pair, Reject
+from orpo.rows.thoughts import LEADING, OPEN, without_thought
 
-LEADING = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 # Ends an empty thought that a generation prompt has opened.
 CLOSE = "</think>\n\n"
-OPEN = "<think>"
 
 
 def thought_of(turn: Message) -> str:
@@ -25,18 +24,18 @@ def thought_of(turn: Message) -> str:
 
 def has_thoughts(turns: list[Message] | None, *, unopened: bool = False) -> bool:
     """Whether one of the turns has a thought, even an empty one; see `without_thoughts`."""
-    return any(_without(turn, unopened) != turn for turn in turns or ())
+    return any(without_thought(turn, unopened=unopened) != turn for turn in turns or ())
 
 
 def without_thoughts(pair: Pair, *, unopened: bool = False) -> Pair:
     """The pair without the thoughts of its answers; those of its prompt stay.
 
-    With `unopened`, text before a `</think>` is a thought even if no `<think>` opens it: so write
-    models whose prompt opened it. Raises `Reject("answer_lost")` if nothing is left of an answer,
-    or of their difference.
+    `unopened`: see `without_thought`. Raises `Reject("answer_lost")` if nothing is left of an
+    answer, or of their difference.
     """
-    chosen = [_without(turn, unopened) for turn in pair.chosen]
-    rejected = pair.rejected and [_without(turn, unopened) for turn in pair.rejected]
+    plain = partial(without_thought, unopened=unopened)
+    chosen = [*map(plain, pair.chosen)]
+    rejected = None if pair.rejected is None else [*map(plain, pair.rejected)]
     for turn in (*chosen, *(rejected or ())):
         if (
             turn["role"] == "assistant"
@@ -53,19 +52,6 @@ def without_thoughts(pair: Pair, *, unopened: bool = False) -> Pair:
             "The answers differ in their thoughts only, and reasoning (strip, auto) removes these.",
         )
     return replace(pair, chosen=chosen, rejected=rejected)
-
-
-def _without(turn: Message, unopened: bool) -> Message:
-    if turn["role"] != "assistant":
-        return turn
-    kept = turn.copy()
-    kept.pop("reasoning_content", None)
-    if found := LEADING.match(turn["content"]):
-        kept["content"] = turn["content"][found.end() :]
-    elif unopened and OPEN not in turn["content"]:
-        before, closed, after = turn["content"].partition(CLOSE.strip())
-        kept["content"] = after.lstrip() if closed else before
-    return kept
 
 
 def lost_from(turns: list[Message], text: str) -> bool:
