@@ -20,4 +20,9 @@ test("steps are said in words", () => {
     "keep only 10 % of the prompts",
   );
   expect(stepInWords({ step: "swap", lines: [2, 4] })).toBe("swap the answers of lines 2, 4");
+  expect(stepInWords({ step: "drop_rows", lines: [7] })).toBe("drop line 7");
+  const many = Array.from({ length: 30 }, (_, at) => at + 1);
+  expect(stepInWords({ step: "drop_rows", lines: many })).toBe(
+    "drop 30 lines: 1, 2, 3, 4, 5, 6, 7, 8 …",
+  );
 });

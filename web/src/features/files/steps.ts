@@ -96,9 +96,9 @@ export function stepInWords(step: RecipeStep): string {
         step.contains ? `: "${step.contains}"` : ""
       }`;
     case "drop_rows":
-      return `drop lines ${step.lines.join(", ")}`;
+      return `drop ${linesInWords(step.lines)}`;
     case "swap":
-      return `swap the answers of lines ${step.lines.join(", ")}`;
+      return `swap the answers of ${linesInWords(step.lines)}`;
     case "edit":
       return `edit line ${step.line}`;
     case "balance":
@@ -106,6 +106,15 @@ export function stepInWords(step: RecipeStep): string {
     case "mix":
       return "mix with other files";
   }
+}
+
+const MOST_LINES = 8;
+
+/** `lines 3, 8`, or the first ones of many. */
+function linesInWords(lines: readonly number[]): string {
+  if (lines.length === 1) return `line ${lines[0]}`;
+  if (lines.length <= MOST_LINES) return `lines ${lines.join(", ")}`;
+  return `${lines.length} lines: ${lines.slice(0, MOST_LINES).join(", ")} …`;
 }
 
 const percent = (part: number) => `${Math.round(part * 1000) / 10} %`;
