@@ -110,7 +110,7 @@ function Choice(props: { audits: DeepAudit[]; shown: string; onChoose: (id: stri
       {(control) => (
         <select
           {...control}
-          className={cx(inputClass, "max-w-sm")}
+          className={cx(inputClass, "max-w-xl")}
           value={props.shown}
           onChange={(event) => props.onChoose(event.target.value)}
         >
@@ -134,7 +134,7 @@ function Audit({ fileId, audit }: { fileId: string; audit: DeepAudit }) {
       <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2">
         <p className="flex flex-wrap items-center gap-x-4 gap-y-1">
           <State value={status} />
-          <span className="break-all">by {model}</span>
+          <span className="break-all">judge: {model}</span>
           <span className="text-muted" title={moment(created_at)}>
             {ago(created_at)}
             {took !== null && `, took ${duration(took)}`}

@@ -45,8 +45,8 @@ export function JudgedPairs(props: {
         {props.actions}
       </div>
       <p className="max-w-prose text-sm text-muted">
-        The score is the probability that the choice is wrong. The base's log odds are positive if
-        the base by itself prefers the chosen answer.
+        The score is the probability that the choice is wrong. “base” has the log odds of the base
+        model: they are positive if it prefers the chosen answer by itself.
       </p>
       <Repair {...{ fileId, auditId, likelySwapped, ticked, setTicked }} />
       {found.error && <ErrorPanel error={found.error} retry={() => found.refetch()} />}
@@ -139,17 +139,17 @@ function Judged(props: {
         <input
           type="checkbox"
           aria-label={`Tick line ${pair.line}`}
-          className="mt-1 size-4 shrink-0 accent-accent"
+          className="mt-1.5 size-4 shrink-0 accent-accent"
           checked={isTicked}
           onChange={(event) => onTick(event.target.checked)}
         />
-        <p className="grid min-w-0 flex-1 grid-cols-2 gap-x-4 gap-y-0.5 sm:grid-cols-[5rem_6rem_8rem_minmax(0,1fr)]">
+        <p className="grid min-w-0 flex-1 grid-cols-2 pt-1 gap-x-4 gap-y-0.5 sm:grid-cols-[5rem_6rem_8rem_minmax(0,1fr)]">
           <span>line {number(pair.line)}</span>
           <span>score {pair.score.toFixed(2)}</span>
           <span className={pair.opinion === LIKELY_SWAPPED ? "font-medium" : "text-muted"}>
             {opinionInWords(pair.opinion)}
           </span>
-          <span className="text-muted">base's log odds {signed(pair.base_log_odds)}</span>
+          <span className="text-muted">base {signed(pair.base_log_odds)}</span>
           {step && (
             <span className="col-span-full text-sm">
               {DONE[step]}{" "}

@@ -79,7 +79,9 @@ function Item(props: { row: FileRow | undefined; isSelected: boolean; onSelect: 
       onClick={onSelect}
       className={cx(
         "flex h-full w-full flex-col justify-center border-b border-line border-l-2 px-3 text-left",
-        isSelected ? "border-l-accent bg-surface" : "border-l-transparent hover:bg-surface",
+        isSelected
+          ? "border-l-accent bg-surface font-medium"
+          : "border-l-transparent hover:bg-surface",
       )}
     >
       {row ? (

@@ -87,6 +87,7 @@ const names = new Intl.DisplayNames(["en"], { type: "language" });
 
 export function languageInWords(code: string): string {
   if (code === "unknown") return "not recognised";
+  if (code === "zxx") return "no language";
   try {
     return names.of(code) ?? code;
   } catch {
