@@ -1,6 +1,7 @@
 import { Link, lazyRouteComponent, Outlet } from "@tanstack/react-router";
 import { FileText, KeyRound, LineChart, MessagesSquare, Moon, Server, Sun } from "lucide-react";
 import { Suspense, useState } from "react";
+import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 
 // The frame needs no data, so it is drawn before the code that reads data has loaded.
@@ -10,6 +11,7 @@ const SessionMenu = lazyRouteComponent(
   "SessionMenu",
 );
 void ServerData.preload?.();
+void SessionMenu.preload?.();
 
 const ROOMS = [
   { to: "/jobs", name: "Runs", Icon: LineChart },
@@ -59,7 +61,7 @@ export function Shell() {
         </div>
       </div>
       <main id="content" tabIndex={-1} className="min-w-0 flex-1 pb-16 md:pb-0">
-        <Suspense>
+        <Suspense fallback={<Loading />}>
           <ServerData>
             <Outlet />
           </ServerData>
