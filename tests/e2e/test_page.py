@@ -128,6 +128,44 @@ def test_a_finding_leads_to_its_rows(page: Page, tiny: str, tmp_path: Path) -> N
     assert violations(page) == []
 
 
+def test_a_deep_audit_finds_a_swapped_pair_and_a_recipe_swaps_it_back(
+    page: Page, tiny: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "one-swapped.jsonl"
+    rows = [
+        {"prompt": f"{n} + 1?", "chosen": f"It is {n + 1}, as asked.", "rejected": f"No, {n}."}
+        for n in range(24)
+    ]
+    rows[5]["chosen"], rows[5]["rejected"] = rows[5]["rejected"], rows[5]["chosen"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    upload(page, path)
+    page.go_back()
+    page.get_by_label("Base model of the judge").select_option(tiny)
+    page.get_by_role("button", name="Start the deep audit").click()
+    expect(page.get_by_role("progressbar", name="Progress of the deep audit")).to_be_visible()
+    assert violations(page) == []
+    judged = page.get_by_role("list", name="Judged pairs").get_by_role("listitem")
+    expect(judged.first).to_contain_text(re.compile("line 6.*likely swapped"), timeout=TRAIN_MS)
+    expect(page.get_by_text(re.compile("1 of 24 pairs"))).to_be_visible()
+    page.get_by_role("button", name="Show the pair of line 6").click()
+    expect(page.get_by_role("article", name="Pair of line 6")).to_contain_text("It is 6")
+
+    page.get_by_role("button", name="Tick all likely swapped (1)").click()
+    page.get_by_role("button", name="Swap 1 pair").click()
+    expect(judged.first).to_contain_text("will be swapped")
+    steps = page.get_by_role("list", name="Steps").get_by_role("listitem")
+    expect(steps).to_contain_text(["swap the answers of line 6"])
+    assert violations(page) == []
+
+    page.get_by_role("button", name="Start the deep audit").click()
+    page.get_by_role("button", name="Stop the deep audit").click()
+    expect(page.get_by_text("It was stopped.")).to_be_visible(timeout=TRAIN_MS)
+    page.get_by_role("button", name="Delete the audit").click()
+    dialog = page.get_by_role("alertdialog")
+    dialog.get_by_role("button", name="Delete the audit").click()
+    expect(judged.first).to_contain_text("line 6")
+
+
 def test_a_finding_is_repaired_by_a_recipe_and_its_version_is_trained_on(
     page: Page, tiny: str, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import {
 import { NotFound } from "@/app/not-found";
 import { Shell } from "@/app/shell";
 import { ErrorPanel } from "@/components/error-panel";
+import { Loading } from "@/components/page";
 import { parseSearch, stringifySearch, strings } from "@/lib/search";
 
 const root = createRootRoute({
@@ -117,6 +118,11 @@ export function createAppRouter() {
   return createRouter({
     routeTree,
     defaultPreload: "intent",
+    // Without one, nothing at all is drawn before the code of the first page has loaded. With the
+    // delay, a page that comes at once is not announced.
+    defaultPendingComponent: Loading,
+    defaultPendingMs: 200,
+    defaultPendingMinMs: 0,
     scrollRestoration: true,
     parseSearch,
     stringifySearch,

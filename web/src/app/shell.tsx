@@ -1,8 +1,17 @@
-import { Link, Outlet } from "@tanstack/react-router";
+import { Link, lazyRouteComponent, Outlet } from "@tanstack/react-router";
 import { FileText, KeyRound, LineChart, MessagesSquare, Moon, Server, Sun } from "lucide-react";
-import { useState } from "react";
+import { Suspense, useState } from "react";
+import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
-import { SessionMenu } from "@/features/session/session-menu";
+
+// The frame needs no data, so it is drawn before the code that reads data has loaded.
+const ServerData = lazyRouteComponent(() => import("@/components/server-data"), "ServerData");
+const SessionMenu = lazyRouteComponent(
+  () => import("@/features/session/session-menu"),
+  "SessionMenu",
+);
+void ServerData.preload?.();
+void SessionMenu.preload?.();
 
 const ROOMS = [
   { to: "/jobs", name: "Runs", Icon: LineChart },
@@ -43,12 +52,20 @@ export function Shell() {
           ))}
         </nav>
         <div className="ml-auto flex items-center gap-1 md:mt-auto md:ml-0 md:flex-col md:items-stretch">
-          <SessionMenu />
+          <Suspense>
+            <ServerData>
+              <SessionMenu />
+            </ServerData>
+          </Suspense>
           <ThemeSwitch />
         </div>
       </div>
       <main id="content" tabIndex={-1} className="min-w-0 flex-1 pb-16 md:pb-0">
-        <Outlet />
+        <Suspense fallback={<Loading />}>
+          <ServerData>
+            <Outlet />
+          </ServerData>
+        </Suspense>
       </main>
     </div>
   );

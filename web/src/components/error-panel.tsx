@@ -1,5 +1,5 @@
 import { Button } from "@/components/ui/button";
-import { ApiError } from "@/lib/api";
+import { ApiError } from "@/lib/api-error";
 
 /** An error as a sentence, the request id for the log, and a retry button. */
 export function ErrorPanel({ error, retry }: { error: unknown; retry?: () => void }) {

@@ -1,26 +1,11 @@
 /** The API client of the page: typed by the OpenAPI document, with errors as sentences. */
 import createClient from "openapi-fetch";
 import type { components, paths } from "@/generated/api";
+import { ApiError } from "@/lib/api-error";
+
+export { ApiError, isSignedOut } from "@/lib/api-error";
 
 export type Schema<Name extends keyof components["schemas"]> = components["schemas"][Name];
-
-/** An answer with OpenAI's error object: a sentence, and the field that caused it. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly code: string | null = null,
-    readonly param: string | null = null,
-    readonly requestId: string | null = null,
-  ) {
-    super(message);
-    this.name = "ApiError";
-  }
-}
-
-export function isSignedOut(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 401;
-}
 
 /** The error of a failed response, from the API or from a proxy. */
 export async function errorOf(response: Response): Promise<ApiError> {

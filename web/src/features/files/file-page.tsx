@@ -7,6 +7,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { fileQuery, PURPOSE } from "@/features/files/api";
+import { DeepAuditPanel } from "@/features/files/components/deep-audit-panel";
 import { DeleteFile } from "@/features/files/components/delete-file";
 import { FileProgress, FileState } from "@/features/files/components/file-state";
 import { Findings } from "@/features/files/components/findings";
@@ -121,6 +122,7 @@ function Found({ file, report }: { file: Schema<"FileObject">; report: Schema<"F
       {accepted > 0 && <Verdict audit={audit} failure={report.audit_failure ?? null} />}
       {audit && <Findings fileId={fileId} findings={audit.findings} />}
       {accepted > 0 && <Rows fileId={fileId} accepted={accepted} />}
+      {accepted > 0 && <DeepAuditPanel fileId={fileId} accepted={accepted} />}
       {accepted > 0 && (
         <Suspense fallback={<Loading what="Loading the versions" />}>
           <Versions file={file} />

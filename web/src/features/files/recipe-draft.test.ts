@@ -2,9 +2,12 @@ import { expect, test } from "vitest";
 import {
   clearSteps,
   hasStep,
+  lineSteps,
   offeredSteps,
+  offerLines,
   offerStep,
   type RecipeStep,
+  withdrawLines,
   withdrawStep,
 } from "@/features/files/recipe-draft";
 
@@ -23,4 +26,19 @@ test("keeps the order of the clicks, each step once, for each file", () => {
   clearSteps("a");
   expect(offeredSteps("a")).toEqual([]);
   expect(offeredSteps("b")).toEqual([drop]);
+});
+
+test("a line is swapped once or dropped, never both, and a split stays last", () => {
+  const split: RecipeStep = { step: "split", held_out: 0.1, seed: 0 };
+  offerStep("c", drop);
+  offerStep("c", split);
+  offerLines("c", "swap", [9, 2]);
+  offerLines("c", "swap", [2, 30]);
+  expect(offeredSteps("c")).toEqual([drop, { step: "swap", lines: [2, 9, 30] }, split]);
+  offerLines("c", "drop_rows", [9, 2, 30, 4]);
+  expect(offeredSteps("c")).toEqual([drop, { step: "drop_rows", lines: [2, 4, 9, 30] }, split]);
+  offerLines("c", "swap", [4]);
+  expect(lineSteps(offeredSteps("c")).get(4)).toBe("swap");
+  withdrawLines("c", [4, 2, 9, 30]);
+  expect(offeredSteps("c")).toEqual([drop, split]);
 });

@@ -30,6 +30,46 @@ export const withdrawStep = (fileId: string, step: RecipeStep) =>
     offeredSteps(fileId).filter((each) => !isSame(each, step)),
   );
 
+type LineStep = Extract<RecipeStep, { lines: number[] }>;
+
+const isLineStep = (step: RecipeStep): step is LineStep =>
+  step.step === "swap" || step.step === "drop_rows";
+
+/**
+ * Swap or drop lines: they join the step of this kind, and leave the other one. So that no line is
+ * swapped twice, or swapped and dropped. A split stays last.
+ */
+export function offerLines(fileId: string, kind: LineStep["step"], lines: readonly number[]) {
+  const joined = new Set(lines);
+  const kept: RecipeStep[] = [];
+  for (const step of offeredSteps(fileId)) {
+    if (!isLineStep(step)) kept.push(step);
+    else if (step.step === kind) for (const line of step.lines) joined.add(line);
+    else {
+      const others = step.lines.filter((line) => !joined.has(line));
+      if (others.length > 0) kept.push({ ...step, lines: others });
+    }
+  }
+  const made: LineStep = { step: kind, lines: [...joined].sort((one, other) => one - other) };
+  const end = kept.findIndex(({ step }) => step === "split");
+  put(fileId, joined.size > 0 ? kept.toSpliced(end < 0 ? kept.length : end, 0, made) : kept);
+}
+
+/** Take lines back out of the steps that swap or drop them. */
+export const withdrawLines = (fileId: string, lines: readonly number[]) =>
+  put(
+    fileId,
+    offeredSteps(fileId).flatMap((step): RecipeStep[] => {
+      if (!isLineStep(step)) return [step];
+      const rest = step.lines.filter((line) => !lines.includes(line));
+      return rest.length > 0 ? [{ ...step, lines: rest }] : [];
+    }),
+  );
+
+/** What the steps do with single lines. */
+export const lineSteps = (steps: readonly RecipeStep[]): Map<number, LineStep["step"]> =>
+  new Map(steps.filter(isLineStep).flatMap(({ step, lines }) => lines.map((line) => [line, step])));
+
 /** Take all steps back, once the recipe was applied. */
 export const clearSteps = (fileId: string) => put(fileId, NONE);
 

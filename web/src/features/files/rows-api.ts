@@ -49,6 +49,15 @@ export const partQuery = (fileId: string, finding: string | undefined, part: num
     gcTime: 60_000,
   });
 
+/** The row at a place among all accepted rows. */
+export const rowAtQuery = (fileId: string, place: number) =>
+  queryOptions({
+    queryKey: ["files", "row", fileId, place],
+    queryFn: async ({ signal }) => (await rowsPage(fileId, {}, place, 1, signal)).data[0] ?? null,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
+  });
+
 /** The rows that hold a text, as far as they were looked for. */
 export const searchQuery = (fileId: string, filter: Filter) =>
   infiniteQueryOptions({

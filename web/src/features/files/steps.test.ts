@@ -26,4 +26,9 @@ test("steps are said in words", () => {
   expect(stepInWords({ step: "map", action: "system" })).toBe("remove the system prompt");
   expect(stepInWords({ step: "repair", finding: "mojibake" })).toContain("broken encoding");
   expect(stepInWords({ step: "swap", lines: [2, 4] })).toBe("swap the answers of lines 2, 4");
+  expect(stepInWords({ step: "drop_rows", lines: [7] })).toBe("drop line 7");
+  const many = Array.from({ length: 30 }, (_, at) => at + 1);
+  expect(stepInWords({ step: "drop_rows", lines: many })).toBe(
+    "drop 30 lines: 1, 2, 3, 4, 5, 6, 7, 8 …",
+  );
 });

@@ -146,9 +146,9 @@ export function stepInWords(step: RecipeStep): string {
     case "repair":
       return `repair the texts of: ${findingInWords(step.finding)}`;
     case "drop_rows":
-      return `drop lines ${step.lines.join(", ")}`;
+      return `drop ${linesInWords(step.lines)}`;
     case "swap":
-      return `swap the answers of lines ${step.lines.join(", ")}`;
+      return `swap the answers of ${linesInWords(step.lines)}`;
     case "edit":
       return `edit line ${step.line}`;
     case "balance":
@@ -171,6 +171,15 @@ function mapInWords(step: Extract<RecipeStep, { step: "map" }>): string {
     case "mask":
       return "mask personal data and secrets";
   }
+}
+
+const MOST_LINES = 8;
+
+/** `lines 3, 8`, or the first ones of many. */
+function linesInWords(lines: readonly number[]): string {
+  if (lines.length === 1) return `line ${lines[0]}`;
+  if (lines.length <= MOST_LINES) return `lines ${lines.join(", ")}`;
+  return `${lines.length} lines: ${lines.slice(0, MOST_LINES).join(", ")} …`;
 }
 
 const percent = (part: number) => `${Math.round(part * 1000) / 10} %`;

@@ -2,6 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { Loading } from "@/components/page";
+import { ServerData } from "@/components/server-data";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Field, inputClass } from "@/components/ui/field";
@@ -11,7 +12,16 @@ import { sessionQuery } from "@/lib/queries";
 
 const route = getRouteApi("/sign-in");
 
+/** The sign-in page stands outside the frame, so it brings the cache itself. */
 export function SignInPage() {
+  return (
+    <ServerData>
+      <SignIn />
+    </ServerData>
+  );
+}
+
+function SignIn() {
   const { token, next } = route.useSearch();
   const navigate = route.useNavigate();
   const { history } = useRouter();

@@ -51,7 +51,8 @@ test("says what is cut and left out, with its share of the sample", () => {
   expect(facts.get("Longer than 2,048 tokens")).toBe("41 (2.1%)");
   expect(facts.get("Trained, but cut")).toBe("38 (1.9%)");
   expect(facts.get("Left out: prompt too long")).toBe("3 (0.1%)");
-  expect(facts.get("Turns")).toBe("2 in 2,000");
+  expect(facts.get("Pairs by turns")).toBe("2 turns: 2,000");
+  expect(facts.get("Pairs by role")).toBe("user: 2,000, system: 310");
   expect(facts.get("Saved by computing prompts once")).toBe("18% of tokens");
   expect(facts.has("A job on the file")).toBe(false);
 });
@@ -69,5 +70,6 @@ test("names the lines that are cut or left out, and what helps", () => {
 test("names languages, and what was not recognised", () => {
   expect(languageInWords("de")).toBe("German");
   expect(languageInWords("unknown")).toBe("not recognised");
+  expect(languageInWords("zxx")).toBe("no language");
   expect(languageInWords("!")).toBe("!");
 });

@@ -19,6 +19,9 @@ const SEVERITIES = {
   info: { Icon: Info, className: "text-muted" },
 };
 
+// A cell without its label on a phone: the text needs the width.
+const WHOLE = "max-md:block! max-md:before:hidden";
+
 /** What the audit found in accepted rows: each finding shows its rows, and offers its repair. */
 export function Findings({ fileId, findings }: { fileId: string; findings: Finding[] }) {
   return (
@@ -38,11 +41,11 @@ export function Findings({ fileId, findings }: { fileId: string; findings: Findi
               <Cell label="Rows" className="md:text-right">
                 {number(finding.rows)}
               </Cell>
-              <Cell label="Finding">
+              <Cell label="Finding" className={WHOLE}>
                 <p className="font-medium">{findingInWords(finding.code)}</p>
                 <p className="max-w-prose text-muted">{finding.message}</p>
               </Cell>
-              <Cell label="Actions">
+              <Cell label="Actions" className={WHOLE}>
                 <Actions fileId={fileId} finding={finding} />
               </Cell>
             </Row>
@@ -78,7 +81,7 @@ function Actions({ fileId, finding }: { fileId: string; finding: Finding }) {
     if (!isShown) document.getElementById(ROWS_ID)?.scrollIntoView({ block: "start" });
   };
   return (
-    <div className="flex flex-wrap gap-2">
+    <div className="flex flex-wrap gap-2 lg:flex-nowrap">
       <Button
         small
         aria-pressed={isShown}

@@ -77,6 +77,11 @@ export function PairView(props: {
           </Answer>
         )}
       </div>
+      {pair.masked && (
+        <p className="text-sm text-muted">
+          Personal data and secrets are masked here, such as [email]. The file itself is unchanged.
+        </p>
+      )}
       {pair.cut && (
         <p className="text-sm text-muted">
           This row is too large to be shown whole. Download the file to read all of it.

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { textOf } from "@/features/files/components/pair-view";
 import { ROW_PX, rowWindow, scrollTo } from "@/features/files/row-window";
 import type { FileRow } from "@/features/files/rows-api";
@@ -33,6 +33,14 @@ export function RowList({ count, rowAt, selected, onSelect, onView }: Props) {
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
+  // The focus follows the selection, if it is in the list.
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element?.contains(document.activeElement)) return;
+    element
+      .querySelector<HTMLElement>(`[data-position="${selected}"]`)
+      ?.focus({ preventScroll: true });
+  }, [selected]);
   // The selected row stays in view; scrolling does not change what is selected.
   useLayoutEffect(() => {
     const element = box.current;
@@ -41,10 +49,21 @@ export function RowList({ count, rowAt, selected, onSelect, onView }: Props) {
   }, [selected, view, count]);
   const { height, first, end, top } = rowWindow(count, scrollTop, view);
   useEffect(() => onView(first, end), [first, end, onView]);
+  // One row can be reached by Tab, the others by arrow keys: the list may be long.
+  const reached = selected >= first && selected < end ? selected : first;
+  const move = (event: KeyboardEvent) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    const next = selected + by;
+    if (next >= 0 && next < count) onSelect(next);
+  };
   const positions = Array.from({ length: end - first }, (_, at) => first + at);
   return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: its rows are buttons; this moves between them.
     <div
       ref={box}
+      onKeyDown={move}
       onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
       className="h-72 overflow-y-auto rounded-lg border border-line bg-bg lg:h-[40rem]"
     >
@@ -59,7 +78,9 @@ export function RowList({ count, rowAt, selected, onSelect, onView }: Props) {
             >
               <Item
                 row={rowAt(position)}
+                position={position}
                 isSelected={position === selected}
+                isReached={position === reached}
                 onSelect={() => onSelect(position)}
               />
             </li>
@@ -70,16 +91,27 @@ export function RowList({ count, rowAt, selected, onSelect, onView }: Props) {
   );
 }
 
-function Item(props: { row: FileRow | undefined; isSelected: boolean; onSelect: () => void }) {
-  const { row, isSelected, onSelect } = props;
+function Item(props: {
+  row: FileRow | undefined;
+  position: number;
+  isSelected: boolean;
+  isReached: boolean;
+  onSelect: () => void;
+}) {
+  const { row, position, isSelected, isReached, onSelect } = props;
   return (
     <button
       type="button"
       aria-pressed={isSelected}
+      data-position={position}
+      tabIndex={isReached ? 0 : -1}
       onClick={onSelect}
       className={cx(
         "flex h-full w-full flex-col justify-center border-b border-line border-l-2 px-3 text-left",
-        isSelected ? "border-l-accent bg-surface" : "border-l-transparent hover:bg-surface",
+        "focus-visible:-outline-offset-2", // the list cuts off what is outside of it
+        isSelected
+          ? "border-l-accent bg-surface font-medium"
+          : "border-l-transparent hover:bg-surface",
       )}
     >
       {row ? (

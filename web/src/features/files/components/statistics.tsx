@@ -103,7 +103,14 @@ function Figures({ found, fileId }: { found: Found; fileId: string }) {
       </p>
       <Table
         caption="Tokens by side"
-        columns={["Tokens", "Mean", "Median", "95 %", "Most", "From 0 to the most"]}
+        columns={[
+          "Tokens",
+          "Mean",
+          "Median",
+          "95th percentile",
+          "Maximum",
+          "From 0 to the maximum",
+        ]}
       >
         {SIDES.map(([side, name]) => {
           const spread = found.tokens[side];
@@ -114,8 +121,8 @@ function Figures({ found, fileId }: { found: Found; fileId: string }) {
                 <Cell label="Tokens">{name}</Cell>
                 <Cell label="Mean">{number(spread.mean, 0)}</Cell>
                 <Cell label="Median">{number(spread.p50)}</Cell>
-                <Cell label="95 %">{number(spread.p95)}</Cell>
-                <Cell label="Most">{number(spread.max)}</Cell>
+                <Cell label="95th percentile">{number(spread.p95)}</Cell>
+                <Cell label="Maximum">{number(spread.max)}</Cell>
                 <Cell label="Histogram">
                   <Histogram spread={spread} name={name} />
                 </Cell>
@@ -168,10 +175,10 @@ export function factsOf(found: Found): [string, string][] {
   if (cut.trained > 0) facts.push(["Trained, but cut", share(cut.trained)]);
   for (const [why, count] of Object.entries(dropped))
     facts.push([`Left out: ${why.replaceAll("_", " ")}`, share(count)]);
-  const turns = found.turns.map(({ turns, pairs }) => `${turns} in ${number(pairs)}`);
-  facts.push(["Turns", turns.join(", ")]);
-  const roles = Object.entries(found.roles).map(([role, pairs]) => `${role} in ${number(pairs)}`);
-  facts.push(["Roles", roles.join(", ")]);
+  const turns = found.turns.map(({ turns, pairs }) => `${turns} turns: ${number(pairs)}`);
+  facts.push(["Pairs by turns", turns.join(", ")]);
+  const roles = Object.entries(found.roles).map(([role, pairs]) => `${role}: ${number(pairs)}`);
+  facts.push(["Pairs by role", roles.join(", ")]);
   if (found.saved_by_sharing !== null)
     facts.push(["Saved by computing prompts once", `${percent(found.saved_by_sharing)} of tokens`]);
   if (job)

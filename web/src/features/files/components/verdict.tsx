@@ -65,10 +65,10 @@ function LengthBias({ length }: { length: Length }) {
     <section aria-label="Length bias" className="flex min-w-0 flex-col gap-2">
       <h3 className="font-medium">Length bias</h3>
       {shares.map(([name, share, of]) => (
-        <div key={name} title={share === null ? "There are too few pairs." : of}>
+        <div key={name} title={share === null ? undefined : of}>
           <p className="flex justify-between gap-3 text-sm">
             <span>{name}</span>
-            <span>{percent(share)}</span>
+            <span>{share === null ? "too few pairs" : percent(share)}</span>
           </p>
           <Bar share={share ?? 0} mark={0.5} />
         </div>
@@ -87,6 +87,7 @@ const names = new Intl.DisplayNames(["en"], { type: "language" });
 
 export function languageInWords(code: string): string {
   if (code === "unknown") return "not recognised";
+  if (code === "zxx") return "no language";
   try {
     return names.of(code) ?? code;
   } catch {

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
+import { Progress } from "@/components/progress";
 import { State } from "@/components/ui/state";
 import { hasEnded, type Job } from "@/features/jobs/api";
-import { Progress } from "@/features/jobs/components/progress";
 import { advance, lambdaOf, methodOf, nameOf, ran, shortId, standing } from "@/features/jobs/job";
 import { Sparkline } from "@/features/jobs/list/sparkline";
 import { cx } from "@/lib/cx";

@@ -1,8 +1,8 @@
 import { Link } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
+import { Progress } from "@/components/progress";
 import { State } from "@/components/ui/state";
 import { hasEnded, type Job } from "@/features/jobs/api";
-import { Progress } from "@/features/jobs/components/progress";
 import { advance, ran, standing } from "@/features/jobs/job";
 import { Steering } from "@/features/jobs/run/steering";
 import { duration, moment, number } from "@/lib/format";
