@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from models import File
 from orpo.rows.column_names import Columns
 from services.access.callers import Caller
-from services.files import contents, files, uploads
+from services.files import contents, files
 from services.files.files import Received
 from services.platform.errors import Conflict, Invalid
 
@@ -31,9 +31,8 @@ def create(session: Session, caller: Caller, file_id: str, columns: Columns) -> 
         purpose=record.purpose,
         size_bytes=record.size_bytes,
         sha256=record.sha256,
-        columns=uploads.as_text(columns),
+        columns=columns,
     )
-    files.columns_of(received)
     place = contents.place_of(session, caller.org_id, record.sha256, record.size_bytes)
     if not record.sha256 or place is None:  # a version that is not made has no sha256
         raise Conflict(

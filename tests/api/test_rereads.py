@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from models import File
 from services.platform import storage
 from services.platform.database import transaction
-from tests.api.test_files import COLUMNS, QUESTIONS, error_of, jsonl, post, uploaded
+from tests.api.sent_files import COLUMNS, QUESTIONS, error_of, jsonl, post, uploaded
 
 
 @pytest.fixture

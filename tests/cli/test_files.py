@@ -75,7 +75,8 @@ def test_a_missing_path_is_refused_before_anything_is_sent(
     api: FakeApi, oddsmith: Oddsmith
 ) -> None:
     result = oddsmith("files", "upload", "nowhere.jsonl")
-    assert (result.exit_code, result.stderr) == (4, "error: There is no file nowhere.jsonl.\n")
+    says = "error: File 'nowhere.jsonl' not found. Give a path that exists.\n"
+    assert (result.exit_code, result.stderr) == (4, says)
     assert not api.requests
 
 
@@ -246,8 +247,23 @@ STATISTICS = {
     "sampled": 2000,
     "max_length": 512,
     "tokens": {"prompt": SPREAD, "chosen": SPREAD, "rejected": None, "sequence": SPREAD},
-    "cut": {"longer": 20, "trained": 10},
+    "cut": {
+        "longer": 20,
+        "trained": 10,
+        "lines": [*range(3, 13)],
+        "message": "20 of 2000 sampled pairs are longer.",
+        "repairs": [{"max_length": 900, "longer": 0}, {"max_length": 600, "longer": 19}],
+    },
     "dropped": {"prompt_too_long": 10},
+    "left_out": [
+        {
+            "code": "prompt_too_long",
+            "pairs": 10,
+            "lines": [20, 21],
+            "message": "No room.",
+            "hint": "Raise max_length.",
+        }
+    ],
     "turns": [{"turns": 2, "pairs": 2000}],
     "roles": {"user": 2000, "assistant": 2000},
     "saved_by_sharing": 0.25,
@@ -275,3 +291,27 @@ def test_statistics_for_a_base_model(api: FakeApi, oddsmith: Oddsmith) -> None:
     assert json.loads(oddsmith(*asked, "--json").stdout) == STATISTICS
     api.on("GET /v1/files/file-1/statistics", {**STATISTICS, "job": None})
     assert "training takes" not in oddsmith(*asked).stdout
+    assert shown.endswith(
+        "\n20 of 2000 sampled pairs are longer.\nCut: lines 3, 4, 5, 6, 7, 8, 9, 10, 11, 12\n"
+        "With max_length 900, none is longer.\nWith max_length 600, 19 pairs are longer.\n"
+        "\nLeft out (prompt_too_long): lines 20, 21…\nNo room. Raise max_length.\n"
+    )
+
+
+def test_masked_rows_are_shown_on_request(api: FakeApi, oddsmith: Oddsmith) -> None:
+    turn = [{"role": "user", "content": "[email]"}]
+    row = {
+        "line": 1, "group": None, "findings": ["email"], "prompt": turn, "chosen": turn,
+        "rejected": None, "masked": True,
+    }  # fmt: skip
+    api.on("GET /v1/files/file-1/rows", {"data": [row], "next_offset": None})
+    said = "Personal data and secrets are masked; --unmask shows them.\n"
+    assert oddsmith("files", "rows", "file-1").stdout.endswith(said)
+    api.on("GET /v1/files/file-1/rows", {"data": [row | {"masked": False}], "next_offset": None})
+    assert said not in oddsmith("files", "rows", "file-1", "--unmask").stdout
+    assert api.requests[-1].query["unmask"] == "true"
+    dropped = {"line": 2, "column": None, "code": "x", "message": "y", "text": "[iban]"}
+    page = {"data": [dropped | {"first_character": 1, "masked": True}], "total": 1}
+    api.on("GET /v1/files/file-1/dropped", page)
+    assert oddsmith("files", "dropped", "file-1", "--unmask").stdout.endswith(said)
+    assert api.requests[-1].query["unmask"] == "true"
