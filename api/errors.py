@@ -133,9 +133,11 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
     within, *place = problem["loc"]
     # Only bodies are nested. Elsewhere the type that pydantic tried follows the name.
     place = place if within == "body" else place[:1]
-    param = ".".join(map(str, place)) or None
-    name = f"`{param}`" if param else "The body"
-    if problem["type"] == "missing":
+    is_missing = problem["type"] == "missing"
+    if problem["type"] == "union_tag_not_found":
+        is_missing, place = True, [*place, problem["ctx"]["discriminator"].strip("'")]
+    param, name = named(place)
+    if is_missing:
         return f"{name} is required. Add it to the request.", param, "missing_required_parameter"
     if problem["type"] == "extra_forbidden":
         return f"{name} is not known. Remove it or correct its name.", param, "unknown_parameter"
@@ -146,6 +148,18 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
             INVALID_VALUE,
         )
     return f"{name}: {problem['msg'].rstrip('.')}.", param, INVALID_VALUE
+
+
+def named(place: list[str | int]) -> tuple[str | None, str]:
+    """A field of a request, and what a sentence calls it."""
+    match place:
+        case ["recipe", int(at), str(step), *rest] if rest:  # pydantic names the kind of the step
+            key = ".".join(map(str, rest))
+            return f"recipe.{at}.{key}", f"Step {at + 1} ({step}): `{key}`"
+        case []:
+            return None, "The body"
+    param = ".".join(map(str, place))
+    return param, f"`{param}`"
 
 
 def on_database_down(_: Request, error: Exception) -> AsciiJson:

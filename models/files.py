@@ -45,6 +45,8 @@ class File(Owned, Base):
     status_details: Mapped[str | None]
     # How often its validation was begun.
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    # What its validation found. Before that: how far it is (`progress`), and what the steps of its
+    # recipe did (`steps`).
     report: Mapped[dict[str, Any] | None]
     # The steps (`orpo.audit.recipe`) that made it, if it is a version of other files, and those
     # files: [{"id", "sha256"}], first the one that the recipe is for. Until it is made, it has no

@@ -1,37 +1,42 @@
-"""`python -m orpo.make REQUEST [OUT]`: apply a recipe to the accepted rows of files.
+"""`python -m orpo.make REQUEST [OUT PROGRESS]`: apply a recipe to the accepted rows of files.
 
 REQUEST is a JSON file: `recipe`, `sources` (each with `file_id`, `rows` and `found`, which may be
-null) and `max_bytes`. Writes the version to OUT; without OUT, it prints what the recipe would do.
-It runs in a process of its own: a recipe that takes too long or too much memory ends only that.
+null) and `max_bytes`. Writes the version to OUT, and how far it is to PROGRESS while it runs;
+without OUT, it prints what the recipe would do. Changed rows are kept beside OUT, or REQUEST. It
+runs in a process of its own: a recipe that takes too long or too much memory ends only that.
 """
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 
-from orpo.audit import make, recipe
-from orpo.audit.make import Source
+from orpo.audit import recipe
+from orpo.audit.make import make
+from orpo.audit.preview import preview
+from orpo.audit.sources import Source
 from orpo.process.verbs import answer
 
 
-def main(request: Path, out: Path | None) -> int:
+def main(request: Path, out: Path | None = None, progress: Path | None = None) -> int:
     """Print what was made, or the preview."""
-    return answer(lambda: _run(orjson.loads(request.read_bytes()), out))
+    return answer(lambda: _run(request, out, progress))
 
 
-def _run(request: dict[str, Any], out: Path | None) -> dict[str, Any]:
+def _run(path: Path, out: Path | None, progress: Path | None) -> dict[str, Any]:
+    request = orjson.loads(path.read_bytes())
     steps = recipe.parse(request["recipe"])
     sources = [
         Source(each["file_id"], Path(each["rows"]), Path(each["found"]) if each["found"] else None)
         for each in request["sources"]
     ]
-    if out is None:
-        return make.preview(sources, steps)
-    return make.make(sources, steps, out, request["max_bytes"])
+    if out is not None:
+        return make(sources, steps, out, request["max_bytes"], progress)
+    with TemporaryDirectory(prefix="steps.", dir=path.parent) as scratch:
+        return preview(sources, steps, Path(scratch))
 
 
 if __name__ == "__main__":
-    arguments = [Path(argument) for argument in sys.argv[1:]]
-    sys.exit(main(arguments[0], arguments[1] if len(arguments) > 1 else None))
+    sys.exit(main(*map(Path, sys.argv[1:])))

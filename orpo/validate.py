@@ -1,9 +1,10 @@
-"""`python -m orpo.validate SOURCE NAME ROWS OFFSETS SCORES COLUMNS`: judge a preference file.
+"""`python -m orpo.validate SOURCE NAME ROWS OFFSETS SCORES COLUMNS [PROGRESS]`: judge a file.
 
 COLUMNS is a JSON object of fields and the names of the columns that hold them; it may be empty.
 Writes the accepted rows to ROWS in their normal form, where each begins to OFFSETS, and rows whose
-own scores contradict the pair to SCORES. Prints the report as JSON. It runs in a process of its
-own: a file that takes too long or too much memory ends only that process.
+own scores contradict the pair to SCORES; while it runs, PROGRESS says how far it is. Prints the
+report as JSON. It runs in a process of its own: a file that takes too long or too much memory ends
+only that process.
 """
 
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 
 from orpo.audit import found
 from orpo.audit.found import Named
+from orpo.audit.progress import Progress
 from orpo.process.verbs import answer
 from orpo.rows import formats
 from orpo.rows.column_names import parse_columns
@@ -21,15 +23,30 @@ from orpo.rows.index import Index
 
 
 def main(
-    source: Path, name: str, rows: Path, offsets: Path, scores: Path, columns: str = ""
+    source: Path,
+    name: str,
+    rows: Path,
+    offsets: Path,
+    scores: Path,
+    columns: str = "",
+    progress: str = "",
 ) -> int:
     """Print the report; `name` is the uploaded file name, which decides where the content fits two
     containers.
     """
 
+    size_bytes = source.stat().st_size
+    told = Progress(Path(progress) if progress else None, "validate", "bytes")
+
+    def tell(_n_rows: int, read_bytes: int) -> None:
+        # Of a compressed file, the size of what is in it is not known.
+        told.tell(read_bytes, size_bytes if read_bytes <= size_bytes else None)
+
     def work() -> dict[str, Any]:
         index = Index()
-        report = formats.validate(source, name, rows, columns=parse_columns(columns), index=index)
+        report = formats.validate(
+            source, name, rows, tell, columns=parse_columns(columns), index=index
+        )
         index.write_offsets(offsets)
         places = {"score_contradicts": index.contradicting, "score_tie": index.tied}
         found.write(scores, {code: Named(np.asarray(of)) for code, of in places.items()})

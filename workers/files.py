@@ -21,7 +21,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from orpo.contract.failures import Code
 from orpo.rows.suggested import as_option
-from services.files import base_models, column_names, files, hub
+from services.files import base_models, column_names, files, hub, progress
 from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
@@ -77,7 +77,7 @@ def judge(file_id: str) -> None:
             record = session.get_one(File, file_id)
         rows_key = keys_of(file_id).rows
         with suppress(NoLongerWantedError):
-            report, failure = None, versions.make(record, partial(stop_unless_wanted, file_id))
+            report, failure = None, versions.make(record, partial(follow, file_id))
             if failure is None:
                 report, failure = read(record, rows_key)
             finish(record, rows_key, report, failure)
@@ -101,12 +101,15 @@ class NoLongerWantedError(Exception):
     """The file was deleted, or another worker has judged it."""
 
 
-def stop_unless_wanted(file_id: str) -> None:
-    """Raise NoLongerWantedError unless the file still awaits its validation."""
+def follow(file_id: str, path: Path) -> None:
+    """Keep how far a verb is, which it writes to `path`. Raise NoLongerWantedError unless the file
+    still awaits its validation.
+    """
     with suppress(OperationalError), transaction() as session:
         record = session.get(File, file_id)
         if record is None or record.deleted_at or record.status != FileStatus.UPLOADED:
             raise NoLongerWantedError
+        progress.note(record, progress.read(path))
 
 
 def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -147,8 +150,9 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
             record.filename,
             *map(str, made.of_validation),
             column_names.as_argument(record.columns),
+            str(made.progress),
             timeout_s=CHECK_S + size_bytes / SLOWEST_BYTES_A_S,
-            meanwhile=partial(stop_unless_wanted, record.id),
+            meanwhile=partial(follow, record.id, made.progress),
             reach=Reach(reads=(source,), writes=(Path(folder),)),
         )
         if report["accepted"]:
@@ -161,12 +165,13 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
 
 
 class Made(NamedTuple):
-    """What the two verbs write of a file."""
+    """What the two verbs write of a file, and how far they are."""
 
     rows: Path
     offsets: Path
     scores: Path
     audit: Path
+    progress: Path
 
     @classmethod
     def within(cls, folder: Path) -> "Made":
@@ -176,6 +181,10 @@ class Made(NamedTuple):
     def of_validation(self) -> tuple[Path, ...]:
         return self[:3]
 
+    @property
+    def of_audit(self) -> tuple[Path, ...]:
+        return self[:4]
+
 
 def _audited(record: File, made: Made, n_rows: int) -> dict[str, Any]:
     """The report's parts `audit` and `audit_failure`: a file can be used without its audit."""
@@ -183,10 +192,11 @@ def _audited(record: File, made: Made, n_rows: int) -> dict[str, Any]:
     try:
         audit = run_verb(
             "audit",
-            *map(str, made),
+            *map(str, made.of_audit),
             str(n_rows),
+            f"--progress={made.progress}",
             timeout_s=AUDIT_S + size_bytes / SLOWEST_AUDIT_BYTES_A_S,
-            meanwhile=partial(stop_unless_wanted, record.id),
+            meanwhile=partial(follow, record.id, made.progress),
             reach=Reach(writes=(made.rows.parent,)),
         )
     except VerbError as failure:

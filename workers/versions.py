@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from models import File
@@ -21,11 +22,11 @@ SLOWEST_BYTES_A_S = 2e6
 DISK_FULL = "The disk of the storage is full: free some space and make the version again."
 
 
-def make(record: File, meanwhile: Callable[[], None]) -> str | None:
+def make(record: File, follow: Callable[[Path], None]) -> str | None:
     """Make the bytes of a file that is a version; return why that failed, or None.
 
-    Nothing happens for an upload, nor for a version that an earlier attempt has made. `meanwhile`
-    is called while the recipe runs.
+    Nothing happens for an upload, nor for a version that an earlier attempt has made. `follow`
+    is called while the recipe runs, with the file that says how far it is.
     """
     if versions.is_made(record):
         return None
@@ -35,7 +36,7 @@ def make(record: File, meanwhile: Callable[[], None]) -> str | None:
     timeout_s = MAKE_S + sum(parent.size_bytes for parent in parents) / SLOWEST_BYTES_A_S
     try:
         with storage.writing_path(record.storage_key) as out:
-            done = versions.make(parents, steps, out, timeout_s=timeout_s, meanwhile=meanwhile)
+            done = versions.make(parents, steps, out, timeout_s=timeout_s, follow=follow)
     except FileNotFoundError:
         return "The rows of a file that it is made of are gone."
     except OSError as error:

@@ -12,6 +12,7 @@ from models import File
 from orpo.audit.kinds import Severity, Step
 from orpo.audit.recipe import Step as RecipeStep
 from orpo.audit.verdict import Judgement
+from services.files import progress
 
 # An hour and 30 days, as OpenAI has them.
 LEAST_S, MOST_S = 3600, 2_592_000
@@ -29,6 +30,23 @@ class Parent(BaseModel):
 
     id: str
     sha256: str
+
+
+class FileProgress(BaseModel):
+    """How far a file is that is being made or validated: `done` of `total` rows or bytes.
+
+    `stage` is `make` (a version by its recipe), `validate` or `audit`. While a version is made,
+    `step` of `steps` is applied, which is called `name`: the steps of its recipe, and `write`.
+    `total` is null where it is not known: of a compressed file.
+    """
+
+    stage: Literal["make", "validate", "audit"]
+    done: int
+    total: int | None
+    unit: Literal["rows", "bytes"]
+    step: int | None = None
+    steps: int | None = None
+    name: str | None = None
 
 
 class FileObject(BaseModel):
@@ -55,6 +73,9 @@ class FileObject(BaseModel):
     # Of the report; null until there is one.
     rows: int | None
     accepted: int | None
+    progress: FileProgress | None = Field(
+        default=None, description="While it is made or validated, if that takes seconds."
+    )
     parents: list[Parent] = []
     recipe: list[RecipeStep] | None = None
 
@@ -74,6 +95,7 @@ class FileObject(BaseModel):
                 "columns": record.columns,
                 "rows": (record.report or {}).get("rows"),
                 "accepted": (record.report or {}).get("accepted"),
+                "progress": progress.of(record),
                 "parents": record.parents or [],
                 "recipe": record.recipe,
             }
@@ -103,7 +125,7 @@ class Remark(BaseModel):
 
 class Repair(BaseModel):
     """The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
-    but the first of each group.
+    but the first of each group; `repair` changes their texts.
     """
 
     step: Step
@@ -160,12 +182,22 @@ class Audit(BaseModel):
     sampled: int
 
 
+class StepReport(BaseModel):
+    """A step of the recipe of a version: how many rows it got, left and changed."""
+
+    step: str
+    rows_before: int
+    rows_after: int
+    rows_changed: int
+
+
 class FileReport(BaseModel):
     """rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
     `audit` is null if there is no accepted row, for files of an older release, and where
-    `audit_failure` says why.
+    `audit_failure` says why. `steps` are those of a version's recipe; null for an upload, and a
+    version of an older release.
     """
 
     object: Literal["file.report"] = "file.report"
@@ -182,6 +214,7 @@ class FileReport(BaseModel):
     suggested_columns: dict[str, str] | None = None
     audit: Audit | None = None
     audit_failure: str | None = None
+    steps: list[StepReport] | None = None
     cut: bool = Field(default=False, description=CUT)
 
 

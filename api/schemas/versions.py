@@ -44,13 +44,14 @@ class ChangedRow(BaseModel):
 
 
 class StepPreview(BaseModel):
-    """What a step does: how many rows it gets and leaves, and the first three that it drops or
-    changes.
+    """What a step does: how many rows it gets, leaves and changes, and the first three that it
+    drops or changes.
     """
 
     step: str
     rows_before: int
     rows_after: int
+    rows_changed: int
     changed: list[ChangedRow]
 
 

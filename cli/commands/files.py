@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
-from cli.commands import deep_audits, overlaps, rows, versions
+from cli.commands import deep_audits, file_progress, overlaps, rows, versions
 from cli.commands.arguments import FileId
 from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json, Unmask
@@ -83,7 +83,7 @@ def reread(
 def _tell(client: Client, file: dict[str, Any], wait: bool, as_json: bool) -> None:
     """Print a new file, once it is validated if that is awaited."""
     if wait:
-        file = validated(client, file["id"])
+        file = validated(client, file["id"], as_json)
     if as_json:
         output.emit(file)
     else:
@@ -155,6 +155,7 @@ def show(
             ("name", file["filename"]),
             ("status", output.status(file["status"])),
             ("details", file.get("status_details")),
+            ("progress", file_progress.share(found) if (found := file.get("progress")) else None),
             ("size", output.size(file["bytes"])),
             ("uploaded", output.when(file["created_at"])),
             *(("made of", parent["id"]) for parent in file.get("parents") or ()),
@@ -211,6 +212,9 @@ def report(file_id: FileId, as_json: Json = False) -> None:
             *((f"dropped: {why}", count) for why, count in found["dropped"].items()),
         ]
     )
+    if steps := found.get("steps"):
+        output.say("")
+        versions.show_steps(steps)
     if remarks := found.get("remarks"):
         output.say("")
         output.table(["key", "rows", "in accepted rows", "lines"], map(_remark, remarks), "")
@@ -342,10 +346,9 @@ def send(
         return client.upload(path, on_sent=on_sent, columns=columns)
 
 
-def validated(client: Client, file_id: str) -> dict[str, Any]:
+def validated(client: Client, file_id: str, quiet: bool = False) -> dict[str, Any]:
     """Wait until a file is validated; raises CommandError when it can't be used."""
-    path = f"/v1/files/{segment(file_id)}"
-    file = wait_until(client, path, lambda f: f["status"] != "uploaded")
+    file = file_progress.until_checked(client, file_id, quiet)
     if file["status"] == "error":
         why = file.get("status_details") or "it could not be read"
         raise CommandError(
@@ -360,4 +363,4 @@ def file_id_of(client: Client, id_or_path: str, quiet: bool = False) -> str:
     path = Path(id_or_path)
     if not path.exists() and id_or_path.startswith("file-"):
         return id_or_path
-    return validated(client, send(client, path, quiet)["id"])["id"]
+    return validated(client, send(client, path, quiet)["id"], quiet)["id"]

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client.http import Client, connect, segment, wait_until
+from cli.client.http import Client, connect, segment
 from cli.commands.arguments import FileId
+from cli.commands.file_progress import until_checked
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -75,7 +76,7 @@ def make(
         return
     made = client.post(path, {"recipe": steps, "filename": name})["data"]
     if wait:
-        made = [_processed(client, file["id"]) for file in made]
+        made = [_processed(client, file["id"], as_json) for file in made]
     if as_json:
         output.emit(made)
         return
@@ -109,10 +110,9 @@ def _of_rows(
     return steps
 
 
-def _processed(client: Client, file_id: str) -> dict[str, Any]:
+def _processed(client: Client, file_id: str, quiet: bool) -> dict[str, Any]:
     """Wait until a version is validated; raises CommandError if it can't be made or used."""
-    path = f"/v1/files/{segment(file_id)}"
-    file = wait_until(client, path, lambda f: f["status"] != "uploaded")
+    file = until_checked(client, file_id, quiet)
     if file["status"] == "error":
         raise CommandError(f"{file_id}: {file['status_details']}", ExitCode.FAILED)
     return file
@@ -122,15 +122,20 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.emit(found)
         return
-    rows = [
-        [at, step["step"], step["rows_before"], step["rows_after"]]
-        for at, step in enumerate(found["steps"], start=1)
-    ]
-    output.table(["", "step", "rows before", "rows after"], rows, "")
+    show_steps(found["steps"])
     if found["held_out"] is not None:
         output.say(f"{found['held_out']} rows are held out.")
     if not found["exact"]:
         output.say(f"These are counts of the first {found['rows_read']} rows.")
+
+
+def show_steps(steps: list[dict[str, Any]]) -> None:
+    """Print how many rows each step of a recipe gets, leaves and changes."""
+    rows = [
+        [at, step["step"], step["rows_before"], step["rows_after"], step["rows_changed"]]
+        for at, step in enumerate(steps, start=1)
+    ]
+    output.table(["", "step", "rows before", "rows after", "rows changed"], rows, "")
 
 
 def versions(file_id: FileId, as_json: Json = False) -> None:

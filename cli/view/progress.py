@@ -16,6 +16,15 @@ def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None],
     """Show a bar until the block ends. Yields a function to call with the amount done and the
     total.
     """
+    with stages(title, quiet) as show:
+        yield lambda done, total: show(title, done, total)
+
+
+@contextmanager
+def stages(title: str, quiet: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show a bar for work of several stages until the block ends. Yields a function to call with
+    the name of the stage, the amount done and the total.
+    """
     console = Console(stderr=True, markup=False, highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -26,4 +35,6 @@ def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None],
     hidden = quiet or not sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda name, done, total: progress.update(
+            task, description=name, completed=done, total=total
+        )

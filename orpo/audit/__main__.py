@@ -1,5 +1,5 @@
-"""`python -m orpo.audit ROWS OFFSETS SCORES FOUND N_ROWS [--against ROWS OFFSETS] [--exact]`: audit
-the accepted rows of a file.
+"""`python -m orpo.audit ROWS OFFSETS SCORES FOUND N_ROWS [--against ROWS OFFSETS] [--exact]
+[--progress FILE]`: audit the accepted rows of a file.
 
 Prints the report's part `audit` as JSON and writes the rows of each finding to FOUND.
 `orpo.validate` wrote the first three; N_ROWS is how many rows the uploaded file has.
@@ -13,6 +13,7 @@ from typing import Any
 from orpo.audit import found
 from orpo.audit.audit import Accepted, audit
 from orpo.audit.blocks import read_offsets
+from orpo.audit.progress import Progress
 from orpo.process.verbs import answer
 
 OF_SCORES = ("score_contradicts", "score_tie")
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("n_rows", type=int)
     parser.add_argument("--against", type=Path, nargs=2, metavar=("ROWS", "OFFSETS"))
     parser.add_argument("--exact", action="store_true", help="make no estimates")
+    parser.add_argument("--progress", type=Path, help="a file that says how far it is")
     given = parser.parse_args(arguments)
 
     def work() -> dict[str, Any]:
@@ -37,6 +39,7 @@ def main(arguments: list[str]) -> int:
             scores,
             against,
             with_estimates=not given.exact,
+            tell=Progress(given.progress, "audit", "rows").tell,
         )
         found.write(given.found, result.named)
         return result.to_json()

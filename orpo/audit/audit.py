@@ -5,7 +5,7 @@ Memory grows by about 300 bytes a row. Large files are looked at by two processe
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ from orpo.audit.lengths import Chars, Length
 from orpo.audit.scan import Scanned, scan
 from orpo.audit.texts import Row, folded_turns
 from orpo.audit.verdict import Counts, Verdict
+
+Tell = Callable[[int, int], None]
 
 LINES = 10
 PROCESSES = 2
@@ -79,14 +81,16 @@ def audit(
     against: Accepted | None = None,
     *,
     with_estimates: bool = True,
+    tell: Tell = lambda _done, _total: None,
 ) -> Found:
     """Audit a file's accepted rows.
 
     `n_rows` is how many rows the uploaded file has; `scores` are the findings of its score columns;
     `against` is another file whose prompts should not stand in this one. Without estimates, only
-    exact findings are made, in less time. Raises OSError.
+    exact findings are made, in less time. `tell` is called with the number of rows that were looked
+    at, and that of all. Raises OSError.
     """
-    scanned = _scan(accepted, with_estimates)
+    scanned = _scan(accepted, with_estimates, tell)
     named = {code: Named(places) for code, places in scanned.marks.items()}
     named |= scores | copies.found(scanned.parts)
     if against is not None:
@@ -161,14 +165,14 @@ def _sample(accepted: Accepted, n: int) -> Iterator[tuple[int, Row]]:
     return zip(places, rows_of(accepted.path, accepted.offsets, list(places)), strict=True)
 
 
-def _scan(accepted: Accepted, with_estimates: bool) -> Scanned:
+def _scan(accepted: Accepted, with_estimates: bool, tell: Tell) -> Scanned:
     """Look at all rows; in two processes where that is worth it."""
     n = len(accepted.offsets)
     half = int(np.searchsorted(accepted.offsets, accepted.path.stat().st_size // 2))
     is_large = accepted.path.stat().st_size >= WORTH_A_PROCESS and 0 < half < n
     can_fork = len(os.sched_getaffinity(0)) >= PROCESSES and not near.has_threads()
     if not is_large or not can_fork:
-        return scan(*accepted, 0, n, with_estimates=with_estimates)
+        return scan(*accepted, 0, n, with_estimates=with_estimates, tell=tell)
     part = accepted.path.with_name(accepted.path.name + ".part")
     # A fork shares the secret of `hash`, so that hashes of both processes can be compared.
     other = multiprocessing.get_context("fork").Process(
@@ -176,7 +180,8 @@ def _scan(accepted: Accepted, with_estimates: bool) -> Scanned:
     )
     other.start()
     try:
-        mine = scan(*accepted, 0, half, with_estimates=with_estimates)
+        # The other half takes about as long.
+        mine = scan(*accepted, 0, half, with_estimates=with_estimates, tell=tell)
         other.join()
         if other.exitcode != 0:
             raise ChildProcessError(f"the second process ended with {other.exitcode}")

@@ -17,10 +17,15 @@ def text_of(messages: Sequence[Mapping[str, Any]] | None) -> str:
     return "\n".join(message.get("content") or "" for message in messages or ())
 
 
-def bad_pattern(pattern: str) -> str | None:
-    """Why RE2 can't use a regular expression; None if it can, or if RE2 is not installed here."""
+def bad_pattern(pattern: str, replacement: str | None = None) -> str | None:
+    """Why RE2 can't use a regular expression, or a replacement of its matches; None if it can, or
+    if RE2 is not installed here.
+    """
     try:
-        _search(pattern, [""], ignore_case=False)
+        if replacement is None:
+            _search(pattern, [""], ignore_case=False)
+        else:
+            replaced(pattern, replacement, [""], ignore_case=False)
     except ImportError:
         return None
     except ValueError as error:
@@ -41,6 +46,22 @@ def _search(pattern: str, texts: list[str], *, ignore_case: bool) -> Flags:
     options = pc.MatchSubstringOptions(pattern, ignore_case=ignore_case)
     found = pc.call_function("match_substring_regex", [values], options)
     return found.to_numpy(zero_copy_only=False)
+
+
+def replaced(
+    pattern: str, replacement: str, texts: Sequence[str], *, ignore_case: bool
+) -> list[str]:
+    """The texts with each match of the pattern replaced; \\1 in `replacement` is the first group.
+
+    Raises ValueError for a pattern or a replacement that RE2 can't use.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    values = pa.array(texts, pa.large_string())
+    flagged = f"(?i){pattern}" if ignore_case else pattern
+    options = pc.ReplaceSubstringOptions(flagged, replacement)
+    return pc.call_function("replace_substring_regex", [values], options).to_pylist()
 
 
 def judge(step: Filter) -> Callable[[Sequence[Mapping[str, Any]]], Flags]:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from orpo.audit.recipe import Edit, Swap, Words
-from orpo.contract.failures import Code, Failure
+from orpo.audit.refusals import refused
 from orpo.rows.messages import Pair, Reject
 from orpo.rows.row_shapes import Shape, parse
 
@@ -18,7 +18,6 @@ CHOSEN = b'],"chosen":[{"role":"assistant"'
 # A quote within a text is escaped, so these bytes are never part of a text.
 UNPAIRED = b'"rejected":null'
 ASSISTANT_FIRST = b'"prompt":[{"role":"assistant"'
-HINT = "Correct the recipe."
 
 # A change of one row: the step's place in the recipe, and the step.
 Change = tuple[int, Edit | Swap]
@@ -79,18 +78,20 @@ def changed(row: bytes, changes: Sequence[Change]) -> bytes:
 
 
 def _change(value: dict[str, Any], at: int, step: Edit | Swap) -> None:
-    line, param = value["line"], f"recipe.{at}"
+    line = value["line"]
     if isinstance(step, Swap):
         if value["rejected"] is None:
-            message = f"Line {line} has no rejected answer that could be exchanged."
-            raise Failure(Code.BAD_DATA, message, HINT, f"{param}.lines")
+            why = f"line {line} has no rejected answer that could be exchanged."
+            raise refused(at, step, "lines", why)
         value["chosen"], value["rejected"] = value["rejected"], value["chosen"]
         return
     for name in PARTS:
         words: Words | None = getattr(step, name)
         if words is not None:
             value[name] = _written(value[name], words)
-    _check(value, param)
+    # The row has to be one that can be trained on, and that would be read as it is.
+    if why := flaw(value):
+        raise refused(at, step, None, f"the edit of line {line} makes a row that {why}")
 
 
 def _written(messages: list[dict[str, Any]] | None, words: Words) -> list[dict[str, Any]]:
@@ -101,15 +102,15 @@ def _written(messages: list[dict[str, Any]] | None, words: Words) -> list[dict[s
     return [*messages[:-1], {**messages[-1], "content": words}]
 
 
-def _check(value: dict[str, Any], param: str) -> None:
-    """Raise Failure unless the row can be trained on, and would be read as it is."""
-    line = value["line"]
+def flaw(value: dict[str, Any]) -> str | None:
+    """Why a row in its normal form can't be trained on, or would be read as another one; None if it
+    is fine.
+    """
     shape = Shape.MESSAGES if value["rejected"] is None else Shape.EXPLICIT
     try:
-        read = parse(_spelled_out(value), shape, line)
+        read = parse(_spelled_out(value), shape, value["line"])
     except Reject as reject:
-        message = f"The edit of line {line} makes a row that is dropped: {reject.message}"
-        raise Failure(Code.BAD_DATA, message, HINT, param) from None
+        return f"is dropped: {reject.message}"
     if read != Pair.from_json(value):  # line, prompt and answers
-        message = f"The edit of line {line} makes a row that would be read as another one."
-        raise Failure(Code.BAD_DATA, message, HINT, param)
+        return "would be read as another one."
+    return None

@@ -24,12 +24,13 @@ class Step(StrEnum):
 
     DROP = "drop"
     DEDUPLICATE = "deduplicate"
+    REPAIR = "repair"
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A step of a recipe, and the finding whose rows it changes. `deduplicate` keeps the first row
-    of each group.
+    """A step of a recipe, and the finding whose rows it drops or changes. `deduplicate` keeps the
+    first row of each group; `repair` changes the texts of the rows.
     """
 
     step: Step
@@ -92,14 +93,14 @@ _ALL = (
         Severity.ERROR,
         "The text holds a private key, which the model could repeat to its users. Replace the key "
         "where it is used, too.",
-        Step.DROP,
+        Step.REPAIR,
     ),
     Kind(
         "api_key",
         Severity.ERROR,
         "The text holds an access key of a service, which the model could repeat to its users. "
         "Replace the key where it is used, too.",
-        Step.DROP,
+        Step.REPAIR,
     ),
     Kind(
         "control_token",
@@ -186,32 +187,32 @@ _ALL = (
         Severity.WARNING,
         "The text was decoded with a wrong encoding, such as 'Ã©' in place of 'é': the model "
         "learns to write it so.",
-        Step.DROP,
+        Step.REPAIR,
     ),
     Kind(
         "control_character",
         Severity.WARNING,
         "The text holds control characters, which are invisible and which no user types.",
-        Step.DROP,
+        Step.REPAIR,
     ),
     Kind(
         "card_number",
         Severity.WARNING,
         "The text holds a number with the check digit of a payment card.",
-        Step.DROP,
+        Step.REPAIR,
     ),
-    Kind("iban", Severity.WARNING, "The text holds the number of a bank account.", Step.DROP),
+    Kind("iban", Severity.WARNING, "The text holds the number of a bank account.", Step.REPAIR),
     Kind(
         "email",
         Severity.WARNING,
         "The text holds an e-mail address: the model could repeat personal data.",
-        Step.DROP,
+        Step.REPAIR,
     ),
     Kind(
         "phone_number",
         Severity.WARNING,
         "The text holds a phone number: the model could repeat personal data.",
-        Step.DROP,
+        Step.REPAIR,
     ),
     Kind(
         "score_tie",

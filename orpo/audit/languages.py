@@ -45,10 +45,12 @@ def found(sample: Iterable[tuple[int, Row]]) -> Languages:
     return Languages(counts.most_common(), Named(np.array(mixed, np.uint32)), counts.total())
 
 
-def language(text: str) -> str:
-    """The code of a text's language (ISO 639-1), or `unknown` where it is not certain."""
+def language(text: str, letters: int = LETTERS) -> str:
+    """The code of a text's language (ISO 639-1), or `unknown` where it is not certain or the text
+    has fewer `letters`.
+    """
     words = CODE.sub(" ", text[: 4 * LOOKED_AT])[:LOOKED_AT]
-    if sum(map(str.isalpha, words)) < LETTERS:
+    if sum(map(str.isalpha, words)) < letters:
         return UNKNOWN
     name, probability = _identifier().classify(words)
     return str(name) if probability >= SURE else UNKNOWN

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from orpo.audit.language_codes import LANGUAGES
+
 MAX_STEPS = 50
 MAX_LINES = 10_000
 MAX_FILES = 20
@@ -22,8 +24,11 @@ Line = Annotated[int, Field(ge=1, lt=2**31)]
 Lines = Annotated[list[Line], Field(min_length=1, max_length=MAX_LINES)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Chars = Annotated[int, Field(ge=0, lt=2**31)]
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN, pattern=r"^[^\x00]*$")]
 Finding = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z0-9_]+$")]
 Part = Literal["training", "held_out"]
+# One of the three texts of a row, or all of them.
+Texts = Literal["prompt", "chosen", "rejected", "any"]
 
 
 class _Step(BaseModel):
@@ -78,12 +83,10 @@ class Filter(_Step):
     """
 
     step: Literal["filter"]
-    field: Literal["prompt", "chosen", "rejected", "any"]
+    field: Texts
     action: Literal["keep", "drop"] = "keep"
     contains: Text | None = None
-    matches: Annotated[
-        str | None, Field(min_length=1, max_length=MAX_PATTERN, pattern=r"^[^\x00]*$")
-    ] = None
+    matches: Pattern | None = None
     min_chars: Chars | None = None
     max_chars: Chars | None = None
     ignore_case: bool = False
@@ -93,6 +96,100 @@ class Filter(_Step):
         conditions = (self.contains, self.matches, self.min_chars, self.max_chars)
         if all(condition is None for condition in conditions):
             return "A filter needs `contains`, `matches`, `min_chars` or `max_chars`."
+        return None
+
+
+class Language(_Step):
+    """Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
+    of these languages (ISO 639), as py3langid detects it in the first 600 characters.
+
+    The language is unknown if fewer than `min_letters` letters are left without code and links, or
+    if it is not at least 99 % certain. Such rows stay unless `unknown` is `drop`.
+    """
+
+    step: Literal["language"]
+    field: Literal["prompt", "chosen", "rejected"] = "chosen"
+    action: Literal["keep", "drop"] = "keep"
+    languages: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]], Field(min_length=1, max_length=100)
+    ]
+    unknown: Literal["keep", "drop"] = "keep"
+    min_letters: Annotated[int, Field(ge=1, le=600)] = 40
+
+    def gap(self) -> str | None:
+        """A language that is never detected."""
+        wrong = [code for code in self.languages if code not in LANGUAGES]
+        if wrong:
+            known = ", ".join(sorted(LANGUAGES))
+            return f"`{wrong[0]}` is none of the languages that are detected: {known}."
+        return None
+
+
+class Map(_Step):
+    """Changes the texts of all rows in one way. A row that is no pair afterwards, because an answer
+    is empty or both are the same, is dropped.
+
+    `system` puts `text` in place of the system messages at the start of the prompt, or removes them
+    if there is no `text`. `strip` removes white space at both ends of each message of `field`.
+    `replace` puts `replacement` in place of each match of `pattern`, a regular expression of RE2,
+    in the messages of `field`; in the replacement, a backslash and 1 is the first group.
+    `thoughts` removes the reasoning of the answers. `mask` puts the kind in place of personal data
+    and secrets, such as [email], in all messages.
+    """
+
+    step: Literal["map"]
+    action: Literal["system", "strip", "replace", "thoughts", "mask"]
+    field: Texts | None = None
+    text: Text | None = None
+    pattern: Pattern | None = None
+    replacement: Annotated[str | None, Field(max_length=1000, pattern=r"^[^\x00]*$")] = None
+    ignore_case: bool | None = None
+
+    def gap(self) -> str | None:
+        """A key that the action does not have, or lacks."""
+        known = KEYS_OF[self.action]
+        for name in ("field", "text", "pattern", "replacement", "ignore_case"):
+            if getattr(self, name) is not None and name not in known:
+                has = ", ".join(f"`{key}`" for key in known) or "none"
+                return f"A map with the action `{self.action}` has no `{name}`; its keys: {has}."
+        if self.action == "replace" and (self.pattern is None or self.replacement is None):
+            return "A map with the action `replace` needs `pattern` and `replacement`."
+        return None
+
+
+# The keys of each action of a map.
+KEYS_OF = {
+    "system": ("text",),
+    "strip": ("field",),
+    "replace": ("field", "pattern", "replacement", "ignore_case"),
+    "thoughts": (),
+    "mask": (),
+}
+REPAIRABLE = (
+    "api_key", "card_number", "control_character", "control_token", "email", "iban", "mojibake",
+    "phone_number", "private_key",
+)  # fmt: skip
+
+
+class RepairTexts(_Step):
+    """Repairs what the audit finds, in all messages of the rows where the repair is certain; other
+    rows stay as they are. A row that is no pair afterwards is dropped.
+
+    `mojibake` decodes the text again, in the right encoding (ftfy); characters that are lost stay
+    lost. `control_character` removes them; a form feed or a vertical tab becomes a line feed.
+    `control_token` removes tokens that begin or end a text from both ends of a message, and reads a
+    prompt in the format of ChatML or Llama 3 as messages. The others put the kind in place of the
+    personal data or the secret, such as [email].
+    """
+
+    step: Literal["repair"]
+    finding: Finding
+
+    def gap(self) -> str | None:
+        """A finding that is not repaired by changing texts."""
+        if self.finding not in REPAIRABLE:
+            known = ", ".join(REPAIRABLE)
+            return f"`{self.finding}` is none of the findings that are repaired so: {known}."
         return None
 
 
@@ -200,7 +297,19 @@ class DropRows(_Step):
 
 
 Step = Annotated[
-    Mix | Filter | Drop | Deduplicate | Balance | Split | Sample | Edit | Swap | DropRows,
+    Mix
+    | Filter
+    | Language
+    | Map
+    | RepairTexts
+    | Drop
+    | Deduplicate
+    | Balance
+    | Split
+    | Sample
+    | Edit
+    | Swap
+    | DropRows,
     Field(discriminator="step"),
 ]
 Recipe = Annotated[list[Step], Field(min_length=1, max_length=MAX_STEPS)]
@@ -221,8 +330,13 @@ def problem(steps: Sequence[Step]) -> tuple[str, str] | None:
     """What is wrong with steps that are valid one by one: the field at fault and a sentence."""
     for at, step in enumerate(steps):
         if (why := _misplaced(at, step, len(steps))) or (why := step.gap()):
-            return f"recipe.{at}", why
+            return f"recipe.{at}", f"{in_words(at, step)}: {why}"
     return None
+
+
+def in_words(at: int, step: Step) -> str:
+    """What a sentence calls the `at`-th step from 0."""
+    return f"Step {at + 1} ({step.step})"
 
 
 def _misplaced(at: int, step: Step, n_steps: int) -> str | None:

@@ -4,7 +4,7 @@ What compares rows with each other works on these numbers alone, so that memory 
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,11 +99,18 @@ class Numbers:
 
 
 def scan(
-    path: Path, offsets: Offsets, first: int, last: int, *, with_estimates: bool = True
+    path: Path,
+    offsets: Offsets,
+    first: int,
+    last: int,
+    *,
+    with_estimates: bool = True,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Scanned:
     """Look at the rows from place `first` to before `last`.
 
     Without estimates, only exact findings are made: no near duplicates and no personal data.
+    `tell` is called with the number of rows so far, and that of all.
     """
     marks, numbers, signatures = Marks(), Numbers(), []
     for block in blocks(path, offsets, first, last):
@@ -112,6 +119,7 @@ def scan(
         if with_estimates:
             marks.add_all(block.first, personal.found(block))
             signatures.append(near.signatures(parts))
+        tell(block.first + len(block.starts) - first, last - first)
     columns = numbers.columns()
     if with_estimates:
         columns["signature"] = near.joined(signatures)

@@ -4,12 +4,11 @@
 Knows messages and rendered text; knows no templates.
 """
 
-import re
 from dataclasses import replace
 
 from orpo.rows.formats import Message, Pair, Reject
+from orpo.rows.thoughts import LEADING, without_thought
 
-LEADING = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 # Ends an empty thought that a generation prompt has opened.
 CLOSE = "</think>\n\n"
 
@@ -24,7 +23,7 @@ def thought_of(turn: Message) -> str:
 
 def has_thoughts(turns: list[Message] | None) -> bool:
     """Whether one of the turns has a thought, even an empty one."""
-    return any(_without(turn) != turn for turn in turns or ())
+    return any(without_thought(turn) != turn for turn in turns or ())
 
 
 def without_thoughts(pair: Pair) -> Pair:
@@ -32,8 +31,8 @@ def without_thoughts(pair: Pair) -> Pair:
 
     Raises `Reject("answer_lost")` if nothing is left of an answer, or of their difference.
     """
-    chosen = [*map(_without, pair.chosen)]
-    rejected = None if pair.rejected is None else [*map(_without, pair.rejected)]
+    chosen = [*map(without_thought, pair.chosen)]
+    rejected = None if pair.rejected is None else [*map(without_thought, pair.rejected)]
     for turn in (*chosen, *(rejected or ())):
         if (
             turn["role"] == "assistant"
@@ -50,16 +49,6 @@ def without_thoughts(pair: Pair) -> Pair:
             "The answers differ in their thoughts only, and reasoning (strip, auto) removes these.",
         )
     return replace(pair, chosen=chosen, rejected=rejected)
-
-
-def _without(turn: Message) -> Message:
-    if turn["role"] != "assistant":
-        return turn
-    kept = turn.copy()
-    kept.pop("reasoning_content", None)
-    if found := LEADING.match(turn["content"]):
-        kept["content"] = turn["content"][found.end() :]
-    return kept
 
 
 def lost_from(turns: list[Message], text: str) -> bool:

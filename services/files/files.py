@@ -277,7 +277,7 @@ def begin_validation(session: Session, file_id: str) -> bool:
     if record is None:
         return False
     if record.attempts >= get_settings().max_attempts:
-        record.status = FileStatus.ERROR
+        record.status, record.report = FileStatus.ERROR, None
         record.status_details = (
             f"The worker that checked it ended {record.attempts} times before it was done: a row "
             "may need more memory than there is. Split the file, and upload it again."
@@ -307,8 +307,11 @@ def finish_validation(
     record = _unjudged(session, file_id)
     if record is None:
         return False
+    # What each step of a version's recipe did is known since it was made.
+    known = {key: held for key, held in (record.report or {}).items() if key == "steps"}
     # Findings quote rows, which may hold any characters.
-    record.report, record.status_details = storable(report), storable(failure)
+    record.report = storable(report and {**report, **known})
+    record.status_details = storable(failure)
     record.rows_key = rows_key
     record.status = FileStatus.ERROR if failure else FileStatus.PROCESSED
     return True

@@ -8,6 +8,7 @@ its own.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,7 @@ from models.base import new_id
 from models.files import FileStatus
 from orpo.audit import recipe as recipes
 from orpo.audit.conditions import bad_pattern
-from orpo.audit.recipe import Filter, Split, Step
+from orpo.audit.recipe import Filter, Map, Split, Step
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -37,6 +38,8 @@ from services.processes.verbs import VerbError, run_verb
 
 PREVIEW_S = 60
 SUFFIX = ".jsonl"
+# The part of a version's report with the rows that each step got, left and changed.
+STEPS = "steps"
 
 
 def create(
@@ -80,16 +83,30 @@ def check(steps: Sequence[Step]) -> None:
     if found := recipes.problem(steps):
         raise Invalid(found[1], param=found[0])
     for at, step in enumerate(steps):
-        if isinstance(step, Filter) and step.matches and (why := bad_pattern(step.matches)):
-            raise Invalid(
-                f"`{step.matches:.100}` is no regular expression of RE2: {why}.",
-                param=f"recipe.{at}.matches",
-            )
+        _check_pattern(at, step)
     if size_bytes(recipes.to_json(steps)) > STORED_BYTES:
         raise Invalid(
             f"The recipe is larger than {STORED_BYTES} bytes. Divide it: make a version, and "
             "another one of that.",
             param="recipe",
+        )
+
+
+def _check_pattern(at: int, step: Step) -> None:
+    """Raise Invalid for a regular expression that RE2 can't use."""
+    match step:
+        case Filter(matches=str(pattern)):
+            key, replacement = "matches", None
+        case Map(pattern=str(pattern), replacement=str(replacement)):
+            key = "pattern"
+        case _:
+            return
+    if why := bad_pattern(pattern, replacement):
+        named = recipes.in_words(at, step)
+        with_it = "" if replacement is None else f" with the replacement `{replacement:.100}`"
+        raise Invalid(
+            f"{named}: `{pattern:.100}` is no regular expression of RE2{with_it}: {why}.",
+            param=f"recipe.{at}.{key}",
         )
 
 
@@ -152,12 +169,12 @@ def find(session: Session, caller: Caller, file_id: str, steps: Sequence[Step]) 
 
 
 def preview(parents: Sequence[File], steps: Sequence[Step]) -> dict[str, Any]:
-    """Return what `orpo.audit.make.preview` returns. Starts a process, which takes seconds: call
+    """Return what `orpo.audit.preview.preview` returns. Starts a process, which takes seconds: call
     it outside a transaction. Raises Invalid where a step names what the files don't have.
     """
     with TemporaryDirectory() as folder, _request(Path(folder), parents, steps) as (path, reads):
         try:
-            reach = Reach(reads=reads)
+            reach = Reach(reads=reads, writes=(Path(folder),))
             return run_verb("make", str(path), timeout_s=PREVIEW_S, reach=reach)
         except VerbError as failure:
             if failure.is_fleeting:
@@ -171,23 +188,25 @@ def make(
     out: Path,
     *,
     timeout_s: float,
-    meanwhile: Callable[[], None],
+    follow: Callable[[Path], None],
 ) -> dict[str, Any]:
-    """Write a version to `out`, and return what `orpo.audit.make.make` returns.
+    """Write a version to `out`, and return what `orpo.audit.make.make` returns. `follow` is called
+    twice a second with the path of a file that says how far it is.
 
     Raises VerbError, FileNotFoundError where a parent's rows are gone, and OSError.
     """
     # A folder of its own beside the others' files, so that the process sees none of them.
     with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as folder:
         inside = Path(folder)
-        made = inside / "version"
+        made, progress = inside / "version", inside / "progress.json"
         with _request(inside, parents, steps) as (path, reads):
             done = run_verb(
                 "make",
                 str(path),
                 str(made),
+                str(progress),
                 timeout_s=timeout_s,
-                meanwhile=meanwhile,
+                meanwhile=partial(follow, progress),
                 reach=Reach(reads=reads, writes=(inside,)),
             )
         made.replace(out)
@@ -246,7 +265,7 @@ def is_made(record: File) -> bool:
 
 
 def finish_making(session: Session, file_id: str, done: dict[str, Any]) -> None:
-    """Write the size and the hash of a version whose bytes are stored.
+    """Write the size and the hash of a version whose bytes are stored, and what each step did.
 
     Raises TooLarge where the organisation would store more than it may.
     """
@@ -254,3 +273,4 @@ def finish_making(session: Session, file_id: str, done: dict[str, Any]) -> None:
     if record is not None and record.status == FileStatus.UPLOADED and not record.deleted_at:
         quota.refuse_beyond(session, record.org_id, done["size_bytes"], param="recipe")
         record.size_bytes, record.sha256 = done["size_bytes"], done["sha256"]
+        record.report = {STEPS: done["steps"]}

@@ -208,6 +208,8 @@ def name_for_recipe(body: dict[str, Any], world: World) -> None:
     for step in body.get("recipe", ()):
         if step.get("matches"):
             step["matches"] = "a+"
+        if step.get("pattern"):
+            step.update(pattern="a+", replacement="b")
         if "files" in step:
             step["files"] = [{"file_id": world.file}]
     if "recipe" in body and recipe.problem(recipe.parse(body["recipe"])):

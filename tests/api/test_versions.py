@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from models import File
 from orpo.audit import found
 from orpo.audit.found import Named
-from services.files import versions
+from services.files import progress, versions
 from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
@@ -174,6 +174,16 @@ REFUSED: list[tuple[Any, str]] = [
     ([SWAP, {"step": "mix", "files": [{"file_id": "file-1"}]}], "recipe.1"),
     ([{"step": "edit", "line": 1, "chosen": "x" * 100_000}] * 2, "recipe"),
     ([{"step": "other"}], "recipe.0"),
+    ([SWAP, {"lines": [1]}], "recipe.1.step"),
+    ([SWAP, {**DROP, "more": 1}], "recipe.1.more"),
+    ([{"step": "swap", "lines": [0]}], "recipe.0.lines.0"),
+    ([{"step": "map", "action": "strip", "text": "x"}], "recipe.0"),
+    (
+        [SWAP, {"step": "map", "action": "replace", "pattern": "(a)", "replacement": r"\2"}],
+        "recipe.1.pattern",
+    ),
+    ([{"step": "repair", "finding": "cut"}], "recipe.0"),
+    ([{"step": "language", "languages": ["xx"]}], "recipe.0"),
     ([], "recipe"),
     (None, "recipe"),
 ]
@@ -213,8 +223,11 @@ def test_files_that_no_version_can_be_made_of(
     ("step", "sentence"),
     [
         ({"step": "drop_rows", "lines": [1, 2, 3, 4, 5, 6]}, "Step 1 (drop_rows) leaves no row"),
-        ({"step": "swap", "lines": [9]}, "Line 9 of file-"),
-        ({"step": "deduplicate", "by": "near"}, "The rows of findings are not known"),
+        ({"step": "swap", "lines": [9]}, "Step 1 (swap): line 9 of file-"),
+        (
+            {"step": "deduplicate", "by": "near"},
+            "Step 1 (deduplicate): the rows of findings",
+        ),
     ],
 )
 def test_a_recipe_that_does_not_fit_ends_in_an_error_with_a_sentence(
@@ -230,7 +243,7 @@ def test_a_recipe_that_does_not_fit_ends_in_an_error_with_a_sentence(
         body = {"recipe": [step]}
         error = error_of(client.post(f"/v1/files/{parent}/versions/preview", json=body), 400)
         assert sentence in error["message"]
-        assert error["param"] == "recipe.0"
+        assert error["param"].startswith("recipe.0")
 
 
 def test_a_preview_stores_nothing(client: TestClient, parent: str) -> None:
@@ -345,3 +358,56 @@ def test_rows_of_findings_lie_beside_the_accepted_rows(
     work()
     rows = client.get(f"/v1/files/{made}/rows").json()["data"]
     assert [row["from"]["line"] for row in rows] == [2, 3, 4, 6]
+
+
+def test_a_file_says_how_far_it_is_while_it_is_made_and_validated(
+    client: TestClient, work: Callable[[], None], parent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    made = make(client, parent, DROP).json()["data"][0]["id"]
+
+    def verb(verb: str, *arguments: str, meanwhile: Callable[[], None], **more: Any) -> Any:
+        ends = ("/progress.json", "/progress")
+        path = next(Path(each) for each in arguments if each.endswith(ends))
+        for text in ('{"stage": "x"}', json.dumps(FAR)):
+            path.write_text(text)
+            meanwhile()
+            seen.append(show(client, made)["progress"])
+        return in_this_process(verb, *arguments, **more)
+
+    for module in (versions, file_tasks):
+        monkeypatch.setattr(
+            module, "run_verb", lambda name, *rest, **more: (
+                in_this_process if name == "audit" else verb)(name, *rest, **more),
+        )  # fmt: skip
+    assert show(client, made)["progress"] is None
+    work()
+    # Once it is made, its validation says how far it is.
+    assert seen == [None, FAR, None, FAR]
+    done = show(client, made)
+    assert (done["status"], done["progress"]) == ("processed", None)
+    report = client.get(f"/v1/files/{made}/report").json()
+    counted = {"step": "drop_rows", "rows_before": 6, "rows_after": 4, "rows_changed": 0}
+    assert (report["accepted"], report["steps"]) == (4, [counted])
+
+
+FAR = {"stage": "make", "done": 3, "total": 6, "unit": "rows", "step": 1, "steps": 2,
+       "name": "drop_rows"}  # fmt: skip
+NO_PROGRESS = [
+    "", "[", "[1]", "{}", '{"stage": "make"}', '{"stage": "make", "done": -1, "unit": "rows"}',
+    '{"stage": "make", "done": true, "unit": "rows"}', '{"stage": "make", "done": 1, "unit": "x"}',
+    '{"stage": "make", "done": 1, "unit": "rows", "name": ["x"]}', "[" * 1000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_PROGRESS)
+def test_progress_that_a_process_has_garbled_is_no_progress(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "progress"
+    assert progress.read(path) is None
+    path.write_text(text)
+    assert progress.read(path) is None
+    good = tmp_path / "good"
+    good.write_text(json.dumps(FAR))
+    assert progress.read(good) == FAR
+    (tmp_path / "link").symlink_to(good)
+    assert progress.read(tmp_path / "link") is None

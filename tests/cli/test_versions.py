@@ -8,7 +8,7 @@ from cli.commands.versions import CONTAINERS, SHAPES
 from orpo.rows.packed import Container
 from orpo.rows.written import WRITABLE
 from tests.cli.conftest import Oddsmith
-from tests.cli.fake_api import FILE, FakeApi, error, listed
+from tests.cli.fake_api import FILE, REPORT, FakeApi, error, listed
 
 MADE = {**FILE, "id": "file-2", "status": "uploaded", "recipe": [{"step": "swap", "lines": [1]}],
         "parents": [{"id": "file-1", "sha256": "0"}], "accepted": None}  # fmt: skip
@@ -70,11 +70,17 @@ def test_a_recipe_that_can_t_be_read_is_not_sent(
 
 
 def test_a_preview_shows_the_rows_of_each_step(api: FakeApi, oddsmith: Oddsmith) -> None:
-    step = {"step": "sample", "rows_before": 9000, "rows_after": 4500, "changed": []}
+    step = {
+        "step": "sample",
+        "rows_before": 9000,
+        "rows_after": 4500,
+        "rows_changed": 7,
+        "changed": [],
+    }
     found = {"exact": False, "rows_read": 5000, "held_out": None, "steps": [step]}
     api.on(f"POST {PATH}/preview", found)
     shown = oddsmith("files", "make", "file-1", "--sample", "0.5", "--preview").stdout
-    assert "1   sample   9000          4500" in shown
+    assert "1   sample   9000          4500         7" in shown
     assert "These are counts of the first 5000 rows." in shown
     recipe = [{"step": "sample", "fraction": 0.5, "seed": 0}]
     assert sent(api, f"{PATH}/preview") == {"recipe": recipe}
@@ -106,3 +112,20 @@ def test_an_export_is_written_once_it_is_complete(
     result = oddsmith("files", "export", "file-1", "-o", str(tmp_path / "b.jsonl"))
     assert (result.exit_code, "line 2" in result.stderr) == (4, True)
     assert list(tmp_path.glob("b*")) == []
+
+
+def test_a_file_that_is_being_made_says_how_far_it_is(api: FakeApi, oddsmith: Oddsmith) -> None:
+    progress = {"stage": "make", "step": 2, "steps": 4, "name": "filter", "done": 30, "total": 90,
+                "unit": "rows"}  # fmt: skip
+    api.on("GET /v1/files/file-2", {**MADE, "progress": progress})
+    shown = oddsmith("files", "show", "file-2").stdout
+    assert "Making it: step 2 of 4 (filter): 33%" in shown
+    packed = {"stage": "validate", "done": 5000, "total": None, "unit": "bytes"}
+    api.on("GET /v1/files/file-2", {**MADE, "progress": packed})
+    assert "Reading the rows: 5000 bytes" in oddsmith("files", "show", "file-2").stdout
+
+
+def test_a_report_says_what_each_step_did(api: FakeApi, oddsmith: Oddsmith) -> None:
+    step = {"step": "map", "rows_before": 172, "rows_after": 171, "rows_changed": 9}
+    api.on("GET /v1/files/file-2/report", {**REPORT, "steps": [step]})
+    assert "1   map    172           171          9" in oddsmith("files", "report", "file-2").stdout

@@ -1,6 +1,5 @@
 """Recipes: each step on a few rows, the same bytes each time, and rows that keep their origin."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,73 +9,18 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from orpo.audit import found, recipe
+from orpo.audit import progress, recipe
 from orpo.audit.found import Named
-from orpo.audit.make import PREVIEW_ROWS, Source, make, preview
+from orpo.audit.make import make
+from orpo.audit.preview import PREVIEW_ROWS, preview
+from orpo.audit.selection import TELL_ROWS
 from orpo.contract.failures import Failure
-from orpo.rows.formats import validate
-
-MANY = 10**9
-
-
-def turn(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
-
-
-def pair(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
-    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-
-
-class Desk:
-    """Files in a folder, and the versions that recipes make of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.sources: list[Source] = []
-
-    def upload(self, *rows: dict[str, Any], **findings: Named) -> Source:
-        file_id = f"file-{len(self.sources)}"
-        path = self.folder / f"{file_id}.jsonl"
-        path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-        return self.take(file_id, path, **findings)
-
-    def take(self, file_id: str, path: Path, **findings: Named) -> Source:
-        accepted = path.with_suffix(".rows")
-        report = validate(path, "a.jsonl", accepted)
-        assert not report.dropped
-        assert not report.remarks
-        found.write(path.with_suffix(".found"), findings)
-        source = Source(file_id, accepted, path.with_suffix(".found"))
-        self.sources.append(source)
-        return source
-
-    def make(self, *steps: dict[str, Any]) -> list[dict[str, Any]]:
-        """The accepted rows of the version that the steps make of all files."""
-        path = self.folder / "version.jsonl"
-        done = make(self.sources, recipe.parse(list(steps)), path, MANY)
-        written = path.read_bytes()
-        assert done["sha256"] == hashlib.sha256(written).hexdigest()
-        assert done["size_bytes"] == len(written)
-        rows = self.folder / "version.rows"
-        report = validate(path, "a.jsonl", rows)
-        assert (report.accepted, report.dropped, report.remarks) == (done["rows"], {}, {})
-        return [orjson.loads(row) for row in rows.read_bytes().splitlines()]
-
-    def lines(self, *steps: dict[str, Any]) -> list[int]:
-        """The lines that are left of the first file."""
-        return [row["from"][1] for row in self.make(*steps)]
+from tests.orpo.desk import MANY, Desk, contents, pair, turn
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
-
-
-def contents(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        "|".join(message["content"] for message in row[part])
-        for part in ("prompt", "chosen", "rejected")
-    )
 
 
 def test_a_version_has_the_pairs_of_its_parent_and_their_lines(desk: Desk) -> None:
@@ -208,7 +152,7 @@ def test_rows_are_edited_and_swapped_in_the_order_of_the_steps(desk: Desk) -> No
 
 BAD: list[tuple[Sequence[dict[str, Any]], str, str]] = [
     ([{"step": "drop_rows", "lines": [1, 2]}], "recipe.0", "Step 1 (drop_rows) leaves no row"),
-    ([{"step": "swap", "lines": [3]}], "recipe.0", "Line 3 of file-0 holds no accepted rows"),
+    ([{"step": "swap", "lines": [3]}], "recipe.0.lines", "Step 1 (swap): line 3 of file-0"),
     ([{"step": "drop", "finding": "x"}], "recipe.0.finding", "names no row with the finding x"),
     ([{"step": "edit", "line": 1, "chosen": "b"}], "recipe.0", "chosen and rejected are the same"),
     ([{"step": "edit", "line": 1, "chosen": " "}], "recipe.0", "The chosen answer is empty"),
@@ -264,7 +208,7 @@ def test_a_preview_counts_the_rows_of_each_step_and_shows_changed_ones(desk: Des
         {"step": "edit", "line": 1, "prompt": "new"},
         {"step": "split", "held_out": 0.5},
     ]
-    shown = preview(desk.sources, recipe.parse(steps))
+    shown = preview(desk.sources, recipe.parse(steps), desk.folder)
     counts = [(step["rows_before"], step["rows_after"]) for step in shown["steps"]]
     assert counts == [(10, 6), (6, 6), (6, 6), (6, 3)]
     assert (shown["exact"], shown["rows_read"], shown["held_out"]) == (True, 10, 3)
@@ -280,7 +224,7 @@ def test_a_preview_counts_the_rows_of_each_step_and_shows_changed_ones(desk: Des
 def test_a_preview_of_many_rows_says_that_it_read_some(desk: Desk) -> None:
     desk.upload(*(pair(f"p{n}", "a", "b") for n in range(2 * PREVIEW_ROWS)))
     last = {"step": "drop_rows", "lines": [2 * PREVIEW_ROWS]}
-    shown = preview(desk.sources, recipe.parse([last, {"step": "sample", "n": 1000}]))
+    shown = preview(desk.sources, recipe.parse([last, {"step": "sample", "n": 1000}]), desk.folder)
     assert (shown["exact"], shown["rows_read"]) == (False, PREVIEW_ROWS)
     assert shown["steps"][-1]["rows_after"] == 500
 
@@ -326,3 +270,26 @@ def test_a_recipe_is_stored_as_it_was_given() -> None:
     assert recipe.to_json(recipe.parse(ALL))[0]["files"] == [{"file_id": "file-1", "weight": 1.5}]
     for step in ALL:
         assert step.items() <= recipe.to_json(recipe.parse([step]))[0].items()
+
+
+def test_while_it_runs_it_says_which_step_it_is_at(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY_S", 0)
+    told = list[dict[str, Any]]()
+    replace = Path.replace
+
+    def look(path: Path, target: Path) -> Path:
+        told.append(orjson.loads(path.read_bytes()))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", look)
+    desk.upload(*(pair(f"p{n}", "a", "b") for n in range(2 * TELL_ROWS)))
+    steps = [{"step": "filter", "field": "prompt", "min_chars": 1}, {"step": "balance"}]
+    make(desk.sources, recipe.parse(steps), desk.folder / "out", MANY, desk.folder / "progress")
+    assert [(each["step"], each["name"], each["done"]) for each in told] == [
+        (1, "filter", 0), (1, "filter", TELL_ROWS), (2, "balance", 0), (2, "balance", TELL_ROWS),
+        (3, "write", 0), (3, "write", TELL_ROWS),
+    ]  # fmt: skip
+    about = {(each["stage"], each["steps"], each["total"], each["unit"]) for each in told}
+    assert about == {("make", 3, 2 * TELL_ROWS, "rows")}

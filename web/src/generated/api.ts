@@ -1916,7 +1916,7 @@ export interface components {
              */
             filename?: string | null;
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * CreatedApiKey
@@ -2406,10 +2406,12 @@ export interface components {
              * @default []
              */
             parents: components["schemas"]["Parent"][];
+            /** @description While it is made or validated, if that takes seconds. */
+            progress?: components["schemas"]["FileProgress"] | null;
             /** Purpose */
             purpose: string;
             /** Recipe */
-            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
+            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
             /** Rows */
             rows: number | null;
             /** Sha256 */
@@ -2459,12 +2461,43 @@ export interface components {
             same: components["schemas"]["OverlappingRows"];
         };
         /**
+         * FileProgress
+         * @description How far a file is that is being made or validated: `done` of `total` rows or bytes.
+         *
+         *     `stage` is `make` (a version by its recipe), `validate` or `audit`. While a version is made,
+         *     `step` of `steps` is applied, which is called `name`: the steps of its recipe, and `write`.
+         *     `total` is null where it is not known: of a compressed file.
+         */
+        FileProgress: {
+            /** Done */
+            done: number;
+            /** Name */
+            name?: string | null;
+            /**
+             * Stage
+             * @enum {string}
+             */
+            stage: "make" | "validate" | "audit";
+            /** Step */
+            step?: number | null;
+            /** Steps */
+            steps?: number | null;
+            /** Total */
+            total: number | null;
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "rows" | "bytes";
+        };
+        /**
          * FileReport
          * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
          *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
          *     `suggested_columns` is a value of `columns` under which the file's rows would be accepted.
          *     `audit` is null if there is no accepted row, for files of an older release, and where
-         *     `audit_failure` says why.
+         *     `audit_failure` says why. `steps` are those of a version's recipe; null for an upload, and a
+         *     version of an older release.
          */
         FileReport: {
             /** Accepted */
@@ -2512,6 +2545,8 @@ export interface components {
             shapes: {
                 [key: string]: number;
             };
+            /** Steps */
+            steps?: components["schemas"]["StepReport"][] | null;
             /** Suggested Columns */
             suggested_columns?: {
                 [key: string]: string;
@@ -3027,6 +3062,46 @@ export interface components {
          */
         Kind: "base" | "tuned" | "checkpoint";
         /**
+         * Language
+         * @description Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
+         *     of these languages (ISO 639), as py3langid detects it in the first 600 characters.
+         *
+         *     The language is unknown if fewer than `min_letters` letters are left without code and links, or
+         *     if it is not at least 99 % certain. Such rows stay unless `unknown` is `drop`.
+         */
+        Language: {
+            /**
+             * Action
+             * @default keep
+             * @enum {string}
+             */
+            action: "keep" | "drop";
+            /**
+             * Field
+             * @default chosen
+             * @enum {string}
+             */
+            field: "prompt" | "chosen" | "rejected";
+            /** Languages */
+            languages: string[];
+            /**
+             * Min Letters
+             * @default 40
+             */
+            min_letters: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "language";
+            /**
+             * Unknown
+             * @default keep
+             * @enum {string}
+             */
+            unknown: "keep" | "drop";
+        };
+        /**
          * LeftOutPairs
          * @description Sampled pairs that a run would leave out for one reason: the lines of the first hundred, what
          *     is wrong with the first of them, and what to do.
@@ -3340,6 +3415,40 @@ export interface components {
              * @constant
              */
             object: "list";
+        };
+        /**
+         * Map
+         * @description Changes the texts of all rows in one way. A row that is no pair afterwards, because an answer
+         *     is empty or both are the same, is dropped.
+         *
+         *     `system` puts `text` in place of the system messages at the start of the prompt, or removes them
+         *     if there is no `text`. `strip` removes white space at both ends of each message of `field`.
+         *     `replace` puts `replacement` in place of each match of `pattern`, a regular expression of RE2,
+         *     in the messages of `field`; in the replacement, a backslash and 1 is the first group.
+         *     `thoughts` removes the reasoning of the answers. `mask` puts the kind in place of personal data
+         *     and secrets, such as [email], in all messages.
+         */
+        Map: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "system" | "strip" | "replace" | "thoughts" | "mask";
+            /** Field */
+            field?: ("prompt" | "chosen" | "rejected" | "any") | null;
+            /** Ignore Case */
+            ignore_case?: boolean | null;
+            /** Pattern */
+            pattern?: string | null;
+            /** Replacement */
+            replacement?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "map";
+            /** Text */
+            text?: string | null;
         };
         /**
          * Message
@@ -3934,7 +4043,7 @@ export interface components {
          */
         RecipeBody: {
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * RecipePreview
@@ -4023,12 +4132,32 @@ export interface components {
         /**
          * Repair
          * @description The step of a recipe that repairs a finding: `drop` leaves out its rows, `deduplicate` all
-         *     but the first of each group.
+         *     but the first of each group; `repair` changes their texts.
          */
         Repair: {
             /** Finding */
             finding: string;
             step: components["schemas"]["Step"];
+        };
+        /**
+         * RepairTexts
+         * @description Repairs what the audit finds, in all messages of the rows where the repair is certain; other
+         *     rows stay as they are. A row that is no pair afterwards is dropped.
+         *
+         *     `mojibake` decodes the text again, in the right encoding (ftfy); characters that are lost stay
+         *     lost. `control_character` removes them; a form feed or a vertical tab becomes a line feed.
+         *     `control_token` removes tokens that begin or end a text from both ends of a message, and reads a
+         *     prompt in the format of ChatML or Llama 3 as messages. The others put the kind in place of the
+         *     personal data or the secret, such as [email].
+         */
+        RepairTexts: {
+            /** Finding */
+            finding: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "repair";
         };
         /**
          * Retry
@@ -4473,7 +4602,7 @@ export interface components {
          * @description The steps of a recipe that repair a finding.
          * @enum {string}
          */
-        Step: "drop" | "deduplicate";
+        Step: "drop" | "deduplicate" | "repair";
         /**
          * StepNumbers
          * @description `metrics` of a job's stream: the numbers of a step. Null stands for NaN or infinity.
@@ -4493,8 +4622,8 @@ export interface components {
         };
         /**
          * StepPreview
-         * @description What a step does: how many rows it gets and leaves, and the first three that it drops or
-         *     changes.
+         * @description What a step does: how many rows it gets, leaves and changes, and the first three that it
+         *     drops or changes.
          */
         StepPreview: {
             /** Changed */
@@ -4503,6 +4632,22 @@ export interface components {
             rows_after: number;
             /** Rows Before */
             rows_before: number;
+            /** Rows Changed */
+            rows_changed: number;
+            /** Step */
+            step: string;
+        };
+        /**
+         * StepReport
+         * @description A step of the recipe of a version: how many rows it got, left and changed.
+         */
+        StepReport: {
+            /** Rows After */
+            rows_after: number;
+            /** Rows Before */
+            rows_before: number;
+            /** Rows Changed */
+            rows_changed: number;
             /** Step */
             step: string;
         };

@@ -24,6 +24,8 @@ const lines = (text: string) => {
 };
 
 const SEED = 0;
+// Of a shorter text, the language is not certain.
+const MIN_LETTERS = 40;
 
 export const ADDABLE: [Addable, ...Addable[]] = [
   {
@@ -51,6 +53,48 @@ export const ADDABLE: [Addable, ...Addable[]] = [
       text === ""
         ? null
         : { step: "filter", field: "any", action: "drop", contains: text, ignore_case: true },
+  },
+  {
+    label: "Keep answers in these languages",
+    value: "Codes, such as en, de",
+    step: (text) => {
+      const languages = text.split(/[\s,]+/).filter(Boolean);
+      return languages.length > 0 && languages.every((code) => /^[a-z]{2,3}$/.test(code))
+        ? {
+            step: "language",
+            field: "chosen",
+            action: "keep",
+            languages,
+            unknown: "keep",
+            min_letters: MIN_LETTERS,
+          }
+        : null;
+    },
+  },
+  {
+    label: "Mask personal data and secrets",
+    value: null,
+    step: () => ({ step: "map", action: "mask" }),
+  },
+  {
+    label: "Set the system prompt (empty: remove it)",
+    value: "Text",
+    step: (text) => ({ step: "map", action: "system", ...(text && { text }) }),
+  },
+  {
+    label: "Remove white space at the ends",
+    value: null,
+    step: () => ({ step: "map", action: "strip" }),
+  },
+  {
+    label: "Remove the thoughts of the answers",
+    value: null,
+    step: () => ({ step: "map", action: "thoughts" }),
+  },
+  {
+    label: "Repair control tokens",
+    value: null,
+    step: () => ({ step: "repair", finding: "control_token" }),
   },
   {
     label: "Drop lines",
@@ -95,6 +139,12 @@ export function stepInWords(step: RecipeStep): string {
       return `${step.action ?? "keep"} rows by their ${step.field === "any" ? "text" : step.field}${
         step.contains ? `: "${step.contains}"` : ""
       }`;
+    case "language":
+      return `${step.action ?? "keep"} rows whose ${step.field ?? "chosen"} is in: ${step.languages.join(", ")}`;
+    case "map":
+      return mapInWords(step);
+    case "repair":
+      return `repair the texts of: ${findingInWords(step.finding)}`;
     case "drop_rows":
       return `drop lines ${step.lines.join(", ")}`;
     case "swap":
@@ -105,6 +155,21 @@ export function stepInWords(step: RecipeStep): string {
       return "balance the lengths";
     case "mix":
       return "mix with other files";
+  }
+}
+
+function mapInWords(step: Extract<RecipeStep, { step: "map" }>): string {
+  switch (step.action) {
+    case "system":
+      return step.text ? `set the system prompt: "${step.text}"` : "remove the system prompt";
+    case "strip":
+      return "remove white space at the ends";
+    case "replace":
+      return `replace ${step.pattern} by "${step.replacement}"`;
+    case "thoughts":
+      return "remove the thoughts of the answers";
+    case "mask":
+      return "mask personal data and secrets";
   }
 }
 

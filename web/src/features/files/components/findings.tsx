@@ -107,4 +107,4 @@ function Actions({ fileId, finding }: { fileId: string; finding: Finding }) {
 }
 
 const repairInWords = ({ step }: Schema<"Repair">) =>
-  step === "deduplicate" ? "Keep one of each" : "Drop the rows";
+  ({ deduplicate: "Keep one of each", drop: "Drop the rows", repair: "Repair the texts" })[step];
