@@ -73,13 +73,15 @@ def _bytes(path: Path) -> int:
         return 0
 
 
-def changed_at(folder: Path) -> float:
-    """Return when anything in a folder was last written, in seconds since the epoch."""
-    times = [0.0]
-    for root, _, names in os.walk(folder):
-        for path in (Path(root), *(Path(root) / name for name in names)):
-            try:
-                times.append(path.lstat().st_mtime)
-            except OSError:
-                continue  # it went while we looked
-    return max(times)
+def changed_at(place: Path) -> float | None:
+    """Return when a file, or anything in a folder, was last written, in seconds since the epoch;
+    None if it is gone.
+    """
+    times = []
+    inside = (Path(root) / name for root, _, names in os.walk(place) for name in (".", *names))
+    for path in (place, *inside):
+        try:
+            times.append(path.lstat().st_mtime)
+        except OSError:
+            continue  # it went while we looked
+    return max(times, default=None)

@@ -196,7 +196,9 @@ def _downloads(rows: Known) -> Iterator[Leftover]:
 
 
 def _is_old(path: Path, age_s: float) -> bool:
-    return folders.changed_at(path) < time.time() - age_s
+    """Whether nothing has written to it for so long; False if it is gone."""
+    changed_at = folders.changed_at(path)
+    return changed_at is not None and changed_at < time.time() - age_s
 
 
 def _unused_s(path: Path) -> float:

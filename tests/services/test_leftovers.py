@@ -91,6 +91,19 @@ def test_what_no_row_names_goes_after_a_day(job, saved, tmp_path):
     assert checkpoints.folder(saved).exists()
 
 
+def test_files_that_are_being_written_stay(product, tmp_path):
+    """An upload that has no row yet, and the rows of a file that is being validated."""
+    files, number = tmp_path / "storage" / "files", "1" * 24
+    young = [
+        make(files / f"upload-{number}.abcd.part"),
+        make(files / f"file-{number}.rows.abcd.part.xyz" / "made.rows"),
+    ]
+    assert found() == set()
+    gone = files / "gone.rows"
+    assert folders.changed_at(gone) is None
+    assert [path for path in young if not path.exists()] == []
+
+
 def test_a_running_job_s_folder_is_left_alone(product, session, caller):
     made = records.job(session, caller, JobState.QUEUED)
     session.commit()

@@ -25,8 +25,9 @@ test("a column that two fields name is refused before it is sent", () => {
 test("reads the columns of a row, also of one that is cut off", () => {
   const row = { question: 'Why "so"?', best: { a: [1, "}"] }, "wor,st": "a\nb", n: null };
   const text = JSON.stringify(row);
-  const cells = cellsOf(text);
-  expect(cells && [...cells]).toEqual([
+  const found = cellsOf(text);
+  expect(found?.isCut).toBe(false);
+  expect([...(found?.cells ?? [])]).toEqual([
     ["question", 'Why "so"?'],
     ["best", '{"a":[1,"}"]}'],
     ["wor,st", "a\nb"],
@@ -34,33 +35,38 @@ test("reads the columns of a row, also of one that is cut off", () => {
   ]);
   for (let end = 1; end < text.length; end += 1) {
     const cut = cellsOf(text.slice(0, end));
-    for (const name of cut?.keys() ?? []) expect(Object.keys(row)).toContain(name);
+    expect(cut?.isCut, text.slice(0, end)).toBe(true);
+    for (const name of cut?.cells.keys() ?? []) expect(Object.keys(row)).toContain(name);
   }
-  expect(cellsOf('{"q": "a\\u00')?.get("q")).toBe("a");
+  expect(cellsOf('{"q": "a\\u00')?.cells.get("q")).toBe("a");
+  expect(cellsOf(" { } \n")).toEqual({ cells: new Map(), isCut: false });
   expect(cellsOf("[1, 2]")).toBeNull();
   expect(cellsOf("prompt,chosen")).toBeNull();
 });
 
+const row = (cells: [string, string][], isCut = false) => ({ cells: new Map(cells), isCut });
+
 test("a table that was read with a mapping is shown under its own names again", () => {
-  const shown = new Map([
+  const shown = row([
     ["prompt", "Why?"],
     ["chosen (not mapped)", "x"],
     ["best", "Yes."],
   ]);
   const own = underOwnNames(shown, { prompt: "question", chosen: "best" });
-  expect([...own.keys()]).toEqual(["question", "chosen", "best"]);
+  expect([...own.cells.keys()]).toEqual(["question", "chosen", "best"]);
 });
 
-test("counts the rows that have all columns of a mapping", () => {
+test("counts the rows that have all columns of a mapping; a cut one may have the others", () => {
   const rows = [
-    new Map([
+    row([
       ["q", "1"],
       ["a", "2"],
     ]),
-    new Map([["q", "3"]]),
+    row([["q", "3"]]),
+    row([["q", "4"]], true),
   ];
   expect(namesOf(rows)).toEqual(["q", "a"]);
-  expect(matching(rows, { prompt: "q" })).toBe(2);
-  expect(matching(rows, { prompt: "q", chosen: "a" })).toBe(1);
-  expect(matching(rows, { prompt: "Q" })).toBe(0);
+  expect(matching(rows, { prompt: "q" })).toEqual({ whole: 3, unknown: 0 });
+  expect(matching(rows, { prompt: "q", chosen: "a" })).toEqual({ whole: 1, unknown: 1 });
+  expect(matching(rows, { prompt: "Q" })).toEqual({ whole: 0, unknown: 1 });
 });

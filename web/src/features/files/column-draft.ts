@@ -41,26 +41,31 @@ export function problemOf(draft: Columns): string | null {
   return repeated === undefined ? null : `Two fields name the column ${repeated}. Name it once.`;
 }
 
-/** A row as it is in the file: its columns, and what they hold as text. */
+/** The columns of a row, and what they hold as text. */
 export type Cells = Map<string, string>;
+
+/** A row as it is in the file. Of a long one only the beginning is known, without later columns. */
+export interface FirstRow {
+  cells: Cells;
+  isCut: boolean;
+}
 
 /** A key and its colon in JSON, after the opening brace or a comma. */
 const KEY = /\s*[{,]?\s*("(?:[^"\\]|\\.)*")\s*:\s*/y;
 
-/**
- * The columns of a row in JSON, also where the text is cut off in the middle; null if it is not an
- * object.
- */
-export function cellsOf(text: string): Cells | null {
+/** The columns of a row in JSON, which may be cut off; null if it is not an object. */
+export function cellsOf(text: string): FirstRow | null {
   if (!/^\s*\{/.test(text)) return null;
   const cells: Cells = new Map();
+  let end = 0;
   KEY.lastIndex = 0;
   for (let key = KEY.exec(text); key; key = KEY.exec(text)) {
-    const end = endOfValue(text, KEY.lastIndex);
-    cells.set(spelled(key[1] ?? ""), spelled(text.slice(KEY.lastIndex, end)));
+    const start = KEY.lastIndex;
+    end = endOfValue(text, start);
+    cells.set(spelled(key[1] ?? ""), spelled(text.slice(start, end)));
     KEY.lastIndex = end;
   }
-  return cells;
+  return { cells, isCut: !/^\s*\{?\s*\}/.test(text.slice(end)) };
 }
 
 /** Where a value of JSON ends that begins at `start`. */
@@ -103,21 +108,23 @@ function spelled(raw: string): string {
  * A row under the names of the file. Of a table that was read with a mapping, the server shows the
  * fields of the mapping.
  */
-export function underOwnNames(cells: Cells, columns: Columns | null): Cells {
+export function underOwnNames({ cells, isCut }: FirstRow, columns: Columns | null): FirstRow {
   const names = [...cells].map(([key, value]) => {
     const name = columns?.[key];
     return [name && !cells.has(name) ? name : key.replace(/ \(not mapped\)$/, ""), value] as const;
   });
-  return new Map(names);
+  return { cells: new Map(names), isCut };
 }
 
 /** The names of all columns of some rows, in the order in which they appear. */
-export const namesOf = (rows: readonly Cells[]) => [
-  ...new Set(rows.flatMap((cells) => [...cells.keys()])),
+export const namesOf = (rows: readonly FirstRow[]) => [
+  ...new Set(rows.flatMap(({ cells }) => [...cells.keys()])),
 ];
 
-/** How many of the rows have all columns of a mapping. */
-export function matching(rows: readonly Cells[], columns: Columns): number {
+/** How many rows have all columns of a mapping, and of how many that can't be told. */
+export function matching(rows: readonly FirstRow[], columns: Columns) {
   const names = Object.values(columns);
-  return rows.filter((cells) => names.every((name) => cells.has(name))).length;
+  const others = rows.filter(({ cells }) => !names.every((name) => cells.has(name)));
+  const unknown = others.filter(({ isCut }) => isCut).length;
+  return { whole: rows.length - others.length, unknown };
 }

@@ -1,6 +1,6 @@
 /** Reads a file again under other column names, and the first rows of one that has no pair. */
 import { queryOptions } from "@tanstack/react-query";
-import { type Cells, type Columns, cellsOf } from "@/features/files/column-draft";
+import { type Columns, cellsOf, type FirstRow } from "@/features/files/column-draft";
 import { client, take } from "@/lib/api";
 
 const FIRST = 20;
@@ -15,7 +15,7 @@ export const firstRowsQuery = (fileId: string) =>
       const rows = page.data.map(({ text, first_character }) =>
         text !== null && first_character === 1 ? cellsOf(text) : null,
       );
-      return rows.filter((cells): cells is Cells => cells !== null);
+      return rows.filter((row): row is FirstRow => row !== null);
     },
     staleTime: Number.POSITIVE_INFINITY,
   });

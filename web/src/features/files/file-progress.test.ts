@@ -29,6 +29,9 @@ test("progress is told in rows or bytes, by step, and without an end where none 
   expect(progressInWords({ ...version, progress: making })).toBe(
     "Making the rows, step 2 of 3: 2 MB",
   );
+  expect(progressInWords({ ...version, progress: { ...making, name: "drop_rows" } })).toBe(
+    "Making the rows, step 2 of 3 (drop rows): 2 MB",
+  );
   expect(shareOf({ ...version, progress: making })).toBeNull();
   expect(shareOf({ ...upload, progress: { ...rows, done: 1_001 } })).toBe(1);
 });

@@ -12,6 +12,8 @@ export interface Progress {
   /** Of a version: which step of its recipe is applied, from 1, and how many there are. */
   step?: number | null;
   steps?: number | null;
+  /** What that step is called. */
+  name?: string | null;
 }
 
 export type FileInMaking = Pick<Schema<"FileObject">, "status" | "sha256"> & {
@@ -48,9 +50,10 @@ export function progressInWords(file: FileInMaking): string {
   const { does } = stageOf(file);
   const { progress } = file;
   if (!progress) return does;
-  const { done, total, unit, step, steps } = progress;
+  const { done, total, unit, step, steps, name } = progress;
   const count = (value: number) => (unit === "bytes" ? bytes(value) : number(value));
-  const part = step && steps ? `, step ${number(step)} of ${number(steps)}` : "";
+  const called = name ? ` (${name.replaceAll("_", " ")})` : "";
+  const part = step && steps ? `, step ${number(step)} of ${number(steps)}${called}` : "";
   const of = total === null ? "" : ` of ${count(total)}`;
   return `${does}${part}: ${count(done)}${of}${unit === "rows" ? " rows" : ""}`;
 }

@@ -108,8 +108,10 @@ export function resumeUpload(id: number) {
 /** Stop an upload for good, or take a failed one off the list. */
 export function endUpload(id: number) {
   const order = orders.get(id);
-  const isPaused = uploads.find((upload) => upload.id === id)?.phase === "paused";
-  const entry = order && isPaused ? recall(order.file, order.columns) : null;
+  const phase = uploads.find((upload) => upload.id === id)?.phase;
+  // One that is being sent removes its parts itself.
+  const isIdle = phase === "paused" || phase === "waiting";
+  const entry = order && isIdle ? recall(order.file, order.columns) : null;
   if (entry) void discard(entry.uploadId);
   aborts.get(id)?.abort();
   remove(id);

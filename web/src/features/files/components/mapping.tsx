@@ -7,9 +7,9 @@ import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Cell, Row, Table } from "@/components/ui/table";
 import {
-  type Cells,
   type Columns,
   columnsOf,
+  type FirstRow,
   matching,
   namesOf,
   problemOf,
@@ -22,6 +22,7 @@ import { number } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
 const SHOWN_ROWS = 3;
+const SHOWN_NAMES = 20;
 const SHOWN_CHARS = 160;
 
 /** Of a file without a pair: which columns hold the pairs, tried on its first rows. */
@@ -32,7 +33,8 @@ export default function Mapping(props: { file: Schema<"FileObject">; suggested: 
   const navigate = useNavigate();
   const queries = useQueryClient();
   const first = useQuery(firstRowsQuery(file.id));
-  const rows = (first.data ?? []).map((cells) => underOwnNames(cells, own));
+  const rows = (first.data ?? []).map((row) => underOwnNames(row, own));
+  const known = namesOf(rows);
   const columns = columnsOf(draft);
   const reread = useMutation({
     mutationFn: (columns: Columns) => rereadFile(file.id, columns),
@@ -64,8 +66,9 @@ export default function Mapping(props: { file: Schema<"FileObject">; suggested: 
             setDraft(next);
             reread.reset();
           }}
-          known={namesOf(rows)}
+          known={known}
         />
+        {known.length > 0 && <Known names={known} />}
         {first.isPending && <Loading what="Reading the first rows" />}
         {first.error && <ErrorPanel error={first.error} retry={() => first.refetch()} />}
         {columns && rows.length > 0 && <Try rows={rows} columns={columns} />}
@@ -84,23 +87,41 @@ export default function Mapping(props: { file: Schema<"FileObject">; suggested: 
   );
 }
 
+/** The columns that the first rows have. */
+function Known({ names }: { names: readonly string[] }) {
+  const more = names.length - SHOWN_NAMES;
+  return (
+    <p className="break-words text-muted">
+      Columns of the first rows:{" "}
+      {names.slice(0, SHOWN_NAMES).map((name, at) => (
+        <span key={name}>
+          {at > 0 && ", "}
+          <code className="font-mono text-ink">{visible(name)}</code>
+        </span>
+      ))}
+      {more > 0 && `, and ${number(more)} more`}
+    </p>
+  );
+}
+
 /** The first rows under a mapping. Whether they are pairs is judged once the file is read. */
-function Try({ rows, columns }: { rows: readonly Cells[]; columns: Columns }) {
+function Try({ rows, columns }: { rows: readonly FirstRow[]; columns: Columns }) {
   const fields = Object.entries(columns);
-  const whole = matching(rows, columns);
+  const { whole, unknown } = matching(rows, columns);
   return (
     <div className="flex flex-col gap-2">
-      <p role="status" className={whole === 0 ? "text-rejected" : "text-muted"}>
+      <p role="status" className={whole + unknown === 0 ? "text-rejected" : "text-muted"}>
         {number(whole)} of the first {number(rows.length)} rows have{" "}
-        {fields.length === 1 ? "this column" : "all of these columns"}.
+        {fields.length === 1 ? "this column" : "all of these columns"}
+        {unknown > 0 && `; of ${number(unknown)} long ones only the beginning is shown here`}.
       </p>
       <Table caption="The first rows, read so" columns={fields.map(([field]) => field)}>
-        {rows.slice(0, SHOWN_ROWS).map((cells, at) => (
+        {rows.slice(0, SHOWN_ROWS).map(({ cells, isCut }, at) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: rows have no other name, and never move.
           <Row key={at}>
             {fields.map(([field, name]) => (
               <Cell key={field} label={field} className="max-w-96 align-top break-words">
-                <Value text={cells.get(name)} name={name} />
+                <Value text={cells.get(name)} name={name} isCut={isCut} />
               </Cell>
             ))}
           </Row>
@@ -110,7 +131,9 @@ function Try({ rows, columns }: { rows: readonly Cells[]; columns: Columns }) {
   );
 }
 
-function Value({ text, name }: { text: string | undefined; name: string }) {
+function Value(props: { text: string | undefined; name: string; isCut: boolean }) {
+  const { text, name, isCut } = props;
+  if (text === undefined && isCut) return <span className="text-muted">not shown: a long row</span>;
   if (text === undefined) return <span className="text-rejected">no column {name}</span>;
   const shown = visible(text.slice(0, SHOWN_CHARS));
   return text.length > SHOWN_CHARS ? `${shown}…` : shown || "(empty)";
