@@ -1,8 +1,9 @@
 """`python -m orpo.make REQUEST [OUT]`: apply a recipe to the accepted rows of files.
 
-REQUEST is a JSON file: `recipe`, `sources` (each with `file_id`, `rows` and `found`, which may be
-null) and `max_bytes`. Writes the version to OUT; without OUT, it prints what the recipe would do.
-It runs in a process of its own: a recipe that takes too long or too much memory ends only that.
+REQUEST is a JSON file: `recipe`, `sources` (each with `file_id`, `rows`, `found`, which may be
+null, and `audits`, the paths of deep audits by their ids) and `max_bytes`. Writes the version to
+OUT; without OUT, it prints what the recipe would do. It runs in a process of its own: a recipe that
+takes too long or too much memory ends only that.
 """
 
 import sys
@@ -25,13 +26,16 @@ def main(request: Path, out: Path | None) -> int:
 
 def _run(request: dict[str, Any], out: Path | None) -> dict[str, Any]:
     steps = recipe.parse(request["recipe"])
-    sources = [
-        Source(each["file_id"], Path(each["rows"]), Path(each["found"]) if each["found"] else None)
-        for each in request["sources"]
-    ]
+    sources = [_source(each) for each in request["sources"]]
     if out is None:
         return preview(sources, steps)
     return make(sources, steps, out, request["max_bytes"])
+
+
+def _source(known: dict[str, Any]) -> Source:
+    found = Path(known["found"]) if known["found"] else None
+    audits = {audit_id: Path(path) for audit_id, path in known.get("audits", {}).items()}
+    return Source(known["file_id"], Path(known["rows"]), found, audits)
 
 
 if __name__ == "__main__":

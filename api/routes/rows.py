@@ -16,7 +16,7 @@ from api.schemas.files import DroppedRow, DroppedRows, FileRow, FileRows
 from api.schemas.text import NO_NUL, Id
 from models import File
 from services.access.callers import Caller
-from services.files import dropped, files, rows
+from services.files import dropped, files, judged, rows
 from services.files.rows import Wanted
 from services.platform.database import reading
 
@@ -55,8 +55,10 @@ async def list_rows(
 
 def read(caller: Caller, file_id: str, wanted: Wanted) -> Response:
     """Return a page of the accepted rows."""
-    record = validated(caller, file_id)
-    with rows.select(record, wanted) as selection:
+    with reading() as session:
+        record = files.validated(files.get(session, caller, file_id))
+        deep_audit = judged.newest(session, record)
+    with rows.select(record, wanted, deep_audit and deep_audit.id) as selection:
         positions: list[int] = []
 
         def encoded() -> Iterator[tuple[None, bytes]]:

@@ -1,6 +1,6 @@
 """Applies one step of a recipe to the selected rows."""
 
-from orpo.audit import choices, groups
+from orpo.audit import by_finding, choices, groups
 from orpo.audit.recipe import (
     Balance,
     Deduplicate,
@@ -41,6 +41,9 @@ def apply(rows: Selection, at: int, step: Step) -> None:
 
 
 def _change(rows: Selection, at: int, step: Edit | Swap) -> None:
-    lines = [step.line] if isinstance(step, Edit) else step.lines
-    for place in rows.places_of(at, lines).tolist():
+    if isinstance(step, Swap) and step.finding is not None:
+        places = by_finding.places(rows, at, step)
+    else:
+        places = rows.places_of(at, [step.line] if isinstance(step, Edit) else step.lines or [])
+    for place in places.tolist():
         rows.changes.setdefault(place, []).append((at, step))
