@@ -138,18 +138,23 @@ class Audit:
 
     @property
     def units(self) -> int:
-        """Steps of the whole audit: of the optimizer, and of measuring."""
+        """Steps of the whole audit: of the optimizer, of measuring, and the regressions."""
         n_pairs = len(self.pairs)
         folds = [part for split in self.splits for part in split]
         judged = sum(self.fit.units(n_pairs - len(part), len(part)) for part in folds)
-        return self.fit.units(0, n_pairs) + judged
+        return self.fit.units(0, n_pairs) + judged + judge.REGRESSIONS
 
-    def _tell(self, loss: float | None) -> None:
+    def _tell(self, loss: float | None = None) -> None:
         self.done += 1
         values: dict[str, float] = {Series.EPOCH: self.done / self.units}
         if loss is not None:
             values[Series.LOSS] = loss
         self.journal.metrics(self.done, Split.TRAIN, values)
+
+    def _go_on(self) -> None:
+        """Note that a regression is fitted, or stop."""
+        self._tell()
+        self.fit.heed()
 
     def _announce(self) -> None:
         start = Event.STARTED if self.spec.resume_from is None else Event.RESUMED
@@ -172,7 +177,7 @@ class Audit:
         base_E = log_odds_ratio(*torch.from_numpy(means_E2).unbind(1)).numpy()
         margins = [self._round(sums_E2, number) for number in range(ROUNDS)]
         signals = Signals(self.pairs, base_E, sums_E2, np.mean(margins, axis=0))
-        self._write(judge.judge(signals, self.spec.seed), base_E)
+        self._write(judge.judge(signals, self.spec.seed, self._go_on), base_E)
         self.journal.event(Event.FINISHED, "The audit is made.", exit_code=0)
         self.journal.sync()
         return 0

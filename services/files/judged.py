@@ -83,8 +83,8 @@ def _findings(audit: Job) -> list[dict[str, Any]]:
 def none_of(file_id: str, param: str) -> Conflict:
     """The error of a finding that only a deep audit makes, of a file without one."""
     return Conflict(
-        f"The file `{file_id}` has no deep audit with a result, which finds such rows. Make one "
-        f"with: oddsmith files deep-audit {file_id} --model BASE",
+        f"The file `{file_id}` has no deep audit with a result, which finds such rows. "
+        f"`oddsmith files deep-audit {file_id} --model BASE` makes one.",
         param=param,
         code="file_not_audited",
     )

@@ -98,7 +98,9 @@ export function stepInWords(step: RecipeStep): string {
     case "drop_rows":
       return `drop lines ${step.lines.join(", ")}`;
     case "swap":
-      return `swap the answers of lines ${step.lines.join(", ")}`;
+      return step.finding
+        ? `swap the answers of: ${findingInWords(step.finding)}`
+        : `swap the answers of lines ${(step.lines ?? []).join(", ")}`;
     case "edit":
       return `edit line ${step.line}`;
     case "balance":
