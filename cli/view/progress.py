@@ -16,6 +16,15 @@ def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None],
     """Show a bar until the block ends. Yields a function to call with the amount done and the
     total.
     """
+    with phases(title, quiet) as show:
+        yield lambda done, total: show(title, done, total)
+
+
+@contextmanager
+def phases(title: str, quiet: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show a bar for work in several phases. Yields a function to call with the phase's title, the
+    amount of it that is done, and the total; the time left is estimated for each phase.
+    """
     console = Console(stderr=True, markup=False, highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -25,5 +34,13 @@ def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None],
     )
     hidden = quiet or not sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task, shown = progress.add_task(title, total=None), title
+
+        def show(phase: str, done: int, total: int | None) -> None:
+            nonlocal shown
+            if phase != shown:
+                shown = phase
+                progress.reset(task, total=None, description=phase)
+            progress.update(task, completed=done, total=total)
+
+        yield show
