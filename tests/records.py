@@ -2,8 +2,10 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
@@ -11,7 +13,10 @@ from models import ApiKey, BaseModelRecord, File, Job, Organization
 from models.base import new_id
 from models.files import FileStatus
 from models.jobs import JobState, Purpose
+from orpo.audit import found
+from orpo.audit.found import Named
 from orpo.contract import rundir
+from orpo.contract.deep_audit import FINDINGS
 from orpo.contract.methods import parse_method
 from services.access.callers import Caller, Scope
 from services.platform.settings import get_settings
@@ -76,6 +81,7 @@ def job(session: Session, owner: Caller, state: JobState | None = None, **fields
 
 AUDITED = {
     "pairs": 2, "likely_swapped": 1, "unclear": 0, "supported": 1, "tokens": 40,
+    "lines": {"likely_swapped": [2], "unclear": []},
     "noise_share": {"share": 0.5, "low": 0.0, "high": 1.0},
     "accuracy": {"share": 0.5, "low": 0.1, "high": 0.9}, "base_accuracy": 0.5,
 }  # fmt: skip
@@ -86,6 +92,16 @@ JUDGED = [
     }
     for rank, line, score, opinion in ((1, 2, 0.9, "likely_swapped"), (2, 1, 0.1, "supported"))
 ]  # fmt: skip
+
+
+def write_judged(run_dir: Path, judged: list[dict[str, Any]] = JUDGED) -> None:
+    """Write the rows of the findings of a deep audit, as the core does."""
+    places = {
+        str(code): sorted(pair["place"] for pair in judged if pair["opinion"] == code)
+        for code in FINDINGS
+    }
+    of_code = {code: Named(np.array(each, np.uint32)) for code, each in places.items()}
+    found.write(run_dir / rundir.DEEP_AUDIT_FOUND, of_code)
 
 
 def deep_audit(
@@ -102,6 +118,7 @@ def deep_audit(
     run_dir.mkdir(parents=True)
     lines = "".join(f"{json.dumps(pair)}\n" for pair in judged)
     (run_dir / rundir.DEEP_AUDIT_PAIRS).write_text(lines)
+    write_judged(run_dir, judged)
     deep_audits.register(session, audit.id, 1, run_dir, AUDITED)
     return audit
 

@@ -38,7 +38,7 @@ def make(record: File, follow: Callable[[Path], None]) -> str | None:
         with storage.writing_path(record.storage_key) as out:
             done = versions.make(parents, steps, out, timeout_s=timeout_s, follow=follow)
     except FileNotFoundError:
-        return "The rows of a file that it is made of are gone."
+        return "The rows of a file or a deep audit that it is made of are gone."
     except OSError as error:
         if is_disk_full(error):
             return DISK_FULL

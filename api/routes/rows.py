@@ -17,7 +17,7 @@ from api.schemas.text import NO_NUL, Id
 from api.schemas.unmask import Unmask
 from models import File
 from services.access.callers import Caller
-from services.files import dropped, files, rows
+from services.files import dropped, files, judged, rows
 from services.files.masking import mask
 from services.files.rows import Wanted
 from services.platform.database import reading
@@ -61,8 +61,10 @@ async def list_rows(
 
 def read(caller: Caller, file_id: str, wanted: Wanted, *, unmask: bool) -> Response:
     """Return a page of the accepted rows."""
-    record = validated(caller, file_id)
-    with rows.select(record, wanted) as selection:
+    with reading() as session:
+        record = files.validated(files.get(session, caller, file_id))
+        deep_audit = judged.newest(session, record)
+    with rows.select(record, wanted, deep_audit and deep_audit.id) as selection:
         positions: list[int] = []
 
         def encoded() -> Iterator[tuple[None, bytes]]:

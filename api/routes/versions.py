@@ -60,16 +60,16 @@ async def preview(
     Personal data and secrets are masked, such as `[email]`. Nothing is stored. Starts a process,
     which takes seconds.
     """
-    parents = await threads.run(threads.READING, caller.account, find, caller, file_id, body.recipe)
-    found = await threads.run(
-        threads.SHOWING, caller.account, versions.preview, parents, body.recipe
+    parents, steps = await threads.run(
+        threads.READING, caller.account, find, caller, file_id, body.recipe
     )
+    found = await threads.run(threads.SHOWING, caller.account, versions.preview, parents, steps)
     if not unmask:
         found = await threads.run(threads.READING, caller.account, mask, found)
     return whole(RecipePreview(file_id=file_id, **found))
 
 
-def find(caller: Caller, file_id: str, steps: Sequence[Step]) -> list[File]:
-    """Return the files whose rows the recipe takes."""
+def find(caller: Caller, file_id: str, steps: Sequence[Step]) -> tuple[list[File], list[Step]]:
+    """Return the files whose rows the recipe takes, and the steps as they are run."""
     with reading() as session:
         return versions.find(session, caller, file_id, steps)

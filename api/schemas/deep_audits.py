@@ -34,11 +34,14 @@ class Share(Stored, total=False):
 class DeepAuditResult(Stored, total=False):
     """What was found: `noise_share` is the estimated share of wrong choices, `accuracy` the share
     of pairs whose given choice the judge shares, `base_accuracy` the same for the base alone.
+    `lines` are the first ten of each finding.
     """
 
     pairs: int
     likely_swapped: int
     unclear: int
+    supported: int
+    lines: dict[str, list[int]]
     noise_share: Share
     accuracy: Share
     base_accuracy: float

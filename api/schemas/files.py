@@ -134,7 +134,8 @@ class Repair(BaseModel):
 
 class AuditFinding(BaseModel):
     """Something about accepted rows: how many, and the lines of the first ten. `message` says why
-    it matters; `repair` is null where no step repairs it with certainty.
+    it matters; `repair` is null where no step repairs it with certainty. A finding of the newest
+    deep audit also has its id and the base `model` that judged.
     """
 
     code: str
@@ -143,6 +144,8 @@ class AuditFinding(BaseModel):
     lines: list[int]
     message: str
     repair: Repair | None
+    deep_audit: str | None = None
+    model: str | None = None
 
 
 class AuditLength(BaseModel):

@@ -1,13 +1,19 @@
 """`oddsmith files deep-audit`: start a deep audit, follow it, and print the worst pairs."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from cli.client.http import Client, segment, wait_until
 from cli.view import output
 from cli.view.output import CommandError
-from cli.view.progress import bar
+from cli.view.progress import stages
 
+PHASES = {
+    "validating_files": "Preparing the pairs",
+    "queued": "Waiting for a worker",
+    "running": "Loading the model",
+}
 ENDED = ("succeeded", "failed", "cancelled")
 SENTENCE = re.compile(r"(?<=[.!?])\s")
 LONGEST = 90  # characters of a sentence that are shown
@@ -21,12 +27,10 @@ def run(client: Client, file_id: str, model: str, seed: int | None, quiet: bool)
     path = f"/v1/files/{segment(file_id)}/deep_audits"
     made = client.post(path, {"model": model, "seed": seed})
     path = f"{path}/{segment(made['id'])}"
-    with bar("Judging the pairs", quiet) as show:
+    with stages(PHASES["validating_files"], quiet) as show:
 
         def look(audit: dict[str, Any]) -> None:
-            progress = audit["progress"] or {}
-            if progress.get("steps"):
-                show(progress["step"], progress["steps"])
+            show(*phase_of(audit))
 
         try:
             audit = wait_until(client, path, lambda found: found["status"] in ENDED, look)
@@ -39,6 +43,17 @@ def run(client: Client, file_id: str, model: str, seed: int | None, quiet: bool)
             f"The deep audit {audit['status']}. {why}".rstrip(), error=audit["error"]
         )
     return audit
+
+
+def phase_of(audit: dict[str, Any]) -> tuple[str, int, int | None]:
+    """What an audit does now, how much of it is done, and of how much; None: not known yet."""
+    progress = audit["progress"] or {}
+    if progress.get("steps"):
+        return "Judging the pairs", progress["step"], progress["steps"]
+    preparing = progress.get("preparing")
+    if audit["status"] == "validating_files" and preparing:
+        return PHASES["validating_files"], preparing["tokenised"], preparing["pairs"]
+    return PHASES.get(audit["status"], "Judging the pairs"), 0, None
 
 
 def worst(client: Client, audit: dict[str, Any], limit: int) -> list[dict[str, Any]]:
@@ -78,6 +93,21 @@ def show(audit: dict[str, Any], pairs: list[dict[str, Any]]) -> None:
         ],
         "No pair was judged.",
     )
+    for line in next_commands(audit):
+        output.say(line)
+
+
+def next_commands(audit: dict[str, Any]) -> Iterator[str]:
+    """The commands that show, drop or swap the rows of each finding."""
+    file_id, found = audit["file_id"], audit["result"]
+    if found["likely_swapped"]:
+        yield ""
+        yield "Read these rows first: a judge that shares few of the choices is often wrong."
+        yield f"show the likely swapped:  oddsmith files rows {file_id} --finding likely_swapped"
+        yield f"drop them:                oddsmith files make {file_id} --drop likely_swapped"
+        yield f"swap their answers:       oddsmith files make {file_id} --swap likely_swapped"
+    if found["unclear"]:
+        yield f"drop the unclear:         oddsmith files make {file_id} --drop unclear"
 
 
 def first_sentence(messages: list[dict[str, Any]] | None) -> str:

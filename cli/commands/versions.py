@@ -35,6 +35,10 @@ def make(
     swap_line: Annotated[
         list[int] | None, typer.Option("--swap-line", help="Exchange the answers of this line.")
     ] = None,
+    swap: Annotated[
+        list[str] | None,
+        typer.Option("--swap", help="Exchange the answers of this finding's rows."),
+    ] = None,
     deduplicate: Annotated[
         str | None, typer.Option("--deduplicate", help="Keep the first by pair, prompt or near.")
     ] = None,
@@ -58,7 +62,7 @@ def make(
     """Make another version of a file. The steps of --recipe come first, then the short forms in
     the order in which --help lists them.
     """
-    steps = [*_read(recipe), *_of_rows(drop, drop_line, swap_line)]
+    steps = [*_read(recipe), *_of_rows(drop, drop_line, swap_line, swap)]
     if deduplicate:
         steps.append({"step": "deduplicate", "by": deduplicate})
     if balance:
@@ -100,13 +104,17 @@ def _read(recipe: Path | None) -> list[dict[str, Any]]:
 
 
 def _of_rows(
-    drop: list[str] | None, drop_line: list[int] | None, swap_line: list[int] | None
+    drop: list[str] | None,
+    drop_line: list[int] | None,
+    swap_line: list[int] | None,
+    swap: list[str] | None,
 ) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = [{"step": "drop", "finding": code} for code in drop or ()]
     if drop_line:
         steps.append({"step": "drop_rows", "lines": drop_line})
     if swap_line:
         steps.append({"step": "swap", "lines": swap_line})
+    steps += [{"step": "swap", "finding": code} for code in swap or ()]
     return steps
 
 

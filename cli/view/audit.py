@@ -36,7 +36,8 @@ def show(audit: dict[str, Any] | None, failure: str | None) -> None:
         output.table(["severity", "finding", "rows", "lines"], map(_row, audit["findings"]), "")
         output.say("")
         for finding in audit["findings"]:
-            output.say(f"{_name(finding['code'])}: {finding['message']}")
+            judge = f" Judged by {finding['model']}." if finding.get("model") else ""
+            output.say(f"{_name(finding['code'])}: {finding['message']}{judge}")
     output.say("")
 
 

@@ -23,7 +23,8 @@ def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None],
 @contextmanager
 def stages(title: str, quiet: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
     """Show a bar for work of several stages until the block ends. Yields a function to call with
-    the name of the stage, the amount done and the total.
+    the name of the stage, the amount of it that is done and the total; the time left is estimated
+    for each stage.
     """
     console = Console(stderr=True, markup=False, highlight=False)
     columns = (
@@ -34,7 +35,13 @@ def stages(title: str, quiet: bool = False) -> Iterator[Callable[[str, int, int 
     )
     hidden = quiet or not sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda name, done, total: progress.update(
-            task, description=name, completed=done, total=total
-        )
+        task, shown = progress.add_task(title, total=None), title
+
+        def show(stage: str, done: int, total: int | None) -> None:
+            nonlocal shown
+            if stage != shown:
+                shown = stage
+                progress.reset(task, total=None, description=stage)
+            progress.update(task, completed=done, total=total)
+
+        yield show

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from orpo.audit import conditions, draws
+from orpo.audit import by_finding, conditions, draws
 from orpo.audit.recipe import Balance, Drop, Filter, Language, Mix, Sample
 from orpo.audit.refusals import refused
 from orpo.audit.selection import Selection
@@ -57,6 +57,9 @@ def language(rows: Selection, step: Language) -> None:
 
 def drop(rows: Selection, at: int, step: Drop) -> None:
     """Drop the rows of a finding. Raises Failure if no file has such rows."""
+    if step.audits is not None:
+        rows.counts[by_finding.places(rows, at, step)] = 0
+        return
     n_named = 0
     for number in range(len(rows.sources)):
         named, _ = rows.named(at, step, number, step.finding)

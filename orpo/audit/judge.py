@@ -13,7 +13,7 @@ import random
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -95,9 +95,9 @@ class Judged:
         }
 
 
-def judge(signals: Signals, seed: int) -> Judged:
+def judge(signals: Signals, seed: int, tell: Callable[[], None] = lambda: None) -> Judged:
     """The judgement of each pair by a regression that was not fitted on it, nor on a pair with the
-    same prompt.
+    same prompt. Calls `tell` after each of the `REGRESSIONS`.
 
     The margins of the pairs that it is fitted on come from adapters that may have seen the judged
     pair. Of these margins, the regression takes over a single weight.
@@ -113,6 +113,7 @@ def judge(signals: Signals, seed: int) -> Judged:
         for start in range(0, len(judged), PAIRS_AT_ONCE):
             some = judged[start : start + PAIRS_AT_ONCE]
             log_odds_E[some] = features.at(some) @ weights_F
+        tell()
     return Judged(log_odds_E, noise.share(sigmoid(log_odds_E), seed))
 
 
@@ -221,30 +222,38 @@ def _scaled(numbers_EF: Floats) -> Floats:
 
 def _fit_best(features_NF: Floats) -> Floats:
     """The weights with the penalty that predicts parts of the pairs best from the others."""
-    losses = [
-        sum(_loss(features_NF, penalty, part) for part in range(INNER_PARTS))
-        for penalty in PENALTIES
-    ]
-    return _fit(features_NF, PENALTIES[int(np.argmin(losses))])
+    losses = np.sum([_losses(features_NF, part) for part in range(INNER_PARTS)], axis=0)
+    return _fit(features_NF, [PENALTIES[int(np.argmin(losses))]])[0]
 
 
-def _loss(features_NF: Floats, penalty: float, part: int) -> float:
-    """The loss on one of the inner parts of weights that were fitted on the others."""
+def _losses(features_NF: Floats, part: int) -> Floats:
+    """The loss on one of the inner parts of weights that were fitted on the others, for each of
+    `PENALTIES`.
+    """
     is_left_out_N = np.arange(len(features_NF)) % INNER_PARTS == part
-    weights_F = _fit(features_NF[~is_left_out_N], penalty)
-    return float(np.logaddexp(0, -features_NF[is_left_out_N] @ weights_F).sum())
+    fitted = _fit(features_NF[~is_left_out_N], PENALTIES)
+    left_out_NF = features_NF[is_left_out_N]
+    return np.array([np.logaddexp(0, -left_out_NF @ weights_F).sum() for weights_F in fitted])
 
 
-def _fit(features_NF: Floats, penalty: float) -> Floats:
-    """Weights of a logistic regression without a constant, whose label is always 1: the minimum of
-    sum log(1 + exp(-x w)) + penalty / 2 |w|^2, by Newton's method.
+def _fit(features_NF: Floats, penalties: Sequence[float]) -> list[Floats]:
+    """Weights of logistic regressions, one for each penalty.
 
-    With fewer pairs than features, in the space that the pairs span, where the minimum lies.
+    With fewer pairs than features, in the space that the pairs span, where the minimum lies. This
+    space is found once for all penalties: for some hundred pairs, it takes most of the time.
     """
     n, n_features = features_NF.shape
     if n < n_features:
         left_NN, sizes_N, basis_NF = np.linalg.svd(features_NF, full_matrices=False)
-        return _fit(left_NN * sizes_N, penalty) @ basis_NF
+        return [_minimum(left_NN * sizes_N, penalty) @ basis_NF for penalty in penalties]
+    return [_minimum(features_NF, penalty) for penalty in penalties]
+
+
+def _minimum(features_NF: Floats, penalty: float) -> Floats:
+    """Weights of a logistic regression without a constant, whose label is always 1: the minimum of
+    sum log(1 + exp(-x w)) + penalty / 2 |w|^2, by Newton's method.
+    """
+    n_features = features_NF.shape[1]
     weights_F = np.zeros(n_features)
     for _ in range(NEWTON_STEPS):
         wrong_N = sigmoid(-features_NF @ weights_F)

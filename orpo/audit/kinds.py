@@ -226,6 +226,21 @@ _ALL = (
         "The chosen answer is in another language than the prompt. That is right for translations.",
         Step.DROP,
     ),
+    # Of a deep audit (`orpo.audit.judge`).
+    Kind(
+        "likely_swapped",
+        Severity.WARNING,
+        "A judge that was trained on the other half of the pairs prefers the rejected answer: "
+        "chosen and rejected may be swapped. Read the rows before you drop or swap them.",
+        Step.DROP,
+    ),
+    Kind(
+        "unclear",
+        Severity.INFO,
+        "A judge that was trained on the other half of the pairs finds both answers about equally "
+        "good: the preference is weak.",
+        Step.DROP,
+    ),
     Kind(
         "overlap",
         Severity.ERROR,

@@ -3,12 +3,13 @@
 A recipe is data: it is stored with the version, and gives the same bytes whenever it is run.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from orpo.audit.language_codes import LANGUAGES
+from orpo.contract.deep_audit import FINDINGS
 
 MAX_STEPS = 50
 MAX_LINES = 10_000
@@ -29,6 +30,10 @@ Finding = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z0-9_
 Part = Literal["training", "held_out"]
 # One of the three texts of a row, or all of them.
 Texts = Literal["prompt", "chosen", "rejected", "any"]
+Id = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
+# The deep audit of each file, whose finding a step means. The newest ones, if a request leaves them
+# out; a stored recipe names them, so that it gives the same bytes after another deep audit.
+Audits = Annotated[dict[Id, Id], Field(min_length=1, max_length=MAX_FILES + 1)]
 
 
 class _Step(BaseModel):
@@ -194,10 +199,17 @@ class RepairTexts(_Step):
 
 
 class Drop(_Step):
-    """Drops the rows of a finding, named by its code."""
+    """Drops the rows of a finding, named by its code. For a finding of deep audits, `audits` has
+    the id of the deep audit of each file; the newest ones if it is left out.
+    """
 
     step: Literal["drop"]
     finding: Finding
+    audits: Audits | None = None
+
+    def gap(self) -> str | None:
+        """Deep audits, for a finding that they don't make."""
+        return _needless(self.finding, self.audits)
 
 
 class Deduplicate(_Step):
@@ -283,10 +295,27 @@ class Edit(_Step):
 
 
 class Swap(_Step):
-    """Exchanges the chosen and the rejected answer of these lines."""
+    """Exchanges the chosen and the rejected answer of these lines, or of the rows of a finding.
+    `audits` is that of a `drop`.
+    """
 
     step: Literal["swap"]
-    lines: Lines
+    lines: Lines | None = None
+    finding: Finding | None = None
+    audits: Audits | None = None
+
+    def gap(self) -> str | None:
+        """Neither or both of the two ways, or deep audits for a finding that they don't make."""
+        if (self.lines is None) == (self.finding is None):
+            return "A swap needs either `lines` or `finding`."
+        return _needless(self.finding, self.audits)
+
+
+def _needless(finding: str | None, audits: Mapping[str, str] | None) -> str | None:
+    """A sentence if `audits` are given for a finding that deep audits don't make."""
+    if audits is None or finding in FINDINGS:
+        return None
+    return f"`audits` is only for findings of deep audits: {', '.join(FINDINGS)}."
 
 
 class DropRows(_Step):

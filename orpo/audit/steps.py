@@ -1,6 +1,6 @@
 """Applies one step of a recipe to the selected rows."""
 
-from orpo.audit import choices, groups, maps
+from orpo.audit import by_finding, choices, groups, maps
 from orpo.audit.recipe import (
     Balance,
     Deduplicate,
@@ -34,8 +34,11 @@ def apply(rows: Selection, at: int, step: Step) -> int:
 
 
 def _change(rows: Selection, at: int, step: Edit | Swap) -> int:
-    lines = [step.line] if isinstance(step, Edit) else step.lines
-    places = rows.places_of(at, step, lines)
+    if isinstance(step, Swap) and step.finding is not None:
+        places = by_finding.places(rows, at, step)
+    else:
+        lines = [step.line] if isinstance(step, Edit) else step.lines or []
+        places = rows.places_of(at, step, lines)
     for place in places.tolist():
         rows.changes.setdefault(place, []).append((at, step))
     return int(rows.counts[places].sum())

@@ -32,3 +32,6 @@ class Opinion(StrEnum):
     LIKELY_SWAPPED = "likely_swapped"
     UNCLEAR = "unclear"
     SUPPORTED = "supported"
+
+
+FINDINGS = (Opinion.LIKELY_SWAPPED, Opinion.UNCLEAR)

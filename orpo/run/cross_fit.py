@@ -119,7 +119,7 @@ class CrossFit:
         n_steps, per_epoch = steps(len(places), method)
         epoch_planned, planned = -1, list[list[int]]()
         for step in range(1, n_steps + 1):
-            self._heed()
+            self.heed()
             epoch, at = divmod(step - 1, per_epoch)
             if epoch != epoch_planned:
                 planned = plan(tokens_E, method.batch_size, self.spec.seed, epoch)
@@ -144,6 +144,7 @@ class CrossFit:
             self.tell(None)
         return torch.cat(found)
 
-    def _heed(self) -> None:
+    def heed(self) -> None:
+        """Raise Stopped if the run was asked to stop."""
         if self.group.any(self.stopping.requested):
             raise Stopped

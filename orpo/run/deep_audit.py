@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from orpo.audit import found, judge
 from orpo.audit.judge import Judged, Signals
-from orpo.contract.deep_audit import N_PARTS, ROUNDS, Opinion
+from orpo.contract.deep_audit import FINDINGS, N_PARTS, ROUNDS, Opinion
 from orpo.contract.failures import Code, Failure
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import (
@@ -49,6 +49,7 @@ from orpo.tokens.work import token_budget
 
 FEWEST_PAIRS = 20
 BASE = "base"
+LINES = 10  # of a finding, which a report names
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -137,18 +138,23 @@ class Audit:
 
     @property
     def units(self) -> int:
-        """Steps of the whole audit: of the optimizer, and of measuring."""
+        """Steps of the whole audit: of the optimizer, of measuring, and the regressions."""
         n_pairs = len(self.pairs)
         folds = [part for split in self.splits for part in split]
         judged = sum(self.fit.units(n_pairs - len(part), len(part)) for part in folds)
-        return self.fit.units(0, n_pairs) + judged
+        return self.fit.units(0, n_pairs) + judged + judge.REGRESSIONS
 
-    def _tell(self, loss: float | None) -> None:
+    def _tell(self, loss: float | None = None) -> None:
         self.done += 1
         values: dict[str, float] = {Series.EPOCH: self.done / self.units}
         if loss is not None:
             values[Series.LOSS] = loss
         self.journal.metrics(self.done, Split.TRAIN, values)
+
+    def _go_on(self) -> None:
+        """Note that a regression is fitted, or stop."""
+        self._tell()
+        self.fit.heed()
 
     def _announce(self) -> None:
         start = Event.STARTED if self.spec.resume_from is None else Event.RESUMED
@@ -171,7 +177,7 @@ class Audit:
         base_E = log_odds_ratio(*torch.from_numpy(means_E2).unbind(1)).numpy()
         margins = [self._round(sums_E2, number) for number in range(ROUNDS)]
         signals = Signals(self.pairs, base_E, sums_E2, np.mean(margins, axis=0))
-        self._write(judge.judge(signals, self.spec.seed), base_E)
+        self._write(judge.judge(signals, self.spec.seed, self._go_on), base_E)
         self.journal.event(Event.FINISHED, "The audit is made.", exit_code=0)
         self.journal.sync()
         return 0
@@ -213,7 +219,9 @@ class Audit:
 
     def _write(self, judged: Judged, base_E: NDArray[np.float64]) -> None:
         """The pairs from the most suspicious on, the rows of the findings, and the summary."""
+        named = {str(each): self._places(judged, each) for each in FINDINGS}
         summary = judged.summary() | {
+            "lines": {str(each): self._first_lines(judged, each) for each in FINDINGS},
             "pairs": len(self.pairs),
             "base_accuracy": float((base_E > 0).mean()),
             "tokens": int(self.examples.tokens_E(rejected=True).sum()),
@@ -222,9 +230,8 @@ class Audit:
             with (self.run_dir / DEEP_AUDIT_PAIRS).open("w") as file:
                 for record in self._records(judged, base_E):
                     file.write(json.dumps(record) + "\n")
-            findings = (Opinion.LIKELY_SWAPPED, Opinion.UNCLEAR)
-            named = {str(each): found.Named(self._places(judged, each)) for each in findings}
-            found.write(self.run_dir / DEEP_AUDIT_FOUND, named)
+            of_code = {code: found.Named(places) for code, places in named.items()}
+            found.write(self.run_dir / DEEP_AUDIT_FOUND, of_code)
             (self.run_dir / DEEP_AUDIT).write_text(json.dumps(summary, indent=2) + "\n")
         message = (
             f"{summary[Opinion.LIKELY_SWAPPED]} of {len(self.pairs)} choices are likely swapped."
@@ -247,6 +254,10 @@ class Audit:
     def _places(self, judged: Judged, opinion: Opinion) -> NDArray[np.uint32]:
         of_it = [at for at, each in enumerate(judged.opinions()) if each is opinion]
         return np.sort(self.places_E[of_it])
+
+    def _first_lines(self, judged: Judged, opinion: Opinion) -> list[int]:
+        named = zip(self.pairs, judged.opinions(), strict=True)
+        return sorted(pair.line for pair, each in named if each is opinion)[:LINES]
 
 
 def audit(spec: RunSpec, run_dir: Path, group: Single, journal: Journal, stopping: Stopping) -> int:

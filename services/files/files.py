@@ -19,7 +19,8 @@ from orpo.rows.column_names import Columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.files import contents, quota
+from services.files import contents, judged, quota
+from services.files.keys import result_id
 from services.jobs.jobs import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
@@ -111,8 +112,8 @@ def create(session: Session, caller: Caller, upload: Received) -> File:
 
 
 def store_result(session: Session, job: Job, filename: str, parts: Iterable[bytes]) -> File:
-    """Store a job's result table. Its id is made from the job's, so a repeated end replaces it."""
-    file_id = f"file-{job.id.removeprefix('ftjob-')}"
+    """Store a job's result table; a repeated end replaces it."""
+    file_id = result_id(job.id)
     key = f"results/{file_id}"
     size_bytes, digest = 0, hashlib.sha256()
     with storage.writing(key) as sink:
@@ -159,8 +160,13 @@ def list_page(
 
 
 def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
-    """Return what validation found: rows, accepted, dropped, findings, shapes."""
-    return validated(get(session, caller, file_id)).report or {}
+    """Return what validation found: rows, accepted, dropped, findings, shapes. The audit also has
+    the findings of the newest deep audit.
+    """
+    record = validated(get(session, caller, file_id))
+    report = record.report or {}
+    audit = judged.newest(session, record)
+    return judged.with_findings(report, audit) if audit else report
 
 
 def open_rows(record: File) -> IO[bytes]:
@@ -202,14 +208,17 @@ def expire(session: Session) -> None:
     late = select(File).where(*LATE, ~in_use.exists()).with_for_update(skip_locked=True)
     for record in session.scalars(late).all():
         record.deleted_at = func.clock_timestamp()
+        judged.delete_of(session, record.id)
         queue.send(session, Task.REMOVE)
         about = (record.org_id, None, Action.PRUNED, Object.FILE, record.id)
         audit_log.note(session, *about, size_bytes=record.size_bytes)
 
 
 def delete(session: Session, caller: Caller, file_id: str) -> File:
-    """Delete a file. Its bytes, and its rows in the data of jobs that have ended, go after the
-    commit (`services/upkeep/removals.py`). Raises Conflict while a job that has not ended uses it.
+    """Delete a file and its deep audits.
+
+    Its bytes, and its rows in the data of jobs that have ended, go after the commit
+    (`services/upkeep/removals.py`). Raises Conflict while a job that has not ended uses it.
     """
     # With this lock, the deletion and the creation of a job with this file wait for each other.
     record = session.get(File, file_id, with_for_update=True)
@@ -230,6 +239,7 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
         )
     _refuse_while_read(session, file_id)
     record.deleted_at = func.clock_timestamp()
+    judged.delete_of(session, file_id)
     queue.send(session, Task.REMOVE)
     audit_log.record(
         session, caller, Action.DELETED, Object.FILE, file_id, size_bytes=record.size_bytes

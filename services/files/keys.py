@@ -22,6 +22,16 @@ def keys_of(file_id: str) -> Keys:
     return Keys(f"files/{file_id}.rows", f"files/{file_id}.offsets", f"files/{file_id}.audit")
 
 
+def result_id(job_id: str) -> str:
+    """The id of a job's result file: made from the job's, so that a repeated end replaces it."""
+    return f"file-{job_id.removeprefix('ftjob-')}"
+
+
+def judged_key(audit_id: str) -> str:
+    """The rows of each finding of a deep audit: they come and go with its result file."""
+    return keys_of(result_id(audit_id)).audit
+
+
 def rows_beside(storage_key: str) -> str:
     """Where an older release kept the accepted rows of a file: beside its bytes."""
     return f"{storage_key}.rows"

@@ -17,7 +17,8 @@ import orjson
 from models import File
 from orpo.audit import found
 from orpo.audit.found import Named, Places
-from services.files import files
+from orpo.contract.deep_audit import FINDINGS
+from services.files import files, judged
 from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.errors import Conflict
@@ -199,12 +200,17 @@ def _together(named: Named | None) -> tuple[Sequence[int], Places | None]:
 
 
 @contextmanager
-def select(record: File, wanted: Wanted) -> Iterator[Selection]:
-    """Open a page of the accepted rows of a validated file.
+def select(record: File, wanted: Wanted, deep_audit: str | None = None) -> Iterator[Selection]:
+    """Open a page of the accepted rows of a validated file; `deep_audit` is the id of its newest
+    one.
 
-    Raises Conflict if rows of a finding are wanted and the file has no audit.
+    Raises Conflict if rows of a finding are wanted and the file has no such audit.
     """
+    if deep_audit is None and wanted.finding in FINDINGS:
+        raise judged.none_of(record.id, "finding")
     findings = _findings(record)
+    if deep_audit is not None:
+        findings = {**(findings or {}), **judged.named(deep_audit)}
     if findings is None and wanted.finding is not None:
         raise Conflict(
             f"The file `{record.id}` has no audit. Read its report, or upload the file again.",

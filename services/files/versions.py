@@ -21,12 +21,12 @@ from models.base import new_id
 from models.files import FileStatus
 from orpo.audit import recipe as recipes
 from orpo.audit.conditions import bad_pattern
-from orpo.audit.recipe import Filter, Map, Split, Step
+from orpo.audit.recipe import Drop, Filter, Map, Split, Step, Swap
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.files import files, quota
-from services.files.keys import keys_of
+from services.files import files, judged, quota
+from services.files.keys import judged_key, keys_of
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, Unavailable
 from services.platform.pages import paginate
@@ -52,6 +52,7 @@ def create(
     """
     check(steps)
     parents = _parents(session, caller, file_id, steps, lock=True)
+    steps = judged.pinned(session, caller, parents, steps)
     named = [{"id": parent.id, "sha256": parent.sha256} for parent in parents]
     made = []
     for part in recipes.parts(steps):
@@ -162,10 +163,13 @@ def children(
     return paginate(session, query, File.created_at, File.id, after=after, limit=limit, order=order)
 
 
-def find(session: Session, caller: Caller, file_id: str, steps: Sequence[Step]) -> list[File]:
-    """The files whose rows a preview reads. Raises as `create` does."""
+def find(
+    session: Session, caller: Caller, file_id: str, steps: Sequence[Step]
+) -> tuple[list[File], list[Step]]:
+    """The files whose rows a preview reads, and its steps. Raises as `create` does."""
     check(steps)
-    return _parents(session, caller, file_id, steps)
+    parents = _parents(session, caller, file_id, steps)
+    return parents, judged.pinned(session, caller, parents, steps)
 
 
 def preview(parents: Sequence[File], steps: Sequence[Step]) -> dict[str, Any]:
@@ -223,12 +227,21 @@ def _request(
         for parent in parents:
             rows = stack.enter_context(storage.local_copy(str(parent.rows_key)))
             found = stack.enter_context(_found(parent))
-            sources.append({"file_id": parent.id, "rows": str(rows), "found": found and str(found)})
+            audits = stack.enter_context(_audits(parent, steps))
+            sources.append(
+                {
+                    "file_id": parent.id,
+                    "rows": str(rows),
+                    "found": found and str(found),
+                    "audits": {audit_id: str(path) for audit_id, path in audits.items()},
+                }
+            )
         request = folder / "request.json"
         limits = {"max_bytes": get_settings().max_upload_bytes}
         body = {"recipe": recipes.to_json(steps), "sources": sources, **limits}
         request.write_text(json.dumps(body))
         paths = [source[key] for source in sources for key in ("rows", "found") if source[key]]
+        paths += [path for source in sources for path in source["audits"].values()]
         yield request, (request, *map(Path, paths))
 
 
@@ -241,6 +254,24 @@ def _found(parent: File) -> Iterator[Path | None]:
         except FileNotFoundError:
             path = None
         yield path if path is not None and path.is_file() else None
+
+
+@contextmanager
+def _audits(parent: File, steps: Sequence[Step]) -> Iterator[dict[str, Path]]:
+    """Yield the paths of the rows of findings, of each deep audit of a file that the steps name.
+
+    Raises FileNotFoundError if a deep audit was deleted.
+    """
+    named = {
+        step.audits[parent.id]
+        for step in steps
+        if isinstance(step, Drop | Swap) and step.audits and parent.id in step.audits
+    }
+    with ExitStack() as stack:
+        yield {
+            audit_id: stack.enter_context(storage.local_copy(judged_key(audit_id)))
+            for audit_id in sorted(named)
+        }
 
 
 def _sentence(failure: VerbError) -> str:

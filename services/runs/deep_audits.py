@@ -16,13 +16,14 @@ from models import File, Job
 from models.jobs import JobState, Purpose
 from orpo.contract import deep_audit
 from orpo.contract.manifest import open_regular
-from orpo.contract.rundir import DEEP_AUDIT_PAIRS
+from orpo.contract.rundir import DEEP_AUDIT_FOUND, DEEP_AUDIT_PAIRS
 from services.access.callers import Caller
 from services.files import files
+from services.files.keys import judged_key
 from services.jobs import claims, jobs
 from services.jobs.jobs import NewJob
 from services.platform import storage
-from services.platform.errors import Conflict, no_such
+from services.platform.errors import Conflict, NotFound, no_such
 from services.platform.pages import paginate
 from services.platform.storage import CHUNK_BYTES
 from services.runs.results import holding
@@ -76,7 +77,7 @@ def pairs(
     """Yield the judged pairs from `offset` on as JSON, the most suspicious first, and how many
     there are.
 
-    Raises Conflict unless the audit has succeeded.
+    Raises Conflict unless the audit has succeeded, and NotFound if its result was deleted.
     """
     job = get(session, caller, file_id, audit_id)
     if job.state != JobState.SUCCEEDED or not job.result_files:
@@ -86,7 +87,13 @@ def pairs(
             param="audit_id",
             code="audit_not_ready",
         )
-    with storage.reading(session.get_one(File, job.result_files[0]).storage_key) as lines:
+    result = session.get_one(File, job.result_files[0])
+    if result.deleted_at is not None:
+        raise NotFound(
+            f"The result file `{result.id}` of this deep audit was deleted. Start another one.",
+            param="audit_id",
+        )
+    with storage.reading(result.storage_key) as lines:
         total = (job.estimate or {}).get("pairs", 0)
         yield map(bytes.strip, islice(lines, offset, None)), total
 
@@ -94,8 +101,13 @@ def pairs(
 def register(
     session: Session, job_id: str, generation: int, run_dir: Path, found: dict[str, Any]
 ) -> None:
-    """Store the judged pairs as a result file and end the job as succeeded (fenced)."""
+    """Store the judged pairs as a result file, beside it the rows of the findings, and end the job
+    as succeeded (fenced).
+    """
     job = claims.held(session, job_id, generation)
+    with storage.writing(judged_key(job_id)) as sink:
+        for part in _chunks(run_dir / DEEP_AUDIT_FOUND):
+            sink.write(part)
     parts = holding(session, job, _chunks(run_dir / DEEP_AUDIT_PAIRS))
     file = files.store_result(session, job, f"{job_id}-deep-audit.jsonl", parts)
     claims.succeed_with_audit(session, job_id, generation, found, [file.id])

@@ -86,7 +86,7 @@ def test_a_version_is_a_file_that_names_its_parent_and_its_recipe(
     assert (done["status"], done["accepted"], done["rows"]) == ("processed", 4, 4)
     assert done["filename"] == "pairs-version.jsonl"
     assert done["parents"] == [{"id": parent, "sha256": show(client, parent)["sha256"]}]
-    assert done["recipe"] == [DROP, SWAP]
+    assert done["recipe"] == [DROP, SWAP | {"finding": None, "audits": None}]
     content = client.get(f"/v1/files/{made['id']}/content").content
     assert (len(content), hashlib.sha256(content).hexdigest()) == (done["bytes"], done["sha256"])
     rows = client.get(f"/v1/files/{made['id']}/rows").json()["data"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cli.commands.deep_audits import first_sentence
+from cli.commands.deep_audits import first_sentence, phase_of
 from cli.view.output import ExitCode
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import FakeApi
@@ -39,6 +39,10 @@ def test_the_worst_pairs_are_shown_with_both_first_sentences(
     assert "1 of 2 pairs" in shown.stdout
     assert "50% (0% to 100%), estimated" in shown.stdout
     assert "2      0.90    likely_swapped   No idea!   Two." in shown.stdout
+    assert "oddsmith files rows file-1 --finding likely_swapped" in shown.stdout
+    assert "oddsmith files make file-1 --drop likely_swapped" in shown.stdout
+    assert "oddsmith files make file-1 --swap likely_swapped" in shown.stdout
+    assert "--drop unclear" not in shown.stdout  # there is none
 
 
 def test_json_is_the_audit_itself(api: FakeApi, oddsmith: Oddsmith) -> None:
@@ -56,6 +60,26 @@ def test_an_audit_that_failed_says_why(api: FakeApi, oddsmith: Oddsmith) -> None
     shown = oddsmith("files", "deep-audit", "file-1", "--model", "tiny")
     assert shown.exit_code == ExitCode.FAILED
     assert "The file has 3 usable pairs." in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "progress", "phase"),
+    [
+        ("validating_files", None, ("Preparing the pairs", 0, None)),
+        (
+            "validating_files",
+            {"preparing": {"tokenised": 3, "pairs": 8}},
+            ("Preparing the pairs", 3, 8),
+        ),
+        ("queued", {"preparing": {"tokenised": 8, "pairs": 8}}, ("Waiting for a worker", 0, None)),
+        ("running", {}, ("Loading the model", 0, None)),
+        ("running", {"step": 3, "steps": 9}, ("Judging the pairs", 3, 9)),
+    ],
+)
+def test_the_phase_of_an_audit_is_shown(
+    status: str, progress: dict[str, object] | None, phase: tuple[str, int, int | None]
+) -> None:
+    assert phase_of({"status": status, "progress": progress}) == phase
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def test_a_recipe_from_a_file_and_short_forms_are_one_recipe(
     path.write_text(json.dumps([step]))
     shown = oddsmith(
         "files", "make", "file-1", "--recipe", str(path), "--drop", "duplicate", "--drop",
-        "whitespace", "--swap-line", "7", "--deduplicate", "near", "--balance", "--sample", "1000",
-        "--split", "0.1", "--seed", "3", "--name", "b.jsonl",
+        "whitespace", "--swap-line", "7", "--swap", "likely_swapped", "--deduplicate", "near",
+        "--balance", "--sample", "1000", "--split", "0.1", "--seed", "3", "--name", "b.jsonl",
     )  # fmt: skip
     assert (shown.exit_code, shown.stdout.split()[:2]) == (0, ["file-2", "uploaded"])
     assert sent(api) == {
@@ -39,6 +39,7 @@ def test_a_recipe_from_a_file_and_short_forms_are_one_recipe(
             {"step": "drop", "finding": "duplicate"},
             {"step": "drop", "finding": "whitespace"},
             {"step": "swap", "lines": [7]},
+            {"step": "swap", "finding": "likely_swapped"},
             {"step": "deduplicate", "by": "near"},
             {"step": "balance", "seed": 3},
             {"step": "sample", "n": 1000, "seed": 3},

@@ -202,8 +202,8 @@ def test_a_regression_has_no_side_that_it_prefers() -> None:
     draw = np.random.default_rng(0)
     for shape in ((30, 4), (12, 40)):
         features = draw.normal(size=shape) + 0.5
-        weights = judge._fit(features, 1.0)
-        assert np.allclose(weights, -judge._fit(-features, 1.0))
+        weights = judge._minimum(features, 1.0)
+        assert np.allclose(weights, -judge._minimum(-features, 1.0))
         wrong = judge.sigmoid(-features @ weights)
         assert np.allclose(features.T @ wrong, weights, atol=1e-6)  # the gradient is zero
 

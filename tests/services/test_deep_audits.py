@@ -61,6 +61,7 @@ def test_an_audit_ends_with_its_pairs_as_a_file_and_leaves_no_folder(queued, ses
         (run_dir / rundir.EVENTS).write_text("".join(f"{line}\n" for line in lines))
         pairs = "".join(f"{json.dumps(pair)}\n" for pair in JUDGED)
         (run_dir / rundir.DEEP_AUDIT_PAIRS).write_text(pairs)
+        records.write_judged(run_dir)
         return Ended()
 
     monkeypatch.setattr(training, "launch", launch)

@@ -1417,15 +1417,20 @@ export interface components {
         /**
          * AuditFinding
          * @description Something about accepted rows: how many, and the lines of the first ten. `message` says why
-         *     it matters; `repair` is null where no step repairs it with certainty.
+         *     it matters; `repair` is null where no step repairs it with certainty. A finding of the newest
+         *     deep audit also has its id and the base `model` that judged.
          */
         AuditFinding: {
             /** Code */
             code: string;
+            /** Deep Audit */
+            deep_audit?: string | null;
             /** Lines */
             lines: number[];
             /** Message */
             message: string;
+            /** Model */
+            model?: string | null;
             repair: components["schemas"]["Repair"] | null;
             /** Rows */
             rows: number;
@@ -2019,6 +2024,7 @@ export interface components {
          * DeepAuditResult
          * @description What was found: `noise_share` is the estimated share of wrong choices, `accuracy` the share
          *     of pairs whose given choice the judge shares, `base_accuracy` the same for the base alone.
+         *     `lines` are the first ten of each finding.
          */
         DeepAuditResult: {
             accuracy?: components["schemas"]["Share"];
@@ -2026,9 +2032,15 @@ export interface components {
             base_accuracy?: number;
             /** Likely Swapped */
             likely_swapped?: number;
+            /** Lines */
+            lines?: {
+                [key: string]: number[];
+            };
             noise_share?: components["schemas"]["Share"];
             /** Pairs */
             pairs?: number;
+            /** Supported */
+            supported?: number;
             /** Tokens */
             tokens?: number;
             /** Unclear */
@@ -2099,9 +2111,14 @@ export interface components {
         };
         /**
          * Drop
-         * @description Drops the rows of a finding, named by its code.
+         * @description Drops the rows of a finding, named by its code. For a finding of deep audits, `audits` has
+         *     the id of the deep audit of each file; the newest ones if it is left out.
          */
         Drop: {
+            /** Audits */
+            audits?: {
+                [key: string]: string;
+            } | null;
             /** Finding */
             finding: string;
             /**
@@ -4737,11 +4754,18 @@ export interface components {
         };
         /**
          * Swap
-         * @description Exchanges the chosen and the rejected answer of these lines.
+         * @description Exchanges the chosen and the rejected answer of these lines, or of the rows of a finding.
+         *     `audits` is that of a `drop`.
          */
         Swap: {
+            /** Audits */
+            audits?: {
+                [key: string]: string;
+            } | null;
+            /** Finding */
+            finding?: string | null;
             /** Lines */
-            lines: number[];
+            lines?: number[] | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}

@@ -148,7 +148,9 @@ export function stepInWords(step: RecipeStep): string {
     case "drop_rows":
       return `drop ${linesInWords(step.lines)}`;
     case "swap":
-      return `swap the answers of ${linesInWords(step.lines)}`;
+      return step.finding
+        ? `swap the answers of: ${findingInWords(step.finding)}`
+        : `swap the answers of ${linesInWords(step.lines ?? [])}`;
     case "edit":
       return `edit line ${step.line}`;
     case "balance":

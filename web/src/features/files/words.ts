@@ -74,6 +74,8 @@ const FINDINGS: Record<string, string> = {
   score_tie: "scores are equal",
   mixed_language: "another language",
   overlap: "also in the other file",
+  likely_swapped: "likely swapped",
+  unclear: "preference unclear",
 };
 
 export const findingInWords = (code: string) => FINDINGS[code] ?? code.replaceAll("_", " ");
