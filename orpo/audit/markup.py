@@ -38,6 +38,7 @@ _INST = b"INST]"
 _COLON = re.compile(rb":[ \\*]")
 _NAMES = tuple(name.encode() for name in (*_USERS, *_ASSISTANTS, "Response"))
 _SPEAKERS = (*_NAMES, *(name + b"**" for name in _NAMES))
+_LAST = frozenset(name[-1] for name in _SPEAKERS)
 LONGEST_NAME = max(map(len, _SPEAKERS))
 _ESCAPED = re.compile(rb"\\[bfu]")
 _DELETE = b"\x7f"
@@ -57,7 +58,9 @@ def found(block: Block) -> Iterator[tuple[str, int]]:
         if any(CONTROL_TOKEN.search(_text(turn)) for turn in turns_of(rows[index])):
             yield "control_token", index
     speakers = [
-        at for at in _starts(_COLON, raw) if raw.endswith(_SPEAKERS, max(0, at - LONGEST_NAME), at)
+        at
+        for at in _starts(_COLON, raw)
+        if raw[at - 1] in _LAST and raw.endswith(_SPEAKERS, max(0, at - LONGEST_NAME), at)
     ]
     for index in block.rows_at(speakers):
         if is_transcript(rows[index]):

@@ -19,6 +19,7 @@ from orpo.rows.columns import KEPT, Remark
 from orpo.rows.containers import Kind
 from orpo.rows.index import Index
 from orpo.rows.messages import Message, Pair, Reject
+from orpo.rows.plain import plain
 from orpo.rows.row_shapes import Shape, detect, parse, read, why_no_shape
 from orpo.rows.rows import Finding, Row, container_name, read_rows
 from orpo.rows.suggested import Sample
@@ -140,11 +141,9 @@ def validate(
         for row in read_rows(src_path, filename):
             report.rows += 1
             offset_bytes = row.offset_bytes
-            pair = judge.accept(row)
-            if pair:
-                size_bytes = out.write(
-                    orjson.dumps(pair.to_json(), option=orjson.OPT_APPEND_NEWLINE)
-                )
+            accepted = judge.accept(row)
+            if accepted:
+                size_bytes = out.write(orjson.dumps(accepted, option=orjson.OPT_APPEND_NEWLINE))
                 if index is not None:
                     index.add(size_bytes, row.value)
             if on_progress and report.rows % ROWS_PER_PROGRESS == 0:
@@ -162,13 +161,23 @@ class _Judge:
         self.report, self.renamed, self.thumbs = report, renamed, thumbs
         self.sample = Sample()
 
-    def accept(self, row: Row) -> Pair | None:
-        """The pair of a row, if there is one; the report says why not."""
+    def accept(self, row: Row) -> dict[str, Any] | None:
+        """The normal form of a row's pair, if it has one; the report says why not."""
+        value = self.renamed(row.value)
+        found = plain(value, row.line) if row.finding is None and row.repeated is None else None
+        if found is None:
+            pair = self._pair(row, value)
+            return pair.to_json() if pair else None
+        self.report.accepted += 1
+        self.report.shapes[Shape.EXPLICIT] += 1
+        return found
+
+    def _pair(self, row: Row, value: Any) -> Pair | None:
+        """The pair of a row whose value has the names that shapes read."""
         report = self.report
         if row.finding:
             report.drop(row.finding)
             return None
-        value = self.renamed(row.value)
         try:
             shape = detect(value)
             if shape is None:

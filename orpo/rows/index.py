@@ -20,6 +20,7 @@ SCORES = (
     ("reward_chosen", "reward_rejected"),
 )
 PAIR_KEYS = 3  # a row with no more keys than a pair needs has no score
+SCORE_KEYS = frozenset((*(key for pair in SCORES for key in pair), "margin"))
 
 
 class Index:
@@ -37,7 +38,7 @@ class Index:
 
     def add(self, size_bytes: int, value: dict[str, Any]) -> None:
         """Count the next accepted row: its size in the file, and the row as it was uploaded."""
-        if len(value) > PAIR_KEYS:
+        if len(value) > PAIR_KEYS and not value.keys().isdisjoint(SCORE_KEYS):
             preference = preferred(value)
             if preference is not None and preference <= 0:
                 (self.tied if preference == 0 else self.contradicting).append(len(self.offsets))
