@@ -2,6 +2,7 @@
 import.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orpo.rows import limits
-from orpo.rows.row import TOO_LONG, Finding, Row, Unreadable, unread
+from orpo.rows.row import TOO_LONG, Finding, Half, Row, Unreadable, unread
 from orpo.rows.unpacked import require_bounded
 
 BATCH_BYTES = 4 * 2**20
@@ -20,11 +21,14 @@ FOOTER_BYTES = 64 * 2**20
 FOOTER_ITEMS = 2**20
 
 
-def read_parquet(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file, `line` being the number of the row, from 1.
+def read_parquet(path: Path, half: Half | None = None) -> Iterator[Row]:
+    """Yield the rows of a file, or those of one half of it, `line` being the number of the row,
+    from 1.
 
     Cells that are null are left out: a table has the columns of all its rows.
     """
+    # Arrow's own pool keeps what is freed: 40 MiB more, and it is slower.
+    pa.set_memory_pool(pa.system_memory_pool())
     size_bytes = path.stat().st_size
     at, unpacked_bytes = 0, 0
     try:
@@ -36,16 +40,22 @@ def read_parquet(path: Path) -> Iterator[Row]:
             thrift_container_size_limit=FOOTER_ITEMS,
         ) as file:
             n_rows = file.metadata.num_rows
+            first, last = _places(n_rows, half)
             for batch in _batches(file):
                 unpacked_bytes += batch.nbytes
                 require_bounded(unpacked_bytes, size_bytes)
-                for value in _decoded(batch):
+                # What is before a second half is decoded, too: a page can't be begun in its middle.
+                skipped = min(batch.num_rows, max(0, first - at))
+                at += skipped
+                for value in _decoded(batch[skipped:][: last - at]):
                     at += 1
-                    offset_bytes = size_bytes * at // n_rows
+                    offset_bytes = size_bytes * at // max(n_rows, 1)
                     if isinstance(value, Unreadable):
                         yield unread(offset_bytes, at, None, value.code, value.message)
                     else:
                         yield Row(at, value, None, offset_bytes)
+                if at >= last:
+                    return
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         yield Row(
@@ -62,13 +72,26 @@ def read_parquet(path: Path) -> Iterator[Row]:
         )
 
 
+def _places(n_rows: int, half: Half | None) -> tuple[int, int]:
+    """The places of the first row to be read and of the one after the last, from 0."""
+    # The second half also decodes the first, which takes a sixth of the time of judging it.
+    cut = n_rows * 6 // 11
+    match half:
+        case Half.FIRST:
+            return 0, cut
+        case Half.SECOND:
+            return cut, sys.maxsize
+    return 0, sys.maxsize
+
+
 def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     """Batches of about 4 MB, by the mean size of a row in each row group."""
     for group in range(file.num_row_groups):
         facts = file.metadata.row_group(group)
         row_bytes = facts.total_byte_size // max(facts.num_rows, 1) + 1
         batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes))
-        yield from map(_plain, file.iter_batches(batch_rows, row_groups=[group]))
+        batches = file.iter_batches(batch_rows, row_groups=[group], use_threads=False)
+        yield from map(_plain, batches)
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
