@@ -94,7 +94,7 @@ class Numbers:
     def __init__(self) -> None:
         self.prompt, self.chosen, self.rejected = array("q"), array("q"), array("q")
         self.chosen_chars, self.rejected_chars = array("I"), array("I")
-        self.line = array("I")
+        self.line = array("Q")
 
     def add(self, rows: Sequence[Row], parts: Sides) -> None:
         """Keep the numbers of the next rows."""
@@ -104,10 +104,11 @@ class Numbers:
         self.rejected.extend(map(hash, parts.rejected.folded))
         self.chosen_chars.extend(map(len, parts.chosen.texts))
         self.rejected_chars.extend(map(len, parts.rejected.texts))
-        self.line.extend(min(row["line"], LAST_LINE) for row in rows)
+        self.line.extend([row["line"] for row in rows])
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        return {name: np.asarray(column) for name, column in vars(self).items()}
+        columns = {name: np.asarray(column) for name, column in vars(self).items()}
+        return {**columns, "line": np.minimum(self.line, LAST_LINE).astype(np.uint32)}
 
 
 def scan(

@@ -6,7 +6,7 @@ Most parts are a single turn of text. They are folded together, without a Python
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from orpo.audit.texts import BETWEEN, LOWER, PLAIN, SPACE, Row, Turn, folded_turns, text_of
+from orpo.audit.texts import LOWER, PLAIN, SPACE, Row, Turn, folded_turns, text_of
 
 
 class Side(NamedTuple):
@@ -41,8 +41,8 @@ def side(parts: Sequence[Sequence[Turn] | None]) -> Side:
     ]
     others = [index for index, text in enumerate(texts) if text is None]
     found = [text or "" for text in texts]
-    # No text of UTF-8 holds what stands between them.
-    folded = BETWEEN.join(map(str.encode, found)).translate(LOWER, SPACE).split(BETWEEN)
+    # An accepted text holds no NUL (`orpo.rows.values.text`).
+    folded = "\0".join(found).encode().translate(LOWER, SPACE).split(b"\0")
     for index in others:
         found[index], folded[index] = text_of(parts[index]), folded_turns(parts[index] or ())
     return Side(found, folded[: len(found)], others)
