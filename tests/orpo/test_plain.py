@@ -41,6 +41,14 @@ def test_a_row_on_the_direct_path_is_that_of_the_general_form(pair: Any, more: A
     assert found is None or (found, [], "explicit") == general(value, 7)
 
 
+@pytest.mark.parametrize("name", PAIR)
+@pytest.mark.parametrize("text", [*ODD_STARTS, "", "a\0", "\ud800"])
+def test_nor_is_an_odd_text_overlooked(name: str, text: str) -> None:
+    value = {"prompt": "Why?", "chosen": "Because.", "rejected": "No idea.", name: text}
+    found = plain(value, 7)
+    assert found is None or (found, [], "explicit") == general(value, 7)
+
+
 @given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), min_size=3, max_size=3))
 def test_usual_rows_take_it(given_texts: list[str]) -> None:
     value = {**dict(zip(PAIR, given_texts, strict=True)), "source": "a", "score_chosen": 1}
