@@ -48,6 +48,8 @@ MOVING = Work("transfers", threads=16, of_key=8, waiting=5000, retry_after_s=5)
 MAKING = Work("model checks and exports", threads=2, of_key=1, waiting=8, retry_after_s=30)
 # An upload's parts written into one file: seconds, for gigabytes. Both read and write the disk.
 ASSEMBLING = Work("completions of uploads", threads=2, of_key=1, waiting=50, retry_after_s=5)
+# All prompts of files compared: seconds, a minute for a million, in a process of its own.
+COMPARING = Work("comparisons of files", threads=2, of_key=1, waiting=8, retry_after_s=30)
 # The tokens of a row: seconds, in a process with a tokenizer.
 SHOWING = Work("tokens of rows", threads=2, of_key=1, waiting=8, retry_after_s=5)
 

@@ -24,6 +24,7 @@ class Base(DeclarativeBase):
         int: BigInteger,
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
+        dict[str, str]: JSONB,
         list[Any]: JSONB,
         list[str]: JSONB,
     }

@@ -52,7 +52,7 @@ class File(Owned, Base):
     recipe: Mapped[list[Any] | None]
     parents: Mapped[list[Any] | None]
     # Which columns have other names, {field: column}; null where none has.
-    columns: Mapped[dict[str, Any] | None]
+    columns: Mapped[dict[str, str] | None]
     # When it is deleted; null if its owner set no time.
     expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]

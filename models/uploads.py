@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, column_property, mapped_column
@@ -33,7 +32,7 @@ class Upload(Owned, Base):
     # How long the file is to be kept once it is made; None: until it is deleted.
     file_seconds: Mapped[int | None]
     # Which columns have other names, {field: column}; null where none has.
-    columns: Mapped[dict[str, Any] | None]
+    columns: Mapped[dict[str, str] | None]
     file_id: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)
     # The hash of the list of parts that it was completed with: the same list means the same file.
     parts_sha256: Mapped[str | None]

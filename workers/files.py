@@ -4,7 +4,6 @@ A message is a wake-up for one file. This module decides which file is next, so 
 turns. It also fetches base models, for the queue `prepare`.
 """
 
-import json
 import logging
 import os
 import shlex
@@ -22,7 +21,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from orpo.contract.failures import Code
 from orpo.rows.suggested import as_option
-from services.files import base_models, files, hub
+from services.files import base_models, column_names, files, hub
 from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
@@ -147,7 +146,7 @@ def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
             str(source),
             record.filename,
             *map(str, made.of_validation),
-            json.dumps(record.columns) if record.columns else "",
+            column_names.as_argument(record.columns),
             timeout_s=CHECK_S + size_bytes / SLOWEST_BYTES_A_S,
             meanwhile=partial(stop_unless_wanted, record.id),
             reach=Reach(reads=(source,), writes=(Path(folder),)),

@@ -19,7 +19,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
 from services.access import sign_ins
-from services.files import files, uploads
+from services.files import ended_uploads, files
 from services.jobs import claims
 from services.platform import logs, queue
 from services.platform.database import engine, take, transaction
@@ -113,7 +113,7 @@ def prune() -> None:
     with transaction() as session:
         queue.prune(session)
         sign_ins.forget_expired(session)
-        uploads.forget_old(session)
+        ended_uploads.forget_old(session)
         queue.send(session, Task.TIDY)
 
 

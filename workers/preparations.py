@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -19,9 +20,9 @@ from models import File, Job
 from models.jobs import JobState
 from orpo.contract.failures import Code
 from orpo.contract.held_out import draw, hold_out
-from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS
+from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS, Level
 from orpo.contract.spec import VERSION, write_spec
-from services.files import files
+from services.files import files, overlaps
 from services.jobs import preparations
 from services.platform.database import transaction
 from services.platform.settings import get_settings
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 # The shortest timeout of tokenising.
 PREPARE_S = 600
+# The same of the search for held-out prompts among those that are trained on.
+OVERLAP_S, SLOWEST_BYTES_A_S = 120, 2e6
+LINES = 10
 LOOK_EVERY_S = 0.5
 
 
@@ -69,6 +73,8 @@ def _prepare(job_id: str) -> None:
     try:
         patience_s = time_for(folder, PREPARE_S)
         found = run_verb("prepare", str(folder), timeout_s=patience_s, meanwhile=watch.look)
+        if validation:
+            found["overlap"] = overlap(folder, watch.look_when_due)
         error = None
     except VerbError as failure:
         if failure.is_fleeting:
@@ -143,6 +149,28 @@ def write_rows(
     _copy(training, folder / TRAIN_ROWS, lambda place: place not in left_out, meanwhile)
 
 
+def overlap(folder: Path, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any] | None:
+    """How many held-out rows have the prompt of a row that is trained on: the `same` one or a
+    `near` one, of how many `rows`, with the first `lines` of the validation file.
+
+    None if the comparison failed: a job can be run without it.
+    """
+    held_out, train = folder / HELD_OUT_ROWS, folder / TRAIN_ROWS
+    timeout_s = OVERLAP_S + train.stat().st_size / SLOWEST_BYTES_A_S
+    try:
+        with TemporaryDirectory() as inside:
+            found = overlaps.run(
+                Path(inside), held_out, [{"rows": str(train)}],
+                timeout_s=timeout_s, meanwhile=meanwhile,
+            )  # fmt: skip
+    except VerbError as failure:
+        logger.warning("held-out prompts could not be compared: %s", failure)
+        return None
+    same, near = found["same"], found["near"]
+    lines = sorted({*same["lines"], *near["lines"]})[:LINES]
+    return {"rows": found["rows"], "same": same["rows"], "near": near["rows"], "lines": lines}
+
+
 def _copy(file: File, to: Path, keep: Callable[[int], bool], meanwhile: Callable[[], None]) -> None:
     """Copy the rows of `file` whose places are to `keep`."""
     temporary = to.with_suffix(".tmp")
@@ -165,6 +193,8 @@ def _move_on(
         return
     stored = storable(found)
     job_events.note(session, job, _summary(stored), {"kind": "prepared", **stored})
+    if words := _overlap(job, stored.get("overlap")):
+        job_events.note(session, job, words, {"kind": "overlap"}, Level.WARN)
     preparations.succeed(session, job, stored)
 
 
@@ -177,6 +207,19 @@ def _summary(found: dict[str, Any]) -> str:
     if forgetful := train.get("history_thoughts_dropped"):
         text += f" The chat template leaves out earlier thoughts of {forgetful} pairs."
     return f"{text} Of the held-out pairs, {held_out}." if held_out else text
+
+
+def _overlap(job: Job, found: dict[str, Any] | None) -> str:
+    """What to say of held-out rows whose prompts are trained on; "" if there are none."""
+    if not found or not (found["same"] or found["near"]):
+        return ""
+    lines = ", ".join(map(str, found["lines"]))
+    return (
+        f"Of {found['rows']} held-out rows, {found['same']} have a prompt that is also trained on, "
+        f"and {found['near']} nearly such a prompt (lines {lines} of the validation file): the "
+        f"held-out figures are too good. See: oddsmith files overlap {job.validation_file} "
+        f"--against {job.training_file}"
+    )
 
 
 def charge(job_id: str, reason: str) -> None:

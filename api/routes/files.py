@@ -23,7 +23,7 @@ from orpo.contract.hyperparameters import Turns
 from orpo.contract.methods import parse_method
 from orpo.rows.column_names import MAX_TEXT
 from services.access.callers import Caller
-from services.files import files, tokens
+from services.files import column_names, files, tokens
 from services.platform import storage
 from services.platform.database import reading, transaction
 from services.platform.errors import Invalid
@@ -87,10 +87,10 @@ def expected() -> forms.Fields[files.Received]:
             purpose=sent.fields["purpose"],
             size_bytes=sent.size_bytes,
             sha256=sent.sha256,
-            columns=sent.fields["columns"],
+            columns=column_names.parsed(sent.fields["columns"]),
             keep_s=keep_s(sent.fields[ANCHOR], sent.fields[SECONDS]),
         )
-        files.check(received)
+        files.check(received.filename, received.purpose, received.size_bytes)
         return received
 
     most = get_settings().max_upload_bytes

@@ -14,9 +14,11 @@ from api.routing import Router
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.files import DroppedRow, DroppedRows, FileRow, FileRows
 from api.schemas.text import NO_NUL, Id
+from api.schemas.unmask import Unmask
 from models import File
 from services.access.callers import Caller
 from services.files import dropped, files, rows
+from services.files.masking import mask
 from services.files.rows import Wanted
 from services.platform.database import reading
 
@@ -44,16 +46,20 @@ async def list_rows(
         Sought | SkipJsonSchema[None],
         Query(description="A text of the prompt or of an answer, in upper or lower case."),
     ] = None,
+    unmask: Unmask = False,
 ) -> Response:
     """Return rows in normal form, whatever the file's shape, each with its line in the file.
 
-    A search reads up to 256 MiB for two seconds, from `offset` on.
+    Personal data and secrets are masked, such as `[email]`. A search reads up to 256 MiB for two
+    seconds, from `offset` on.
     """
     wanted = Wanted(offset, limit, finding, search)
-    return await threads.run(threads.READING, caller.account, read, caller, file_id, wanted)
+    return await threads.run(
+        threads.READING, caller.account, read, caller, file_id, wanted, unmask=unmask
+    )
 
 
-def read(caller: Caller, file_id: str, wanted: Wanted) -> Response:
+def read(caller: Caller, file_id: str, wanted: Wanted, *, unmask: bool) -> Response:
     """Return a page of the accepted rows."""
     record = validated(caller, file_id)
     with rows.select(record, wanted) as selection:
@@ -62,8 +68,10 @@ def read(caller: Caller, file_id: str, wanted: Wanted) -> Response:
         def encoded() -> Iterator[tuple[None, bytes]]:
             for found in selection:
                 positions.append(found.position)
+                row = found.row if unmask else mask(found.row)
                 facts = {"place": found.place, "findings": found.findings, "group": found.group}
-                yield None, encode(FileRow.model_validate(found.row | facts))
+                facts["masked"] = row != found.row
+                yield None, encode(FileRow.model_validate(row | facts))
 
         taken = take(encoded())
         after = positions[len(taken.parts)] if taken.has_more else selection.next_offset
@@ -84,14 +92,21 @@ def read(caller: Caller, file_id: str, wanted: Wanted) -> Response:
     response_model=DroppedRows,
 )
 async def list_dropped(
-    caller: CallerDep, file_id: Id, offset: Offset = 0, limit: Limit = 20
+    caller: CallerDep,
+    file_id: Id,
+    offset: Offset = 0,
+    limit: Limit = 20,
+    unmask: Unmask = False,
 ) -> Response:
-    """Return why rows were dropped, with the text of the uploaded file. Starts a process."""
+    """Return why rows were dropped, with the text of the uploaded file. Starts a process.
+
+    Personal data and secrets are masked, such as `[email]`.
+    """
     record = await threads.run(threads.READING, caller.account, validated, caller, file_id)
     found = await threads.run(
-        threads.SHOWING, caller.account, dropped.originals, record, offset, limit
+        threads.SHOWING, caller.account, originals, record, offset, limit, unmask=unmask
     )
-    taken = take((None, encode(DroppedRow.model_validate(row))) for row in found)
+    taken = take((None, encode(row)) for row in found)
     is_last = offset + len(found) >= dropped.kept(record)
     return listed(
         taken,
@@ -99,6 +114,16 @@ async def list_dropped(
         offset=offset,
         total=dropped.total(record),
     )
+
+
+def originals(record: File, offset: int, limit: int, *, unmask: bool) -> list[DroppedRow]:
+    """Return dropped rows with their text."""
+    found = dropped.originals(record, offset, limit)
+    shown = found if unmask else mask(found)
+    return [
+        DroppedRow.model_validate(row | {"masked": row != original})
+        for row, original in zip(shown, found, strict=True)
+    ]
 
 
 def validated(caller: Caller, file_id: str) -> File:

@@ -15,7 +15,7 @@ from models import File
 from orpo.contract.hyperparameters import Overlong, Turns
 from orpo.contract.methods import parse_method
 from services.access.callers import Caller
-from services.files import files, statistics
+from services.files import base_models, files, statistics
 from services.platform.database import reading
 
 DEFAULTS = parse_method("orpo", {})
@@ -68,5 +68,5 @@ def find(caller: Caller, file_id: str, model: str) -> tuple[File, Path, dict[str
     """Return a validated file, the folder of a base model, and the speed measured with it."""
     with reading() as session:
         record = files.validated(files.get(session, caller, file_id))
-        base = statistics.base_folder(session, caller, model)
+        base = base_models.folder_of(session, caller, model)
         return record, base, statistics.speed(session, caller, model)

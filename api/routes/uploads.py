@@ -16,8 +16,9 @@ from api.schemas.text import Id
 from api.schemas.uploads import CompleteUpload, CreateUpload, UploadObject, UploadPartObject
 from models.base import new_id
 from services.access.callers import Caller
-from services.files import uploads
-from services.files.uploads import ReceivedPart
+from services.files import upload_completion, upload_parts, uploads
+from services.files.upload_completion import Assembly
+from services.files.upload_parts import ReceivedPart
 from services.platform import storage
 from services.platform.database import alone, reading, transaction
 from services.platform.errors import OddsmithError
@@ -79,7 +80,7 @@ def list_parts(
     """List what was acknowledged, so that a client can resume. Once the upload is no longer
     pending, its parts are removed.
     """
-    found = uploads.list_parts(session, caller, upload_id, after=after, limit=limit)
+    found = upload_parts.list_page(session, caller, upload_id, after=after, limit=limit)
     return page(map(UploadPartObject.from_record, found), limit)
 
 
@@ -123,11 +124,11 @@ def expected(part_id: str) -> forms.Fields[ReceivedPart]:
 
     def accept(sent: forms.Sent) -> ReceivedPart:
         part = ReceivedPart(part_id, sent.key, sent.size_bytes, sent.sha256)
-        uploads.check_part(part, sent.fields["sha256"])
+        upload_parts.check(part, sent.fields["sha256"])
         return part
 
-    most = uploads.MAX_PART_BYTES
-    return forms.Fields("data", (), most, uploads.too_large, accept, ("sha256",))
+    most = upload_parts.MAX_PART_BYTES
+    return forms.Fields("data", (), most, upload_parts.too_large, accept, ("sha256",))
 
 
 def register(
@@ -144,7 +145,7 @@ def register(
     """
     try:
         with transaction() as session:
-            part = uploads.add_part(
+            part = upload_parts.add(
                 session,
                 caller,
                 upload_id,
@@ -183,7 +184,7 @@ def complete_alone(caller: Caller, upload_id: str, body: CompleteUpload) -> Uplo
         if not mine:
             return None
         with transaction() as session:
-            assembly = uploads.begin_completion(session, caller, upload_id, body.part_ids, body.md5)
+            assembly = upload_completion.begin(session, caller, upload_id, body.part_ids, body.md5)
         if assembly is not None:
             finish(caller, assembly)
         with reading() as session:
@@ -191,12 +192,12 @@ def complete_alone(caller: Caller, upload_id: str, body: CompleteUpload) -> Uplo
             return UploadObject.from_record(upload, uploads.file_of(session, upload))
 
 
-def finish(caller: Caller, assembly: uploads.Assembly) -> None:
+def finish(caller: Caller, assembly: Assembly) -> None:
     """Assemble the parts and register the file. If that is refused, delete the assembled bytes."""
-    received = uploads.assemble(assembly)
+    received = upload_completion.assemble(assembly)
     try:
         with transaction() as session:
-            upload = uploads.finish_completion(session, caller, assembly, received)
+            upload = upload_completion.finish(session, caller, assembly, received)
             file = uploads.file_of(session, upload)
     except OddsmithError:
         storage.delete(received.key)

@@ -13,11 +13,13 @@ from api.schemas.body import DIGITS_ONLY
 from api.schemas.files import FileObject
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
+from api.schemas.unmask import Unmask
 from api.schemas.versions import CreateVersion, RecipeBody, RecipePreview
 from models import File
 from orpo.audit.recipe import Step
 from services.access.callers import Caller
 from services.files import versions
+from services.files.masking import mask
 from services.platform.database import reading
 from services.platform.pages import Order
 
@@ -50,15 +52,20 @@ def list_versions(
 
 
 @router.post("/preview", summary="What a recipe would do to a file", response_model=RecipePreview)
-async def preview(caller: Writer, file_id: Id, body: RecipeBody) -> Response:
+async def preview(
+    caller: Writer, file_id: Id, body: RecipeBody, unmask: Unmask = False
+) -> Response:
     """Count the rows before and after each step, and show the first rows that it changes.
 
-    Nothing is stored. Starts a process, which takes seconds.
+    Personal data and secrets are masked, such as `[email]`. Nothing is stored. Starts a process,
+    which takes seconds.
     """
     parents = await threads.run(threads.READING, caller.account, find, caller, file_id, body.recipe)
     found = await threads.run(
         threads.SHOWING, caller.account, versions.preview, parents, body.recipe
     )
+    if not unmask:
+        found = await threads.run(threads.READING, caller.account, mask, found)
     return whole(RecipePreview(file_id=file_id, **found))
 
 

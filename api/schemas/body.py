@@ -28,3 +28,14 @@ def _digits_only(value: Any) -> Any:
 # For a whole number in a query or a header, where every value is text. It must stand after the
 # bounds, which would otherwise be missing from the document.
 DIGITS_ONLY = BeforeValidator(_digits_only)
+
+
+def _true_or_false(value: Any) -> Any:
+    """Refuse what Python reads as a boolean and a query should not hold: 1, yes, T."""
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise PydanticCustomError("bool_parsing", "send true or false")
+    return value
+
+
+# The same for a boolean.
+TRUE_OR_FALSE = BeforeValidator(_true_or_false)

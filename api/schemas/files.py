@@ -261,6 +261,9 @@ class FileRow(BaseModel):
     )
     findings: list[str]
     group: int | None
+    masked: bool = Field(
+        default=False, description="Personal data or secrets in it are masked, such as [email]."
+    )
     cut: bool = Field(default=False, description=CUT)
 
 
@@ -291,6 +294,9 @@ class DroppedRow(BaseModel):
     message: str
     text: str | None
     first_character: int
+    masked: bool = Field(
+        default=False, description="Personal data or secrets in it are masked, such as [email]."
+    )
 
 
 class DroppedRows(ListPage[DroppedRow]):

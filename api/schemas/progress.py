@@ -79,11 +79,29 @@ class PreparedPart(Stored, total=False):
     length: Lengths | None
 
 
+class HeldOutOverlap(Stored, total=False):
+    """Held-out rows of a validation file whose prompt is trained on as well, of how many `rows`."""
+
+    rows: int | None
+    same: Annotated[
+        int | None,
+        Field(description="Those with the same prompt, apart from white space and case."),
+    ]
+    near: Annotated[int | None, Field(description="Those with nearly the same prompt.")]
+    lines: Annotated[
+        list[int] | None, Field(description="The first of them, in the validation file.")
+    ]
+
+
 class Prepared(Stored, total=False):
     """The size of the data under the job's settings, computed before a device is used."""
 
     train: PreparedPart | None
     held_out: PreparedPart | None
+    overlap: Annotated[
+        HeldOutOverlap | None,
+        Field(description="Null without a validation file, and where it could not be computed."),
+    ]
     steps: Annotated[int | None, Field(description="Of the whole run.")]
     steps_per_epoch: int | None
     max_length: Annotated[int | None, Field(description="The longest sequence, in tokens.")]

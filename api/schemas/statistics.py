@@ -29,11 +29,38 @@ class TokensBySide(BaseModel):
     sequence: Spread | None
 
 
+class LengthRepair(BaseModel):
+    """A value of `max_length`, and how many sampled pairs are longer than that."""
+
+    max_length: int
+    longer: int
+
+
 class CutPairs(BaseModel):
-    """Sampled pairs `longer` than `max_length`, and those of them that are `trained`, cut."""
+    """Sampled pairs `longer` than `max_length`, and those of them that are `trained`, cut, with the
+    `lines` of the first hundred of these.
+
+    `message` says what that means, and is null if no pair is longer. `repairs` are lengths under
+    which no pair, or at most one in a hundred, is longer, as far as the base model reads so much.
+    """
 
     longer: int
     trained: int
+    lines: list[int]
+    message: str | None
+    repairs: list[LengthRepair]
+
+
+class LeftOutPairs(BaseModel):
+    """Sampled pairs that a run would leave out for one reason: the lines of the first hundred, what
+    is wrong with the first of them, and what to do.
+    """
+
+    code: str
+    pairs: int
+    lines: list[int]
+    message: str
+    hint: str
 
 
 class PairsByTurns(BaseModel):
@@ -70,9 +97,9 @@ class FileStatistics(BaseModel):
     """Sizes of a file's pairs for a base model: counted on `sampled` of its `rows` accepted rows,
     which a fixed seed draws.
 
-    `dropped` counts the sampled pairs that a run would leave out, by reason; `roles` those with a
-    message of each role. `saved_by_sharing` is the share of tokens that need not be computed
-    because a prompt is computed once for both answers.
+    `dropped` counts the sampled pairs that a run would leave out, by reason, and `left_out` names
+    them; `roles` counts those with a message of each role. `saved_by_sharing` is the share of
+    tokens that need not be computed because a prompt is computed once for both answers.
     """
 
     object: Literal["file.statistics"] = "file.statistics"
@@ -85,6 +112,7 @@ class FileStatistics(BaseModel):
     tokens: TokensBySide
     cut: CutPairs
     dropped: dict[str, int]
+    left_out: list[LeftOutPairs]
     turns: list[PairsByTurns]
     roles: dict[str, int]
     saved_by_sharing: float | None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from api.schemas.body import Body
@@ -10,7 +10,8 @@ from api.schemas.files import ExpiresAfter, FileObject
 from api.schemas.text import NO_NUL, Id
 from models import File, Upload, UploadPart
 from orpo.rows.column_names import FIELDS, MAX_NAME
-from services.files.uploads import MAX_PARTS
+from services.files import column_names
+from services.files.upload_parts import MAX_PARTS
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
 ColumnNames = Annotated[
@@ -19,6 +20,7 @@ ColumnNames = Annotated[
         max_length=len(FIELDS),
         description="Which columns have other names, by field, as in `POST /v1/files`.",
     ),
+    AfterValidator(column_names.checked),
 ]
 MD5 = r"^[0-9a-fA-F]{32}$"
 

@@ -4,6 +4,8 @@ Also turns an id or a path into the id of a validated file, for `oddsmith jobs c
 """
 
 import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +15,10 @@ from rich.text import Text
 
 from cli.client import uploads
 from cli.client.http import Client, connect, segment, wait_until
-from cli.commands import deep_audits, rows, versions
+from cli.commands import deep_audits, overlaps, rows, versions
+from cli.commands.arguments import FileId
 from cli.view import audit, output
-from cli.view.output import CommandError, ExitCode, Json
+from cli.view.output import CommandError, ExitCode, Json, Unmask
 from cli.view.progress import bar
 
 app = output.noun("Upload preference files and read their reports.")
@@ -29,7 +32,6 @@ REMARKS = {
     "duplicate_key": "this key stands twice in an object; the last value was read",
 }
 
-FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 Columns = Annotated[
     str | None,
     typer.Option(
@@ -58,6 +60,28 @@ def upload(
     mapping = mapping_of(columns)
     client = connect()
     file = send(client, path, quiet=as_json, columns=mapping, resume=resume)
+    _tell(client, file, wait, as_json)
+
+
+@output.command(app, "reread")
+def reread(
+    file_id: FileId,
+    columns: Annotated[
+        str,
+        typer.Option(help="Columns with other names: prompt=question,chosen=best,rejected=worst"),
+    ],
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
+    """Read a file again under other column names: another file of the same bytes."""
+    mapping = mapping_of(columns)
+    client = connect()
+    file = client.post(f"/v1/files/{segment(file_id)}/rereads", {"columns": mapping})
+    _tell(client, file, wait, as_json)
+
+
+def _tell(client: Client, file: dict[str, Any], wait: bool, as_json: bool) -> None:
+    """Print a new file, once it is validated if that is awaited."""
     if wait:
         file = validated(client, file["id"])
     if as_json:
@@ -200,7 +224,7 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         option = ",".join(f"{field}={name}" for field, name in suggested.items())
         output.say("")
         output.say("Its rows are pairs if the columns are read under these names:")
-        output.say(f"oddsmith files upload FILE --columns {shlex.quote(option)}")
+        output.say(f"oddsmith files reread {file_id} --columns {shlex.quote(option)}")
 
 
 output.command(app, "make")(versions.make)
@@ -224,6 +248,55 @@ def deep_audit(
         output.emit(found)
     else:
         deep_audits.show(found, deep_audits.worst(client, found, limit) if limit else [])
+
+
+@output.command(app, "overlap")
+def overlap(
+    file_id: FileId,
+    *,
+    against: Annotated[
+        list[str],
+        typer.Option(help="A file's id, or the path of a file of pairs or prompts; repeatable."),
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option(help="Write a recipe that drops these rows.", metavar="PATH")
+    ] = None,
+    unmask: Unmask = False,
+    as_json: Json = False,
+) -> None:
+    """Find rows whose prompt stands in held-out pairs or in a benchmark, too.
+
+    A path is uploaded for the comparison, and deleted after it.
+    """
+    client = connect()
+    with uploaded(client, against, quiet=as_json) as ids, bar("Comparing prompts", as_json):
+        path = f"/v1/files/{segment(file_id)}/overlaps"
+        found = client.get(path, against=ids, unmask=unmask or None)
+    if recipe is not None and overlaps.lines_of(found):
+        overlaps.write(found, recipe)
+    if as_json:
+        output.emit(found)
+    else:
+        names = dict(zip(ids, against, strict=True))
+        overlaps.show(found, [names[each["file_id"]] for each in found["against"]], recipe)
+
+
+@contextmanager
+def uploaded(client: Client, ids_or_paths: list[str], quiet: bool) -> Iterator[list[str]]:
+    """Yield the ids of files. Those that are paths are uploaded, and deleted in the end."""
+    ids: list[str] = []
+    with ExitStack() as stack:
+        for each in ids_or_paths:
+            if not Path(each).exists() and each.startswith("file-"):
+                ids.append(each)
+                continue
+            file_id = send(client, Path(each), quiet)["id"]
+            path = f"/v1/files/{segment(file_id)}"
+            stack.callback(client.delete, path)
+            # A file of prompts has no pair: its status is `error`, and its prompts can be read.
+            wait_until(client, path, lambda f: f["status"] != "uploaded")
+            ids.append(file_id)
+        yield ids
 
 
 @output.command(app, "delete")
@@ -256,8 +329,10 @@ def send(
     resume: str | None = None,
 ) -> dict[str, Any]:
     """Upload with a progress bar on stderr. A large file is sent in parts; see `uploads.send`."""
+    if path.is_dir():
+        raise CommandError(f"{path} is a folder. Name a file of it.", ExitCode.REFUSED)
     if not path.is_file():
-        raise CommandError(f"There is no file {path}.", ExitCode.REFUSED)
+        raise CommandError(f"File '{path}' not found. Give a path that exists.", ExitCode.REFUSED)
     size_bytes = path.stat().st_size
     with bar(f"Uploading {path.name}", quiet) as show:
 

@@ -4,18 +4,19 @@ base model.
 The functions behind the commands; `files.py` registers them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from cli.client.http import connect, segment
+from cli.commands.arguments import FileId
 from cli.view import output
-from cli.view.output import Json
+from cli.view.output import Json, Unmask
 
-FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 TEXT = 160  # characters of a text that are shown
 PAGE = 100
+LINES = 10
 SIDES = ("prompt", "chosen", "rejected", "sequence")
 
 
@@ -31,6 +32,7 @@ def rows(
         int, typer.Option("--offset", min=0, help="Begin at this row, counted from 0.")
     ] = 0,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many.")] = 10,
+    unmask: Unmask = False,
     as_json: Json = False,
 ) -> None:
     """Show accepted rows: all, those of a finding, or those that hold a text."""
@@ -40,7 +42,9 @@ def rows(
     page: dict[str, Any] = {}
     while position is not None and len(shown) < limit:
         size = min(PAGE, limit - len(shown))
-        page = connect().get(path, offset=position, limit=size, finding=finding, search=search)
+        page = connect().get(
+            path, offset=position, limit=size, finding=finding, search=search, unmask=unmask or None
+        )
         shown += page["data"]
         position = page["next_offset"]
     if as_json:
@@ -48,6 +52,7 @@ def rows(
         return
     for row in shown:
         _show_row(row)
+    _say_if_masked(shown)
     if not shown:
         output.say("No row fits.")
     elif position is not None:
@@ -61,6 +66,11 @@ def _show_row(row: dict[str, Any]) -> None:
     for side in SIDES[:3]:
         if row[side] is not None:
             output.say(f"  {side:<8}  {_short(row[side])}")
+
+
+def _say_if_masked(rows: Iterable[dict[str, Any]]) -> None:
+    if any(row.get("masked") for row in rows):
+        output.say("Personal data and secrets are masked; --unmask shows them.")
 
 
 def _short(turns: Iterable[dict[str, Any]]) -> str:
@@ -81,11 +91,12 @@ def dropped(
     offset: Annotated[
         int, typer.Option("--offset", min=0, help="Begin at this one, counted from 0.")
     ] = 0,
+    unmask: Unmask = False,
     as_json: Json = False,
 ) -> None:
     """Show dropped rows: why, and their text as it stands in the file."""
     path = f"/v1/files/{segment(file_id)}/dropped"
-    page = connect().get(path, limit=limit, offset=offset)
+    page = connect().get(path, limit=limit, offset=offset, unmask=unmask or None)
     if as_json:
         output.emit(page)
         return
@@ -93,6 +104,7 @@ def dropped(
         column = "" if row["column"] is None else f", column {row['column']}"
         output.say(f"line {row['line']}{column}  {row['code']}: {row['message']}")
         output.say(f"  {_original(row)}")
+    _say_if_masked(page["data"])
     if not page["total"]:
         output.say("No row was dropped.")
     elif (more := page["total"] - offset - len(page["data"])) > 0:
@@ -128,6 +140,32 @@ def statistics(
     )
     output.say("")
     output.details(_facts(found))
+    for line in _repairs(found):
+        output.say(line)
+
+
+def _repairs(found: dict[str, Any]) -> Iterator[str]:
+    """Which pairs a run would cut or leave out, why that matters, and what helps."""
+    cut = found["cut"]
+    if cut["message"]:
+        yield ""
+        yield cut["message"]
+        if cut["lines"]:
+            yield f"Cut: {_lines(cut['lines'], cut['trained'])}"
+        for repair in cut["repairs"]:
+            rest = f"{repair['longer']} pairs are longer" if repair["longer"] else "none is longer"
+            yield f"With max_length {repair['max_length']}, {rest}."
+        if not cut["repairs"]:
+            yield "The base model reads no more than that: shorten these pairs, or drop them."
+    for reason in found["left_out"]:
+        yield ""
+        yield f"Left out ({reason['code']}): {_lines(reason['lines'], reason['pairs'])}"
+        yield f"{reason['message']} {reason['hint']}"
+
+
+def _lines(lines: Sequence[int], pairs: int) -> str:
+    more = "…" if pairs > len(lines[:LINES]) else ""
+    return f"line{'' if pairs == 1 else 's'} {', '.join(map(str, lines[:LINES]))}{more}"
 
 
 def _spread(side: str, spread: dict[str, Any]) -> list[Any]:

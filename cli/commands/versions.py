@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.client.http import Client, connect, segment, wait_until
+from cli.commands.arguments import FileId
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
 
-FileId = Annotated[str, typer.Argument(help="The file's id, file-…", metavar="ID")]
 SHAPES = "explicit, openai, implicit, hh_rlhf, sharegpt, ranked, ms_swift or messages"
 CONTAINERS = ("jsonl.gz", "jsonl", "csv", "parquet")
 

@@ -38,6 +38,9 @@ EPILOG = (
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+Unmask = Annotated[
+    bool, typer.Option("--unmask", help="Show personal data and secrets, which are masked.")
+]
 
 
 class CommandError(Exception):

@@ -28,15 +28,18 @@ IBAN = re.compile(
 )
 PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:.*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
-    re.DOTALL,
+    # Up to its end, or the lines of a key whose end is missing.
+    r"(?:(?:[^-]|-(?!----))*-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+    r"|(?:\s+[A-Za-z0-9+/=]{16,})*)"
 )
+# Lengths are bounded where a form could begin at many places of one run of characters: the time
+# would grow with the square of the run.
 API_KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}"
     r"|gh[pousr]_[A-Za-z0-9_]{36}|github_pat_[A-Za-z0-9_]{40,}"
     r"|(?:glpat|gldt|glft|glsoat|glrt)-[A-Za-z0-9_\-]{20,50}(?!\w)"
-    r"|sk-[A-Za-z0-9-_]*[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}|sk-ant-[A-Za-z0-9_-]{20,}"
+    r"|sk-[A-Za-z0-9_-]{20,220}?T3BlbkFJ[A-Za-z0-9]{20}|sk-ant-[A-Za-z0-9_-]{20,}"
     r"|sk-proj-[A-Za-z0-9_-]{20,}"
     r"|xox[abposr]-(?:\d+-)+[A-Za-z0-9]+"
     r"|https://hooks\.slack\.com/services/T\w+/B\w+/\w+"
@@ -46,7 +49,7 @@ API_KEY = re.compile(
     r"|sq0csp-[0-9A-Za-z\\\-_]{43}"
     r"|hf_[A-Za-z]{34}|AIza[0-9A-Za-z_-]{35}"
     r"|AccountKey=[a-zA-Z0-9+/=]{88}"
-    r"|eyJ[A-Za-z0-9-_=]{10,}\.eyJ[A-Za-z0-9-_=]{10,}\.[A-Za-z0-9-_.+/=]{10,}"
+    r"|eyJ[A-Za-z0-9-_=]{10,1000}\.eyJ[A-Za-z0-9-_=]{10,}\.[A-Za-z0-9-_.+/=]{10,}"
     r")"
 )
 

@@ -51,7 +51,8 @@ def unusable(raw: Mapping[str, Any]) -> Problem | None:
         )
     text = raw.get("text_config")
     for part in (raw, text if isinstance(text, Mapping) else {}):
-        if quantizer := part.get("quantization_config") or part.get("compression_config"):
+        kinds = (part.get(key) for key in ("quantization_config", "compression_config"))
+        if (quantizer := next((kind for kind in kinds if kind is not None), None)) is not None:
             method = quantizer.get("quant_method") if isinstance(quantizer, Mapping) else None
             return Problem(
                 "The weights are quantised (quantization_config in config.json: "

@@ -23,6 +23,9 @@ from orpo.process.verbs import answer
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+# How a file begins of which only a pointer was copied.
+POINTER = b"version https://git-lfs.github.com/"
+IS_POINTER = "it is only a pointer of Git LFS: run `git lfs pull` in its repository"
 # What transformers and vLLM read beside the weights.
 READ = re.compile(
     r"(config|generation_config|params|hf_quant_config|quantize_config|adapter_config"
@@ -126,6 +129,8 @@ def read_json(path: Path) -> Any:
 
 def parse_json(content: bytes) -> Any:
     """Parse JSON under the rules of `read_json`."""
+    if content.startswith(POINTER):
+        raise ValueError(IS_POINTER)
     try:
         return json.loads(content, parse_constant=_constant, object_pairs_hook=_once)
     except RecursionError:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from orpo.base.files import parse_json
+from orpo.base.files import IS_POINTER, POINTER, parse_json
 from orpo.contract.manifest import open_regular
 
 MAX_HEADER_BYTES = 64 * 2**20
@@ -27,7 +27,10 @@ Tensors = dict[str, dict[str, Any]]  # name to `dtype`, `shape`, `data_offsets`
 def read_header(path: Path) -> Tensors:
     """The tensors of a safetensors file; ValueError if its header is impossible."""
     with open_regular(path) as file:
-        size = int.from_bytes(file.read(8), "little")
+        begin = file.read(8)
+        if POINTER.startswith(begin):
+            raise ValueError(IS_POINTER)
+        size = int.from_bytes(begin, "little")
         if not 0 < size <= MAX_HEADER_BYTES:
             raise ValueError("its header has an impossible length")
         header = parse_json(file.read(size))

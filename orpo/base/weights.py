@@ -21,6 +21,19 @@ class Problem(NamedTuple):
     hint: str = HINT
 
 
+# Files of weights in forms that are not read.
+OTHER_FORMS = {
+    "*.gguf": Problem(
+        "The weights are in a GGUF file, which is made for answering, not for training.",
+        "Take the model that it was made of, as safetensors.",
+    ),
+    "consolidated*.safetensors": Problem(
+        "The weights are in Mistral's own form (consolidated.safetensors).",
+        f"Take a revision that has {WEIGHTS}, or shards with {INDEX}.",
+    ),
+}
+
+
 def problems(folder: Path, index: dict[str, str] | None) -> list[Problem]:
     """What is wrong with the files that hold the weights; `index` comes from `shard_names`."""
     wanted = files.weight_files(folder)
@@ -58,6 +71,9 @@ def _none(folder: Path) -> Problem:
     if (folder / INDEX).is_file():
         what = f"There are no weights: none of the files that {INDEX} names is there."
         return Problem(what, "Copy every shard of the model.")
+    for pattern, problem in OTHER_FORMS.items():
+        if next(folder.glob(pattern), None):
+            return problem
     if next(folder.glob("*.safetensors"), None):
         return Problem("There are no weights.", f"Shards need their index, {INDEX}.")
     return Problem("There are no weights.", f"{WEIGHTS} must lie in the folder.")

@@ -5,20 +5,26 @@ import.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orpo.rows import limits
+from orpo.rows.arrow_values import plain, rows_of
+from orpo.rows.dictionaries import dictionary_bytes
 from orpo.rows.row import TOO_LONG, Finding, Half, Row, Unreadable, unread
+from orpo.rows.table import SAME_NAME, first_repeated
 from orpo.rows.unpacked import require_bounded
 
 BATCH_BYTES = 4 * 2**20
+MOST_BATCH_BYTES = 256 * 2**20  # of a batch with texts from dictionaries
 MAX_BATCH_ROWS = 256
 # What the footer of a file may ask for; a large file's has a few MB.
 FOOTER_BYTES = 64 * 2**20
 FOOTER_ITEMS = 2**20
+# What a row counts for at least: rows that hold nothing take no bytes, but time.
+ROW_BYTES = 64
 
 
 def read_parquet(path: Path, half: Half | None = None) -> Iterator[Row]:
@@ -32,17 +38,21 @@ def read_parquet(path: Path, half: Half | None = None) -> Iterator[Row]:
     size_bytes = path.stat().st_size
     at, unpacked_bytes = 0, 0
     try:
-        with pq.ParquetFile(
-            path,
-            buffer_size=limits.CHUNK_BYTES,  # a column's pages one by one, not all of a row group
-            pre_buffer=False,
-            thrift_string_size_limit=FOOTER_BYTES,
-            thrift_container_size_limit=FOOTER_ITEMS,
-        ) as file:
+        with (
+            path.open("rb", 0) as raw,
+            pq.ParquetFile(
+                path,
+                buffer_size=limits.CHUNK_BYTES,  # a column's pages one by one, not all of a group
+                pre_buffer=False,
+                thrift_string_size_limit=FOOTER_BYTES,
+                thrift_container_size_limit=FOOTER_ITEMS,
+            ) as file,
+        ):
             n_rows = file.metadata.num_rows
+            _require_names(file.schema_arrow.names)
             first, last = _places(n_rows, half)
-            for batch in _batches(file):
-                unpacked_bytes += batch.nbytes
+            for batch in _batches(file, raw):
+                unpacked_bytes += max(batch.nbytes, ROW_BYTES * batch.num_rows)
                 require_bounded(unpacked_bytes, size_bytes)
                 # What is before a second half is decoded, too: a page can't be begun in its middle.
                 skipped = min(batch.num_rows, max(0, first - at))
@@ -56,7 +66,8 @@ def read_parquet(path: Path, half: Half | None = None) -> Iterator[Row]:
                         yield Row(at, value, None, offset_bytes)
                 if at >= last:
                     return
-    except (pa.ArrowException, OSError) as error:
+    # A damaged footer may have names that are not UTF-8, and numbers that are too large.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         yield Row(
             at + 1,
@@ -84,25 +95,22 @@ def _places(n_rows: int, half: Half | None) -> tuple[int, int]:
     return 0, sys.maxsize
 
 
-def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _require_names(names: list[str]) -> None:
+    """Raise Unreadable if two columns have one name: only one of them would be read."""
+    if (repeated := first_repeated(names)) is not None:
+        raise Unreadable("bad_table", SAME_NAME.format(repeated))
+
+
+def _batches(file: pq.ParquetFile, raw: BinaryIO) -> Iterator[pa.RecordBatch]:
     """Batches of about 4 MB, by the mean size of a row in each row group."""
     for group in range(file.num_row_groups):
         facts = file.metadata.row_group(group)
         row_bytes = facts.total_byte_size // max(facts.num_rows, 1) + 1
-        batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes))
+        # Each row of a batch may hold the largest text of a dictionary.
+        in_dictionaries = MOST_BATCH_BYTES // (dictionary_bytes(raw, facts) + 1)
+        batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes, in_dictionaries))
         batches = file.iter_batches(batch_rows, row_groups=[group], use_threads=False)
-        yield from map(_plain, batches)
-
-
-def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch without dictionaries, which hide how much text there is."""
-    if not any(pa.types.is_dictionary(field.type) for field in batch.schema):
-        return batch
-    columns = [
-        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-        for column in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+        yield from map(plain, batches)
 
 
 def _decoded(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
@@ -128,7 +136,7 @@ def _decoded(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    rows = batch.to_pylist()
+    rows = rows_of(batch)
     if not any(column.null_count for column in batch.columns):
         return rows
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]

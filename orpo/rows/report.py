@@ -13,7 +13,7 @@ from orpo.rows.row_shapes import Shape
 MAX_FINDINGS = 100
 LINES_OF_A_REMARK = 10
 OTHER_KEYS = "other keys"
-CUT_SHORT = frozenset(("bad_parquet", "bomb"))
+CUT_SHORT = frozenset(("bad_parquet", "bad_table", "bomb"))
 
 
 @dataclass

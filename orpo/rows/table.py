@@ -6,6 +6,7 @@ Knows lines and fields. Every value is text, except in the columns that hold lis
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ TOO_LONG = (
     f"This row is longer than {limits.MAX_ROW_BYTES >> 20} MB: close its quote, or shorten it. "
     "Reading goes on in the line where it was cut."
 )
+SAME_NAME = "Two columns have the name {:.40}; rename one. Nothing was read."
 NEVER_CLOSED = "unexpected end of data"
 
 
@@ -79,10 +81,14 @@ def _names(fields: list[str]) -> list[str]:
 
 
 def _header_problem(header: list[str]) -> str | None:
-    repeated = next((name for name in header if header.count(name) > 1), None)
-    if repeated is None:
-        return None
-    return f"Two columns have the name {repeated:.40}; rename one. Nothing was read."
+    repeated = first_repeated(header)
+    return None if repeated is None else SAME_NAME.format(repeated)
+
+
+def first_repeated(names: list[str]) -> str | None:
+    """The first of the names that stands there twice; None if there is none."""
+    times = Counter(names)
+    return next((name for name in names if times[name] > 1), None)
 
 
 def _row(line: int, header: list[str], fields: list[str]) -> Row:

@@ -53,6 +53,7 @@ def json_type(value: Any) -> str:
         str: "a string",
         bool: "a boolean",
         type(None): "null",
+        bytes: "binary data",
     }
     return names.get(type(value), "a number")
 

@@ -4,7 +4,6 @@ Knows JSON values, not files.
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any
 
 from orpo.rows.messages import Message, Pair, Reject
@@ -16,22 +15,9 @@ SHAREGPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt"}
 Row = dict[str, Any]
 
 
-class Writable(StrEnum):
-    """The shapes that a pair can be written in; the others don't hold a pair as it is."""
-
-    EXPLICIT = "explicit"
-    OPENAI = "openai"
-    IMPLICIT = "implicit"
-    HH_RLHF = "hh_rlhf"
-    SHAREGPT = "sharegpt"
-    RANKED = "ranked"
-    MESSAGES = "messages"
-    SWIFT = "ms_swift"
-
-
 def write(pair: Pair, shape: Shape) -> Row:
-    """The pair as a row of this shape. Raises Reject, with a sentence, if the shape lacks a place
-    for a part of it; `check` also finds what would be read otherwise.
+    """The pair as a row of this shape, which is one of `WRITABLE`. Raises Reject, with a sentence,
+    if the shape lacks a place for a part of it; `check` also finds what would be read otherwise.
     """
     return _WRITERS[shape](pair)
 
@@ -155,3 +141,5 @@ _WRITERS: dict[Shape, Callable[[Pair], Row]] = {
     Shape.MESSAGES: _messages,
     Shape.SWIFT: _swift,
 }
+# The shapes that a pair can be written in; the others don't hold a pair as it is.
+WRITABLE = tuple(_WRITERS)

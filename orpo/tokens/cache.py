@@ -21,7 +21,7 @@ from orpo.contract.spec import RunSpec
 from orpo.rows.rows import count_lines
 
 # Increase it when the same rows give other tokens, or the file format changes.
-FORMAT = 5
+FORMAT = 6
 # Suffixes of the files that decide how a model reads text.
 TOLD_IN = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 UNUSED_S = 30 * 24 * 3600

@@ -3,12 +3,14 @@
 Knows reasons and hints; knows nothing of how a pair is tokenised.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from orpo.contract.failures import Code, Failure
 from orpo.rows.formats import Reject
+
+LINES = 100
 
 # By reason: what to do where no pair is left, and the field that decides it.
 LENGTH = ("Raise max_length, set overlong to truncate_prompt, or bring other pairs.", "max_length")
@@ -47,16 +49,24 @@ HINTS = {
 @dataclass
 class Dropped:
     """The dropped pairs by reason. `reasons` holds the line of the first pair of each reason, and
-    the sentence that says why it was dropped.
+    the sentence that says why it was dropped; `lines` those of the first hundred.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, line: int, reject: Reject) -> None:
         """Count a pair."""
         self.counts[reject.code] += 1
         self.reasons.setdefault(reject.code, {"line": line, "message": reject.message})
+        if len(self.lines[reject.code]) < LINES:
+            self.lines[reject.code].append(line)
+
+
+def hint_of(code: str) -> str:
+    """What to do about pairs that were dropped for this reason."""
+    return HINTS.get(code, OTHER)[0]
 
 
 def nothing_left(counts: Counter[str], reasons: dict[str, dict[str, Any]]) -> Failure:

@@ -15,7 +15,13 @@ from orpo.rows.formats import Message, Pair, Reject
 from orpo.rows.values import strings
 from orpo.tokens.special_text import special_tokens
 from orpo.tokens.templates import render_text
-from orpo.tokens.thoughts import CLOSE, has_thoughts, is_open, lost_from, without_thoughts
+from orpo.tokens.thoughts import (
+    has_thoughts,
+    is_open,
+    lost_from,
+    within_thought,
+    without_thoughts,
+)
 from orpo.tokens.tool_text import Tools, has_tools, require_shown
 
 STAND_IN = "(here stands the answer)"
@@ -23,6 +29,7 @@ LOST = (
     "The model's chat template leaves out text of the answer, such as a thought that ends in "
     "</think>. The trained text would differ from the row."
 )
+REWRITES = "The chat template rewrites the turn before the last answer."
 LOST_THOUGHT = f"{LOST} Set reasoning to strip or auto to train without thoughts."
 
 
@@ -92,11 +99,14 @@ class Renderer:
         try:
             return self._draft(pair)
         except Reject as lost:
+            # What the template cut off ends in </think>, with or without <think> before it.
+            answers = (pair.chosen, pair.rejected)
+            thinks = any(has_thoughts(turns, unopened=True) for turns in answers)
             if not thinks or lost.code != "answer_lost":
                 raise
             if self.reasoning is Reasoning.KEEP:
                 raise Reject(lost.code, LOST_THOUGHT) from lost
-            return self._draft(without_thoughts(pair), is_stripped=True)
+            return self._draft(without_thoughts(pair, unopened=True), is_stripped=True)
 
     def _draft(self, pair: Pair, *, is_stripped: bool = False) -> Draft:
         chat = _Chat(self.tokenizer, self.turns, self.end_of_turn, pair.tools)
@@ -107,9 +117,7 @@ class Renderer:
             if has_tools(messages := pair.prompt + answer, pair.tools):
                 require_shown(chat.shown, messages, pair.tools)
                 use_tools = True
-        # A model that was asked to think must end its thought before it answers.
-        opened = CLOSE if is_stripped and is_open(prompt) else ""
-        sides = [chat.side(prompt, pair.prompt, answer, opened) for answer in answers]
+        sides = [chat.side(prompt, pair.prompt, answer) for answer in answers]
         forgets = lost_from(pair.prompt, prompt) or any(
             lost_from(answer[:-1], side.text) for answer, side in zip(answers, sides, strict=True)
         )
@@ -135,18 +143,20 @@ class _Chat:
         """The conversation as text, with other tools."""
         return render_text(self.tokenizer, messages, add_generation_prompt=False, tools=tools)
 
-    def side(
-        self, prompt_text: str, prompt: list[Message], answer: list[Message], opened: str
-    ) -> Side:
-        """An answer after its prompt; `opened` ends a thought that the prompt opens."""
+    def side(self, prompt_text: str, prompt: list[Message], answer: list[Message]) -> Side:
+        """An answer after its prompt."""
         messages = prompt + answer
         text = self.text(messages, add_generation_prompt=False)
-        if not text.startswith(prompt_text):
-            text = prompt_text + opened + self._after_prompt(text, prompt)
-        text = self._end_at_turn(text)
+        if text.startswith(prompt_text):
+            after = text[len(prompt_text) :]
+        else:
+            after = self._after_prompt(text, prompt)
+        if is_open(prompt_text):
+            after = within_thought(after)
+        text = self._end_at_turn(prompt_text + after)
         spans = list(self._spans(text, prompt_text, len(prompt), messages))
         if not spans:
-            raise Reject("template", "The chat template rewrites the turn before the last answer.")
+            raise Reject("template", REWRITES)
         return Side(text, spans)
 
     def _spans(
@@ -162,6 +172,8 @@ class _Chat:
             if at != n_prompt:
                 start = self.text(messages[:at], add_generation_prompt=True)
             if not text.startswith(start):
+                if at == trained[-1]:
+                    raise Reject("template", REWRITES)
                 continue  # the template rewrites earlier turns: this rendering never occurred
             end = (
                 text if at == len(messages) - 1 else self._turn_end(text, len(start), messages, at)

@@ -22,7 +22,9 @@ from orpo.process.verbs import answer
 from orpo.rows.formats import Pair
 from orpo.tokens import data, embedded
 from orpo.tokens.data import Rows, within_context
+from orpo.tokens.dropped import Dropped
 from orpo.tokens.example import Example
+from orpo.tokens.overlong import left_out, overlong
 from orpo.tokens.prepare import rank
 from orpo.tokens.templates import load_tokenizer, template_name
 from orpo.tokens.tokenize import tokenize_pairs
@@ -43,7 +45,10 @@ def _main(base: Path, asked: dict[str, Any], sample: Path) -> dict[str, Any]:
     contrasts = any(pair.rejected is not None for pair in pairs)
     method = parse_method("orpo" if contrasts else "supervised", asked["method"])
     method = within_context(method, base)
-    return statistics(pairs, load_tokenizer(base), method, asked["rows"], embedded.size(base))
+    return statistics(
+        pairs, load_tokenizer(base), method, asked["rows"], embedded.size(base),
+        data.context_length(base),
+    )  # fmt: skip
 
 
 def statistics(
@@ -52,20 +57,23 @@ def statistics(
     method: Hyperparameters,
     rows: int,
     n_embedded: int | None = None,
+    context: int = NO_LIMIT,
 ) -> dict[str, Any]:
-    """Sizes of `pairs`, a sample of a file's `rows` pairs.
+    """Sizes of `pairs`, a sample of a file's `rows` pairs; the base model reads `context` tokens.
 
     `tokens` are those of each side before anything is cut: `prompt` (what both answers share),
-    `chosen`, `rejected`, and `sequence` (the longer of the two sequences of a pair). `cut` counts
-    the pairs that are longer than `max_length`, and those of them that a run would train on, cut.
-    `dropped` counts the pairs that a run would leave out, by reason. `job` is what a job with this
+    `chosen`, `rejected`, and `sequence` (the longer of the two sequences of a pair). `cut` is
+    what `overlong` returns. `dropped` counts the pairs that a run would leave out, by reason, and
+    `left_out` names their lines. `job` is what a job with this
     method would do with the whole file, if its pairs are like the sample; None if no pair is left.
     """
     unlimited = method.model_copy(update={"max_length": NO_LIMIT})
-    whole, dropped, stats = tokenize_pairs(pairs, tokenizer, unlimited, n_embedded)
+    known = Dropped()
+    whole, dropped, stats = tokenize_pairs(pairs, tokenizer, unlimited, n_embedded, known)
     longest, kept = [_longest(example) for example in whole], whole
     if max(longest, default=0) > method.max_length:
-        kept, dropped, stats = tokenize_pairs(pairs, tokenizer, method, n_embedded)
+        known = Dropped()
+        kept, dropped, stats = tokenize_pairs(pairs, tokenizer, method, n_embedded, known)
     unshared = stats["tokens_unshared"]
     return {
         "sampled": len(pairs),
@@ -77,11 +85,11 @@ def statistics(
             "rejected": spread([len(example.rejected or ()) for example in whole]),
             "sequence": spread(longest),
         },
-        "cut": {
-            "longer": sum(length > method.max_length for length in longest),
-            "trained": stats["truncated"],
-        },
+        "cut": overlong(
+            longest, [each.line for each in kept if each.truncated], method.max_length, context
+        ),
         "dropped": dict(dropped),
+        "left_out": left_out(known),
         "turns": _turns(pairs),
         "roles": _roles(pairs),
         "saved_by_sharing": 1 - stats["tokens"] / unshared if unshared else None,

@@ -38,9 +38,10 @@ def tokenize_pairs(
     tokenizer: PreTrainedTokenizerBase,
     method: Hyperparameters,
     n_embedded: int | None = None,
+    dropped: Dropped | None = None,
 ) -> tuple[list[Example], Counter[str], dict[str, Any]]:
     """Tokenise pairs under the limits of `method`, for a model with `n_embedded` embeddings (None:
-    as many as the tokenizer needs).
+    as many as the tokenizer needs). Pass `dropped` to learn the lines of dropped pairs.
 
     Returns the examples, the number dropped by reason (`prompt_too_long`, `identical`,
     `identical_after_truncation`, `same_trained_turns`, `no_rejected`, `special_token`, `template`,
@@ -54,7 +55,7 @@ def tokenize_pairs(
     `with_tools`.
     """
     examples: list[Example] = []
-    dropped = Dropped()
+    dropped = Dropped() if dropped is None else dropped
     border_merges = 0
     seen: Counter[str] = Counter()
     for chunk in _chunks(pairs, PAIRS_PER_CHUNK):

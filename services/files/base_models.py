@@ -171,6 +171,14 @@ def get(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
     return record
 
 
+def folder_of(session: Session, caller: Caller, model_id: str) -> Path:
+    """The folder of a base model that is ready, or raise NotFound or Conflict."""
+    base = get(session, caller, model_id)
+    if base.status != BaseModelStatus.READY:
+        raise Conflict(f"The base model `{base.id}` is {base.status}.", param="model")
+    return Path(base.path)
+
+
 def delete(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
     """Take a base off the list. Conflict while a job or a deployment uses it.
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from models import File
 from services.platform import storage
-from services.platform.errors import Conflict, Invalid, Unavailable
+from services.platform.errors import Conflict
 from services.processes.reach import Reach
-from services.processes.verbs import VerbError, run_verb
+from services.processes.verbs import refused, run_verb
 
 # The lines of a large file are counted up to the last one that is shown.
 READ_S, SLOWEST_BYTES_A_S = 30, 20e6
@@ -43,16 +43,12 @@ def originals(record: File, offset: int, limit: int) -> list[dict[str, Any]]:
             request.write_text(json.dumps({"findings": findings, "columns": record.columns}))
             reach = Reach(reads=(source, request))
             arguments = (str(source), record.filename, str(request))
-            found = run_verb("dropped", *arguments, timeout_s=timeout_s, reach=reach)
+            with refused("The dropped rows can't be read", param="file_id"):
+                found = run_verb("dropped", *arguments, timeout_s=timeout_s, reach=reach)
     except FileNotFoundError:
         raise Conflict(
             f"The bytes of the file `{record.id}` are no longer in the storage. Upload it again.",
             param="file_id",
         ) from None
-    except VerbError as failure:
-        message = f"The dropped rows can't be read: {failure}"
-        if failure.is_fleeting:
-            raise Unavailable(message) from None
-        raise Invalid(message, param="file_id") from None
     texts = zip(findings, found["texts"], strict=True)
     return [{**finding, **text} for finding, text in texts]

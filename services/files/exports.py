@@ -20,7 +20,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.files import files
-from services.platform.errors import Conflict, Invalid
+from services.platform.errors import Invalid
 
 # Shapes that hold each pair of texts; of the others, each row is tried.
 HOLD_ALL = (Shape.EXPLICIT, Shape.OPENAI, Shape.RANKED)
@@ -46,10 +46,7 @@ def find(
             param="container",
         )
     record = files.validated(files.get(session, caller, file_id))
-    if record.rows_key is None:
-        raise Conflict(
-            f"The file `{file_id}` has no accepted row. Read its report.", param="file_id"
-        )
+    files.rows_key_of(record)
     audit_log.record(session, caller, Action.EXPORTED, Object.FILE, file_id, shape=shape)
     return record
 

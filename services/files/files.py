@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models import File, Job
 from models.base import new_id
 from models.files import FileStatus
-from orpo.rows.column_names import Columns, parse_columns
+from orpo.rows.column_names import Columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -31,6 +31,12 @@ from services.platform.storable import storable
 PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
+<<<<<<< HEAD
+# Files whose time is over.
+LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
+=======
+NO_NAME = "upload"  # of a file without a name that can be shown
+>>>>>>> 3e0df36905dba7ab503c640acf47a8b768905f55
 
 
 @dataclass(frozen=True)
@@ -42,34 +48,28 @@ class Received:
     purpose: str
     size_bytes: int
     sha256: str
-    columns: str = ""  # JSON: which columns of its rows have other names
+    columns: Columns | None = None  # which columns of its rows have other names
     # How long the file is to be kept; None: until it is deleted.
     keep_s: int | None = None
 
 
 def safe_name(filename: str) -> str:
-    """The last part of the name a client gave, without what can't be shown in one line."""
+    """The last part of the name a client gave, without what can't be shown in one line; it may be
+    empty.
+    """
     last = filename.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+    kept = "".join(char for char in last if char.isprintable()).strip()[-MAX_FILENAME:]
+    return kept if kept.strip(".") else ""
 
 
-def check(upload: Received) -> None:
-    """Raise Invalid, with the field at fault, unless such an upload is accepted."""
-    if upload.purpose != PURPOSE:
-        raise Invalid(f"Send the form's field `purpose` as `{PURPOSE}`.", param="purpose")
-    columns_of(upload)
-    if upload.size_bytes == 0:
-        raise Invalid(f"`{upload.filename}` is empty. Send a file that has rows.", param="file")
-    if upload.size_bytes > get_settings().max_upload_bytes:
+def check(filename: str, purpose: str, size_bytes: int) -> None:
+    """Raise Invalid, with the field at fault, unless such a file is accepted."""
+    if purpose != PURPOSE:
+        raise Invalid(f"Send `purpose` as `{PURPOSE}`.", param="purpose")
+    if size_bytes == 0:
+        raise Invalid(f"`{filename}` is empty. Send a file that has rows.", param="file")
+    if size_bytes > get_settings().max_upload_bytes:
         raise too_large()
-
-
-def columns_of(upload: Received) -> Columns | None:
-    """The columns of an upload that have other names; raises Invalid if the field is malformed."""
-    try:
-        return parse_columns(upload.columns)
-    except ValueError as error:
-        raise Invalid(str(error), param="columns") from None
 
 
 def too_large() -> TooLarge:
@@ -93,12 +93,12 @@ def create(session: Session, caller: Caller, upload: Received) -> File:
         id=new_id("file"),
         org_id=caller.org_id,
         api_key_id=caller.api_key_id,
-        filename=upload.filename,
+        filename=upload.filename or NO_NAME,
         purpose=upload.purpose,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
         storage_key=shared or upload.key,
-        columns=columns_of(upload),
+        columns=upload.columns,
     )
     if upload.keep_s is not None:
         record.expires_at = func.clock_timestamp() + timedelta(seconds=upload.keep_s)
@@ -167,10 +167,17 @@ def report(session: Session, caller: Caller, file_id: str) -> dict[str, Any]:
 
 
 def open_rows(record: File) -> IO[bytes]:
-    """Open the accepted rows of a validated file, one JSON object a line."""
+    """Open the accepted rows of a validated file, one JSON object a line. Raises Conflict if there
+    are none.
+    """
+    return storage.reading(rows_key_of(record))
+
+
+def rows_key_of(record: File, param: str = "file_id") -> str:
+    """The storage key of a validated file's accepted rows; raises Conflict if there are none."""
     if record.rows_key is None:
-        raise Conflict(f"The file `{record.id}` has no accepted row. Read its report.")
-    return storage.reading(record.rows_key)
+        raise Conflict(f"The file `{record.id}` has no accepted row. Read its report.", param=param)
+    return record.rows_key
 
 
 def validated(record: File) -> File:
@@ -178,7 +185,7 @@ def validated(record: File) -> File:
     if record.status == FileStatus.UPLOADED:
         raise Conflict(
             f"The file `{record.id}` is still being validated. Ask again once its status "
-            "is `processed`.",
+            "is no longer `uploaded`.",
             param="file_id",
             code="file_not_ready",
         )
@@ -188,9 +195,6 @@ def validated(record: File) -> File:
             param="file_id",
         )
     return record
-
-
-LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
 
 
 def expire(session: Session) -> None:

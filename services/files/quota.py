@@ -23,9 +23,9 @@ def refuse_beyond(session: Session, org_id: str, size_bytes: int, param: str) ->
     stored = used_bytes(session, org_id)
     if stored + size_bytes > quota:
         raise TooLarge(
-            f"Your organisation stores {stored} of the {quota} bytes that it may, and this file "
-            f"has {size_bytes}. Delete files that you no longer need, or raise "
-            "ODDSMITH_ORG_QUOTA_BYTES.",
+            f"Your organisation stores {stored} of the {quota} bytes that it may store, and this "
+            f"would add {size_bytes}. Delete files that you no longer need, or "
+            "raise ODDSMITH_ORG_QUOTA_BYTES.",
             param=param,
             code="quota_exceeded",
         )

@@ -11,25 +11,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import File, Job
-from models.base_models import BaseModelStatus
 from models.jobs import Purpose
 from orpo.contract.held_out import draw
 from services.access.callers import Caller
-from services.files import base_models, rows
-from services.platform.errors import Conflict, Invalid, Unavailable
+from services.files import files, rows
 from services.processes.reach import Reach, model
-from services.processes.verbs import VerbError, run_verb
+from services.processes.verbs import refused, run_verb
 
 SAMPLE, SAMPLE_BYTES, SEED = 2_000, 2**26, 0
 COUNT_S = 120
-
-
-def base_folder(session: Session, caller: Caller, base_model: str) -> Path:
-    """The folder of a base model that is ready, or raise NotFound or Conflict."""
-    base = base_models.get(session, caller, base_model)
-    if base.status != BaseModelStatus.READY:
-        raise Conflict(f"The base model `{base.id}` is {base.status}.", param="model")
-    return Path(base.path)
 
 
 def speed(session: Session, caller: Caller, base_model: str) -> dict[str, Any] | None:
@@ -65,24 +55,16 @@ def count(record: File, base: Path, settings: dict[str, Any]) -> dict[str, Any]:
     64 MiB. Starts a process, which takes seconds: call it outside a transaction. Raises Invalid if
     the base model's tokenizer can't be used.
     """
+    files.rows_key_of(record)
     accepted = (record.report or {}).get("accepted", 0)
-    if record.rows_key is None or not accepted:
-        raise Conflict(
-            f"The file `{record.id}` has no accepted row. Read its report.", param="file_id"
-        )
     with TemporaryDirectory() as folder:
         request, sample = Path(folder, "request.json"), Path(folder, "sample.jsonl")
         _write_sample(record, accepted, sample)
         request.write_text(json.dumps({"rows": accepted, "method": settings}))
         reach = Reach(reads=(*model(base), request, sample))
         arguments = (str(base), str(request), str(sample))
-        try:
+        with refused("The tokens can't be counted", param="model"):
             return run_verb("statistics", *arguments, timeout_s=COUNT_S, reach=reach)
-        except VerbError as failure:
-            message = f"The tokens can't be counted: {failure}"
-            if failure.is_fleeting:
-                raise Unavailable(message) from None
-            raise Invalid(message, param="model") from None
 
 
 def _write_sample(record: File, accepted: int, path: Path) -> None:

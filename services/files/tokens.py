@@ -8,12 +8,11 @@ from typing import Any
 import orjson
 from sqlalchemy.orm import Session
 
-from models.base_models import BaseModelStatus
 from services.access.callers import Caller
 from services.files import base_models, files
-from services.platform.errors import Conflict, Invalid, NotFound, Unavailable
+from services.platform.errors import NotFound
 from services.processes.reach import Reach, model
-from services.processes.verbs import VerbError, run_verb
+from services.processes.verbs import refused, run_verb
 
 SHOW_S = 60
 
@@ -26,9 +25,7 @@ def find(
     Raises NotFound if the line was dropped or does not exist. Reads the file up to that line: use
     it in a thread.
     """
-    base = base_models.get(session, caller, base_model)
-    if base.status != BaseModelStatus.READY:
-        raise Conflict(f"The base model `{base.id}` is {base.status}.", param="model")
+    base = base_models.folder_of(session, caller, base_model)
     start = b'{"line":%d,' % line  # the normal form begins with the line
     with files.open_rows(files.validated(files.get(session, caller, file_id))) as rows:
         found = next((row for row in rows if row.startswith(start)), None)
@@ -37,7 +34,7 @@ def find(
             f"Line {line} of the file `{file_id}` holds no accepted row. Its report says why.",
             param="line",
         )
-    return orjson.loads(found), Path(base.path)
+    return orjson.loads(found), base
 
 
 def show(row: dict[str, Any], base: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -50,10 +47,5 @@ def show(row: dict[str, Any], base: Path, settings: dict[str, Any]) -> dict[str,
         request = Path(folder, "request.json")
         request.write_text(json.dumps({"pair": row, "method": settings}))
         reach = Reach(reads=(*model(base), request))
-        try:
+        with refused("The row can't be shown", param="model"):
             return run_verb("show", str(base), str(request), timeout_s=SHOW_S, reach=reach)
-        except VerbError as failure:
-            message = f"The row can't be shown: {failure}"
-            if failure.is_fleeting:
-                raise Unavailable(message) from None
-            raise Invalid(message, param="model") from None

@@ -9,13 +9,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orpo.contract.failures import Code
 from orpo.contract.rundir import PROGRESS, TREE
+from services.platform.errors import Invalid, Unavailable
 from services.platform.settings import get_settings
 from services.processes import sandbox
 from services.processes.reach import Reach, of_verb
@@ -66,6 +68,21 @@ class VerbError(Exception):
     def is_fleeting(self) -> bool:
         """Whether the failure is not due to the verb's input: it may succeed the next time."""
         return self.error.get("code") in (Code.TIMEOUT, Code.KILLED, Code.INTERNAL)
+
+
+@contextmanager
+def refused(what: str, param: str) -> Iterator[None]:
+    """Refuse the request if a verb fails within; `what`, without a full stop, begins the sentence.
+
+    Raises Unavailable for a failure that may not repeat, and Invalid, with the field, for others.
+    """
+    try:
+        yield
+    except VerbError as failure:
+        message = f"{what}: {failure}"
+        if failure.is_fleeting:
+            raise Unavailable(message) from None
+        raise Invalid(message, param=param) from None
 
 
 def run_verb(

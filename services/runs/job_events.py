@@ -123,6 +123,15 @@ def place_of(session: Session, job: Job, public_id: str) -> Place:
     return step_events.place_of(session, job, public_id) or (0, BEFORE_STEPS)
 
 
-def note(session: Session, job: Job, message: str, data: dict[str, Any] | None = None) -> None:
+def note(
+    session: Session,
+    job: Job,
+    message: str,
+    data: dict[str, Any] | None = None,
+    level: Level = Level.INFO,
+) -> None:
     """Append a message about a job that no worker holds yet; the caller has locked its row."""
-    session.add(JobEvent(job_id=job.id, generation=job.generation, message=message, data=data))
+    event = JobEvent(
+        job_id=job.id, generation=job.generation, level=level, message=message, data=data
+    )
+    session.add(event)

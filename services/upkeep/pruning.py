@@ -14,7 +14,7 @@ from models import Checkpoint, File, Job, UploadPart
 from orpo.contract import rundir
 from services.access import audit_log
 from services.access.audit_log import Action, Object
-from services.files import contents, seed, uploads
+from services.files import contents, ended_uploads, seed
 from services.platform import folders
 from services.platform.database import transaction
 from services.platform.settings import get_settings
@@ -95,7 +95,8 @@ def _files(session: Session) -> Iterator[tuple[str, int]]:
 def _parts(session: Session) -> Iterator[tuple[str, int]]:
     """The storage keys of parts of uploads that are no longer pending."""
     parts = select(UploadPart.storage_key, UploadPart.size_bytes)
-    for part in session.execute(parts.where(UploadPart.upload_id.in_(uploads.ENDED)).distinct()):
+    ended = UploadPart.upload_id.in_(ended_uploads.WITH_PARTS)
+    for part in session.execute(parts.where(ended).distinct()):
         yield part.storage_key, part.size_bytes
 
 

@@ -27,7 +27,7 @@ from models import (
 )
 from models.deployments import DeploymentStatus
 from orpo.contract.rundir import MODEL
-from services.files import contents, uploads
+from services.files import contents, ended_uploads
 from services.files.keys import keys_of
 from services.jobs.jobs import ENDED
 from services.platform import folders, run_folder, storage
@@ -43,7 +43,7 @@ CHECKPOINTS = select(Checkpoint.id).where(Checkpoint.deleted_at.is_not(None))
 JOBS = select(Job.id).where(Job.deleted_at.is_not(None))
 FILES = select(File.id).where(File.deleted_at.is_not(None), File.erased_at.is_(None))
 # Pending uploads that have expired, too.
-UPLOADS = uploads.ENDED
+UPLOADS = ended_uploads.WITH_PARTS
 # Rows that belong to a job alone.
 OF_JOB = (Metric, MetricBucket, PairScore, Sample, JobEvent)
 
@@ -161,11 +161,11 @@ def remove_parts(upload_id: str) -> bool:
         if not mine:
             return False
         with transaction() as session:
-            keys = uploads.end(session, upload_id)
+            keys = ended_uploads.end(session, upload_id)
         for key in keys:
             storage.delete(key)
         with transaction() as session:
-            uploads.forget_parts(session, upload_id)
+            ended_uploads.forget_parts(session, upload_id)
     return True
 
 

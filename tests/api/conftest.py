@@ -16,6 +16,7 @@ from services.files import seed
 from services.platform import database, queue
 from services.platform.database import transaction
 from tests import records
+from tests.api.servers import serving
 from tests.conftest import forget_connections
 from workers import files as file_tasks
 from workers import prepare_queue, removals
@@ -78,6 +79,18 @@ def openai_client(client: TestClient) -> openai.OpenAI:
     return openai.OpenAI(
         api_key=KEY, base_url="http://testserver/v1", http_client=client, max_retries=0
     )
+
+
+@pytest.fixture
+def real(client: TestClient, application: FastAPI) -> Iterator[openai.OpenAI]:
+    """OpenAI's unmodified client on a server with a socket. It sends a request again if the server
+    has just closed an idle connection.
+    """
+    with (
+        serving(application, http="api.connections:Connection") as port,
+        openai.OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1") as found,
+    ):
+        yield found
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from models.jobs import JobState, Purpose
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.files import seed, uploads
+from services.files import seed, upload_parts, uploads
 from services.jobs import claims
 from services.platform import storage
 from services.platform.settings import get_settings
@@ -49,14 +49,14 @@ def files(session: Session, mine: Caller) -> Ids:
 def parts(session: Session, mine: Caller) -> tuple[str, Ids]:
     """An upload with as many parts as one may have."""
     upload = uploads.create(
-        session, mine, uploads.Announced("a.jsonl", "fine-tune", uploads.MAX_PARTS)
+        session, mine, uploads.Announced("a.jsonl", "fine-tune", upload_parts.MAX_PARTS)
     )
     found = [
         UploadPart(
             id=new_id("part"), upload_id=upload.id, size_bytes=1, sha256="0" * 64,
             storage_key="x", retry_of=new_id("part"),
         )
-        for _ in range(uploads.MAX_PARTS)
+        for _ in range(upload_parts.MAX_PARTS)
     ]  # fmt: skip
     session.add_all(found)
     return upload.id, [part.id for part in found]

@@ -15,7 +15,7 @@ from services.platform.database import transaction
 from services.serving import comparisons
 from tests import records
 from tests.api.conftest import KEY
-from tests.api.test_files import PAIRS, jsonl, post
+from tests.api.sent_files import PAIRS, jsonl, post
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
 

@@ -49,7 +49,8 @@ def test_statistics_and_the_time_that_an_estimate_measured(client: TestClient, p
     found = get(client, path, max_length=100, batch_size=1).json()
     assert (found["rows"], found["sampled"], found["max_length"]) == (2, 2, 100)
     assert found["tokens"]["chosen"]["max"] == 301
-    assert found["cut"] == {"longer": 1, "trained": 1}
+    assert (found["cut"]["longer"], found["cut"]["trained"], found["cut"]["lines"]) == (1, 1, [2])
+    assert found["left_out"] == []
     assert (found["job"]["steps"], found["job"]["train_s"]) == (2, None)
     measured = {"tokens_per_s": 50.0, "device": {"name": "a chip"}}
     with transaction() as session:

@@ -29,6 +29,8 @@ from models.base import new_id
 from orpo.audit import recipe
 from orpo.rows.row_shapes import Shape
 from services.files import base_models, exports, hub, seed, statistics, tokens, versions
+from services.files import overlaps as file_overlaps
+from services.platform import storage
 from services.upkeep import health
 from tests.api.conftest import KEY
 from tests.api.fake_engine import FakeEngine, deploy
@@ -47,9 +49,16 @@ NEVER_REFUSED = {"GET /healthz", "GET /readyz"}
 AUTHORIZED = {"Authorization": f"Bearer {KEY}", "Origin": "http://testserver"}
 
 NO_STATISTICS = {
-    "sampled": 1, "max_length": 8, "template": "model", "cut": {"longer": 0, "trained": 0},
+    "sampled": 1, "max_length": 8, "template": "model",
+    "cut": {"longer": 0, "trained": 0, "lines": [], "message": None, "repairs": []}, "left_out": [],
     "tokens": dict.fromkeys(("prompt", "chosen", "rejected", "sequence")),
     "dropped": {}, "turns": [], "roles": {}, "saved_by_sharing": None, "job": None,
+}  # fmt: skip
+
+NO_ROWS = {"rows": 0, "lines": [], "pairs": []}
+NO_OVERLAP = {
+    "rows": 0, "same": NO_ROWS, "near": NO_ROWS,
+    "against": [{"prompts": 1, "without_prompt": 0, "same": NO_ROWS, "near": NO_ROWS}],
 }  # fmt: skip
 
 APP = create_app()
@@ -91,8 +100,11 @@ def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(statistics, "run_verb", lambda *_, **__: NO_STATISTICS)
     no_steps = {"exact": True, "rows_read": 0, "held_out": None, "steps": []}
     monkeypatch.setattr(versions, "run_verb", lambda *_, **__: no_steps)
+    monkeypatch.setattr(file_overlaps, "run_verb", lambda *_, **__: NO_OVERLAP)
     monkeypatch.setattr(health, "missing", list)  # Redis would be missing
     monkeypatch.setattr(health, "degraded", list)
+    with storage.writing("x.rows"):  # the rows of files that `records` makes
+        pass
     return World(client)
 
 
@@ -129,6 +141,8 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
         case.query.pop("format", None)  # other formats need a process of the core
     if "model" in case.query:
         case.query["model"] = world.base
+    if "against" in case.query:
+        case.query["against"] = [world.version]
     if label.endswith("/export"):
         name_for_export(case)
     if label == "GET /v1/session":
@@ -216,8 +230,8 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
 def name_for_upload(label: str, body: dict[str, Any], world: World) -> None:
     if label == "POST /v1/uploads":
         body |= {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 1}
-        if body.get("columns") is not None:  # each column may be named once
-            body["columns"] = {"prompt": "question"}
+    if body.get("columns") is not None:  # each column may be named once
+        body["columns"] = {"prompt": "question"}
     if label == "POST /v1/uploads/{upload_id}/complete":
         body["part_ids"] = [world.part]
         body.pop("md5", None)

@@ -24,7 +24,7 @@ from services.platform.database import transaction
 from services.platform.settings import get_settings
 from services.processes.verbs import VerbError
 from services.upkeep import removals
-from tests.api.test_files import error_of, jsonl, post
+from tests.api.sent_files import error_of, jsonl, post
 from workers import files as file_tasks
 from workers import versions as version_tasks
 
@@ -302,7 +302,10 @@ def test_containers_of_exports(client: TestClient, parent: str) -> None:
     told = {"shape": "messages"}
     error = error_of(client.get(path, params=told), 400)
     assert (error["param"], "line 1" in error["message"]) == ("shape", True)
-    assert error_of(client.get(path, params={"shape": "x"}), 400)["param"] == "shape"
+    for unknown in ("x", "thumbs"):
+        error = error_of(client.get(path, params={"shape": unknown}), 400)
+        assert error["message"].startswith("`shape`: Input should be 'explicit', 'openai', ")
+        assert error["param"] == "shape"
 
 
 def assert_no_bytes(file_id: str) -> None:

@@ -13,7 +13,7 @@ from models.base import new_id
 from models.jobs import JobState, Purpose
 from services.access import api_keys, sign_ins
 from services.access.callers import Caller, Scope
-from services.files import seed, uploads
+from services.files import seed, upload_parts, uploads
 from services.jobs import jobs
 from services.platform import storage
 from services.platform.database import transaction
@@ -134,8 +134,8 @@ class World:
                 session, self.caller, uploads.Announced("a.jsonl", "fine-tune", len(PAIR))
             )
             sha256 = hashlib.sha256(PAIR).hexdigest()
-            received = uploads.ReceivedPart(new_id("part"), key, len(PAIR), sha256)
-            self.part = uploads.add_part(session, self.caller, upload.id, received).id
+            received = upload_parts.ReceivedPart(new_id("part"), key, len(PAIR), sha256)
+            self.part = upload_parts.add(session, self.caller, upload.id, received).id
             return upload.id
 
     def _version(self) -> str:

@@ -52,6 +52,14 @@ def test_columns_with_other_names_are_sent_as_json(
     assert "prompt=question,chosen=best,rejected=worst" in refused.stderr
 
 
+def test_a_file_is_read_again_under_other_column_names(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("POST /v1/files/file-1/rereads", {**FILE, "id": "file-2", "status": "uploaded"})
+    done = oddsmith("files", "reread", "file-1", "--columns", "prompt=question,chosen=best")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "file-2  uploaded")
+    (request,) = api.sent("POST", "/v1/files/file-1/rereads")
+    assert json.loads(request.body) == {"columns": {"prompt": "question", "chosen": "best"}}
+
+
 def test_the_report_shows_the_command_that_reads_the_columns(
     api: FakeApi, oddsmith: Oddsmith
 ) -> None:
@@ -59,7 +67,7 @@ def test_the_report_shows_the_command_that_reads_the_columns(
     report = {**REPORT, "container": "parquet", "suggested_columns": columns}
     api.on("GET /v1/files/file-1/report", report)
     shown = oddsmith("files", "report", "file-1").stdout
-    assert "files upload FILE --columns 'prompt=the question,chosen=best'" in shown
+    assert "files reread file-1 --columns 'prompt=the question,chosen=best'" in shown
     assert "\nrow " in shown
 
 
@@ -67,7 +75,14 @@ def test_a_missing_path_is_refused_before_anything_is_sent(
     api: FakeApi, oddsmith: Oddsmith
 ) -> None:
     result = oddsmith("files", "upload", "nowhere.jsonl")
+<<<<<<< HEAD
+    says = "error: File 'nowhere.jsonl' not found. Give a path that exists.\n"
+    assert (result.exit_code, result.stderr) == (4, says)
+=======
     assert (result.exit_code, result.stderr) == (4, "error: There is no file nowhere.jsonl.\n")
+    result = oddsmith("files", "upload", "/")
+    assert (result.exit_code, result.stderr) == (4, "error: / is a folder. Name a file of it.\n")
+>>>>>>> 3e0df36905dba7ab503c640acf47a8b768905f55
     assert not api.requests
 
 
@@ -238,8 +253,23 @@ STATISTICS = {
     "sampled": 2000,
     "max_length": 512,
     "tokens": {"prompt": SPREAD, "chosen": SPREAD, "rejected": None, "sequence": SPREAD},
-    "cut": {"longer": 20, "trained": 10},
+    "cut": {
+        "longer": 20,
+        "trained": 10,
+        "lines": [*range(3, 13)],
+        "message": "20 of 2000 sampled pairs are longer.",
+        "repairs": [{"max_length": 900, "longer": 0}, {"max_length": 600, "longer": 19}],
+    },
     "dropped": {"prompt_too_long": 10},
+    "left_out": [
+        {
+            "code": "prompt_too_long",
+            "pairs": 10,
+            "lines": [20, 21],
+            "message": "No room.",
+            "hint": "Raise max_length.",
+        }
+    ],
     "turns": [{"turns": 2, "pairs": 2000}],
     "roles": {"user": 2000, "assistant": 2000},
     "saved_by_sharing": 0.25,
@@ -267,3 +297,27 @@ def test_statistics_for_a_base_model(api: FakeApi, oddsmith: Oddsmith) -> None:
     assert json.loads(oddsmith(*asked, "--json").stdout) == STATISTICS
     api.on("GET /v1/files/file-1/statistics", {**STATISTICS, "job": None})
     assert "training takes" not in oddsmith(*asked).stdout
+    assert shown.endswith(
+        "\n20 of 2000 sampled pairs are longer.\nCut: lines 3, 4, 5, 6, 7, 8, 9, 10, 11, 12\n"
+        "With max_length 900, none is longer.\nWith max_length 600, 19 pairs are longer.\n"
+        "\nLeft out (prompt_too_long): lines 20, 21…\nNo room. Raise max_length.\n"
+    )
+
+
+def test_masked_rows_are_shown_on_request(api: FakeApi, oddsmith: Oddsmith) -> None:
+    turn = [{"role": "user", "content": "[email]"}]
+    row = {
+        "line": 1, "group": None, "findings": ["email"], "prompt": turn, "chosen": turn,
+        "rejected": None, "masked": True,
+    }  # fmt: skip
+    api.on("GET /v1/files/file-1/rows", {"data": [row], "next_offset": None})
+    said = "Personal data and secrets are masked; --unmask shows them.\n"
+    assert oddsmith("files", "rows", "file-1").stdout.endswith(said)
+    api.on("GET /v1/files/file-1/rows", {"data": [row | {"masked": False}], "next_offset": None})
+    assert said not in oddsmith("files", "rows", "file-1", "--unmask").stdout
+    assert api.requests[-1].query["unmask"] == "true"
+    dropped = {"line": 2, "column": None, "code": "x", "message": "y", "text": "[iban]"}
+    page = {"data": [dropped | {"first_character": 1, "masked": True}], "total": 1}
+    api.on("GET /v1/files/file-1/dropped", page)
+    assert oddsmith("files", "dropped", "file-1", "--unmask").stdout.endswith(said)
+    assert api.requests[-1].query["unmask"] == "true"

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cli.commands.versions import CONTAINERS, SHAPES
+from orpo.rows.packed import Container
+from orpo.rows.written import WRITABLE
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import FILE, FakeApi, error, listed
 
@@ -82,6 +85,11 @@ def test_versions_are_listed_with_their_steps(api: FakeApi, oddsmith: Oddsmith) 
     assert "swap" in oddsmith("files", "versions", "file-1").stdout
     api.on("GET /v1/files/file-2", MADE)
     assert "made of    file-1" in oddsmith("files", "show", "file-2").stdout
+
+
+def test_the_help_of_an_export_names_what_can_be_written() -> None:
+    assert set(SHAPES.replace(" or", ",").split(", ")) == set(WRITABLE)
+    assert set(CONTAINERS) == set(Container)
 
 
 def test_an_export_is_written_once_it_is_complete(

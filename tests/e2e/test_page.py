@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TRAIN_MS = 240_000
 DEPLOY_MS = 180_000
+PARTS = "/parts"
 SETTINGS = {"max_steps": 8, "batch_size": 2, "eval_every": 4, "checkpoint_every": 4, "n_samples": 1}
 
 
@@ -173,6 +174,61 @@ def test_a_finding_is_repaired_by_a_recipe_and_its_version_is_trained_on(
     assert violations(page) == []
     page.get_by_role("link", name="Train on this file").click()
     start(page, tiny, SETTINGS)
+
+
+def test_columns_with_other_names_are_mapped_on_the_page(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "other-names.jsonl"
+    rows = [{"question": f"{n}?", "best": f"Answer {n}.", "worst": "No."} for n in range(5)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page.goto("/files")
+    page.locator("input[type=file]").set_input_files(path)
+    page.get_by_role("link", name=path.name).first.click()
+    names = {field: page.get_by_label(f"Column of {field}") for field in ("prompt", "rejected")}
+    expect(names["prompt"]).to_have_value("question", timeout=30_000)
+    tried = page.get_by_text("5 of the first 5 rows have all of these columns")
+    expect(tried).to_be_visible(timeout=30_000)
+    names["rejected"].fill("wurst")
+    expect(page.get_by_text("no column wurst").first).to_be_visible()
+    assert violations(page) == []
+    names["rejected"].fill("worst")
+    first = page.get_by_role("table", name="The first rows, read so").get_by_role("row").nth(1)
+    expect(first).to_have_text("0?Answer 0.No.")
+    page.get_by_role("button", name="Read the file with these columns").click()
+    expect(page.get_by_text("All 5 rows can be used.")).to_be_visible(timeout=30_000)
+
+
+def test_an_upload_in_parts_goes_on_after_a_reload(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "large.jsonl"
+    answer = "x" * 14 * 2**20  # both answers are the same, so that nothing is left to audit
+    row = json.dumps({"prompt": "?", "chosen": answer[::2], "rejected": answer[::2]})
+    path.write_text(f"{row}\n" * 5)
+    sent: list[str] = []
+
+    def two_parts(route: Route) -> None:
+        if route.request.method == "POST" and len(sent) == 2:
+            route.abort()
+            return
+        sent.extend([route.request.url] if route.request.method == "POST" else [])
+        route.continue_()
+
+    page.route("**/parts", two_parts)
+    page.goto("/files")
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text("The connection is lost")).to_be_visible(timeout=30_000)
+    page.reload()
+    stopped = page.get_by_role("list", name="Stopped uploads")
+    expect(stopped).to_contain_text("Upload of large.jsonl stopped at 45%")
+    assert violations(page) == []
+    page.unroute("**/parts")
+    again: list[str] = []
+    page.on("request", lambda asked: again.append(asked.method) if PARTS in asked.url else None)
+    page.get_by_label("Choose large.jsonl to go on").set_input_files(path)
+    expect(page.get_by_role("link", name="large.jsonl")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    assert again.count("POST") == 3
+    page.reload()
+    expect(page.get_by_role("link", name="large.jsonl")).to_be_visible()
+    expect(stopped).to_have_count(0)
 
 
 def violations(page: Page) -> list[str]:

@@ -138,7 +138,7 @@ def judged(path: Path, filename: str) -> File:
     upload = files.Received(
         "files/hostile", files.safe_name(filename), "fine-tune", path.stat().st_size, "0"
     )
-    files.check(upload)
+    files.check(upload.filename, upload.purpose, upload.size_bytes)
     with storage.writing_path(upload.key) as target:
         target.unlink(missing_ok=True)
         target.hardlink_to(path)

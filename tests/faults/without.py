@@ -92,8 +92,8 @@ TRICKS = {
     # The API remembers no key of a create.
     "idempotency": Guard("services.jobs.jobs", "_remember", nothing()),
     # A completion does not look for an earlier one, nor at the state of the upload.
-    "completed_once": Guard("services.files.uploads", "was_completed", nothing(False)),
-    "upload_state": Guard("services.files.uploads", "_refuse_ended", nothing()),
+    "completed_once": Guard("services.files.upload_completion", "was_completed", nothing(False)),
+    "upload_state": Guard("services.files.uploads", "refuse_ended", nothing()),
     # The API keeps clients that no longer read; a worker stores each number of a run.
     "dropping": Guard("cli.stack.parts", "API_CONNECTION", value("httptools")),
     "flood_limit": Guard("workers.tail", "MOST_BEHIND_BYTES", value(math.inf)),

@@ -105,6 +105,26 @@ def listening(path: Path) -> None:
     os.close(at)
 
 
+def pointer(path: Path) -> None:
+    """What `git clone` leaves of a large file without Git LFS."""
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 99\n")
+
+
+def stale_index(folder: Path) -> None:
+    """An index of shards that were merged into one file."""
+    places = dict.fromkeys(load_file(folder / ONE), "model-1.safetensors")
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def links(folder: Path) -> None:
+    """Move the files elsewhere, and leave links to them."""
+    other = folder.with_name("elsewhere")
+    folder.rename(other)
+    folder.mkdir()
+    for path in other.iterdir():
+        (folder / path.name).symlink_to(path)
+
+
 def device(path: Path) -> None:
     """A link to a device: making a device needs privileges."""
     path.symlink_to("/dev/zero")
@@ -214,6 +234,15 @@ FILES: dict[str, tuple[Change, str]] = {
     "pickled weights": (
         lambda f: (f / ONE).rename(f / "pytorch_model.bin"), "can run any code"
     ),
+    "a pointer for weights": (instead(ONE, pointer), "only a pointer of Git LFS"),
+    "weights in GGUF": (
+        lambda f: (f / ONE).rename(f / "model-q4.gguf"), "made for answering, not for training"
+    ),
+    "Mistral's own form alone": (
+        lambda f: (f / ONE).rename(f / "consolidated.safetensors"), "in Mistral's own form"
+    ),
+    "an index beside a whole file": (stale_index, "lies beside the shards"),
+    "links to the files of another folder": (links, "leads out of the model's folder"),
     "no configuration": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "an adapter alone": (
         lambda f: (adapter(f), (f / ONE).unlink(), (f / "config.json").unlink()),
@@ -287,6 +316,7 @@ QUANTISED: dict[str, tuple[Change, str]] = {
         for method in ("gptq", "awq", "bitsandbytes", "fp8", "mxfp4", "compressed-tensors")
     },
     "an unnamed method": (config(quantization_config={"bits": 4}), "of an unnamed method"),
+    "no method": (config(quantization_config={}), "of an unnamed method"),
     "a text part": (
         config(text_config={"quantization_config": {"quant_method": "gptq"}}), "gptq"
     ),
@@ -315,6 +345,7 @@ BOMBS: dict[str, tuple[Change, str]] = {
     "words for numbers": (config(num_attention_heads="many"), "config.json"),
     "a deep configuration": (instead("config.json", nested), "nested too deep"),
     "a deep tokenizer": (instead("tokenizer.json", nested), "tokenizer.json: it is nested too"),
+    "a pointer for a tokenizer": (instead("tokenizer.json", pointer), "only a pointer of Git LFS"),
     "a configuration of /dev/zero": (instead("config.json", device), "leads out of the"),
     "a configuration that is no UTF-8": (
         instead("config.json", lambda p: p.write_bytes(b"\xff\xfe{}")), "config.json can't be read"

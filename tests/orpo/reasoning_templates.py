@@ -37,6 +37,17 @@ R1 = (
     "{% elif m.role == 'assistant' %}<A>{{ m.content.split('</think>')[-1] }}{{ eos_token }}"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<A><think>\n{% endif %}"
 )
+# The generation prompt opens a thought, and turns keep theirs, as they are.
+OPENS_AND_KEEPS = (
+    "{% for m in messages %}{% if m.role == 'user' %}<U>{{ m.content }}"
+    "{% elif m.role == 'assistant' %}<A>{{ m.content }}{{ eos_token }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<A><think>\n{% endif %}"
+)
+# Qwen3-Thinking-2507: the prompt opens a thought; the last turn has one, if only an empty one.
+QWEN3_THINKING = QWEN3.replace(
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}",
+    "<think>\n",
+)
 # gpt-oss: channels, the key `thinking`, results and arguments as JSON.
 GPT_OSS = (
     "{% if tools %}<|im_start|>developer\nnamespace functions {\n{% for t in tools %}"

@@ -244,6 +244,17 @@ TEXTS = [
     ("3.14159265358979 and 192.168.100.200", "3.14159265358979 and 192.168.100.200"),
     ("sk-ant-" + "a" * 30, "[api_key]"),
     ("-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----", "[private_key]"),
+    (
+        "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-256-CBC,0A\n\n"
+        + "Ab1+" * 16
+        + "\n-----END RSA PRIVATE KEY-----, and so on",
+        "[private_key], and so on",
+    ),
+    ("a -----BEGIN PRIVATE KEY-----\n" + "Ab1+" * 16 + "\n" + "Cd2/" * 5, "a [private_key]"),
+    ("-----BEGIN PRIVATE KEY----- is how it begins", "[private_key] is how it begins"),
+    ("sk-" + "a" * 20 + "T3BlbkFJ" + "b" * 20, "[api_key]"),
+    ("sk-proj_" + "a-" * 40 + "T3BlbkFJ" + "b" * 20 + ".", "[api_key]."),
+    ("eyJ" + "a" * 20 + ".eyJ" + "b" * 3000 + "." + "c" * 43, "[api_key]"),
 ]
 
 

@@ -95,6 +95,21 @@ def test_links_within_a_hubs_cache_are_the_repositorys_own(bench: Bench) -> None
     assert "leads out" in found["problems"][0]["what"]
 
 
+@pytest.mark.parametrize("kind", ["shards", "a link", "Mistral's own form beside shards"])
+def test_good_folders_of_other_forms_are_accepted(bench: Bench, kind: str) -> None:
+    folder = Path(shutil.copytree(bench.base, bench.folder / "form"))
+    if kind == "a link":
+        folder = bench.folder / "linked"
+        folder.symlink_to(bench.base)
+    else:
+        hostile.shards(folder)
+    if "Mistral" in kind:
+        shutil.copy(folder / "model-1.safetensors", folder / "consolidated.safetensors")
+    found = check_model.check(folder).to_json()
+    assert (found["problems"], found["remarks"]) == ([], [])
+    load_base(folder, None)
+
+
 @pytest.mark.parametrize("name", ["a layer too few", "a layer too many", "a smaller vocabulary"])
 def test_without_torch_layers_and_embeddings_are_still_compared(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str

@@ -14,7 +14,15 @@ from orpo.run import probe, train
 from orpo.tokens import cache, data, prepare, show
 from orpo.tokens.templates import render
 from orpo.tokens.tokenize import tokenize_pairs
-from tests.orpo.reasoning_templates import GEMMA, GPT_OSS, GRANITE, QWEN3, R1
+from tests.orpo.reasoning_templates import (
+    GEMMA,
+    GPT_OSS,
+    GRANITE,
+    OPENS_AND_KEEPS,
+    QWEN3,
+    QWEN3_THINKING,
+    R1,
+)
 from tests.orpo.tiny_models import CHATML, tokenizer
 from tests.orpo.tiny_run import Bench, records, write_base
 
@@ -98,8 +106,67 @@ def test_an_open_thought_is_closed_in_both_answers_though_one_had_none() -> None
     prefix, chosen, rejected, *_ = tokenised(pair, R1)
     assert prefix.endswith("<A><think>\n")
     assert (chosen, rejected) == ("</think>\n\n4<|im_end|>", "</think>\n\n5<|im_end|>")
-    # Rows without thoughts are rendered as before.
-    assert tokenised(row(said("4"), said("5")), R1)[1] == "4<|im_end|>"
+
+
+PLAIN = row(said("4"), said("5"))
+UNOPENED = row(said("two and two\n</think>\n\n4"), said("maybe</think>5"))
+# What is trained of a pair without thoughts: nothing of it may stand inside a thought.
+WITHOUT = [
+    (R1, "</think>\n\n4<|im_end|>"),
+    (OPENS_AND_KEEPS, "</think>\n\n4<|im_end|>"),
+    (QWEN3, "<think>\n\n</think>\n\n4<|im_end|>"),
+    (QWEN3_THINKING, "\n</think>\n\n4<|im_end|>"),
+    (GPT_OSS, "<final>4<|im_end|>"),
+    (GRANITE, "4<|im_end|>"),
+    (CHATML, "4<|im_end|>"),
+    (GEMMA, "4<|im_end|>"),
+]
+
+
+@pytest.mark.parametrize("reasoning", ["keep", "strip", "auto"])
+@pytest.mark.parametrize(("template", "chosen"), WITHOUT)
+def test_an_answer_without_a_thought_is_not_trained_as_one(
+    template: str, chosen: str, reasoning: str
+) -> None:
+    prefix, *found, dropped, stats = tokenised(PLAIN, template, reasoning=reasoning)
+    assert not dropped
+    assert found == [chosen, chosen.replace("4", "5")]
+    assert prefix.rstrip().endswith("<think>") == chosen.lstrip().startswith("</think>")
+    assert stats["reasoning_stripped"] == 0
+
+
+def test_one_answer_alone_may_have_a_thought() -> None:
+    pair = row(said("<think>hm</think>4"), said("5"))
+    for template, thought in (
+        (OPENS_AND_KEEPS, "hm</think>4<|im_end|>"),
+        (QWEN3_THINKING, "hm\n</think>\n\n4<|im_end|>"),
+    ):
+        _, chosen, rejected, dropped, stats = tokenised(pair, template)
+        assert not dropped
+        assert chosen == thought
+        assert rejected.lstrip() == "</think>\n\n5<|im_end|>"
+        assert stats["reasoning_stripped"] == 0
+
+
+def test_a_thought_that_the_prompt_had_opened() -> None:
+    for reasoning in ("auto", "strip"):
+        *found, dropped, stats = tokenised(UNOPENED, R1, reasoning=reasoning)
+        assert not dropped
+        assert found[1:] == ["</think>\n\n4<|im_end|>", "</think>\n\n5<|im_end|>"]
+        assert stats["reasoning_stripped"] == 1
+    assert tokenised(UNOPENED, R1, reasoning="keep")[3] == {"answer_lost": 1}
+    kept = tokenised(UNOPENED, OPENS_AND_KEEPS)
+    assert kept[1:4] == ("two and two\n</think>\n\n4<|im_end|>", "maybe</think>5<|im_end|>", {})
+
+
+@pytest.mark.parametrize("turns", ["last", "all"])
+def test_a_last_answer_that_can_not_be_trained_is_never_left_out_silently(turns: str) -> None:
+    # Its prompt would end in <think>, which the template does not write between turns.
+    pair = Pair(1, [user("2+2?")], [said("4"), user("and 1?"), said("5")], [said("no")])
+    for template in (R1, OPENS_AND_KEEPS):
+        *_, dropped, stats = tokenised(pair, template, turns=turns)
+        assert dropped == {"template": 1}
+        assert "rewrites the turn before the last answer" in stats["reasons"]["template"]["message"]
 
 
 @pytest.mark.parametrize("template", [QWEN3, GPT_OSS, GRANITE, CHATML, GEMMA])

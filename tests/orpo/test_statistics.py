@@ -1,12 +1,14 @@
 """Sizes of pairs for a base model, with a tokenizer that makes a token of each byte."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orpo.contract.methods import parse_method
 from orpo.rows.formats import Pair
+from orpo.tokens.overlong import overlong
 from orpo.tokens.statistics import main, spread, statistics
 from orpo.tokens.templates import load_tokenizer
 from tests.orpo.tiny_run import write_base
@@ -43,7 +45,24 @@ def test_tokens_turns_and_a_job(base: Path) -> None:
     assert tokens["chosen"]["max"] == 500 + 1
     assert tokens["rejected"]["p50"] == len("No.") + 1
     assert tokens["sequence"]["max"] > 501
-    assert found["cut"] == {"longer": 1, "trained": 1}
+    longest = tokens["sequence"]["max"]
+    assert found["cut"] == {
+        "longer": 1,
+        "trained": 1,
+        "lines": [2],
+        "message": "1 of 3 sampled pairs is longer than 100 tokens: 1 would be trained on, cut, "
+        "and 0 left out. Cut answers lose their end: the model does not learn to stop there.",
+        "repairs": [{"max_length": longest, "longer": 0}],
+    }
+    assert found["left_out"] == [
+        {
+            "code": "identical",
+            "pairs": 1,
+            "lines": [3],
+            "message": "Both answers have the same tokens.",
+            "hint": "Bring other pairs.",
+        }
+    ]
     assert found["dropped"] == {"identical": 1}
     assert found["turns"] == [{"turns": 2, "pairs": 4}]
     assert found["roles"] == {"user": 4, "assistant": 4, "system": 1}
@@ -54,6 +73,40 @@ def test_tokens_turns_and_a_job(base: Path) -> None:
     # The prefix has 23 tokens, with the system message 36; the second pair's answer is cut.
     kept = (23 + 9 + 4) + (100 + 4) + (23 + 5 + 4)
     assert job["tokens"] == round(2 * 2952 * kept / 3)
+
+
+def test_pairs_without_room_for_an_answer_are_named(base: Path) -> None:
+    long = [pair(line, f"{line}", f"no {line}") for line in range(1, 5)]
+    long[1] = replace(long[1], prompt=[{"role": "user", "content": "x" * 400}])
+    method = parse_method("orpo", {"max_length": 100, "overlong": "drop"})
+    found = statistics(long, load_tokenizer(base), method, 4)
+    assert (found["cut"]["longer"], found["cut"]["trained"]) == (1, 0)
+    assert found["cut"]["message"].endswith("0 would be trained on, cut, and 1 left out.")
+    (left_out,) = found["left_out"]
+    assert (left_out["code"], left_out["lines"]) == ("prompt_too_long", [2])
+    assert "Raise max_length" in left_out["hint"]
+    # With the suggested length, nothing is cut or left out.
+    (repair,) = found["cut"]["repairs"]
+    raised = method.model_copy(update={"max_length": repair["max_length"]})
+    again = statistics(long, load_tokenizer(base), raised, 4)
+    assert (again["cut"]["longer"], again["left_out"], again["cut"]["repairs"]) == (0, [], [])
+
+
+def test_lengths_that_leave_none_or_one_percent_cut() -> None:
+    lengths = list(range(101, 301))  # 200 pairs
+    found = overlong(lengths, [7, 3], 250, 10_000)
+    assert (found["longer"], found["lines"]) == (50, [3, 7])
+    assert found["repairs"] == [
+        {"max_length": 300, "longer": 0},
+        {"max_length": 298, "longer": 2},
+    ]
+    # The base model reads less than is needed.
+    assert overlong(lengths, [], 250, 280)["repairs"] == [{"max_length": 280, "longer": 20}]
+    assert overlong(lengths, [], 280, 280)["repairs"] == []
+    assert overlong(lengths, [], 299, 280)["repairs"] == []
+    assert overlong(lengths[:2], [], 101, 280)["repairs"] == [{"max_length": 102, "longer": 0}]
+    assert overlong([], [], 8, 280)["message"] is None
+    assert len(overlong(lengths, range(150), 250, 300)["lines"]) == 100
 
 
 def test_rows_without_a_rejected_answer(

@@ -272,8 +272,8 @@ def test_a_difference_in_a_turn_that_can_not_be_trained_is_none() -> None:
     row = Pair(1, [user("Name a fruit.")], chosen, rejected)
     assert len(tokens([row], tokenizer(), turns="all")[0]) == 1
     _, dropped, stats = tokens([row], tokenizer(marked), turns="all")
-    assert dropped == {"same_trained_turns": 1}
-    assert "rewrites" in stats["reasons"]["same_trained_turns"]["message"]
+    assert dropped == {"template": 1}
+    assert "rewrites" in stats["reasons"]["template"]["message"]
 
 
 def test_a_file_of_such_answers_names_the_field(

@@ -16,9 +16,9 @@ from orpo.rows.formats import validate
 from orpo.rows.messages import Message, Pair, Reject
 from orpo.rows.packed import Container, pack
 from orpo.rows.row_shapes import Shape, detect, parse
-from orpo.rows.written import Writable, check, write
+from orpo.rows.written import WRITABLE, check, write
 
-OF_PAIRS = [Shape(shape) for shape in Writable if shape is not Writable.MESSAGES]
+OF_PAIRS = [shape for shape in WRITABLE if shape is not Shape.MESSAGES]
 TEXT = st.one_of(
     st.sampled_from(["a", " a ", "\n\nHuman: a", "[]", '[{"role":"user","content":"x"}]', "é\r\n"]),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),

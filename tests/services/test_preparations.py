@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from models import File
+from models import File, Job
 from models.jobs import JobState
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import RunSpec
 from services.platform import storage
+from services.processes.verbs import VerbError
+from services.runs import job_events
 from tests import records
 from workers import preparations
 from workers.spec import spec_of
@@ -98,6 +100,49 @@ def test_the_job_tells_how_many_pairs_are_tokenised_until_they_are(
     assert all(progress["retry"] for progress in told)
     session.refresh(job)
     assert (job.state, job.progress) == (JobState.QUEUED, None)
+
+
+def test_a_job_says_which_held_out_prompts_are_trained_on(product, session, caller, monkeypatch):
+    training, validation = (
+        records.file(session, caller, accepted=4, rows_key=f"{name}.rows").id
+        for name in ("training", "validation")
+    )
+    job = records.job(session, caller, training_file=training, validation_file=validation)
+    session.commit()
+    long = "Which of the ships in the old harbour carried the lanterns to the island in the winter?"
+    prompts = {
+        "training": ["Say 1.", "Say 2.", long, "Say 4."],
+        "validation": ["say  2.", "Say 5.", long.replace("Which", "What"), "Say 6."],
+    }
+    for name, some in prompts.items():
+        with storage.writing(f"{name}.rows") as rows:
+            rows.writelines(
+                b"%s\n" % json.dumps(pair(n, p)).encode() for n, p in enumerate(some, start=1)
+            )
+    monkeypatch.setattr(preparations, "run_verb", lambda *_, **__: dict(PREPARED))
+    preparations.prepare(job.id)
+    session.refresh(job)
+    assert (job.prepared or {})["overlap"] == {"rows": 4, "same": 1, "near": 1, "lines": [1, 3]}
+    newest = job_events.list_events(session, job, after=None, limit=10)
+    (event,) = [each for each in newest if each.level == "warn"]
+    assert event.message.startswith(
+        "Of 4 held-out rows, 1 have a prompt that is also trained on, and 1 nearly such a prompt "
+        "(lines 1, 3 of the validation file)"
+    )
+    assert f"overlap {validation} --against {training}" in event.message
+
+
+def test_a_job_whose_held_out_prompts_can_t_be_compared_is_prepared(monkeypatch, tmp_path):
+    (tmp_path / "train.jsonl").touch()
+
+    def run(*_, **__):
+        raise VerbError({"code": "timeout", "message": "It did not end."})
+
+    monkeypatch.setattr(preparations.overlaps, "run", run)
+    assert preparations.overlap(tmp_path) is None
+    assert preparations._overlap(Job(), None) == ""
+    nothing = {"rows": 4, "same": 0, "near": 0, "lines": []}
+    assert preparations._overlap(Job(), nothing) == ""
 
 
 def test_a_job_that_was_cancelled_meanwhile_is_left_as_it_is(product, session, caller, tmp_path):

@@ -454,6 +454,8 @@ export interface paths {
         /**
          * The dropped rows: why, and their original text
          * @description Return why rows were dropped, with the text of the uploaded file. Starts a process.
+         *
+         *     Personal data and secrets are masked, such as `[email]`.
          */
         get: operations["list_dropped_v1_files__file_id__dropped_get"];
         put?: never;
@@ -485,6 +487,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/overlaps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prompts that stand in other files, too
+         * @description Compare the prompts of accepted rows with those of other files, all rows of both.
+         *
+         *     A file of which no row is accepted counts with the prompts that its rows hold in `prompt`,
+         *     `question`, `messages`, `instruction` or `input`. Starts a process, which takes seconds.
+         */
+        get: operations["retrieve_v1_files__file_id__overlaps_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/report": {
         parameters: {
             query?: never;
@@ -505,6 +530,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/rereads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read a file again under other column names
+         * @description Make another file of the same bytes, which are neither sent nor stored again. The first file
+         *     stays as it is. The new one is `uploaded` until its rows were read.
+         */
+        post: operations["create_v1_files__file_id__rereads_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/rows": {
         parameters: {
             query?: never;
@@ -516,7 +562,8 @@ export interface paths {
          * The accepted rows in their normal form
          * @description Return rows in normal form, whatever the file's shape, each with its line in the file.
          *
-         *     A search reads up to 256 MiB for two seconds, from `offset` on.
+         *     Personal data and secrets are masked, such as `[email]`. A search reads up to 256 MiB for two
+         *     seconds, from `offset` on.
          */
         get: operations["list_rows_v1_files__file_id__rows_get"];
         put?: never;
@@ -611,7 +658,8 @@ export interface paths {
          * What a recipe would do to a file
          * @description Count the rows before and after each step, and show the first rows that it changes.
          *
-         *     Nothing is stored. Starts a process, which takes seconds.
+         *     Personal data and secrets are masked, such as `[email]`. Nothing is stored. Starts a process,
+         *     which takes seconds.
          */
         post: operations["preview_v1_files__file_id__versions_preview_post"];
         delete?: never;
@@ -1814,6 +1862,19 @@ export interface components {
             validation_file?: string | null;
         };
         /**
+         * CreateReread
+         * @description Which columns have other names, by field, as in `POST /v1/files`.
+         */
+        CreateReread: {
+            /**
+             * Columns
+             * @description Which columns have other names, by field, as in `POST /v1/files`.
+             */
+            columns: {
+                [key: string]: string;
+            };
+        };
+        /**
          * CreateUpload
          * @description OpenAI's request for an upload. The content decides how the file is read, not `mime_type`.
          *
@@ -1886,11 +1947,21 @@ export interface components {
         };
         /**
          * CutPairs
-         * @description Sampled pairs `longer` than `max_length`, and those of them that are `trained`, cut.
+         * @description Sampled pairs `longer` than `max_length`, and those of them that are `trained`, cut, with the
+         *     `lines` of the first hundred of these.
+         *
+         *     `message` says what that means, and is null if no pair is longer. `repairs` are lengths under
+         *     which no pair, or at most one in a hundred, is longer, as far as the base model reads so much.
          */
         CutPairs: {
+            /** Lines */
+            lines: number[];
             /** Longer */
             longer: number;
+            /** Message */
+            message: string | null;
+            /** Repairs */
+            repairs: components["schemas"]["LengthRepair"][];
             /** Trained */
             trained: number;
         };
@@ -2066,6 +2137,12 @@ export interface components {
             first_character: number;
             /** Line */
             line: number;
+            /**
+             * Masked
+             * @description Personal data or secrets in it are masked, such as [email].
+             * @default false
+             */
+            masked: boolean;
             /** Message */
             message: string;
             /** Text */
@@ -2346,6 +2423,42 @@ export interface components {
             status_details: string | null;
         };
         /**
+         * FileOverlaps
+         * @description Accepted rows whose prompt stands in one of the other files: the `same`, apart from white
+         *     space, case and system messages, or a `near` one, which shares four fifths of its text.
+         *
+         *     A row with both counts as `same`. `message` says why it matters; null if nothing was found.
+         */
+        FileOverlaps: {
+            /** Against */
+            against: components["schemas"]["OverlapWithFile"][];
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /** File Id */
+            file_id: string;
+            /**
+             * Masked
+             * @description Personal data and secrets in texts are masked.
+             */
+            masked: boolean;
+            /** Message */
+            message: string | null;
+            near: components["schemas"]["OverlappingRows"];
+            /**
+             * Object
+             * @default file.overlaps
+             * @constant
+             */
+            object: "file.overlaps";
+            /** Rows */
+            rows: number;
+            same: components["schemas"]["OverlappingRows"];
+        };
+        /**
          * FileReport
          * @description rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
          *     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
@@ -2428,6 +2541,12 @@ export interface components {
             group: number | null;
             /** Line */
             line: number;
+            /**
+             * Masked
+             * @description Personal data or secrets in it are masked, such as [email].
+             * @default false
+             */
+            masked: boolean;
             /** Place */
             place: number;
             /** Prompt */
@@ -2482,9 +2601,9 @@ export interface components {
          * @description Sizes of a file's pairs for a base model: counted on `sampled` of its `rows` accepted rows,
          *     which a fixed seed draws.
          *
-         *     `dropped` counts the sampled pairs that a run would leave out, by reason; `roles` those with a
-         *     message of each role. `saved_by_sharing` is the share of tokens that need not be computed
-         *     because a prompt is computed once for both answers.
+         *     `dropped` counts the sampled pairs that a run would leave out, by reason, and `left_out` names
+         *     them; `roles` counts those with a message of each role. `saved_by_sharing` is the share of
+         *     tokens that need not be computed because a prompt is computed once for both answers.
          */
         FileStatistics: {
             cut: components["schemas"]["CutPairs"];
@@ -2495,6 +2614,8 @@ export interface components {
             /** File Id */
             file_id: string;
             job: components["schemas"]["JobSize"] | null;
+            /** Left Out */
+            left_out: components["schemas"]["LeftOutPairs"][];
             /** Max Length */
             max_length: number;
             /** Model */
@@ -2656,6 +2777,31 @@ export interface components {
             job_id: string;
             /** Line */
             line: number;
+        };
+        /**
+         * HeldOutOverlap
+         * @description Held-out rows of a validation file whose prompt is trained on as well, of how many `rows`.
+         */
+        HeldOutOverlap: {
+            /**
+             * Lines
+             * @description The first of them, in the validation file.
+             */
+            lines?: number[] | null;
+            /**
+             * Near
+             * @description Those with nearly the same prompt.
+             */
+            near?: number | null;
+            /** Rows */
+            rows?: number | null;
+            /**
+             * Same
+             * @description Those with the same prompt, apart from white space and case.
+             */
+            same?: number | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * JobError
@@ -2880,6 +3026,33 @@ export interface components {
          * @enum {string}
          */
         Kind: "base" | "tuned" | "checkpoint";
+        /**
+         * LeftOutPairs
+         * @description Sampled pairs that a run would leave out for one reason: the lines of the first hundred, what
+         *     is wrong with the first of them, and what to do.
+         */
+        LeftOutPairs: {
+            /** Code */
+            code: string;
+            /** Hint */
+            hint: string;
+            /** Lines */
+            lines: number[];
+            /** Message */
+            message: string;
+            /** Pairs */
+            pairs: number;
+        };
+        /**
+         * LengthRepair
+         * @description A value of `max_length`, and how many sampled pairs are longer than that.
+         */
+        LengthRepair: {
+            /** Longer */
+            longer: number;
+            /** Max Length */
+            max_length: number;
+        };
         /**
          * Lengths
          * @description Quantiles of the rows' lengths in tokens; the longer sequence of a row counts.
@@ -3421,6 +3594,66 @@ export interface components {
             line: number;
         };
         /**
+         * OverlapOfKind
+         * @description How many accepted rows have a prompt of the other file, and the first ten.
+         */
+        OverlapOfKind: {
+            /** Pairs */
+            pairs: components["schemas"]["OverlappingPair"][];
+            /** Rows */
+            rows: number;
+            /** Share */
+            share: number;
+        };
+        /**
+         * OverlapWithFile
+         * @description What a file shares with one other file. `prompts` counts the other file's different prompts,
+         *     `without_prompt` its rows in which none was found.
+         */
+        OverlapWithFile: {
+            /** File Id */
+            file_id: string;
+            /** Filename */
+            filename: string;
+            near: components["schemas"]["OverlapOfKind"];
+            /** Prompts */
+            prompts: number;
+            same: components["schemas"]["OverlapOfKind"];
+            /** Without Prompt */
+            without_prompt: number;
+        };
+        /**
+         * OverlappingPair
+         * @description A row, and a row of the other file with the same prompt or a nearly equal one. `similarity`
+         *     is the share of eight-byte pieces that both have, 1 for the same prompt. Texts have at most 300
+         *     characters.
+         */
+        OverlappingPair: {
+            /** Against Line */
+            against_line: number;
+            /** Against Prompt */
+            against_prompt: string;
+            /** Line */
+            line: number;
+            /** Prompt */
+            prompt: string;
+            /** Similarity */
+            similarity: number;
+        };
+        /**
+         * OverlappingRows
+         * @description How many accepted rows, and their share of all. `lines` are the first 10,000, as the step
+         *     `drop_rows` of a recipe takes them.
+         */
+        OverlappingRows: {
+            /** Lines */
+            lines: number[];
+            /** Rows */
+            rows: number;
+            /** Share */
+            share: number;
+        };
+        /**
          * Overlong
          * @description What happens to a pair whose prompt leaves no room for an answer within `max_length`.
          * @enum {string}
@@ -3542,6 +3775,8 @@ export interface components {
              * @description The longest sequence, in tokens.
              */
             max_length?: number | null;
+            /** @description Null without a validation file, and where it could not be computed. */
+            overlap?: components["schemas"]["HeldOutOverlap"] | null;
             /**
              * Steps
              * @description Of the whole run.
@@ -4652,12 +4887,6 @@ export interface components {
             /** Seen At */
             seen_at: number;
         };
-        /**
-         * Writable
-         * @description The shapes that a pair can be written in; the others don't hold a pair as it is.
-         * @enum {string}
-         */
-        Writable: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift";
     };
     responses: never;
     parameters: never;
@@ -6775,6 +7004,8 @@ export interface operations {
             query?: {
                 offset?: number;
                 limit?: number;
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
             };
             header?: never;
             path: {
@@ -6852,7 +7083,7 @@ export interface operations {
     export_v1_files__file_id__export_get: {
         parameters: {
             query?: {
-                shape?: components["schemas"]["Writable"];
+                shape?: "explicit" | "openai" | "implicit" | "hh_rlhf" | "sharegpt" | "ranked" | "messages" | "ms_swift";
                 container?: components["schemas"]["Container"];
             };
             header?: never;
@@ -6873,6 +7104,87 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                     "application/x-ndjson": string;
                     "text/csv": string;
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_files__file_id__overlaps_get: {
+        parameters: {
+            query: {
+                /** @description Other files: held-out pairs, or prompts alone, such as a benchmark's. */
+                against: string[];
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
+            };
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOverlaps"];
                 };
             };
             /** @description A value is refused, by name */
@@ -7007,6 +7319,95 @@ export interface operations {
             };
         };
     };
+    create_v1_files__file_id__rereads_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateReread"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_rows_v1_files__file_id__rows_get: {
         parameters: {
             query?: {
@@ -7016,6 +7417,8 @@ export interface operations {
                 finding?: string;
                 /** @description A text of the prompt or of an answer, in upper or lower case. */
                 search?: string;
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
             };
             header?: never;
             path: {
@@ -7435,7 +7838,10 @@ export interface operations {
     };
     preview_v1_files__file_id__versions_preview_post: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Show personal data and secrets in the texts. */
+                unmask?: boolean;
+            };
             header?: never;
             path: {
                 file_id: string;

@@ -31,9 +31,15 @@ export const deleteFile = (fileId: string) =>
   take(client.DELETE("/v1/files/{file_id}", { params: { path: { file_id: fileId } } }));
 
 /** Send a whole file in one request. */
-export async function sendFile(file: File, signal: AbortSignal, onSent: (share: number) => void) {
+export async function sendFile(
+  file: File,
+  columns: Record<string, string> | null,
+  signal: AbortSignal,
+  onSent: (share: number) => void,
+) {
   const form = new FormData();
   form.append("purpose", PURPOSE);
+  if (columns) form.append("columns", JSON.stringify(columns));
   form.append("file", file);
   await sendForm("/v1/files", form, signal, onSent);
 }

@@ -1,23 +1,25 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Download } from "lucide-react";
-import type { ReactNode } from "react";
+import { lazy, type ReactNode, Suspense } from "react";
 import { CopyButton } from "@/components/copy-button";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { fileQuery, PURPOSE } from "@/features/files/api";
 import { DeleteFile } from "@/features/files/components/delete-file";
-import { FileState } from "@/features/files/components/file-state";
+import { FileProgress, FileState } from "@/features/files/components/file-state";
 import { Findings } from "@/features/files/components/findings";
 import { Report } from "@/features/files/components/report";
 import { Rows } from "@/features/files/components/rows";
 import { Statistics } from "@/features/files/components/statistics";
 import { Verdict } from "@/features/files/components/verdict";
-import { Versions } from "@/features/files/components/versions";
 import type { Schema } from "@/lib/api";
 import { ago, bytes, moment } from "@/lib/format";
 import { fileReportQuery } from "@/lib/queries";
+
+const Mapping = lazy(() => import("@/features/files/components/mapping"));
+const Versions = lazy(() => import("@/features/files/components/versions"));
 
 const route = getRouteApi("/shell/files/$fileId");
 
@@ -49,7 +51,7 @@ export function FilePage() {
 function Facts({ file }: { file: Schema<"FileObject"> }) {
   return (
     <div className="flex flex-wrap items-center gap-x-4 gap-y-1">
-      <FileState status={file.status} />
+      <FileState file={file} />
       <span>{bytes(file.bytes)}</span>
       <span title={moment(file.created_at)}>{ago(file.created_at)}</span>
       <span className="flex min-w-0 items-center font-mono text-sm break-all">
@@ -99,7 +101,7 @@ function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
     enabled: isInput && file.status !== "uploaded",
   });
   if (!isInput) return <p>A job left this table of its results. Download it to read it.</p>;
-  if (file.status === "uploaded") return <Loading what="Checking the rows" />;
+  if (file.status === "uploaded") return <FileProgress file={file} />;
   return (
     <>
       {report.isPending && <Loading what="Loading the report" />}
@@ -119,7 +121,16 @@ function Found({ file, report }: { file: Schema<"FileObject">; report: Schema<"F
       {accepted > 0 && <Verdict audit={audit} failure={report.audit_failure ?? null} />}
       {audit && <Findings fileId={fileId} findings={audit.findings} />}
       {accepted > 0 && <Rows fileId={fileId} accepted={accepted} />}
-      {accepted > 0 && <Versions file={file} />}
+      {accepted > 0 && (
+        <Suspense fallback={<Loading what="Loading the versions" />}>
+          <Versions file={file} />
+        </Suspense>
+      )}
+      {accepted === 0 && report.rows > 0 && (
+        <Suspense fallback={<Loading what="Loading the columns" />}>
+          <Mapping key={fileId} file={file} suggested={report.suggested_columns ?? null} />
+        </Suspense>
+      )}
       <Report fileId={fileId} report={report} />
       {accepted > 0 && <Statistics fileId={fileId} />}
     </>

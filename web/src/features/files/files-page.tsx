@@ -61,7 +61,7 @@ function FilesTable({ files }: { files: Schema<"FileObject">[] }) {
             </Link>
           </Cell>
           <Cell label="State">
-            <FileState status={file.status} />
+            <FileState file={file} />
           </Cell>
           <Cell label="Rows">{rowsOf(file)}</Cell>
           <Cell label="Size">{bytes(file.bytes)}</Cell>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { partsOf } from "@/features/files/components/rows";
-import { factsOf } from "@/features/files/components/statistics";
+import { factsOf, warningsOf } from "@/features/files/components/statistics";
 import { languageInWords } from "@/features/files/components/verdict";
 import type { Schema } from "@/lib/api";
 
@@ -20,8 +20,26 @@ const FOUND: Schema<"FileStatistics"> = {
   max_length: 2048,
   template: "model",
   tokens: { prompt: null, chosen: null, rejected: null, sequence: null },
-  cut: { longer: 41, trained: 38 },
+  cut: {
+    longer: 41,
+    trained: 38,
+    lines: [3, 1_007],
+    message: "41 of 2000 sampled pairs are longer.",
+    repairs: [
+      { max_length: 3_000, longer: 0 },
+      { max_length: 2_500, longer: 20 },
+    ],
+  },
   dropped: { prompt_too_long: 3 },
+  left_out: [
+    {
+      code: "prompt_too_long",
+      pairs: 3,
+      lines: [8, 9, 10],
+      message: "No room.",
+      hint: "Raise it.",
+    },
+  ],
   turns: [{ turns: 2, pairs: 2_000 }],
   roles: { user: 2_000, system: 310 },
   saved_by_sharing: 0.184,
@@ -36,6 +54,16 @@ test("says what is cut and left out, with its share of the sample", () => {
   expect(facts.get("Turns")).toBe("2 in 2,000");
   expect(facts.get("Saved by computing prompts once")).toBe("18% of tokens");
   expect(facts.has("A job on the file")).toBe(false);
+});
+
+test("names the lines that are cut or left out, and what helps", () => {
+  expect(warningsOf(FOUND)).toEqual([
+    "41 of 2000 sampled pairs are longer. Cut: lines 3, 1,007…. With max_length 3,000, none is " +
+      "longer. With max_length 2,500, 20 are longer.",
+    "Left out, prompt too long: lines 8, 9, 10. No room. Raise it.",
+  ]);
+  const cut = { longer: 0, trained: 0, lines: [], message: null, repairs: [] };
+  expect(warningsOf({ ...FOUND, cut, left_out: [] })).toEqual([]);
 });
 
 test("names languages, and what was not recognised", () => {

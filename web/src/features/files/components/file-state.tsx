@@ -1,8 +1,25 @@
+import { Loading } from "@/components/page";
+import { Bar } from "@/components/ui/bar";
+import { Card } from "@/components/ui/card";
 import { State } from "@/components/ui/state";
-import type { Schema } from "@/lib/api";
+import {
+  type FileInMaking,
+  progressInWords,
+  shareOf,
+  stateInWords,
+} from "@/features/files/file-progress";
 
-const WORDS = { uploaded: "being checked", processed: "ready", error: "error" };
+/** The state of a file in a few words, with how far it is while it is made or checked. */
+export const FileState = ({ file }: { file: FileInMaking }) => <State value={stateInWords(file)} />;
 
-export function FileState({ status }: Pick<Schema<"FileObject">, "status">) {
-  return <State value={WORDS[status]} />;
+/** How far a file is that is being made or checked. */
+export function FileProgress({ file }: { file: FileInMaking }) {
+  const share = shareOf(file);
+  if (share === null) return <Loading what={progressInWords(file)} />;
+  return (
+    <Card>
+      <Bar label="Progress of the file" share={share} />
+      <p className="mt-1 text-muted">{progressInWords(file)}</p>
+    </Card>
+  );
 }

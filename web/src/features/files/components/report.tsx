@@ -24,7 +24,7 @@ export function Report({ fileId, report }: { fileId: string; report: FileReport 
         <div className="flex flex-col gap-1">
           <p>{verdict(report)}</p>
           <Shapes report={report} />
-          <Suggestion columns={report.suggested_columns} />
+          <Suggestion fileId={fileId} columns={report.suggested_columns} />
         </div>
         {report.remarks.length > 0 && <Remarks remarks={report.remarks} />}
         {report.findings.length > 0 && <DroppedRows fileId={fileId} report={report} />}
@@ -81,7 +81,8 @@ function Shapes({ report: { shape, shapes } }: { report: FileReport }) {
 }
 
 /** The columns under which the rows would be pairs, and the command that reads them so. */
-function Suggestion({ columns }: { columns: FileReport["suggested_columns"] }) {
+function Suggestion(props: { fileId: string; columns: FileReport["suggested_columns"] }) {
+  const { fileId, columns } = props;
   if (!columns) return null;
   const option = Object.entries(columns)
     .map(([field, name]) => `${field}=${name}`)
@@ -89,8 +90,10 @@ function Suggestion({ columns }: { columns: FileReport["suggested_columns"] }) {
   const quoted = /^[\w=,.-]+$/.test(option) ? option : `'${option}'`;
   return (
     <p>
-      Its rows are pairs if the columns are read under these names. Upload it again with{" "}
-      <code className="font-mono break-words">oddsmith files upload FILE --columns {quoted}</code>
+      Its rows are pairs if its columns are read under other names, as above. On the command line:{" "}
+      <code className="font-mono break-words">
+        oddsmith files reread {fileId} --columns {quoted}
+      </code>
     </p>
   );
 }
@@ -163,7 +166,7 @@ function DroppedRows({ fileId, report }: { fileId: string; report: FileReport })
         <section tabIndex={0} aria-label="Findings" className="max-h-96 overflow-y-auto">
           <Table caption="Findings by line" columns={[place, "Reason", "What was found"]}>
             {shown.map(({ finding, original }) => (
-              <Row key={`${finding.line}:${finding.column}:${finding.code}`}>
+              <Row key={`${finding.line}:${finding.column}:${finding.code}:${finding.message}`}>
                 <Cell label={place} className="md:whitespace-nowrap">
                   {number(finding.line)}
                   {finding.column !== null && (

@@ -134,6 +134,11 @@ function Figures({ found, fileId }: { found: Found; fileId: string }) {
         <dt className="text-muted">Training takes</dt>
         <dd>{found.job?.speed ? timeOf(found.job) : <NotMeasured fileId={fileId} />}</dd>
       </dl>
+      {warningsOf(found).map((warning) => (
+        <p key={warning} className="text-sm">
+          {warning}
+        </p>
+      ))}
     </div>
   );
 }
@@ -176,6 +181,30 @@ export function factsOf(found: Found): [string, string][] {
         `${number(job.held_out_pairs)} pairs held out`,
     ]);
   return facts;
+}
+
+const LINES = 10;
+
+const linesOf = (lines: number[], pairs: number) =>
+  `${pairs === 1 ? "line" : "lines"} ${lines.slice(0, LINES).map(number).join(", ")}${pairs > LINES ? "…" : ""}`;
+
+/** Which pairs would be cut or left out, with their lines, and what helps. */
+export function warningsOf({ cut, left_out }: Found): string[] {
+  const warnings: string[] = [];
+  if (cut.message !== null) {
+    const lines = cut.lines.length > 0 ? ` Cut: ${linesOf(cut.lines, cut.trained)}.` : "";
+    const repairs = cut.repairs.map(({ max_length, longer }) =>
+      longer === 0
+        ? ` With max_length ${number(max_length)}, none is longer.`
+        : ` With max_length ${number(max_length)}, ${number(longer)} are longer.`,
+    );
+    warnings.push(`${cut.message}${lines}${repairs.join("")}`);
+  }
+  for (const { code, lines, pairs, message, hint } of left_out)
+    warnings.push(
+      `Left out, ${code.replaceAll("_", " ")}: ${linesOf(lines, pairs)}. ${message} ${hint}`,
+    );
+  return warnings;
 }
 
 const HEIGHT = 28;

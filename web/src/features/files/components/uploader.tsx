@@ -1,28 +1,29 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { Upload as UploadIcon, X } from "lucide-react";
-import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
-import { Button, buttonClass } from "@/components/ui/button";
-import type { Upload } from "@/features/files/upload-state";
-import { addUploads, currentUploads, endUpload, subscribe } from "@/features/files/uploads";
+import { Upload as UploadIcon } from "lucide-react";
+import { lazy, Suspense, useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import { Loading } from "@/components/page";
+import { buttonClass } from "@/components/ui/button";
+import { type Columns, columnsOf } from "@/features/files/column-draft";
+import { StoppedUploads } from "@/features/files/components/stopped-uploads";
+import { UploadItem } from "@/features/files/components/upload-item";
+import { addUploads, currentUploads, subscribe } from "@/features/files/uploads";
 import { cx } from "@/lib/cx";
-import { bytes } from "@/lib/format";
 
-// Chromium draws a bar with a set size in green, whatever the accent colour is.
-const barClass =
-  "h-2 w-full appearance-none overflow-hidden rounded-md border border-line bg-bg " +
-  "[&::-moz-progress-bar]:bg-accent [&::-webkit-progress-bar]:bg-bg [&::-webkit-progress-value]:bg-accent";
+const ColumnNames = lazy(() => import("@/features/files/components/column-names"));
 
 /** Takes files from a dialog or dropped anywhere on the page, and shows the progress of each. */
 export function Uploader() {
   const queries = useQueryClient();
   const uploads = useSyncExternalStore(subscribe, currentUploads);
+  const [named, setNamed] = useState<Columns | null>(null);
   const add = useCallback(
-    (files: Iterable<File>) =>
-      addUploads(files, () => queries.invalidateQueries({ queryKey: ["files", "list"] })),
+    (files: Iterable<File>, columns: Columns | null) =>
+      addUploads(files, () => queries.invalidateQueries({ queryKey: ["files", "list"] }), columns),
     [queries],
   );
-  const isOver = useDroppedFiles(add);
-  const running = uploads.filter(({ phase }) => phase !== "failed").length;
+  const take = useCallback((files: File[]) => add(files, named && columnsOf(named)), [add, named]);
+  const isOver = useDroppedFiles(take);
+  const running = uploads.filter(({ phase }) => phase !== "failed" && phase !== "paused").length;
   useWarningBeforeLeaving(running > 0);
   return (
     <div className="flex flex-col gap-3">
@@ -46,7 +47,7 @@ export function Uploader() {
             accept=".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.gz,.zst,.txt"
             className="sr-only"
             onChange={(event) => {
-              add([...(event.target.files ?? [])]);
+              take([...(event.target.files ?? [])]);
               // Reset, so that choosing the same file again (after a correction) fires a change
               // event.
               event.target.value = "";
@@ -58,10 +59,27 @@ export function Uploader() {
             ? "Let go to upload."
             : "Or drop them here. JSON, CSV or Parquet with a prompt, a chosen and a rejected answer in each row."}
         </p>
+        <label className="flex w-full items-center gap-2">
+          <input
+            type="checkbox"
+            className="size-4 accent-accent"
+            checked={named !== null}
+            onChange={(event) => setNamed(event.target.checked ? {} : null)}
+          />
+          Columns have other names
+        </label>
+        {named && (
+          <div className="w-full">
+            <Suspense fallback={<Loading />}>
+              <ColumnNames draft={named} onChange={setNamed} />
+            </Suspense>
+          </div>
+        )}
       </div>
       <p role="status" className="sr-only">
         {running > 0 && `Uploads under way: ${running}`}
       </p>
+      <StoppedUploads add={add} />
       {uploads.length > 0 && (
         <ul aria-label="Uploads" className="flex flex-col gap-2">
           {uploads.map((upload) => (
@@ -71,52 +89,6 @@ export function Uploader() {
       )}
     </div>
   );
-}
-
-function UploadItem({ upload }: { upload: Upload }) {
-  const { id, name, phase } = upload;
-  const hasFailed = phase === "failed";
-  return (
-    <li
-      className={cx(
-        "flex items-start gap-3 rounded-lg border bg-surface p-3",
-        hasFailed ? "border-rejected" : "border-line",
-      )}
-    >
-      <div className="min-w-0 flex-1">
-        <p className="font-medium break-words">{name}</p>
-        {hasFailed ? (
-          <p role="alert" className="text-rejected">
-            {upload.error}
-          </p>
-        ) : (
-          <>
-            <progress
-              aria-label={`Upload of ${name}`}
-              max={1}
-              value={upload.share}
-              className={barClass}
-            />
-            <p className="text-sm text-muted">{progressOf(upload)}</p>
-          </>
-        )}
-      </div>
-      <Button
-        look="quiet"
-        small
-        aria-label={hasFailed ? `Dismiss ${name}` : `Stop uploading ${name}`}
-        onClick={() => endUpload(id)}
-      >
-        <X aria-hidden="true" size={16} />
-      </Button>
-    </li>
-  );
-}
-
-function progressOf({ phase, share, size }: Upload): string {
-  if (phase === "waiting") return `${bytes(size)}, waits for the one before it`;
-  if (phase === "storing") return `${bytes(size)} sent, the server stores it`;
-  return `${bytes(share * size)} of ${bytes(size)}, ${Math.floor(100 * share)}%`;
 }
 
 /** Listens on the whole page: without this, a file dropped elsewhere would replace the page. */

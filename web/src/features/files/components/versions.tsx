@@ -15,13 +15,14 @@ import {
   useOfferedSteps,
   withdrawStep,
 } from "@/features/files/recipe-draft";
+import { stepOf } from "@/features/files/step-error";
 import { ADDABLE, stepInWords } from "@/features/files/steps";
 import { makeVersion, previewRecipe, versionsQuery } from "@/features/files/versions-api";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
 
 /** Where a file comes from, the versions that were made of it, and a recipe for another one. */
-export function Versions({ file }: { file: Schema<"FileObject"> }) {
+export default function Versions({ file }: { file: Schema<"FileObject"> }) {
   const made = useQuery(versionsQuery(file.id));
   const children = made.data?.data ?? [];
   return (
@@ -37,10 +38,13 @@ export function Versions({ file }: { file: Schema<"FileObject"> }) {
               {children.map((version) => (
                 <li key={version.id} className="flex flex-wrap items-center gap-x-3 py-1">
                   <FileLink id={version.id}>{version.filename}</FileLink>
-                  <FileState status={version.status} />
-                  <span className="text-muted">
+                  <FileState file={version} />
+                  <span className="min-w-0 break-words text-muted">
                     {(version.recipe ?? []).map(stepInWords).join(", ")}
                   </span>
+                  {version.status === "error" && version.status_details && (
+                    <p className="w-full break-words text-rejected">{version.status_details}</p>
+                  )}
                 </li>
               ))}
             </ul>
@@ -96,6 +100,8 @@ function Recipe({ fileId }: { fileId: string }) {
     make.reset();
   };
   const isBusy = preview.isPending || make.isPending;
+  const error = preview.error ?? make.error;
+  const faulty = stepOf(error, steps.length);
   return (
     <div className="grid gap-3">
       <div>
@@ -110,13 +116,20 @@ function Recipe({ fileId }: { fileId: string }) {
       ) : (
         <ol aria-label="Steps" className="grid gap-1">
           {steps.map((step, at) => (
-            <li key={stepInWords(step)} className="flex items-center gap-2">
-              <span className="text-muted">{at + 1}.</span>
-              <span className="min-w-0 break-words">{stepInWords(step)}</span>
-              <Button small onClick={() => change(() => withdrawStep(fileId, step))}>
-                <X aria-hidden="true" size={14} />
-                <span className="sr-only">Remove: {stepInWords(step)}</span>
-              </Button>
+            <li key={JSON.stringify(step)} className="flex flex-col">
+              <div className="flex items-center gap-2">
+                <span className="text-muted">{at + 1}.</span>
+                <span className="min-w-0 break-words">{stepInWords(step)}</span>
+                <Button small onClick={() => change(() => withdrawStep(fileId, step))}>
+                  <X aria-hidden="true" size={14} />
+                  <span className="sr-only">Remove: {stepInWords(step)}</span>
+                </Button>
+              </div>
+              {at === faulty && error && (
+                <p role="alert" className="break-words text-rejected">
+                  {error.message}
+                </p>
+              )}
             </li>
           ))}
         </ol>
@@ -134,8 +147,7 @@ function Recipe({ fileId }: { fileId: string }) {
           Make version
         </Button>
       </div>
-      {preview.error && <ErrorPanel error={preview.error} />}
-      {make.error && <ErrorPanel error={make.error} />}
+      {error && faulty === null && <ErrorPanel error={error} />}
       {preview.data && <Preview found={preview.data} steps={recipe} />}
     </div>
   );
@@ -200,7 +212,7 @@ function Preview({ found, steps }: { found: Schema<"RecipePreview">; steps: Reci
           const step = steps[at];
           const name = step ? stepInWords(step) : String(at + 1);
           return (
-            <Row key={name}>
+            <Row key={step ? JSON.stringify(step) : name}>
               <Cell label="Step">{name}</Cell>
               <Cell label="Rows before">{number(rows_before)}</Cell>
               <Cell label="Rows after">{number(rows_after)}</Cell>
