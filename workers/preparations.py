@@ -215,9 +215,9 @@ def _overlap(job: Job, found: dict[str, Any] | None) -> str:
         return ""
     lines = ", ".join(map(str, found["lines"]))
     return (
-        f"Of {found['rows']} held-out rows, {found['same']} have a prompt that is also trained on, "
-        f"and {found['near']} nearly such a prompt (lines {lines} of the validation file): the "
-        f"held-out figures are too good. See: oddsmith files overlap {job.validation_file} "
+        f"Prompts of held-out rows that are also trained on: {found['same']} of {found['rows']}; "
+        f"nearly the same: {found['near']} (lines {lines} of the validation file). The held-out "
+        f"figures are too good. See: oddsmith files overlap {job.validation_file} "
         f"--against {job.training_file}"
     )
 

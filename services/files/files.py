@@ -31,12 +31,9 @@ from services.platform.storable import storable
 PURPOSE = contents.PURPOSE
 RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
-<<<<<<< HEAD
+NO_NAME = "upload"  # of a file without a name that can be shown
 # Files whose time is over.
 LATE = (File.expires_at <= func.clock_timestamp(), File.deleted_at.is_(None))
-=======
-NO_NAME = "upload"  # of a file without a name that can be shown
->>>>>>> 3e0df36905dba7ab503c640acf47a8b768905f55
 
 
 @dataclass(frozen=True)

@@ -75,14 +75,10 @@ def test_a_missing_path_is_refused_before_anything_is_sent(
     api: FakeApi, oddsmith: Oddsmith
 ) -> None:
     result = oddsmith("files", "upload", "nowhere.jsonl")
-<<<<<<< HEAD
     says = "error: File 'nowhere.jsonl' not found. Give a path that exists.\n"
     assert (result.exit_code, result.stderr) == (4, says)
-=======
-    assert (result.exit_code, result.stderr) == (4, "error: There is no file nowhere.jsonl.\n")
     result = oddsmith("files", "upload", "/")
     assert (result.exit_code, result.stderr) == (4, "error: / is a folder. Name a file of it.\n")
->>>>>>> 3e0df36905dba7ab503c640acf47a8b768905f55
     assert not api.requests
 
 

@@ -126,8 +126,8 @@ def test_a_job_says_which_held_out_prompts_are_trained_on(product, session, call
     newest = job_events.list_events(session, job, after=None, limit=10)
     (event,) = [each for each in newest if each.level == "warn"]
     assert event.message.startswith(
-        "Of 4 held-out rows, 1 have a prompt that is also trained on, and 1 nearly such a prompt "
-        "(lines 1, 3 of the validation file)"
+        "Prompts of held-out rows that are also trained on: 1 of 4; nearly the same: 1 (lines 1, 3 "
+        "of the validation file)."
     )
     assert f"overlap {validation} --against {training}" in event.message
 
