@@ -17,9 +17,9 @@ from orpo.audit import found
 from orpo.audit.found import Named
 from orpo.audit.progress import Progress
 from orpo.process.verbs import answer
-from orpo.rows import formats
+from orpo.rows import halves
 from orpo.rows.column_names import parse_columns
-from orpo.rows.index import Index
+from orpo.rows.halves import Source
 
 
 def main(
@@ -43,10 +43,7 @@ def main(
         told.tell(read_bytes, size_bytes if read_bytes <= size_bytes else None)
 
     def work() -> dict[str, Any]:
-        index = Index()
-        report = formats.validate(
-            source, name, rows, tell, columns=parse_columns(columns), index=index
-        )
+        report, index = halves.validate(Source(source, name, parse_columns(columns)), rows, tell)
         index.write_offsets(offsets)
         places = {"score_contradicts": index.contradicting, "score_tie": index.tied}
         found.write(scores, {code: Named(np.asarray(of)) for code, of in places.items()})

@@ -4,8 +4,9 @@ Small functions of texts and turns; exact, and cheap enough for every row.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from orpo.audit.side import Side, Sides
 from orpo.audit.texts import Row, Turn
 
 LONG = 20  # characters that an answer does not repeat by chance
@@ -16,6 +17,8 @@ WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9f
 SENTENCE = re.compile(r"[.!?\u2026][\"'\u201d\u2019)\]]*\s")
 LIST_ENTRY = re.compile(r"\s*(?:[-*•|>#]|\d+[.)]|`)")
 FENCE = "```"
+# A text that ends so is not cut in the middle of a sentence. These are the most common ends.
+ENDS = frozenset(".!?:)\"'\u2019\u201d\u2026\u3002\uff01\uff1f")
 
 _APOSTROPHE = "['\u2019]"
 _SORRY = rf"(?:i{_APOSTROPHE}?m|i am) (?:\w+ )?sorry|sorry|apologies|i apologi[sz]e"
@@ -35,6 +38,33 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 REFUSAL_STARTS = frozenset("iIsSaA \n")
+
+
+def found(rows: Sequence[Row], parts: Sides) -> Iterator[tuple[str, int]]:
+    """Yield a code and the index of a row, for each finding. One may come twice."""
+    prompt, chosen, rejected = parts
+    for index, texts in enumerate(zip(chosen.folded, rejected.folded, strict=True)):
+        if texts[0] == texts[1]:
+            yield "whitespace", index
+    for index, text in enumerate(chosen.texts):
+        if text[:1] in REFUSAL_STARTS and is_refusal(text):
+            yield "refusal", index
+        if (text[-1:] not in ENDS or FENCE in text) and is_cut(text):
+            yield "cut", index
+    others = {*prompt.others, *chosen.others, *rejected.others}
+    for index in {*_begin_alike(prompt, chosen), *_begin_alike(prompt, rejected), *others}:
+        row = rows[index]
+        if repeats(row["prompt"], row["chosen"]) or repeats(row["prompt"], row["rejected"]):
+            yield "repeats_prompt", index
+    for index in others:  # a row of three single turns has an order
+        if is_out_of_order(rows[index]):
+            yield "role_order", index
+
+
+def _begin_alike(prompt: Side, answer: Side) -> list[int]:
+    """The rows whose answer may begin with the prompt: its folded text does."""
+    texts = zip(answer.folded, prompt.folded, strict=True)
+    return [index for index, (said, asked) in enumerate(texts) if said.startswith(asked)]
 
 
 def is_refusal(answer: str) -> bool:

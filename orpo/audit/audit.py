@@ -18,7 +18,8 @@ from orpo.audit.found import Named
 from orpo.audit.kinds import KINDS, Severity
 from orpo.audit.lengths import Chars, Length
 from orpo.audit.scan import Scanned, scan
-from orpo.audit.texts import Row, folded_turns
+from orpo.audit.side import side
+from orpo.audit.texts import Row
 from orpo.audit.verdict import Counts, Verdict
 
 Tell = Callable[[int, int], None]
@@ -120,9 +121,9 @@ def overlap(scanned: Scanned, against: Accepted) -> Named:
     """The rows whose prompt stands in the other file, too, apart from white space and case."""
     others = np.fromiter(
         (
-            hash(folded_turns(row["prompt"]))
+            hash(folded)
             for block in blocks.blocks(*against, 0, len(against.offsets))
-            for row in block.rows
+            for folded in side([row["prompt"] for row in block.rows]).folded
         ),
         np.int64,
         len(against.offsets),

@@ -7,8 +7,6 @@ A block of rows is searched at once, in its bytes; only rows with a candidate ar
 import re
 from collections.abc import Iterator
 
-from ftfy.badness import is_bad
-
 from orpo.audit.blocks import Block
 from orpo.audit.texts import Row, Turn, turns_of
 
@@ -34,10 +32,11 @@ REPLACEMENT = "\ufffd"
 # In the bytes of a row: JSON escapes quotes, backslashes and control characters, nothing else. A
 # pattern that begins with one certain byte is searched ten times as fast as one that doesn't.
 _TOKEN = re.compile(rb"<(?:\||\xef\xbd\x9c|</?SYS|/?start_of|/?end_of|[be]os>|/?s>)")
-_INST = b"INST]"
+_INST = re.compile(rb"\[/?INST\]")
 _COLON = re.compile(rb":[ \\*]")
 _NAMES = tuple(name.encode() for name in (*_USERS, *_ASSISTANTS, "Response"))
 _SPEAKERS = (*_NAMES, *(name + b"**" for name in _NAMES))
+_LAST = frozenset(name[-1] for name in _SPEAKERS)
 LONGEST_NAME = max(map(len, _SPEAKERS))
 _ESCAPED = re.compile(rb"\\[bfu]")
 _DELETE = b"\x7f"
@@ -52,12 +51,14 @@ IS_MARK = 1
 def found(block: Block) -> Iterator[tuple[str, int]]:
     """Yield a code and the index of a row in the block, for each finding. One may come twice."""
     rows, raw = block.rows, block.raw
-    tokens = [*_starts(_TOKEN, raw), *_finds(raw, _INST)]
+    tokens = [*_starts(_TOKEN, raw), *_starts(_INST, raw)]
     for index in block.rows_at(tokens):
         if any(CONTROL_TOKEN.search(_text(turn)) for turn in turns_of(rows[index])):
             yield "control_token", index
     speakers = [
-        at for at in _starts(_COLON, raw) if raw.endswith(_SPEAKERS, max(0, at - LONGEST_NAME), at)
+        at
+        for at in _starts(_COLON, raw)
+        if raw[at - 1] in _LAST and raw.endswith(_SPEAKERS, max(0, at - LONGEST_NAME), at)
     ]
     for index in block.rows_at(speakers):
         if is_transcript(rows[index]):
@@ -94,7 +95,12 @@ def _finds(raw: bytes, sought: bytes) -> Iterator[int]:
 
 def is_mojibake(text: str) -> bool:
     """Whether a text was decoded with a wrong encoding, or lost characters to it."""
-    return not text.isascii() and (REPLACEMENT in text or is_bad(text))
+    if text.isascii():
+        return False
+    # Takes longer to import than a small file to audit, and few files need it.
+    from ftfy.badness import is_bad  # noqa: PLC0415
+
+    return REPLACEMENT in text or is_bad(text)
 
 
 def is_transcript(row: Row) -> bool:

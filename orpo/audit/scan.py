@@ -4,7 +4,7 @@ What compares rows with each other works on these numbers alone, so that memory 
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from orpo.audit import answers, markup, near, personal
 from orpo.audit.blocks import Offsets, blocks
 from orpo.audit.copies import Parts
-from orpo.audit.texts import BETWEEN, Row, folded_turns, text_of
+from orpo.audit.side import Sides, sides
+from orpo.audit.texts import BETWEEN, Row
 
+LAST_LINE = 2**32 - 1
 MARK = "mark/"
 COLUMN = "column/"
 
@@ -92,10 +94,21 @@ class Numbers:
     def __init__(self) -> None:
         self.prompt, self.chosen, self.rejected = array("q"), array("q"), array("q")
         self.chosen_chars, self.rejected_chars = array("I"), array("I")
-        self.line = array("I")
+        self.line = array("Q")
+
+    def add(self, rows: Sequence[Row], parts: Sides) -> None:
+        """Keep the numbers of the next rows."""
+        # The hash of bytes has 64 bits and a secret of this run, so that no file can plan for it.
+        self.prompt.extend(map(hash, parts.prompt.folded))
+        self.chosen.extend(map(hash, parts.chosen.folded))
+        self.rejected.extend(map(hash, parts.rejected.folded))
+        self.chosen_chars.extend(map(len, parts.chosen.texts))
+        self.rejected_chars.extend(map(len, parts.rejected.texts))
+        self.line.extend([row["line"] for row in rows])
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        return {name: np.asarray(column) for name, column in vars(self).items()}
+        columns = {name: np.asarray(column) for name, column in vars(self).items()}
+        return {**columns, "line": np.minimum(self.line, LAST_LINE).astype(np.uint32)}
 
 
 def scan(
@@ -114,45 +127,16 @@ def scan(
     """
     marks, numbers, signatures = Marks(), Numbers(), []
     for block in blocks(path, offsets, first, last):
-        parts = [_look(marks, numbers, block.first + i, row) for i, row in enumerate(block.rows)]
+        parts = sides(block.rows)
+        numbers.add(block.rows, parts)
+        marks.add_all(block.first, answers.found(block.rows, parts))
         marks.add_all(block.first, markup.found(block))
         if with_estimates:
             marks.add_all(block.first, personal.found(block))
-            signatures.append(near.signatures(parts))
+            folded = zip(*(part.folded for part in parts), strict=True)
+            signatures.append(near.signatures([*map(BETWEEN.join, folded)]))
         tell(block.first + len(block.starts) - first, last - first)
     columns = numbers.columns()
     if with_estimates:
         columns["signature"] = near.joined(signatures)
     return Scanned({code: np.asarray(places) for code, places in marks.places.items()}, columns)
-
-
-def _look(marks: Marks, numbers: Numbers, place: int, row: Row) -> bytes:
-    """Mark a row for what it shows by itself, note its numbers, and return its folded text."""
-    prompt, good, bad = row["prompt"], row["chosen"], row["rejected"]
-    # The hash of bytes has 64 bits and a secret of this run, so that no file can plan for it.
-    asked, chosen = folded_turns(prompt), folded_turns(good)
-    rejected = folded_turns(bad) if bad else b""
-    numbers.prompt.append(hash(asked))
-    numbers.chosen.append(hash(chosen))
-    numbers.rejected.append(hash(rejected))
-    numbers.line.append(min(row["line"], 2**32 - 1))
-    text = text_of(good)
-    numbers.chosen_chars.append(len(text))
-    numbers.rejected_chars.append(len(text_of(bad)))
-    for code in _marks_of(row, text, chosen == rejected):
-        marks.add(code, place)
-    return b"%b%b%b%b%b" % (asked, BETWEEN, chosen, BETWEEN, rejected)
-
-
-def _marks_of(row: Row, chosen: str, is_same: bool) -> Iterator[str]:
-    if is_same:
-        yield "whitespace"
-    if answers.is_refusal(chosen):
-        yield "refusal"
-    if answers.is_cut(chosen):
-        yield "cut"
-    prompt = row["prompt"]
-    if answers.repeats(prompt, row["chosen"]) or answers.repeats(prompt, row["rejected"]):
-        yield "repeats_prompt"
-    if answers.is_out_of_order(row):
-        yield "role_order"

@@ -88,6 +88,11 @@ class Renamer:
                 renamed[key] = held
         return renamed
 
+    def add(self, later: "Renamer") -> None:
+        """Take over which columns later rows had."""
+        self.missing &= later.missing
+        self.seen = self.seen or later.seen
+
     def findings(self) -> list[Finding]:
         """One for each column of the mapping that no row had."""
         seen = ", ".join(f"{key:.40}" for key in self.seen[:12]) or "none"

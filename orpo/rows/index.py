@@ -20,29 +20,38 @@ SCORES = (
     ("reward_chosen", "reward_rejected"),
 )
 PAIR_KEYS = 3  # a row with no more keys than a pair needs has no score
+SCORE_KEYS = frozenset((*(key for pair in SCORES for key in pair), "margin"))
 
 
 class Index:
     """What is known of each accepted row beside its normal form.
 
     `offsets` are positions in bytes. `contradicting` and `tied` are places among accepted rows
-    whose scores prefer the rejected answer, or none.
+    whose scores prefer the rejected answer, or none. `end_bytes` is where the last row ends.
     """
 
     def __init__(self) -> None:
         self.offsets = array("Q")
         self.contradicting = array("I")
         self.tied = array("I")
-        self._end_bytes = 0
+        self.end_bytes = 0
 
     def add(self, size_bytes: int, value: dict[str, Any]) -> None:
         """Count the next accepted row: its size in the file, and the row as it was uploaded."""
-        if len(value) > PAIR_KEYS:
+        if len(value) > PAIR_KEYS and not value.keys().isdisjoint(SCORE_KEYS):
             preference = preferred(value)
             if preference is not None and preference <= 0:
                 (self.tied if preference == 0 else self.contradicting).append(len(self.offsets))
-        self.offsets.append(self._end_bytes)
-        self._end_bytes += size_bytes
+        self.offsets.append(self.end_bytes)
+        self.end_bytes += size_bytes
+
+    def extend(self, later: "Index") -> None:
+        """Add the rows of a later part of the file."""
+        n, start_bytes = len(self.offsets), self.end_bytes
+        self.contradicting.extend(n + place for place in later.contradicting)
+        self.tied.extend(n + place for place in later.tied)
+        self.offsets.extend(start_bytes + offset for offset in later.offsets)
+        self.end_bytes += later.end_bytes
 
     def write_offsets(self, path: Path) -> None:
         """Write the offsets, eight bytes each, the lowest byte first. Raises OSError."""

@@ -2,20 +2,52 @@
 
 import codecs
 import json
+import math
+import os
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import orjson
 
 from orpo.rows import limits
 from orpo.rows.json_value import DECODER, may_repeat, repeated_key
-from orpo.rows.row import TOO_DEEP, TOO_LONG, Row, unread
+from orpo.rows.row import TOO_DEEP, TOO_LONG, Half, Row, unread
 
 
-def read_lines(file: BinaryIO) -> Iterator[Row]:
-    """Yield a row for each line that is not blank; an unreadable one is a row with a finding."""
-    offset_bytes, line = 0, 0
-    while raw := file.readline(limits.MAX_ROW_BYTES + 1):
+class Part(NamedTuple):
+    """Whole lines of a file: the positions of the first and of what follows the last, and how many
+    lines are before them.
+    """
+
+    start_bytes: int = 0
+    end_bytes: float = math.inf
+    lines_before: int = 0
+
+
+WHOLE = Part()
+
+
+def half_of(file: BinaryIO, half: Half) -> Part:
+    """One half of a file's lines, by their bytes; moves to its first line."""
+    file.seek(file.seek(0, os.SEEK_END) // 2)
+    _skip_line(file, file.readline(limits.CHUNK_BYTES))
+    cut = file.tell()
+    file.seek(0)
+    if half is Half.FIRST:
+        return Part(end_bytes=cut)
+    before = 0
+    while left := cut - file.tell():
+        before += file.read(min(limits.CHUNK_BYTES, left)).count(b"\n")
+    return Part(start_bytes=cut, lines_before=before)
+
+
+def read_lines(file: BinaryIO, part: Part = WHOLE) -> Iterator[Row]:
+    """Yield a row for each line that is not blank; an unreadable one is a row with a finding.
+
+    The file stands at the first line of the part.
+    """
+    offset_bytes, end_bytes, line = part
+    while offset_bytes < end_bytes and (raw := file.readline(limits.MAX_ROW_BYTES + 1)):
         line += 1
         offset_bytes += len(raw)
         if len(raw) > limits.MAX_ROW_BYTES:

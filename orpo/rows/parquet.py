@@ -2,6 +2,7 @@
 import.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from orpo.rows import limits
 from orpo.rows.arrow_values import plain, rows_of
 from orpo.rows.dictionaries import dictionary_bytes
-from orpo.rows.row import TOO_LONG, Finding, Row, Unreadable, unread
+from orpo.rows.row import TOO_LONG, Finding, Half, Row, Unreadable, unread
 from orpo.rows.table import SAME_NAME, first_repeated
 from orpo.rows.unpacked import require_bounded
 
@@ -26,11 +27,14 @@ FOOTER_ITEMS = 2**20
 ROW_BYTES = 64
 
 
-def read_parquet(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file, `line` being the number of the row, from 1.
+def read_parquet(path: Path, half: Half | None = None) -> Iterator[Row]:
+    """Yield the rows of a file, or those of one half of it, `line` being the number of the row,
+    from 1.
 
     Cells that are null are left out: a table has the columns of all its rows.
     """
+    # Arrow's own pool keeps what is freed: 40 MiB more, and it is slower.
+    pa.set_memory_pool(pa.system_memory_pool())
     size_bytes = path.stat().st_size
     at, unpacked_bytes = 0, 0
     try:
@@ -46,16 +50,22 @@ def read_parquet(path: Path) -> Iterator[Row]:
         ):
             n_rows = file.metadata.num_rows
             _require_names(file.schema_arrow.names)
+            first, last = _places(n_rows, half)
             for batch in _batches(file, raw):
                 unpacked_bytes += max(batch.nbytes, ROW_BYTES * batch.num_rows)
                 require_bounded(unpacked_bytes, size_bytes)
-                for value in _decoded(batch):
+                # What is before a second half is decoded, too: a page can't be begun in its middle.
+                skipped = min(batch.num_rows, max(0, first - at))
+                at += skipped
+                for value in _decoded(batch[skipped:][: last - at]):
                     at += 1
-                    offset_bytes = size_bytes * at // n_rows
+                    offset_bytes = size_bytes * at // max(n_rows, 1)
                     if isinstance(value, Unreadable):
                         yield unread(offset_bytes, at, None, value.code, value.message)
                     else:
                         yield Row(at, value, None, offset_bytes)
+                if at >= last:
+                    return
     # A damaged footer may have names that are not UTF-8, and numbers that are too large.
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
@@ -73,6 +83,18 @@ def read_parquet(path: Path) -> Iterator[Row]:
         )
 
 
+def _places(n_rows: int, half: Half | None) -> tuple[int, int]:
+    """The places of the first row to be read and of the one after the last, from 0."""
+    # The second half also decodes the first, which takes a sixth of the time of judging it.
+    cut = n_rows * 6 // 11
+    match half:
+        case Half.FIRST:
+            return 0, cut
+        case Half.SECOND:
+            return cut, sys.maxsize
+    return 0, sys.maxsize
+
+
 def _require_names(names: list[str]) -> None:
     """Raise Unreadable if two columns have one name: only one of them would be read."""
     if (repeated := first_repeated(names)) is not None:
@@ -87,7 +109,8 @@ def _batches(file: pq.ParquetFile, raw: BinaryIO) -> Iterator[pa.RecordBatch]:
         # Each row of a batch may hold the largest text of a dictionary.
         in_dictionaries = MOST_BATCH_BYTES // (dictionary_bytes(raw, facts) + 1)
         batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes, in_dictionaries))
-        yield from map(plain, file.iter_batches(batch_rows, row_groups=[group]))
+        batches = file.iter_batches(batch_rows, row_groups=[group], use_threads=False)
+        yield from map(plain, batches)
 
 
 def _decoded(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:

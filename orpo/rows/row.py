@@ -1,6 +1,7 @@
 """A row as it was read from a file, or the finding that made it unreadable. Knows no container."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from orpo.rows import limits
@@ -35,6 +36,17 @@ class Row(NamedTuple):
     finding: Finding | None
     offset_bytes: int
     repeated: str | None = None
+
+
+class Half(Enum):
+    """A half of the rows of a file, which a process can read without the other half."""
+
+    FIRST = auto()
+    SECOND = auto()
+
+
+class Inseparable(Exception):
+    """Why a file must be judged as a whole: what one half means depends on the other."""
 
 
 class Unreadable(Exception):

@@ -12,11 +12,11 @@ from typing import BinaryIO
 from orpo.rows import limits
 from orpo.rows.containers import Container, Kind, container_of
 from orpo.rows.json_array import read_array
-from orpo.rows.lines import read_lines
-from orpo.rows.row import Finding, Row, Unreadable, unread
+from orpo.rows.lines import WHOLE, half_of, read_lines
+from orpo.rows.row import Finding, Half, Row, Unreadable, unread
 from orpo.rows.table import read_table
 
-__all__ = ["Finding", "Row", "container_name", "count_lines", "read_rows"]
+__all__ = ["Finding", "Row", "can_be_halved", "container_name", "count_lines", "read_rows"]
 
 
 def container_name(path: Path, filename: str) -> str | None:
@@ -26,8 +26,16 @@ def container_name(path: Path, filename: str) -> str | None:
     return None
 
 
-def read_rows(path: Path, filename: str) -> Iterator[Row]:
-    """Yield the rows of a file, whatever its container, which follows from its content.
+def can_be_halved(path: Path, filename: str) -> bool:
+    """Whether one half of a file's rows can be read without the other."""
+    with path.open("rb", 0) as file, suppress(Unreadable):
+        return container_of(file, filename) in (Container(Kind.LINES), Container(Kind.PARQUET))
+    return False
+
+
+def read_rows(path: Path, filename: str, half: Half | None = None) -> Iterator[Row]:
+    """Yield the rows of a file, whatever its container, which follows from its content; or those
+    of one half of a file that `can_be_halved`.
 
     `filename` is the uploaded name; it decides where the content fits two containers. At most one
     row (16 MB) and one chunk are held in memory. A byte-order mark and blank lines are skipped. An
@@ -38,19 +46,19 @@ def read_rows(path: Path, filename: str) -> Iterator[Row]:
     with path.open("rb", 0) as file:
         try:
             container = container_of(file, filename)
-            for row in _rows(path, file, container):
+            for row in _rows(path, file, container, half):
                 line = row.line
                 yield row
         except Unreadable as why:
             yield unread(file.tell(), line + 1, None, why.code, why.message)
 
 
-def _rows(path: Path, file: BinaryIO, container: Container) -> Iterator[Row]:
+def _rows(path: Path, file: BinaryIO, container: Container, half: Half | None) -> Iterator[Row]:
     if container.kind is Kind.PARQUET:
         # Arrow takes a moment and memory to import.
         from orpo.rows.parquet import read_parquet  # noqa: PLC0415
 
-        yield from read_parquet(path)
+        yield from read_parquet(path, half)
         return
     stream = container.open(file)
     match container.kind:
@@ -59,7 +67,7 @@ def _rows(path: Path, file: BinaryIO, container: Container) -> Iterator[Row]:
         case Kind.TABLE:
             rows = read_table(stream, container.delimiter)
         case _:
-            rows = read_lines(stream)
+            rows = read_lines(stream, half_of(stream, half) if half else WHOLE)
     if container.kind is Kind.TABLE or container.packing or container.encoding:
         # Progress is counted in bytes of the file, not in those that they unpack to.
         rows = (row._replace(offset_bytes=file.tell()) for row in rows)

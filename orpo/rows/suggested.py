@@ -52,6 +52,10 @@ class Sample:
         if size_bytes <= MAX_SAMPLE_BYTES:
             self.rows.append(value)
 
+    def extend(self, later: "Sample") -> None:
+        """Add later rows, up to twenty in all."""
+        self.rows = [*self.rows, *later.rows][:SAMPLE_ROWS]
+
     def suggest(self, is_pair: Callable[[Any], bool]) -> Columns | None:
         """The mapping under which the most of these rows are pairs; None if none is.
 

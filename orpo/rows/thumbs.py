@@ -82,6 +82,7 @@ class Thumbs:
         self.folder = folder
         self.place: TemporaryDirectory[str] | None = None
         self.base: sqlite3.Connection | None = None
+        self.seen = 0  # answers; rows of an array may share a line
 
     def __enter__(self) -> "Thumbs":
         return self
@@ -101,8 +102,8 @@ class Thumbs:
             for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
                 base.execute(f"PRAGMA {pragma}")
             base.execute(
-                "CREATE TABLE waiting (prompt BLOB, good INTEGER, line INTEGER, answer BLOB, "
-                "PRIMARY KEY (prompt, good, line)) WITHOUT ROWID"
+                "CREATE TABLE waiting (prompt BLOB, good INTEGER, place INTEGER, line INTEGER, "
+                "answer BLOB, PRIMARY KEY (prompt, good, place)) WITHOUT ROWID"
             )
             base.execute("BEGIN")
             self.base = base
@@ -122,18 +123,20 @@ class Thumbs:
         base = self._open()
         asked = {name: held for name, held in thumb.to_json().items() if name not in OWN}
         key = hashlib.blake2b(orjson.dumps(asked), digest_size=16).digest()
+        self.seen += 1
         found = base.execute(
-            "SELECT line, answer FROM waiting WHERE prompt = ? AND good = ? ORDER BY line LIMIT 1",
+            "SELECT place, line, answer FROM waiting WHERE prompt = ? AND good = ? "
+            "ORDER BY place LIMIT 1",
             (key, not is_good),
         ).fetchone()
         if found is None:
-            row = (key, is_good, thumb.line, orjson.dumps(thumb.chosen))
-            base.execute("INSERT INTO waiting VALUES (?, ?, ?, ?)", row)
+            row = (key, is_good, self.seen, thumb.line, orjson.dumps(thumb.chosen))
+            base.execute("INSERT INTO waiting VALUES (?, ?, ?, ?, ?)", row)
             return None
-        line, other = found
+        place, line, other = found
         base.execute(
-            "DELETE FROM waiting WHERE prompt = ? AND good = ? AND line = ?",
-            (key, not is_good, line),
+            "DELETE FROM waiting WHERE prompt = ? AND good = ? AND place = ?",
+            (key, not is_good, place),
         )
         answers = (thumb.chosen, orjson.loads(other))
         chosen, rejected = answers if is_good else answers[::-1]
@@ -142,5 +145,5 @@ class Thumbs:
     def unpaired(self) -> Iterator[Waiting]:
         """The answers that still wait, in the order of the file."""
         if self.base:
-            for line, good in self.base.execute("SELECT line, good FROM waiting ORDER BY line"):
+            for line, good in self.base.execute("SELECT line, good FROM waiting ORDER BY place"):
                 yield Waiting(line, bool(good))

@@ -42,7 +42,7 @@ def definitions(value: Any, name: str) -> list[dict[str, Any]] | None:
     Raises `Reject` if they can't be read with certainty.
     """
     found = _from_json(value, name)
-    if not found:
+    if found in (None, [], {}):
         return None
     if not isinstance(found, list):
         raise Reject("not_a_pair", f"{name} is {json_type(found)}; a list of tools was expected.")

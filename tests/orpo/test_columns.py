@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from orpo.rows import columns, messages, tools
 from orpo.rows.formats import (
-    OTHER_KEYS,
     Message,
     Pair,
     Reject,
@@ -23,6 +22,7 @@ from orpo.rows.formats import (
     read,
     validate,
 )
+from orpo.rows.report import OTHER_KEYS
 from tests.orpo.test_formats import BAD, EXPLICIT, GOOD, HH, OPENAI, SYSTEM, WHOLE, U
 
 MESSAGES = {"messages": [U, GOOD]}

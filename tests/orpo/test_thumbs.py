@@ -127,6 +127,15 @@ def test_one_answer_judged_twice_is_no_pair(tmp_path: Path):
     assert (report.accepted, dict(report.dropped)) == (0, {"identical": 2})
 
 
+def test_rows_of_an_array_may_share_a_line(tmp_path: Path):
+    rows = [thumb("Why?", f"{at}", label) for at, label in enumerate([True, True, False, False])]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    report = validate(tmp_path / "a.json", "a.json", tmp_path / "pairs.jsonl")
+    assert (report.accepted, report.joined, dict(report.dropped)) == (2, 2, {})
+    pairs = map(json.loads, (tmp_path / "pairs.jsonl").read_text().splitlines())
+    assert [pair["chosen"][0]["content"] for pair in pairs] == ["0", "1"]
+
+
 def test_what_waits_for_its_pair_lies_on_disk(tmp_path: Path):
     path = tmp_path / "upload"
     rows = [thumb(f"p {at}", "x" * 1500, True) for at in range(3000)]
