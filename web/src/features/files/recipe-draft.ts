@@ -30,10 +30,11 @@ export const withdrawStep = (fileId: string, step: RecipeStep) =>
     offeredSteps(fileId).filter((each) => !isSame(each, step)),
   );
 
-type LineStep = Extract<RecipeStep, { lines: number[] }>;
+type LineStep = Extract<RecipeStep, { step: "swap" | "drop_rows" }> & { lines: number[] };
 
+/** Swaps of a finding's rows name no lines. */
 const isLineStep = (step: RecipeStep): step is LineStep =>
-  step.step === "swap" || step.step === "drop_rows";
+  (step.step === "swap" || step.step === "drop_rows") && Boolean(step.lines);
 
 /**
  * Swap or drop lines: they join the step of this kind, and leave the other one. So that no line is
