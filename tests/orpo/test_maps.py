@@ -267,9 +267,9 @@ REPAIRS = {
         "repair",
     ),
     **dict.fromkeys(
-        ("contradiction", "control_token", "cut", "mixed_language", "overlap", "refusal",
-         "repeats_prompt", "role_mistake", "score_contradicts", "score_tie", "transcript",
-         "whitespace"),
+        ("contradiction", "control_token", "cut", "likely_swapped", "mixed_language", "overlap",
+         "refusal", "repeats_prompt", "role_mistake", "score_contradicts", "score_tie",
+         "transcript", "unclear", "whitespace"),
         "drop",
     ),
     **dict.fromkeys(("duplicate", "near_duplicate"), "deduplicate"),

@@ -104,10 +104,14 @@ def test_parts_of_a_training_are_never_looked_for(queued, session):
     assert claim(queued.id).spec.resume_from is None
 
 
-def test_a_result_that_is_a_link_is_not_read(queued, session, tmp_path):
+@pytest.mark.parametrize("linked", [rundir.DEEP_AUDIT_PAIRS, rundir.DEEP_AUDIT_FOUND])
+def test_a_result_that_is_a_link_is_not_read(queued, session, tmp_path, linked):
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    (tmp_path / rundir.DEEP_AUDIT_PAIRS).symlink_to(secret)
+    for name in (rundir.DEEP_AUDIT_PAIRS, rundir.DEEP_AUDIT_FOUND):
+        (tmp_path / name).touch()
+    (tmp_path / linked).unlink()
+    (tmp_path / linked).symlink_to(secret)
     claim(queued.id)
     with pytest.raises(OSError, match="is a link"):
         deep_audits.register(session, queued.id, 1, tmp_path, AUDITED)
