@@ -5,6 +5,7 @@ Small functions of texts and turns; exact, and cheap enough for every row.
 
 import re
 from collections.abc import Iterator, Sequence
+from operator import eq
 
 from orpo.audit.side import Side, Sides
 from orpo.audit.texts import Row, Turn
@@ -43,13 +44,14 @@ REFUSAL_STARTS = frozenset("iIsSaA \n")
 def found(rows: Sequence[Row], parts: Sides) -> Iterator[tuple[str, int]]:
     """Yield a code and the index of a row, for each finding. One may come twice."""
     prompt, chosen, rejected = parts
-    for index, texts in enumerate(zip(chosen.folded, rejected.folded, strict=True)):
-        if texts[0] == texts[1]:
+    for index, same in enumerate(map(eq, chosen.folded, rejected.folded)):
+        if same:
             yield "whitespace", index
+    has_code = FENCE in "\0".join(chosen.texts)
     for index, text in enumerate(chosen.texts):
         if text[:1] in REFUSAL_STARTS and is_refusal(text):
             yield "refusal", index
-        if (text[-1:] not in ENDS or FENCE in text) and is_cut(text):
+        if (text[-1:] not in ENDS or (has_code and FENCE in text)) and is_cut(text):
             yield "cut", index
     others = {*prompt.others, *chosen.others, *rejected.others}
     for index in {*_begin_alike(prompt, chosen), *_begin_alike(prompt, rejected), *others}:

@@ -4,6 +4,7 @@ All of it is sorting and counting of arrays. Two different texts have the same h
 probability of 3e-8 in a file of a million rows.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,14 +34,20 @@ def found(parts: Parts) -> dict[str, Named]:
     prompt, chosen, rejected = parts
     good, bad = mix(prompt, chosen), mix(prompt, rejected)
     pair, exchanged = mix(good, rejected), mix(bad, chosen)
-    contradicts = _among(pair, exchanged) & (chosen != rejected)
-    both = (_among(good, bad) | _among(bad, good)) & ~contradicts & (chosen != rejected)
+    with ThreadPoolExecutor() as pool:  # NumPy sorts without the GIL
+        exchanges = pool.submit(_among, pair, exchanged)
+        both_sides = [pool.submit(_among, good, bad), pool.submit(_among, bad, good)]
+        twice = pool.submit(_repeated, pair, 2)
+        many_rows = pool.submit(_repeated, prompt, MANY_ROWS)
+        many_prompts = pool.submit(_has_prompts, prompt, chosen)
+    contradicts = exchanges.result() & (chosen != rejected)
+    both = both_sides[0].result() | both_sides[1].result()
     return {
         "contradiction": _grouped(np.minimum(pair, exchanged), contradicts),
-        "duplicate": _grouped(pair, _repeated(pair, 2)),
-        "both_sides": _grouped(prompt, both),
-        "repeated_prompt": _grouped(prompt, _repeated(prompt, MANY_ROWS)),
-        "repeated_answer": _grouped(chosen, _has_prompts(prompt, chosen)),
+        "duplicate": _grouped(pair, twice.result()),
+        "both_sides": _grouped(prompt, both & ~contradicts & (chosen != rejected)),
+        "repeated_prompt": _grouped(prompt, many_rows.result()),
+        "repeated_answer": _grouped(chosen, many_prompts.result()),
     }
 
 
