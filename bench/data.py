@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psutil
@@ -29,6 +30,14 @@ SIZE_BYTES = 256 * 10**6
 POINTS = (10_000, 100_000, 1_000_000)
 SENTENCES = 20_000
 POLL_S = 0.02
+MOST_VERSION_BYTES = 10**10
+RECIPE = [
+    {"step": "deduplicate", "by": "near"},
+    {"step": "map", "action": "strip"},
+    {"step": "filter", "field": "chosen", "min_chars": 100},
+    {"step": "balance", "seed": 1},
+    {"step": "split", "held_out": 0.1, "seed": 1},
+]
 BEFORE_RUN = """
 import sys
 from pathlib import Path
@@ -213,12 +222,25 @@ def parquet_speed(source: Path) -> dict[str, float]:
     return _medians(source.stat().st_size / 1e6, [with_exact_findings(path)])
 
 
+def applied(recipe: list[dict[str, Any]]) -> Run:
+    """What a version of the audited rows takes."""
+    out, request = written(), FOLDER / "request.json"
+    source = {"file_id": "file-bench", "rows": out["rows"], "found": out["found"]}
+    request.write_text(
+        json.dumps({"recipe": recipe, "sources": [source], "max_bytes": MOST_VERSION_BYTES})
+    )
+    version, progress = str(FOLDER / "out.version"), str(FOLDER / "out.progress")
+    command = [sys.executable, "-m", "orpo.make", str(request), version, progress]
+    return timed(command, watched=True)
+
+
 def point(n_pairs: int) -> dict[str, float]:
-    """What the whole audit of `n_pairs` takes."""
+    """What the validation, the whole audit and a recipe of `n_pairs` take."""
     source = made(
         f"pairs-{n_pairs}.jsonl", lambda path: write_rows(path, lambda rows, _: rows >= n_pairs)
     )
     judged, audited = validate(source, watched=True), audit(n_pairs, watched=True)
+    recipe = applied(RECIPE)
     return {
         "pairs": n_pairs,
         "size_mb": round(source.stat().st_size / 1e6),
@@ -226,6 +248,8 @@ def point(n_pairs: int) -> dict[str, float]:
         "validate_peak_mb": round(judged.peak_mb),
         "audit_s": round(audited.seconds, 1),
         "audit_peak_mb": round(audited.peak_mb),
+        "recipe_s": round(recipe.seconds, 1),
+        "recipe_peak_mb": round(recipe.peak_mb),
     }
 
 
