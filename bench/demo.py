@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.client.http import Client, connect, segment
-from cli.demo import background, demo, trial
+from cli.demo import demo, trial
 from cli.stack.folder import Folder
 from cli.view import output
 from cli.view.checklist import Checklist
@@ -60,7 +60,7 @@ def titles(seed: int) -> tuple[str, str, str]:
 
 
 def expected_s() -> dict[str, float]:
-    expected = {demo.UNPACK: 30.0, demo.START: 15.0, demo.UPLOAD: 5.0, BASE: 120.0}
+    expected = {demo.START: 15.0, demo.UNPACK: 5.0, demo.UPLOAD: 5.0, BASE: 120.0}
     for seed in SEEDS:
         expected |= dict(zip(titles(seed), (240.0, 60.0, 60.0), strict=True))
     return expected
@@ -140,11 +140,7 @@ def main() -> int:
     folder, checklist = Folder(), Checklist(expected_s())
     folder.make()
     with demo.signals_as_interrupt(), ExitStack() as at_end:
-        demo.unpack(checklist, folder)
-        running = folder.running()
-        if running is None:
-            at_end.enter_context(background.stopped_at_end(folder))
-        demo.start(checklist, folder, running)
+        demo.prepare(checklist, folder, at_end)
         outcomes = run_all(connect(), checklist, demo.base_folder(folder))
     output.say("")
     show(outcomes)

@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
 
 from cli.stack.folder import Folder, Running
 from cli.view import output
@@ -19,11 +21,33 @@ from cli.view.output import CommandError
 ODDSMITH = (sys.executable, "-m", "cli.main")
 
 
-def run(argv: Sequence[str], step: Step, on_failure: str) -> None:
-    """Run a program to its end while the step shows how long it takes."""
+@dataclass(frozen=True)
+class Program:
+    """A program that runs in the background, with what it prints."""
+
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def wait(self, step: Step, on_failure: str) -> None:
+        """Wait for its end while the step shows how long it takes.
+
+        Raises CommandError with `on_failure` and its last lines if it failed.
+        """
+        while self.process.poll() is None:
+            time.sleep(0.1)
+            step.tick()
+        if self.process.returncode != 0:
+            self.log.seek(0)
+            printed = self.log.read().decode(errors="replace")
+            raise CommandError(f"{on_failure}\n{last_words(printed)}")
+
+
+@contextmanager
+def started(argv: Sequence[str]) -> Iterator[Program]:
+    """Start a program; end it if it still runs when the block ends."""
     # A file, not a pipe: a detached stack would keep a pipe open, and reading it would never end.
     with tempfile.TemporaryFile() as log:
-        program = subprocess.Popen(
+        process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -31,17 +55,11 @@ def run(argv: Sequence[str], step: Step, on_failure: str) -> None:
             start_new_session=True,  # only the demo gets Ctrl-C, and stops everything in order
         )
         try:
-            while program.poll() is None:
-                time.sleep(0.1)
-                step.tick()
-        except BaseException:
-            program.terminate()
-            program.wait(timeout=30)
-            raise
-        if program.returncode != 0:
-            log.seek(0)
-            printed = log.read().decode(errors="replace")
-            raise CommandError(f"{on_failure}\n{last_words(printed)}")
+            yield Program(process, log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(timeout=30)
 
 
 def last_words(text: str) -> str:
@@ -55,7 +73,8 @@ def last_words(text: str) -> str:
 
 
 def start(step: Step, folder: Folder) -> Running:
-    run([*ODDSMITH, "up", "--detach"], step, "The stack did not start:")
+    with started([*ODDSMITH, "up", "--detach"]) as program:
+        program.wait(step, "The stack did not start:")
     running = folder.running()
     if running is None:
         raise CommandError(f"The stack started and ended; its logs are in {folder.logs}.")

@@ -6,9 +6,13 @@ safetensors. Knows that one wheel; uses its file, never its code.
 
 import importlib.util
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gguf as gguf_format
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -38,14 +42,30 @@ def unpack(gguf: Path, out: Path) -> None:
     temporary = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     settings = GgufConfig(gguf_file=gguf.name, dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, quantization_config=settings, dtype=torch.bfloat16
-    )
+    with read_once():
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, quantization_config=settings, dtype=torch.bfloat16
+        )
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model.save_pretrained(temporary)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     tokenizer.save_pretrained(temporary)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Let transformers read the header of a GGUF once.
+
+    transformers 5 reads it for the configuration, the weights and the tokenizer, and makes the
+    table of tensor names for each module of the model: half of the time of `unpack`.
+    """
+    kept = gguf_format.GGUFReader, gguf_format.get_tensor_name_map
+    gguf_format.GGUFReader, gguf_format.get_tensor_name_map = map(cache, kept)
+    try:
+        yield
+    finally:
+        gguf_format.GGUFReader, gguf_format.get_tensor_name_map = kept
 
 
 def main(out: Path) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from signal import SIGTERM
 
 import pytest
 
@@ -135,8 +136,18 @@ def test_both_models_get_the_same_greedy_question(
 
 def test_a_program_that_fails_is_told_with_its_last_lines() -> None:
     step = Step("x", 1, is_drawn=False)
-    with pytest.raises(CommandError, match="It broke:\nno space left"):
-        background.run(["sh", "-c", "echo no space left; exit 3"], step, "It broke:")
+    failing = ["sh", "-c", "echo no space left; exit 3"]
+    with (
+        background.started(failing) as program,
+        pytest.raises(CommandError, match="It broke:\nno space left"),
+    ):
+        program.wait(step, "It broke:")
+
+
+def test_a_program_ends_with_its_block() -> None:
+    with background.started(["sleep", "60"]) as program:
+        assert program.process.poll() is None
+    assert program.process.poll() == -SIGTERM
 
 
 def test_the_cores_error_object_becomes_a_sentence() -> None:

@@ -1,0 +1,69 @@
+"""What a reward model makes of two models' answers to the same prompts (paper, Tables 2 and 3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evals import statistics
+from evals.statistics import Estimate
+
+BINS = 40
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """Mean and standard deviation of one model's rewards, with a histogram on `edges`."""
+
+    mean: Estimate | None
+    deviation: float
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Rewards of ours and theirs on common bins; `win_rate` counts a tie as half."""
+
+    ours: Rewards
+    theirs: Rewards
+    edges: list[float]
+    win_rate: Estimate | None
+    ties: int
+    difference: Estimate | None
+
+
+def compare(
+    ours: Mapping[Any, float], theirs: Mapping[Any, float], seed: int = 0
+) -> Compared | None:
+    """Compare rewards of answers by prompt; prompts that one side lacks are left out.
+
+    Returns None if no prompt is left. Raises ValueError for a reward that is not finite.
+    """
+    prompts = [prompt for prompt in ours if prompt in theirs]
+    if not prompts:
+        return None
+    sides = [[side[prompt] for prompt in prompts] for side in (ours, theirs)]
+    if not np.isfinite(sides).all():
+        raise ValueError("A reward is not a finite number.")
+    edges = np.histogram_bin_edges(np.concatenate(sides), BINS)
+    outcomes = [(np.sign(a - b) + 1) / 2 for a, b in zip(*sides, strict=True)]
+    left, right = ({p: [r] for p, r in zip(prompts, side, strict=True)} for side in sides)
+    return Compared(
+        ours=_rewards(left, sides[0], edges, seed),
+        theirs=_rewards(right, sides[1], edges, seed),
+        edges=edges.tolist(),
+        win_rate=statistics.win_rate(
+            {p: [float(o)] for p, o in zip(prompts, outcomes, strict=True)}, seed
+        ),
+        ties=sum(o == 0.5 for o in outcomes),
+        difference=statistics.difference(left, right, seed),
+    )
+
+
+def _rewards(
+    grouped: Mapping[Any, Sequence[float]], flat: Sequence[float], edges: np.ndarray, seed: int
+) -> Rewards:
+    counts = np.histogram(flat, edges)[0].tolist()
+    deviation = float(np.std(flat, ddof=1)) if len(flat) > 1 else 0.0
+    return Rewards(statistics.mean(grouped, seed), deviation, counts)
