@@ -47,10 +47,10 @@ def judgments() -> dict[str, float]:
         at: [verdicts.Verdict(draw.choice((0, 0.5, 1)), draw.choice((0, 0.5, 1)))]
         for at in range(JUDGMENTS)
     }
-    lengths = [[draw.randint(100, 4_000) for _ in given] for _ in range(2)]
+    ours, theirs = ([draw.randint(100, 4_000) for _ in given] for _ in range(2))
     found = verdicts.preference(given)
     outcomes = [verdicts.outcome(group[0]) or 0.0 for group in given.values()]
-    length_control.win_rate(outcomes, *lengths)
+    length_control.win_rate(outcomes, ours, theirs)
     return {"pairs": JUDGMENTS, "draws": found.draws}
 
 
