@@ -29,6 +29,7 @@ from api.routes import (
     session,
     statistics,
     storage_use,
+    tokens,
     uploads,
     versions,
     workers,
@@ -43,9 +44,9 @@ out, served beside their base. Where OpenAI has a path and an object, these are 
 Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scope it needs."""
 
 NOUNS = (
-    files, rereads, rows, statistics, overlaps, uploads, versions, exports, deep_audits, estimates,
-    jobs, methods, base_models, deployments, chat, comparisons, api_keys, session, workers, health,
-    meters, storage_use, audit_log,
+    files, rereads, rows, tokens, statistics, overlaps, uploads, versions, exports, deep_audits,
+    estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,
+    workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 

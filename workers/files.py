@@ -133,7 +133,7 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
         return report, None
     for key in keys_of(record.id):
         storage.delete(key)
-    return report, nothing_left(report)
+    return report, nothing_left(report, record.id)
 
 
 def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
@@ -245,7 +245,8 @@ def _why(failure: VerbError) -> str:
     )
 
 
-def nothing_left(report: dict[str, Any]) -> str:
+def nothing_left(report: dict[str, Any], file_id: str) -> str:
+    """Say why none of a file's rows is accepted, and what to do."""
     if not report["findings"]:
         return "It holds no row. Upload a file with at least one preference pair."
     first = report["findings"][0]
@@ -256,8 +257,8 @@ def nothing_left(report: dict[str, Any]) -> str:
     if not columns:
         return f"{why} See the report for the others."
     return (
-        f"{why} They are pairs if its columns are read so: {as_option(columns)}. Upload it again "
-        f"with: oddsmith files upload FILE --columns {shlex.quote(as_option(columns))}"
+        f"{why} They are pairs if its columns are read so: {as_option(columns)}. Read it again "
+        f"with: oddsmith files reread {file_id} --columns {shlex.quote(as_option(columns))}"
     )
 
 

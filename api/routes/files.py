@@ -1,10 +1,9 @@
-"""`/v1/files`: OpenAI's paths and objects, and beside them the report and the tokens of a row."""
+"""`/v1/files`: OpenAI's paths and objects, and beside them the report."""
 
-from pathlib import Path as Folder
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
@@ -14,18 +13,16 @@ from api.pages import After, page, whole
 from api.routing import Router
 from api.schemas.body import DIGITS, DIGITS_ONLY
 from api.schemas.deleted import Deleted
-from api.schemas.files import LEAST_S, MOST_S, FileObject, FileReport, RowTokens
+from api.schemas.files import LEAST_S, MOST_S, FileObject, FileReport
 from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
 from models.base import new_id
-from orpo.contract.hyperparameters import Turns
-from orpo.contract.methods import parse_method
 from orpo.rows.column_names import MAX_TEXT
 from services.access.callers import Caller
-from services.files import column_names, files, tokens
+from services.files import column_names, files
 from services.platform import storage
-from services.platform.database import reading, transaction
+from services.platform.database import transaction
 from services.platform.errors import Invalid
 from services.platform.pages import Order
 from services.platform.settings import get_settings
@@ -33,7 +30,6 @@ from services.platform.settings import get_settings
 # As OpenAI's client spells an object in a form.
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 OPTIONAL = ("columns", ANCHOR, SECONDS)
-DEFAULTS = parse_method("orpo", {})
 
 router = Router(prefix="/v1/files", tags=["files"])
 
@@ -179,35 +175,3 @@ def find(caller: Caller, file_id: str) -> File:
 def report(session: ReaderDep, caller: CallerDep, file_id: Id) -> Response:
     """Return what was accepted and why the rest was not; 409 until the file was read."""
     return whole(FileReport(file_id=file_id, **files.report(session, caller, file_id)))
-
-
-@router.get(
-    "/{file_id}/rows/{line}/tokens",
-    summary="The exact tokens of a row for a base model",
-)
-async def row_tokens(
-    caller: CallerDep,
-    file_id: Id,
-    line: Annotated[int, Path(ge=1, lt=2**31), DIGITS_ONLY],
-    model: Annotated[Text, Query(description="A registered base model.")],
-    max_length: Annotated[
-        int, Query(ge=8, le=1_048_576, description="Longest sequence, in tokens."), DIGITS_ONLY
-    ] = DEFAULTS.max_length,
-    turns: Annotated[Turns, Query(description="Trained turns.")] = DEFAULTS.turns,
-) -> RowTokens:
-    """Render an accepted row with the base's chat template, and say which tokens are trained.
-
-    The other settings have their defaults. Starts a process, which takes seconds.
-    """
-    row, base = await threads.run(
-        threads.READING, caller.account, find_row, caller, file_id, line, model
-    )
-    settings = {"max_length": max_length, "turns": turns}
-    found = await threads.run(threads.SHOWING, caller.account, tokens.show, row, base, settings)
-    return RowTokens(file_id=file_id, model=model, **found)
-
-
-def find_row(caller: Caller, file_id: str, line: int, model: str) -> tuple[dict[str, Any], Folder]:
-    """Return an accepted row and the folder of a base model."""
-    with reading() as session:
-        return tokens.find(session, caller, file_id, line, model)

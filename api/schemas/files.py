@@ -35,12 +35,13 @@ class Parent(BaseModel):
 class FileProgress(BaseModel):
     """How far a file is that is being made or validated: `done` of `total` rows or bytes.
 
-    `stage` is `make` (a version by its recipe), `validate` or `audit`. While a version is made,
-    `step` of `steps` is applied, which is called `name`: the steps of its recipe, and `write`.
-    `total` is null where it is not known: of a compressed file.
+    `stage` is `make` (a version by its recipe), `validate`, and of an audit `audit` (rows are
+    looked at) and `compare` (they are compared with each other). While a version is made, `step`
+    of `steps` is applied, which is called `name`: the steps of its recipe, and `write`. `total` is
+    null where it is not known: of a compressed file.
     """
 
-    stage: Literal["make", "validate", "audit"]
+    stage: Literal["make", "validate", "audit", "compare"]
     done: int
     total: int | None
     unit: Literal["rows", "bytes"]

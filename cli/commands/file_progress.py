@@ -5,7 +5,11 @@ from typing import Any
 from cli.client.http import Client, segment, wait_until
 from cli.view.progress import stages
 
-STAGES = {"validate": "Reading the rows", "audit": "Auditing the rows"}
+STAGES = {
+    "validate": "Reading the rows",
+    "audit": "Auditing the rows",
+    "compare": "Comparing the rows with each other",
+}
 
 
 def until_checked(client: Client, file_id: str, quiet: bool = False) -> dict[str, Any]:

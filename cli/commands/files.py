@@ -20,6 +20,8 @@ from cli.commands.arguments import FileId
 from cli.view import audit, output
 from cli.view.output import CommandError, ExitCode, Json, Unmask
 from cli.view.progress import bar
+from orpo.rows.column_names import parse_columns
+from orpo.rows.suggested import as_option
 
 app = output.noun("Upload preference files and read their reports.")
 for _command in (rows.rows, rows.dropped, rows.statistics):
@@ -92,9 +94,16 @@ def _tell(client: Client, file: dict[str, Any], wait: bool, as_json: bool) -> No
 
 
 def mapping_of(columns: str | None) -> dict[str, str] | None:
-    """The mapping that `prompt=question,chosen=best` spells; raises CommandError if it is none."""
+    """The mapping that `prompt=question,chosen=best` or a JSON object spells; raises CommandError
+    if it is none.
+    """
     if columns is None:
         return None
+    if columns.lstrip().startswith("{"):
+        try:
+            return parse_columns(columns)
+        except ValueError as error:
+            raise CommandError(str(error), ExitCode.USAGE) from None
     parts = [part.partition("=") for part in columns.split(",")]
     if not all(field.strip() and name.strip() for field, _, name in parts):
         raise CommandError(
@@ -225,7 +234,7 @@ def report(file_id: FileId, as_json: Json = False) -> None:
         if (more := sum(found["dropped"].values()) - len(findings)) > 0:
             output.say(f"… and {more} more.")
     if suggested := found.get("suggested_columns"):
-        option = ",".join(f"{field}={name}" for field, name in suggested.items())
+        option = as_option(suggested)
         output.say("")
         output.say("Its rows are pairs if the columns are read under these names:")
         output.say(f"oddsmith files reread {file_id} --columns {shlex.quote(option)}")

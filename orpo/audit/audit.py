@@ -7,23 +7,25 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from orpo.audit import blocks, copies, languages, lengths, near, verdict
+from orpo.audit import copies, languages, lengths, near, verdict
 from orpo.audit.blocks import Offsets, rows_of
 from orpo.audit.found import Named
 from orpo.audit.kinds import KINDS, Severity
 from orpo.audit.lengths import Chars, Length
 from orpo.audit.scan import Scanned, scan
-from orpo.audit.side import side
 from orpo.audit.texts import Row
 from orpo.audit.verdict import Counts, Verdict
 
-Tell = Callable[[int, int], None]
+# Takes the stage (`LOOK`, `COMPARE`), how many rows are done, and how many there are.
+Tell = Callable[[str, int, int], None]
 
+LOOK, COMPARE = "audit", "compare"
 LINES = 10
 PROCESSES = 2
 WORTH_A_PROCESS = 4_000_000  # bytes of rows
@@ -79,27 +81,26 @@ def audit(
     accepted: Accepted,
     n_rows: int,
     scores: dict[str, Named],
-    against: Accepted | None = None,
     *,
     with_estimates: bool = True,
-    tell: Tell = lambda _done, _total: None,
+    tell: Tell = lambda _stage, _done, _total: None,
 ) -> Found:
     """Audit a file's accepted rows.
 
-    `n_rows` is how many rows the uploaded file has; `scores` are the findings of its score columns;
-    `against` is another file whose prompts should not stand in this one. Without estimates, only
-    exact findings are made, in less time. `tell` is called with the number of rows that were looked
-    at, and that of all. Raises OSError.
+    `n_rows` is how many rows the uploaded file has; `scores` are the findings of its score columns.
+    Without estimates, only exact findings are made, in less time. `tell` is called while rows are
+    looked at and while they are compared. Raises OSError.
     """
-    scanned = _scan(accepted, with_estimates, tell)
+    scanned = _scan(accepted, with_estimates, partial(tell, LOOK))
     named = {code: Named(places) for code, places in scanned.marks.items()}
     named |= scores | copies.found(scanned.parts)
-    if against is not None:
-        named["overlap"] = overlap(scanned, against)
     length, spoken = None, languages.Languages([], Named(np.empty(0, np.uint32)), 0)
     if with_estimates and len(accepted.offsets):
         wanted = copies.firsts(scanned.parts)
-        named["near_duplicate"] = near.found(scanned.columns["signature"], wanted, accepted.row)
+        signature = scanned.columns["signature"]
+        named["near_duplicate"] = near.found(
+            signature, wanted, accepted.row, partial(tell, COMPARE)
+        )
         spoken = languages.found(_sample(accepted, languages.SAMPLE))
         named["mixed_language"] = spoken.mixed
         length = _length(accepted, scanned)
@@ -115,21 +116,6 @@ def audit(
         languages=spoken.rows,
         sampled=spoken.sampled,
     )
-
-
-def overlap(scanned: Scanned, against: Accepted) -> Named:
-    """The rows whose prompt stands in the other file, too, apart from white space and case."""
-    others = np.fromiter(
-        (
-            hash(folded)
-            for block in blocks.blocks(*against, 0, len(against.offsets))
-            for folded in side([row["prompt"] for row in block.rows]).folded
-        ),
-        np.int64,
-        len(against.offsets),
-    )
-    shared = np.isin(scanned.parts.prompt, others.view(np.uint64))
-    return Named(np.flatnonzero(shared).astype(np.uint32))
 
 
 def _length(accepted: Accepted, scanned: Scanned) -> Length | None:
@@ -166,7 +152,7 @@ def _sample(accepted: Accepted, n: int) -> Iterator[tuple[int, Row]]:
     return zip(places, rows_of(accepted.path, accepted.offsets, list(places)), strict=True)
 
 
-def _scan(accepted: Accepted, with_estimates: bool, tell: Tell) -> Scanned:
+def _scan(accepted: Accepted, with_estimates: bool, tell: Callable[[int, int], None]) -> Scanned:
     """Look at all rows; in two processes where that is worth it."""
     n = len(accepted.offsets)
     half = int(np.searchsorted(accepted.offsets, accepted.path.stat().st_size // 2))

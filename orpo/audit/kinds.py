@@ -241,13 +241,6 @@ _ALL = (
         "good: the preference is weak.",
         Step.DROP,
     ),
-    Kind(
-        "overlap",
-        Severity.ERROR,
-        "The prompt also stands in the other file: figures of a run that is tested on it are too "
-        "good.",
-        Step.DROP,
-    ),
 )
 KINDS: Mapping[str, Kind] = {kind.code: kind for kind in _ALL}
 # Findings of rows that belong together: the same number, the same group.

@@ -114,10 +114,16 @@ class Groups:
         return np.flatnonzero(self.before != np.arange(len(self.before))).tolist()
 
 
-def found(signature: Signatures, wanted: NDArray[np.bool_], row_at: Callable[[int], Row]) -> Named:
+def found(
+    signature: Signatures,
+    wanted: NDArray[np.bool_],
+    row_at: Callable[[int], Row],
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Named:
     """The near duplicates among the wanted rows (the first of each exact duplicate).
 
-    `row_at` reads a row by its place; candidates are compared by their texts.
+    `row_at` reads a row by its place; candidates are compared by their texts. `tell` is called with
+    the number of rows that are compared, and that of all: a share of them with each band.
     """
     groups = Groups(len(signature))
     compare = _Comparison(row_at)
@@ -125,6 +131,7 @@ def found(signature: Signatures, wanted: NDArray[np.bool_], row_at: Callable[[in
         for one, other in _candidates(signature, wanted, band):
             if groups.first(one) != groups.first(other) and compare(one, other, signature):
                 groups.join(one, other)
+        tell(len(signature) * (band + 1) // BANDS, len(signature))
     return groups.named()
 
 

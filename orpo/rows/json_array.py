@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from orpo.rows import limits
-from orpo.rows.json_value import DECODER, may_repeat, repeated_key
+from orpo.rows.json_value import DECODER, in_words, may_repeat, repeated_key
 from orpo.rows.row import TOO_DEEP, TOO_LONG, Row, unread
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -34,7 +34,7 @@ def read_array(file: BinaryIO) -> Iterator[Row]:
         yield unread(text.offset_bytes, text.line, None, "bad_utf8", message)
     except json.JSONDecodeError as error:
         text.take(error.pos)
-        message = f"Not JSON: {error.msg}. Reading stopped here."
+        message = f"Not JSON: {in_words(error)}. Reading stopped here."
         yield unread(text.offset_bytes, text.line, text.column, "bad_json", message)
     except RecursionError:
         yield unread(text.offset_bytes, text.line, None, *TOO_DEEP)

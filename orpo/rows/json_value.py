@@ -19,6 +19,11 @@ def _integer(digits: str) -> int | float:
 DECODER = json.JSONDecoder(parse_int=_integer)
 
 
+def in_words(error: json.JSONDecodeError) -> str:
+    """Why a text is not JSON: the library's message, without the word before its place ("at")."""
+    return error.msg.removesuffix(" at").removesuffix(" starting")
+
+
 def decode(raw: bytes) -> Any:
     """The value, also with NaN; raises ValueError or RecursionError."""
     try:

@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from orpo.rows import limits
-from orpo.rows.json_value import DECODER, may_repeat, repeated_key
+from orpo.rows.json_value import DECODER, in_words, may_repeat, repeated_key
 from orpo.rows.row import TOO_DEEP, TOO_LONG, Half, Row, unread
 
 
@@ -89,6 +89,6 @@ def _decode_slowly(raw: bytes, line: int, offset_bytes: int) -> Row:
         message = f"Byte {error.start + 1} of this line is not UTF-8; save the file as UTF-8."
         return unread(offset_bytes, line, error.start + 1, "bad_utf8", message)
     except json.JSONDecodeError as error:
-        return unread(offset_bytes, line, error.colno, "bad_json", f"Not JSON: {error.msg}.")
+        return unread(offset_bytes, line, error.colno, "bad_json", f"Not JSON: {in_words(error)}.")
     except RecursionError:
         return unread(offset_bytes, line, None, *TOO_DEEP)

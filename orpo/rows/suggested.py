@@ -83,5 +83,9 @@ class Sample:
 
 
 def as_option(columns: Columns) -> str:
-    """A mapping as the command line takes it: `prompt=question,chosen=best`."""
+    """A mapping as the command line takes it: `prompt=question,chosen=best`; as JSON if a name has
+    a character that would be read as a part of this form.
+    """
+    if any(name != name.strip() or {",", "="} & {*name} for name in columns.values()):
+        return orjson.dumps(columns).decode()
     return ",".join(f"{field}={name}" for field, name in columns.items())

@@ -11,7 +11,7 @@ from typing import Any
 
 from models import File
 
-STAGES = ("make", "validate", "audit")
+STAGES = ("make", "validate", "audit", "compare")
 UNITS = ("rows", "bytes")
 MOST = 2**63 - 1
 MAX_BYTES = 1000

@@ -174,16 +174,24 @@ def find(
 
 def preview(parents: Sequence[File], steps: Sequence[Step]) -> dict[str, Any]:
     """Return what `orpo.audit.preview.preview` returns. Starts a process, which takes seconds: call
-    it outside a transaction. Raises Invalid where a step names what the files don't have.
+    it outside a transaction. Raises Invalid where a step names what the files don't have, and
+    Conflict for a file or a deep audit that was deleted meanwhile.
     """
-    with TemporaryDirectory() as folder, _request(Path(folder), parents, steps) as (path, reads):
-        try:
+    try:
+        with TemporaryDirectory() as folder, _request(Path(folder), parents, steps) as found:
+            path, reads = found
             reach = Reach(reads=reads, writes=(Path(folder),))
             return run_verb("make", str(path), timeout_s=PREVIEW_S, reach=reach)
-        except VerbError as failure:
-            if failure.is_fleeting:
-                raise Unavailable(f"The recipe can't be tried: {failure}") from None
-            raise Invalid(_sentence(failure), param=failure.error.get("param")) from None
+    except VerbError as failure:
+        if failure.is_fleeting:
+            raise Unavailable(f"The recipe can't be tried: {failure}") from None
+        raise Invalid(_sentence(failure), param=failure.error.get("param")) from None
+    except FileNotFoundError:
+        raise Conflict(
+            "A file of the recipe, or a deep audit that it names, was deleted meanwhile. Send the "
+            "recipe again without it.",
+            param="recipe",
+        ) from None
 
 
 def make(

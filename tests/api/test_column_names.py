@@ -20,8 +20,8 @@ def test_columns_with_other_names_are_suggested_and_then_read(
     work()
     failed = client.get(f"/v1/files/{first['id']}").json()
     assert failed["status"] == "error"
-    command = "oddsmith files upload FILE --columns prompt=question,chosen=best,rejected=worst"
-    assert failed["status_details"].endswith(command)
+    command = f"oddsmith files reread {first['id']} --columns prompt=question,chosen=best"
+    assert failed["status_details"].endswith(f"{command},rejected=worst")
     report = client.get(f"/v1/files/{first['id']}/report").json()
     assert (report["suggested_columns"], report["container"]) == (COLUMNS, "jsonl.gz")
     second = post(client, content, "pairs", columns=json.dumps(COLUMNS)).json()

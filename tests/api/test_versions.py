@@ -246,6 +246,12 @@ def test_a_recipe_that_does_not_fit_ends_in_an_error_with_a_sentence(
         assert error["param"].startswith("recipe.0")
 
 
+def test_a_preview_of_rows_that_are_gone_is_a_conflict(client: TestClient, parent: str) -> None:
+    storage.delete(keys_of(parent).rows)
+    answer = client.post(f"/v1/files/{parent}/versions/preview", json={"recipe": [SWAP]})
+    assert error_of(answer, 409)["param"] == "recipe"
+
+
 def test_a_preview_stores_nothing(client: TestClient, parent: str) -> None:
     body = {"recipe": [DROP, SWAP]}
     found = client.post(f"/v1/files/{parent}/versions/preview", json=body).raise_for_status().json()

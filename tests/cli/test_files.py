@@ -47,8 +47,13 @@ def test_columns_with_other_names_are_sent_as_json(
     assert oddsmith("files", "upload", str(path), "--columns", columns).exit_code == 0
     (request,) = api.sent("POST", "/v1/files")
     assert b'{"prompt": "question", "chosen": "best"}' in request.body
+    spelled = '{"prompt": "a, b", "chosen": "c=d"}'
+    assert oddsmith("files", "upload", str(path), "--columns", spelled).exit_code == 0
+    assert spelled.encode() in api.sent("POST", "/v1/files")[1].body
+    refused = oddsmith("files", "upload", str(path), "--columns", '{"prompt": 1}')
+    assert "needs the name of a column" in refused.stderr
     refused = oddsmith("files", "upload", str(path), "--columns", "question")
-    assert (refused.exit_code, len(api.sent("POST", "/v1/files"))) == (2, 1)
+    assert (refused.exit_code, len(api.sent("POST", "/v1/files"))) == (2, 2)
     assert "prompt=question,chosen=best,rejected=worst" in refused.stderr
 
 

@@ -46,7 +46,7 @@ class Audited:
         ]
 
 
-def audited(source: Path, *, against: Accepted | None = None, exact: bool = False) -> Audited:
+def audited(source: Path, *, exact: bool = False) -> Audited:
     index, rows, offsets = Index(), source.with_suffix(".rows"), source.with_suffix(".offsets")
     report = validate(source, source.name, rows, index=index)
     index.write_offsets(offsets)
@@ -55,7 +55,7 @@ def audited(source: Path, *, against: Accepted | None = None, exact: bool = Fals
         "score_contradicts": Named(np.asarray(index.contradicting)),
         "score_tie": Named(np.asarray(index.tied)),
     }
-    result = audit(accepted, report.rows, scores, against, with_estimates=not exact)
+    result = audit(accepted, report.rows, scores, with_estimates=not exact)
     lines = [orjson.loads(line)["line"] for line in rows.read_bytes().splitlines()]
     return Audited(report, accepted, result, lines)
 
@@ -150,13 +150,6 @@ def test_a_large_file_is_looked_at_by_two_processes(exact, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted(map(Path, paths))
     for code, named in whole.found.named.items():
         assert found.read(tmp_path / "found", code).places.tolist() == named.places.tolist()
-
-
-def test_overlap_with_another_file(tmp_path):
-    other, mine = planted.clean(50, seed=8), planted.clean(60)
-    mine.value(7)["prompt"] = other.value(3)["prompt"].upper()
-    against = audited(write(other, tmp_path / "b.jsonl")).accepted
-    assert audited(write(mine, tmp_path / "a.jsonl"), against=against).rows("overlap") == {7}
 
 
 def test_a_longer_answer_that_always_wins_is_a_reason(tmp_path):

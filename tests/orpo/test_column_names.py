@@ -107,3 +107,4 @@ def test_a_mapping_is_read_back():
     assert parse_columns(json.dumps(COLUMNS)) == COLUMNS
     assert parse_columns(" ") is None
     assert as_option(COLUMNS) == "prompt=question,chosen=best,rejected=worst"
+    assert as_option({"prompt": "a,b=c"}) == '{"prompt":"a,b=c"}'

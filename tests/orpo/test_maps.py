@@ -267,7 +267,7 @@ REPAIRS = {
         "repair",
     ),
     **dict.fromkeys(
-        ("contradiction", "control_token", "cut", "likely_swapped", "mixed_language", "overlap",
+        ("contradiction", "control_token", "cut", "likely_swapped", "mixed_language",
          "refusal", "repeats_prompt", "role_mistake", "score_contradicts", "score_tie",
          "transcript", "unclear", "whitespace"),
         "drop",

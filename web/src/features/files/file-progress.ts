@@ -4,7 +4,7 @@ import { bytes, number } from "@/lib/format";
 
 /** What the API says of a file in the making, if that takes seconds. */
 export interface Progress {
-  stage: "make" | "validate" | "audit";
+  stage: "make" | "validate" | "audit" | "compare";
   done: number;
   /** Null where it is not known: of a compressed file. */
   total: number | null;
@@ -24,6 +24,7 @@ const STAGES = {
   make: { state: "being made", does: "Making the rows" },
   validate: { state: "being checked", does: "Checking the rows" },
   audit: { state: "being audited", does: "Auditing the rows" },
+  compare: { state: "being compared", does: "Comparing the rows with each other" },
 };
 
 /** From 0 to 1; null where it is not known. */

@@ -73,7 +73,6 @@ const FINDINGS: Record<string, string> = {
   phone_number: "phone number",
   score_tie: "scores are equal",
   mixed_language: "another language",
-  overlap: "also in the other file",
   likely_swapped: "likely swapped",
   unclear: "preference unclear",
 };
