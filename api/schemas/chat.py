@@ -196,7 +196,8 @@ class Sampling(Body):
     stop: Annotated[
         StopText | list[StopText] | None, AfterValidator(_few_stops), WithJsonSchema(STOP)
     ] = None
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    # What every reader of JSON keeps exactly (RFC 8259, section 6).
+    seed: int | None = Field(None, gt=-(2**53), lt=2**53)
 
 
 class StreamOptions(Body):

@@ -261,7 +261,7 @@ def _found(parent: File) -> Iterator[Path | None]:
             path = stack.enter_context(storage.local_copy(keys_of(parent.id).audit))
         except FileNotFoundError:
             path = None
-        yield path if path is not None and path.is_file() else None
+        yield path
 
 
 @contextmanager

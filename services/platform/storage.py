@@ -96,9 +96,13 @@ def chunks(key: str) -> Iterator[bytes]:
 
 @contextmanager
 def local_copy(key: str) -> Iterator[Path]:
-    """Yield a path to read `key` at: its own if the storage is a folder, else a temporary copy."""
+    """Yield a path to read `key` at: its own if the storage is a folder, else a temporary copy.
+
+    Raises FileNotFoundError if there is no such key.
+    """
     filesystem, path = _place(key)
     if isinstance(filesystem, LocalFileSystem):
+        Path(path).stat()
         yield Path(path)
         return
     with tempfile.TemporaryDirectory() as folder:

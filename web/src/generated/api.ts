@@ -587,7 +587,7 @@ export interface paths {
          *
          *     The other settings have their defaults. Starts a process, which takes seconds.
          */
-        get: operations["row_tokens_v1_files__file_id__rows__line__tokens_get"];
+        get: operations["retrieve_v1_files__file_id__rows__line__tokens_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2481,9 +2481,10 @@ export interface components {
          * FileProgress
          * @description How far a file is that is being made or validated: `done` of `total` rows or bytes.
          *
-         *     `stage` is `make` (a version by its recipe), `validate` or `audit`. While a version is made,
-         *     `step` of `steps` is applied, which is called `name`: the steps of its recipe, and `write`.
-         *     `total` is null where it is not known: of a compressed file.
+         *     `stage` is `make` (a version by its recipe), `validate`, and of an audit `audit` (rows are
+         *     looked at) and `compare` (they are compared with each other). While a version is made, `step`
+         *     of `steps` is applied, which is called `name`: the steps of its recipe, and `write`. `total` is
+         *     null where it is not known: of a compressed file.
          */
         FileProgress: {
             /** Done */
@@ -2494,7 +2495,7 @@ export interface components {
              * Stage
              * @enum {string}
              */
-            stage: "make" | "validate" | "audit";
+            stage: "make" | "validate" | "audit" | "compare";
             /** Step */
             step?: number | null;
             /** Steps */
@@ -7662,7 +7663,7 @@ export interface operations {
             };
         };
     };
-    row_tokens_v1_files__file_id__rows__line__tokens_get: {
+    retrieve_v1_files__file_id__rows__line__tokens_get: {
         parameters: {
             query: {
                 /** @description A registered base model. */
