@@ -239,10 +239,8 @@ def opened(record: File) -> Iterator[Lines]:
 
 def _findings(record: File) -> Mapping[str, Named] | None:
     """The rows of each finding of a file; None if it has no audit."""
-    key = keys_of(record.id).audit
     try:
-        storage.reading(key).close()
+        with storage.local_copy(keys_of(record.id).audit) as path:
+            return found.read_all(path)
     except FileNotFoundError:
         return None
-    with storage.local_copy(key) as path:
-        return found.read_all(path)
