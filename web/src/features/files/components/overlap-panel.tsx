@@ -42,7 +42,7 @@ function Comparison(props: { fileId: string; chosen: ReadonlySet<string>; childr
   const found = useQuery({ ...overlapsQuery(fileId, asked, false), enabled: asked.length > 0 });
   const isRunning = found.isFetching;
   const compare = () => {
-    const against = [...chosen].sort();
+    const against = [...chosen]; // in the order of the ticks
     if (against.length === 0 || isRunning) return;
     setStopped(false);
     if (against.join() === asked.join()) void found.refetch();

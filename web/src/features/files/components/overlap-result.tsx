@@ -1,3 +1,4 @@
+import { useState } from "react";
 import { Button } from "@/components/ui/button";
 import { Cell, Row, Table } from "@/components/ui/table";
 import { Masked } from "@/features/files/components/unmask-toggle";
@@ -60,9 +61,15 @@ export function OverlapResult(props: { fileId: string; found: Overlaps; isMaskab
         ))}
       </Table>
       {isMaskable && <Masked isUnmasked={!found.masked} />}
-      {found.against.map((file) => (
-        <Pairs key={file.file_id} file={file} />
-      ))}
+      {found.against.flatMap((file) =>
+        KINDS.map((kind) => (
+          <Pairs
+            key={`${file.file_id} ${kind}`}
+            title={`${KIND_NAMES[kind]} in ${file.filename}`}
+            found={file[kind]}
+          />
+        )),
+      )}
     </section>
   );
 }
@@ -95,34 +102,56 @@ function Drop({ fileId, found }: { fileId: string; found: Overlaps }) {
   );
 }
 
-/** The first pairs of each kind with one file. */
-function Pairs({ file }: { file: Schema<"OverlapWithFile"> }) {
-  return KINDS.map((kind) => {
-    const { rows, pairs } = file[kind];
-    if (pairs.length === 0) return null;
-    const title = `${KIND_NAMES[kind]} in ${file.filename}`;
-    return (
-      <div key={kind} className="flex flex-col gap-2">
-        <h3 className="font-medium break-words">{title}</h3>
-        <ol aria-label={title} className="flex flex-col gap-2">
-          {pairs.map((pair) => (
-            <Pair key={`${pair.line}:${pair.against_line}`} pair={pair} />
-          ))}
-        </ol>
-        {rows > pairs.length && (
-          <p className="text-sm text-muted">And {number(rows - pairs.length)} more.</p>
+// Twenty files may have twenty pairs each.
+const FIRST = 3;
+
+/** The first pairs of one kind with one file. */
+function Pairs({ title, found }: { title: string; found: Schema<"OverlapOfKind"> }) {
+  const { rows, pairs } = found;
+  const [hasAll, setAll] = useState(false);
+  const shown = hasAll ? pairs : pairs.slice(0, FIRST);
+  if (pairs.length === 0) return null;
+  return (
+    <div className="flex flex-col gap-2">
+      <h3 className="font-medium break-words">{title}</h3>
+      <ol aria-label={title} className="flex flex-col gap-2">
+        {shown.map((pair) => (
+          <Pair key={`${pair.line}:${pair.against_line}`} pair={pair} />
+        ))}
+      </ol>
+      <div className="flex flex-wrap items-center gap-3 empty:hidden">
+        {pairs.length > FIRST && (
+          <Button small aria-expanded={hasAll} onClick={() => setAll(!hasAll)}>
+            {hasAll ? "Show fewer" : `Show the first ${pairs.length}`}
+            <span className="sr-only">of: {title}</span>
+          </Button>
+        )}
+        {rows > shown.length && (
+          <p className="text-sm text-muted">
+            {number(shown.length)} of {number(rows)} rows are shown.
+          </p>
         )}
       </div>
-    );
-  });
+    </div>
+  );
 }
 
 function Pair({ pair }: { pair: Schema<"OverlappingPair"> }) {
+  const lines = [number(pair.line), number(pair.against_line)];
+  if (pair.prompt === pair.against_prompt && pair.similarity === 1)
+    return (
+      <li className="rounded-md border border-line bg-bg p-3">
+        <Text
+          name={`This file, line ${lines[0]}; the other, line ${lines[1]}`}
+          text={pair.prompt}
+        />
+      </li>
+    );
   return (
     <li className="grid gap-x-4 gap-y-2 rounded-md border border-line bg-bg p-3 md:grid-cols-2">
-      <Text name={`This file, line ${number(pair.line)}`} text={pair.prompt} />
+      <Text name={`This file, line ${lines[0]}`} text={pair.prompt} />
       <Text
-        name={`The other file, line ${number(pair.against_line)}`}
+        name={`The other file, line ${lines[1]}`}
         note={pair.similarity < 1 ? `${percent(pair.similarity)} alike` : undefined}
         text={pair.against_prompt}
       />
