@@ -86,7 +86,11 @@ def test_a_report_names_unread_keys_and_a_row_shows_its_tokens(
     assert violations(page) == []
 
 
-def test_a_finding_leads_to_its_rows(page: Page, tiny: str, tmp_path: Path) -> None:
+def test_a_finding_leads_to_its_rows(page: Page, stack: Stack, tiny: str, tmp_path: Path) -> None:
+    benchmark = {"file": ("benchmark.jsonl", b'{"prompt": "Question 3?"}\n{"id": 2}\n')}
+    with stack.http() as http:
+        sent = http.post("/v1/files", files=benchmark, data={"purpose": "fine-tune"})
+        assert sent.is_success, sent.text
     path = tmp_path / "planted.jsonl"
     rows = [
         {"prompt": f"Question {n}?", "chosen": f"Answer {n}, in full.", "rejected": f"No, {n}."}
@@ -119,8 +123,25 @@ def test_a_finding_leads_to_its_rows(page: Page, tiny: str, tmp_path: Path) -> N
     page.keyboard.type("JANE.doe")
     expect(pair).to_have_accessible_name("Pair of line 8")
     expect(shown).to_have_count(1)
+    expect(pair).to_contain_text("Write to [email].")
+    personal = pair.get_by_role("button", name="Show personal data")
+    personal.press("Enter")
+    expect(pair).to_contain_text("Write to jane.doe@kestrel-mail.net.")
+    expect(personal).to_have_attribute("aria-pressed", "true")
+    assert violations(page) == []
     page.reload()
     expect(pair).to_have_accessible_name("Pair of line 8")
+    expect(pair).to_contain_text("Write to [email].")
+
+    page.get_by_label("benchmark.jsonl").check()
+    page.get_by_role("button", name="Compare").click()
+    overlap = page.get_by_role("region", name="Result of the comparison")
+    expect(overlap).to_contain_text("Of 60 rows, 1 (1.7%) has the same prompt", timeout=60_000)
+    expect(overlap).to_contain_text("In 1 row of benchmark.jsonl no prompt was found.")
+    overlap.get_by_role("button", name="Drop 1 line by the recipe").click()
+    steps = page.get_by_role("list", name="Steps").get_by_role("listitem")
+    expect(steps).to_contain_text(["drop line 4"])
+    assert violations(page) == []
 
     page.get_by_label("Base model").last.select_option(tiny)
     page.get_by_role("button", name="Count tokens").click()

@@ -4,7 +4,6 @@ import { ApiError, client, errorOf, type Schema, take } from "@/lib/api";
 export const PURPOSE = "fine-tune";
 
 export type Message = Schema<"MessageObject">;
-export type PairRow = Schema<"FileRow">;
 
 export const fileQuery = (fileId: string) =>
   queryOptions({

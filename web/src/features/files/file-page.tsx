@@ -15,11 +15,13 @@ import { Report } from "@/features/files/components/report";
 import { Rows } from "@/features/files/components/rows";
 import { Statistics } from "@/features/files/components/statistics";
 import { Verdict } from "@/features/files/components/verdict";
+import { UnmaskProvider } from "@/features/files/unmask";
 import type { Schema } from "@/lib/api";
 import { ago, bytes, moment } from "@/lib/format";
 import { fileReportQuery } from "@/lib/queries";
 
 const Mapping = lazy(() => import("@/features/files/components/mapping"));
+const OverlapPanel = lazy(() => import("@/features/files/components/overlap-panel"));
 const Versions = lazy(() => import("@/features/files/components/versions"));
 
 const route = getRouteApi("/shell/files/$fileId");
@@ -44,7 +46,9 @@ export function FilePage() {
       actions={<Actions file={file.data} />}
     >
       {file.error && <ErrorPanel error={file.error} retry={() => file.refetch()} />}
-      <Content file={file.data} />
+      <UnmaskProvider key={fileId}>
+        <Content file={file.data} />
+      </UnmaskProvider>
     </Page>
   );
 }
@@ -123,6 +127,11 @@ function Found({ file, report }: { file: Schema<"FileObject">; report: Schema<"F
       {audit && <Findings fileId={fileId} findings={audit.findings} />}
       {accepted > 0 && <Rows fileId={fileId} accepted={accepted} />}
       {accepted > 0 && <DeepAuditPanel fileId={fileId} accepted={accepted} />}
+      {accepted > 0 && (
+        <Suspense fallback={<Loading what="Loading the comparison" />}>
+          <OverlapPanel fileId={fileId} />
+        </Suspense>
+      )}
       {accepted > 0 && (
         <Suspense fallback={<Loading what="Loading the versions" />}>
           <Versions file={file} />

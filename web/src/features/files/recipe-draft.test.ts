@@ -42,3 +42,15 @@ test("a line is swapped once or dropped, never both, and a split stays last", ()
   withdrawLines("c", [4, 2, 9, 30]);
   expect(offeredSteps("c")).toEqual([drop, split]);
 });
+
+test("more lines than a step may name go into several steps", () => {
+  const lines = Array.from({ length: 10_001 }, (_, at) => at + 1);
+  offerLines("d", "drop_rows", lines);
+  offerLines("d", "drop_rows", [20_000]);
+  expect(offeredSteps("d")).toEqual([
+    { step: "drop_rows", lines: lines.slice(0, 10_000) },
+    { step: "drop_rows", lines: [10_001, 20_000] },
+  ]);
+  withdrawLines("d", lines);
+  expect(offeredSteps("d")).toEqual([{ step: "drop_rows", lines: [20_000] }]);
+});

@@ -32,13 +32,16 @@ export const withdrawStep = (fileId: string, step: RecipeStep) =>
 
 type LineStep = Extract<RecipeStep, { step: "swap" | "drop_rows" }> & { lines: number[] };
 
+const LINES_OF_A_STEP = 10_000; // as the API allows
+
 /** Swaps of a finding's rows name no lines. */
 const isLineStep = (step: RecipeStep): step is LineStep =>
   (step.step === "swap" || step.step === "drop_rows") && Boolean(step.lines);
 
 /**
  * Swap or drop lines: they join the step of this kind, and leave the other one. So that no line is
- * swapped twice, or swapped and dropped. A split stays last.
+ * swapped twice, or swapped and dropped. A split stays last. More lines than one step may name go into
+ * several steps.
  */
 export function offerLines(fileId: string, kind: LineStep["step"], lines: readonly number[]) {
   const joined = new Set(lines);
@@ -51,9 +54,12 @@ export function offerLines(fileId: string, kind: LineStep["step"], lines: readon
       if (others.length > 0) kept.push({ ...step, lines: others });
     }
   }
-  const made: LineStep = { step: kind, lines: [...joined].sort((one, other) => one - other) };
+  const sorted = [...joined].sort((one, other) => one - other);
+  const made: LineStep[] = [];
+  for (let at = 0; at < sorted.length; at += LINES_OF_A_STEP)
+    made.push({ step: kind, lines: sorted.slice(at, at + LINES_OF_A_STEP) });
   const end = kept.findIndex(({ step }) => step === "split");
-  put(fileId, joined.size > 0 ? kept.toSpliced(end < 0 ? kept.length : end, 0, made) : kept);
+  put(fileId, kept.toSpliced(end < 0 ? kept.length : end, 0, ...made));
 }
 
 /** Take lines back out of the steps that swap or drop them. */

@@ -3,6 +3,8 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { client, type Schema, take } from "@/lib/api";
 
 export type FileRow = Schema<"FileRow">;
+/** A row as the page shows it; `isUnmasked` if its personal data would be masked by default. */
+export type ShownRow = FileRow & { isUnmasked?: boolean };
 type Page = Schema<"FileRows">;
 
 export interface Filter {
@@ -10,12 +12,14 @@ export interface Filter {
   search?: string | undefined;
 }
 
+export const isMasked = ({ masked }: { masked: boolean }) => masked;
+
 /** Rows of a part: a page of a screen needs two or three parts. */
 export const PART = 20;
 
 const rowsPage = (
   fileId: string,
-  filter: Filter,
+  filter: Filter & { unmask?: boolean },
   offset: number,
   limit: number,
   signal: AbortSignal,
@@ -27,36 +31,49 @@ const rowsPage = (
     }),
   );
 
-/** The rows of a part. An answer ends early where rows are large, so one may not be enough. */
-export const partQuery = (fileId: string, finding: string | undefined, part: number) =>
+export interface RowsAnswer {
+  rows: FileRow[];
+  total: number;
+}
+
+/** As many rows from an offset on; an answer ends early where rows are large, so one may not do. */
+export const rowsQuery = (
+  fileId: string,
+  filter: Filter,
+  place: { offset: number; count: number },
+  unmask: boolean,
+) =>
   queryOptions({
-    queryKey: ["files", "rows", fileId, finding ?? null, part],
-    queryFn: async ({ signal }) => {
-      const end = (part + 1) * PART;
+    queryKey: ["files", "rows", fileId, filter, place, { unmask }] as readonly unknown[],
+    queryFn: async ({ signal }): Promise<RowsAnswer> => {
       const rows: FileRow[] = [];
       let total = 0;
-      let offset: number | null = part * PART;
-      while (offset !== null && offset < end) {
-        const page: Page = await rowsPage(fileId, { finding }, offset, end - offset, signal);
+      let next: number | null = place.offset;
+      while (next !== null && rows.length < place.count) {
+        const missing = place.count - rows.length;
+        const page: Page = await rowsPage(fileId, { ...filter, unmask }, next, missing, signal);
         rows.push(...page.data);
         total = page.total;
-        offset = page.next_offset;
+        next = page.next_offset;
       }
       return { rows, total };
     },
     staleTime: Number.POSITIVE_INFINITY,
-    // A part may hold megabytes.
+    // Twenty rows may hold megabytes.
     gcTime: 60_000,
   });
 
+/** The rows of a part: of a finding, or of all accepted rows. */
+export const partQuery = (
+  fileId: string,
+  finding: string | undefined,
+  part: number,
+  unmask: boolean,
+) => rowsQuery(fileId, { finding }, { offset: part * PART, count: PART }, unmask);
+
 /** The row at a place among all accepted rows. */
-export const rowAtQuery = (fileId: string, place: number) =>
-  queryOptions({
-    queryKey: ["files", "row", fileId, place],
-    queryFn: async ({ signal }) => (await rowsPage(fileId, {}, place, 1, signal)).data[0] ?? null,
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 60_000,
-  });
+export const rowAtQuery = (fileId: string, place: number, unmask: boolean) =>
+  rowsQuery(fileId, {}, { offset: place, count: 1 }, unmask);
 
 /** The rows that hold a text, as far as they were looked for. */
 export const searchQuery = (fileId: string, filter: Filter) =>
@@ -69,13 +86,13 @@ export const searchQuery = (fileId: string, filter: Filter) =>
     gcTime: 60_000,
   });
 
-export const droppedQuery = (fileId: string) =>
+export const droppedQuery = (fileId: string, unmask: boolean) =>
   queryOptions({
-    queryKey: ["files", "dropped", fileId],
+    queryKey: ["files", "dropped", fileId, { unmask }],
     queryFn: async ({ signal }) => {
       const rows: Schema<"DroppedRow">[] = [];
       for (let more = true; more; ) {
-        const query = { offset: rows.length, limit: 100 };
+        const query = { offset: rows.length, limit: 100, unmask };
         const page: Schema<"DroppedRows"> = await take(
           client.GET("/v1/files/{file_id}/dropped", {
             params: { path: { file_id: fileId }, query },

@@ -15,6 +15,7 @@ import {
 } from "@/features/files/recipe-draft";
 import { rowAtQuery } from "@/features/files/rows-api";
 import { ROWS_ID } from "@/features/files/rows-id";
+import { useUnmasked } from "@/features/files/unmask";
 import { number, signed } from "@/lib/format";
 
 const route = getRouteApi("/shell/files/$fileId");
@@ -170,7 +171,10 @@ function Judged(props: {
 }
 
 function Pair({ fileId, place }: { fileId: string; place: number }) {
-  const row = useQuery(rowAtQuery(fileId, place));
+  const answer = useQuery(rowAtQuery(fileId, place, false));
+  const { show, failed } = useUnmasked([
+    { rows: answer.data?.rows, unmasked: rowAtQuery(fileId, place, true) },
+  ]);
   const navigate = route.useNavigate();
   const showFinding = async (finding: string) => {
     await navigate({
@@ -179,8 +183,14 @@ function Pair({ fileId, place }: { fileId: string; place: number }) {
     });
     document.getElementById(ROWS_ID)?.scrollIntoView({ block: "start" });
   };
-  if (row.error) return <ErrorPanel error={row.error} retry={() => row.refetch()} />;
-  if (row.isPending) return <Loading what="Loading the pair" />;
-  if (!row.data) return <p>The file has no such row.</p>;
-  return <PairView fileId={fileId} pair={row.data} isMarked onFinding={showFinding} />;
+  if (answer.error) return <ErrorPanel error={answer.error} retry={() => answer.refetch()} />;
+  if (answer.isPending) return <Loading what="Loading the pair" />;
+  const [row] = answer.data.rows;
+  if (!row) return <p>The file has no such row.</p>;
+  return (
+    <>
+      {failed && <ErrorPanel error={failed.error} retry={() => failed.refetch()} />}
+      <PairView fileId={fileId} pair={show(row)} isMarked onFinding={showFinding} />
+    </>
+  );
 }

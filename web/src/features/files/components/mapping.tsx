@@ -17,6 +17,8 @@ import {
 } from "@/features/files/column-draft";
 import { firstRowsQuery, rereadFile } from "@/features/files/columns-api";
 import ColumnNames from "@/features/files/components/column-names";
+import { Masked } from "@/features/files/components/unmask-toggle";
+import { useUnmask } from "@/features/files/unmask";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
@@ -32,8 +34,12 @@ export default function Mapping(props: { file: Schema<"FileObject">; suggested: 
   const [draft, setDraft] = useState<Columns>(suggested ?? own ?? {});
   const navigate = useNavigate();
   const queries = useQueryClient();
-  const first = useQuery(firstRowsQuery(file.id));
-  const rows = (first.data ?? []).map((row) => underOwnNames(row, own));
+  const first = useQuery(firstRowsQuery(file.id, false));
+  const isMasked = first.data?.isMasked ?? false;
+  const { isOn } = useUnmask();
+  const unmasked = useQuery({ ...firstRowsQuery(file.id, true), enabled: isOn && isMasked });
+  const shown = (isOn ? unmasked.data : undefined) ?? first.data;
+  const rows = (shown?.rows ?? []).map((row) => underOwnNames(row, own));
   const known = namesOf(rows);
   const columns = columnsOf(draft);
   const reread = useMutation({
@@ -72,6 +78,10 @@ export default function Mapping(props: { file: Schema<"FileObject">; suggested: 
         {first.isPending && <Loading what="Reading the first rows" />}
         {first.error && <ErrorPanel error={first.error} retry={() => first.refetch()} />}
         {columns && rows.length > 0 && <Try rows={rows} columns={columns} />}
+        {columns && isMasked && <Masked isUnmasked={isOn && Boolean(unmasked.data)} />}
+        {isOn && unmasked.error && (
+          <ErrorPanel error={unmasked.error} retry={() => unmasked.refetch()} />
+        )}
         <div>
           <Button
             type="submit"

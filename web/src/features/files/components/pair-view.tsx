@@ -1,8 +1,10 @@
 import { type ReactNode, useState } from "react";
 import { Button } from "@/components/ui/button";
 import { WordDiff } from "@/components/word-diff";
-import type { Message, PairRow } from "@/features/files/api";
+import type { Message } from "@/features/files/api";
 import { Tokens } from "@/features/files/components/tokens";
+import { Masked } from "@/features/files/components/unmask-toggle";
+import type { ShownRow } from "@/features/files/rows-api";
 import { findingInWords } from "@/features/files/words";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
@@ -18,7 +20,7 @@ const CUT = 2_000;
  */
 export function PairView(props: {
   fileId: string;
-  pair: PairRow;
+  pair: ShownRow;
   isMarked: boolean;
   onFinding: (code: string) => void;
 }) {
@@ -57,6 +59,8 @@ export function PairView(props: {
           ))}
         </ul>
       )}
+      {/* Above the texts, whose length it changes: the button stays under the pointer. */}
+      {(pair.masked || pair.isUnmasked) && <Masked isUnmasked={pair.isUnmasked ?? false} />}
       <div>
         <p className="mb-1 flex justify-between gap-2 text-sm text-muted">
           <span className="font-medium">Prompt</span>
@@ -77,11 +81,6 @@ export function PairView(props: {
           </Answer>
         )}
       </div>
-      {pair.masked && (
-        <p className="text-sm text-muted">
-          Personal data and secrets are masked here, such as [email]. The file itself is unchanged.
-        </p>
-      )}
       {pair.cut && (
         <p className="text-sm text-muted">
           This row is too large to be shown whole. Download the file to read all of it.

@@ -6,7 +6,9 @@ import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Cell, Row, Table } from "@/components/ui/table";
-import { droppedQuery } from "@/features/files/rows-api";
+import { UnmaskToggle } from "@/features/files/components/unmask-toggle";
+import { droppedQuery, isMasked } from "@/features/files/rows-api";
+import { useUnmask } from "@/features/files/unmask";
 import { reasonInWords, remarkInWords, shapeInWords } from "@/features/files/words";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
@@ -121,7 +123,11 @@ function Remarks({ remarks }: Pick<FileReport, "remarks">) {
 
 function DroppedRows({ fileId, report }: { fileId: string; report: FileReport }) {
   const [hasTexts, setTexts] = useState(false);
-  const texts = useQuery({ ...droppedQuery(fileId), enabled: hasTexts });
+  const texts = useQuery({ ...droppedQuery(fileId, false), enabled: hasTexts });
+  const { isOn } = useUnmask();
+  const hasMasked = hasTexts && Boolean(texts.data?.some(isMasked));
+  const unmasked = useQuery({ ...droppedQuery(fileId, true), enabled: isOn && hasMasked });
+  const shownTexts = (isOn ? unmasked.data : undefined) ?? texts.data;
   const { code = null } = route.useSearch();
   const navigate = route.useNavigate();
   const setCode = (code: string | null) =>
@@ -129,7 +135,7 @@ function DroppedRows({ fileId, report }: { fileId: string; report: FileReport })
   const reasons = Object.entries(report.dropped).sort((a, b) => b[1] - a[1]);
   const total = report.rows - report.accepted - report.joined;
   const shown = report.findings
-    .map((finding, place) => ({ finding, original: hasTexts ? texts.data?.[place] : undefined }))
+    .map((finding, place) => ({ finding, original: hasTexts ? shownTexts?.[place] : undefined }))
     .filter(({ finding }) => code === null || finding.code === code);
   const isCut = report.findings.length < total;
   const place = report.container === "parquet" ? "Row" : "Line";
@@ -158,9 +164,13 @@ function DroppedRows({ fileId, report }: { fileId: string; report: FileReport })
         <Button small aria-pressed={hasTexts} onClick={() => setTexts(!hasTexts)}>
           {hasTexts ? "Hide the original text" : "Show the original text"}
         </Button>
+        {hasMasked && <UnmaskToggle />}
         {hasTexts && texts.isPending && <Loading what="Reading the file" />}
       </div>
       {hasTexts && texts.error && <ErrorPanel error={texts.error} retry={() => texts.refetch()} />}
+      {isOn && hasMasked && unmasked.error && (
+        <ErrorPanel error={unmasked.error} retry={() => unmasked.refetch()} />
+      )}
       {shown.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: without it a keyboard can't scroll here.
         <section tabIndex={0} aria-label="Findings" className="max-h-96 overflow-y-auto">

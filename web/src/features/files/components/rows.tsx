@@ -9,8 +9,16 @@ import { Card } from "@/components/ui/card";
 import { inputClass } from "@/components/ui/field";
 import { PairView } from "@/features/files/components/pair-view";
 import { RowList } from "@/features/files/components/row-list";
-import { type FileRow, PART, partQuery, searchQuery } from "@/features/files/rows-api";
+import {
+  type FileRow,
+  PART,
+  partQuery,
+  rowsQuery,
+  type ShownRow,
+  searchQuery,
+} from "@/features/files/rows-api";
 import { ROWS_ID } from "@/features/files/rows-id";
+import { useUnmasked } from "@/features/files/unmask";
 import { useSettled } from "@/features/files/use-settled";
 import { findingInWords } from "@/features/files/words";
 import { cx } from "@/lib/cx";
@@ -152,7 +160,10 @@ function AllRows({ fileId, finding, accepted, ...shown }: Shared) {
   const parts = partsOf(first, end, selected);
   const isSettled = useSettled(parts.join(), SETTLED_MS);
   const results = useQueries({
-    queries: parts.map((part) => ({ ...partQuery(fileId, finding, part), enabled: isSettled })),
+    queries: parts.map((part) => ({
+      ...partQuery(fileId, finding, part, false),
+      enabled: isSettled,
+    })),
   });
   const known = new Map(parts.map((part, at) => [part, results[at]?.data]));
   // The number of rows with a finding is known from the first answer.
@@ -161,8 +172,17 @@ function AllRows({ fileId, finding, accepted, ...shown }: Shared) {
   useEffect(() => {
     if (answered !== undefined) setTotal(answered);
   }, [answered]);
-  const failed = results.find(({ error }) => error);
-  const rowAt = (position: number) => known.get(Math.floor(position / PART))?.rows[position % PART];
+  const unmasked = useUnmasked(
+    parts.map((part) => ({
+      rows: known.get(part)?.rows,
+      unmasked: partQuery(fileId, finding, part, true),
+    })),
+  );
+  const failed = results.find(({ error }) => error) ?? unmasked.failed;
+  const rowAt = (position: number) => {
+    const row = known.get(Math.floor(position / PART))?.rows[position % PART];
+    return row && unmasked.show(row);
+  };
   if (total === null && !failed) return <Loading what="Loading the rows" />;
   return (
     <>
@@ -194,19 +214,41 @@ export function partsOf(first: number, end: number, selected: number): number[] 
   return parts.includes(own) ? parts : [...parts, own];
 }
 
+/** The pages of a search that hold the rows in view, `[first, end]`, and the selected one. */
+export function pagesOf<Page extends { data: readonly unknown[] }>(
+  pages: readonly Page[],
+  [first, end, selected]: readonly [number, number, number],
+): Page[] {
+  let begin = 0;
+  return pages.filter(({ data }) => {
+    const [from, to] = [begin, begin + data.length];
+    begin = to;
+    return (from < end && to > first) || (from <= selected && selected < to);
+  });
+}
+
 function FoundRows(props: Shared & { search: string }) {
   const { fileId, finding, search, accepted, ...shown } = props;
   const [selected, select] = useSelected();
+  const [inView, setInView] = useState<[number, number]>([0, 1]);
   const found = useInfiniteQuery(searchQuery(fileId, { finding, search }));
   const pages = found.data?.pages ?? [];
   const rows: FileRow[] = pages.flatMap(({ data }) => data);
+  const at = Math.min(selected, rows.length - 1);
+  const unmasked = useUnmasked(
+    pagesOf(pages, [...inView, at]).map(({ offset, data }) => ({
+      rows: data,
+      unmasked: rowsQuery(fileId, { finding, search }, { offset, count: data.length }, true),
+    })),
+  );
   const last = pages.at(-1);
   const searched = last?.next_offset ?? last?.total ?? 0;
   const { hasNextPage, isFetching, fetchNextPage } = found;
   // Go on by itself while there is something to show; a search that stopped waits for a click.
   const canGoOn = hasNextPage && !isFetching && !last?.stopped_early && !found.error;
   const onView = useCallback(
-    (_: number, end: number) => {
+    (first: number, end: number) => {
+      setInView([first, end]);
       if (canGoOn && end >= rows.length) void fetchNextPage();
     },
     [canGoOn, rows.length, fetchNextPage],
@@ -215,6 +257,9 @@ function FoundRows(props: Shared & { search: string }) {
   return (
     <>
       {found.error && <ErrorPanel error={found.error} retry={() => found.refetch()} />}
+      {unmasked.failed && (
+        <ErrorPanel error={unmasked.failed.error} retry={() => unmasked.failed?.refetch()} />
+      )}
       {rows.length === 0 && !hasNextPage && <Empty>No row holds this text.</Empty>}
       {hasNextPage && last?.stopped_early && (
         <div className="flex flex-wrap items-center gap-3">
@@ -231,8 +276,11 @@ function FoundRows(props: Shared & { search: string }) {
           {...shown}
           fileId={fileId}
           count={rows.length}
-          rowAt={(position) => rows[position]}
-          selected={Math.min(selected, rows.length - 1)}
+          rowAt={(position) => {
+            const row = rows[position];
+            return row && unmasked.show(row);
+          }}
+          selected={at}
           select={select}
           onView={onView}
         >
@@ -248,7 +296,7 @@ function FoundRows(props: Shared & { search: string }) {
 function Browser(props: {
   fileId: string;
   count: number;
-  rowAt: (position: number) => FileRow | undefined;
+  rowAt: (position: number) => ShownRow | undefined;
   selected: number;
   select: (position: number) => void;
   onView: (first: number, end: number) => void;
