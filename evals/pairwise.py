@@ -7,7 +7,7 @@ own or of the user's. The suites with official prompts have modules of their own
 import re
 
 PROMPT, FIRST, SECOND = "{prompt}", "{first}", "{second}"
-PLACES = (PROMPT, FIRST, SECOND)
+PLACES: tuple[str, ...] = (PROMPT, FIRST, SECOND)
 _PLACE = re.compile("|".join(map(re.escape, PLACES)))
 _VERDICT = re.compile(r"\[\[\s*(A|B|tie)\s*\]\]", re.IGNORECASE)
 _VALUES = {"a": 1.0, "tie": 0.5, "b": 0.0}
