@@ -64,7 +64,7 @@ def add(
     idempotency_key: str | None = None,
     is_retry: bool = False,
 ) -> UploadPart:
-    """Register a part whose bytes are stored.
+    """Register a part whose bytes are stored; the upload's time begins again.
 
     If the upload has these bytes already, the part shares them: its storage key differs from the
     received one's, whose bytes the caller deletes after the commit. `idempotency_key` is that of
@@ -95,6 +95,7 @@ def add(
         idempotency_key=idempotency_key,
     )
     session.add(part)
+    upload.expires_at = uploads.deadline()
     session.flush()
     session.refresh(part)
     return part

@@ -5,9 +5,9 @@ Knows rows of the database and keys of the storage, and no HTTP.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.orm import Session
 
 from models import File, Upload
@@ -54,7 +54,7 @@ def create(session: Session, caller: Caller, announced: Announced) -> Upload:
         size_bytes=size_bytes,
         file_seconds=announced.keep_s,
         columns=announced.columns,
-        expires_at=func.clock_timestamp() + timedelta(hours=get_settings().upload_hours),
+        expires_at=deadline(),
     )
     session.add(upload)
     session.flush()
@@ -63,6 +63,14 @@ def create(session: Session, caller: Caller, announced: Announced) -> Upload:
     )
     session.refresh(upload)
     return upload
+
+
+def deadline() -> ColumnElement[datetime]:
+    """When an upload expires to which nothing happens from now on, by the database's clock.
+
+    OpenAI counts from the announcement; a large file on a slow line would never be completed so.
+    """
+    return func.clock_timestamp() + timedelta(hours=get_settings().upload_hours)
 
 
 def _check(filename: str, purpose: str, size_bytes: int) -> None:

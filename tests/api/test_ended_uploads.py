@@ -1,6 +1,7 @@
 """Uploads that are cancelled, or expire."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import openai
@@ -30,15 +31,25 @@ def test_a_cancelled_upload_takes_nothing_and_leaves_nothing(
     assert client.get(f"/v1/uploads/{upload}").json()["status"] == "cancelled"
 
 
+def test_each_part_gives_an_upload_its_time_again(client: TestClient) -> None:
+    upload = begin(client)
+    with transaction() as session:
+        soon = func.clock_timestamp() + timedelta(minutes=1)
+        session.execute(update(Upload).where(Upload.id == upload).values(expires_at=soon))
+    part = send(client, upload, PARTS[0]).raise_for_status().json()
+    expires_at = client.get(f"/v1/uploads/{upload}").json()["expires_at"]
+    assert expires_at - part["created_at"] in {3600, 3601}
+
+
 def test_an_upload_expires_and_its_parts_go(
     client: TestClient, settings_from: Callable[..., None], tmp_path: Path
 ) -> None:
     settings_from(upload_hours=2)
     upload, kept = begin(client), begin(client)
-    ids = send_all(client, upload)
-    send(client, kept, PARTS[0]).raise_for_status()
     found = client.get(f"/v1/uploads/{upload}").json()
     assert found["expires_at"] - found["created_at"] == 7200
+    ids = send_all(client, upload)
+    send(client, kept, PARTS[0]).raise_for_status()
     with transaction() as session:
         assert not removals.pending(session)
     make_late(upload)
