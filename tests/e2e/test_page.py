@@ -33,6 +33,8 @@ def upload(page: Page, path: Path) -> None:
     page.get_by_role("link", name=path.name).first.click()
     expect(page.get_by_role("heading", name="Report")).to_be_visible(timeout=30_000)
     page.get_by_role("link", name="Train on this file").click()
+    # The file's page stays until the code of the next one has loaded.
+    expect(page.get_by_role("heading", name="New run")).to_be_visible()
 
 
 def start(page: Page, base: str, settings: dict[str, int]) -> str:
