@@ -234,6 +234,7 @@ def test_a_finding_is_repaired_by_a_recipe_and_its_version_is_trained_on(
     expect(tokens).to_contain_text("Answer 0, in full.", timeout=60_000)
     assert violations(page) == []
     page.get_by_role("link", name="Train on this file").click()
+    expect(page.get_by_role("heading", name="New run")).to_be_visible()
     start(page, tiny, SETTINGS)
 
 
