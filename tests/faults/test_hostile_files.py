@@ -162,10 +162,13 @@ print(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text
 """
 
 
+MADE = ("rows", "offsets", "scores")  # by `orpo.validate`, where it is told
+
+
 def measured(path: Path, *tricks: str) -> tuple[dict[str, Any], int]:
     """What `orpo.validate` says, and the most memory that it held, in bytes."""
     without = ("tests.faults.without", ",".join(tricks)) if tricks else ()
-    made = (path.with_name(name) for name in ("rows", "offsets", "scores"))
+    made = (path.with_name(name) for name in MADE)
     module = (*without, "orpo.validate", path, "a", *made)
     command = [sys.executable, "-c", MEASURED, *module]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
@@ -202,7 +205,8 @@ def test_row_19_hostile_files(product, seen, tmp_path):
             most_bytes = max(most_bytes, used_bytes - usual_bytes)
             assert used_bytes - usual_bytes <= MAX_GROWTH_BYTES, (name, used_bytes, usual_bytes)
         path.unlink()
-        (folder / "rows").unlink(missing_ok=True)
+        for made in MADE:
+            (folder / made).unlink(missing_ok=True)
     assert [path.name for path in folder.iterdir()] == ["plain"]
     assert not list(tmp_path.rglob("*outside*"))
     seen(f"{len(FILES)} files, each with line and reason; {most_bytes // MIB} MiB more at most")
