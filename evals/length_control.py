@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.statistics import LEVEL, Estimate
+from evals.statistics import Estimate, with_interval
 
 Array = NDArray[np.float64]
 
@@ -69,10 +69,8 @@ def win_rate(
         chosen = random.integers(0, n, n)
         fitted = _fit(design[chosen], target[chosen], strength)
         drawn.append(float(_probability(equal[chosen] @ fitted).mean()))
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
     value = float(_probability(equal @ weights).mean())
-    return Controlled(Estimate(value, float(low), float(high), n), float(weights[0]))
+    return Controlled(with_interval(value, drawn, n), float(weights[0]))
 
 
 def _design(delta: NDArray[np.int64], difficulty: Sequence[float] | None) -> Array:

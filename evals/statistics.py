@@ -43,9 +43,14 @@ def mean(values: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | Non
     drawn = np.concatenate(
         [sums[draw].sum(axis=1) / sizes[draw].sum(axis=1) for draw in _draws(len(kept), seed)]
     )
+    return with_interval(value, drawn, len(kept))
+
+
+def with_interval(value: float, drawn: Sequence[float] | NDArray[np.float64], n: int) -> Estimate:
+    """Return a value of `n` prompts with the percentile interval of its bootstrap draws."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high), len(kept))
+    return Estimate(value, float(low), float(high), n)
 
 
 def difference(

@@ -183,6 +183,15 @@ def rows_key_of(record: File, param: str = "file_id") -> str:
     return record.rows_key
 
 
+def get_validated(session: Session, caller: Caller, file_id: str, param: str) -> File:
+    """A caller's file that was validated; NotFound and Conflict name the field `param`."""
+    try:
+        return validated(get(session, caller, file_id))
+    except (NotFound, Conflict) as error:
+        error.param = param
+        raise
+
+
 def validated(record: File) -> File:
     """The file, or raise Conflict while it is being validated."""
     if record.status == FileStatus.UPLOADED:

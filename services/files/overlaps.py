@@ -18,7 +18,7 @@ from orpo.contract.failures import Code
 from services.access.callers import Caller
 from services.files import files
 from services.platform import storage
-from services.platform.errors import Conflict, Invalid, NotFound, Unavailable
+from services.platform.errors import Conflict, Invalid, Unavailable
 from services.processes.reach import Reach
 from services.processes.verbs import VerbError, run_verb
 
@@ -35,21 +35,11 @@ def find(
     compared with itself.
     """
     record = files.validated(files.get(session, caller, file_id))
-    if record.rows_key is None:
-        raise Conflict(
-            f"The file `{file_id}` has no accepted row. Read its report.", param="file_id"
-        )
+    files.rows_key_of(record)
     if file_id in against:
         raise Invalid(f"Name other files than `{file_id}` itself.", param="against")
-    return record, [_other(session, caller, each) for each in dict.fromkeys(against)]
-
-
-def _other(session: Session, caller: Caller, file_id: str) -> File:
-    try:
-        return files.validated(files.get(session, caller, file_id))
-    except (NotFound, Conflict) as error:
-        error.param = "against"
-        raise
+    others = dict.fromkeys(against)
+    return record, [files.get_validated(session, caller, each, "against") for each in others]
 
 
 def compare(record: File, against: Sequence[File], *, unmask: bool) -> dict[str, Any]:

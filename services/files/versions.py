@@ -28,7 +28,7 @@ from services.access.callers import Caller
 from services.files import files, judged, quota
 from services.files.keys import judged_key, keys_of
 from services.platform import queue, storage
-from services.platform.errors import Conflict, Invalid, NotFound, Unavailable
+from services.platform.errors import Conflict, Invalid, Unavailable
 from services.platform.pages import paginate
 from services.platform.queue import Task
 from services.platform.settings import get_settings
@@ -126,13 +126,8 @@ def _parents(
 
 def _parent(session: Session, caller: Caller, file_id: str, *, is_own: bool) -> File:
     param = "file_id" if is_own else "recipe.0.files"
-    try:
-        record = files.validated(files.get(session, caller, file_id))
-    except (NotFound, Conflict) as error:
-        error.param = param
-        raise
-    if record.rows_key is None:
-        raise Conflict(f"The file `{file_id}` has no accepted row. Read its report.", param=param)
+    record = files.get_validated(session, caller, file_id, param)
+    files.rows_key_of(record, param)
     return record
 
 

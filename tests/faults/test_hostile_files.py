@@ -162,7 +162,7 @@ print(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text
 """
 
 
-MADE = ("rows", "offsets", "scores")  # by `orpo.validate`, where it is told
+MADE = ("rows", "offsets", "scores")  # the files that `orpo.validate` writes
 
 
 def measured(path: Path, *tricks: str) -> tuple[dict[str, Any], int]:

@@ -13,7 +13,7 @@ test("a file is made before it is checked, and says how far it is", () => {
   expect(stateInWords({ ...version, status: "error" })).toBe("error");
 });
 
-test("progress is told in rows or bytes, by step, and without an end where none is known", () => {
+test("progress counts rows or bytes, names the step, and has no end where none is known", () => {
   expect(progressInWords(upload)).toBe("Checking the rows");
   expect(progressInWords({ ...upload, progress: rows })).toBe(
     "Auditing the rows: 430 of 1,000 rows",

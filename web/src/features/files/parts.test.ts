@@ -151,7 +151,7 @@ test("another file, or other columns, begin an upload of their own", async () =>
   }
 });
 
-test("parts that the server lost are sent again; an upload that it forgot begins anew", async () => {
+test("parts that the server lost are sent again; an upload that it forgot starts again", async () => {
   const { sent, arrived, requests } = server();
   await paused(requests);
   arrived.delete("part-0");

@@ -7,6 +7,7 @@ import { Button, buttonClass } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Field, inputClass } from "@/components/ui/field";
 import { State } from "@/components/ui/state";
+import { BaseField, useBaseChoice } from "@/features/files/components/base-choice";
 import { JudgedPairs } from "@/features/files/components/judged-pairs";
 import { hasEnded, phaseOf, shareInWords, warningOf } from "@/features/files/deep-audit";
 import {
@@ -18,7 +19,6 @@ import {
 } from "@/features/files/deep-audit-api";
 import { cx } from "@/lib/cx";
 import { ago, duration, moment, number, percent } from "@/lib/format";
-import { modelsQuery } from "@/lib/queries";
 
 const FEWEST_PAIRS = 20;
 
@@ -56,12 +56,8 @@ export function DeepAuditPanel({ fileId, accepted }: { fileId: string; accepted:
 
 function Start({ fileId, onStart }: { fileId: string; onStart: () => void }) {
   const queries = useQueryClient();
-  const models = useQuery(modelsQuery);
-  const bases = models.data?.data.filter(
-    ({ kind, status }) => kind === "base" && status === "ready",
-  );
-  const [chosen, setChosen] = useState<string | null>(null);
-  const model = chosen ?? bases?.[0]?.id ?? null;
+  const base = useBaseChoice();
+  const { bases, model } = base;
   const start = useMutation({
     mutationFn: (model: string) => startAudit(fileId, model),
     onSuccess: async () => {
@@ -69,7 +65,7 @@ function Start({ fileId, onStart }: { fileId: string; onStart: () => void }) {
       onStart();
     },
   });
-  if (models.error) return <ErrorPanel error={models.error} retry={() => models.refetch()} />;
+  if (base.error) return <ErrorPanel error={base.error} retry={base.retry} />;
   if (!bases) return null;
   if (bases.length === 0) return <p>Register a base model first: it is the judge.</p>;
   return (
@@ -81,20 +77,7 @@ function Start({ fileId, onStart }: { fileId: string; onStart: () => void }) {
           if (model !== null) start.mutate(model);
         }}
       >
-        <Field label="Base model of the judge">
-          {(control) => (
-            <select
-              {...control}
-              className={cx(inputClass, "max-w-sm")}
-              value={model ?? ""}
-              onChange={(event) => setChosen(event.target.value)}
-            >
-              {bases.map(({ id }) => (
-                <option key={id}>{id}</option>
-              ))}
-            </select>
-          )}
-        </Field>
+        <BaseField label="Base model of the judge" choice={base} />
         <Button type="submit" disabled={start.isPending}>
           {start.isPending ? "Starting …" : "Start the deep audit"}
         </Button>

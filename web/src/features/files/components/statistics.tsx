@@ -7,11 +7,10 @@ import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Field, inputClass } from "@/components/ui/field";
 import { Cell, Row, Table } from "@/components/ui/table";
+import { BaseField, useBaseChoice } from "@/features/files/components/base-choice";
 import { statisticsQuery } from "@/features/files/rows-api";
 import type { Schema } from "@/lib/api";
-import { cx } from "@/lib/cx";
 import { duration, number, percent } from "@/lib/format";
-import { modelsQuery } from "@/lib/queries";
 
 type Found = Schema<"FileStatistics">;
 type Spread = Schema<"Spread">;
@@ -26,14 +25,10 @@ const SIDES = [
 
 /** Tokens, turns, steps and time for a base model. Counted on request: it takes seconds. */
 export function Statistics({ fileId }: { fileId: string }) {
-  const models = useQuery(modelsQuery);
-  const bases = models.data?.data.filter(
-    ({ kind, status }) => kind === "base" && status === "ready",
-  );
-  const [chosen, setChosen] = useState<string | null>(null);
+  const base = useBaseChoice();
+  const { bases, model } = base;
   const [length, setLength] = useState(String(DEFAULT_LENGTH));
   const [asked, setAsked] = useState<{ model: string; length: number } | null>(null);
-  const model = chosen ?? bases?.[0]?.id ?? null;
   const found = useQuery({
     ...statisticsQuery(fileId, asked?.model ?? "", asked?.length ?? DEFAULT_LENGTH),
     enabled: asked !== null,
@@ -42,7 +37,7 @@ export function Statistics({ fileId }: { fileId: string }) {
   const isValid = wanted >= 8 && wanted <= 1_048_576;
   return (
     <Card title="For a base model">
-      {models.error && <ErrorPanel error={models.error} retry={() => models.refetch()} />}
+      {base.error && <ErrorPanel error={base.error} retry={base.retry} />}
       {bases?.length === 0 && <p className="text-muted">No base model is registered.</p>}
       {bases && bases.length > 0 && (
         <form
@@ -52,20 +47,7 @@ export function Statistics({ fileId }: { fileId: string }) {
             if (model !== null && isValid) setAsked({ model, length: wanted });
           }}
         >
-          <Field label="Base model">
-            {(control) => (
-              <select
-                {...control}
-                className={cx(inputClass, "max-w-sm")}
-                value={model ?? ""}
-                onChange={(event) => setChosen(event.target.value)}
-              >
-                {bases.map(({ id }) => (
-                  <option key={id}>{id}</option>
-                ))}
-              </select>
-            )}
-          </Field>
+          <BaseField label="Base model" choice={base} />
           <Field label="max_length">
             {(control) => (
               <input

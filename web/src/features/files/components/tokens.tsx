@@ -1,45 +1,26 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/page";
-import { Field, inputClass } from "@/components/ui/field";
 import { rowTokensQuery } from "@/features/files/api";
+import { BaseField, useBaseChoice } from "@/features/files/components/base-choice";
 import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
-import { modelsQuery } from "@/lib/queries";
 import { visible } from "@/lib/visible-text";
 
 /** The exact tokens of a row for a base model: what its template makes of it, and what is trained. */
 export function Tokens({ fileId, line }: { fileId: string; line: number }) {
-  const models = useQuery(modelsQuery);
-  const bases = models.data?.data.filter(
-    ({ kind, status }) => kind === "base" && status === "ready",
-  );
-  const [chosen, setChosen] = useState<string | null>(null);
-  const model = chosen ?? bases?.[0]?.id ?? null;
+  const base = useBaseChoice();
+  const { bases, model } = base;
   const tokens = useQuery({
     ...rowTokensQuery(fileId, line, model ?? ""),
     enabled: model !== null,
   });
-  if (models.error) return <ErrorPanel error={models.error} retry={() => models.refetch()} />;
+  if (base.error) return <ErrorPanel error={base.error} retry={base.retry} />;
   if (bases?.length === 0) return <p className="text-muted">No base model is registered.</p>;
   return (
     <section aria-label={`Tokens of line ${line}`} className="flex flex-col gap-3">
-      <Field label="Base model">
-        {(control) => (
-          <select
-            {...control}
-            className={cx(inputClass, "max-w-sm")}
-            value={model ?? ""}
-            onChange={(event) => setChosen(event.target.value)}
-          >
-            {bases?.map(({ id }) => (
-              <option key={id}>{id}</option>
-            ))}
-          </select>
-        )}
-      </Field>
+      <BaseField label="Base model" choice={base} />
       {tokens.isPending && <Loading what="Making the tokens" />}
       {tokens.error && <ErrorPanel error={tokens.error} retry={() => tokens.refetch()} />}
       {tokens.data?.dropped && <p>A run on this base leaves the row out. {tokens.data.why}</p>}
