@@ -290,6 +290,7 @@ def kind_of(purpose: Purpose) -> Object:
         Purpose.TRAIN: Object.JOB,
         Purpose.ESTIMATE: Object.ESTIMATE,
         Purpose.DEEP_AUDIT: Object.DEEP_AUDIT,
+        Purpose.EVALUATION: Object.EVALUATION,
     }[purpose]
 
 
@@ -309,6 +310,8 @@ def get(
             raise no_such("estimate", job_id, "fine_tuning_job_id")
         if purpose is Purpose.DEEP_AUDIT:
             raise no_such("deep audit", job_id, "audit_id")
+        if purpose is Purpose.EVALUATION:
+            raise no_such("evaluation", job_id, "evaluation_id", "/v1/evaluations")
         raise no_such("job", job_id, "fine_tuning_job_id", "/v1/fine_tuning/jobs")
     return job
 
