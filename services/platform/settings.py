@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -33,6 +33,11 @@ class Settings(BaseSettings):
         default=None,
         description="Hosts and networks of private addresses that the product may connect to, such "
         "as a hub's mirror that redirects: `mirror.internal,10.0.0.0/8`.",
+    )
+    endpoint_secrets: SecretStr = Field(
+        default=SecretStr(""),
+        description="Keys of other services' endpoints, for judges and baselines, as JSON: "
+        '{"name": {"base_url": "https://...", "key": "..."}}. Each is sent to its own base_url only.',
     )
     download_s: float = Field(
         default=86_400, gt=0, description="How long the download of a base model may take."
