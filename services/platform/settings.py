@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     endpoint_secrets: SecretStr = Field(
         default=SecretStr(""),
         description="Keys of other services' endpoints, for judges and baselines, as JSON: "
-        '{"name": {"base_url": "https://...", "key": "..."}}. Each is sent to its own base_url only.',
+        '{"name": {"base_url": "https://...", "key": "..."}}. A key is sent to its base_url only.',
     )
     download_s: float = Field(
         default=86_400, gt=0, description="How long the download of a base model may take."
