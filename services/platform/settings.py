@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     endpoint_secrets: SecretStr = Field(
         default=SecretStr(""),
         description="Keys of other services' endpoints, for judges and baselines, as JSON: "
-        '{"name": {"base_url": "https://...", "key": "..."}}. A key is sent to its base_url only.',
+        '`{"name": {"base_url": "https://...", "key": "..."}}`. Each goes to its base_url only.',
     )
     download_s: float = Field(
         default=86_400, gt=0, description="How long the download of a base model may take."
@@ -213,6 +213,13 @@ class Settings(BaseSettings):
     )
     engine_max_length: int = Field(
         default=4096, ge=16, description="Longest context an engine serves."
+    )
+    evals_at_once: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Requests that one evaluation has on their way to one engine or endpoint. An "
+        "engine on a CPU computes 16 at a time, and chats need room beside evaluations.",
     )
     logprob_tolerance: float = Field(
         default=0.35,
