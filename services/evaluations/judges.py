@@ -47,7 +47,7 @@ class NewJudge:
 
 
 def create(session: Session, caller: Caller, request: NewJudge) -> Judge:
-    """Create a judge. Raises Invalid with the `param`, and NotFound for an unknown model of ours."""
+    """Create a judge. Raises Invalid with `param`, and NotFound for a model that isn't there."""
     base_url = request.base_url
     if request.kind is Kind.OPENAI:
         if base_url is None:
