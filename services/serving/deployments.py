@@ -82,7 +82,7 @@ def create(
     failed deployment is tried again as a new one. Raises NotFound for an unknown model and Conflict
     for one that is not finished, both with `param` model.
     """
-    served = _find(session, caller, model)
+    served = find(session, caller, model)
     live = _live(session, caller, model)
     if live is not None and live.status == DeploymentStatus.FAILED:
         live.desired = "stop"
@@ -127,7 +127,12 @@ def _live(session: Session, caller: Caller, model: str) -> Deployment | None:
     )
 
 
-def _find(session: Session, caller: Caller, model: str) -> Served:
+def find(session: Session, caller: Caller, model: str) -> Served:
+    """Return what `model` is made of, locked against deletion until the transaction ends.
+
+    Raises NotFound for an unknown model and Conflict for one that can't be served, both with
+    `param` model.
+    """
     base = session.get(BaseModelRecord, model)
     if base is not None and base.org_id == caller.org_id and base.deleted_at is None:
         if base.status != BaseModelStatus.READY:
@@ -147,7 +152,7 @@ def _find(session: Session, caller: Caller, model: str) -> Served:
     if checkpoint.damaged_at is not None:
         raise Conflict(f"The files of '{model}' are damaged: deploy another step.", param="model")
     if not checkpoints.lock(session, checkpoint, share=True):
-        return _find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
+        return find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
     return Served(job.base_model, checkpoint.id)
 
 
