@@ -184,7 +184,7 @@ def texts_of(session: Session, org_id: str, items: Iterable[EvaluationItem]) -> 
     rows = session.execute(
         select(Answer.key, Answer.text).where(Answer.org_id == org_id, Answer.key.in_(keys))
     )
-    return {key: text for key, text in rows}
+    return {row.key: row.text for row in rows}
 
 
 def missing(session: Session, org_id: str, keys: Collection[str]) -> set[str]:
@@ -221,7 +221,7 @@ def values_of(session: Session, org_id: str, keys: Collection[str]) -> dict[str,
             Judgment.org_id == org_id, Judgment.key.in_(keys)
         )
     )
-    return {key: value for key, value in rows}
+    return {row.key: row.value for row in rows}
 
 
 def verdict(
