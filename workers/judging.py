@@ -15,8 +15,8 @@ from evals.judge_prompts import Style
 from models import Evaluation, Judge
 from orpo.contract.rundir import Level
 from services.evaluations import asks, judged
-from services.evaluations.judged import Chunk
 from services.evaluations.asks import Ask, Reply
+from services.evaluations.judged import Chunk
 from services.runs import job_events
 from workers.asking import Asker, RefusedError, UnusableError
 from workers.holding import Hold

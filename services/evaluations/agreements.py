@@ -29,9 +29,9 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.evaluations import asks, judges
+from services.evaluations.asks import AGREEMENT
 from services.evaluations.evaluations import METHOD, EvaluationJob
 from services.evaluations.judges import Kind
-from services.evaluations.asks import AGREEMENT
 from services.evaluations.scores import Result, Summary
 from services.files import files
 from services.jobs import checks

@@ -14,8 +14,8 @@ from evals import judge_prompts
 from evals.judge_prompts import Style
 from models import Evaluation, EvaluationItem, Judge, Judgment
 from services.evaluations import asks
-from services.evaluations.judges import Kind
 from services.evaluations.asks import Wanted
+from services.evaluations.judges import Kind
 
 ITEMS_AT_ONCE = 100  # whose texts are in memory together
 # Fewer judged items than this share of those with all answers are not worth a score.
