@@ -28,10 +28,10 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import judges, judgments
+from services.evaluations import asks, judges
+from services.evaluations.asks import AGREEMENT
 from services.evaluations.evaluations import METHOD, EvaluationJob
 from services.evaluations.judges import Kind
-from services.evaluations.judgments import AGREEMENT
 from services.evaluations.scores import Result, Summary
 from services.files import files
 from services.jobs import checks
@@ -289,11 +289,9 @@ def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
         .order_by(EvaluationItem.place)
     ).all()
     keys = {key for item in items for key in item.judgments}
-    values = judgments.values_of(session, org_id, keys)
+    values = asks.values_of(session, org_id, keys)
     verdicts = {
-        item.place: judgments.verdict(
-            judgments.slots(evaluation, judge.kind, item), item.judgments, values
-        )
+        item.place: asks.verdict(asks.slots(evaluation, judge.kind, item), item.judgments, values)
         for item in items
         if item.judgments
     }
