@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import Evaluation
+from models import Evaluation, Job
 from services.evaluations import answers, worklist
 from services.evaluations.suites import Side
 from services.evaluations.worklist import Change, Item
@@ -216,6 +216,8 @@ class Answering:
         def write(session: Session) -> None:
             answers.store(session, self._hold.caller.org_id, list(new.values()))
             worklist.note_answers(session, self._hold.job_id, list(last.values()))
+            # An answer is progress, as a checkpoint is in a training.
+            session.get_one(Job, self._hold.job_id).attempts = 0
 
         self._hold.persist(write)
 
