@@ -29,6 +29,7 @@ def send(
     on_sent: Callable[[int], None],
     resume: str | None = None,
     columns: dict[str, str] | None = None,
+    purpose: str = "fine-tune",
 ) -> Any:
     """Upload a file in parts and return it; `resume` is the id of an upload to go on with.
 
@@ -43,7 +44,7 @@ def send(
             ExitCode.REFUSED,
         )
     if upload is None:
-        upload = patiently(lambda: client.post("/v1/uploads", _announced(path, columns)))
+        upload = patiently(lambda: client.post("/v1/uploads", _announced(path, columns, purpose)))
         memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         memory.write_text(upload["id"])
     if upload["status"] == "pending":
@@ -64,10 +65,10 @@ def send(
     return upload["file"]
 
 
-def _announced(path: Path, columns: dict[str, str] | None) -> dict[str, Any]:
+def _announced(path: Path, columns: dict[str, str] | None, purpose: str) -> dict[str, Any]:
     return {
         "filename": path.name,
-        "purpose": "fine-tune",
+        "purpose": purpose,
         "bytes": path.stat().st_size,
         "mime_type": "application/octet-stream",
         **({"columns": columns} if columns else {}),

@@ -27,6 +27,8 @@ app = output.noun("Upload preference files and read their reports.")
 for _command in (rows.rows, rows.dropped, rows.statistics):
     output.command(app, _command.__name__)(_command)
 
+# The purpose of a file of preference pairs, and of one of prompts.
+PAIRS, PROMPTS = "fine-tune", "evals"
 # What is said of accepted rows, by code.
 REMARKS = {
     "unused_key": "this key is not read",
@@ -46,8 +48,11 @@ Wait = Annotated[bool, typer.Option("--wait", help="Return when the file is vali
 
 @output.command(app, "upload")
 def upload(
-    path: Annotated[Path, typer.Argument(help="A file of preference pairs.")],
+    path: Annotated[Path, typer.Argument(help="A file of preference pairs, or of prompts.")],
     columns: Columns = None,
+    purpose: Annotated[
+        str, typer.Option(help="evals: a file of prompts, for evaluations.")
+    ] = PAIRS,
     wait: Wait = False,
     resume: Annotated[
         str | None,
@@ -61,7 +66,7 @@ def upload(
     """
     mapping = mapping_of(columns)
     client = connect()
-    file = send(client, path, quiet=as_json, columns=mapping, resume=resume)
+    file = send(client, path, quiet=as_json, columns=mapping, resume=resume, purpose=purpose)
     _tell(client, file, wait, as_json)
 
 
@@ -340,6 +345,7 @@ def send(
     quiet: bool = False,
     columns: dict[str, str] | None = None,
     resume: str | None = None,
+    purpose: str = PAIRS,
 ) -> dict[str, Any]:
     """Upload with a progress bar on stderr. A large file is sent in parts; see `uploads.send`."""
     if path.is_dir():
@@ -353,8 +359,8 @@ def send(
             show(sent_bytes, size_bytes)
 
         if resume or size_bytes > uploads.ABOVE_BYTES:
-            return uploads.send(client, path, on_sent, resume, columns)
-        return client.upload(path, on_sent=on_sent, columns=columns)
+            return uploads.send(client, path, on_sent, resume, columns, purpose)
+        return client.upload(path, on_sent=on_sent, columns=columns, purpose=purpose)
 
 
 def validated(client: Client, file_id: str, quiet: bool = False) -> dict[str, Any]:
@@ -369,9 +375,10 @@ def validated(client: Client, file_id: str, quiet: bool = False) -> dict[str, An
     return file
 
 
-def file_id_of(client: Client, id_or_path: str, quiet: bool = False) -> str:
-    """Return an id unchanged; upload a path and wait until it is validated."""
+def file_id_of(client: Client, id_or_path: str, quiet: bool = False, purpose: str = PAIRS) -> str:
+    """Return an id unchanged; upload a path for `purpose` and wait until it is validated."""
     path = Path(id_or_path)
     if not path.exists() and id_or_path.startswith("file-"):
         return id_or_path
-    return validated(client, send(client, path, quiet)["id"], quiet)["id"]
+    file = send(client, path, quiet, purpose=purpose)
+    return validated(client, file["id"], quiet)["id"]
