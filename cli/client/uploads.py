@@ -36,7 +36,7 @@ def send(
     Raises CommandError with the upload's id where it has to be continued later.
     """
     memory = _memory(client, path)
-    upload = _begun(client, path, resume or _remembered(memory))
+    upload = _begun(client, path, resume or _remembered(memory), purpose)
     if upload is None and resume:
         raise CommandError(
             f"The upload {resume} can't be continued with {path.name}: it was cancelled, has "
@@ -75,7 +75,9 @@ def _announced(path: Path, columns: dict[str, str] | None, purpose: str) -> dict
     }
 
 
-def _begun(client: Client, path: Path, upload_id: str | None) -> dict[str, Any] | None:
+def _begun(
+    client: Client, path: Path, upload_id: str | None, purpose: str
+) -> dict[str, Any] | None:
     """Return the upload to go on with; None if there is none, or only one that has ended."""
     if upload_id is None:
         return None
@@ -85,7 +87,8 @@ def _begun(client: Client, path: Path, upload_id: str | None) -> dict[str, Any] 
         if error.error.get("code") == "not_found":
             return None
         raise
-    is_this = (upload["bytes"], upload["filename"]) == (path.stat().st_size, path.name)
+    stated = (upload["bytes"], upload["filename"], upload["purpose"])
+    is_this = stated == (path.stat().st_size, path.name, purpose)
     return upload if is_this and upload["status"] in ("pending", "completed") else None
 
 

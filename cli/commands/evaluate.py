@@ -7,7 +7,7 @@ import typer
 
 from cli.client.http import connect
 from cli.commands import evaluations
-from cli.commands.files import PROMPTS, file_id_of
+from cli.commands.files import Purpose, file_id_of
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 
@@ -60,7 +60,7 @@ def evaluate(
     body: dict[str, Any] = {
         "model": model,
         "suite": suite,
-        "data": file_id_of(client, data, as_json, PROMPTS),
+        "data": file_id_of(client, data, as_json, Purpose.PROMPTS),
         "baseline": _baseline(against, base_url, secret),
         "judge": judge,
         "judge_prompt": _text(judge_prompt),
