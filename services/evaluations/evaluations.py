@@ -22,7 +22,7 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import endpoints
+from services.evaluations import endpoints, prompts
 from services.evaluations.suites import SUITES, Need, Suite
 from services.jobs import checks, jobs, repeats
 from services.platform import traces
@@ -158,7 +158,9 @@ def check(session: Session, caller: Caller, request: NewEvaluation) -> tuple[Sui
     suite = _suite(request)
     _check_numbers(request)
     _check_judge(session, caller, request, suite)
-    return suite, checks.usable_file(session, caller, request.data, "data")
+    file = checks.usable_file(session, caller, request.data, "data")
+    prompts.refuse_unfit(request.data, file.accepted, file.prompts, suite, request.limit)
+    return suite, file
 
 
 def get(session: Session, caller: Caller, evaluation_id: str) -> EvaluationJob:
