@@ -1,0 +1,55 @@
+import { Cell, Row, Table } from "@/components/ui/table";
+import { EstimateText } from "@/features/evaluations/components/estimate";
+import type { Agreement } from "@/features/evaluations/objects";
+import { number } from "@/lib/format";
+
+type Judged = { name: string; agreement: Record<string, Agreement> };
+
+const LABELS: Record<string, string> = {
+  llmbar: "LLMBar",
+  pandalm: "PandaLM",
+  votes: "Your votes",
+};
+
+export const labelsName = (labels: string) => LABELS[labels] ?? labels;
+
+const COLUMNS = ["Labels", "Agrees", "In both orders", "Keeps its verdict", "No verdict"];
+
+/** How often a judge agrees with people; one that is worse than a coin is marked. */
+export function AgreementTable({ judge }: { judge: Judged }) {
+  const measured = Object.entries(judge.agreement);
+  if (measured.length === 0) return null;
+  return (
+    <Table caption={`Agreement of ${judge.name} with people`} columns={COLUMNS}>
+      {measured.map(([labels, found]) => (
+        <Row key={labels}>
+          <Cell label="Labels">
+            {labelsName(labels)}
+            {found.worse_than_a_coin && <WorseThanACoin />}
+          </Cell>
+          <Cell label="Agrees">
+            <EstimateText metric="win_rate" estimate={found.average} />
+          </Cell>
+          <Cell label="In both orders">
+            <EstimateText metric="win_rate" estimate={found.both} />
+          </Cell>
+          <Cell label="Keeps its verdict">
+            <EstimateText metric="win_rate" estimate={found.equal} />
+          </Cell>
+          <Cell label="No verdict">
+            {number(found.unparsed)} of {number(found.n)}
+          </Cell>
+        </Row>
+      ))}
+    </Table>
+  );
+}
+
+export const isWorseThanACoin = (judge: Pick<Judged, "agreement"> | null) =>
+  Object.values(judge?.agreement ?? {}).some((found) => found.worse_than_a_coin);
+
+export const WorseThanACoin = () => (
+  <strong className="block text-sm font-medium text-rejected">
+    <span aria-hidden="true">✗ </span>worse than a coin
+  </strong>
+);
