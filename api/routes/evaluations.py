@@ -7,12 +7,13 @@ from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
-from api import job_stream, media, sse
+from api import job_stream, media, sse, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, page
 from api.routing import Router
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
+from api.schemas.evaluation_comparisons import EvaluationComparison
 from api.schemas.evaluation_items import EvaluationItemObject
 from api.schemas.evaluations import CreateEvaluation, EvaluationObject
 from api.schemas.jobs import JobEventObject
@@ -20,10 +21,12 @@ from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import Judge
 from models.jobs import Purpose
-from services.evaluations import evaluations, items
+from services.access.callers import Caller
+from services.evaluations import comparing, evaluations, items
 from services.evaluations.evaluations import EvaluationJob
 from services.evaluations.items import Filter
 from services.jobs import jobs
+from services.platform.database import reading
 from services.runs import job_events
 from services.upkeep import deletions
 
@@ -72,6 +75,25 @@ def list_evaluations(
         session, caller, model=model, suite=suite, after=after, limit=limit
     )
     return page((_object(session, each) for each in found), limit)
+
+
+@router.get("/compare", summary="Compare evaluations of one suite")
+async def compare(
+    caller: CallerDep,
+    ids: Annotated[Text, Query(description="2 to 10 ids, separated by commas")],
+) -> EvaluationComparison:
+    """Return each metric of the evaluations with its 95 % interval, and the differences to the
+    first, paired by prompt. They must have succeeded and be of one suite.
+    """
+    return await threads.run(threads.READING, caller.account, read_comparison, caller, ids)
+
+
+def read_comparison(caller: Caller, ids: str) -> EvaluationComparison:
+    """Return the comparison of evaluations whose ids are separated by commas."""
+    with reading() as session:
+        found = comparing.compare(session, caller, ids.split(","))
+        objects = [_object(session, each) for each in found.evaluations]
+        return EvaluationComparison.from_comparison(found, objects)
 
 
 @router.get("/{evaluation_id}", summary="One evaluation, finished or not")

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
 from services.evaluations.items import Item
+from services.evaluations.suites import Side
 
 
 class EvaluationAnswer(BaseModel):
@@ -25,9 +26,11 @@ class EvaluationJudgment(BaseModel):
 
     text: str
     value: float | None
+    turn: int = Field(description="The turn that is judged, from 0.")
     order: Literal["model_first", "baseline_first"] | None = Field(
         description="Which answer was shown first; null unless two answers were compared."
     )
+    side: Side | None = Field(description="Whose answer is rated; null where two are compared.")
 
 
 class EvaluationItemObject(BaseModel):
@@ -65,7 +68,11 @@ class EvaluationItemObject(BaseModel):
             cut_off=record.cut_off,
             judgments=[
                 EvaluationJudgment(
-                    text=each.judgment.text, value=each.judgment.value, order=each.order
+                    text=each.judgment.text,
+                    value=each.judgment.value,
+                    turn=each.turn,
+                    order=each.order,
+                    side=each.side,
                 )
                 for each in item.judgments
             ],

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.schemas.body import Body
 from api.schemas.jobs import METADATA, SEED, SHOWN, JobError, seconds
+from api.schemas.judges import JudgeObject
 from api.schemas.measured import Measured
 from api.schemas.progress import Retry
 from api.schemas.stored import Stored
@@ -119,39 +120,6 @@ class EvaluationSide(BaseModel):
         return cls.model_validate(known | {"kind": kind})
 
 
-class JudgeAgreement(Stored, total=False):
-    """How often a judge agrees with people's labels: over both orders, and where both agree."""
-
-    average: Measured | None
-    both: Measured | None
-    equal: Measured | None
-    unparsed: int | None
-    n: int | None
-    worse_than_a_coin: bool | None
-
-
-class EvaluationJudge(BaseModel):
-    """The judge of an evaluation, with its agreement as it is now."""
-
-    id: str
-    name: str
-    kind: str = Field(description="`openai`, `deployment` or `reward`.")
-    model: str
-    base_url: str | None
-    agreement: dict[str, JudgeAgreement] = Field(description="By the name of the labels.")
-
-    @classmethod
-    def from_record(cls, judge: Judge) -> "EvaluationJudge":
-        return cls(
-            id=judge.id,
-            name=judge.name,
-            kind=judge.kind,
-            model=judge.model,
-            base_url=judge.base_url,
-            agreement=cast("dict[str, JudgeAgreement]", judge.agreement),
-        )
-
-
 class EvaluationCounts(Stored, total=False):
     """Prompts, answers and judgments so far."""
 
@@ -226,7 +194,7 @@ class EvaluationObject(BaseModel):
     suite: EvaluationSuite
     model: EvaluationSide
     baseline: EvaluationSide | None
-    judge: EvaluationJudge | None
+    judge: JudgeObject | None
     orders: int
     limit: int | None
     seed: int
@@ -266,7 +234,7 @@ class EvaluationObject(BaseModel):
             ),
             model=EvaluationSide.from_stored(evaluation.target),
             baseline=_side(evaluation.baseline),
-            judge=EvaluationJudge.from_record(judge) if judge else None,
+            judge=JudgeObject.from_record(judge) if judge else None,
             orders=evaluation.orders,
             limit=evaluation.limit,
             seed=job.seed,

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from api.schemas.stored import Stored
-from services.evaluations.suites import Need, Suite
+from services.evaluations.suites import Judging, Need, Suite
 
 
 class EvaluationSampling(Stored, total=False):
@@ -26,6 +26,11 @@ class SuiteObject(BaseModel):
     metrics: list[str] = Field(description="The names in its scores, and in gates.")
     judge: Need = Field(description="Whether a request names a judge.")
     baseline: Need = Field(description="Whether a request names a baseline.")
+    judging: Judging = Field(description="What the judge does.")
+    fields: list[str] = Field(description="Of a row of the file, that the suite reads.")
+    outputs: str | None = Field(
+        description="The field whose answers are the baseline where a request names none."
+    )
     sampling: EvaluationSampling = Field(description="Unless a request says otherwise.")
     official_sha256: str | None = Field(
         description="Of the official prompt file; null where any file will do."
@@ -40,6 +45,9 @@ class SuiteObject(BaseModel):
             metrics=list(suite.metrics),
             judge=suite.judge,
             baseline=suite.baseline,
+            judging=suite.judging,
+            fields=list(suite.fields),
+            outputs=suite.outputs,
             sampling=EvaluationSampling(**suite.sampling),
             official_sha256=suite.official_sha256,
         )

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from models import Answer, Evaluation, EvaluationItem, Judgment
 from services.access.callers import Caller
+from services.evaluations.suites import SUITES, Side, Slot
 from services.platform.pages import unknown
 
 # Items that are read at once, with all their texts.
 AT_ONCE = 25
 
 Order = Literal["model_first", "baseline_first"]
-ORDERS: tuple[Order, Order] = ("model_first", "baseline_first")
 
 
 class Filter(StrEnum):
@@ -38,10 +38,14 @@ CONDITIONS = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A judgment; `order` says which answer was shown first, None where one answer is judged."""
+    """A judgment on a turn. `order` says which of two answers was shown first; where one answer is
+    rated, `side` says whose it is.
+    """
 
     judgment: Judgment
+    turn: int
     order: Order | None
+    side: Side | None
 
 
 @dataclass(frozen=True)
@@ -119,20 +123,30 @@ def with_texts(
     of_judgments = select(Judgment).where(Judgment.org_id == org_id, Judgment.key.in_(keys))
     judgments = {judgment.key: judgment for judgment in session.scalars(of_judgments)}
     for item in found:
+        slots = _slots(evaluation, item)
         yield Item(
             record=item,
             answers=[answers.get(key) for key in item.answers],
             baseline_answers=[answers.get(key) for key in item.baseline_answers],
             judgments=[
-                Judged(judgments[key], _order(evaluation, place))
-                for place, key in enumerate(item.judgments)
+                _judged(judgments[key], slot)
+                for key, slot in zip(item.judgments, slots, strict=False)
                 if key in judgments
             ],
         )
 
 
-def _order(evaluation: Evaluation, place: int) -> Order | None:
-    """Which answer a judgment saw first: the orders take turns in an item's list."""
-    if evaluation.suite != "custom":
-        return None
-    return ORDERS[place % evaluation.orders]
+def _slots(evaluation: Evaluation, item: EvaluationItem) -> list[Slot]:
+    suite = SUITES.get(evaluation.suite)
+    if suite is None:  # of another release
+        return []
+    has_baseline = bool(item.baseline_answers)
+    return suite.slots(turns=len(item.turns), orders=evaluation.orders, has_baseline=has_baseline)
+
+
+def _judged(judgment: Judgment, slot: Slot) -> Judged:
+    first = slot.shown[0]
+    if len(slot.shown) == 1:
+        return Judged(judgment, slot.turn, order=None, side=first)
+    order: Order = "model_first" if first == "model" else "baseline_first"
+    return Judged(judgment, slot.turn, order=order, side=None)

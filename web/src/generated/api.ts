@@ -312,6 +312,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evaluations/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare evaluations of one suite
+         * @description Return each metric of the evaluations with its 95 % interval, and the differences to the
+         *     first, paired by prompt. They must have succeeded and be of one suite.
+         */
+        get: operations["compare_v1_evaluations_compare_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evaluations/{evaluation_id}": {
         parameters: {
             query?: never;
@@ -1453,6 +1474,50 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AgreementObject
+         * @description How often a judge agrees with people.
+         *
+         *     `average` is over both orders of the answers; `both` counts a pair if both orders are right;
+         *     `equal` if both orders name the same answer. `decided` leaves out the pairs that people call
+         *     equal, and counts a draw of the judge as half: 0.5 is a coin. `worse_than_a_coin` is true if the
+         *     whole interval of `decided` lies below 0.5. `n` counts the pairs with a verdict in both orders,
+         *     `unparsed` the others.
+         */
+        AgreementObject: {
+            average?: components["schemas"]["AgreementShare"] | null;
+            both?: components["schemas"]["AgreementShare"] | null;
+            decided?: components["schemas"]["AgreementShare"] | null;
+            equal?: components["schemas"]["AgreementShare"] | null;
+            /** Evaluation */
+            evaluation?: string;
+            /** Measured At */
+            measured_at?: number;
+            /** N */
+            n?: number;
+            /** Unparsed */
+            unparsed?: number;
+            /** Worse Than A Coin */
+            worse_than_a_coin?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * AgreementShare
+         * @description A share with the ends of its 95 % interval (null for one pair), of `n` pairs.
+         */
+        AgreementShare: {
+            /** High */
+            high?: number | null;
+            /** Low */
+            low?: number | null;
+            /** N */
+            n?: number;
+            /** Value */
+            value?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Alive
          * @description The process answers.
          */
@@ -1815,11 +1880,47 @@ export interface components {
             top_p?: null;
         });
         /**
+         * ComparedCell
+         * @description A metric of one evaluation.
+         */
+        ComparedCell: {
+            /** @description The value minus the first evaluation's, paired by prompt. Null where it would mean nothing, which `notes` explain. */
+            difference: components["schemas"]["Measured"] | null;
+            /**
+             * Evaluation
+             * @description Its id.
+             */
+            evaluation: string;
+            value: components["schemas"]["Measured"] | null;
+        };
+        /**
+         * ComparedMetric
+         * @description A metric of all prompts, or of those of a category, in the order of the evaluations.
+         */
+        ComparedMetric: {
+            /** Category */
+            category: string | null;
+            /** Cells */
+            cells: components["schemas"]["ComparedCell"][];
+            /** Metric */
+            metric: string;
+        };
+        /**
          * ComparisonBegun
          * @description The first frame of a comparison: the models that answer.
          */
         ComparisonBegun: {
             comparison: components["schemas"]["ComparisonObject"];
+        };
+        /**
+         * ComparisonNote
+         * @description Why an evaluation has no difference in a metric, or a difference over fewer prompts.
+         */
+        ComparisonNote: {
+            /** Evaluation */
+            evaluation: string;
+            /** Message */
+            message: string;
         };
         /**
          * ComparisonObject
@@ -2609,6 +2710,26 @@ export interface components {
             thought: string | null;
         };
         /**
+         * EvaluationComparison
+         * @description Evaluations of one suite, in the order of the request.
+         */
+        EvaluationComparison: {
+            /** Evaluations */
+            evaluations: components["schemas"]["EvaluationObject"][];
+            /** Metrics */
+            metrics: components["schemas"]["ComparedMetric"][];
+            /** Notes */
+            notes: components["schemas"]["ComparisonNote"][];
+            /**
+             * Object
+             * @default evaluation.comparison
+             * @constant
+             */
+            object: "evaluation.comparison";
+            /** Suite */
+            suite: string;
+        };
+        /**
          * EvaluationCounts
          * @description Prompts, answers and judgments so far.
          */
@@ -2737,32 +2858,6 @@ export interface components {
             turns: components["schemas"]["MessageObject"][][];
         };
         /**
-         * EvaluationJudge
-         * @description The judge of an evaluation, with its agreement as it is now.
-         */
-        EvaluationJudge: {
-            /**
-             * Agreement
-             * @description By the name of the labels.
-             */
-            agreement: {
-                [key: string]: components["schemas"]["JudgeAgreement"];
-            };
-            /** Base Url */
-            base_url: string | null;
-            /** Id */
-            id: string;
-            /**
-             * Kind
-             * @description `openai`, `deployment` or `reward`.
-             */
-            kind: string;
-            /** Model */
-            model: string;
-            /** Name */
-            name: string;
-        };
-        /**
          * EvaluationJudgment
          * @description A judge's reply on the answers. `value` is for the answer that was shown first: 1 better, 0.5
          *     equal, 0 worse; or a rating or a reward. Null: the reply has no verdict.
@@ -2773,8 +2868,18 @@ export interface components {
              * @description Which answer was shown first; null unless two answers were compared.
              */
             order: ("model_first" | "baseline_first") | null;
+            /**
+             * Side
+             * @description Whose answer is rated; null where two are compared.
+             */
+            side: ("model" | "baseline") | null;
             /** Text */
             text: string;
+            /**
+             * Turn
+             * @description The turn that is judged, from 0.
+             */
+            turn: number;
             /** Value */
             value: number | null;
         };
@@ -2809,7 +2914,7 @@ export interface components {
              * @description Only a part of the prompts was asked.
              */
             is_subset: boolean;
-            judge: components["schemas"]["EvaluationJudge"] | null;
+            judge: components["schemas"]["JudgeObject"] | null;
             /** Judge Prompt */
             judge_prompt: string | null;
             /** Limit */
@@ -3632,21 +3737,37 @@ export interface components {
         };
         JsonValue: unknown;
         /**
-         * JudgeAgreement
-         * @description How often a judge agrees with people's labels: over both orders, and where both agree.
+         * JudgeObject
+         * @description A judge, with its agreement with people where it was measured, by the kind of labels.
          */
-        JudgeAgreement: {
-            average?: components["schemas"]["Measured"] | null;
-            both?: components["schemas"]["Measured"] | null;
-            equal?: components["schemas"]["Measured"] | null;
-            /** N */
-            n?: number | null;
-            /** Unparsed */
-            unparsed?: number | null;
-            /** Worse Than A Coin */
-            worse_than_a_coin?: boolean | null;
-        } & {
-            [key: string]: unknown;
+        JudgeObject: {
+            /** Agreement */
+            agreement: {
+                [key: string]: components["schemas"]["AgreementObject"];
+            };
+            /** Base Url */
+            base_url: string | null;
+            /** Created At */
+            created_at: number;
+            /** Id */
+            id: string;
+            kind: components["schemas"]["services__evaluations__judges__Kind"];
+            /** Model */
+            model: string;
+            /** Name */
+            name: string;
+            /**
+             * Object
+             * @default judge
+             * @constant
+             */
+            object: "judge";
+            sampling: components["schemas"]["StoredSampling"];
+            /**
+             * Secret
+             * @description The name of its key; the key itself is never shown.
+             */
+            secret: string | null;
         };
         /**
          * JudgedPair
@@ -3705,10 +3826,11 @@ export interface components {
          */
         Judgement: "ready" | "check" | "not_ready";
         /**
-         * Kind
+         * Judging
+         * @description What a judge does: nothing, compare two answers, or give each answer a number.
          * @enum {string}
          */
-        Kind: "base" | "tuned" | "checkpoint";
+        Judging: "none" | "pairs" | "ratings";
         /**
          * Language
          * @description Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
@@ -4387,7 +4509,7 @@ export interface components {
             info: components["schemas"]["ModelInfo"];
             /** Job Id */
             job_id: string | null;
-            kind: components["schemas"]["Kind"];
+            kind: components["schemas"]["services__serving__catalog__Kind"];
             /**
              * Object
              * @default model
@@ -5478,6 +5600,20 @@ export interface components {
             tokens: number;
         };
         /**
+         * StoredSampling
+         * @description How the judge is sampled; empty for a reward model.
+         */
+        StoredSampling: {
+            /** Max Tokens */
+            max_tokens?: number;
+            /** Temperature */
+            temperature?: number;
+            /** Top P */
+            top_p?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * StreamOptions
          * @description OpenAI's options of a stream.
          */
@@ -5496,12 +5632,19 @@ export interface components {
             /** @description Whether a request names a baseline. */
             baseline: components["schemas"]["Need"];
             /**
+             * Fields
+             * @description Of a row of the file, that the suite reads.
+             */
+            fields: string[];
+            /**
              * Id
              * @description The name that a request has in `suite`.
              */
             id: string;
             /** @description Whether a request names a judge. */
             judge: components["schemas"]["Need"];
+            /** @description What the judge does. */
+            judging: components["schemas"]["Judging"];
             /** Measures */
             measures: string;
             /**
@@ -5520,6 +5663,11 @@ export interface components {
              * @description Of the official prompt file; null where any file will do.
              */
             official_sha256: string | null;
+            /**
+             * Outputs
+             * @description The field whose answers are the baseline where a request names none.
+             */
+            outputs: string | null;
             /** @description Unless a request says otherwise. */
             sampling: components["schemas"]["EvaluationSampling"];
             /** Title */
@@ -5873,6 +6021,16 @@ export interface components {
          * @enum {string}
          */
         services__evaluations__items__Filter: "regressed" | "improved" | "tied" | "cut_off";
+        /**
+         * Kind
+         * @enum {string}
+         */
+        services__evaluations__judges__Kind: "openai" | "deployment" | "reward";
+        /**
+         * Kind
+         * @enum {string}
+         */
+        services__serving__catalog__Kind: "base" | "tuned" | "checkpoint";
     };
     responses: never;
     parameters: never;
@@ -7241,6 +7399,74 @@ export interface operations {
             };
             /** @description The body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    compare_v1_evaluations_compare_get: {
+        parameters: {
+            query: {
+                /** @description 2 to 10 ids, separated by commas */
+                ids: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationComparison"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
