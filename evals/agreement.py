@@ -77,7 +77,11 @@ def with_labels(
         if label != DRAW:
             decided[pair] = [(1 + winner(label) * name) / 2 for name in named]
     return Agreement(
-        *(statistics.mean(found, seed) for found in (right, both, equal, decided)), unparsed
+        average=statistics.mean(right, seed),
+        both=statistics.mean(both, seed),
+        equal=statistics.mean(equal, seed),
+        decided=statistics.mean(decided, seed),
+        unparsed=unparsed,
     )
 
 

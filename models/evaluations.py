@@ -7,7 +7,7 @@ lease, progress and events are in the job's row, and the file that it reads is t
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -70,6 +70,9 @@ class EvaluationItem(Base):
     baseline_answers: Mapped[list[str]]
     # Keys of `judgments`.
     judgments: Mapped[list[str]]
+    # Why it has no answer or judgment, by `model`, `baseline` and `judge`: a sentence each. What
+    # stands here is not asked again.
+    failures: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
     # What the suite found, {"strict": [...]} or {"verdict": ...}; None until it is scored.
     result: Mapped[dict[str, Any] | None]
     # Target minus baseline, from -1 to 1 for what is won or lost; None without both.

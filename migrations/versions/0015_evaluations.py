@@ -157,6 +157,7 @@ def _items() -> None:
         sa.Column("answers", JSONB, nullable=False),
         sa.Column("baseline_answers", JSONB, nullable=False),
         sa.Column("judgments", JSONB, nullable=False),
+        sa.Column("failures", JSONB, server_default=EMPTY, nullable=False),
         sa.Column("result", JSONB, nullable=True),
         sa.Column("change", sa.Float(), nullable=True),
         sa.Column("cut_off", sa.Boolean(), nullable=False),

@@ -73,7 +73,7 @@ def create(session: Session, caller: Caller, request: NewJudge) -> Judge:
     )
     session.add(judge)
     session.flush()
-    facts = {"kind": request.kind, "model": request.model, "base_url": base_url}
+    facts = {"judge_kind": request.kind, "model": request.model, "base_url": base_url}
     audit_log.record(session, caller, Action.CREATED, Object.JUDGE, judge.id, **facts)
     return judge
 
@@ -155,7 +155,7 @@ def delete(session: Session, caller: Caller, judge_id: str) -> None:
             code="judge_in_use",
         )
     judge.deleted_at = func.clock_timestamp()
-    audit_log.record(session, caller, Action.DELETED, Object.JUDGE, judge_id, kind=judge.kind)
+    audit_log.record(session, caller, Action.DELETED, Object.JUDGE, judge_id)
     session.flush()
 
 

@@ -1,0 +1,338 @@
+"""A judge against people: an evaluation without a model to ask, whose answers are in a file.
+
+The file holds labelled pairs as LLMBar or PandaLM publish them, or the organisation's own votes on
+comparisons, which are written into a file when the evaluation is created: later votes don't change
+it. The result is stored with the judge, by the kind of the labels.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from evals import agreement
+from evals.judge_prompts import Message, as_text
+from evals.verdicts import DRAW, Verdict, outcome
+from models import Answer, BaseModelRecord, Comparison, Evaluation, EvaluationItem, File, Job, Judge
+from models.base import new_id
+from models.comparisons import Choice
+from models.jobs import JobState, Purpose
+from orpo.contract.spec import VERSION
+from services.access import audit_log
+from services.access.audit_log import Action, Object
+from services.access.callers import Caller
+from services.evaluations import judges, judgments
+from services.evaluations.evaluations import METHOD, EvaluationJob
+from services.evaluations.judges import Kind
+from services.evaluations.judgments import AGREEMENT
+from services.evaluations.scores import Result, Summary
+from services.files import files
+from services.jobs import checks
+from services.platform import storage, traces
+from services.platform.errors import Conflict, Invalid
+from services.platform.queue import Task, send
+from services.platform.storable import storable
+from services.runs import checkpoints
+
+MOST = 20_000  # pairs of one run
+LABELS = {Choice.A: 1.0, Choice.B: 0.0, Choice.TIE: DRAW, Choice.BOTH_BAD: DRAW}
+GIVEN = "given"  # how an answer from a file "ended"
+
+
+class Labels(StrEnum):
+    LLMBAR = "llmbar"
+    PANDALM = "pandalm"
+    VOTES = "votes"
+
+
+READERS = {Labels.LLMBAR: agreement.llmbar, Labels.PANDALM: agreement.pandalm}
+FORMS = {
+    Labels.LLMBAR: "`input`, `output_1`, `output_2` and `label` (1 or 2)",
+    Labels.PANDALM: "`instruction`, `response1`, `response2` and `annotator1` to `annotator3` "
+    "(0, 1 or 2)",
+}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A pair of answers with what people say of the first: 1 better, 0.5 equal, 0 worse."""
+
+    line: int
+    messages: list[Message]
+    first: str
+    second: str
+    label: float
+
+
+def create(
+    session: Session,
+    caller: Caller,
+    judge_id: str,
+    labels: Labels,
+    data: str | None = None,
+    limit: int | None = None,
+) -> EvaluationJob:
+    """Create the evaluation that compares a judge with people.
+
+    Raises Invalid and NotFound with `param`, and Conflict if there is nothing to compare with.
+    """
+    judge = judges.get(session, caller, judge_id)
+    session.refresh(judge, with_for_update={"read": True})
+    if (data is None) != (labels is Labels.VOTES):
+        what = "leave it out, votes need no file" if data else f"name a file with {FORMS[labels]}"
+        raise Invalid(f"With the labels `{labels}`, {what}.", param="data")
+    job = Job(
+        id=new_id("eval"),
+        org_id=caller.org_id,
+        api_key_id=caller.api_key_id,
+        base_model=_base(session, caller, judge),
+        method=METHOD,
+        seed=0,
+        metadata_={},
+        request_sha256=hashlib.sha256(f"{judge_id} {labels} {data} {limit}".encode()).hexdigest(),
+        spec_version=VERSION,
+        purpose=Purpose.EVALUATION,
+        state=JobState.QUEUED,
+        result_files=[],
+    )
+    if data is None:
+        file = _write_votes(session, caller, job)
+        job.training_file, sha256, job.result_files = file.id, file.sha256, [file.id]
+    else:
+        job.training_file = data
+        sha256 = checks.usable_file(session, caller, data, "data").sha256
+    evaluation = Evaluation(
+        id=job.id,
+        suite=AGREEMENT.name,
+        data_sha256=sha256,
+        target={"model": judge.model, "base_url": judge.base_url, "secret": judge.secret},
+        baseline=None,
+        judge_id=judge_id,
+        orders=2,
+        limit=limit,
+        sampling={},
+        options={"labels": labels},
+        deploys=False,
+        counts={},
+        scores=[],
+        details={},
+    )
+    session.add(job)
+    session.flush()  # the evaluation's row refers to the job's
+    session.add(evaluation)
+    session.flush()
+    send(session, Task.EVALUATE)
+    facts = {"judge": judge_id, "labels": labels}
+    audit_log.record(session, caller, Action.CREATED, Object.EVALUATION, job.id, **facts)
+    traces.begin_job(job.id)
+    return EvaluationJob(evaluation, job)
+
+
+def _base(session: Session, caller: Caller, judge: Judge) -> str:
+    """The base model of a judge of ours; for an endpoint, which has none, any of the caller's:
+    each job names one.
+    """
+    if judge.kind != Kind.OPENAI:
+        base = session.get(BaseModelRecord, judge.model)
+        is_base = base is not None and base.org_id == caller.org_id and base.deleted_at is None
+        return (
+            judge.model
+            if is_base
+            else checkpoints.resolve(session, caller, judge.model)[1].base_model
+        )
+    found = session.scalar(
+        select(BaseModelRecord.id)
+        .where(BaseModelRecord.org_id == caller.org_id, BaseModelRecord.deleted_at.is_(None))
+        .order_by(BaseModelRecord.created_at)
+        .limit(1)
+    )
+    if found is None:
+        raise Conflict(
+            "Your organisation has no base model, and each evaluation is recorded with one. Add "
+            "one with POST /v1/models first.",
+            param="judge_id",
+        )
+    return found
+
+
+def _write_votes(session: Session, caller: Caller, job: Job) -> File:
+    """Store the organisation's votes as a file of pairs, the newest last."""
+    query = (
+        select(Comparison)
+        .where(Comparison.org_id == caller.org_id, Comparison.choice.is_not(None))
+        .order_by(Comparison.created_at.desc(), Comparison.id.desc())
+        .limit(MOST)
+    )
+    found = session.scalars(query.execution_options(yield_per=100))
+    lines = [line for comparison in found if (line := _vote(comparison)) is not None]
+    if not lines:
+        raise Conflict(
+            "There is no vote to compare the judge with: vote on comparisons of two models that "
+            "were asked the same, on the page Chat or with POST /v1/comparisons/{id}/vote.",
+            param="labels",
+            code="no_votes",
+        )
+    parts = (line + b"\n" for line in reversed(lines))
+    file = files.store_result(session, job, f"{job.id}-votes.jsonl", parts)
+    session.flush()
+    return file
+
+
+def _vote(comparison: Comparison) -> bytes | None:
+    """A vote as a line of a file; None if the two sides were not asked the same, or one has no
+    text.
+    """
+    sides = comparison.sides
+    if len(sides) != 2 or not all(side.get("text") for side in sides):
+        return None
+    asked = [(side.get("asked") or {}).get("messages") for side in sides]
+    if not asked[0] or asked[0] != asked[1]:
+        return None
+    pair = {
+        "messages": asked[0],
+        "first": sides[0]["text"],
+        "second": sides[1]["text"],
+        "label": LABELS[Choice(comparison.choice)],
+    }
+    return orjson.dumps(pair)
+
+
+def read(session: Session, evaluation: Evaluation, file_id: str) -> Iterator[Labelled]:
+    """Yield the pairs of the evaluation's file; rows without a label or an answer are left out."""
+    file = session.get_one(File, file_id)
+    labels = Labels(evaluation.options["labels"])
+    key = file.storage_key if labels is Labels.VOTES else files.rows_key_of(file, "data")
+    with storage.reading(key) as lines:
+        for number, line in enumerate(lines, 1):
+            row = orjson.loads(line)
+            if labels is Labels.VOTES:
+                yield Labelled(number, row["messages"], row["first"], row["second"], row["label"])
+            elif (pair := READERS[labels](row.get("row") or row)) is not None:
+                said = [{"role": "user", "content": pair.prompt}]
+                place = row.get("line", number)
+                yield Labelled(place, said, pair.first, pair.second, pair.label)
+
+
+def prepare(
+    session: Session, evaluation: Evaluation, org_id: str, found: Iterable[Labelled]
+) -> None:
+    """Write the items of the pairs that are drawn, and both answers of each. Raises Invalid if
+    the file has no labelled pair.
+    """
+    labelled = list(found)
+    pairs = [
+        agreement.Pair(as_text(each.messages), each.first, each.second, each.label)
+        for each in labelled
+    ]
+    if not pairs:
+        form = FORMS.get(Labels(evaluation.options["labels"]), "")
+        raise Invalid(f"The file has no labelled pair. Each row needs {form}.", param="data")
+    drawn = agreement.draw(pairs, min(evaluation.limit or MOST, MOST))
+    chosen = [labelled[at] for at in drawn]
+    texts = {_answer_key(text): text for each in chosen for text in (each.first, each.second)}
+    session.execute(
+        insert(Answer).on_conflict_do_nothing(),
+        [
+            {"org_id": org_id, "key": key, "text": storable(text), "finish_reason": GIVEN}
+            for key, text in texts.items()
+        ],
+    )
+    session.execute(
+        insert(EvaluationItem),
+        [_item(evaluation.id, place, each) for place, each in enumerate(chosen)],
+    )
+    n_pairs = len(agreement.draw(pairs))
+    evaluation.counts = {
+        "of": n_pairs,
+        "prompts": len(chosen),
+        "answered": len(chosen),
+        "repeated": len(pairs) - n_pairs,
+    }
+
+
+def _item(evaluation_id: str, place: int, pair: Labelled) -> dict[str, Any]:
+    return {
+        "evaluation_id": evaluation_id,
+        "place": place,
+        "line": pair.line,
+        "category": None,
+        "turns": storable([pair.messages]),
+        "reference": {"label": pair.label},
+        "answers": [_answer_key(pair.first)],
+        "baseline_answers": [_answer_key(pair.second)],
+        "judgments": [],
+        "cut_off": False,
+    }
+
+
+def _answer_key(text: str) -> str:
+    """The key of an answer that a file gives: its text, which no model's answer is stored under."""
+    return hashlib.sha256(json.dumps([GIVEN, text]).encode()).hexdigest()
+
+
+def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
+    """Compare the judge's verdicts with the labels. Writes nothing.
+
+    An item's change is 0 where judge and people agree, and -1 where they name different answers.
+    """
+    judge = session.get_one(Judge, evaluation.judge_id)
+    items = session.scalars(
+        select(EvaluationItem)
+        .where(EvaluationItem.evaluation_id == evaluation.id)
+        .order_by(EvaluationItem.place)
+    ).all()
+    keys = {key for item in items for key in item.judgments}
+    values = judgments.values_of(session, org_id, keys)
+    verdicts = {
+        item.place: judgments.verdict(
+            judgments.slots(evaluation, judge.kind, item), item.judgments, values
+        )
+        for item in items
+        if item.judgments
+    }
+    labels = {item.place: float(item.reference["label"]) for item in items}
+    found = agreement.with_labels(verdicts, labels)
+    shares = {name: getattr(found, name) for name in AGREEMENT.metrics}
+    wire = {name: asdict(share) if share else None for name, share in shares.items()}
+    return Summary(
+        results=[_result(place, label, verdicts.get(place)) for place, label in labels.items()],
+        scores=[
+            {"metric": name, "category": None, "model": wire[name], "baseline": None}
+            | {"difference": None}
+            for name in AGREEMENT.metrics
+        ],
+        counts={
+            "judged": len(labels) - found.unparsed,
+            "unparsed": sum(value is None for value in values.values()),
+            "failed": sum(bool(item.failures) for item in items),
+        },
+        details={
+            "agreement": wire
+            | {
+                "n": len(labels) - found.unparsed,
+                "unparsed": found.unparsed,
+                "worse_than_a_coin": found.is_worse_than_a_coin,
+            },
+        },
+    )
+
+
+def _result(place: int, label: float, verdict: Verdict | None) -> Result:
+    named = outcome(verdict) if verdict is not None else None
+    change = None if named is None else -abs(label - named)
+    return Result(place, {"verdict": named, "label": label}, change, cut_off=False)
+
+
+def store_with_judge(session: Session, evaluation: Evaluation, found: Mapping[str, Any]) -> None:
+    """Store the agreement with the judge, in the place of an earlier one with such labels."""
+    judge = session.get_one(Judge, evaluation.judge_id, with_for_update=True)
+    now = session.scalars(select(func.clock_timestamp())).one()
+    measured = {**found, "evaluation": evaluation.id, "measured_at": int(now.timestamp())}
+    judge.agreement = {**judge.agreement, evaluation.options["labels"]: measured}
