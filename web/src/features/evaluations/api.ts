@@ -1,6 +1,5 @@
 /** Evaluations and suites over the API: the queries, and what changes them. */
 import { infiniteQueryOptions, type QueryClient, queryOptions } from "@tanstack/react-query";
-import { type Compared, call } from "@/features/evaluations/contract";
 import type { Evaluation } from "@/features/evaluations/objects";
 import { hasEnded } from "@/features/evaluations/words";
 import { sendForm } from "@/features/files/api";
@@ -70,10 +69,26 @@ export const eventsQuery = (id: string) =>
 export const comparedQuery = (ids: readonly string[]) =>
   queryOptions({
     queryKey: ["evaluations", "compared", ...ids],
-    queryFn: ({ signal }) =>
-      call<Compared>("GET", "/v1/evaluations/compare", { query: { ids: ids.join(",") }, signal }),
+    queryFn: ({ signal }) => {
+      const params = { query: { ids: ids.join(",") } };
+      return take(client.GET("/v1/evaluations/compare", { params, signal }));
+    },
     staleTime: Number.POSITIVE_INFINITY,
   });
+
+// They come with their texts, so not all of them are read.
+export const MOST_VOTES = 500;
+
+/** The newest votes on comparisons. */
+export const votesQuery = queryOptions({
+  queryKey: ["votes", MOST_VOTES],
+  queryFn: ({ signal }) =>
+    readAll((after) => {
+      const query = { limit: MOST_VOTES, after };
+      return take(client.GET("/v1/votes", { params: { query }, signal }));
+    }, MOST_VOTES),
+  staleTime: 60_000,
+});
 
 export const suitesQuery = queryOptions({
   queryKey: ["suites"],

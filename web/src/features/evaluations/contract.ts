@@ -1,5 +1,5 @@
 /** Objects that the API's document does not have yet, and a call of their routes. */
-import type { Agreement, Estimate } from "@/features/evaluations/objects";
+import type { Agreement } from "@/features/evaluations/objects";
 import { errorOf } from "@/lib/api";
 import { ApiError } from "@/lib/api-error";
 
@@ -24,14 +24,6 @@ export type CreateJudge = {
 
 export type List<Item> = { data: Item[]; has_more: boolean; last_id: string | null };
 
-export type Compared = {
-  evaluations: { id: string; model: string; judge: Judge | null }[];
-  scores: {
-    metric: string;
-    values: { id: string; estimate: Estimate | null; difference: Estimate | null }[];
-  }[];
-};
-
 export async function call<Data>(
   method: "GET" | "POST" | "DELETE",
   path: string,
@@ -42,7 +34,9 @@ export async function call<Data>(
   } = {},
 ): Promise<Data> {
   const given = Object.entries(options.query ?? {}).filter(([, value]) => value !== undefined);
-  const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  const search = new URLSearchParams(
+    given.map(([name, value]) => [name, String(value)]),
+  ).toString();
   const response = await fetch(`${path}${search && `?${search}`}`, {
     method,
     credentials: "same-origin",

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { blank, bodyOf, type Form, fieldOf, formOf, shownFor } from "@/features/evaluations/form";
 import type { Evaluation, Suite } from "@/features/evaluations/objects";
 
-const suite = (judge: Suite["judge"], baseline: Suite["baseline"]) => ({ judge, baseline }) as Suite;
+const suite = (judge: Suite["judge"], baseline: Suite["baseline"]) =>
+  ({ judge, baseline, judging: "pairs" }) as Suite;
 const ALL = { baseline: true, judge: true, prompt: true };
 const filled: Form = {
   ...blank,

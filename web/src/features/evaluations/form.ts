@@ -79,7 +79,7 @@ export function shownFor(suite: Suite | undefined, judgeKind: string | undefined
     baseline: suite?.baseline !== "no",
     judge: suite !== undefined && suite.judge !== "no",
     // A reward model reads no prompt of a judge.
-    prompt: suite !== undefined && suite.judge !== "no" && judgeKind !== undefined && judgeKind !== "reward",
+    prompt: suite?.judging === "pairs" && judgeKind !== undefined && judgeKind !== "reward",
   };
 }
 

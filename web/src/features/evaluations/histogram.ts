@@ -10,9 +10,7 @@ export function outline(
   if (counts.length === 0 || most <= 0) return "";
   const step = width / counts.length;
   const y = (count: number) => round(height - (count / most) * height);
-  const steps = counts.map(
-    (count, bin) => `V${y(count)}H${round((bin + 1) * step)}`,
-  );
+  const steps = counts.map((count, bin) => `V${y(count)}H${round((bin + 1) * step)}`);
   return `M0,${height}${steps.join("")}V${height}`;
 }
 

@@ -34,10 +34,7 @@ test("an answer says whether it was cut off", () => {
 
 const reference = {
   instruction_id_list: ["length_constraints:number_words", "keywords:existence"],
-  kwargs: [
-    { relation: "at least", num_words: 300, other: null },
-    { keywords: ["sea", "wind"] },
-  ],
+  kwargs: [{ relation: "at least", num_words: 300, other: null }, { keywords: ["sea", "wind"] }],
 };
 
 test("IFEval's checks name each instruction, its arguments and who follows it", () => {
@@ -71,12 +68,14 @@ test("an item without a baseline, without a result or of another suite", () => {
 test("a verdict is about the answer that was shown first", () => {
   const sides = { model: { model: "tuned" }, baseline: { model: "base" } } as Evaluation;
   const said = (value: number | null, order: "model_first" | "baseline_first" | null) =>
-    judgmentText({ value, order }, sides);
+    judgmentText({ value, order, side: null }, sides);
   expect(said(1, "model_first")).toBe("prefers tuned");
   expect(said(1, "baseline_first")).toBe("prefers base");
   expect(said(0, "baseline_first")).toBe("prefers tuned");
   expect(said(0.25, "model_first")).toBe("prefers base (0.75)");
   expect(said(0.5, "model_first")).toBe("calls it a draw");
   expect(said(null, "model_first")).toBe("no verdict");
-  expect(said(8, null)).toBe("gives 8");
+  const rated = { value: 8.5, order: null };
+  expect(judgmentText({ ...rated, side: "model" }, sides)).toBe("gives tuned 8.5");
+  expect(judgmentText({ ...rated, side: "baseline" }, sides)).toBe("gives base 8.5");
 });

@@ -87,14 +87,14 @@ function textOf(value: unknown): string {
 
 /** What a reply of the judge says, in words. */
 export function judgmentText(
-  { value, order }: Pick<Judgment, "value" | "order">,
+  { value, order, side }: Pick<Judgment, "value" | "order" | "side">,
   { model, baseline }: Pick<Evaluation, "model" | "baseline">,
 ): string {
   if (value === null) return "no verdict";
-  if (order === null) return `gives ${number(value, 3)}`;
+  const of = { model: model.model, baseline: baseline?.model ?? "the baseline" };
+  if (order === null) return `gives ${of[side ?? "model"]} ${number(value, 3)}`;
   if (value === 0.5) return "calls it a draw";
   const isModel = value > 0.5 === (order === "model_first");
-  const preferred = isModel ? model.model : (baseline?.model ?? "the baseline");
   const sure = value === 0 || value === 1 ? "" : ` (${number(Math.max(value, 1 - value))})`;
-  return `prefers ${preferred}${sure}`;
+  return `prefers ${isModel ? of.model : of.baseline}${sure}`;
 }

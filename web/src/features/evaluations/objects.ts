@@ -13,4 +13,5 @@ export type Item = Schema<"EvaluationItemObject">;
 export type Answer = Schema<"EvaluationAnswer">;
 export type Judgment = Schema<"EvaluationJudgment">;
 export type Suite = Schema<"SuiteObject">;
-export type Agreement = Schema<"JudgeAgreement">;
+export type Agreement = Schema<"AgreementObject">;
+export type Share = Schema<"AgreementShare">;

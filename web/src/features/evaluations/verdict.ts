@@ -45,7 +45,8 @@ function detailOf(score: Score, value: string, reading: Reading): string {
   const n = number(difference?.n ?? model?.n);
   const advice =
     reading === "unsure" ? " The interval holds no difference, too: ask more prompts." : "";
-  if (metric === "win_rate" || !difference) return `${value} on ${n} prompts; 50% is a tie.${advice}`;
+  if (metric === "win_rate" || !difference)
+    return `${value} on ${n} prompts; 50% is a tie.${advice}`;
   const interval = differenceInterval(metric, difference);
   const change = `${differenceText(metric, difference.value)}${interval ? ` (${interval})` : ""}`;
   return `${value}: ${change} compared with the baseline, on ${n} prompts.${advice}`;

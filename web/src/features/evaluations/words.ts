@@ -129,9 +129,7 @@ export const overall = (scores: readonly Score[]) =>
   scores.filter((score) => score.category == null);
 
 /** The number that stands for an evaluation in a list: its first score, or its win rate. */
-export function headlineOf(
-  evaluation: Pick<Evaluation, "scores" | "preference">,
-): Score | null {
+export function headlineOf(evaluation: Pick<Evaluation, "scores" | "preference">): Score | null {
   const first = overall(evaluation.scores).find((score) => score.model != null);
   if (first) return first;
   const win = evaluation.preference?.win_rate;

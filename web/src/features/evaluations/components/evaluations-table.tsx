@@ -102,6 +102,7 @@ function Result({ evaluation }: { evaluation: Evaluation }) {
   const headline = headlineOf(evaluation);
   if (!headline) return <span className="text-muted">–</span>;
   const reading = headlineReading(headline);
+  const { metric = "", model } = headline;
   const labels = [
     evaluation.is_incomplete && hasEnded(evaluation) && "incomplete",
     evaluation.is_subset && "a subset",
@@ -109,11 +110,11 @@ function Result({ evaluation }: { evaluation: Evaluation }) {
   return (
     <>
       <p>
-        <span className="text-muted">{metricOf(headline.metric).title}</span>{" "}
-        <EstimateText metric={headline.metric} estimate={headline.model} />
+        <span className="text-muted">{metricOf(metric).title}</span>{" "}
+        <EstimateText metric={metric} estimate={model} />
       </p>
       <p className="flex flex-wrap gap-x-3 text-sm text-muted">
-        {headline.model && <span>{number(headline.model.n)} prompts</span>}
+        {model && <span>{number(model.n)} prompts</span>}
         {labels.length > 0 && <span>{labels.join(", ")}</span>}
         {reading && <ReadingText reading={reading} />}
       </p>

@@ -70,15 +70,13 @@ export function ChoiceField(props: Common & { options: (Option | Group)[]; none?
           >
             {props.none && <option value="">{props.none}</option>}
             {props.options.map((each) =>
-              "options" in each ? (
-                each.options.length > 0 && (
-                  <optgroup key={each.name} label={each.name}>
-                    {each.options.map(drawn)}
-                  </optgroup>
-                )
-              ) : (
-                drawn(each)
-              ),
+              "options" in each
+                ? each.options.length > 0 && (
+                    <optgroup key={each.name} label={each.name}>
+                      {each.options.map(drawn)}
+                    </optgroup>
+                  )
+                : drawn(each),
             )}
           </select>
         )}

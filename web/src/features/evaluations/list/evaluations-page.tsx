@@ -101,8 +101,8 @@ function Filters(props: {
         onChange={(event) => props.onChange({ suite: event.target.value || undefined })}
       >
         <option value="">All suites</option>
-        {suites.data?.map(({ name, title }) => (
-          <option key={name} value={name}>
+        {suites.data?.map(({ id, title }) => (
+          <option key={id} value={id}>
             {title}
           </option>
         ))}

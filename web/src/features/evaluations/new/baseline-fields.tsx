@@ -7,11 +7,12 @@ import {
   TextField,
 } from "@/features/evaluations/components/fields";
 import type { Form } from "@/features/evaluations/form";
+import type { Suite } from "@/features/evaluations/objects";
 
 type Props = {
   form: Form;
   models: (Option | Group)[];
-  isRequired: boolean;
+  suite: Suite | undefined;
   errorAt: (name: string) => string | null | undefined;
   set: (change: Partial<Form>) => void;
 };
@@ -23,7 +24,7 @@ const KINDS: { value: Form["against"]; label: string }[] = [
 ];
 
 /** What the model is compared with: nothing, a model of ours, or an endpoint. */
-export function BaselineFields({ form, models, isRequired, errorAt, set }: Props) {
+export function BaselineFields({ form, models, suite, errorAt, set }: Props) {
   const id = useId();
   const { against, endpoint } = form;
   const change = (part: Partial<Form["endpoint"]>) => set({ endpoint: { ...endpoint, ...part } });
@@ -47,9 +48,7 @@ export function BaselineFields({ form, models, isRequired, errorAt, set }: Props
               </label>
             ))}
           </div>
-          {isRequired && (
-            <p className="mt-1 text-sm text-muted">This suite compares two models.</p>
-          )}
+          {against === "none" && <WithoutOne suite={suite} />}
           {against === "none" && errorAt("baseline") && (
             <p role="alert" className="mt-1 text-sm text-rejected">
               {errorAt("baseline")}
@@ -98,4 +97,15 @@ export function BaselineFields({ form, models, isRequired, errorAt, set }: Props
       </div>
     </Card>
   );
+}
+
+function WithoutOne({ suite }: { suite: Suite | undefined }) {
+  if (!suite) return null;
+  const hint =
+    suite.baseline === "yes"
+      ? "This suite compares two models: it needs one."
+      : suite.outputs
+        ? `Without one, the answers in the file's field ${suite.outputs} are the baseline.`
+        : "Without one, it is not known whether the model became better.";
+  return <p className="mt-1 text-sm text-muted">{hint}</p>;
 }

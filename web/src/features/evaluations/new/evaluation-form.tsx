@@ -95,7 +95,7 @@ export function EvaluationForm({ suites, models, prompts, pairs, judges, initial
         <BaselineFields
           form={form}
           models={modelOptions(models, form.baseline)}
-          isRequired={suite?.baseline === "yes"}
+          suite={suite}
           errorAt={errorAt}
           set={set}
         />

@@ -53,9 +53,7 @@ export function MoreSettings({ form, suite, errorAt, set }: Props) {
         <details>
           <summary className="px-4 py-3 font-semibold">
             Sampling
-            <span className="ml-2 text-sm font-normal text-muted">
-              the same for both models
-            </span>
+            <span className="ml-2 text-sm font-normal text-muted">the same for both models</span>
           </summary>
           <div className="grid gap-4 p-4 pt-1 sm:grid-cols-3">
             {(["temperature", "top_p", "max_tokens"] as const).map((name) => (

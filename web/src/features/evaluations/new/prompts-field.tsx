@@ -53,7 +53,9 @@ const option = (file: File) => ({
 });
 
 const countOf = ({ accepted, bytes: size, status }: File) =>
-  status === "processed" && accepted !== null ? `${number(accepted)} rows` : `${bytes(size)}, ${status}`;
+  status === "processed" && accepted !== null
+    ? `${number(accepted)} rows`
+    : `${bytes(size)}, ${status}`;
 
 /** Whether the chosen file is the suite's official one: only then are scores comparable. */
 function Official({ file, sha256 }: { file: File | undefined; sha256: string }) {

@@ -13,7 +13,12 @@ export function EventsCard({ evaluation }: { evaluation: Evaluation }) {
     <Card title="Events">
       {error && <ErrorPanel error={error} retry={() => refetch()} />}
       {data?.data.length === 0 && <p className="text-muted">Nothing happened yet.</p>}
-      <ol className="flex max-h-96 flex-col overflow-y-auto">
+      <ol
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable.
+        tabIndex={0}
+        aria-label="Events"
+        className="flex max-h-96 flex-col overflow-y-auto"
+      >
         {data?.data.map((event) => (
           <li key={event.id} className="flex gap-3 border-t border-line py-2 first:border-t-0">
             <time

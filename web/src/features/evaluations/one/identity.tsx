@@ -25,7 +25,9 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
             <code className="font-mono text-sm break-all">{suite.data}</code>
           </Fact>
           <Hash name="SHA-256 of the file" value={suite.sha256} />
-          <Fact name="Prompts">{limit === null ? "all of the file" : `${number(limit)} drawn`}</Fact>
+          <Fact name="Prompts">
+            {limit === null ? "all of the file" : `${number(limit)} drawn`}
+          </Fact>
           <Fact name="Seed">{seed}</Fact>
           {settings.map(([name, value]) => (
             <Fact key={name} name={name}>
@@ -46,7 +48,11 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
         {judge_prompt && (
           <div className="lg:col-span-3">
             <h3 className="mb-1 font-medium">The judge's prompt</h3>
-            <p className="max-h-64 overflow-y-auto text-sm break-words whitespace-pre-wrap">
+            <p
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable.
+              tabIndex={0}
+              className="max-h-64 overflow-y-auto text-sm break-words whitespace-pre-wrap"
+            >
               {visible(judge_prompt)}
             </p>
           </div>

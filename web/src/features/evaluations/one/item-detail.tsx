@@ -35,9 +35,7 @@ export function ItemDetail({ evaluation, item, close }: Props) {
                 <span aria-hidden="true">{mark}</span> {word}
               </span>
             )}
-            {item.category && (
-              <span className="ml-2 font-normal text-muted">{item.category}</span>
-            )}
+            {item.category && <span className="ml-2 font-normal text-muted">{item.category}</span>}
           </>
         }
         actions={

@@ -56,9 +56,7 @@ export function PreferenceBar({ preference }: { preference: Preference }) {
       <div aria-hidden="true" className="flex h-4 gap-0.5 overflow-hidden rounded-md">
         {counts.map(
           ({ name, fill, count }) =>
-            count > 0 && (
-              <div key={name} style={{ flexGrow: count, backgroundColor: fill }} />
-            ),
+            count > 0 && <div key={name} style={{ flexGrow: count, backgroundColor: fill }} />,
         )}
       </div>
       <ul className="mt-2 flex flex-wrap gap-x-6 gap-y-1">

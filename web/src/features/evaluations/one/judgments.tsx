@@ -8,6 +8,7 @@ const ORDERS = { model_first: "the model's answer first", baseline_first: "the b
 export function Judgments(props: { evaluation: Evaluation; judgments: Judgment[] }) {
   const { evaluation, judgments } = props;
   if (judgments.length === 0) return null;
+  const hasTurns = judgments.some(({ turn }) => turn !== judgments[0]?.turn);
   return (
     <div>
       <h3 className="mb-1 font-medium">What the judge said</h3>
@@ -16,7 +17,10 @@ export function Judgments(props: { evaluation: Evaluation; judgments: Judgment[]
           // biome-ignore lint/suspicious/noArrayIndexKey: judgments never move.
           <li key={place} className="border-l-2 border-line pl-3">
             <p>
-              {judgment.order && <span className="text-muted">With {ORDERS[judgment.order]}: </span>}
+              {hasTurns && <span className="text-muted">Turn {judgment.turn + 1}: </span>}
+              {judgment.order && (
+                <span className="text-muted">With {ORDERS[judgment.order]}: </span>
+              )}
               <span className="font-medium">{judgmentText(judgment, evaluation)}</span>
             </p>
             {judgment.text && <PlainText text={judgment.text} />}

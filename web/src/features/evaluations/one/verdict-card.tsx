@@ -40,7 +40,9 @@ function Worse({ evaluation }: { evaluation: Evaluation }) {
     <Answer
       question="Where did it get worse?"
       answer={
-        count === 0 ? `On none ${of}` : `On ${number(count)}${first.has_more ? " or more" : ""} ${of}`
+        count === 0
+          ? `On none ${of}`
+          : `On ${number(count)}${first.has_more ? " or more" : ""} ${of}`
       }
       mark={count === 0 ? "✓" : undefined}
     >
