@@ -123,7 +123,7 @@ def _judge(hold: Hold, judge: Judge, routes: Routes) -> None:
     judging.warn_of_own_judge(hold, judge, weights)
 
     async def ask() -> None:
-        async with answerer.asker(Room(hold.at_once)) as asker:
+        async with answerer.asker(hold, Room(hold.at_once)) as asker:
             await judging.ask(hold, judge, judges.identity(judge, weights), asker)
 
     hold.run(ask())
