@@ -122,11 +122,14 @@ def _key(value: Any) -> int:
 
 
 def _texts(row: Mapping[str, Any], *names: str) -> tuple[str, str, str] | None:
-    """The prompt and both answers, which may be empty: 61 of PandaLM's pairs have an empty one."""
-    prompt, first, second = (row.get(name) for name in names)
-    if not all(isinstance(text, str) for text in (prompt, first, second)):
+    """The prompt and both answers. An answer may be empty, as in 54 pairs of PandaLM, and it may be
+    a number or a truth value that its author did not quote, as in 7.
+    """
+    found = [row.get(name) for name in names]
+    if not all(isinstance(value, str | int | float) for value in found):
         return None
-    return (str(prompt), str(first), str(second)) if str(prompt).strip() else None
+    prompt, first, second = map(str, found)
+    return (prompt, first, second) if prompt.strip() else None
 
 
 def majority(labels: Sequence[Label]) -> Label:

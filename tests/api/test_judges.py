@@ -20,7 +20,6 @@ from services.platform.database import transaction
 from services.platform.errors import Unavailable
 from tests import records
 from tests.api.sent_files import error_of, jsonl, post
-from tests.evals.data import rows, shared
 
 KEY = "sk-judge-7f3a9c"
 URL = "http://127.0.0.1:9/v1"
@@ -262,21 +261,3 @@ def test_the_result_is_stored_with_the_judge(client: TestClient, allowed: None) 
         False,
     )
     assert agreement["evaluation"] == made["id"]
-
-
-@shared
-def test_the_published_files_are_read(
-    client: TestClient, allowed: None, work: Callable[[], None]
-) -> None:
-    base(client)
-    judge_id = add(client).json()["id"]
-    for labels, name, n in (
-        ("llmbar", "llmbar/Natural/GPT-4_Vanilla.result.json", 100),
-        ("pandalm", "pandalm_testset.json", 999),
-    ):
-        data = post(client, jsonl(rows(name)), purpose="evals").raise_for_status().json()["id"]
-        work()
-        made = measure(client, judge_id, labels=labels, data=data).raise_for_status().json()
-        with transaction() as session:
-            evaluation = session.get_one(Evaluation, made["id"])
-            assert len(labelled.read(evaluation, session.get_one(File, data))) == n
