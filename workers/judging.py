@@ -17,6 +17,7 @@ from evals.alpaca_eval import TOP_LOGPROBS
 from evals.judge_prompts import Style
 from models import Evaluation, Judge
 from orpo.contract.rundir import Level
+from orpo.rows.thoughts import spoken
 from services.evaluations import asks, judged, judges
 from services.evaluations.asks import Ask, Reply
 from services.evaluations.judged import Chunk
@@ -24,6 +25,7 @@ from services.evaluations.judges import Kind
 from services.evaluations.suites import AGREEMENT
 from services.platform.database import transaction
 from services.runs import job_events
+from services.serving.deployments import Route
 from workers import sides
 from workers.answering import first_of
 from workers.asking import Asker, Patience, RefusedError, Room, UnusableError
@@ -67,15 +69,15 @@ def find(hold: Hold) -> Judge:
         return judge
 
 
-def writing(hold: Hold, evaluation: Evaluation, judge: Judge) -> Writing:
-    """Return a judge that writes, once it can be asked: a model of ours is awaited, and deployed if
-    the evaluation deploys. Raises UnusableError, and what `Hold.check` raises.
+def writing(hold: Hold, judge: Judge, routes: Mapping[str, Route]) -> Writing:
+    """Return a judge that writes; `routes` are those of the models of ours that are ready.
+
+    Raises UnusableError if the key of an endpoint can't be used.
     """
     if judge.kind == Kind.OPENAI:
         endpoint = (judge.base_url or "", judge.model, judge.secret)
         answerer = sides.of_endpoint(hold.caller.org_id, *endpoint)
         return Writing(judge, answerer, judges.identity(judge))
-    routes = sides.await_deployments(hold, evaluation, [judge.model])
     answerer = sides.of_model(hold, routes[judge.model])
     return Writing(judge, answerer, judges.identity(judge, answerer.identity))
 
@@ -198,9 +200,10 @@ class _Asking:
             except UnusableError as unusable:
                 self._stopped = failed[each.key] = unusable.message
             else:
-                read = judge_prompts.Reply(said.text, said.finish_reason, said.logprobs)
+                text = spoken(said.text)  # a thought may weigh several verdicts
+                read = judge_prompts.Reply(text, said.finish_reason, said.logprobs)
                 value = judge_prompts.read(each.style, read)
-                writer.put(Reply(each.key, said.text, value, said.finish_reason))
+                await writer.put(Reply(each.key, said.text, value, said.finish_reason))
                 self._count(each.style, value, said.finish_reason)
 
     def _body(self, each: Ask) -> dict[str, Any]:

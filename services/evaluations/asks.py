@@ -19,6 +19,7 @@ from evals import judge_prompts
 from evals.judge_prompts import Message, Style
 from evals.verdicts import Verdict
 from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
+from orpo.rows.thoughts import spoken
 from services.evaluations.judges import Kind
 from services.evaluations.suites import Judging, Slot, suite_of
 from services.platform.storable import storable
@@ -161,12 +162,12 @@ def _sha(value: Any) -> str:
 
 
 def texts_of(session: Session, org_id: str, items: Iterable[EvaluationItem]) -> dict[str, str]:
-    """Return the texts of the items' answers by their keys."""
+    """Return what the items' answers say, without thoughts, by their keys."""
     keys = {key for item in items for key in (*item.answers, *item.baseline_answers)}
     rows = session.execute(
         select(Answer.key, Answer.text).where(Answer.org_id == org_id, Answer.key.in_(keys))
     )
-    return {row.key: row.text for row in rows}
+    return {row.key: spoken(row.text) for row in rows}
 
 
 def missing(session: Session, org_id: str, keys: Collection[str]) -> set[str]:
