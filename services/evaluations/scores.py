@@ -99,8 +99,8 @@ def store(session: Session, evaluation: Evaluation, summary: Summary) -> None:
     `counts` and `details` are merged into what is there.
     """
     if summary.results:
-        session.execute(_UPDATE, {"results": [asdict(each) for each in summary.results],
-                                  "evaluation_id": evaluation.id})  # fmt: skip
+        sent = [asdict(each) for each in summary.results]
+        session.connection().execute(_UPDATE, {"results": sent, "of": evaluation.id})
     evaluation.scores = summary.scores
     evaluation.counts = {**evaluation.counts, **summary.counts}
     evaluation.details = {**evaluation.details, **summary.details}
@@ -113,7 +113,7 @@ _SENT = func.jsonb_to_recordset(bindparam("results", type_=JSONB)).table_valued(
 ).render_derived(with_types=True)  # fmt: skip
 _UPDATE = (
     update(TABLE)
-    .where(TABLE.c.evaluation_id == bindparam("evaluation_id"), TABLE.c.place == _SENT.c.place)
+    .where(TABLE.c.evaluation_id == bindparam("of"), TABLE.c.place == _SENT.c.place)
     .values(result=_SENT.c.result, change=_SENT.c.change, cut_off=_SENT.c.cut_off)
 )
 
