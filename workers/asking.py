@@ -125,7 +125,8 @@ class Room:
 class Asker:
     """Asks one model. `locate` returns where it answers now, and may wait for that; it raises
     UnusableError if the model is gone for good. `room` bounds the requests to one engine. `shape`
-    brings a request into the form that the model takes; it raises Invalid if it takes none.
+    brings a request into the form that the model takes; it raises Invalid if it takes none. `check`
+    raises if no request is to be sent any more.
 
     Use it in an `async with`. All methods belong to one event loop.
     """
@@ -138,12 +139,13 @@ class Asker:
         *,
         timeout_s: float,
         shape: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+        check: Callable[[], None] = lambda: None,
         patience: Patience | None = None,
     ) -> None:
         self.name = name
         self.sent = 0
         self._locate, self._room, self._timeout_s = locate, room, timeout_s
-        self._shape = shape
+        self._shape, self._check = shape, check
         self._patience = patience or Patience()
         self._upstream: Upstream | None = None
         self._locating = asyncio.Lock()
@@ -227,6 +229,7 @@ class Asker:
             return self._upstream
 
     async def _send(self, upstream: Upstream, body: Mapping[str, Any]) -> "Reply | _Later":
+        self._check()
         self.sent += 1
         try:
             async with (

@@ -95,7 +95,7 @@ def ask(hold: Hold, found: Writing, patience: Patience | None = None) -> None:
 
 async def _ask(hold: Hold, found: Writing, patience: Patience | None) -> None:
     room = Room(hold.at_once)
-    async with found.answerer.asker(room, patience) as asker:
+    async with found.answerer.asker(hold, room, patience) as asker:
         asking = _Asking(hold, found.judge, asker)
         async for chunk in chunks(hold, found.judge, found.identity):
             await asking.work_off(chunk)
