@@ -2129,7 +2129,7 @@ export interface components {
              * Baseline
              * @description A model's name, or an endpoint, that answers the same prompts.
              */
-            baseline?: string | components["schemas"]["EndpointRequest"] | null;
+            baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
             /**
              * Data
              * @description The file of prompts.
@@ -2912,6 +2912,13 @@ export interface components {
              * @description An answer hit `max_tokens`.
              */
             cut_off: boolean;
+            /**
+             * Failures
+             * @description Why an answer or a judgment is missing, by `model`, `baseline` or `judge`.
+             */
+            failures: {
+                [key: string]: string;
+            };
             /**
              * Id
              * @description Its place.
