@@ -6,25 +6,16 @@ prompt don't count as independent. Deterministic for a seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.estimates import Estimate
+
 DRAWS = 2_000
 LEVEL = 0.95
 DRAWS_AT_ONCE = 100  # with 10,000 prompts: 8 MB of indices
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval, from `n` prompts. The interval is None for one prompt."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 def mean(values: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | None:
