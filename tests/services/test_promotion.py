@@ -103,6 +103,19 @@ def _answer_few(session: Session, _: Caller, evaluation: Job) -> None:
     gated.measure(session, evaluation, score(model=PASSES), answered=94)
 
 
+def test_a_score_of_few_prompts_decides_nothing(
+    session: Session, caller: Caller, data: str
+) -> None:
+    """As when the judge's replies had no verdict."""
+    for n, passed in ((94, None), (95, True)):
+        job = gated.job(session, caller, gate(data))
+        (evaluation,) = gated.succeed(session, job)
+        gated.measure(session, evaluation, score(model=PASSES | {"n": n}))
+        (decided,) = gated.promotion(session, job)["gates"]
+        assert decided["passed"] is passed
+        assert (decided["reason"] == "Only 94 of 100 prompts are in the score.") == (n == 94)
+
+
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
