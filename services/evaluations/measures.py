@@ -12,7 +12,7 @@ from evals.ifeval import score as ifeval_score
 from evals.ifeval.score import Followed
 from evals.table import Measured
 from evals.verdicts import Verdict
-from services.evaluations import judgments
+from services.evaluations import asks
 from services.evaluations.suites import Slot
 
 Numbers = dict[str, list[float]]
@@ -100,7 +100,7 @@ def pairs(seen: Seen) -> Found:
     slots = [each.slot for each in seen.judged]
     keys = list(map(str, range(len(slots))))
     values = {key: each.value for key, each in zip(keys, seen.judged, strict=True)}
-    verdict = judgments.verdict(slots, keys, values)
+    verdict = asks.verdict(slots, keys, values)
     outcome = verdicts.outcome(verdict, len(slots)) if slots else None
     if outcome is None:
         return Found(Measured(seen.category), verdict=verdict if slots else None)
