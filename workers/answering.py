@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import Evaluation
+from models import Evaluation, Job
 from services.evaluations import answers, worklist
 from services.evaluations.suites import Side
 from services.evaluations.worklist import Change, Item
@@ -174,11 +174,12 @@ class Answering:
                 body = {"messages": talk.messages(), **self._sampling(talk.item)}
                 new = await self._answer(self._key(talk), body, asker)
                 talk.take(new.key, new.text)
-                self._writer.put(Answered(Change(place, side, list(talk.keys)), new))
+                # Stored before the next request: a worker that is killed then asks nothing twice.
+                await self._writer.put(Answered(Change(place, side, list(talk.keys)), new))
                 self._done += 1
         except RefusedError as refusal:
             change = Change(place, side, list(talk.keys), failure=str(refusal))
-            self._writer.put(Answered(change))
+            await self._writer.put(Answered(change))
             self._done += len(talk.item.turns) - len(talk.keys)
         self._tell()
 
@@ -188,7 +189,6 @@ class Answering:
             return await asyncio.shield(self._by_key[key])
         self._by_key[key] = asking = asyncio.get_running_loop().create_future()
         try:
-            self._writer.check()
             reply = await asker.ask(body)
         except asyncio.CancelledError:
             asking.cancel()
@@ -216,6 +216,8 @@ class Answering:
         def write(session: Session) -> None:
             answers.store(session, self._hold.caller.org_id, list(new.values()))
             worklist.note_answers(session, self._hold.job_id, list(last.values()))
+            # An answer is progress, as a checkpoint is in a training.
+            session.get_one(Job, self._hold.job_id).attempts = 0
 
         self._hold.persist(write)
 

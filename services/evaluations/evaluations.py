@@ -14,15 +14,16 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from evals import pairwise
-from models import Evaluation, Job, Judge
+from evals import judge_prompts
+from models import Evaluation, Job
 from models.base import new_id
 from models.jobs import JobState, Purpose
 from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import endpoints, prompts
+from services.evaluations import endpoints, judges, prompts
+from services.evaluations.judges import Kind
 from services.evaluations.suites import SUITES, Need, Suite
 from services.jobs import checks, jobs, repeats
 from services.platform import traces
@@ -243,10 +244,17 @@ def _check_numbers(request: NewEvaluation) -> None:
 
 def _find_model(session: Session, caller: Caller, model: str, param: str) -> Served:
     try:
-        return deployments.find(session, caller, model)
+        served = deployments.find(session, caller, model)
+        is_reward = judges.method_of(session, caller, model) == judges.REWARD
     except OddsmithError as error:
         error.param = param
         raise
+    if is_reward:
+        raise Invalid(
+            f"'{model}' is a reward model, which writes no answers: name another model.",
+            param=param,
+        )
+    return served
 
 
 def _baseline(session: Session, caller: Caller, request: NewEvaluation) -> dict[str, Any] | None:
@@ -273,32 +281,26 @@ def _endpoint(caller: Caller, asked: Endpoint) -> dict[str, Any]:
 def _check_judge(session: Session, caller: Caller, request: NewEvaluation, suite: Suite) -> None:
     kind = None
     if request.judge is not None:
-        judge = session.get(Judge, request.judge, with_for_update={"read": True})
-        if judge is None or judge.org_id != caller.org_id or judge.deleted_at is not None:
-            raise Invalid(
-                f"There is no judge '{request.judge}': add one with POST /v1/judges.",
-                param="judge",
-            )
+        judge = judges.get(session, caller, request.judge, param="judge")
+        # Not deleted before the evaluation's row names it.
+        session.refresh(judge, with_for_update={"read": True})
         kind = judge.kind
-        if suite.name == "reward" and kind != "reward":
-            raise Invalid(
-                "The suite 'reward' needs a judge of the kind 'reward': a reward model.",
-                param="judge",
-            )
-    if request.judge_prompt is None:
-        return
-    if kind in (None, "reward"):
+    if suite.name == "reward" and kind != Kind.REWARD:
+        raise Invalid(
+            "The suite 'reward' needs a judge of the kind 'reward': a reward model.", param="judge"
+        )
+    if request.judge_prompt is not None:
+        _check_judge_prompt(request.judge_prompt, kind, suite)
+
+
+def _check_judge_prompt(judge_prompt: str, kind: str | None, suite: Suite) -> None:
+    if kind in (None, Kind.REWARD):
         raise Invalid(
             "judge_prompt is for a judge that writes: leave it out.", param="judge_prompt"
         )
-    if len(request.judge_prompt) > LONGEST_PROMPT:
+    if len(judge_prompt) > LONGEST_PROMPT:
         raise Invalid(
             f"judge_prompt has at most {LONGEST_PROMPT:,} characters.", param="judge_prompt"
         )
-    if wrong := pairwise.problem(request.judge_prompt):
+    if wrong := judge_prompts.problem(suite.name, judge_prompt):
         raise Invalid(wrong, param="judge_prompt")
-
-
-def accounts_of(job: Job) -> Caller:
-    """Return the caller on whose behalf the worker looks models up and deploys them."""
-    return Caller(job.org_id, job.api_key_id, frozenset())
