@@ -13,7 +13,6 @@ from models.jobs import DesiredState, JobState, Purpose
 from services.access.callers import Caller
 from services.jobs import claims, jobs
 from services.platform.settings import get_settings
-from tests import records
 from tests.services import gated
 from tests.services.gated import FAILS, NO_CHANGE, PASSES, gate, score
 
@@ -24,7 +23,7 @@ End = Callable[[Session, Caller, Job], object]
 
 @pytest.fixture
 def data(session: Session, caller: Caller) -> str:
-    return records.file(session, caller).id
+    return gated.prompts(session, caller).id
 
 
 def said(session: Session, job: Job) -> list[str]:
