@@ -47,8 +47,8 @@ test("shares are percent and their differences points; other numbers stay number
   expect(intervalText("prompt_strict", estimate(0.4, 0.351, 0.449))).toBe("35.1% to 44.9%");
   expect(differenceText("prompt_strict", -0.031)).toBe("−3.1 points");
   expect(differenceInterval("win_rate", estimate(0, -0.01, 0.02))).toBe("−1.0 to +2.0");
-  expect(valueText("reward", -1.25)).toBe("-1.25");
-  expect(differenceText("reward", 0.5)).toBe("+0.500");
+  expect(valueText("reward", -1.25)).toBe("−1.25");
+  expect(differenceText("reward", 0.5)).toBe("+0.50");
   expect(intervalText("reward", estimate(1, null, null, 1))).toBeNull();
   expect(metricOf("a_new_one").title).toBe("A new one");
 });

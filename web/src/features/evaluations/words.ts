@@ -60,9 +60,13 @@ const capitalised = (name: string) => {
   return words.charAt(0).toUpperCase() + words.slice(1);
 };
 
+/** Two digits after the point, also of a round number, so that columns can be compared. */
+const fixed = (value: number) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(2)}`;
+
 /** `42.1%` or `1.25`: a value in its metric's unit. */
 export function valueText(metric: string, value: number | null | undefined): string {
-  return metricOf(metric).unit === "share" ? percent(value, 1) : number(value, 3);
+  if (metricOf(metric).unit === "share") return percent(value, 1);
+  return value == null ? number(value) : fixed(value);
 }
 
 /** `38.2% to 46.3%`; null if there is none, as for one prompt. */
@@ -74,14 +78,14 @@ export function intervalText(metric: string, estimate: Estimate): string | null 
 
 /** `+3.1 points` of a share, `+0.25` of a number. */
 export function differenceText(metric: string, value: number): string {
-  return metricOf(metric).unit === "share" ? `${signed(100 * value, 1)} points` : signed(value, 3);
+  return metricOf(metric).unit === "share" ? `${signed(100 * value, 1)} points` : signed(value);
 }
 
 export function differenceInterval(metric: string, estimate: Estimate): string | null {
   const { low, high } = estimate;
   if (low == null || high == null) return null;
   const factor = metricOf(metric).unit === "share" ? 100 : 1;
-  const digits = factor === 100 ? 1 : 3;
+  const digits = factor === 100 ? 1 : 2;
   return `${signed(factor * low, digits)} to ${signed(factor * high, digits)}`;
 }
 

@@ -15,6 +15,7 @@ import { Notes } from "@/features/evaluations/one/notes";
 import { RewardsCard } from "@/features/evaluations/one/rewards-card";
 import { ScoresCard } from "@/features/evaluations/one/scores-card";
 import { VerdictCard } from "@/features/evaluations/one/verdict-card";
+import { Why } from "@/features/evaluations/one/why";
 import { useEvaluationStream } from "@/features/evaluations/use-evaluation-stream";
 import { comparedInWords, hasEnded } from "@/features/evaluations/words";
 import { ago, moment } from "@/lib/format";
@@ -35,7 +36,7 @@ export function EvaluationPage() {
 }
 
 function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
-  const { id, suite, status, error, created_at } = evaluation;
+  const { id, suite, status, created_at } = evaluation;
   const ended = hasEnded(evaluation);
   const { broken } = useEvaluationStream(id, !ended);
   const compared = comparedInWords(evaluation);
@@ -55,7 +56,7 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
       }
     >
       <Identity evaluation={evaluation} />
-      {status === "failed" && <ErrorPanel error={error?.message ?? "The evaluation failed."} />}
+      {status === "failed" && <Why evaluation={evaluation} />}
       <EvaluationBar evaluation={evaluation} />
       {broken && !ended && (
         <p role="status" className="text-sm text-muted">

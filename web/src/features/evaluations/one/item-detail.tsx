@@ -31,7 +31,7 @@ export function ItemDetail({ evaluation, item, close }: Props) {
           <>
             Line {item.line}
             {hasBaseline && (
-              <span className={cx("ml-2 font-normal", className)}>
+              <span className={cx("ml-2 font-normal whitespace-nowrap", className)}>
                 <span aria-hidden="true">{mark}</span> {word}
               </span>
             )}

@@ -61,7 +61,7 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
             {found.data &&
               `${number(items.length)}${hasNextPage ? " or more" : ""} of ${number(evaluation.counts.prompts)}`}
           </p>
-          <div className="flex w-full flex-wrap gap-2 sm:ml-auto sm:w-auto">
+          <div className="flex w-full flex-wrap gap-2 sm:ml-auto sm:w-auto sm:flex-nowrap">
             <select
               aria-label="Which items"
               className={`${inputClass} max-w-44`}

@@ -47,7 +47,7 @@ export function ItemsTable({ items, hasBaseline, opened, open, reachedEnd }: Pro
   const below = virtual.getTotalSize() - (rows.at(-1)?.end ?? 0);
   const hasCategory = items.some(({ category }) => category !== null);
   return (
-    <div ref={box} className="max-h-[32rem] overflow-y-auto">
+    <div ref={box} className="relative max-h-[32rem] overflow-y-auto">
       <table
         aria-label="Items"
         aria-rowcount={items.length + 1}
