@@ -15,6 +15,9 @@ from models.base import Base, Created
 
 class Evaluation(Base):
     __tablename__ = "evaluations"
+    __table_args__ = (
+        Index("ix_evaluations_deployed", "id", postgresql_where=text("deployed <> '[]'")),
+    )
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     suite: Mapped[str]
@@ -35,6 +38,8 @@ class Evaluation(Base):
     options: Mapped[dict[str, Any]]
     # Whether the worker deploys what it needs and takes it back afterwards.
     deploys: Mapped[bool] = mapped_column(default=False)
+    # Deployments that the worker has made for it, and that are to be stopped once it has ended.
+    deployed: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     # The job whose gates wait for this evaluation.
     gated_job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     # {"of", "prompts", "asked", "answered", "judged", "cut_off", "unparsed", "failed"}.

@@ -124,7 +124,8 @@ class Room:
 
 class Asker:
     """Asks one model. `locate` returns where it answers now, and may wait for that; it raises
-    UnusableError if the model is gone for good. `room` bounds the requests to one engine.
+    UnusableError if the model is gone for good. `room` bounds the requests to one engine. `shape`
+    brings a request into the form that the model takes; it raises Invalid if it takes none.
 
     Use it in an `async with`. All methods belong to one event loop.
     """
@@ -136,11 +137,13 @@ class Asker:
         room: Room,
         *,
         timeout_s: float,
+        shape: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
         patience: Patience | None = None,
     ) -> None:
         self.name = name
         self.sent = 0
         self._locate, self._room, self._timeout_s = locate, room, timeout_s
+        self._shape = shape
         self._patience = patience or Patience()
         self._upstream: Upstream | None = None
         self._locating = asyncio.Lock()
@@ -166,9 +169,13 @@ class Asker:
 
         Raises RefusedError if this request gets none, and UnusableError if none does.
         """
+        try:
+            shaped = self._shape(body)
+        except Invalid as refusal:
+            raise RefusedError(refusal.message) from None
         async with self._room:
             try:
-                reply = await self._ask(body)
+                reply = await self._ask(shaped)
             except UnansweredError as last:
                 self._unanswered += 1
                 if self._unanswered >= self._patience.in_a_row:

@@ -9,10 +9,12 @@ from api.pages import After, page
 from api.routing import Router
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
-from api.schemas.judges import CreateJudge, JudgeObject
+from api.schemas.evaluations import EvaluationObject
+from api.schemas.judges import CreateJudge, JudgeObject, MeasureAgreement
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
-from services.evaluations import judges
+from services.evaluations import agreements, judges
+from services.evaluations.agreements import Labels
 
 router = Router(prefix="/v1/judges", tags=["evaluations"])
 
@@ -46,3 +48,14 @@ def delete(session: SessionDep, caller: Writer, judge_id: Id) -> Deleted:
     """Delete a judge; 409 while an evaluation needs it. Evaluations keep what it said."""
     judges.delete(session, caller, judge_id)
     return Deleted(id=judge_id, object="judge")
+
+
+@router.post("/{judge_id}/agreement", summary="Measure how often a judge agrees with people")
+def measure_agreement(
+    session: SessionDep, caller: Writer, judge_id: Id, body: MeasureAgreement
+) -> EvaluationObject:
+    """Start an evaluation of the suite `agreement`: the judge sees labelled pairs in both orders,
+    and no model is asked for answers. The result is stored with the judge once it has succeeded.
+    """
+    made = agreements.create(session, caller, judge_id, Labels(body.labels), body.data, body.limit)
+    return EvaluationObject.from_record(made, judges.get(session, caller, judge_id))

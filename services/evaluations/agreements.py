@@ -23,15 +23,16 @@ from evals.verdicts import DRAW, Verdict, outcome
 from models import Answer, BaseModelRecord, Comparison, Evaluation, EvaluationItem, File, Job, Judge
 from models.base import new_id
 from models.comparisons import Choice
+from models.files import FilePurpose
 from models.jobs import JobState, Purpose
 from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import judges, judgments
+from services.evaluations import asks, judges
+from services.evaluations.asks import AGREEMENT
 from services.evaluations.evaluations import METHOD, EvaluationJob
 from services.evaluations.judges import Kind
-from services.evaluations.judgments import AGREEMENT
 from services.evaluations.scores import Result, Summary
 from services.files import files
 from services.jobs import checks
@@ -107,7 +108,7 @@ def create(
         job.training_file, sha256, job.result_files = file.id, file.sha256, [file.id]
     else:
         job.training_file = data
-        sha256 = checks.usable_file(session, caller, data, "data").sha256
+        sha256 = _labelled_file(session, caller, labels, data)
     evaluation = Evaluation(
         id=job.id,
         suite=AGREEMENT.name,
@@ -133,6 +134,18 @@ def create(
     audit_log.record(session, caller, Action.CREATED, Object.EVALUATION, job.id, **facts)
     traces.begin_job(job.id)
     return EvaluationJob(evaluation, job)
+
+
+def _labelled_file(session: Session, caller: Caller, labels: Labels, file_id: str) -> str:
+    """Return the sha256 of a file that may hold labelled pairs; raises Invalid."""
+    file = checks.usable_file(session, caller, file_id, "data")
+    if file.purpose != FilePurpose.PROMPTS:
+        raise Invalid(
+            f"The file '{file_id}' holds preference pairs. Upload one with the purpose `evals` "
+            f"whose rows have {FORMS[labels]}.",
+            param="data",
+        )
+    return file.sha256
 
 
 def _base(session: Session, caller: Caller, judge: Judge) -> str:
@@ -208,7 +221,9 @@ def read(session: Session, evaluation: Evaluation, file_id: str) -> Iterator[Lab
     """Yield the pairs of the evaluation's file; rows without a label or an answer are left out."""
     file = session.get_one(File, file_id)
     labels = Labels(evaluation.options["labels"])
-    key = file.storage_key if labels is Labels.VOTES else files.rows_key_of(file, "data")
+    key = file.storage_key if labels is Labels.VOTES else file.rows_key
+    if key is None:
+        raise Invalid(f"The file `{file_id}` has no accepted row.", param="data")
     with storage.reading(key) as lines:
         for number, line in enumerate(lines, 1):
             row = orjson.loads(line)
@@ -289,11 +304,9 @@ def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
         .order_by(EvaluationItem.place)
     ).all()
     keys = {key for item in items for key in item.judgments}
-    values = judgments.values_of(session, org_id, keys)
+    values = asks.values_of(session, org_id, keys)
     verdicts = {
-        item.place: judgments.verdict(
-            judgments.slots(evaluation, judge.kind, item), item.judgments, values
-        )
+        item.place: asks.verdict(asks.slots(evaluation, judge.kind, item), item.judgments, values)
         for item in items
         if item.judgments
     }

@@ -22,7 +22,7 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import endpoints
+from services.evaluations import endpoints, prompts
 from services.evaluations.suites import SUITES, Need, Suite
 from services.jobs import checks, jobs, repeats
 from services.platform import traces
@@ -110,6 +110,7 @@ def create(
     baseline = _baseline(session, caller, request)
     _check_judge(session, caller, request, suite)
     file = checks.usable_file(session, caller, request.data, "data")
+    prompts.refuse_unfit(request.data, file.accepted, file.prompts, suite, request.limit)
     job = Job(
         id=evaluation_id,
         org_id=caller.org_id,

@@ -174,6 +174,12 @@ def reward_model(session: Session, caller: Caller, judge: Judge) -> tuple[Checkp
     return checkpoint, job
 
 
+def reward_weights(session: Session, checkpoint: Checkpoint, job: Job) -> dict[str, Any]:
+    """Return what identifies a reward model's weights: those of the checkpoint, and of its base."""
+    base = session.get_one(BaseModelRecord, job.base_model)
+    return {"weights_sha256": checkpoint.sha256, "base_sha256": base.info.get("sha256")}
+
+
 def identity(judge: Judge, weights: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return what a judge's replies are stored under: the same for any judge that says the same.
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from evals import prompts
+from evals.fits import ANY
 from models import File
 from orpo.rows.messages import as_request
 from services.evaluations.suites import Suite
@@ -17,8 +18,6 @@ from services.platform.storable import storable
 
 MOST = 20_000  # prompts of one evaluation
 MOST_BYTES = 2**28  # of their rows
-# Suites whose rows need no field but a prompt: any file will do.
-ANY_FILE = ("custom", "reward")
 
 
 @dataclass(frozen=True)
@@ -36,22 +35,25 @@ class Drawn:
         return self.counts["prompts"] < self.counts["of"]
 
 
-def refuse_unfit(record: File, suite: Suite, limit: int | None) -> None:
-    """Raise Invalid, with the field at fault, unless the suite can use this validated file.
+def refuse_unfit(
+    file_id: str, accepted: int, found: dict[str, Any] | None, suite: Suite, limit: int | None
+) -> None:
+    """Raise Invalid, with the field at fault, unless the suite can use a validated file.
 
-    `record` is a file of prompts, or of pairs, whose prompts are asked.
+    `accepted` and `found` are of the file's report: `found` is its part `prompts`, None for a file
+    of pairs, whose prompts are asked.
     """
-    found = (record.report or {}).get("prompts")
-    if found is None and suite.name not in ANY_FILE:
+    if found is None and suite.name not in ANY:
         raise Invalid(
-            f"`{record.id}` holds preference pairs. The suite `{suite.name}` needs its own file of "
-            "prompts: upload it with the purpose `evals`.",
+            f"The file '{file_id}' holds preference pairs, and the suite '{suite.name}' needs its "
+            "own prompts: upload them with the purpose `evals`.",
             param="data",
         )
     if found is not None and suite.name not in found["suites"]:
         why = found["unfit"].get(suite.name) or "Its rows lack what the suite needs."
-        raise Invalid(f"`{record.id}` is no file of the suite `{suite.name}`. {why}", param="data")
-    accepted = (record.report or {}).get("accepted", 0)
+        raise Invalid(
+            f"The file '{file_id}' does not fit the suite '{suite.name}'. {why}", param="data"
+        )
     if limit is None and accepted - (found or {}).get("repeated", 0) > MOST:
         raise _too_many(f"{accepted} prompts, and an evaluation asks {MOST} at most")
 

@@ -33,6 +33,7 @@ FILE = (
         FILES.c.purpose,
         FILES.c.report["accepted"].label("accepted"),
         FILES.c.report["shapes"].label("shapes"),
+        FILES.c.report["prompts"].label("prompts"),
     )
     .where(FILES.c.id == bindparam("id"))
     .with_for_update(read=True)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from models import Job
 from models.base import new_id
+from models.files import FilePurpose
 from models.jobs import DesiredState, JobState, Purpose
 from orpo.contract.methods import METHODS, Method, Preference, parse_method
 from orpo.contract.spec import VERSION
@@ -155,6 +156,13 @@ def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
 
 def _check_file(session: Session, caller: Caller, file_id: str, param: str, method: Method) -> None:
     file = checks.usable_file(session, caller, file_id, param)
+    if file.purpose != FilePurpose.PAIRS:
+        raise Invalid(
+            f"The file '{file_id}' has the purpose '{file.purpose}' and holds no pairs: name a "
+            f"file with the purpose '{FilePurpose.PAIRS}'.",
+            param=param,
+            code="file_unusable",
+        )
     if isinstance(method, Preference) and set(file.shapes or {}) == {"messages"}:
         raise Invalid(
             f"The file '{file_id}' holds conversations without a rejected answer: use the method "

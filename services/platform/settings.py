@@ -221,6 +221,12 @@ class Settings(BaseSettings):
         description="Requests that one evaluation has on their way to one engine or endpoint. An "
         "engine on a CPU computes 16 at a time, and chats need room beside evaluations.",
     )
+    evals_answer_s: float = Field(
+        default=600,
+        gt=0,
+        description="How long an engine, an endpoint or a judge may take for one answer of an "
+        "evaluation; it is then asked again, a few times.",
+    )
     logprob_tolerance: float = Field(
         default=0.35,
         gt=0,

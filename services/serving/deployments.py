@@ -284,6 +284,12 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
     )
 
 
+def status_of(session: Session, caller: Caller, model: str) -> DeploymentStatus | None:
+    """Return the status of the deployment that should serve `model`; None if there is none."""
+    live = _live(session, caller, model)
+    return None if live is None else DeploymentStatus(live.status)
+
+
 def _not_ready(deployment: Deployment, param: str) -> NotFound:
     if deployment.status == DeploymentStatus.FAILED:
         why = (deployment.error or {}).get("message", "no reason was recorded.")
