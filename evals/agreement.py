@@ -124,9 +124,9 @@ def _key(value: Any) -> int:
 def _texts(row: Mapping[str, Any], *names: str) -> tuple[str, str, str] | None:
     """The prompt and both answers, which may be empty: 61 of PandaLM's pairs have an empty one."""
     prompt, first, second = (row.get(name) for name in names)
-    if not all(isinstance(text, str) for text in (prompt, first, second)) or not prompt.strip():
+    if not all(isinstance(text, str) for text in (prompt, first, second)):
         return None
-    return str(prompt), str(first), str(second)
+    return (str(prompt), str(first), str(second)) if str(prompt).strip() else None
 
 
 def majority(labels: Sequence[Label]) -> Label:

@@ -51,9 +51,18 @@ class UnansweredError(RefusedError):
 class UnusableError(Exception):
     """No request to this model gets an answer: the message is a sentence for the user."""
 
+    hint: str | None = None
+    param: str | None = None
+
     def __init__(self, message: str, code: str = "model_unusable") -> None:
         super().__init__(message)
         self.message, self.code = message, code
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error that ends the evaluation."""
+        facts = {"hint": self.hint, "param": self.param}
+        return {"code": self.code, "message": self.message, **facts}
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ goes on where the last one ended.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
@@ -15,15 +16,16 @@ from sqlalchemy.orm import Session
 from models import Evaluation, File, Job
 from models.jobs import EVALUATED, JobState
 from orpo.contract.failures import Code
-from services.evaluations import deployed, prompts, scores, worklist
-from services.evaluations.suites import SUITES, Side
+from services.evaluations import deployed, labelled, prompts, scores, worklist
+from services.evaluations.judges import Kind
+from services.evaluations.suites import AGREEMENT, SUITES, Side
 from services.jobs import claims
 from services.platform import storage, traces
 from services.platform.database import transaction
 from services.platform.errors import Fenced, Invalid, is_disk_full
 from services.platform.logs import bound
 from services.platform.queue import Task
-from workers import fleet, sides
+from workers import fleet, judging, rewarding, sides
 from workers.answering import Answering
 from workers.app import app, draining
 from workers.asking import UnusableError
@@ -90,7 +92,7 @@ def _work(hold: Hold) -> dict[str, Any] | str | None:
     except StoppedError:
         hold.persist(lambda session: claims.release(session, *hold.claim))
     except UnusableError as error:
-        return {"code": error.code, "message": error.message, "param": None}
+        return error.error
     except Invalid as error:
         return {"code": error.code, "message": error.message, "param": error.param}
     except FileNotFoundError:
@@ -119,10 +121,25 @@ def _phases(hold: Hold) -> None:
     if not worklist.is_laid_out(evaluation):
         _lay_out(hold, evaluation)
     hold.check()
-    answerers = _models(hold, evaluation)
-    hold.run(Answering(hold, evaluation, answerers).run())
-    hold.check()
+    judges = _judge(hold, evaluation)
+    if evaluation.suite != AGREEMENT.name:
+        answerers = _models(hold, evaluation)
+        hold.run(Answering(hold, evaluation, answerers).run())
+        hold.check()
+    if judges is not None:
+        judges()
+        hold.check()
     _score(hold)
+
+
+def _judge(hold: Hold, evaluation: Evaluation) -> Callable[[], None] | None:
+    """Wait until the judge can be asked, and return what has it judge; None without a judge."""
+    if evaluation.judge_id is None:
+        return None
+    judge = judging.find(hold)
+    if judge.kind == Kind.REWARD:
+        return partial(rewarding.score, hold, judge, rewarding.find(hold, judge))
+    return partial(judging.ask, hold, judging.writing(hold, evaluation, judge))
 
 
 def _begin(session: Session, hold: Hold) -> None:
@@ -132,10 +149,14 @@ def _begin(session: Session, hold: Hold) -> None:
 
 
 def _lay_out(hold: Hold, evaluation: Evaluation) -> None:
-    """Draw the prompts of the file and store them as items."""
+    """Draw the prompts of the file, or its labelled pairs, and store them as items."""
     with transaction() as session:
         job = session.get_one(Job, hold.job_id)
         record = session.get_one(File, job.training_file)
+    if evaluation.suite == AGREEMENT.name:
+        pairs = labelled.read(evaluation, record)
+        hold.persist(lambda session: labelled.prepare(session, hold.job_id, pairs))
+        return
     if record.rows_key is None:
         raise FileNotFoundError
     with storage.local_copy(record.rows_key) as rows:
@@ -179,10 +200,14 @@ def _score(hold: Hold) -> None:
             raise StoppedError
     with transaction() as session:  # it may take seconds: not while the job's row is locked
         evaluation = session.get_one(Evaluation, hold.job_id)
-        summary = scores.summarise(session, evaluation, hold.caller.org_id)
+        of_suite = labelled if evaluation.suite == AGREEMENT.name else scores
+        summary = of_suite.summarise(session, evaluation, hold.caller.org_id)
 
     def write(session: Session) -> None:
-        scores.store(session, session.get_one(Evaluation, hold.job_id), summary)
+        current = session.get_one(Evaluation, hold.job_id)
+        scores.store(session, current, summary)
+        if current.suite == AGREEMENT.name:
+            labelled.store_with_judge(session, current, summary.details["agreement"])
         claims.succeed_with_scores(session, *hold.claim)
 
     hold.persist(write)

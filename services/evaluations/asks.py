@@ -20,21 +20,8 @@ from evals.judge_prompts import Message, Style
 from evals.verdicts import Verdict
 from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
 from services.evaluations.judges import Kind
-from services.evaluations.suites import SUITES, Judging, Need, Slot, Suite
+from services.evaluations.suites import Judging, Slot, suite_of
 from services.platform.storable import storable
-
-# A judge against people's labels: the answers are in the file, and no model is asked for them.
-AGREEMENT = Suite(
-    name="agreement",
-    title="Agreement with people",
-    measures="How often a judge names the answer that people prefer.",
-    metrics=("average", "both", "equal", "decided"),
-    judge=Need.YES,
-    baseline=Need.NO,
-    judging=Judging.PAIRS,
-    sampling={},
-)
-REWARD = "reward"
 
 
 @dataclass(frozen=True)
@@ -68,11 +55,6 @@ class Reply:
     text: str
     value: float | None
     finish_reason: str | None = None
-
-
-def suite_of(name: str) -> Suite:
-    """Return a suite by its name, the agreement with people included."""
-    return AGREEMENT if name == AGREEMENT.name else SUITES[name]
 
 
 def slots(evaluation: Evaluation, kind: str, item: EvaluationItem) -> list[Slot]:

@@ -129,3 +129,20 @@ SUITES = {
         ),
     )
 }
+
+# A judge against people's labels: the answers are in the file, and no model is asked for them.
+AGREEMENT = Suite(
+    name="agreement",
+    title="Agreement with people",
+    measures="How often a judge names the answer that people prefer.",
+    metrics=("average", "both", "equal", "decided"),
+    judge=Need.YES,
+    baseline=Need.NO,
+    judging=Judging.PAIRS,
+    sampling={},
+)
+
+
+def suite_of(name: str) -> Suite:
+    """Return a suite by its name, the agreement with people included. Raises KeyError."""
+    return AGREEMENT if name == AGREEMENT.name else SUITES[name]

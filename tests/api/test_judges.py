@@ -13,7 +13,7 @@ from models import Comparison, Evaluation, EvaluationItem, File, Job, Judge
 from models.base import new_id
 from models.jobs import JobState
 from services.access.callers import Caller
-from services.evaluations import agreements, endpoints
+from services.evaluations import endpoints, labelled
 from services.files import seed
 from services.platform import storage
 from services.platform.database import transaction
@@ -171,8 +171,8 @@ def prepared(evaluation_id: str) -> list[EvaluationItem]:
     with transaction() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         job = session.get_one(Job, evaluation_id)
-        pairs = agreements.read(session, evaluation, job.training_file)
-        agreements.prepare(session, evaluation, job.org_id, pairs)
+        file = session.get_one(File, job.training_file)
+        labelled.prepare(session, evaluation.id, labelled.read(evaluation, file))
         session.flush()
         return list(session.scalars(select(EvaluationItem).order_by(EvaluationItem.place)))
 
@@ -251,9 +251,9 @@ def test_the_result_is_stored_with_the_judge(client: TestClient, allowed: None) 
     prepared(made["id"])
     with transaction() as session:
         evaluation = session.get_one(Evaluation, made["id"])
-        found = agreements.summarise(session, evaluation, seed.ORG_ID)
+        found = labelled.summarise(session, evaluation, seed.ORG_ID)
         assert found.details["agreement"]["unparsed"] == 1  # nothing was judged
-        agreements.store_with_judge(session, evaluation, found.details["agreement"])
+        labelled.store_with_judge(session, evaluation, found.details["agreement"])
         session.get_one(Judge, judge_id).agreement |= {"llmbar": {"n": 1, "of_a_later_release": 2}}
     agreement = client.get(f"/v1/judges/{judge_id}").json()["agreement"]["votes"]
     assert (agreement["n"], agreement["average"], agreement["worse_than_a_coin"]) == (
@@ -279,4 +279,4 @@ def test_the_published_files_are_read(
         made = measure(client, judge_id, labels=labels, data=data).raise_for_status().json()
         with transaction() as session:
             evaluation = session.get_one(Evaluation, made["id"])
-            assert len(list(agreements.read(session, evaluation, data))) == n
+            assert len(labelled.read(evaluation, session.get_one(File, data))) == n
