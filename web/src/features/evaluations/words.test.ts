@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Estimate, Evaluation, Score } from "@/features/evaluations/objects";
 import {
+  byCategory,
   comparedInWords,
   differenceInterval,
   differenceText,
@@ -9,6 +10,7 @@ import {
   intervalText,
   metricOf,
   notesOf,
+  overall,
   phaseOf,
   readingOf,
   valueText,
@@ -63,11 +65,21 @@ test("the headline is the first score over all prompts, or the win rate", () => 
   });
   const of = score(null, estimate(0.4, 0.3, 0.5));
   const scores = [score("keywords", estimate(1, 1, 1)), score(null, null), of];
-  expect(headlineOf({ scores, preference: null })).toBe(of);
+  expect(headlineOf({ scores, preference: null })).toEqual(of);
   expect(headlineOf({ scores: [], preference: null })).toBeNull();
   const win_rate = estimate(0.6, 0.5, 0.7);
   const preference = { win_rate } as Evaluation["preference"];
   expect(headlineOf({ scores: [], preference })?.model).toBe(win_rate);
+});
+
+test("of a win rate, only the model's side is shown", () => {
+  const [half, sides] = [estimate(0.5, 0.4, 0.6), estimate(0.4, 0.3, 0.5)];
+  const scores: Score[] = [
+    { metric: "win_rate", category: null, model: sides, baseline: half, difference: half },
+    { metric: "reward", category: "a", model: sides, baseline: half, difference: half },
+  ];
+  expect(overall(scores)).toEqual([{ ...scores[0], baseline: null, difference: null }]);
+  expect(byCategory(scores)).toEqual([scores[1]]);
 });
 
 const COUNTS: Evaluation["counts"] = {

@@ -46,6 +46,26 @@ const METRICS: Record<string, Metric> = {
     unit: "share",
     means: "The win rate if both answers were of equal length, by a regression.",
   },
+  average: {
+    title: "Agrees with people",
+    unit: "share",
+    means: "Over both orders of the answers.",
+  },
+  both: {
+    title: "Right in both orders",
+    unit: "share",
+    means: "Names the answer that people prefer, whichever is shown first.",
+  },
+  equal: {
+    title: "Same in both orders",
+    unit: "share",
+    means: "Names the same answer, whichever is shown first.",
+  },
+  decided: {
+    title: "Against a coin",
+    unit: "share",
+    means: "Without the pairs that people call equal; a draw counts half. A coin has 50%.",
+  },
   rating_turn_1: { title: "Rating, turn 1", unit: "number", means: "Of the first answers." },
   rating_turn_2: { title: "Rating, turn 2", unit: "number", means: "Of the second answers." },
   rating: { title: "Rating", unit: "number", means: "The judge's mean rating, from 1 to 10." },
@@ -128,9 +148,17 @@ export function comparedInWords({ model, baseline }: Pick<Evaluation, "model" | 
   return baseline ? `${sideName(model)} against ${sideName(baseline)}` : sideName(model);
 }
 
+/** Win rates of two models add up to 1, so the baseline's and the difference say nothing new. */
+const withoutMirror = (score: Score): Score =>
+  score.metric?.startsWith("win_rate") ? { ...score, baseline: null, difference: null } : score;
+
 /** The scores over all prompts, in the suite's order. */
 export const overall = (scores: readonly Score[]) =>
-  scores.filter((score) => score.category == null);
+  scores.filter((score) => score.category == null).map(withoutMirror);
+
+/** The scores of single categories. */
+export const byCategory = (scores: readonly Score[]) =>
+  scores.filter((score) => score.category != null).map(withoutMirror);
 
 /** The number that stands for an evaluation in a list: its first score, or its win rate. */
 export function headlineOf(evaluation: Pick<Evaluation, "scores" | "preference">): Score | null {

@@ -4,6 +4,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { evaluationQuery } from "@/features/evaluations/api";
+import { AGREEMENT } from "@/features/evaluations/items";
 import type { Evaluation } from "@/features/evaluations/objects";
 import { CategoriesCard } from "@/features/evaluations/one/categories-card";
 import { EvaluationBar } from "@/features/evaluations/one/evaluation-bar";
@@ -64,7 +65,9 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
         </p>
       )}
       <Notes evaluation={evaluation} />
-      {evaluation.scores.length > 0 && <VerdictCard evaluation={evaluation} />}
+      {evaluation.scores.length > 0 && suite.name !== AGREEMENT && (
+        <VerdictCard evaluation={evaluation} />
+      )}
       {evaluation.scores.length > 0 && <ScoresCard evaluation={evaluation} />}
       {evaluation.judge && <JudgeCard evaluation={evaluation} judge={evaluation.judge} />}
       <CategoriesCard evaluation={evaluation} />
