@@ -860,7 +860,7 @@ export interface paths {
         /**
          * Measure what a job would take: time, memory, tokens
          * @description Create an estimate from the body of a new job: its data is prepared, and three steps are
-         *     measured on a device. No model is kept.
+         *     measured on a device. No model is kept, so `gates` are not read.
          */
         post: operations["create_v1_fine_tuning_jobs_estimate_post"];
         delete?: never;
@@ -2129,7 +2129,7 @@ export interface components {
              * Baseline
              * @description A model's name, or an endpoint, that answers the same prompts.
              */
-            baseline?: string | components["schemas"]["EndpointRequest"] | null;
+            baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
             /**
              * Data
              * @description The file of prompts.
@@ -2188,6 +2188,11 @@ export interface components {
          * @description OpenAI's request for a fine-tuning job.
          */
         CreateJob: {
+            /**
+             * Gates
+             * @description What the model must reach to be promoted. It is evaluated once it is trained.
+             */
+            gates?: components["schemas"]["GateRequest"][] | null;
             /**
              * Hyperparameters
              * @description OpenAI's older place for hyperparameters; prefer `method`.
@@ -2913,6 +2918,13 @@ export interface components {
              */
             cut_off: boolean;
             /**
+             * Failures
+             * @description Why an answer or a judgment is missing, by `model`, `baseline` or `judge`.
+             */
+            failures: {
+                [key: string]: string;
+            };
+            /**
              * Id
              * @description Its place.
              */
@@ -3632,6 +3644,115 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * GateObject
+         * @description A gate of a job.
+         */
+        GateObject: {
+            /** At Least */
+            at_least?: number | string;
+            /** Data */
+            data?: string;
+            /** Deploy */
+            deploy?: boolean;
+            /**
+             * Evaluation
+             * @description The evaluation that decides it; null before training ends.
+             */
+            evaluation?: string | null;
+            /** Judge */
+            judge?: string | null;
+            /** Limit */
+            limit?: number | null;
+            /** Metric */
+            metric?: string;
+            /** Seed */
+            seed?: number | null;
+            /** Suite */
+            suite?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * GateRequest
+         * @description What the model must reach once it is trained.
+         */
+        GateRequest: {
+            /**
+             * At Least
+             * @description A number, or `base`, `base - 0.02`: relative to the base model. The whole 95 % interval must be at or above it.
+             */
+            at_least: number | string;
+            /**
+             * Data
+             * @description The file of prompts.
+             */
+            data: string;
+            /**
+             * Deploy
+             * @description Deploy the models that are not deployed, and stop them at the end.
+             * @default true
+             */
+            deploy: boolean;
+            /**
+             * Judge
+             * @description The id of a judge, where the suite needs one.
+             */
+            judge?: string | null;
+            /**
+             * Limit
+             * @description Ask only so many of the prompts, drawn by `seed`.
+             */
+            limit?: number | null;
+            /** Metric */
+            metric: string;
+            /**
+             * Seed
+             * @description 0 if left out.
+             */
+            seed?: number | null;
+            /**
+             * Suite
+             * @description `GET /v1/suites` lists them with their metrics.
+             */
+            suite: string;
+        };
+        /**
+         * GateResult
+         * @description A gate that was decided.
+         */
+        GateResult: {
+            /** At Least */
+            at_least?: number | string;
+            /** Data */
+            data?: string;
+            /** Deploy */
+            deploy?: boolean;
+            /**
+             * Evaluation
+             * @description The evaluation that decides it; null before training ends.
+             */
+            evaluation?: string | null;
+            /** Judge */
+            judge?: string | null;
+            /** Limit */
+            limit?: number | null;
+            /** Metric */
+            metric?: string;
+            /**
+             * Passed
+             * @description Null if its evaluation has not measured the metric.
+             */
+            passed?: boolean | null;
+            /** Reason */
+            reason?: string;
+            /** Seed */
+            seed?: number | null;
+            /** Suite */
+            suite?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Group
          * @description Settings that are shown together, in this order; a field names its group.
          *
@@ -3766,6 +3887,11 @@ export interface components {
             fine_tuned_model: string | null;
             /** Finished At */
             finished_at: number | null;
+            /**
+             * Gates
+             * @default []
+             */
+            gates: components["schemas"]["GateObject"][];
             /** Generation */
             generation: number;
             /** Hyperparameters */
@@ -3798,6 +3924,8 @@ export interface components {
             /** Priority */
             priority: number;
             progress: components["schemas"]["Progress"] | null;
+            /** @description Once all evaluations of its gates have ended; null without gates. */
+            promotion?: components["schemas"]["Promotion"] | null;
             /** @description While it waits for a worker. */
             queue?: components["schemas"]["QueuePlace"] | null;
             /** Result Files */
@@ -4682,6 +4810,11 @@ export interface components {
             owned_by: string;
             /** Parent */
             parent: string | null;
+            /**
+             * Promoted
+             * @description Whether a tuned model has passed all gates of its job; null without gates, and before they are decided.
+             */
+            promoted: boolean | null;
             /** Revision */
             revision: string | null;
             /**
@@ -5012,6 +5145,18 @@ export interface components {
             steps?: number | null;
             /** Trained Tokens */
             trained_tokens?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Promotion
+         * @description Whether the model has passed all gates of its job.
+         */
+        Promotion: {
+            /** Gates */
+            gates?: components["schemas"]["GateResult"][];
+            /** Promoted */
+            promoted?: boolean;
         } & {
             [key: string]: unknown;
         };

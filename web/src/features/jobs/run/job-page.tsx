@@ -10,7 +10,6 @@ import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
 import { ConfigTab } from "@/features/jobs/run/config-tab";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
 import { EventsTab } from "@/features/jobs/run/events-tab";
-import { GatesPanel } from "@/features/jobs/run/gates-panel";
 import { JobBar } from "@/features/jobs/run/job-bar";
 import { PairsTab } from "@/features/jobs/run/pairs-tab";
 import { SamplesTab } from "@/features/jobs/run/samples-tab";
@@ -86,7 +85,6 @@ function JobView({ job }: { job: Job }) {
       }
     >
       {job.status === "failed" && <Why job={job} />}
-      <GatesPanel job={job} />
       <JobBar job={job} tab={tab} />
       {run.broken && !hasEnded(job) && (
         <p role="status" className="text-sm text-muted">
