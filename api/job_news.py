@@ -26,7 +26,7 @@ from services.runs import job_events, metrics, series
 MAX_INT64 = 2**63 - 1
 STATE_FIELDS = {
     "status", "desired_status", "progress", "trained_tokens", "fine_tuned_model", "error",
-    "estimated_finish", "prepared",
+    "estimated_finish", "prepared", "gates", "promotion",
 }  # fmt: skip
 EVALUATION_FIELDS = {
     "status", "started_at", "finished_at", "progress", "counts", "is_subset", "is_incomplete",

@@ -14,8 +14,8 @@ from api.schemas.suites import EvaluationSampling
 from api.schemas.text import Id, Text
 from models import Judge
 from models.jobs import JobState
+from services.evaluations.asks import suite_of
 from services.evaluations.evaluations import Endpoint, EvaluationJob, NewEvaluation
-from services.evaluations.suites import SUITES
 from services.jobs.jobs import ENDED
 
 # A lower share of answered prompts makes an evaluation incomplete.
@@ -219,7 +219,6 @@ class EvaluationObject(BaseModel):
         job, evaluation = found.job, found.evaluation
         state = JobState(job.state)
         counts, details = evaluation.counts, evaluation.details
-        suite = SUITES.get(evaluation.suite)
         return cls(
             id=job.id,
             created_at=seconds(job.created_at) or 0,
@@ -228,7 +227,7 @@ class EvaluationObject(BaseModel):
             status=SHOWN.get(state, state),
             suite=EvaluationSuite(
                 name=evaluation.suite,
-                title=suite.title if suite else evaluation.suite,
+                title=suite_of(evaluation.suite).title,
                 data=job.training_file,
                 sha256=evaluation.data_sha256,
             ),

@@ -394,9 +394,12 @@ def validated(client: Client, file_id: str, quiet: bool = False) -> dict[str, An
     return file
 
 
-def file_id_of(client: Client, id_or_path: str, quiet: bool = False) -> str:
-    """Return an id unchanged; upload a path and wait until it is validated."""
+def file_id_of(
+    client: Client, id_or_path: str, quiet: bool = False, purpose: str = Purpose.PAIRS
+) -> str:
+    """Return an id unchanged; upload a path for `purpose` and wait until it is validated."""
     path = Path(id_or_path)
     if not path.exists() and id_or_path.startswith("file-"):
         return id_or_path
-    return validated(client, send(client, path, quiet)["id"], quiet)["id"]
+    file = send(client, path, quiet, purpose=purpose)
+    return validated(client, file["id"], quiet)["id"]

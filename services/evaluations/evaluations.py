@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from evals import judge_prompts
@@ -105,13 +105,9 @@ def create(
     )
     if known is not None:
         return get(session, caller, known)
-    suite = _suite(request)
-    _check_numbers(request)
+    suite, file = check(session, caller, request)
     served = _find_model(session, caller, request.model, "model")
     baseline = _baseline(session, caller, request)
-    _check_judge(session, caller, request, suite)
-    file = checks.usable_file(session, caller, request.data, "data")
-    prompts.refuse_unfit(request.data, file.accepted, file.prompts, suite, request.limit)
     job = Job(
         id=evaluation_id,
         org_id=caller.org_id,
@@ -156,6 +152,18 @@ def create(
     return EvaluationJob(evaluation, job)
 
 
+def check(session: Session, caller: Caller, request: NewEvaluation) -> tuple[Suite, Row[Any]]:
+    """Check all that a request names but its models; return its suite, and what is known of its
+    file. Raises Invalid with `param`.
+    """
+    suite = _suite(request)
+    _check_numbers(request)
+    _check_judge(session, caller, request, suite)
+    file = checks.usable_file(session, caller, request.data, "data")
+    prompts.refuse_unfit(request.data, file.accepted, file.prompts, suite, request.limit)
+    return suite, file
+
+
 def get(session: Session, caller: Caller, evaluation_id: str) -> EvaluationJob:
     """Return the caller's evaluation, or raise NotFound."""
     job = jobs.get(session, caller, evaluation_id, purpose=Purpose.EVALUATION)
@@ -191,12 +199,16 @@ def list_page(
         yield EvaluationJob(session.get_one(Evaluation, job.id), job)
 
 
-def _suite(request: NewEvaluation) -> Suite:
-    suite = SUITES.get(request.suite)
+def find_suite(name: str) -> Suite:
+    """Return the suite with this name, or raise Invalid with the `param` suite."""
+    suite = SUITES.get(name)
     if suite is None:
-        raise Invalid(
-            f"There is no suite '{request.suite}': use one of {', '.join(SUITES)}.", param="suite"
-        )
+        raise Invalid(f"There is no suite '{name}': use one of {', '.join(SUITES)}.", param="suite")
+    return suite
+
+
+def _suite(request: NewEvaluation) -> Suite:
+    suite = find_suite(request.suite)
     for name, need, given in (
         ("baseline", suite.baseline, request.baseline),
         ("judge", suite.judge, request.judge),

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from models import Answer, Evaluation, EvaluationItem, Judgment
+from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
 from services.access.callers import Caller
-from services.evaluations.suites import SUITES, Side, Slot
+from services.evaluations import asks
+from services.evaluations.suites import Side, Slot
 from services.platform.pages import unknown
 
 # Items that are read at once, with all their texts.
@@ -122,8 +123,9 @@ def with_texts(
     keys = {key for item in found for key in item.judgments}
     of_judgments = select(Judgment).where(Judgment.org_id == org_id, Judgment.key.in_(keys))
     judgments = {judgment.key: judgment for judgment in session.scalars(of_judgments)}
+    judge = session.get(Judge, evaluation.judge_id) if evaluation.judge_id else None
     for item in found:
-        slots = _slots(evaluation, item)
+        slots = asks.slots(evaluation, judge.kind, item) if judge else []
         yield Item(
             record=item,
             answers=[answers.get(key) for key in item.answers],
@@ -134,14 +136,6 @@ def with_texts(
                 if key in judgments
             ],
         )
-
-
-def _slots(evaluation: Evaluation, item: EvaluationItem) -> list[Slot]:
-    suite = SUITES.get(evaluation.suite)
-    if suite is None:  # of another release
-        return []
-    has_baseline = bool(item.baseline_answers)
-    return suite.slots(turns=len(item.turns), orders=evaluation.orders, has_baseline=has_baseline)
 
 
 def _judged(judgment: Judgment, slot: Slot) -> Judged:

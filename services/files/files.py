@@ -222,9 +222,7 @@ def validated(record: File) -> File:
 
 def expire(session: Session) -> None:
     """Delete files whose time is over. A file that a job uses waits until the job has ended."""
-    in_use = select(Job.id).where(
-        or_(Job.training_file == File.id, Job.validation_file == File.id), Job.state.not_in(ENDED)
-    )
+    in_use = select(Job.id).where(_names(File.id), Job.state.not_in(ENDED))
     late = select(File).where(*LATE, ~in_use.exists()).with_for_update(skip_locked=True)
     for record in session.scalars(late).all():
         record.deleted_at = func.clock_timestamp()
@@ -243,14 +241,7 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     # With this lock, the deletion and the creation of a job with this file wait for each other.
     record = session.get(File, file_id, with_for_update=True)
     record = get(session, caller, file_id)
-    user = session.scalar(
-        select(Job.id)
-        .where(
-            or_(Job.training_file == file_id, Job.validation_file == file_id),
-            Job.state.not_in(ENDED),
-        )
-        .limit(1)
-    )
+    user = session.scalar(select(Job.id).where(_names(file_id), Job.state.not_in(ENDED)).limit(1))
     if user is not None:
         raise Conflict(
             f"The job `{user}` still uses this file. Cancel it, or wait until it has ended.",
@@ -266,6 +257,16 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     )
     session.flush()
     return record
+
+
+def _names(file_id: Any) -> Any:
+    """Whether a job names this file: for its pairs, or for the prompts of a gate."""
+    of_gate = func.jsonb_build_array(func.jsonb_build_object("data", file_id))
+    return or_(
+        Job.training_file == file_id,
+        Job.validation_file == file_id,
+        Job.gates.contains(of_gate),
+    )
 
 
 def _refuse_while_read(session: Session, file_id: str) -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import attempts, checks, repeats
+from services.jobs import attempts, checks, promotion, repeats
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
 from services.platform.errors import Conflict, Invalid, no_such
@@ -68,6 +68,7 @@ class NewJob:
     metadata: dict[str, str] = field(default_factory=dict)
     priority: int = 0
     purpose: Purpose = Purpose.TRAIN
+    gates: list[dict[str, Any]] = field(default_factory=list)
 
     def sha256(self) -> str:
         body = json.dumps(vars(self), sort_keys=True, default=str)
@@ -81,12 +82,13 @@ def create(
     *,
     idempotency_key: str | None = None,
     is_retry: bool = False,
+    check: Callable[[], None] | None = None,
 ) -> Job:
     """Create a job, or return the one that an earlier attempt at this request created.
 
     `idempotency_key` is the header's; `is_retry` says that the client counts this as a repeat
-    (`x-stainless-retry-count`). Raises Invalid or NotFound with `param`, and Mismatch when the
-    key was used with another body.
+    (`x-stainless-retry-count`). `check` raises for a new request whose gates can't be used. Raises
+    Invalid or NotFound with `param`, and Mismatch when the key was used with another body.
     """
     sha256 = request.sha256()
     job_id = new_id("ftjob")
@@ -102,6 +104,8 @@ def create(
     if request.validation_file is not None:
         _check_file(session, caller, request.validation_file, "validation_file", method)
     _check_labels(request)
+    if check is not None:
+        check()
     job = Job(
         id=job_id,
         org_id=caller.org_id,
@@ -117,6 +121,7 @@ def create(
         spec_version=VERSION,
         purpose=request.purpose,
         priority=ESTIMATE_PRIORITY if request.purpose is Purpose.ESTIMATE else request.priority,
+        gates=[{**gate, "evaluation": None} for gate in request.gates],
     )
     session.add(job)
     session.flush()
@@ -237,6 +242,7 @@ def cancel(session: Session, caller: Caller, job_id: str, purpose: Purpose = Pur
         attempts.forget(job)
         job.state = JobState.CANCELLED
         job.finished_at = func.clock_timestamp()
+        promotion.settle(session, job)
     audit_log.record(session, caller, Action.CANCELLED, kind_of(purpose), job_id)
     session.flush()
     return job

@@ -20,7 +20,10 @@ from services.platform.pages import following
 from services.runs import checkpoints
 
 # What is shown of the job that made a model.
-TUNED = (Job.fine_tuned_model, Job.created_at, Job.finished_at, Job.org_id, Job.base_model)
+TUNED = (
+    Job.fine_tuned_model, Job.created_at, Job.finished_at, Job.org_id, Job.base_model,
+    Job.promotion,
+)  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -41,6 +44,8 @@ class Model:
     error: str | None = None
     job_id: str | None = None
     revision: str | None = None
+    # Whether it has passed the gates of its job; None without gates, and before they are decided.
+    promoted: bool | None = None
     info: dict[str, Any] = field(default_factory=dict)
 
 
@@ -141,6 +146,7 @@ def _tuned(job: Job, served: set[str]) -> Model:
         parent=job.base_model,
         deployed=name in served,
         job_id=job.id,
+        promoted=(job.promotion or {}).get("promoted"),
     )
 
 

@@ -1,5 +1,14 @@
 import { Link, lazyRouteComponent, Outlet } from "@tanstack/react-router";
-import { FileText, KeyRound, LineChart, MessagesSquare, Moon, Server, Sun } from "lucide-react";
+import {
+  FileText,
+  KeyRound,
+  LineChart,
+  MessagesSquare,
+  Moon,
+  Scale,
+  Server,
+  Sun,
+} from "lucide-react";
 import { Suspense, useState } from "react";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
@@ -16,6 +25,7 @@ void SessionMenu.preload?.();
 const ROOMS = [
   { to: "/jobs", name: "Runs", Icon: LineChart },
   { to: "/files", name: "Files", Icon: FileText },
+  { to: "/evaluations", name: "Evaluations", Icon: Scale },
   { to: "/playground", name: "Playground", Icon: MessagesSquare },
   { to: "/deployments", name: "Deployments", Icon: Server },
   { to: "/keys", name: "Keys", Icon: KeyRound },

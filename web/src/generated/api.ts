@@ -860,7 +860,7 @@ export interface paths {
         /**
          * Measure what a job would take: time, memory, tokens
          * @description Create an estimate from the body of a new job: its data is prepared, and three steps are
-         *     measured on a device. No model is kept.
+         *     measured on a device. No model is kept, so `gates` are not read.
          */
         post: operations["create_v1_fine_tuning_jobs_estimate_post"];
         delete?: never;
@@ -1154,6 +1154,75 @@ export interface paths {
         get: operations["list_methods_v1_fine_tuning_methods_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/judges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the judges
+         * @description List your organisation's judges, newest first, with their agreement with people.
+         */
+        get: operations["list_judges_v1_judges_get"];
+        put?: never;
+        /**
+         * Add a judge
+         * @description Add a judge. It is asked only when an evaluation needs it.
+         */
+        post: operations["create_v1_judges_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/judges/{judge_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One judge
+         * @description Return a judge with its agreement with people.
+         */
+        get: operations["retrieve_v1_judges__judge_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a judge
+         * @description Delete a judge; 409 while an evaluation needs it. Evaluations keep what it said.
+         */
+        delete: operations["delete_v1_judges__judge_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/judges/{judge_id}/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Measure how often a judge agrees with people
+         * @description Start an evaluation of the suite `agreement`: the judge sees labelled pairs in both orders,
+         *     and no model is asked for answers. The result is stored with the judge once it has succeeded.
+         */
+        post: operations["measure_agreement_v1_judges__judge_id__agreement_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2120,6 +2189,11 @@ export interface components {
          */
         CreateJob: {
             /**
+             * Gates
+             * @description What the model must reach to be promoted. It is evaluated once it is trained.
+             */
+            gates?: components["schemas"]["GateRequest"][] | null;
+            /**
              * Hyperparameters
              * @description OpenAI's older place for hyperparameters; prefer `method`.
              */
@@ -2184,6 +2258,35 @@ export interface components {
             validation_file?: string | null;
         };
         /**
+         * CreateJudge
+         * @description A judge: an endpoint of another service, a deployed model, or a reward model.
+         */
+        CreateJudge: {
+            /**
+             * Base Url
+             * @description Of an `openai` judge: the address before `/chat/completions`. Private networks only where the operator allows them.
+             */
+            base_url?: string | null;
+            /** @description `openai`: an endpoint of another service. `deployment`: a model of yours that is deployed. `reward`: a model of yours that was trained with the method `reward`. */
+            kind: components["schemas"]["Kind-Input"];
+            /**
+             * Model
+             * @description The model's name at the endpoint, or in this installation.
+             */
+            model: string;
+            /**
+             * Name
+             * @description The model's name if left out.
+             */
+            name?: string | null;
+            sampling?: components["schemas"]["JudgeSampling"] | null;
+            /**
+             * Secret
+             * @description The name of a key in the operator's setting ODDSMITH_ENDPOINT_SECRETS. It is sent to the base_url that it stands there with, and to no other.
+             */
+            secret?: string | null;
+        };
+        /**
          * CreateReread
          * @description Which columns have other names, by field, as in `POST /v1/files`.
          */
@@ -2223,7 +2326,7 @@ export interface components {
             mime_type: string;
             /**
              * Purpose
-             * @description `fine-tune`
+             * @description `fine-tune` or `evals`
              */
             purpose: string;
         };
@@ -3268,6 +3371,8 @@ export interface components {
              * @constant
              */
             object: "file.report";
+            /** @description Of a file of prompts, which has no pairs. */
+            prompts?: components["schemas"]["PromptsReport"] | null;
             /**
              * Remarks
              * @default []
@@ -3532,6 +3637,115 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * GateObject
+         * @description A gate of a job.
+         */
+        GateObject: {
+            /** At Least */
+            at_least?: number | string;
+            /** Data */
+            data?: string;
+            /** Deploy */
+            deploy?: boolean;
+            /**
+             * Evaluation
+             * @description The evaluation that decides it; null before training ends.
+             */
+            evaluation?: string | null;
+            /** Judge */
+            judge?: string | null;
+            /** Limit */
+            limit?: number | null;
+            /** Metric */
+            metric?: string;
+            /** Seed */
+            seed?: number | null;
+            /** Suite */
+            suite?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * GateRequest
+         * @description What the model must reach once it is trained.
+         */
+        GateRequest: {
+            /**
+             * At Least
+             * @description A number, or `base`, `base - 0.02`: relative to the base model. The whole 95 % interval must be at or above it.
+             */
+            at_least: number | string;
+            /**
+             * Data
+             * @description The file of prompts.
+             */
+            data: string;
+            /**
+             * Deploy
+             * @description Deploy the models that are not deployed, and stop them at the end.
+             * @default true
+             */
+            deploy: boolean;
+            /**
+             * Judge
+             * @description The id of a judge, where the suite needs one.
+             */
+            judge?: string | null;
+            /**
+             * Limit
+             * @description Ask only so many of the prompts, drawn by `seed`.
+             */
+            limit?: number | null;
+            /** Metric */
+            metric: string;
+            /**
+             * Seed
+             * @description 0 if left out.
+             */
+            seed?: number | null;
+            /**
+             * Suite
+             * @description `GET /v1/suites` lists them with their metrics.
+             */
+            suite: string;
+        };
+        /**
+         * GateResult
+         * @description A gate that was decided.
+         */
+        GateResult: {
+            /** At Least */
+            at_least?: number | string;
+            /** Data */
+            data?: string;
+            /** Deploy */
+            deploy?: boolean;
+            /**
+             * Evaluation
+             * @description The evaluation that decides it; null before training ends.
+             */
+            evaluation?: string | null;
+            /** Judge */
+            judge?: string | null;
+            /** Limit */
+            limit?: number | null;
+            /** Metric */
+            metric?: string;
+            /**
+             * Passed
+             * @description Null if its evaluation has not measured the metric.
+             */
+            passed?: boolean | null;
+            /** Reason */
+            reason?: string;
+            /** Seed */
+            seed?: number | null;
+            /** Suite */
+            suite?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Group
          * @description Settings that are shown together, in this order; a field names its group.
          *
@@ -3666,6 +3880,11 @@ export interface components {
             fine_tuned_model: string | null;
             /** Finished At */
             finished_at: number | null;
+            /**
+             * Gates
+             * @default []
+             */
+            gates: components["schemas"]["GateObject"][];
             /** Generation */
             generation: number;
             /** Hyperparameters */
@@ -3698,6 +3917,8 @@ export interface components {
             /** Priority */
             priority: number;
             progress: components["schemas"]["Progress"] | null;
+            /** @description Once all evaluations of its gates have ended; null without gates. */
+            promotion?: components["schemas"]["Promotion"] | null;
             /** @description While it waits for a worker. */
             queue?: components["schemas"]["QueuePlace"] | null;
             /** Result Files */
@@ -3770,6 +3991,24 @@ export interface components {
             secret: string | null;
         };
         /**
+         * JudgeSampling
+         * @description How a judge that writes text is sampled.
+         */
+        JudgeSampling: {
+            /**
+             * Max Tokens
+             * @description Of a reply, thoughts included; 1024 if left out.
+             */
+            max_tokens?: number | null;
+            /**
+             * Temperature
+             * @description 0 if left out.
+             */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+        };
+        /**
          * JudgedPair
          * @description A pair from the most suspicious (`rank` 1) on. `line` is its line in the uploaded file, and
          *     `place` its place among the accepted rows, from 0: the `offset` of the preview.
@@ -3831,6 +4070,11 @@ export interface components {
          * @enum {string}
          */
         Judging: "none" | "pairs" | "ratings";
+        /**
+         * Kind
+         * @enum {string}
+         */
+        "Kind-Input": "openai" | "deployment" | "reward";
         /**
          * Language
          * @description Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
@@ -4118,6 +4362,23 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[JudgeObject] */
+        ListPage_JudgeObject_: {
+            /** Data */
+            data: components["schemas"]["JudgeObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** ListPage[MethodObject] */
         ListPage_MethodObject_: {
             /** Data */
@@ -4270,6 +4531,28 @@ export interface components {
             step: "map";
             /** Text */
             text?: string | null;
+        };
+        /**
+         * MeasureAgreement
+         * @description Which people's choices a judge is compared with.
+         */
+        MeasureAgreement: {
+            /**
+             * Data
+             * @description The file with the labels; null for `votes`.
+             */
+            data?: string | null;
+            /**
+             * Labels
+             * @description `llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, `label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, `annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons.
+             * @enum {string}
+             */
+            labels: "llmbar" | "pandalm" | "votes";
+            /**
+             * Limit
+             * @description Draws this many of the pairs; all if left out.
+             */
+            limit?: number | null;
         };
         /**
          * Measured
@@ -4520,6 +4803,11 @@ export interface components {
             owned_by: string;
             /** Parent */
             parent: string | null;
+            /**
+             * Promoted
+             * @description Whether a tuned model has passed all gates of its job; null without gates, and before they are decided.
+             */
+            promoted: boolean | null;
             /** Revision */
             revision: string | null;
             /**
@@ -4852,6 +5140,40 @@ export interface components {
             trained_tokens?: number | null;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * Promotion
+         * @description Whether the model has passed all gates of its job.
+         */
+        Promotion: {
+            /** Gates */
+            gates?: components["schemas"]["GateResult"][];
+            /** Promoted */
+            promoted?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * PromptsReport
+         * @description What is known of the prompts of a file with the purpose `evals`.
+         *
+         *     `repeated` rows ask what an earlier row asks; they are kept, and asked once. `turns` is the most
+         *     turns of a row. `suites` are those that the file fits, and `unfit` says why others don't fit.
+         *     `official` is the suite whose official file this is, byte for byte; null if it is of none.
+         */
+        PromptsReport: {
+            /** Official */
+            official: string | null;
+            /** Repeated */
+            repeated: number;
+            /** Suites */
+            suites: string[];
+            /** Turns */
+            turns: number;
+            /** Unfit */
+            unfit: {
+                [key: string]: string;
+            };
         };
         /**
          * QueuePlace
@@ -8061,7 +8383,7 @@ export interface operations {
                      */
                     file: string;
                     /** @enum {string} */
-                    purpose: "fine-tune";
+                    purpose: "fine-tune" | "evals";
                 };
             };
         };
@@ -11201,6 +11523,394 @@ export interface operations {
             };
             /** @description The key lacks the scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_judges_v1_judges_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_JudgeObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_judges_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateJudge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgeObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_judges__judge_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                judge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgeObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_v1_judges__judge_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                judge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    measure_agreement_v1_judges__judge_id__agreement_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                judge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MeasureAgreement"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,6 +1,6 @@
 import { usePrefetchQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
-import { type ReactNode, useMemo } from "react";
+import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
@@ -10,6 +10,7 @@ import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
 import { ConfigTab } from "@/features/jobs/run/config-tab";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
 import { EventsTab } from "@/features/jobs/run/events-tab";
+import { GatesPanel } from "@/features/jobs/run/gates-panel";
 import { JobBar } from "@/features/jobs/run/job-bar";
 import { PairsTab } from "@/features/jobs/run/pairs-tab";
 import { SamplesTab } from "@/features/jobs/run/samples-tab";
@@ -17,6 +18,8 @@ import { Why } from "@/features/jobs/run/why";
 import { seriesQuery } from "@/features/jobs/series";
 import { useRun } from "@/features/jobs/use-run";
 import { ago, moment } from "@/lib/format";
+
+const RunEvaluations = lazy(() => import("@/features/evaluations/run/run-evaluations"));
 
 export function JobPage() {
   const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
@@ -42,6 +45,11 @@ function JobView({ job }: { job: Job }) {
       curves: () => <CurvesTab job={job} run={run} />,
       pairs: () => <PairsTab job={job} />,
       samples: () => <SamplesTab job={job} />,
+      evaluations: () => (
+        <Suspense fallback={<Loading what="Loading the evaluations" />}>
+          <RunEvaluations job={job} />
+        </Suspense>
+      ),
       checkpoints: () => <CheckpointsTab job={job} />,
       events: () => <EventsTab job={job} streamed={run.events} />,
       config: () => <ConfigTab job={job} />,
@@ -78,6 +86,7 @@ function JobView({ job }: { job: Job }) {
       }
     >
       {job.status === "failed" && <Why job={job} />}
+      <GatesPanel job={job} />
       <JobBar job={job} tab={tab} />
       {run.broken && !hasEnded(job) && (
         <p role="status" className="text-sm text-muted">

@@ -1,0 +1,47 @@
+import { Cell, Row, Table } from "@/components/ui/table";
+import { checksOf, type Outcome } from "@/features/evaluations/items";
+import type { Evaluation, Item } from "@/features/evaluations/objects";
+import { sideName } from "@/features/evaluations/words";
+import { visible } from "@/lib/visible-text";
+
+/** What IFEval checked: each instruction of the prompt, and who follows it. */
+export function Checks({ evaluation, item }: { evaluation: Evaluation; item: Item }) {
+  const checks = checksOf(item);
+  if (checks.length === 0) return null;
+  const { model, baseline } = evaluation;
+  const columns = ["Instruction", ...(baseline ? [sideName(baseline)] : []), sideName(model)];
+  return (
+    <div>
+      <h3 className="mb-1 font-medium">Checked instructions</h3>
+      <Table caption="Checked instructions" columns={columns}>
+        {checks.map(({ kind, given, model: ours, baseline: theirs }, place) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: an instruction may stand twice.
+          <Row key={place}>
+            <Cell label="Instruction">
+              <code className="font-mono text-sm break-all">{kind}</code>
+              {given && <p className="text-sm text-muted">{visible(given)}</p>}
+            </Cell>
+            {baseline && (
+              <Cell label="Baseline">
+                <OutcomeText outcome={theirs} />
+              </Cell>
+            )}
+            <Cell label="Model">
+              <OutcomeText outcome={ours} />
+            </Cell>
+          </Row>
+        ))}
+      </Table>
+    </div>
+  );
+}
+
+function OutcomeText({ outcome }: { outcome: Outcome }) {
+  if (!outcome) return <span className="text-muted">not checked</span>;
+  if (outcome.strict) return <span className="text-chosen">✓ followed</span>;
+  return (
+    <span className="text-rejected">
+      ✗ not followed{outcome.loose && <span className="text-muted">, but loosely</span>}
+    </span>
+  );
+}
