@@ -126,6 +126,7 @@ SUITES = {
             # Without a temperature, each question gets that of its category, as officially.
             sampling={"max_tokens": 1024},
             fields=("question_id", "reference"),
+            official_sha256="119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",
         ),
     )
 }
