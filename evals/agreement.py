@@ -89,7 +89,7 @@ def llmbar(row: Mapping[str, Any]) -> Pair | None:
     """Read a row as LLMBar publishes it; None if it is none: `label` 1 or 2 names the better."""
     label = {1: 1.0, 2: 0.0}.get(_key(row.get("label")))
     texts = _texts(row, "input", "output_1", "output_2")
-    return Pair(*texts, label) if texts and label is not None else None
+    return Pair(*texts, label) if texts and texts[0].strip() and label is not None else None
 
 
 def pandalm(row: Mapping[str, Any]) -> Pair | None:
@@ -100,9 +100,10 @@ def pandalm(row: Mapping[str, Any]) -> Pair | None:
     texts = _texts(row, "instruction", "response1", "response2")
     if texts is None or not set(votes) <= {0, 1, 2}:
         return None
-    given = row.get("input")
-    prompt = f"{texts[0]}\n\n{given}" if isinstance(given, str) and given.strip() else texts[0]
-    return Pair(prompt, texts[1], texts[2], {1: 1.0, 2: 0.0, 0: DRAW}[majority(votes)])
+    parts = (texts[0], str(row.get("input") or ""))
+    prompt = "\n\n".join(part for part in parts if part.strip())
+    label = {1: 1.0, 2: 0.0, 0: DRAW}[majority(votes)]
+    return Pair(prompt, texts[1], texts[2], label) if prompt else None
 
 
 def draw(pairs: Sequence[Pair], limit: int | None = None, seed: int = 0) -> list[int]:
@@ -122,11 +123,14 @@ def _key(value: Any) -> int:
 
 
 def _texts(row: Mapping[str, Any], *names: str) -> tuple[str, str, str] | None:
-    """The prompt and both answers, which may be empty: 61 of PandaLM's pairs have an empty one."""
-    prompt, first, second = (row.get(name) for name in names)
-    if not all(isinstance(text, str) for text in (prompt, first, second)) or not prompt.strip():
+    """The prompt and both answers. An answer may be empty, as in 54 pairs of PandaLM, and it may be
+    a number or a truth value that its author did not quote, as in 7.
+    """
+    found = [row.get(name) for name in names]
+    if not all(isinstance(value, str | int | float) for value in found):
         return None
-    return str(prompt), str(first), str(second)
+    prompt, first, second = map(str, found)
+    return prompt, first, second
 
 
 def majority(labels: Sequence[Label]) -> Label:

@@ -4,6 +4,8 @@
 token with logprobs (version 2), MT-Bench a rating. The official prompts of the last two are data of
 the user's installation: they are passed as the judge's prompt of an evaluation, as they are
 published. Without one, prompts of our own are used, and the numbers are not the official ones.
+
+What reads a reply is imported when it is needed: checking a prompt needs no numpy.
 """
 
 import json
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from evals import alpaca_eval, mt_bench, pairwise
+from evals import pairwise
 
 Message = dict[str, Any]
 
@@ -32,6 +34,7 @@ NAMES = (("{prompt}", "{instruction}"), ("{first}", "{output_1}"), ("{second}", 
 FIELDS = ("prompt", "first", "second")
 _CHATML = re.compile(r"<\|im_start\|>(system|user|assistant)\n(.*?)<\|im_end\|>", re.DOTALL)
 _RANKED = "model_1"
+OFFICIAL = ("single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn")
 
 LETTER_TEMPLATE = """\
 Two models have answered the same request. Decide which answer people would prefer: it does what \
@@ -108,10 +111,10 @@ def compare(
         for names, value in zip(NAMES, (prompt, first, second), strict=True)
         for name in names[: 2 if suite == "alpaca_eval" else 1]
     }
-    parts = [(found[1], found[2]) for found in _CHATML.finditer(template or default)]
+    shown = template or default
+    parts = [(found[1], found[2].strip()) for found in _CHATML.finditer(shown)]
     return [
-        {"role": role, "content": _fill(text.strip() if template else text, values)}
-        for role, text in parts or [("user", template or default)]
+        {"role": role, "content": _fill(text, values)} for role, text in parts or [("user", shown)]
     ]
 
 
@@ -132,6 +135,8 @@ def rate(
         conversation = _conversation(questions, answers, references)
         text = _fill(RATING_TEMPLATE, {"{conversation}": conversation})
         return [{"role": "user", "content": text}]
+    from evals import mt_bench  # noqa: PLC0415 - needs numpy
+
     name = mt_bench.judge_prompt(category or "", len(answers))
     chosen = _official(template)[name]
     filled = _fill(chosen["prompt_template"], _official_values(questions, answers, references))
@@ -144,6 +149,8 @@ def read(style: Style, reply: Reply) -> float | None:
     """Read a reply: 1, 0.5 or 0 for the answer that was shown first, a probability, or a rating;
     None if the reply has none.
     """
+    from evals import alpaca_eval, mt_bench  # noqa: PLC0415 - need numpy
+
     if style is Style.LOGPROBS:
         return alpaca_eval.preference(reply.logprobs) if reply.logprobs else None
     if style is Style.RANKING:
@@ -203,20 +210,16 @@ def _official(template: str) -> dict[str, dict[str, str]]:
 
 
 def _rating_problem(template: str) -> str | None:
-    needed = {
-        mt_bench.judge_prompt(category, turn) for category in ("math", "stem") for turn in (1, 2)
-    }
     try:
         found = _official(template)
-        missing = sorted(needed - found.keys())
-        broken = [n for n in needed & found.keys() if not _is_official(found[n])]
+        missing = [name for name in OFFICIAL if not _is_official(found.get(name, {}))]
     except (ValueError, TypeError, KeyError, AttributeError):
         return (
             "The judge's prompt of MT-Bench is the official file of prompts, one JSON object a "
             "line with `name` and `prompt_template`."
         )
-    if missing or broken:
-        return f"The judge's prompts lack a usable `{(missing or sorted(broken))[0]}`."
+    if missing:
+        return f"The judge's prompts lack a usable `{missing[0]}`."
     return None
 
 

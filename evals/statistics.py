@@ -31,8 +31,13 @@ def mean(values: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | Non
     value = float(sums.sum() / sizes.sum())
     if len(kept) == 1:
         return Estimate(value, None, None, 1)
+    # Each draw has as many values as there are, if all prompts have the same number of them.
+    total = float(sizes.sum()) if (sizes == sizes[0]).all() else None
     drawn = np.concatenate(
-        [sums[draw].sum(axis=1) / sizes[draw].sum(axis=1) for draw in _draws(len(kept), seed)]
+        [
+            sums[draw].sum(axis=1) / (total or sizes[draw].sum(axis=1))
+            for draw in _draws(len(kept), seed)
+        ]
     )
     return with_interval(value, drawn, len(kept))
 
@@ -56,8 +61,12 @@ def difference(
     """
     both = [prompt for prompt in ours if len(ours[prompt]) and len(theirs.get(prompt, ()))]
     return mean(
-        {prompt: [float(np.mean(ours[prompt]) - np.mean(theirs[prompt]))] for prompt in both}, seed
+        {prompt: [_average(ours[prompt]) - _average(theirs[prompt])] for prompt in both}, seed
     )
+
+
+def _average(values: Sequence[float]) -> float:
+    return float(sum(values)) / len(values)
 
 
 def win_rate(outcomes: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | None:

@@ -3,24 +3,23 @@
 Each asks for what is missing, so that another claim goes on where the last one ended.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from models import Evaluation, File, Job, Judge
 from models.jobs import JobState
-from services.evaluations import agreements, judges, prompts, scores, worklist
-from services.evaluations.asks import AGREEMENT
+from services.evaluations import labelled, prompts, scores, worklist
 from services.evaluations.judges import Kind
 from services.evaluations.scores import Summary
-from services.evaluations.suites import SUITES, Side
+from services.evaluations.suites import AGREEMENT, SUITES, Side
 from services.jobs import claims
 from services.platform import storage
 from services.platform.database import transaction
 from services.serving.deployments import Route
 from workers import judging, rewarding, sides
 from workers.answering import Answering
-from workers.asking import Room
 from workers.holding import Hold, StoppedError
 from workers.sides import Answerer
 
@@ -40,12 +39,14 @@ def run(hold: Hold) -> None:
     hold.check()
     judge = judging.find(hold) if evaluation.judge_id is not None else None
     routes = sides.await_deployments(hold, evaluation, _models(evaluation, judge))
+    judge_all = _judge(hold, judge, routes) if judge is not None else None
     if not _judges_labels(evaluation):
         answerers = sides.of_evaluation(hold, evaluation, routes)
         hold.persist(lambda session: _note_facts(session, hold.job_id, answerers))
         hold.run(Answering(hold, evaluation, answerers).run())
-    if judge is not None:
-        _judge(hold, judge, routes)
+    hold.check()
+    if judge_all is not None:
+        judge_all()
     hold.check()
     _score(hold)
 
@@ -72,10 +73,8 @@ def _lay_out(hold: Hold, evaluation: Evaluation) -> None:
         job = session.get_one(Job, hold.job_id)
         record = session.get_one(File, job.training_file)
     if _judges_labels(evaluation):
-        with hold.step() as session:
-            current = session.get_one(Evaluation, hold.job_id)
-            pairs = agreements.read(session, current, record.id)
-            agreements.prepare(session, current, hold.caller.org_id, pairs)
+        pairs = labelled.read(evaluation, record)
+        hold.persist(lambda session: labelled.prepare(session, hold.job_id, pairs))
         return
     if record.rows_key is None:
         raise FileNotFoundError
@@ -109,24 +108,14 @@ def _note_facts(session: Session, evaluation_id: str, found: Mapping[Side, Answe
         evaluation.baseline = {**evaluation.baseline, **found["baseline"].facts}
 
 
-def _judge(hold: Hold, judge: Judge, routes: Routes) -> None:
-    """Have the answers judged, as far as they were not judged before."""
+def _judge(hold: Hold, judge: Judge, routes: Routes) -> Callable[[], None]:
+    """Return what has the answers judged, as far as they were not judged before.
+
+    Raises Unjudged or UnusableError, before a model is asked, for a judge that can't be used.
+    """
     if judge.kind == Kind.REWARD:
-        hold.run(rewarding.score(hold, judge))
-        return
-    if judge.kind == Kind.DEPLOYMENT:
-        answerer = sides.of_model(hold, routes[judge.model])
-        weights = answerer.identity
-    else:
-        endpoint = (str(judge.base_url), judge.model, judge.secret)
-        answerer, weights = sides.of_endpoint(hold.caller.org_id, *endpoint), None
-    judging.warn_of_own_judge(hold, judge, weights)
-
-    async def ask() -> None:
-        async with answerer.asker(Room(hold.at_once)) as asker:
-            await judging.ask(hold, judge, judges.identity(judge, weights), asker)
-
-    hold.run(ask())
+        return partial(rewarding.score, hold, judge, rewarding.find(hold, judge))
+    return partial(judging.ask, hold, judging.writing(hold, judge, routes))
 
 
 def _score(hold: Hold) -> None:
@@ -139,7 +128,7 @@ def _score(hold: Hold) -> None:
             raise StoppedError
     with transaction() as session:  # it may take seconds: not while the job's row is locked
         evaluation = session.get_one(Evaluation, hold.job_id)
-        find = agreements.summarise if _judges_labels(evaluation) else scores.summarise
+        find = labelled.summarise if _judges_labels(evaluation) else scores.summarise
         summary = find(session, evaluation, hold.caller.org_id)
     hold.persist(lambda session: _store(session, hold, summary))
 
@@ -148,5 +137,5 @@ def _store(session: Session, hold: Hold, summary: Summary) -> None:
     evaluation = session.get_one(Evaluation, hold.job_id)
     scores.store(session, evaluation, summary)
     if _judges_labels(evaluation):
-        agreements.store_with_judge(session, evaluation, summary.details["agreement"])
+        labelled.store_with_judge(session, evaluation, summary.details["agreement"])
     claims.succeed_with_scores(session, *hold.claim)

@@ -19,6 +19,7 @@ from orpo.contract.failures import Code
 from services.evaluations import asks, judges
 from services.evaluations.asks import Reply, Scored
 from services.evaluations.judged import Chunk
+from services.platform.database import transaction
 from services.platform.errors import OddsmithError
 from services.processes.verbs import VerbError, run_verb, time_for
 from services.runs import checkpoints
@@ -47,7 +48,7 @@ class _EndedError(Exception):
 def find(hold: Hold, judge: Judge) -> RewardModel:
     """Return the model of a judge of the kind `reward`; raises Unjudged if it can't be used."""
     try:
-        with hold.step() as session:
+        with transaction() as session:
             checkpoint, job = judges.reward_model(session, hold.caller, judge)
             weights = judges.reward_weights(session, checkpoint, job)
             return RewardModel(checkpoints.folder(checkpoint), judges.identity(judge, weights))
@@ -57,9 +58,13 @@ def find(hold: Hold, judge: Judge) -> RewardModel:
         raise Unjudged(error.message, "Create the evaluation again with another judge.") from None
 
 
-async def score(hold: Hold, judge: Judge) -> None:
+def score(hold: Hold, judge: Judge, model: RewardModel) -> None:
     """Score all answers that have no reward yet. Raises Unjudged if there are too few rewards."""
-    model = find(hold, judge)
+    hold.run(_score(hold, judge, model))
+    judging.conclude(hold, judge)
+
+
+async def _score(hold: Hold, judge: Judge, model: RewardModel) -> None:
     waiting: list[tuple[Chunk, list[Scored]]] = []
     async for chunk in judging.chunks(hold, judge, model.identity):
         waiting.append((chunk, [each for each in chunk.missing if isinstance(each, Scored)]))
@@ -67,7 +72,6 @@ async def score(hold: Hold, judge: Judge) -> None:
             await _work_off(hold, model, waiting)
             waiting = []
     await _work_off(hold, model, waiting)
-    judging.conclude(hold, judge)
 
 
 async def _work_off(
@@ -90,8 +94,8 @@ async def _work_off(
             raise
         hint = failure.error.get("hint") or "Create the evaluation again with another judge."
         raise Unjudged(f"The reward model could not score the answers: {failure}", hint) from None
-    with hold.step() as session:
-        asks.store(session, hold.caller.org_id, replies)
+    org_id = hold.caller.org_id
+    hold.persist(lambda session: asks.store(session, org_id, replies))
 
 
 def run(model: RewardModel, wanted: Sequence[Scored], ended: threading.Event) -> list[Reply]:

@@ -6,21 +6,13 @@ it. The result is stored with the judge, by the kind of the labels.
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
 
 import orjson
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from evals import agreement
-from evals.judge_prompts import Message, as_text
-from evals.verdicts import DRAW, Verdict, outcome
-from models import Answer, BaseModelRecord, Comparison, Evaluation, EvaluationItem, File, Job, Judge
+from models import BaseModelRecord, Comparison, Evaluation, File, Job, Judge
 from models.base import new_id
 from models.comparisons import Choice
 from models.files import FilePurpose
@@ -29,22 +21,19 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import asks, judges
-from services.evaluations.asks import AGREEMENT
+from services.evaluations import judges
 from services.evaluations.evaluations import METHOD, EvaluationJob
 from services.evaluations.judges import Kind
-from services.evaluations.scores import Result, Summary
+from services.evaluations.suites import AGREEMENT
 from services.files import files
 from services.jobs import checks
-from services.platform import storage, traces
+from services.platform import traces
 from services.platform.errors import Conflict, Invalid
 from services.platform.queue import Task, send
-from services.platform.storable import storable
 from services.runs import checkpoints
 
 MOST = 20_000  # pairs of one run
-LABELS = {Choice.A: 1.0, Choice.B: 0.0, Choice.TIE: DRAW, Choice.BOTH_BAD: DRAW}
-GIVEN = "given"  # how an answer from a file "ended"
+LABELS = {Choice.A: 1.0, Choice.B: 0.0, Choice.TIE: 0.5, Choice.BOTH_BAD: 0.5}
 
 
 class Labels(StrEnum):
@@ -53,23 +42,11 @@ class Labels(StrEnum):
     VOTES = "votes"
 
 
-READERS = {Labels.LLMBAR: agreement.llmbar, Labels.PANDALM: agreement.pandalm}
 FORMS = {
     Labels.LLMBAR: "`input`, `output_1`, `output_2` and `label` (1 or 2)",
     Labels.PANDALM: "`instruction`, `response1`, `response2` and `annotator1` to `annotator3` "
     "(0, 1 or 2)",
 }
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A pair of answers with what people say of the first: 1 better, 0.5 equal, 0 worse."""
-
-    line: int
-    messages: list[Message]
-    first: str
-    second: str
-    label: float
 
 
 def create(
@@ -215,137 +192,3 @@ def _vote(comparison: Comparison) -> bytes | None:
         "label": LABELS[Choice(comparison.choice)],
     }
     return orjson.dumps(pair)
-
-
-def read(session: Session, evaluation: Evaluation, file_id: str) -> Iterator[Labelled]:
-    """Yield the pairs of the evaluation's file; rows without a label or an answer are left out."""
-    file = session.get_one(File, file_id)
-    labels = Labels(evaluation.options["labels"])
-    key = file.storage_key if labels is Labels.VOTES else file.rows_key
-    if key is None:
-        raise Invalid(f"The file `{file_id}` has no accepted row.", param="data")
-    with storage.reading(key) as lines:
-        for number, line in enumerate(lines, 1):
-            row = orjson.loads(line)
-            if labels is Labels.VOTES:
-                yield Labelled(number, row["messages"], row["first"], row["second"], row["label"])
-            elif (pair := READERS[labels](row.get("row") or row)) is not None:
-                said = [{"role": "user", "content": pair.prompt}]
-                place = row.get("line", number)
-                yield Labelled(place, said, pair.first, pair.second, pair.label)
-
-
-def prepare(
-    session: Session, evaluation: Evaluation, org_id: str, found: Iterable[Labelled]
-) -> None:
-    """Write the items of the pairs that are drawn, and both answers of each. Raises Invalid if
-    the file has no labelled pair.
-    """
-    labelled = list(found)
-    pairs = [
-        agreement.Pair(as_text(each.messages), each.first, each.second, each.label)
-        for each in labelled
-    ]
-    if not pairs:
-        form = FORMS.get(Labels(evaluation.options["labels"]), "")
-        raise Invalid(f"The file has no labelled pair. Each row needs {form}.", param="data")
-    drawn = agreement.draw(pairs, min(evaluation.limit or MOST, MOST))
-    chosen = [labelled[at] for at in drawn]
-    texts = {_answer_key(text): text for each in chosen for text in (each.first, each.second)}
-    session.execute(
-        insert(Answer).on_conflict_do_nothing(),
-        [
-            {"org_id": org_id, "key": key, "text": storable(text), "finish_reason": GIVEN}
-            for key, text in texts.items()
-        ],
-    )
-    session.execute(
-        insert(EvaluationItem),
-        [_item(evaluation.id, place, each) for place, each in enumerate(chosen)],
-    )
-    n_pairs = len(agreement.draw(pairs))
-    evaluation.counts = {
-        "of": n_pairs,
-        "prompts": len(chosen),
-        "answered": len(chosen),
-        "repeated": len(pairs) - n_pairs,
-    }
-
-
-def _item(evaluation_id: str, place: int, pair: Labelled) -> dict[str, Any]:
-    return {
-        "evaluation_id": evaluation_id,
-        "place": place,
-        "line": pair.line,
-        "category": None,
-        "turns": storable([pair.messages]),
-        "reference": {"label": pair.label},
-        "answers": [_answer_key(pair.first)],
-        "baseline_answers": [_answer_key(pair.second)],
-        "judgments": [],
-        "cut_off": False,
-    }
-
-
-def _answer_key(text: str) -> str:
-    """The key of an answer that a file gives: its text, which no model's answer is stored under."""
-    return hashlib.sha256(json.dumps([GIVEN, text]).encode()).hexdigest()
-
-
-def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
-    """Compare the judge's verdicts with the labels. Writes nothing.
-
-    An item's change is 0 where judge and people agree, and -1 where they name different answers.
-    """
-    judge = session.get_one(Judge, evaluation.judge_id)
-    items = session.scalars(
-        select(EvaluationItem)
-        .where(EvaluationItem.evaluation_id == evaluation.id)
-        .order_by(EvaluationItem.place)
-    ).all()
-    keys = {key for item in items for key in item.judgments}
-    values = asks.values_of(session, org_id, keys)
-    verdicts = {
-        item.place: asks.verdict(asks.slots(evaluation, judge.kind, item), item.judgments, values)
-        for item in items
-        if item.judgments
-    }
-    labels = {item.place: float(item.reference["label"]) for item in items}
-    found = agreement.with_labels(verdicts, labels)
-    shares = {name: getattr(found, name) for name in AGREEMENT.metrics}
-    wire = {name: asdict(share) if share else None for name, share in shares.items()}
-    return Summary(
-        results=[_result(place, label, verdicts.get(place)) for place, label in labels.items()],
-        scores=[
-            {"metric": name, "category": None, "model": wire[name], "baseline": None}
-            | {"difference": None}
-            for name in AGREEMENT.metrics
-        ],
-        counts={
-            "judged": len(labels) - found.unparsed,
-            "unparsed": sum(value is None for value in values.values()),
-            "failed": sum(bool(item.failures) for item in items),
-        },
-        details={
-            "agreement": wire
-            | {
-                "n": len(labels) - found.unparsed,
-                "unparsed": found.unparsed,
-                "worse_than_a_coin": found.is_worse_than_a_coin,
-            },
-        },
-    )
-
-
-def _result(place: int, label: float, verdict: Verdict | None) -> Result:
-    named = outcome(verdict) if verdict is not None else None
-    change = None if named is None else -abs(label - named)
-    return Result(place, {"verdict": named, "label": label}, change, cut_off=False)
-
-
-def store_with_judge(session: Session, evaluation: Evaluation, found: Mapping[str, Any]) -> None:
-    """Store the agreement with the judge, in the place of an earlier one with such labels."""
-    judge = session.get_one(Judge, evaluation.judge_id, with_for_update=True)
-    now = session.scalars(select(func.clock_timestamp())).one()
-    measured = {**found, "evaluation": evaluation.id, "measured_at": int(now.timestamp())}
-    judge.agreement = {**judge.agreement, evaluation.options["labels"]: measured}

@@ -19,22 +19,10 @@ from evals import judge_prompts
 from evals.judge_prompts import Message, Style
 from evals.verdicts import Verdict
 from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
+from orpo.rows.thoughts import spoken
 from services.evaluations.judges import Kind
-from services.evaluations.suites import SUITES, Judging, Need, Slot, Suite
+from services.evaluations.suites import Judging, Slot, suite_of
 from services.platform.storable import storable
-
-# A judge against people's labels: the answers are in the file, and no model is asked for them.
-AGREEMENT = Suite(
-    name="agreement",
-    title="Agreement with people",
-    measures="How often a judge names the answer that people prefer.",
-    metrics=("average", "both", "equal", "decided"),
-    judge=Need.YES,
-    baseline=Need.NO,
-    judging=Judging.PAIRS,
-    sampling={},
-)
-REWARD = "reward"
 
 
 @dataclass(frozen=True)
@@ -68,11 +56,6 @@ class Reply:
     text: str
     value: float | None
     finish_reason: str | None = None
-
-
-def suite_of(name: str) -> Suite:
-    """Return a suite by its name, the agreement with people included."""
-    return AGREEMENT if name == AGREEMENT.name else SUITES[name]
 
 
 def slots(evaluation: Evaluation, kind: str, item: EvaluationItem) -> list[Slot]:
@@ -179,12 +162,12 @@ def _sha(value: Any) -> str:
 
 
 def texts_of(session: Session, org_id: str, items: Iterable[EvaluationItem]) -> dict[str, str]:
-    """Return the texts of the items' answers by their keys."""
+    """Return what the items' answers say, without thoughts, by their keys."""
     keys = {key for item in items for key in (*item.answers, *item.baseline_answers)}
     rows = session.execute(
         select(Answer.key, Answer.text).where(Answer.org_id == org_id, Answer.key.in_(keys))
     )
-    return {row.key: row.text for row in rows}
+    return {row.key: spoken(row.text) for row in rows}
 
 
 def missing(session: Session, org_id: str, keys: Collection[str]) -> set[str]:

@@ -5,15 +5,16 @@ Knows no database: an item comes with the texts of its answers and the values of
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evals import verdicts
-from evals.ifeval import score as ifeval_score
-from evals.ifeval.score import Followed
 from evals.table import Measured
 from evals.verdicts import Verdict
 from services.evaluations import asks
 from services.evaluations.suites import Slot
+
+if TYPE_CHECKING:
+    from evals.ifeval.score import Followed
 
 Numbers = dict[str, list[float]]
 
@@ -55,6 +56,9 @@ class Found:
 
 def ifeval(seen: Seen) -> Found:
     """Check the instructions of a prompt. The change is that of the share that is followed."""
+    # Its language detector is not in each image whose workers import this module.
+    from evals.ifeval import score as ifeval_score  # noqa: PLC0415
+
     # Its text plays no part in the checks: the row is read for its instructions.
     prompt = ifeval_score.read({"prompt": "", **seen.reference})
     followed = {
@@ -77,7 +81,7 @@ def ifeval(seen: Seen) -> Found:
     )
 
 
-def _accuracies(found: Followed) -> Numbers:
+def _accuracies(found: "Followed") -> Numbers:
     return {
         "prompt_strict": [float(all(found.strict))],
         "prompt_loose": [float(all(found.loose))],
@@ -86,7 +90,7 @@ def _accuracies(found: Followed) -> Numbers:
     }
 
 
-def _as_json(found: Followed) -> dict[str, Any]:
+def _as_json(found: "Followed") -> dict[str, Any]:
     return {"strict": list(found.strict), "loose": list(found.loose)}
 
 

@@ -126,6 +126,24 @@ SUITES = {
             # Without a temperature, each question gets that of its category, as officially.
             sampling={"max_tokens": 1024},
             fields=("question_id", "reference"),
+            official_sha256="119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",
         ),
     )
 }
+
+# A judge against people's labels: the answers are in the file, and no model is asked for them.
+AGREEMENT = Suite(
+    name="agreement",
+    title="Agreement with people",
+    measures="How often a judge names the answer that people prefer.",
+    metrics=("average", "both", "equal", "decided"),
+    judge=Need.YES,
+    baseline=Need.NO,
+    judging=Judging.PAIRS,
+    sampling={},
+)
+
+
+def suite_of(name: str) -> Suite:
+    """Return a suite by its name, the agreement with people included. Raises KeyError."""
+    return AGREEMENT if name == AGREEMENT.name else SUITES[name]

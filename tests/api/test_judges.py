@@ -13,14 +13,13 @@ from models import Comparison, Evaluation, EvaluationItem, File, Job, Judge
 from models.base import new_id
 from models.jobs import JobState
 from services.access.callers import Caller
-from services.evaluations import agreements, endpoints
+from services.evaluations import endpoints, labelled
 from services.files import seed
 from services.platform import storage
 from services.platform.database import transaction
 from services.platform.errors import Unavailable
 from tests import records
 from tests.api.sent_files import error_of, jsonl, post
-from tests.evals.data import rows, shared
 
 KEY = "sk-judge-7f3a9c"
 URL = "http://127.0.0.1:9/v1"
@@ -171,8 +170,8 @@ def prepared(evaluation_id: str) -> list[EvaluationItem]:
     with transaction() as session:
         evaluation = session.get_one(Evaluation, evaluation_id)
         job = session.get_one(Job, evaluation_id)
-        pairs = agreements.read(session, evaluation, job.training_file)
-        agreements.prepare(session, evaluation, job.org_id, pairs)
+        file = session.get_one(File, job.training_file)
+        labelled.prepare(session, evaluation.id, labelled.read(evaluation, file))
         session.flush()
         return list(session.scalars(select(EvaluationItem).order_by(EvaluationItem.place)))
 
@@ -251,9 +250,9 @@ def test_the_result_is_stored_with_the_judge(client: TestClient, allowed: None) 
     prepared(made["id"])
     with transaction() as session:
         evaluation = session.get_one(Evaluation, made["id"])
-        found = agreements.summarise(session, evaluation, seed.ORG_ID)
+        found = labelled.summarise(session, evaluation, seed.ORG_ID)
         assert found.details["agreement"]["unparsed"] == 1  # nothing was judged
-        agreements.store_with_judge(session, evaluation, found.details["agreement"])
+        labelled.store_with_judge(session, evaluation, found.details["agreement"])
         session.get_one(Judge, judge_id).agreement |= {"llmbar": {"n": 1, "of_a_later_release": 2}}
     agreement = client.get(f"/v1/judges/{judge_id}").json()["agreement"]["votes"]
     assert (agreement["n"], agreement["average"], agreement["worse_than_a_coin"]) == (
@@ -262,21 +261,3 @@ def test_the_result_is_stored_with_the_judge(client: TestClient, allowed: None) 
         False,
     )
     assert agreement["evaluation"] == made["id"]
-
-
-@shared
-def test_the_published_files_are_read(
-    client: TestClient, allowed: None, work: Callable[[], None]
-) -> None:
-    base(client)
-    judge_id = add(client).json()["id"]
-    for labels, name, n in (
-        ("llmbar", "llmbar/Natural/GPT-4_Vanilla.result.json", 100),
-        ("pandalm", "pandalm_testset.json", 999),
-    ):
-        data = post(client, jsonl(rows(name)), purpose="evals").raise_for_status().json()["id"]
-        work()
-        made = measure(client, judge_id, labels=labels, data=data).raise_for_status().json()
-        with transaction() as session:
-            evaluation = session.get_one(Evaluation, made["id"])
-            assert len(list(agreements.read(session, evaluation, data))) == n

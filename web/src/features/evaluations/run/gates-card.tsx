@@ -45,10 +45,12 @@ export function GatesCard({ job }: { job: Job }) {
                 <Link
                   to="/evaluations/$evaluationId"
                   params={{ evaluationId: gate.evaluation }}
-                  aria-label={`Evaluation of ${gate.suite}, ${gate.metric}`}
                   className="text-accent underline"
                 >
                   Show it
+                  <span className="sr-only">
+                    : {gate.suite}, {gate.metric}
+                  </span>
                 </Link>
               ) : (
                 <span className="text-muted">–</span>
