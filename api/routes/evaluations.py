@@ -91,9 +91,11 @@ async def compare(
 def read_comparison(caller: Caller, ids: str) -> EvaluationComparison:
     """Return the comparison of evaluations whose ids are separated by commas."""
     with reading() as session:
-        found = comparing.compare(session, caller, ids.split(","))
-        objects = [_object(session, each) for each in found.evaluations]
-        return EvaluationComparison.from_comparison(found, objects)
+        found = comparing.find(session, caller, ids.split(","))
+        objects = [_object(session, each) for each in found]
+        compared = comparing.read(session, found)
+    # The connection is free while the differences are computed.
+    return EvaluationComparison.of(objects, comparing.rows(compared), comparing.notes(compared))
 
 
 @router.get("/{evaluation_id}", summary="One evaluation, finished or not")
