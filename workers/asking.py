@@ -263,6 +263,7 @@ class Asker:
     def _read(
         self, upstream: Upstream, response: httpx2.Response, content: bytes
     ) -> "Reply | _Later":
+        content = _without_keys(content, upstream.headers)
         status, reason = response.status_code, _reason(content)
         if response.is_success:
             return _reply(self.name, content)
@@ -333,10 +334,19 @@ def _count(value: Any) -> int | None:
 
 
 def _first_token(choice: dict[str, Any]) -> dict[str, float] | None:
-    content = (choice.get("logprobs") or {}).get("content") or []
-    if not content:
+    """The likeliest first tokens with their logprobs; None where the server gives none."""
+    try:
+        first = choice["logprobs"]["content"][0]["top_logprobs"]
+        return {str(each["token"]): float(each["logprob"]) for each in first} or None
+    except (KeyError, IndexError, TypeError, ValueError):
         return None
-    return {str(each["token"]): float(each["logprob"]) for each in content[0]["top_logprobs"]}
+
+
+def _without_keys(content: bytes, headers: Mapping[str, str]) -> bytes:
+    """What a server sent, without the key that it was sent: some quote it in their errors."""
+    for value in headers.values():
+        content = content.replace(value.rpartition(" ")[2].encode(), b"[key]")
+    return content
 
 
 def _reason(content: bytes) -> str:

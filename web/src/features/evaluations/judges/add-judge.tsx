@@ -1,12 +1,13 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useSearch } from "@tanstack/react-router";
 import { type FormEvent, useId, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { ChoiceField, TextField } from "@/features/evaluations/components/fields";
-import type { CreateJudge, Judge } from "@/features/evaluations/contract";
 import { createJudge, judgesQuery } from "@/features/evaluations/judges-api";
-import { ApiError } from "@/lib/api";
+import type { Judge } from "@/features/evaluations/objects";
+import { ApiError, type Schema } from "@/lib/api";
 import { modelsQuery } from "@/lib/queries";
 
 const KINDS: { kind: Judge["kind"]; name: string; what: string }[] = [
@@ -31,8 +32,10 @@ export function AddJudge() {
   const id = useId();
   const queries = useQueryClient();
   const models = useQuery(modelsQuery);
-  const [kind, setKind] = useState<Judge["kind"]>("openai");
-  const [values, setValues] = useState(EMPTY);
+  const search = useSearch({ from: "/shell/evaluations/judges" });
+  const linked = KINDS.find((each) => each.kind === search.kind)?.kind;
+  const [kind, setKind] = useState<Judge["kind"]>(linked ?? "openai");
+  const [values, setValues] = useState({ ...EMPTY, model: search.model ?? "" });
   const add = useMutation({
     mutationFn: () => createJudge(bodyOf(kind, values)),
     onSuccess: () => {
@@ -54,7 +57,7 @@ export function AddJudge() {
     add.mutate();
   };
   const options = (models.data?.data ?? [])
-    .filter((model) => model.status === "ready")
+    .filter(({ status, use }) => status === "ready" && (use === "judge") === (kind === "reward"))
     .map((model) => ({ value: model.id, label: model.id }));
   return (
     <Card title="Add a judge">
@@ -73,6 +76,7 @@ export function AddJudge() {
                 onChange={() => {
                   add.reset();
                   setKind(each.kind);
+                  setValues({ ...values, model: "" });
                 }}
               />
               <label htmlFor={`${id}-${each.kind}`}>
@@ -120,7 +124,8 @@ export function AddJudge() {
   );
 }
 
-function bodyOf(kind: Judge["kind"], { model, name, base_url, secret }: typeof EMPTY): CreateJudge {
+function bodyOf(kind: Judge["kind"], values: typeof EMPTY): Schema<"CreateJudge"> {
+  const { model, name, base_url, secret } = values;
   const given = (value: string) => value.trim() || null;
   const common = { kind, model: model.trim(), name: given(name) };
   return kind === "openai"
