@@ -111,10 +111,10 @@ def compare(
         for names, value in zip(NAMES, (prompt, first, second), strict=True)
         for name in names[: 2 if suite == "alpaca_eval" else 1]
     }
-    parts = [(found[1], found[2]) for found in _CHATML.finditer(template or default)]
+    shown = template or default
+    parts = [(found[1], found[2].strip()) for found in _CHATML.finditer(shown)]
     return [
-        {"role": role, "content": _fill(text.strip() if template else text, values)}
-        for role, text in parts or [("user", template or default)]
+        {"role": role, "content": _fill(text, values)} for role, text in parts or [("user", shown)]
     ]
 
 

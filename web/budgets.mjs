@@ -11,7 +11,7 @@ const BUDGETS = {
   data: 16,
   charts: 30,
   jobs: 40,
-  evaluations: 30,
+  evaluations: 45,
   playground: 65,
   css: 10,
   reference: 520,

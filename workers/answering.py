@@ -94,7 +94,7 @@ class Answering:
                 async with asyncio.TaskGroup() as group:
                     for side, answerer in self._sides.items():
                         room = rooms.setdefault(answerer.engine, Room(self._hold.at_once))
-                        asker = answerer.asker(room, self._patience)
+                        asker = answerer.asker(self._hold, room, self._patience)
                         await stack.enter_async_context(asker)
                         left = deque(talk for talk in waiting if talk.side == side)
                         for _ in range(min(len(left), get_settings().evals_at_once)):

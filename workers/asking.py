@@ -125,7 +125,8 @@ class Room:
 class Asker:
     """Asks one model. `locate` returns where it answers now, and may wait for that; it raises
     UnusableError if the model is gone for good. `room` bounds the requests to one engine. `shape`
-    brings a request into the form that the model takes; it raises Invalid if it takes none.
+    brings a request into the form that the model takes; it raises Invalid if it takes none. `check`
+    raises if no request is to be sent any more.
 
     Use it in an `async with`. All methods belong to one event loop.
     """
@@ -138,12 +139,13 @@ class Asker:
         *,
         timeout_s: float,
         shape: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+        check: Callable[[], None] = lambda: None,
         patience: Patience | None = None,
     ) -> None:
         self.name = name
         self.sent = 0
         self._locate, self._room, self._timeout_s = locate, room, timeout_s
-        self._shape = shape
+        self._shape, self._check = shape, check
         self._patience = patience or Patience()
         self._upstream: Upstream | None = None
         self._locating = asyncio.Lock()
@@ -227,6 +229,7 @@ class Asker:
             return self._upstream
 
     async def _send(self, upstream: Upstream, body: Mapping[str, Any]) -> "Reply | _Later":
+        self._check()
         self.sent += 1
         try:
             async with (
@@ -260,6 +263,7 @@ class Asker:
     def _read(
         self, upstream: Upstream, response: httpx2.Response, content: bytes
     ) -> "Reply | _Later":
+        content = _without_keys(content, upstream.headers)
         status, reason = response.status_code, _reason(content)
         if response.is_success:
             return _reply(self.name, content)
@@ -330,10 +334,19 @@ def _count(value: Any) -> int | None:
 
 
 def _first_token(choice: dict[str, Any]) -> dict[str, float] | None:
-    content = (choice.get("logprobs") or {}).get("content") or []
-    if not content:
+    """The likeliest first tokens with their logprobs; None where the server gives none."""
+    try:
+        first = choice["logprobs"]["content"][0]["top_logprobs"]
+        return {str(each["token"]): float(each["logprob"]) for each in first} or None
+    except (KeyError, IndexError, TypeError, ValueError):
         return None
-    return {str(each["token"]): float(each["logprob"]) for each in content[0]["top_logprobs"]}
+
+
+def _without_keys(content: bytes, headers: Mapping[str, str]) -> bytes:
+    """What a server sent, without the key that it was sent: some quote it in their errors."""
+    for value in headers.values():
+        content = content.replace(value.rpartition(" ")[2].encode(), b"[key]")
+    return content
 
 
 def _reason(content: bytes) -> str:

@@ -89,8 +89,7 @@ class Hold:
                 with self.step() as session:
                     return write(session)
             except OperationalError:
-                if self._fenced is not None:
-                    raise Fenced(self._fenced) from None
+                self.check_fence()
                 time.sleep(PAUSE_S)
 
     def tell(self, phase: Phase, done: int, total: int) -> None:
@@ -115,10 +114,14 @@ class Hold:
         """False once no further request is to be sent."""
         return not draining.is_set() and self._desired == DesiredState.RUN and not self._fenced
 
-    def check(self) -> None:
-        """Raise Fenced or StoppedError unless the work is to go on."""
+    def check_fence(self) -> None:
+        """Raise Fenced once it is known that another worker may have the evaluation."""
         if self._fenced is not None:
             raise Fenced(self._fenced)
+
+    def check(self) -> None:
+        """Raise Fenced or StoppedError unless the work is to go on."""
+        self.check_fence()
         if not self.takes_more:
             raise StoppedError
 
@@ -146,6 +149,8 @@ class Hold:
             if not task.done() and self._is_over():
                 task.cancel()
                 await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # read: no warning if the hold has ended, too
         self.check()
         return task.result()
 

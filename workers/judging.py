@@ -24,6 +24,7 @@ from services.evaluations.judged import Chunk
 from services.evaluations.judges import Kind
 from services.evaluations.suites import AGREEMENT
 from services.platform.database import transaction
+from services.platform.settings import get_settings
 from services.runs import job_events
 from services.serving.deployments import Route
 from workers import sides
@@ -33,7 +34,6 @@ from workers.holding import Hold
 from workers.sides import Answerer
 from workers.storing import Writer
 
-AT_ONCE = 32  # asks that wait for a place at the judge, or are on their way
 # Without one verdict among so many replies, the judge is not asked further.
 HOPELESS_AFTER = 20
 OWN_JUDGE = (
@@ -95,7 +95,7 @@ def ask(hold: Hold, found: Writing, patience: Patience | None = None) -> None:
 
 async def _ask(hold: Hold, found: Writing, patience: Patience | None) -> None:
     room = Room(hold.at_once)
-    async with found.answerer.asker(room, patience) as asker:
+    async with found.answerer.asker(hold, room, patience) as asker:
         asking = _Asking(hold, found.judge, asker)
         async for chunk in chunks(hold, found.judge, found.identity):
             await asking.work_off(chunk)
@@ -174,7 +174,7 @@ class _Asking:
         with Writer[Reply](self._store) as writer:
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(len(chunk.missing), AT_ONCE)):
+                    for _ in range(min(len(chunk.missing), get_settings().evals_at_once)):
                         group.create_task(self._ask_all(wanted, writer, failed))
             except BaseExceptionGroup as errors:
                 raise first_of(errors) from None

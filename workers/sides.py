@@ -49,14 +49,15 @@ class Answerer:
     # What the evaluation's record shows of it.
     facts: dict[str, Any]
 
-    def asker(self, room: Room, patience: Patience | None = None) -> Asker:
-        """Return what asks it; `room` is that of its engine."""
+    def asker(self, hold: Hold, room: Room, patience: Patience | None = None) -> Asker:
+        """Return what asks it while the hold lasts; `room` is that of its engine."""
         return Asker(
             self.title,
             self.locate,
             room,
             timeout_s=get_settings().evals_answer_s,
             shape=self.shape,
+            check=hold.check_fence,
             patience=patience,
         )
 

@@ -49,6 +49,9 @@ class EvaluationItemObject(BaseModel):
     change: float | None = Field(description="The model's value minus the baseline's.")
     cut_off: bool = Field(description="An answer hit `max_tokens`.")
     judgments: list[EvaluationJudgment]
+    failures: dict[str, str] = Field(
+        description="Why an answer or a judgment is missing, by `model`, `baseline` or `judge`."
+    )
     cut: bool = Field(default=False, description=CUT)
 
     @classmethod
@@ -66,6 +69,7 @@ class EvaluationItemObject(BaseModel):
             result=record.result,
             change=record.change,
             cut_off=record.cut_off,
+            failures=record.failures,
             judgments=[
                 EvaluationJudgment(
                     text=each.judgment.text,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
 from api.schemas.body import Body
 from api.schemas.jobs import METADATA, SEED, SHOWN, JobError, seconds
@@ -15,7 +15,14 @@ from api.schemas.text import Id, Text
 from models import Judge
 from models.jobs import JobState
 from services.evaluations.asks import suite_of
-from services.evaluations.evaluations import Endpoint, EvaluationJob, NewEvaluation
+from services.evaluations.evaluations import (
+    LONGEST_PROMPT,
+    MOST_TOKENS,
+    Endpoint,
+    EvaluationJob,
+    NewEvaluation,
+)
+from services.evaluations.prompts import MOST
 from services.jobs.jobs import ENDED
 
 # A lower share of answered prompts makes an evaluation incomplete.
@@ -30,12 +37,23 @@ class EndpointRequest(Body):
     secret: Id | None = Field(None, description="The name of a key that the operator has stored.")
 
 
+def _kind_of_baseline(value: Any) -> str:
+    return "endpoint" if isinstance(value, dict | EndpointRequest) else "name"
+
+
+# The tags are in the places of errors, which `api/errors.py` leaves out.
+Baseline = Annotated[
+    Annotated[Id, Tag("name")] | Annotated[EndpointRequest, Tag("endpoint")],
+    Discriminator(_kind_of_baseline),
+]
+
+
 class SamplingRequest(Body):
     """How both models are sampled; what is left out is the suite's."""
 
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1, lt=2**31)
+    max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
 
 
 class CreateEvaluation(Body):
@@ -44,20 +62,20 @@ class CreateEvaluation(Body):
     model: Id = Field(description="The name of the model that is evaluated.")
     suite: Id = Field(description="`GET /v1/suites` lists them.")
     data: Id = Field(description="The file of prompts.")
-    baseline: Id | EndpointRequest | None = Field(
+    baseline: Baseline | None = Field(
         None, description="A model's name, or an endpoint, that answers the same prompts."
     )
     judge: Id | None = Field(None, description="The id of a judge.")
     judge_prompt: Text | None = Field(
         None,
-        max_length=100_000,
+        max_length=LONGEST_PROMPT,
         description="Instead of the suite's own; it holds {prompt}, {first} and {second}.",
     )
     orders: int = Field(
         2, ge=1, le=2, description="2: a judge sees each two answers in both orders."
     )
     limit: int | None = Field(
-        None, ge=1, lt=2**31, description="Ask only so many of the prompts, drawn by `seed`."
+        None, ge=1, le=MOST, description="Ask only so many of the prompts, drawn by `seed`."
     )
     seed: Annotated[int | None, WithJsonSchema(SEED)] = Field(
         None, ge=0, lt=2**31, description="0 if left out."

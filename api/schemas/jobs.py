@@ -137,6 +137,7 @@ class JobMethod(Stored, total=False):
     dpo: MethodSettings | None
     simpo: MethodSettings | None
     probability_ratio: MethodSettings | None
+    reward: MethodSettings | None
 
 
 class JobError(BaseModel):

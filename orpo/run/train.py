@@ -126,7 +126,11 @@ class Run:
         self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
 
     def _probe(self) -> list[probe.Prompt]:
-        """The prompts that check whether an engine serves this run, with the base's log-probs."""
+        """The prompts that check whether an engine serves this run, with the base's log-probs; none
+        of a reward model, which no engine serves.
+        """
+        if self.method.scores:
+            return []
         rows = (self.data.held_out if self.held_out else self.data.train).rows
         rule = self.method.special_tokens
         limits = self.data.max_length, rule, embedded.size(self.spec.base_model_path)
@@ -225,7 +229,8 @@ class Run:
         return True
 
     def _sample(self, step: int) -> None:
-        if self.group.leads or self.strategy.lockstep:
+        takes_part = self.group.leads or self.strategy.lockstep
+        if takes_part and not self.method.scores:
             asked = self.data.held_out.first(self.method.n_samples)
             for answer in samples(self.strategy, self.tokenizer, asked, self.stopping):
                 self.journal.sample({"step": step, **answer})
@@ -258,6 +263,8 @@ class Run:
         message = f"{start.capitalize()} at step {self.progress.step} of {self.steps}."
         if stripped := self.data.train.stats["reasoning_stripped"]:
             message += f" {stripped} pairs are trained without the thoughts of their answers."
+        if self.method.scores:
+            message += " A reward model writes no text, so the run has no samples."
         self.journal.event(
             start,
             message,

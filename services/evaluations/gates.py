@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from evals import gates as thresholds
 from models import Job
 from services.access.callers import Caller
-from services.evaluations import evaluations
+from services.evaluations import evaluations, judges
 from services.evaluations.evaluations import NewEvaluation
 from services.evaluations.suites import SUITES, Suite
 from services.jobs import promotion
@@ -31,6 +31,11 @@ def check(session: Session, caller: Caller, request: NewJob) -> None:
     """Raise Invalid, with the field of the gate at fault, unless all gates can be evaluated."""
     if len(request.gates) > MOST:
         raise Invalid(f"A job has at most {MOST} gates.", param="gates")
+    if request.gates and request.method == judges.REWARD:
+        raise Invalid(
+            "A reward model answers no prompts, so it can't be evaluated: leave out the gates.",
+            param="gates",
+        )
     for place, gate in enumerate(request.gates):
         try:
             _check_metric(gate)
@@ -86,7 +91,7 @@ def _key(gate: Gate) -> tuple[Any, ...]:
 
 def _create(session: Session, job: Job, of_gates: list[Gate]) -> dict[str, Any]:
     """Return what the gates of one evaluation store of it: its id, or why there is none."""
-    owner = evaluations.accounts_of(job)
+    owner = Caller(job.org_id, job.api_key_id, frozenset())
     request = _request(job.base_model, job.fine_tuned_model or "", of_gates)
     try:
         with session.begin_nested():

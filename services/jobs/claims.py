@@ -315,9 +315,14 @@ def _shorten(session: Session) -> None:
 def _lost(session: Session, job: Job, reason: str) -> None:
     may_retry = attempts.charge(job)
     if job.desired_state == DesiredState.RUN and not may_retry:
+        what, step, log = (
+            ("evaluation", "answer", "worker")
+            if job.purpose in EVALUATED
+            else ("training", "checkpoint", "run")
+        )
         message = (
-            f"The training was lost {job.attempts} times without a new checkpoint between. The "
-            f"last reason: {attempts.sentence(reason)} The log of the run has more."
+            f"The {what} was lost {job.attempts} times without a new {step} between. The last "
+            f"reason: {attempts.sentence(reason)} The log of the {log} has more."
         )
         job.error = errors.of_core({"code": Code.ATTEMPTS_EXHAUSTED, "message": message})
         _end(session, job, JobState.FAILED)

@@ -112,10 +112,10 @@ def _of_gate(gate: dict[str, Any], evaluation: Evaluation | None, job: Job | Non
         return Verdict(
             None, f"The evaluation `{job.id}` has answers to only {answered} of {asked} prompts."
         )
-    return _measured(gate, evaluation.scores)
+    return _measured(gate, evaluation.scores, asked)
 
 
-def _measured(gate: dict[str, Any], scores: list[dict[str, Any]]) -> Verdict:
+def _measured(gate: dict[str, Any], scores: list[dict[str, Any]], asked: int) -> Verdict:
     """Decide by the score of all prompts, not of a category."""
     of_metric = (
         score
@@ -124,7 +124,11 @@ def _measured(gate: dict[str, Any], scores: list[dict[str, Any]]) -> Verdict:
     )
     score = next(of_metric, {})
     value, change = (_estimate(score.get(name)) for name in ("model", "difference"))
-    decision = gates.decide(gates.parse(gate["at_least"]), value, change)
+    threshold = gates.parse(gate["at_least"])
+    used = change if threshold.relative else value
+    if used is not None and used.n < COMPLETE * asked:
+        return Verdict(None, f"Only {used.n} of {asked} prompts are in the score.")
+    decision = gates.decide(threshold, value, change)
     return Verdict(decision.passed, decision.reason)
 
 

@@ -23,7 +23,13 @@ def body(client: TestClient) -> dict[str, Any]:
     """A request for a job, with one gate that is accepted."""
     with transaction() as session:
         base, file = records.base_model(session, CALLER).id, records.file(session, CALLER).id
-    gate = {"suite": "ifeval", "data": file, "metric": "prompt_strict", "at_least": "base - 0.02"}
+        prompts = gated.prompts(session, CALLER).id
+    gate = {
+        "suite": "ifeval",
+        "data": prompts,
+        "metric": "prompt_strict",
+        "at_least": "base - 0.02",
+    }
     return {"model": base, "training_file": file, "gates": [gate]}
 
 
@@ -68,7 +74,7 @@ def test_a_gate_of_judged_answers(client: TestClient, body: dict[str, Any]) -> N
     custom = {"suite": "custom", "metric": "win_rate"}
     for more, field, message in [
         ({"at_least": 0.5}, "judge", "needs a judge"),
-        ({"at_least": 0.5, "judge": "judge-no"}, "judge", "There is no judge"),
+        ({"at_least": 0.5, "judge": "judge-no"}, "judge", "No judge has the id"),
         ({"at_least": "base", "judge": "judge-no"}, "at_least", "Give a number, such as 0.5"),
     ]:
         gate = body["gates"][0] | custom | more
@@ -81,10 +87,19 @@ def test_the_file_of_another_organisation_is_not_found(
     client: TestClient, body: dict[str, Any]
 ) -> None:
     with transaction() as session:
-        theirs = records.file(session, records.caller(session, "stranger")).id
+        theirs = gated.prompts(session, records.caller(session, "stranger")).id
     body["gates"][0]["data"] = theirs
     error = client.post(JOBS, json=body).json()["error"]
     assert (error["param"], error["code"]) == ("gates.0.data", "file_not_found")
+
+
+def test_a_file_that_does_not_fit_the_suite_is_refused(
+    client: TestClient, body: dict[str, Any]
+) -> None:
+    body["gates"][0]["data"] = body["training_file"]
+    error = client.post(JOBS, json=body).json()["error"]
+    assert error["param"] == "gates.0.data"
+    assert "holds preference pairs" in error["message"]
 
 
 def test_a_job_has_few_gates(client: TestClient, body: dict[str, Any]) -> None:
@@ -98,7 +113,7 @@ def test_an_earlier_job_is_returned_although_its_gates_could_not_be_used_again(
     client: TestClient, body: dict[str, Any]
 ) -> None:
     with transaction() as session:
-        prompts = records.file(session, CALLER).id
+        prompts = gated.prompts(session, CALLER).id
     body["gates"][0]["data"] = prompts
     headers = {"Idempotency-Key": "k"}
     first = client.post(JOBS, json=body, headers=headers).json()
@@ -116,8 +131,8 @@ def test_an_estimate_reads_no_gates(client: TestClient, body: dict[str, Any]) ->
 @pytest.mark.parametrize("passes", [True, False])
 def test_a_model_says_whether_it_is_promoted(client: TestClient, passes: bool) -> None:
     with transaction() as session:
-        file = records.file(session, CALLER).id
-        job = gated.job(session, CALLER, gated.gate(file, at_least=0.5 if passes else 0.9))
+        prompts = gated.prompts(session, CALLER).id
+        job = gated.job(session, CALLER, gated.gate(prompts, at_least=0.5 if passes else 0.9))
         (evaluation,) = gated.succeed(session, job)
         name, base = job.fine_tuned_model, job.base_model
 

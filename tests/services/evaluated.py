@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, Deployment, Engine, EvaluationItem, File
+from models import BaseModelRecord, Checkpoint, Deployment, Engine, EvaluationItem, File
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.files import FileStatus
+from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import evaluations
 from services.evaluations.evaluations import EvaluationJob, NewEvaluation
@@ -104,3 +105,17 @@ def items(session: Session, evaluation_id: str) -> list[EvaluationItem]:
     """All items in their order."""
     found = session.query(EvaluationItem).filter_by(evaluation_id=evaluation_id)
     return list(found.order_by(EvaluationItem.place))
+
+
+def reward_model(session: Session, owner: Caller) -> str:
+    """The name of a model that a job of the method `reward` has left."""
+    job = records.job(session, owner, JobState.QUEUED, method={"type": "reward", "tuning": "lora"})
+    name = f"ft:{job.id}"
+    session.add(
+        Checkpoint(
+            id=new_id("ftckpt"), job_id=job.id, generation=1, step=1, path=f"{job.id}/g1/c",
+            kind="adapter", sha256="of the reward model", size_bytes=1, metrics={}, model=name,
+        )
+    )  # fmt: skip
+    session.flush()
+    return name

@@ -25,6 +25,7 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     finish_reason: str = "stop"
+    logprobs: dict[str, float] | None = None
 
 
 class FakeOpenAI:
@@ -75,7 +76,14 @@ class FakeOpenAI:
 
             def send(self, reply: Reply) -> None:
                 message = {"role": "assistant", "content": reply.text}
-                choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
+                choice: Body = {
+                    "index": 0,
+                    "message": message,
+                    "finish_reason": reply.finish_reason,
+                }
+                if reply.logprobs is not None:
+                    top = [{"token": t, "logprob": p} for t, p in reply.logprobs.items()]
+                    choice["logprobs"] = {"content": [{"token": "m", "top_logprobs": top}]}
                 usage = {"prompt_tokens": 3, "completion_tokens": 5}
                 whole: Any = {"choices": [choice], "usage": usage}
                 if reply.status != 200:

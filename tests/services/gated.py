@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import Checkpoint, Evaluation, Job
+from models import Checkpoint, Evaluation, File, Job
 from models.base import new_id
 from models.jobs import JobState
 from services.access.callers import Caller
@@ -17,6 +17,15 @@ from tests import records
 PASSES = {"value": 0.6, "low": 0.55, "high": 0.65, "n": 100}
 FAILS = {"value": 0.3, "low": 0.25, "high": 0.35, "n": 100}
 NO_CHANGE = {"value": 0.0, "low": -0.01, "high": 0.01, "n": 100}
+
+
+def prompts(session: Session, owner: Caller) -> File:
+    """A file of 100 prompts that fits all suites without references."""
+    report = {
+        "rows": 100, "accepted": 100, "dropped": {},
+        "prompts": {"suites": ["ifeval", "custom", "reward"], "unfit": {}, "repeated": 0},
+    }  # fmt: skip
+    return records.file(session, owner, purpose="evals", report=report)
 
 
 def gate(data: str, **fields: Any) -> dict[str, Any]:

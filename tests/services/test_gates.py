@@ -8,10 +8,11 @@ from models import Evaluation, File, Job, JobEvent, Judge
 from models.base import new_id
 from models.jobs import JobState
 from services.access.callers import Caller
+from services.evaluations import gates
 from services.files import files
-from services.platform.errors import Conflict
+from services.jobs.jobs import NewJob
+from services.platform.errors import Conflict, Invalid
 from services.upkeep import deletions, removals
-from tests import records
 from tests.services import gated
 from tests.services.gated import PASSES, gate, score
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("product")
 
 @pytest.fixture
 def data(session: Session, caller: Caller) -> str:
-    return records.file(session, caller).id
+    return gated.prompts(session, caller).id
 
 
 def judge(session: Session, owner: Caller) -> Judge:
@@ -82,7 +83,7 @@ def test_a_gate_that_can_no_longer_be_evaluated_does_not_undo_the_success(
     gated.measure(session, evaluation, score(model=PASSES))
     promotion = gated.promotion(session, job)
     assert [each["passed"] for each in promotion["gates"]] == [None, True]
-    assert "It could not be evaluated. There is no judge" in promotion["gates"][0]["reason"]
+    assert "It could not be evaluated. No judge has the id" in promotion["gates"][0]["reason"]
 
 
 def test_without_any_evaluation_the_gates_are_decided_at_once(
@@ -136,3 +137,10 @@ def test_the_prompts_of_a_gate_are_kept_until_its_job_has_ended(
     files.expire(session)
     session.refresh(file)
     assert file.deleted_at is not None
+
+
+def test_a_reward_model_has_no_gates(session: Session, caller: Caller, data: str) -> None:
+    request = NewJob("base", data, method="reward", gates=[gate(data)])
+    with pytest.raises(Invalid, match="answers no prompts") as refused:
+        gates.check(session, caller, request)
+    assert refused.value.param == "gates"

@@ -13,7 +13,6 @@ from models.jobs import DesiredState, JobState, Purpose
 from services.access.callers import Caller
 from services.jobs import claims, jobs
 from services.platform.settings import get_settings
-from tests import records
 from tests.services import gated
 from tests.services.gated import FAILS, NO_CHANGE, PASSES, gate, score
 
@@ -24,7 +23,7 @@ End = Callable[[Session, Caller, Job], object]
 
 @pytest.fixture
 def data(session: Session, caller: Caller) -> str:
-    return records.file(session, caller).id
+    return gated.prompts(session, caller).id
 
 
 def said(session: Session, job: Job) -> list[str]:
@@ -101,6 +100,19 @@ def _lose(session: Session, _: Caller, evaluation: Job) -> None:
 
 def _answer_few(session: Session, _: Caller, evaluation: Job) -> None:
     gated.measure(session, evaluation, score(model=PASSES), answered=94)
+
+
+def test_a_score_of_few_prompts_decides_nothing(
+    session: Session, caller: Caller, data: str
+) -> None:
+    """As when the judge's replies had no verdict."""
+    for n, passed in ((94, None), (95, True)):
+        job = gated.job(session, caller, gate(data))
+        (evaluation,) = gated.succeed(session, job)
+        gated.measure(session, evaluation, score(model=PASSES | {"n": n}))
+        (decided,) = gated.promotion(session, job)["gates"]
+        assert decided["passed"] is passed
+        assert (decided["reason"] == "Only 94 of 100 prompts are in the score.") == (n == 94)
 
 
 @pytest.mark.parametrize(

@@ -1953,7 +1953,7 @@ export interface components {
          * @description A metric of one evaluation.
          */
         ComparedCell: {
-            /** @description The value minus the first evaluation's, paired by prompt. Null where it would mean nothing, which `notes` explain. */
+            /** @description The value minus the first evaluation's, paired by prompt. Null of the first, and where prompts or ways of measuring differ; `notes` say so. */
             difference: components["schemas"]["Measured"] | null;
             /**
              * Evaluation
@@ -2129,7 +2129,7 @@ export interface components {
              * Baseline
              * @description A model's name, or an endpoint, that answers the same prompts.
              */
-            baseline?: string | components["schemas"]["EndpointRequest"] | null;
+            baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
             /**
              * Data
              * @description The file of prompts.
@@ -2240,6 +2240,12 @@ export interface components {
                 };
                 /** @constant */
                 type: "probability_ratio";
+            } | {
+                reward?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "reward";
             } | null;
             /** Model */
             model: string;
@@ -2917,6 +2923,13 @@ export interface components {
              * @description An answer hit `max_tokens`.
              */
             cut_off: boolean;
+            /**
+             * Failures
+             * @description Why an answer or a judgment is missing, by `model`, `baseline` or `judge`.
+             */
+            failures: {
+                [key: string]: string;
+            };
             /**
              * Id
              * @description Its place.
@@ -3855,6 +3868,7 @@ export interface components {
             dpo?: components["schemas"]["MethodSettings"] | null;
             orpo?: components["schemas"]["MethodSettings"] | null;
             probability_ratio?: components["schemas"]["MethodSettings"] | null;
+            reward?: components["schemas"]["MethodSettings"] | null;
             simpo?: components["schemas"]["MethodSettings"] | null;
             supervised?: components["schemas"]["MethodSettings"] | null;
             /** Type */
@@ -4815,6 +4829,8 @@ export interface components {
              * @enum {string}
              */
             status: "downloading" | "ready" | "error";
+            /** @description chat: it can be deployed and answers. judge: a reward model, which gives answers a number and can't be deployed. */
+            use: components["schemas"]["Use"];
         };
         /**
          * Need
@@ -6240,6 +6256,12 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /**
+         * Use
+         * @description What a model is for: a judge is a reward model, which gives answers a number.
+         * @enum {string}
+         */
+        Use: "chat" | "judge";
         /**
          * Vote
          * @description Which answer was better.

@@ -15,11 +15,3 @@ export function outline(
 }
 
 const round = (value: number) => Math.round(100 * value) / 100;
-
-/** The bin that holds a value; null outside of the edges. The last bin holds its upper edge. */
-export function binOf(edges: readonly number[], value: number): number | null {
-  const [first, last] = [edges[0], edges.at(-1)];
-  if (first === undefined || last === undefined || value < first || value > last) return null;
-  const above = edges.findIndex((edge) => edge > value);
-  return above < 0 ? edges.length - 2 : above - 1;
-}

@@ -1,10 +1,13 @@
 import { expect, test } from "vitest";
 import {
+  categoriesOf,
   changeText,
   checksOf,
   judgmentText,
+  labelText,
   lengthText,
   movementOf,
+  namingOf,
   questionOf,
 } from "@/features/evaluations/items";
 import type { Evaluation } from "@/features/evaluations/objects";
@@ -65,8 +68,48 @@ test("an item without a baseline, without a result or of another suite", () => {
   expect(checksOf({ reference: { kwargs: 3 }, result: { verdict: 1 } })).toEqual([]);
 });
 
+const evaluation = (change: object) =>
+  ({
+    suite: { name: "ifeval" },
+    model: { model: "tuned", base_url: null },
+    baseline: { model: "base", base_url: null },
+    scores: [],
+    ...change,
+  }) as unknown as Evaluation;
+
+test("answers are named by who gave them", () => {
+  const { ours, theirs } = namingOf(evaluation({}));
+  expect([ours, theirs]).toEqual(["tuned", "base"]);
+  expect(namingOf(evaluation({ baseline: null })).theirs).toBe("The answer in the file");
+  const labelled = namingOf(evaluation({ suite: { name: "agreement" }, baseline: null }));
+  expect(labelled.ours).toBe("First answer");
+  expect(labelled.movements.worse.word).toBe("the judge and people differ");
+  expect(labelled.filters).not.toHaveProperty("improved");
+});
+
+test("people's labels in words", () => {
+  const said = [1, 0, 0.5, undefined].map((label) => labelText({ reference: { label } }));
+  expect(said).toEqual([
+    "People prefer the first answer.",
+    "People prefer the second answer.",
+    "People find both answers equal.",
+    null,
+  ]);
+});
+
+test("only categories of items are offered as a filter", () => {
+  const score = (metric: string, category: string | null) => ({ metric, category });
+  const scores = [
+    score("prompt_strict", null),
+    score("instruction_strict", "keywords:existence"),
+    score("prompt_strict", "writing"),
+    score("prompt_strict", "random officially"),
+  ];
+  expect(categoriesOf(evaluation({ scores }))).toEqual(["writing"]);
+});
+
 test("a verdict is about the answer that was shown first", () => {
-  const sides = { model: { model: "tuned" }, baseline: { model: "base" } } as Evaluation;
+  const sides = { ours: "tuned", theirs: "base" };
   const said = (value: number | null, order: "model_first" | "baseline_first" | null) =>
     judgmentText({ value, order, side: null }, sides);
   expect(said(1, "model_first")).toBe("prefers tuned");

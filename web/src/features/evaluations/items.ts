@@ -1,5 +1,7 @@
 /** The items of an evaluation in words: what was asked, how they moved, and what was checked. */
+import type { Filter } from "@/features/evaluations/api";
 import type { Answer, Evaluation, Item, Judgment } from "@/features/evaluations/objects";
+import { sideName } from "@/features/evaluations/words";
 import { number, signed } from "@/lib/format";
 import { messageText } from "@/lib/message-text";
 
@@ -11,12 +13,72 @@ export function movementOf({ change }: Pick<Item, "change">): Movement {
   return change < 0 ? "worse" : "better";
 }
 
-export const MOVEMENTS: Record<Movement, { mark: string; word: string; className: string }> = {
+type Mark = { mark: string; word: string; className: string };
+
+const MOVEMENTS: Record<Movement, Mark> = {
   worse: { mark: "▼", word: "got worse", className: "text-rejected" },
   better: { mark: "▲", word: "got better", className: "text-chosen" },
   tied: { mark: "=", word: "tied", className: "text-muted" },
   unknown: { mark: "–", word: "not compared", className: "text-muted" },
 };
+
+/** How the two answers of an item are called, and their movement. */
+export type Naming = {
+  ours: string;
+  theirs: string;
+  movements: Record<Movement, Mark>;
+  filters: Partial<Record<Filter, string>>;
+};
+
+export function namingOf({ suite, model, baseline }: Evaluation): Naming {
+  if (suite.name === AGREEMENT) return LABELLED;
+  return {
+    ours: sideName(model),
+    theirs: baseline ? sideName(baseline) : "The answer in the file",
+    movements: MOVEMENTS,
+    filters: {
+      regressed: "Got worse",
+      improved: "Got better",
+      tied: "Tied",
+      cut_off: "Cut off",
+    },
+  };
+}
+
+/** The evaluation of a judge on answers that people have judged. */
+export const AGREEMENT = "agreement";
+
+const LABELLED: Naming = {
+  ours: "First answer",
+  theirs: "Second answer",
+  movements: {
+    ...MOVEMENTS,
+    worse: { mark: "✗", word: "the judge and people differ", className: "text-rejected" },
+    tied: { mark: "✓", word: "the judge and people agree", className: "text-chosen" },
+    unknown: { mark: "–", word: "no verdict", className: "text-muted" },
+  },
+  filters: { regressed: "They differ", tied: "They agree" },
+};
+
+/** Which answer people prefer, in words; null where no label says so. */
+export function labelText({ reference }: Pick<Item, "reference">): string | null {
+  const { label } = reference;
+  if (typeof label !== "number") return null;
+  if (label === 0.5) return "People find both answers equal.";
+  return `People prefer the ${label > 0.5 ? "first" : "second"} answer.`;
+}
+
+// IFEval's prompts whose letter the official checker draws: scored apart, but no items' category.
+const APART = "random officially";
+
+/** The categories of an evaluation's items: those of its first score. */
+export function categoriesOf({ scores }: Pick<Evaluation, "scores">): string[] {
+  const main = scores.find(({ category }) => category == null)?.metric;
+  const names = scores.flatMap(({ metric, category }) =>
+    metric === main && category != null && category !== APART ? category : [],
+  );
+  return [...new Set(names)];
+}
 
 export const changeText = (change: number | null) =>
   change === null || change === 0 ? "" : signed(change);
@@ -88,13 +150,12 @@ function textOf(value: unknown): string {
 /** What a reply of the judge says, in words. */
 export function judgmentText(
   { value, order, side }: Pick<Judgment, "value" | "order" | "side">,
-  { model, baseline }: Pick<Evaluation, "model" | "baseline">,
+  { ours, theirs }: Pick<Naming, "ours" | "theirs">,
 ): string {
   if (value === null) return "no verdict";
-  const of = { model: model.model, baseline: baseline?.model ?? "the baseline" };
-  if (order === null) return `gives ${of[side ?? "model"]} ${number(value, 3)}`;
+  if (order === null) return `gives ${side === "baseline" ? theirs : ours} ${number(value, 3)}`;
   if (value === 0.5) return "calls it a draw";
-  const isModel = value > 0.5 === (order === "model_first");
+  const isOurs = value > 0.5 === (order === "model_first");
   const sure = value === 0 || value === 1 ? "" : ` (${number(Math.max(value, 1 - value))})`;
-  return `prefers ${isModel ? of.model : of.baseline}${sure}`;
+  return `prefers ${isOurs ? ours : theirs}${sure}`;
 }

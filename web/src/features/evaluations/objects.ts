@@ -12,6 +12,7 @@ export type Counts = Schema<"EvaluationCounts">;
 export type Item = Schema<"EvaluationItemObject">;
 export type Answer = Schema<"EvaluationAnswer">;
 export type Judgment = Schema<"EvaluationJudgment">;
+export type Judge = Schema<"JudgeObject">;
 export type Suite = Schema<"SuiteObject">;
 export type Agreement = Schema<"AgreementObject">;
 export type Share = Schema<"AgreementShare">;

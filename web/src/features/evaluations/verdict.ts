@@ -1,6 +1,7 @@
 /** The three sentences at the top of an evaluation: is it better, by how much, where is it worse. */
 import type { Evaluation, Score } from "@/features/evaluations/objects";
 import {
+  byCategory,
   differenceInterval,
   differenceText,
   headlineOf,
@@ -52,15 +53,13 @@ function detailOf(score: Score, value: string, reading: Reading): string {
   return `${value}: ${change} compared with the baseline, on ${n} prompts.${advice}`;
 }
 
-export type Movement = { name: string; score: Score };
+const changeOf = ({ difference, model }: Score) => difference?.value ?? model?.value ?? 0;
 
-/** Categories whose difference is more than chance, the worst first. */
+/** Categories in which the model is better or worse, more than chance; the worst first. */
 export function movements(evaluation: Pick<Evaluation, "scores">, reading: "better" | "worse") {
+  const scores = byCategory(evaluation.scores);
   const main = headlineOf({ scores: evaluation.scores, preference: null })?.metric;
-  const isIt = ({ low, high }: { low?: number | null; high?: number | null }) =>
-    reading === "worse" ? high != null && high < 0 : low != null && low > 0;
-  return evaluation.scores
-    .filter((score) => score.category != null && score.metric === main)
-    .filter((score) => score.difference && isIt(score.difference))
-    .sort((a, b) => (a.difference?.value ?? 0) - (b.difference?.value ?? 0));
+  return scores
+    .filter((score) => score.metric === main && headlineReading(score) === reading)
+    .sort((a, b) => changeOf(a) - changeOf(b));
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Estimate, Evaluation, Score } from "@/features/evaluations/objects";
 import {
+  byCategory,
   comparedInWords,
   differenceInterval,
   differenceText,
@@ -9,6 +10,7 @@ import {
   intervalText,
   metricOf,
   notesOf,
+  overall,
   phaseOf,
   readingOf,
   valueText,
@@ -47,8 +49,8 @@ test("shares are percent and their differences points; other numbers stay number
   expect(intervalText("prompt_strict", estimate(0.4, 0.351, 0.449))).toBe("35.1% to 44.9%");
   expect(differenceText("prompt_strict", -0.031)).toBe("−3.1 points");
   expect(differenceInterval("win_rate", estimate(0, -0.01, 0.02))).toBe("−1.0 to +2.0");
-  expect(valueText("reward", -1.25)).toBe("-1.25");
-  expect(differenceText("reward", 0.5)).toBe("+0.500");
+  expect(valueText("reward", -1.25)).toBe("−1.25");
+  expect(differenceText("reward", 0.5)).toBe("+0.50");
   expect(intervalText("reward", estimate(1, null, null, 1))).toBeNull();
   expect(metricOf("a_new_one").title).toBe("A new one");
 });
@@ -63,11 +65,21 @@ test("the headline is the first score over all prompts, or the win rate", () => 
   });
   const of = score(null, estimate(0.4, 0.3, 0.5));
   const scores = [score("keywords", estimate(1, 1, 1)), score(null, null), of];
-  expect(headlineOf({ scores, preference: null })).toBe(of);
+  expect(headlineOf({ scores, preference: null })).toEqual(of);
   expect(headlineOf({ scores: [], preference: null })).toBeNull();
   const win_rate = estimate(0.6, 0.5, 0.7);
   const preference = { win_rate } as Evaluation["preference"];
   expect(headlineOf({ scores: [], preference })?.model).toBe(win_rate);
+});
+
+test("of a win rate, only the model's side is shown", () => {
+  const [half, sides] = [estimate(0.5, 0.4, 0.6), estimate(0.4, 0.3, 0.5)];
+  const scores: Score[] = [
+    { metric: "win_rate", category: null, model: sides, baseline: half, difference: half },
+    { metric: "reward", category: "a", model: sides, baseline: half, difference: half },
+  ];
+  expect(overall(scores)).toEqual([{ ...scores[0], baseline: null, difference: null }]);
+  expect(byCategory(scores)).toEqual([scores[1]]);
 });
 
 const COUNTS: Evaluation["counts"] = {

@@ -46,6 +46,26 @@ const METRICS: Record<string, Metric> = {
     unit: "share",
     means: "The win rate if both answers were of equal length, by a regression.",
   },
+  average: {
+    title: "Agrees with people",
+    unit: "share",
+    means: "Over both orders of the answers.",
+  },
+  both: {
+    title: "Right in both orders",
+    unit: "share",
+    means: "Names the answer that people prefer, whichever is shown first.",
+  },
+  equal: {
+    title: "Same in both orders",
+    unit: "share",
+    means: "Names the same answer, whichever is shown first.",
+  },
+  decided: {
+    title: "Against a coin",
+    unit: "share",
+    means: "Without the pairs that people call equal; a draw counts half. A coin has 50%.",
+  },
   rating_turn_1: { title: "Rating, turn 1", unit: "number", means: "Of the first answers." },
   rating_turn_2: { title: "Rating, turn 2", unit: "number", means: "Of the second answers." },
   rating: { title: "Rating", unit: "number", means: "The judge's mean rating, from 1 to 10." },
@@ -60,9 +80,13 @@ const capitalised = (name: string) => {
   return words.charAt(0).toUpperCase() + words.slice(1);
 };
 
+/** Two digits after the point, also of a round number, so that columns can be compared. */
+const fixed = (value: number) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(2)}`;
+
 /** `42.1%` or `1.25`: a value in its metric's unit. */
 export function valueText(metric: string, value: number | null | undefined): string {
-  return metricOf(metric).unit === "share" ? percent(value, 1) : number(value, 3);
+  if (metricOf(metric).unit === "share") return percent(value, 1);
+  return value == null ? number(value) : fixed(value);
 }
 
 /** `38.2% to 46.3%`; null if there is none, as for one prompt. */
@@ -74,14 +98,14 @@ export function intervalText(metric: string, estimate: Estimate): string | null 
 
 /** `+3.1 points` of a share, `+0.25` of a number. */
 export function differenceText(metric: string, value: number): string {
-  return metricOf(metric).unit === "share" ? `${signed(100 * value, 1)} points` : signed(value, 3);
+  return metricOf(metric).unit === "share" ? `${signed(100 * value, 1)} points` : signed(value);
 }
 
 export function differenceInterval(metric: string, estimate: Estimate): string | null {
   const { low, high } = estimate;
   if (low == null || high == null) return null;
   const factor = metricOf(metric).unit === "share" ? 100 : 1;
-  const digits = factor === 100 ? 1 : 3;
+  const digits = factor === 100 ? 1 : 2;
   return `${signed(factor * low, digits)} to ${signed(factor * high, digits)}`;
 }
 
@@ -124,9 +148,17 @@ export function comparedInWords({ model, baseline }: Pick<Evaluation, "model" | 
   return baseline ? `${sideName(model)} against ${sideName(baseline)}` : sideName(model);
 }
 
+/** Win rates of two models add up to 1, so the baseline's and the difference say nothing new. */
+const withoutMirror = (score: Score): Score =>
+  score.metric?.startsWith("win_rate") ? { ...score, baseline: null, difference: null } : score;
+
 /** The scores over all prompts, in the suite's order. */
 export const overall = (scores: readonly Score[]) =>
-  scores.filter((score) => score.category == null);
+  scores.filter((score) => score.category == null).map(withoutMirror);
+
+/** The scores of single categories. */
+export const byCategory = (scores: readonly Score[]) =>
+  scores.filter((score) => score.category != null).map(withoutMirror);
 
 /** The number that stands for an evaluation in a list: its first score, or its win rate. */
 export function headlineOf(evaluation: Pick<Evaluation, "scores" | "preference">): Score | null {

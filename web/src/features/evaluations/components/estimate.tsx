@@ -108,7 +108,7 @@ export function IntervalBar(props: {
   );
 }
 
-/** The range that holds all of the intervals and `level`, with room at its ends. */
+/** The range that holds all of the intervals and `level`; around one half, all shares. */
 export function domainOf(
   estimates: readonly (Estimate | null | undefined)[],
   level?: number,
@@ -116,7 +116,8 @@ export function domainOf(
   const ends = estimates.flatMap((each) =>
     each ? [each.value, each.low ?? each.value, each.high ?? each.value] : [],
   );
-  if (level !== undefined) ends.push(level);
+  if (level === 0.5) ends.push(0, 1);
+  else if (level !== undefined) ends.push(level);
   if (ends.length === 0) return [0, 1];
   return [Math.min(...ends), Math.max(...ends)];
 }

@@ -14,6 +14,7 @@ import {
   phaseOf,
   sideName,
 } from "@/features/evaluations/words";
+import { Sentence } from "@/features/jobs/components/sentence";
 import { ago, moment, number } from "@/lib/format";
 
 /** Evaluations with their state and the number that stands for each. */
@@ -85,7 +86,11 @@ function Standing({ evaluation }: { evaluation: Evaluation }) {
     return (
       <>
         <State value={status} />
-        {error && <p className="text-sm break-words text-muted">{error.message}</p>}
+        {error && (
+          <p className="text-sm break-words text-muted">
+            <Sentence text={error.message} />
+          </p>
+        )}
       </>
     );
   const { share, says } = phaseOf(evaluation);

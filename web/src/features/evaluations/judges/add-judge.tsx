@@ -4,9 +4,9 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { ChoiceField, TextField } from "@/features/evaluations/components/fields";
-import type { CreateJudge, Judge } from "@/features/evaluations/contract";
 import { createJudge, judgesQuery } from "@/features/evaluations/judges-api";
-import { ApiError } from "@/lib/api";
+import type { Judge } from "@/features/evaluations/objects";
+import { ApiError, type Schema } from "@/lib/api";
 import { modelsQuery } from "@/lib/queries";
 
 const KINDS: { kind: Judge["kind"]; name: string; what: string }[] = [
@@ -120,7 +120,8 @@ export function AddJudge() {
   );
 }
 
-function bodyOf(kind: Judge["kind"], { model, name, base_url, secret }: typeof EMPTY): CreateJudge {
+function bodyOf(kind: Judge["kind"], values: typeof EMPTY): Schema<"CreateJudge"> {
+  const { model, name, base_url, secret } = values;
   const given = (value: string) => value.trim() || null;
   const common = { kind, model: model.trim(), name: given(name) };
   return kind === "openai"

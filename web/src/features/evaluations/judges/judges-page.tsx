@@ -5,10 +5,10 @@ import { Empty, Loading, Page } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { AgreementTable } from "@/features/evaluations/components/agreement-table";
 import { Rooms } from "@/features/evaluations/components/rooms";
-import type { Judge } from "@/features/evaluations/contract";
 import { AddJudge } from "@/features/evaluations/judges/add-judge";
 import { MeasureAgreement } from "@/features/evaluations/judges/measure-agreement";
 import { deleteJudge, judgesQuery } from "@/features/evaluations/judges-api";
+import type { Judge } from "@/features/evaluations/objects";
 import { ago, moment } from "@/lib/format";
 
 /** The judges, each with how often it agrees with people. */

@@ -1,12 +1,13 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
-import { promptFilesQuery } from "@/features/evaluations/api";
+import { keys, promptFilesQuery } from "@/features/evaluations/api";
 import { labelsName } from "@/features/evaluations/components/agreement-table";
 import { ChoiceField, TextField } from "@/features/evaluations/components/fields";
-import type { Judge } from "@/features/evaluations/contract";
-import { judgesQuery, type Labels, measureAgreement } from "@/features/evaluations/judges-api";
+import { type Labels, measureAgreement } from "@/features/evaluations/judges-api";
+import type { Judge } from "@/features/evaluations/objects";
 import { ApiError } from "@/lib/api";
 
 const LABELS: Labels[] = ["votes", "llmbar", "pandalm"];
@@ -23,10 +24,10 @@ export function MeasureAgreement({ judge }: { judge: Judge }) {
     mutationFn: () =>
       measureAgreement(judge.id, {
         labels,
-        ...(labels !== "votes" && { data }),
-        ...(limit.trim() !== "" && { limit: Number(limit) }),
+        data: labels === "votes" ? null : data,
+        limit: limit.trim() === "" ? null : Number(limit),
       }),
-    onSuccess: () => queries.invalidateQueries(judgesQuery),
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.lists }),
   });
   const { error } = measure;
   const param = error instanceof ApiError ? error.param : null;
@@ -82,7 +83,19 @@ export function MeasureAgreement({ judge }: { judge: Judge }) {
             {measure.isPending ? "Starting …" : "Measure"}
           </Button>
           <p role="status" className="text-muted">
-            {measure.isSuccess && "It was started. The result stands here when it has ended."}
+            {measure.data && (
+              <>
+                It was started:{" "}
+                <Link
+                  to="/evaluations/$evaluationId"
+                  params={{ evaluationId: measure.data.id }}
+                  className="text-accent underline"
+                >
+                  follow it
+                </Link>
+                . The result stands here when it has ended.
+              </>
+            )}
           </p>
         </div>
       </form>

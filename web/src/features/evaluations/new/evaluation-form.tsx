@@ -6,12 +6,11 @@ import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { createEvaluation, keys } from "@/features/evaluations/api";
 import { ChoiceField, LongTextField } from "@/features/evaluations/components/fields";
-import type { Judge } from "@/features/evaluations/contract";
 import { bodyOf, type Form, fieldOf, shownFor } from "@/features/evaluations/form";
 import { BaselineFields } from "@/features/evaluations/new/baseline-fields";
 import { MoreSettings } from "@/features/evaluations/new/more-settings";
 import { PromptsField } from "@/features/evaluations/new/prompts-field";
-import type { Suite } from "@/features/evaluations/objects";
+import type { Judge, Suite } from "@/features/evaluations/objects";
 import { ApiError, type Schema } from "@/lib/api";
 import { newKey } from "@/lib/new-key";
 

@@ -30,7 +30,7 @@ export function MoreSettings({ form, suite, errorAt, set }: Props) {
           <div className="grid gap-4 p-4 pt-1 sm:grid-cols-2">
             <TextField
               name="limit"
-              label="Prompts"
+              label="How many"
               value={form.limit}
               isNumber
               placeholder="all"

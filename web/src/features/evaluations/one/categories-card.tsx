@@ -10,14 +10,14 @@ import {
   IntervalBar,
 } from "@/features/evaluations/components/estimate";
 import type { Evaluation, Score } from "@/features/evaluations/objects";
-import { metricOf } from "@/features/evaluations/words";
+import { byCategory, metricOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
 const FEW = 8;
 
 /** A metric by category, the largest loss first; without a baseline, the lowest value first. */
 export function CategoriesCard({ evaluation }: { evaluation: Evaluation }) {
-  const scores = evaluation.scores.filter((score) => score.category != null);
+  const scores = byCategory(evaluation.scores);
   const metrics = [...new Set(scores.map(({ metric = "" }) => metric))];
   const [chosen, setChosen] = useState(metrics[0]);
   const [isWhole, setWhole] = useState(false);

@@ -1,15 +1,14 @@
 import { Cell, Row, Table } from "@/components/ui/table";
-import { checksOf, type Outcome } from "@/features/evaluations/items";
-import type { Evaluation, Item } from "@/features/evaluations/objects";
-import { sideName } from "@/features/evaluations/words";
+import { checksOf, type Naming, type Outcome } from "@/features/evaluations/items";
+import type { Item } from "@/features/evaluations/objects";
 import { visible } from "@/lib/visible-text";
 
 /** What IFEval checked: each instruction of the prompt, and who follows it. */
-export function Checks({ evaluation, item }: { evaluation: Evaluation; item: Item }) {
+export function Checks(props: { naming: Naming; hasBaseline: boolean; item: Item }) {
+  const { naming, hasBaseline, item } = props;
   const checks = checksOf(item);
   if (checks.length === 0) return null;
-  const { model, baseline } = evaluation;
-  const columns = ["Instruction", ...(baseline ? [sideName(baseline)] : []), sideName(model)];
+  const columns = ["Instruction", ...(hasBaseline ? [naming.theirs] : []), naming.ours];
   return (
     <div>
       <h3 className="mb-1 font-medium">Checked instructions</h3>
@@ -21,7 +20,7 @@ export function Checks({ evaluation, item }: { evaluation: Evaluation; item: Ite
               <code className="font-mono text-sm break-all">{kind}</code>
               {given && <p className="text-sm text-muted">{visible(given)}</p>}
             </Cell>
-            {baseline && (
+            {hasBaseline && (
               <Cell label="Baseline">
                 <OutcomeText outcome={theirs} />
               </Cell>

@@ -4,6 +4,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { evaluationQuery } from "@/features/evaluations/api";
+import { AGREEMENT } from "@/features/evaluations/items";
 import type { Evaluation } from "@/features/evaluations/objects";
 import { CategoriesCard } from "@/features/evaluations/one/categories-card";
 import { EvaluationBar } from "@/features/evaluations/one/evaluation-bar";
@@ -15,6 +16,7 @@ import { Notes } from "@/features/evaluations/one/notes";
 import { RewardsCard } from "@/features/evaluations/one/rewards-card";
 import { ScoresCard } from "@/features/evaluations/one/scores-card";
 import { VerdictCard } from "@/features/evaluations/one/verdict-card";
+import { Why } from "@/features/evaluations/one/why";
 import { useEvaluationStream } from "@/features/evaluations/use-evaluation-stream";
 import { comparedInWords, hasEnded } from "@/features/evaluations/words";
 import { ago, moment } from "@/lib/format";
@@ -35,7 +37,7 @@ export function EvaluationPage() {
 }
 
 function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
-  const { id, suite, status, error, created_at } = evaluation;
+  const { id, suite, status, created_at } = evaluation;
   const ended = hasEnded(evaluation);
   const { broken } = useEvaluationStream(id, !ended);
   const compared = comparedInWords(evaluation);
@@ -55,7 +57,7 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
       }
     >
       <Identity evaluation={evaluation} />
-      {status === "failed" && <ErrorPanel error={error?.message ?? "The evaluation failed."} />}
+      {status === "failed" && <Why evaluation={evaluation} />}
       <EvaluationBar evaluation={evaluation} />
       {broken && !ended && (
         <p role="status" className="text-sm text-muted">
@@ -63,7 +65,9 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
         </p>
       )}
       <Notes evaluation={evaluation} />
-      {evaluation.scores.length > 0 && <VerdictCard evaluation={evaluation} />}
+      {evaluation.scores.length > 0 && suite.name !== AGREEMENT && (
+        <VerdictCard evaluation={evaluation} />
+      )}
       {evaluation.scores.length > 0 && <ScoresCard evaluation={evaluation} />}
       {evaluation.judge && <JudgeCard evaluation={evaluation} judge={evaluation.judge} />}
       <CategoriesCard evaluation={evaluation} />

@@ -4,26 +4,31 @@ import { PlainText } from "@/components/plain-text";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { WordDiff } from "@/components/word-diff";
-import { isCutOff, lengthText, MOVEMENTS, movementOf } from "@/features/evaluations/items";
-import type { Answer, Evaluation, Item } from "@/features/evaluations/objects";
+import {
+  isCutOff,
+  labelText,
+  lengthText,
+  movementOf,
+  type Naming,
+} from "@/features/evaluations/items";
+import type { Answer, Item } from "@/features/evaluations/objects";
 import { Checks } from "@/features/evaluations/one/checks";
 import { Judgments } from "@/features/evaluations/one/judgments";
-import { sideName } from "@/features/evaluations/words";
 import { cx } from "@/lib/cx";
 import { messageText } from "@/lib/message-text";
 import { useKeys } from "@/lib/use-keys";
 import { visible } from "@/lib/visible-text";
 
-type Props = { evaluation: Evaluation; item: Item; close: () => void };
+type Props = { naming: Naming; hasBaseline: boolean; item: Item; close: () => void };
 
 /** One prompt: both answers beside each other, what was checked, and what the judge said. */
-export function ItemDetail({ evaluation, item, close }: Props) {
+export function ItemDetail({ naming, hasBaseline, item, close }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [isDiff, setDiff] = useState(false);
-  const hasBaseline = evaluation.baseline !== null;
   useEffect(() => box.current?.scrollIntoView({ block: "nearest" }), []);
+  const label = labelText(item);
   useKeys({ d: () => hasBaseline && setDiff((now) => !now) });
-  const { mark, word, className } = MOVEMENTS[movementOf(item)];
+  const { mark, word, className } = naming.movements[movementOf(item)];
   return (
     <div ref={box} className="scroll-mt-4 scroll-mb-20">
       <Card
@@ -31,7 +36,7 @@ export function ItemDetail({ evaluation, item, close }: Props) {
           <>
             Line {item.line}
             {hasBaseline && (
-              <span className={cx("ml-2 font-normal", className)}>
+              <span className={cx("ml-2 font-normal whitespace-nowrap", className)}>
                 <span aria-hidden="true">{mark}</span> {word}
               </span>
             )}
@@ -63,27 +68,39 @@ export function ItemDetail({ evaluation, item, close }: Props) {
                   <PlainText text={messageText(message)} />
                 </div>
               ))}
-              <Answers evaluation={evaluation} item={item} turn={turn} isDiff={isDiff} />
+              <Answers
+                naming={naming}
+                hasBaseline={hasBaseline}
+                item={item}
+                turn={turn}
+                isDiff={isDiff}
+              />
             </div>
           ))}
-          <Checks evaluation={evaluation} item={item} />
-          <Judgments evaluation={evaluation} judgments={item.judgments} />
+          {label && <p className="font-medium">{label}</p>}
+          <Checks naming={naming} hasBaseline={hasBaseline} item={item} />
+          <Judgments naming={naming} judgments={item.judgments} />
         </div>
       </Card>
     </div>
   );
 }
 
-function Answers(props: { evaluation: Evaluation; item: Item; turn: number; isDiff: boolean }) {
-  const { evaluation, item, turn, isDiff } = props;
-  const { model, baseline } = evaluation;
+function Answers(props: {
+  naming: Naming;
+  hasBaseline: boolean;
+  item: Item;
+  turn: number;
+  isDiff: boolean;
+}) {
+  const { naming, hasBaseline, item, turn, isDiff } = props;
   const theirs = item.baseline_answers[turn];
   const ours = item.answers[turn];
   const diff = isDiff && theirs && ours ? { from: theirs.text, to: ours.text } : null;
   return (
-    <div className={cx("grid gap-4", baseline && "md:grid-cols-2")}>
-      {baseline && <OneAnswer name={sideName(baseline)} side="from" answer={theirs} diff={diff} />}
-      <OneAnswer name={sideName(model)} side="to" answer={ours} diff={diff} />
+    <div className={cx("grid gap-4", hasBaseline && "md:grid-cols-2")}>
+      {hasBaseline && <OneAnswer name={naming.theirs} side="from" answer={theirs} diff={diff} />}
+      <OneAnswer name={naming.ours} side="to" answer={ours} diff={diff} />
     </div>
   );
 }

@@ -4,19 +4,13 @@ import { useEffect, useMemo } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/page";
 import { inputClass } from "@/components/ui/field";
-import { FILTERS, type Filter, itemsQuery } from "@/features/evaluations/api";
+import { FILTERS, itemsQuery } from "@/features/evaluations/api";
+import { categoriesOf, namingOf } from "@/features/evaluations/items";
 import type { Evaluation, Item } from "@/features/evaluations/objects";
 import { ItemDetail } from "@/features/evaluations/one/item-detail";
 import { ItemsTable } from "@/features/evaluations/one/items-table";
 import { hasEnded } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
-
-const NAMES: Record<Filter, string> = {
-  regressed: "Got worse",
-  improved: "Got better",
-  tied: "Tied",
-  cut_off: "Cut off",
-};
 
 /** Every prompt with the answers to it, those that got worse first; one is open at a time. */
 export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
@@ -40,14 +34,18 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
   useEffect(() => {
     if (isSought && !isFetching) fetchNextPage();
   }, [isSought, isFetching, fetchNextPage]);
-  const hasBaseline = evaluation.baseline !== null;
-  const categories = [...new Set(evaluation.scores.flatMap(({ category }) => category ?? []))];
+  // The answers in a file may be a baseline that the evaluation does not name.
+  const hasBaseline =
+    evaluation.baseline !== null || items.some((item) => item.baseline_answers.length > 0);
+  const naming = namingOf(evaluation);
+  const categories = categoriesOf(evaluation);
   return (
     <section id="items" aria-labelledby="items-title" className="flex min-w-0 flex-col gap-4">
       {opened && (
         <ItemDetail
           key={opened.id}
-          evaluation={evaluation}
+          naming={naming}
+          hasBaseline={hasBaseline}
           item={opened}
           close={() => open(null)}
         />
@@ -61,7 +59,7 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
             {found.data &&
               `${number(items.length)}${hasNextPage ? " or more" : ""} of ${number(evaluation.counts.prompts)}`}
           </p>
-          <div className="flex w-full flex-wrap gap-2 sm:ml-auto sm:w-auto">
+          <div className="flex w-full flex-wrap gap-2 sm:ml-auto sm:w-auto sm:flex-nowrap">
             <select
               aria-label="Which items"
               className={`${inputClass} max-w-44`}
@@ -71,11 +69,14 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
               }
             >
               <option value="">All items</option>
-              {FILTERS.filter((name) => hasBaseline || name === "cut_off").map((name) => (
-                <option key={name} value={name}>
-                  {NAMES[name]}
-                </option>
-              ))}
+              {FILTERS.filter((name) => hasBaseline || name === "cut_off").map(
+                (name) =>
+                  naming.filters[name] && (
+                    <option key={name} value={name}>
+                      {naming.filters[name]}
+                    </option>
+                  ),
+              )}
             </select>
             {(categories.length > 0 || search.category) && (
               <select
@@ -108,7 +109,7 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
         {items.length > 0 && (
           <ItemsTable
             items={items}
-            hasBaseline={hasBaseline}
+            movements={hasBaseline ? naming.movements : null}
             opened={opened}
             open={open}
             reachedEnd={() => hasNextPage && !isFetching && fetchNextPage()}

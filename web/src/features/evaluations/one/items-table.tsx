@@ -1,6 +1,6 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useRef } from "react";
-import { changeText, MOVEMENTS, movementOf, questionOf } from "@/features/evaluations/items";
+import { changeText, movementOf, type Naming, questionOf } from "@/features/evaluations/items";
 import type { Item } from "@/features/evaluations/objects";
 import { Spacer } from "@/features/jobs/components/spacer";
 import { cx } from "@/lib/cx";
@@ -13,14 +13,15 @@ const AHEAD = 20;
 
 type Props = {
   items: Item[];
-  hasBaseline: boolean;
+  /** Null where nothing was compared. */
+  movements: Naming["movements"] | null;
   opened: Item | null;
   open: (item: Item) => void;
   reachedEnd: () => void;
 };
 
 /** The items as rows; only those in sight are drawn. j and k move. */
-export function ItemsTable({ items, hasBaseline, opened, open, reachedEnd }: Props) {
+export function ItemsTable({ items, movements, opened, open, reachedEnd }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count: items.length,
@@ -47,7 +48,7 @@ export function ItemsTable({ items, hasBaseline, opened, open, reachedEnd }: Pro
   const below = virtual.getTotalSize() - (rows.at(-1)?.end ?? 0);
   const hasCategory = items.some(({ category }) => category !== null);
   return (
-    <div ref={box} className="max-h-[32rem] overflow-y-auto">
+    <div ref={box} className="relative max-h-[32rem] overflow-y-auto">
       <table
         aria-label="Items"
         aria-rowcount={items.length + 1}
@@ -66,7 +67,7 @@ export function ItemsTable({ items, hasBaseline, opened, open, reachedEnd }: Pro
             <th scope="col" className={cx(head, "hidden w-24 text-left sm:table-cell")}>
               Length
             </th>
-            {hasBaseline && (
+            {movements && (
               <th scope="col" className={cx(head, "w-24 text-right")}>
                 Change
               </th>
@@ -102,7 +103,7 @@ export function ItemsTable({ items, hasBaseline, opened, open, reachedEnd }: Pro
                 <td className={cx(cell, "hidden sm:table-cell")}>
                   {item.cut_off && <span className="text-sm text-rejected">cut off</span>}
                 </td>
-                {hasBaseline && <Change item={item} />}
+                {movements && <Change item={item} movements={movements} />}
               </tr>
             );
           })}
@@ -116,8 +117,8 @@ export function ItemsTable({ items, hasBaseline, opened, open, reachedEnd }: Pro
 const head = "border-b border-line px-2 py-2 font-medium sm:px-3";
 const cell = "border-b border-line px-2 sm:px-3";
 
-function Change({ item }: { item: Item }) {
-  const { mark, word, className } = MOVEMENTS[movementOf(item)];
+function Change({ item, movements }: { item: Item; movements: Naming["movements"] }) {
+  const { mark, word, className } = movements[movementOf(item)];
   return (
     <td className={cx(cell, "text-right whitespace-nowrap")} title={word}>
       <span className={className}>

@@ -19,7 +19,13 @@ export function JudgeCard(props: {
     <Card title={`Judge: ${judge.name}`}>
       <div className="flex flex-col gap-4">
         {preference && <PreferenceBar preference={preference} />}
-        {preference && <Steadiness preference={preference} orders={evaluation.orders} />}
+        {preference && (
+          <Steadiness
+            preference={preference}
+            hasOrders={evaluation.orders === 2}
+            isReward={judge.kind === "reward"}
+          />
+        )}
         <div>
           <h3 className="mb-1 font-medium">Agreement with people</h3>
           {isMeasured ? (
@@ -78,8 +84,8 @@ export function PreferenceBar({ preference }: { preference: Preference }) {
 
 const ONE = { wins: "win", draws: "draw", losses: "loss" };
 
-function Steadiness({ preference, orders }: { preference: Preference; orders: number }) {
-  const { win_rate, length_controlled, flip_rate, first_wins, unparsed } = preference;
+function Steadiness(props: { preference: Preference; hasOrders: boolean; isReward: boolean }) {
+  const { win_rate, length_controlled, flip_rate, first_wins, unparsed } = props.preference;
   return (
     <dl className="grid gap-x-4 gap-y-1 sm:grid-cols-[max-content_minmax(0,1fr)]">
       <Fact name="Win rate" estimate={win_rate}>
@@ -91,9 +97,8 @@ function Steadiness({ preference, orders }: { preference: Preference; orders: nu
         )}
       </Fact>
       <Fact name="Length-controlled, unregularised" estimate={length_controlled} />
-      {orders === 2 ? (
-        <Fact name="Verdict changes with the order" estimate={flip_rate} />
-      ) : (
+      <Fact name="Verdict changes with the order" estimate={flip_rate} />
+      {!props.hasOrders && !props.isReward && (
         <div className="contents">
           <dt className="text-muted">Orders</dt>
           <dd className="mb-2 sm:mb-0">

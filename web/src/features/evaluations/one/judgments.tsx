@@ -1,12 +1,10 @@
 import { PlainText } from "@/components/plain-text";
-import { judgmentText } from "@/features/evaluations/items";
-import type { Evaluation, Judgment } from "@/features/evaluations/objects";
-
-const ORDERS = { model_first: "the model's answer first", baseline_first: "the baseline's first" };
+import { judgmentText, type Naming } from "@/features/evaluations/items";
+import type { Judgment } from "@/features/evaluations/objects";
 
 /** The judge's replies to an item, each with its verdict and the order of the answers. */
-export function Judgments(props: { evaluation: Evaluation; judgments: Judgment[] }) {
-  const { evaluation, judgments } = props;
+export function Judgments(props: { naming: Naming; judgments: Judgment[] }) {
+  const { naming, judgments } = props;
   if (judgments.length === 0) return null;
   const hasTurns = judgments.some(({ turn }) => turn !== judgments[0]?.turn);
   return (
@@ -19,9 +17,11 @@ export function Judgments(props: { evaluation: Evaluation; judgments: Judgment[]
             <p>
               {hasTurns && <span className="text-muted">Turn {judgment.turn + 1}: </span>}
               {judgment.order && (
-                <span className="text-muted">With {ORDERS[judgment.order]}: </span>
+                <span className="text-muted">
+                  With {judgment.order === "model_first" ? naming.ours : naming.theirs} first:{" "}
+                </span>
               )}
-              <span className="font-medium">{judgmentText(judgment, evaluation)}</span>
+              <span className="font-medium">{judgmentText(judgment, naming)}</span>
             </p>
             {judgment.text && <PlainText text={judgment.text} />}
           </li>

@@ -5,7 +5,7 @@ import { Empty, Loading } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { evaluationsQuery } from "@/features/evaluations/api";
 import { EvaluationsTable } from "@/features/evaluations/components/evaluations-table";
-import { type Gated, GatesCard } from "@/features/evaluations/run/gates-card";
+import { GatesCard } from "@/features/evaluations/run/gates-card";
 import type { Schema } from "@/lib/api";
 
 type Job = Schema<"JobObject">;
@@ -14,7 +14,7 @@ type Job = Schema<"JobObject">;
 export default function RunEvaluations({ job }: { job: Job }) {
   return (
     <div className="flex flex-col gap-4">
-      <GatesCard job={job as Gated} />
+      <GatesCard job={job} />
       {job.fine_tuned_model ? (
         <OfModel job={job} model={job.fine_tuned_model} />
       ) : (

@@ -5,12 +5,11 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
-import { nameOf, shortId } from "@/features/jobs/job";
+import { isJudge, nameOf, shortId } from "@/features/jobs/job";
 import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
 import { ConfigTab } from "@/features/jobs/run/config-tab";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
 import { EventsTab } from "@/features/jobs/run/events-tab";
-import { GatesPanel } from "@/features/jobs/run/gates-panel";
 import { JobBar } from "@/features/jobs/run/job-bar";
 import { PairsTab } from "@/features/jobs/run/pairs-tab";
 import { SamplesTab } from "@/features/jobs/run/samples-tab";
@@ -73,7 +72,7 @@ function JobView({ job }: { job: Job }) {
           <Link to="/jobs/new" search={{ from: job.id }} className={buttonClass()}>
             New run from this
           </Link>
-          {job.fine_tuned_model && (
+          {job.fine_tuned_model && !isJudge(job) && (
             <Link
               to="/playground"
               search={{ a: job.model, b: job.fine_tuned_model, job: job.id }}
@@ -86,7 +85,6 @@ function JobView({ job }: { job: Job }) {
       }
     >
       {job.status === "failed" && <Why job={job} />}
-      <GatesPanel job={job} />
       <JobBar job={job} tab={tab} />
       {run.broken && !hasEnded(job) && (
         <p role="status" className="text-sm text-muted">
