@@ -73,13 +73,13 @@ class World:
             return judges.create(session, self.caller, NewJudge(**(request | changes))).id
 
     def create(self, rows: int = 4, **fields: Any) -> str:
-        request = {"suite": "custom", "baseline": "base", "judge": self.judge_id, **fields}
+        asked: dict[str, Any] = {"suite": "custom", "baseline": "base", "judge": self.judge_id}
         with transaction() as session:
             if rows not in self.files:
                 prompts = [{"turns": [f"Prompt {number}"]} for number in range(rows)]
                 self.files[rows] = prompt_file(session, self.caller, prompts).id
-            made = NewEvaluation(**({"model": "tuned", "data": self.files[rows]} | request))
-            return evaluations.create(session, self.caller, made).id
+            asked |= {"model": "tuned", "data": self.files[rows], **fields}
+            return evaluations.create(session, self.caller, NewEvaluation(**asked)).id
 
     def run(self, evaluation_id: str) -> tuple[Job, Evaluation]:
         """Work as the Celery task does, until nothing is left."""
@@ -193,11 +193,10 @@ def test_a_fenced_worker_asks_nothing_twice_and_the_scores_are_the_same(
 
     world.judge.reply = lose
     evaluation_id = world.create(4)
-    state = ""
-    while state in ("", JobState.QUEUED):
+    job, evaluation = world.run(evaluation_id)
+    while job.state == JobState.QUEUED:
         job, evaluation = world.run(evaluation_id)
-        state = job.state
-    assert (state, left) == (JobState.SUCCEEDED, set())
+    assert (job.state, left) == (JobState.SUCCEEDED, set())
     assert set(world.judge.answered.values()) == {1}
     assert len(world.judge.answered) == 8
     assert evaluation.scores == first.scores

@@ -1953,7 +1953,7 @@ export interface components {
          * @description A metric of one evaluation.
          */
         ComparedCell: {
-            /** @description The value minus the first evaluation's, paired by prompt. Null where it would mean nothing, which `notes` explain. */
+            /** @description The value minus the first evaluation's, paired by prompt. Null of the first, and where prompts or ways of measuring differ; `notes` say so. */
             difference: components["schemas"]["Measured"] | null;
             /**
              * Evaluation
