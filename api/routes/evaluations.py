@@ -43,7 +43,7 @@ def create(
     idempotency_key: Annotated[
         str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
     ] = None,
-    x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
+    x_stainless_retry_count: Annotated[int, Header(ge=0, lt=2**31), DIGITS_ONLY] = 0,
 ) -> EvaluationObject:
     """Start an evaluation: a worker asks the model, and the baseline if there is one, all prompts
     of the file, and scores the answers. A repeated request returns the evaluation of the first, as
