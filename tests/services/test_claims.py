@@ -12,7 +12,7 @@ from models import Job, JobEvent, OutboxMessage
 from models.jobs import EVALUATED, TRAINED, JobState, Purpose
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import VERSION
-from services.jobs import claims, jobs, waiting
+from services.jobs import claims, jobs, waiting, workers
 from services.platform import database
 from services.platform.errors import Fenced
 from services.platform.queue import Task
@@ -112,6 +112,15 @@ def test_each_kind_of_worker_claims_only_what_is_for_it(session, caller):
     assert claims.claim_next(session, "e", EVALUATED) is None
     assert {claim(session, "t").id, claim(session, "u").id} == {train.id, estimate.id}
     assert claims.claim_next(session, "t") is None
+
+
+def test_an_evaluation_takes_no_device(session, caller):
+    gpus = [{"index": n, "name": "H200", "memory_bytes": 1} for n in range(2)]
+    workers.register(session, "both", host="h", cores=1, devices=gpus, queues=["train", "evals"])
+    records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    claimed = claims.claim_next(session, "both", EVALUATED)
+    assert claimed is not None
+    assert claimed.placement == [{"worker": "both", "host": "h", "devices": []}]
 
 
 def test_a_key_that_evaluates_keeps_its_turn_to_train(session, caller):
