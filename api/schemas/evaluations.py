@@ -230,6 +230,10 @@ class EvaluationObject(BaseModel):
     scores: list[Score]
     preference: EvaluationPreference | None
     rewards: EvaluationRewards | None
+    judges_itself: str | None = Field(
+        description="`model` or `baseline` if that one is the judge, too: models prefer their own "
+        "answers."
+    )
     error: JobError | None
 
     @classmethod
@@ -267,6 +271,7 @@ class EvaluationObject(BaseModel):
             scores=cast("list[Score]", evaluation.scores),
             preference=cast("EvaluationPreference | None", details.get("preference")),
             rewards=cast("EvaluationRewards | None", details.get("rewards")),
+            judges_itself=details.get("judges_itself"),
             error=JobError(**job.error) if job.error else None,
         )
 

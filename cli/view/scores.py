@@ -161,6 +161,8 @@ def findings(evaluation: dict[str, Any]) -> Iterator[str]:
             f"Only {counts['prompts']:,} of {counts['of']:,} prompts were asked: this is the score "
             "of a sample."
         )
+    if side := evaluation.get("judges_itself"):
+        yield f"The judge is the {side} itself: models prefer their own answers."
     judge = evaluation["judge"] or {"agreement": {}}
     for labels, found in judge["agreement"].items():
         if found.get("worse_than_a_coin"):

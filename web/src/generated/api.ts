@@ -1953,7 +1953,7 @@ export interface components {
          * @description A metric of one evaluation.
          */
         ComparedCell: {
-            /** @description The value minus the first evaluation's, paired by prompt. Null of the first, and where prompts or ways of measuring differ; `notes` say so. */
+            /** @description The value minus the first evaluation's, paired by prompt. Null where it would mean nothing, which `notes` explain. */
             difference: components["schemas"]["Measured"] | null;
             /**
              * Evaluation
@@ -2246,6 +2246,18 @@ export interface components {
                 };
                 /** @constant */
                 type: "reward";
+            } | {
+                ppo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "ppo";
+            } | {
+                rloo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "rloo";
             } | null;
             /** Model */
             model: string;
@@ -3867,8 +3879,10 @@ export interface components {
         JobMethod: {
             dpo?: components["schemas"]["MethodSettings"] | null;
             orpo?: components["schemas"]["MethodSettings"] | null;
+            ppo?: components["schemas"]["MethodSettings"] | null;
             probability_ratio?: components["schemas"]["MethodSettings"] | null;
             reward?: components["schemas"]["MethodSettings"] | null;
+            rloo?: components["schemas"]["MethodSettings"] | null;
             simpo?: components["schemas"]["MethodSettings"] | null;
             supervised?: components["schemas"]["MethodSettings"] | null;
             /** Type */
@@ -4924,7 +4938,10 @@ export interface components {
          * @description A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity.
          */
         PairNumbers: {
-            /** Log Odds Ratio */
+            /**
+             * Log Odds Ratio
+             * @description Of a reward model, which has no log-probs: the chosen answer's reward minus the rejected one's.
+             */
             log_odds_ratio: number | null;
             /** Logps Chosen */
             logps_chosen: number | null;
@@ -5606,17 +5623,17 @@ export interface components {
             choices: string[];
             /**
              * Default
-             * @description Null where the server decides, as the description says.
+             * @description Null where the server decides, as the description says, and where a job must give a value (the JSON schema then lists it as required).
              */
             default: boolean | number | string | string[] | null;
             /** Description */
             description: string;
             /**
              * Kind
-             * @description flag: a boolean; words: a list of strings.
+             * @description flag: a boolean; words: a list of strings; text: one string.
              * @enum {string}
              */
-            kind: "number" | "integer" | "flag" | "choice" | "words";
+            kind: "number" | "integer" | "flag" | "choice" | "words" | "text";
             /** Name */
             name: string;
         };

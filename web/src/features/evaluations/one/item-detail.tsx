@@ -43,7 +43,7 @@ export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
       <Card
         title={
           <>
-            Line {item.line}
+            <span className="whitespace-nowrap">Line {item.line}</span>
             {hasBaseline && (
               <span className={cx("ml-2 font-normal whitespace-nowrap", className)}>
                 <span aria-hidden="true">{mark}</span> {word}
