@@ -18,7 +18,8 @@ export function JudgeText({ judge }: { judge: Evaluation["judge"] }) {
       )}
       {measured.map(([labels, { average }]) => (
         <p key={labels} className="text-sm text-muted">
-          {labelsName(labels)} <ShareText share={average} />
+          agreement with {labels === "votes" ? "your votes" : labelsName(labels)}{" "}
+          <ShareText share={average} />
         </p>
       ))}
       {isWorseThanACoin(judge) && <WorseThanACoin />}
