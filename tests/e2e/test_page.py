@@ -147,9 +147,10 @@ def test_no_room_has_a_barrier(page: Page, stack: Stack, tiny: str):
         job_ids = [job["id"] for job in http.get("/v1/fine_tuning/jobs").json()["data"]]
         file_ids = [file["id"] for file in http.get("/v1/files").json()["data"]]
     rooms = ["/jobs", "/jobs/new", "/files", "/playground", "/deployments", "/keys", "/nowhere"]
+    rooms += [f"/evaluations{page}" for page in ("", "/new", "/leaderboard", "/judges")]
     rooms += [f"/files/{file_id}" for file_id in file_ids[:1]]
     rooms += [f"/jobs/compare?ids={','.join(job_ids[:2])}"] if len(job_ids) > 1 else []
-    tabs = ("curves", "pairs", "samples", "checkpoints", "events", "config")
+    tabs = ("curves", "pairs", "samples", "evaluations", "checkpoints", "events", "config")
     rooms += [f"/jobs/{job_id}?tab={tab}" for job_id in job_ids[:1] for tab in tabs]
     found = []
     page.goto("/jobs")

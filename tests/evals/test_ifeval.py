@@ -1,5 +1,7 @@
 """IFEval's checkers: right values of our own, and the oracle's for GPT-4's answers."""
 
+import random
+import re
 from typing import Any
 
 import pytest
@@ -82,6 +84,17 @@ def test_a_loose_check_forgives_a_line_around_the_answer() -> None:
     asked = prompt("startend:quotation", {})
     found = check(asked, 'Sure, here it is:\n"Quoted."')
     assert (found.strict, found.loose) == ((False,), (True,))
+
+
+def test_placeholders_and_titles_are_those_of_the_official_expressions() -> None:
+    draw = random.Random(1)
+    for _ in range(5_000):
+        answer = "".join(draw.choice("[]<>a \n") for _ in range(draw.randint(0, 14)))
+        placeholders = len(re.findall(r"\[.*?\]", answer))
+        assert CHECKERS["detectable_content:number_placeholders"](answer, placeholders)
+        assert not CHECKERS["detectable_content:number_placeholders"](answer, placeholders + 1)
+        titles = (found.strip("<>").strip() for found in re.findall(r"<<[^\n]+>>", answer))
+        assert CHECKERS["detectable_format:title"](answer) == any(titles), answer
 
 
 def test_an_empty_answer_follows_nothing() -> None:
