@@ -133,7 +133,7 @@ def read(
 
 def read_whole(caller: Caller, job_id: str, place: Place, purpose: Purpose = Purpose.TRAIN) -> News:
     """The same for a client that knows no version yet."""
-    return cast("News", read(caller, job_id, place, purpose=purpose))
+    return cast("News", read(caller, job_id, place, None, purpose))
 
 
 def _shown(session: Session, job: Job) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cli.client.sse import ServerEvent
 from cli.commands import evaluations, following
 from cli.view import scores
 from cli.view.output import ExitCode
@@ -305,3 +306,33 @@ def test_rewards_are_no_shares() -> None:
     assert scores.measured("reward", measured(-1.5, -2.0, -1.0)) == "-1.50 (-2.00 to -1.00)"
     signed = scores.measured("reward", measured(0.5, 0.25, 0.75), signed=True)
     assert signed == "+0.50 (+0.25 to +0.75)"
+
+
+def test_warnings_follow_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    said = ServerEvent("event", json.dumps({"level": "warn", "message": "Slow."}))
+    events = [ServerEvent("state", json.dumps({"status": "running", "progress": None})), said, said]
+    following._with_bar(events, quiet=True)
+    assert capsys.readouterr().err == ""
+    following._with_bar(events, quiet=False)
+    assert capsys.readouterr().err == "warning: Slow.\n"  # once
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        ({"status": "queued"}, "Waiting for a worker"),
+        ({"status": "running"}, "Starting"),
+        ({"status": "running", "progress": {"phase": "scores"}}, "Computing scores"),
+        (
+            {
+                "status": "running",
+                "progress": {"phase": "answers", "done": 1, "total": 1200, "eta_s": 7},
+            },
+            "Asking for answers, 1 of 1,200, 7 s left",
+        ),
+    ],
+)
+def test_a_line_says_what_is_done_now(state: dict[str, Any], line: str) -> None:
+    followed = following.Followed()
+    followed.apply(ServerEvent("state", json.dumps(state)))
+    assert followed.line() == line

@@ -251,6 +251,9 @@ def test_an_evaluation_from_the_form_to_its_worst_answer(page: Page, api: Scratc
     assert page.get_by_role("main").locator("img, script").count() == 0
     assert "\u202e" not in page.get_by_role("main").inner_text()
 
+    page.get_by_role("link", name="Ask both again and vote").click()
+    expect(page.get_by_label("Message to both models")).to_have_value(re.compile("^Question 1"))
+    page.go_back()
     page.get_by_label("Category").select_option("time")
     expect(items).to_have_attribute("aria-rowcount", str(ITEMS // 6 + 1))
     expect(page).to_have_url(re.compile("filter=regressed&category=time"))

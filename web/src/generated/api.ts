@@ -4924,7 +4924,10 @@ export interface components {
          * @description A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity.
          */
         PairNumbers: {
-            /** Log Odds Ratio */
+            /**
+             * Log Odds Ratio
+             * @description Of a reward model, which has no log-probs: the chosen answer's reward minus the rejected one's.
+             */
             log_odds_ratio: number | null;
             /** Logps Chosen */
             logps_chosen: number | null;

@@ -38,7 +38,8 @@ export function Models({ deployments }: { deployments: Deployment[] }) {
 function ModelRow({ model, served }: { model: Model; served: Deployment["status"] | undefined }) {
   const isBase = model.kind === "base";
   const isJudge = model.use === "judge";
-  const canDeploy = !isJudge && model.status === "ready" && (served === undefined || served === "failed");
+  const canDeploy =
+    !isJudge && model.status === "ready" && (served === undefined || served === "failed");
   return (
     <Row>
       <Cell label="Model" className="md:max-w-md">
@@ -111,6 +112,17 @@ function Origin({ model }: { model: Model }) {
           >
             this run
           </Link>
+          {model.promoted !== null && (
+            <Link
+              to="/jobs/$jobId"
+              params={{ jobId: model.job_id }}
+              search={{ tab: "evaluations" }}
+              className={`block text-sm ${model.promoted ? "text-chosen" : "text-rejected"}`}
+            >
+              <span aria-hidden="true">{model.promoted ? "✓" : "✗"}</span>{" "}
+              {model.promoted ? "promoted: it passed its gates" : "not promoted by its gates"}
+            </Link>
+          )}
         </>
       )}
     </>
