@@ -55,6 +55,8 @@ def test_a_judge_is_added_listed_and_deleted(client: TestClient, allowed: None) 
     assert client.delete(path).json() == {"id": made["id"], "object": "judge", "deleted": True}
     assert error_of(client.get(path), 404)["param"] == "judge_id"
     assert len(client.get("/v1/judges").json()["data"]) == 1
+    entries = client.get("/v1/audit_log", params={"object_id": made["id"]}).json()["data"]
+    assert [entry["action"] for entry in entries] == ["deleted", "created"]
 
 
 @pytest.mark.parametrize(

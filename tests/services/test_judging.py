@@ -366,6 +366,16 @@ def test_a_judge_that_is_not_deployed_ends_it_before_a_model_is_asked(world: Wor
     assert world.models.asked == []
 
 
+def test_a_secret_that_is_gone_ends_it_before_anything_is_asked(
+    world: World, settings_from: Any
+) -> None:
+    evaluation_id = world.create(2)
+    settings_from(endpoint_secrets="{}")
+    job, _ = world.run(evaluation_id)
+    assert "no secret 'judge'" in failed(job)
+    assert world.models.asked == world.judge.asked == []
+
+
 # --- suites with prompts of their own -------------------------------------------------------------
 
 
