@@ -269,6 +269,19 @@ def test_scores_and_what_limits_them_are_shown(client: TestClient, product: None
     assert shown["progress"] == {"phase": "answers", "done": 94, "total": 100}
 
 
+def test_an_agreement_is_complete_without_answers(client: TestClient, product: None) -> None:
+    share = estimate(0.7)
+    found = {"average": share, "n": 96, "unparsed": 4, "worse_than_a_coin": False}
+    with transaction() as session:
+        evaluation = stored(
+            session, suite="agreement", options={"labels": "votes"},
+            counts={"of": 100, "prompts": 100, "judged": 96}, details={"agreement": found},
+        )  # fmt: skip
+    shown = client.get(f"{PATH}/{evaluation}").json()
+    assert (shown["labels"], shown["agreement"]) == ("votes", found)
+    assert (shown["is_incomplete"], shown["judges_itself"]) == (False, None)
+
+
 def test_an_evaluation_is_cancelled_and_deleted(client: TestClient, body: dict[str, Any]) -> None:
     path = f"{PATH}/{create(client, body).json()['id']}"
     error = error_of(client.delete(path), 409)

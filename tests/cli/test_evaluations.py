@@ -294,7 +294,9 @@ def test_a_win_rate_is_compared_with_one_half(found: dict[str, Any], sentence: s
 def test_what_limits_a_score_is_said() -> None:
     agreement = {"llmbar": {"average": measured(0.4, 0.3, 0.45), "worse_than_a_coin": True}}
     judge = {"name": "gpt", "agreement": agreement}
-    said = " ".join(scores.findings({**EVALUATION, "judge": judge, "is_incomplete": True}))
+    limited = {**EVALUATION, "judge": judge, "is_incomplete": True, "judges_itself": "baseline"}
+    said = " ".join(scores.findings(limited))
+    assert "The judge is the baseline itself" in said
     assert "98 of 100 prompts were answered" in said
     assert "Only 100 of 541 prompts" in said
     assert "less often than a coin does (llmbar)" in said
@@ -336,3 +338,23 @@ def test_a_line_says_what_is_done_now(state: dict[str, Any], line: str) -> None:
     followed = following.Followed()
     followed.apply(ServerEvent("state", json.dumps(state)))
     assert followed.line() == line
+
+
+@pytest.mark.parametrize(
+    ("decided", "sentence"),
+    [
+        (measured(0.7, 0.6, 0.8), "The judge agrees with people more often than a coin does"),
+        (measured(0.3, 0.2, 0.4), "The judge agrees with people less often than a coin does"),
+        (measured(0.5, 0.4, 0.6), "The judge may be no better than a coin"),
+        (None, "Too few pairs were judged"),
+    ],
+)
+def test_an_agreement_is_compared_with_a_coin(
+    decided: dict[str, Any] | None, sentence: str
+) -> None:
+    bare = {"category": None, "baseline": None, "difference": None}
+    of_pairs = [{"metric": name, "model": decided, **bare} for name in ("average", "decided")]
+    suite = {"name": "agreement", "title": "Agreement", "data": "file-1", "sha256": "0"}
+    of_judge = {**EVALUATION, "suite": suite, "scores": of_pairs, "is_subset": False}
+    (said,) = scores.findings({**of_judge, "baseline": None})
+    assert said.startswith(sentence)

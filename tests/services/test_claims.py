@@ -9,10 +9,10 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from models import Job, JobEvent, OutboxMessage
-from models.jobs import EVALUATED, JobState, Purpose
+from models.jobs import EVALUATED, TRAINED, JobState, Purpose
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import VERSION
-from services.jobs import claims, jobs, waiting
+from services.jobs import claims, jobs, waiting, workers
 from services.platform import database
 from services.platform.errors import Fenced
 from services.platform.queue import Task
@@ -93,14 +93,34 @@ def test_keys_take_turns_however_many_and_however_urgent_their_jobs(session, cal
     assert order == [flood[0], of_other[0], flood[1], of_other[1], flood[2]] == by_place
 
 
+def running(session, purposes) -> dict[str, int]:
+    """The number of running jobs of each key."""
+    shares = claims.shares_of_keys(purposes)
+    return {
+        row.account: row.running
+        for row in session.execute(select(shares.c.account, shares.c.running))
+    }
+
+
 def test_each_kind_of_worker_claims_only_what_is_for_it(session, caller):
     train = records.job(session, caller, JobState.QUEUED)
     evaluation = records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
     estimate = records.job(session, caller, JobState.QUEUED, purpose=Purpose.ESTIMATE)
-    assert claims.claim_next(session, "e", EVALUATED).id == evaluation.id
+    claimed = claims.claim_next(session, "e", EVALUATED)
+    assert claimed is not None
+    assert claimed.id == evaluation.id
     assert claims.claim_next(session, "e", EVALUATED) is None
     assert {claim(session, "t").id, claim(session, "u").id} == {train.id, estimate.id}
     assert claims.claim_next(session, "t") is None
+
+
+def test_an_evaluation_takes_no_device(session, caller):
+    gpus = [{"index": n, "name": "H200", "memory_bytes": 1} for n in range(2)]
+    workers.register(session, "both", host="h", cores=1, devices=gpus, queues=["train", "evals"])
+    records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    claimed = claims.claim_next(session, "both", EVALUATED)
+    assert claimed is not None
+    assert claimed.placement == [{"worker": "both", "host": "h", "devices": []}]
 
 
 def test_a_key_that_evaluates_keeps_its_turn_to_train(session, caller):
@@ -110,11 +130,8 @@ def test_a_key_that_evaluates_keeps_its_turn_to_train(session, caller):
     assert claims.claim_next(session, "e", EVALUATED) is not None
     first = records.job(session, caller, JobState.QUEUED)
     second = records.job(session, other, JobState.QUEUED)
-    running = dict(session.execute(select(claims.shares_of_keys().c["account", "running"])).all())
-    assert running == {caller.account: 0, other.account: 0}
-    evaluating = claims.shares_of_keys(EVALUATED)
-    running = dict(session.execute(select(evaluating.c["account", "running"])).all())
-    assert running == {caller.account: 1}
+    assert running(session, TRAINED) == {caller.account: 0, other.account: 0}
+    assert running(session, EVALUATED) == {caller.account: 1}
     assert {claim(session, "t").id, claim(session, "u").id} == {first.id, second.id}
 
 

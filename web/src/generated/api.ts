@@ -3004,6 +3004,8 @@ export interface components {
          * @description An evaluation: waiting, running, or ended with scores or an error.
          */
         EvaluationObject: {
+            /** @description Of the suite `agreement`: the result. */
+            agreement: components["schemas"]["AgreementObject"] | null;
             baseline: components["schemas"]["EvaluationSide"] | null;
             counts: components["schemas"]["EvaluationCounts"];
             /** Created At */
@@ -3033,6 +3035,16 @@ export interface components {
             judge: components["schemas"]["JudgeObject"] | null;
             /** Judge Prompt */
             judge_prompt: string | null;
+            /**
+             * Judges Itself
+             * @description The model that is the judge, too: models prefer their own answers.
+             */
+            judges_itself: ("model" | "baseline") | null;
+            /**
+             * Labels
+             * @description Of the suite `agreement`: whose choices it is about.
+             */
+            labels: string | null;
             /** Limit */
             limit: number | null;
             /** Metadata */
