@@ -170,8 +170,9 @@ def sentence(result: dict[str, Any]) -> str:
     lines = [f"Finished after {result['step']} steps: {result['checkpoint']}"]
     first, last = result[Split.HELD_OUT]["first"], result[Split.HELD_OUT]["last"]
     if Series.ACCURACY in last:
-        (a, b), (c, d) = (
-            (first[name], last[name]) for name in (Series.ACCURACY, Series.LOG_ODDS_RATIO)
-        )
-        lines.append(f"Held-out accuracy {a:.2f} -> {b:.2f}, log odds ratio {c:.3f} -> {d:.3f}.")
+        is_judge = Series.REWARD_MARGIN in last
+        margin = Series.REWARD_MARGIN if is_judge else Series.LOG_ODDS_RATIO
+        name = "reward margin" if is_judge else "log odds ratio"
+        (a, b), (c, d) = ((first[each], last[each]) for each in (Series.ACCURACY, margin))
+        lines.append(f"Held-out accuracy {a:.2f} -> {b:.2f}, {name} {c:.3f} -> {d:.3f}.")
     return "\n".join(lines)

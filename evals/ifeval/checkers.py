@@ -94,7 +94,7 @@ def nth_paragraph_first_word(
     """Paragraphs are divided by an empty line. Empty ones are not counted, but keep their place."""
     paragraphs = answer.split("\n\n")
     found = sum(bool(paragraph.strip()) for paragraph in paragraphs)
-    if found != num_paragraphs or nth_paragraph > found:
+    if found != num_paragraphs or not 1 <= nth_paragraph <= found:
         return False
     inside = paragraphs[nth_paragraph - 1].split()
     return bool(inside) and _bare(inside[0]) == first_word.lower()
