@@ -2823,6 +2823,12 @@ export interface components {
          * @description Evaluations of one suite, in the order of the request.
          */
         EvaluationComparison: {
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
             /** Evaluations */
             evaluations: components["schemas"]["EvaluationObject"][];
             /** Metrics */
