@@ -37,7 +37,7 @@ export function EvaluationPage() {
 }
 
 function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
-  const { id, suite, status, created_at } = evaluation;
+  const { id, suite, status, created_at, gated_job } = evaluation;
   const ended = hasEnded(evaluation);
   const { broken } = useEvaluationStream(id, !ended);
   const compared = comparedInWords(evaluation);
@@ -48,12 +48,31 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
       lead={
         <>
           {suite.title} · <span title={moment(created_at)}>{ago(created_at)}</span>
+          {gated_job && (
+            <>
+              {" · "}
+              <Link
+                to="/jobs/$jobId"
+                params={{ jobId: gated_job }}
+                search={{ tab: "evaluations" }}
+                className="text-accent underline"
+              >
+                for the gates of a run
+              </Link>
+            </>
+          )}
         </>
       }
       actions={
-        <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
-          New evaluation from this
-        </Link>
+        suite.name === AGREEMENT ? (
+          <Link to="/evaluations/judges" className={buttonClass()}>
+            All judges
+          </Link>
+        ) : (
+          <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
+            New evaluation from this
+          </Link>
+        )
       }
     >
       <Identity evaluation={evaluation} />
