@@ -136,6 +136,11 @@ class Hyperparameters(Strict):
 
     label: ClassVar[str] = ""
     """The method's name in a list of methods; if empty, its type is shown."""
+    scores: ClassVar[bool] = False
+    """Whether the run trains a number for each whole answer instead of its tokens' log-probs: the
+    model has a `score` in place of its head, and each sequence is read at its last token."""
+    unused: ClassVar[frozenset[str]] = frozenset()
+    """Settings that mean nothing to the method: it accepts only their defaults."""
 
     n_epochs: Annotated[float, Group.MAIN] = Field(
         default=1, gt=0, le=1000, description="Passes over the training pairs."

@@ -31,6 +31,9 @@ class Series(StrEnum):
     ACCURACY = "accuracy"
     ACCURACY_LOW = "accuracy/low"
     ACCURACY_HIGH = "accuracy/high"
+    REWARD_CHOSEN = "reward/chosen"
+    REWARD_REJECTED = "reward/rejected"
+    REWARD_MARGIN = "reward/margin"
     GAIN_CHOSEN = "gain/chosen"
     GAIN_REJECTED = "gain/rejected"
     GAIN_ACCURACY = "gain/accuracy"
@@ -66,7 +69,9 @@ def share(phase: Phase) -> str:
 
 
 def margin(quantile: float) -> str:
-    """The series of a quantile of the held-out log odds ratios, such as `margin/p05`."""
+    """The series of a quantile of the pairs' log odds ratios, such as `margin/p05`; of a reward
+    model, of the differences of their rewards.
+    """
     return f"margin/p{round(100 * quantile):02d}"
 
 
@@ -75,8 +80,9 @@ class PairNumbers:
     """The numbers of each pair of a batch, [B] each, fp64.
 
     `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` are summed
-    over the answer, minus the reference's sum. Values that need a rejected side or a reference are
-    NaN without one. `preference` is the method's own term.
+    over the answer, minus the reference's sum. `reward_*` are a reward model's; it has no
+    log-probs. Values that need a rejected side, a reference, log-probs or rewards are NaN without
+    them. `preference` is the method's own term.
     """
 
     nll_sum: Tensor
@@ -88,6 +94,8 @@ class PairNumbers:
     gain_chosen: Tensor
     gain_rejected: Tensor
     preference: Tensor
+    reward_chosen: Tensor
+    reward_rejected: Tensor
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ class PairRecord:
     """A line of the journal's pairs: one held-out pair's numbers at the evaluation of a step.
 
     `line` is its line in the uploaded file; `nll` is the chosen answer's, in nats a token. A value
-    is NaN where its side is missing.
+    is NaN where its side is missing. A reward model has no log-probs: its `log_odds_ratio` is the
+    difference of the two rewards, its log odds that the chosen answer is the better one.
     """
 
     step: int

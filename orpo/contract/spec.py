@@ -15,7 +15,7 @@ from orpo.contract.rundir import SPEC
 
 # Increased with each change of what a spec may hold, the methods' hyperparameters included, so that
 # a worker of an older release does not take a spec that it can't read (tests/orpo/test_spec.py).
-VERSION = 4
+VERSION = 5
 
 
 class RunSpec(Strict):

@@ -214,7 +214,8 @@ def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
         known = sorted(f.alias or n for n, f in METHODS[method].model_fields.items() if n != "type")
         message = f"There is no hyperparameter '{name}' of {method}; use one of {', '.join(known)}."
     elif name:
-        message = f"{name} is not usable: {first['msg'][:1].lower()}{first['msg'][1:]}."
+        problem = first["msg"].removeprefix("Value error, ")
+        message = f"{name} is not usable: {problem[:1].lower()}{problem[1:]}."
     else:
         message = first["msg"].removeprefix("Value error, ")
     path = f"method.{method}.hyperparameters"
