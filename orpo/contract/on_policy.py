@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from orpo.contract.hyperparameters import Group, Hyperparameters, OneOf, Strategy, Tuning
+from orpo.contract.hyperparameters import Group, Hyperparameters, Strategy, Tuning
 
 
 class OnPolicy(Hyperparameters):

@@ -190,10 +190,15 @@ def why_unpacked(model: Policy) -> str | None:
 
 
 def head(lm: PreTrainedModel) -> nn.Linear:
-    """The layer that turns hidden states into logits; if it is trained whole, the trained copy."""
+    """The layer that turns hidden states into logits; if it is trained whole, the trained copy,
+    unless adapters are off.
+    """
     found = lm.get_output_embeddings()
     if isinstance(found, ModulesToSaveWrapper):
-        found = found.modules_to_save[found.active_adapters[0]]
+        copies = found.modules_to_save
+        found = (
+            found.original_module if found.disable_adapters else copies[found.active_adapters[0]]
+        )
     return cast(nn.Linear, found)
 
 
@@ -205,8 +210,13 @@ def token_logps(model: Policy, batch: Batch, precision: Precision) -> Tensor:
     """
     lm = causal_lm(model)
     with autocast(lm, precision):
-        states = _packed_states if attention.packs(lm) else _row_states
-        return head_logps(lm, states(lm, batch), batch.target_L)
+        return head_logps(lm, labelled_states(lm, batch), batch.target_L)
+
+
+def labelled_states(lm: PreTrainedModel, batch: Batch) -> Tensor:
+    """The hidden states that predict the labelled tokens of `batch`, [L, D]."""
+    states = _packed_states if attention.packs(lm) else _row_states
+    return states(lm, batch)
 
 
 def autocast(lm: PreTrainedModel, precision: Precision) -> contextlib.AbstractContextManager:

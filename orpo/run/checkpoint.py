@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -50,12 +50,14 @@ class Progress:
     """The progress of a run: everything that decides its next step except weights and optimizer.
 
     The sampler's position is `step`: the order of an epoch follows from seed and epoch alone.
-    `evaluated` is the step of the last complete evaluation, or -1.
+    `evaluated` is the step of the last complete evaluation, or -1. `learner` is the state of
+    `orpo.run.learner`.
     """
 
     step: int = 0
     evaluated: int = -1
     trained_tokens: int = 0
+    learner: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""Chooses what makes the steps of a run; only this module knows all kinds of learners."""
+
+from collections.abc import Iterable
+
+from transformers import PreTrainedTokenizerBase
+
+from orpo.contract.methods import Method
+from orpo.contract.numbers import Phase
+from orpo.contract.on_policy import Ppo
+from orpo.contract.spec import RunSpec
+from orpo.model import value_head
+from orpo.model.policy import Policy
+from orpo.process.stopping import Stopping
+from orpo.run.learner import Learner, PairLearner
+from orpo.run.on_policy import PpoLearner
+from orpo.run.reward_model import RewardModel
+from orpo.run.rollouts import Actor
+from orpo.run.speed import PHASES_OF_PAIRS, PHASES_ON_POLICY, Clock
+from orpo.strategies.strategy import Replicated
+
+
+def phases(method: Method) -> Iterable[Phase]:
+    """The phases of a step."""
+    return PHASES_ON_POLICY if isinstance(method, Ppo) else PHASES_OF_PAIRS
+
+
+def extend(policy: Policy, method: Method) -> None:
+    """Add what is trained beside the policy. Call it before the strategy takes the weights over."""
+    if isinstance(method, Ppo):
+        value_head.attach(policy)
+
+
+def make(
+    spec: RunSpec,
+    strategy: Replicated,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    clock: Clock,
+    stopping: Stopping,
+) -> Learner:
+    """The learner of the spec's method. Raises Failure(`bad_spec`) if its reward model can't score
+    the base's answers.
+    """
+    method = spec.method
+    if isinstance(method, Ppo):
+        scorer = RewardModel(spec, strategy.group, tokenizer)
+        actor = Actor(strategy, tokenizer, method, max_length, scorer, stopping)
+        return PpoLearner(actor, method, spec.seed, clock)
+    return PairLearner(strategy, method, clock)

@@ -1,0 +1,179 @@
+"""The steps of the methods that train a policy on answers of its own.
+
+A step answers a batch of prompts, scores the answers, and updates the policy on them several times.
+Every random choice is keyed by the run's seed, the step and the line of a prompt, so a resumed run
+makes the same choices. Knows the strategy and the objective; knows no files.
+
+Shapes: P answers, N tokens of the longest one, L labelled tokens of a micro-batch.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from orpo.contract.failures import Code, Failure
+from orpo.contract.numbers import Phase, Series
+from orpo.contract.on_policy import Ppo
+from orpo.loss import clipped, returns
+from orpo.model import value_head
+from orpo.run import rollouts
+from orpo.run.learner import Learned
+from orpo.run.rollouts import Actor, Rollouts
+from orpo.run.speed import Clock
+from orpo.tokens.example import Example
+
+KL_WEIGHT = "kl_weight"  # in the state
+
+
+class Targets(NamedTuple):
+    """What an update pulls each token towards, fp64 [P, N] each."""
+
+    advantages_PN: Tensor
+    returns_PN: Tensor
+
+
+class PpoLearner:
+    """Proximal policy optimisation."""
+
+    def __init__(self, actor: Actor, method: Ppo, seed: int, clock: Clock) -> None:
+        self.actor, self.method, self.seed, self.clock = actor, method, seed, clock
+        self.strategy, self.group = actor.strategy, actor.group
+        self.kl_weight = method.kl_weight
+        value_head.check_temperature(actor.strategy.policy, method.temperature)
+
+    def state(self) -> dict[str, float]:
+        return {KL_WEIGHT: self.kl_weight}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        self.kl_weight = state[KL_WEIGHT]
+
+    # --- a step -----------------------------------------------------------------------------------
+
+    def learn(self, step: int, examples: Sequence[Example], rate: float) -> Learned | None:
+        """Raises Failure(`diverged`) if the answers' KL divergence exceeds `kl_limit`."""
+        keys = [rollouts.key(self.seed, step, example.line) for example in examples]
+        with self.clock.phase(Phase.GENERATION):
+            answers = self.actor.answers(examples, keys)
+        if answers is None:
+            return None
+        orders = [[*self._order(len(answers), step, n)] for n in range(self.method.ppo_epochs)]
+        with self.clock.phase(Phase.SCORING):
+            found = self.actor.measure(answers, orders[0])
+        values = summarise(found) | {Series.KL_WEIGHT: self.kl_weight}
+        self._refuse_runaway(step, values[Series.KL])
+        with self.clock.phase(Phase.UPDATE):
+            targets = self._targets(found)
+            norms, sums = [], Counter[str]()
+            for places in (places for order in orders for places in order):
+                sums.update(self._backward(found, targets, places))
+                norms.append(self.strategy.step(rate))
+        if self.method.kl_target is not None:
+            self.kl_weight = returns.next_kl_weight(
+                self.kl_weight, values[Series.KL], len(answers), self.method.kl_target,
+                self.method.kl_horizon,
+            )  # fmt: skip
+        tokens = self.method.ppo_epochs * sum(a.n_computed(rejected=False) for a in answers)
+        return Learned(values | self._losses(sums), fmean(norms), tokens)
+
+    def _order(self, n_answers: int, step: int, epoch: int) -> Iterator[list[int]]:
+        """The places of the answers in each minibatch of a pass."""
+        order = list(range(n_answers))
+        random.Random(rollouts.key(self.seed, step, "pass", epoch)).shuffle(order)  # noqa: S311  not a secret
+        size = self.method.minibatch_size
+        for start in range(0, n_answers, size):
+            yield order[start : start + size]
+
+    def _refuse_runaway(self, step: int, kl: float) -> None:
+        if not kl <= self.method.kl_limit:
+            raise Failure(
+                Code.DIVERGED,
+                f"The answers of step {step} have a mean KL divergence of {kl:.1f} nats from the "
+                f"base, above kl_limit = {self.method.kl_limit:g}; this step was not made.",
+                "Lower learning_rate, or raise kl_weight. The last checkpoint is intact.",
+                "kl_limit",
+            )
+
+    def _targets(self, found: Rollouts) -> Targets:
+        method, mask_PN = self.method, found.mask_PN
+        rewards_PN = returns.token_rewards(
+            self._scores(found), found.logps_PN, found.reference_PN, mask_PN, self.kl_weight
+        )
+        advantages_PN = returns.advantages(
+            rewards_PN, found.values_PN, mask_PN, method.gamma, method.gae_lambda
+        )
+        whitened_PN = returns.whiten(advantages_PN, mask_PN)
+        return Targets(whitened_PN, (advantages_PN + found.values_PN) * mask_PN)
+
+    def _scores(self, found: Rollouts) -> Tensor:
+        """The scores as the objective takes them, fp64 [P]."""
+        scores_P = found.scores_P
+        if self.method.normalise_scores:
+            scores_P = returns.normalise(scores_P)
+        return scores_P - self.method.cut_off_penalty * found.cut_off_P.double()
+
+    def _backward(self, found: Rollouts, targets: Targets, places: list[int]) -> dict[str, float]:
+        """Add the gradients of a minibatch; returns this rank's sums of its losses."""
+        method, sums = self.method, Counter[str]()
+        n_tokens = int(found.mask_PN[places].sum())
+        works = list(self.actor.works(found.answers, places))
+        for at, (work, batch) in enumerate(works):
+            logps_L, values_L = self.strategy(
+                value_head.logps_and_values, batch, method.precision, method.temperature
+            )
+            cells, device = rollouts.cells_of(work), logps_L.device
+            old_L, of_value_L, advantages_L, returns_L = (
+                each_PN[cells].to(device) for each_PN in (found.logps_PN, found.values_PN, *targets)
+            )
+            policy = clipped.policy_terms(logps_L, old_L, advantages_L, method.clip)
+            value = clipped.value_terms(values_L, of_value_L, returns_L, method.value_clip)
+            loss = (policy.loss_L.sum() + method.value_weight * value.loss_L.sum()) / n_tokens
+            self.strategy.backward(loss, last=at == len(works) - 1)
+            sums["policy"] += float(policy.loss_L.detach().sum())
+            sums["value"] += float(value.loss_L.detach().sum())
+            sums["clipped"] += float(policy.clipped_L.sum())
+            sums["tokens"] += len(logps_L)
+        return sums
+
+    def _losses(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """The series of the updates of a step: means over their tokens, of all ranks."""
+        names = ("policy", "value", "clipped", "tokens")
+        mine = torch.tensor([sums[name] for name in names], dtype=torch.float64)
+        policy, value, n_clipped, tokens = self.group.sum(mine).tolist()
+        return {
+            Series.LOSS: (policy + self.method.value_weight * value) / tokens,
+            Series.LOSS_POLICY: policy / tokens,
+            Series.LOSS_VALUE: value / tokens,
+            Series.CLIP_SHARE: n_clipped / tokens,
+        }
+
+    # --- held-out prompts -------------------------------------------------------------------------
+
+    def measure(self, examples: Sequence[Example]) -> dict[str, float] | None:
+        """Rewards of answers to held-out prompts, drawn with the same numbers at every step. The
+        loss is minus their mean.
+        """
+        keys = [rollouts.key(self.seed, "held_out", example.line) for example in examples]
+        answers = self.actor.answers(examples, keys)
+        if answers is None:
+            return None
+        values = summarise(self.actor.measure(answers, [[*range(len(answers))]]))
+        return values | {Series.LOSS: -values[Series.REWARD_MEAN]}
+
+
+def summarise(found: Rollouts) -> dict[str, float]:
+    """The series of answers, before an update."""
+    kl_P = returns.kl_of_answers(found.logps_PN, found.reference_PN, found.mask_PN)
+    return {
+        Series.REWARD_MEAN: float(found.scores_P.mean()),
+        Series.REWARD_SD: float(found.scores_P.std(correction=0)),
+        Series.KL: float(kl_P.mean()),
+        Series.ENTROPY: float(clipped.entropy(found.logps_PN[found.mask_PN])),
+        Series.LENGTH_PROMPT: fmean(len(answer.prefix) for answer in found.answers),
+        Series.LENGTH_ANSWER: float(found.mask_PN.sum(1).double().mean()),
+        Series.CUT_OFF_SHARE: float(found.cut_off_P.double().mean()),
+    }
