@@ -129,6 +129,7 @@ class JobMethod(Stored, total=False):
     dpo: MethodSettings | None
     simpo: MethodSettings | None
     probability_ratio: MethodSettings | None
+    ppo: MethodSettings | None
 
 
 class JobError(BaseModel):

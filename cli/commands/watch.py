@@ -27,6 +27,8 @@ SERIES: dict[str, str] = {
     Series.LOGPS_REJECTED: "log-prob rejected",
     Series.LOG_ODDS_RATIO: "log odds ratio",
     Series.ACCURACY: "accuracy",
+    Series.REWARD_MEAN: "reward",
+    Series.KL: "KL from the base",
     Series.LOSS: "loss",
 }
 # Drawn on one scale, so that the distance between the two lines is visible.

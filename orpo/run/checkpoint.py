@@ -34,6 +34,7 @@ from orpo.contract.rundir import (
 )
 from orpo.contract.spec import RunSpec
 from orpo.layers.peft import PeftModel
+from orpo.model import value_head
 from orpo.model.policy import DTYPES, Policy, causal_lm
 from orpo.process.deterministic import set_random_state
 from orpo.run import probe
@@ -284,6 +285,7 @@ def save_weights(
     weights = {
         name: cast.setdefault(id(value), by_parameter.get(id(value), value.detach()).to(dtype))
         for name, value in held.items()
+        if not name.startswith(f"{value_head.NAME}.")  # only the run's state has it
     }
     lm.save_pretrained(folder, state_dict=weights)
     config = json.loads((folder / "config.json").read_text())

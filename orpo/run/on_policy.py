@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from orpo.contract.failures import Code, Failure
+from orpo.contract.hyperparameters import Tuning
 from orpo.contract.numbers import Phase, Series
 from orpo.contract.on_policy import Ppo
 from orpo.loss import clipped, returns
@@ -67,18 +68,47 @@ class PpoLearner:
         values = summarise(found) | {Series.KL_WEIGHT: self.kl_weight}
         self._refuse_runaway(step, values[Series.KL])
         with self.clock.phase(Phase.UPDATE):
-            targets = self._targets(found)
-            norms, sums = [], Counter[str]()
-            for places in (places for order in orders for places in order):
-                sums.update(self._backward(found, targets, places))
-                norms.append(self.strategy.step(rate))
+            updated = self._update(found, orders, rate)
+        if updated is None:
+            return None
+        losses, norm = updated
         if self.method.kl_target is not None:
             self.kl_weight = returns.next_kl_weight(
                 self.kl_weight, values[Series.KL], len(answers), self.method.kl_target,
                 self.method.kl_horizon,
             )  # fmt: skip
         tokens = self.method.ppo_epochs * sum(a.n_computed(rejected=False) for a in answers)
-        return Learned(values | self._losses(sums), fmean(norms), tokens)
+        return Learned(values | losses, norm, tokens)
+
+    def _update(
+        self, found: Rollouts, orders: Sequence[Sequence[list[int]]], rate: float
+    ) -> tuple[dict[str, float], float] | None:
+        """All updates of a step: their series and the mean of their gradients' norms. If a rank was
+        asked to stop, None; the weights are then those before the step.
+        """
+        targets = self._targets(found)
+        before = self._kept()
+        norms, sums = list[float](), Counter[str]()
+        for places in (places for order in orders for places in order):
+            if before is not None and self.group.any(self.actor.stopping.requested):
+                self._undo(before)
+                return None
+            sums.update(self._backward(found, targets, places))
+            norms.append(self.strategy.step(rate))
+        return self._losses(sums), fmean(norms)
+
+    def _kept(self) -> dict[str, Tensor] | None:
+        """A copy of an adapter and its optimizer's state. None if all weights are trained: the copy
+        would be too large, so a step that has begun to change them is finished.
+        """
+        if self.method.tuning is Tuning.FULL:
+            return None
+        return {name: tensor.clone() for name, tensor in self.strategy.tensors().items()}
+
+    def _undo(self, before: dict[str, Tensor]) -> None:
+        # Before its first step the optimizer has no state, and a run saves nothing.
+        if any(not name.startswith("weight/") for name in before):
+            self.strategy.restore(before)
 
     def _order(self, n_answers: int, step: int, epoch: int) -> Iterator[list[int]]:
         """The places of the answers in each minibatch of a pass."""

@@ -28,7 +28,7 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import attempts
+from services.jobs import attempts, reward_models
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
 from services.platform.errors import Conflict, Invalid, Mismatch, no_such
@@ -128,6 +128,7 @@ def create(
     method = _method(request)
     refuse_impossible(session, method)
     _check_base(session, caller, request.model)
+    reward_models.check(session, caller, method, request.model)
     _check_file(session, caller, request.training_file, "training_file", method)
     if request.validation_file is not None:
         _check_file(session, caller, request.validation_file, "validation_file", method)
