@@ -10,10 +10,11 @@ line, of one of these shapes; `prompt` and answers are each a text, a message or
     {"id": ..., "prompt": ..., "chosen": ..., "rejected": ...}        a pair: two answers
 
 `id` and `tools` may be left out; `id` is any JSON value and comes back unchanged. OUT gets one
-object a line, in the order of ROWS (see `Scored`). PROGRESS, where it is given, is rewritten with
-`{"scored", "answers"}` meanwhile. The last line on stdout is a `Summary`, or an error as every verb
-prints it: `bad_data` names the line of a row that has no such shape, `bad_checkpoint` and
-`bad_spec` a folder that holds no reward model.
+object a line, in the order of ROWS (see `Scored`); it is whole or not there. PROGRESS, where it is
+given, is rewritten with `{"stage", "done", "total", "unit"}` meanwhile (the unit is rows). The last
+line on stdout is a `Summary`, or an error as every verb prints it: `bad_data` names the line of a
+row that has no such shape, `bad_checkpoint` a damaged folder, and `bad_spec` one that holds no
+reward model.
 
 A reward depends on the prompt and the answer alone: computed in fp32, it is the same to 1e-5
 (relative to the larger of 1 and the reward) whatever other rows the file holds. Rewards of one

@@ -9,12 +9,12 @@ from orpo.contract.numbers import Phase
 from orpo.contract.on_policy import Ppo
 from orpo.contract.spec import RunSpec
 from orpo.model import value_head
-from orpo.model.policy import Policy
+from orpo.model.policy import Policy, causal_lm, head
 from orpo.process.stopping import Stopping
 from orpo.run.learner import Learner, PairLearner
 from orpo.run.on_policy import PpoLearner
-from orpo.run.reward_model import RewardModel
 from orpo.run.rollouts import Actor
+from orpo.run.scorer import RewardScorer
 from orpo.run.speed import PHASES_OF_PAIRS, PHASES_ON_POLICY, Clock
 from orpo.strategies.strategy import Replicated
 
@@ -27,7 +27,8 @@ def phases(method: Method) -> Iterable[Phase]:
 def extend(policy: Policy, method: Method) -> None:
     """Add what is trained beside the policy. Call it before the strategy takes the weights over."""
     if isinstance(method, Ppo):
-        value_head.attach(policy)
+        lm = causal_lm(policy)
+        value_head.attach(lm, head(lm).in_features)
 
 
 def make(
@@ -43,7 +44,7 @@ def make(
     """
     method = spec.method
     if isinstance(method, Ppo):
-        scorer = RewardModel(spec, strategy.group, tokenizer)
+        scorer = RewardScorer(spec, strategy.group, tokenizer)
         actor = Actor(strategy, tokenizer, method, max_length, scorer, stopping)
         return PpoLearner(actor, method, spec.seed, clock)
     return PairLearner(strategy, method, clock)

@@ -21,7 +21,7 @@ from orpo.contract.hyperparameters import Tuning
 from orpo.contract.numbers import Phase, Series
 from orpo.contract.on_policy import Ppo
 from orpo.loss import clipped, returns
-from orpo.model import value_head
+from orpo.model import tempered
 from orpo.run import rollouts
 from orpo.run.learner import Learned
 from orpo.run.rollouts import Actor, Rollouts
@@ -45,7 +45,7 @@ class PpoLearner:
         self.actor, self.method, self.seed, self.clock = actor, method, seed, clock
         self.strategy, self.group = actor.strategy, actor.group
         self.kl_weight = method.kl_weight
-        value_head.check_temperature(actor.strategy.policy, method.temperature)
+        tempered.check_temperature(actor.strategy.policy, method.temperature)
 
     def state(self) -> dict[str, float]:
         return {KL_WEIGHT: self.kl_weight}
@@ -153,7 +153,7 @@ class PpoLearner:
         works = list(self.actor.works(found.answers, places))
         for at, (work, batch) in enumerate(works):
             logps_L, values_L = self.strategy(
-                value_head.logps_and_values, batch, method.precision, method.temperature
+                tempered.logps_and_values, batch, method.precision, method.temperature
             )
             cells, device = rollouts.cells_of(work), logps_L.device
             old_L, of_value_L, advantages_L, returns_L = (

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase, StoppingCriteria
 from orpo.contract.hyperparameters import NllTokens, Tuning
 from orpo.contract.on_policy import OnPolicy
 from orpo.contract.spec import RunSpec
-from orpo.model import value_head
+from orpo.model import tempered
 from orpo.model.policy import Policy, load_registered, why_unpacked
 from orpo.process.parallel import Single, spread
 from orpo.process.stopping import Stopping
@@ -159,7 +159,7 @@ class Actor:
                 for work, batch in self.works(answers, places):
                     cells = cells_of(work)
                     logps_L, values_L = self.strategy(
-                        value_head.logps_and_values, batch, precision, temperature
+                        tempered.logps_and_values, batch, precision, temperature
                     )
                     logps_PN[cells] = logps_L.double().cpu()
                     values_PN[cells] = values_L.double().cpu()
@@ -190,9 +190,9 @@ class Actor:
     def _reference_logps(self, batch: Batch) -> Tensor:
         precision, temperature = self.method.precision, self.method.temperature
         if self.reference is not None:
-            return value_head.logps(self.reference, batch, precision, temperature)
-        with value_head.without_adapter(self.strategy.policy):
-            return self.strategy(value_head.logps, batch, precision, temperature)
+            return tempered.logps(self.reference, batch, precision, temperature)
+        with tempered.without_adapter(self.strategy.policy):
+            return self.strategy(tempered.logps, batch, precision, temperature)
 
 
 def key(seed: int, *parts: object) -> str:

@@ -131,7 +131,11 @@ class Run:
         self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
 
     def _probe(self) -> list[probe.Prompt]:
-        """The prompts that check whether an engine serves this run, with the base's log-probs."""
+        """The prompts that check whether an engine serves this run, with the base's log-probs; none
+        of a reward model, which no engine serves.
+        """
+        if self.method.scores:
+            return []
         rows = (self.data.held_out if self.held_out else self.data.train).rows
         rule = self.method.special_tokens
         limits = self.data.max_length, rule, embedded.size(self.spec.base_model_path)
@@ -273,6 +277,8 @@ class Run:
         message = f"{start.capitalize()} at step {self.progress.step} of {self.steps}."
         if stripped := self.data.train.stats["reasoning_stripped"]:
             message += f" {stripped} pairs are trained without the thoughts of their answers."
+        if self.method.scores:
+            message += " A reward model writes no text, so the run has no samples."
         self.journal.event(
             start,
             message,

@@ -42,7 +42,7 @@ class Scored:
 
 @pytest.fixture(autouse=True)
 def _scorer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orpo.run.learners.RewardModel", Scored)
+    monkeypatch.setattr("orpo.run.learners.RewardScorer", Scored)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from orpo.contract.methods import parse_method
+from orpo.contract.methods import METHODS, parse_method
 from orpo.contract.numbers import Phase, share
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.run import train
@@ -138,6 +138,7 @@ class Bench:
             "checkpoint_every": 2,
         }  # fmt: skip
         kind = method.pop("type", "orpo")
+        settings = {n: held for n, held in settings.items() if n not in METHODS[kind].unused}
         base, train_path = method.pop("base", self.base), method.pop("train_path", self.train_path)
         spec = RunSpec(
             job_id=name,
