@@ -117,12 +117,14 @@ def test_of_a_job_that_is_not_there(client: TestClient, what: str):
 
 def test_methods_say_each_setting_with_its_default_and_a_sentence(client: TestClient):
     methods = {m["id"]: m for m in client.get("/v1/fine_tuning/methods").json()["data"]}
-    assert set(methods) == {"orpo", "supervised", "dpo", "simpo", "probability_ratio"}
+    preference = {"orpo", "supervised", "dpo", "simpo", "probability_ratio"}
+    assert set(methods) == preference | {"reward", "ppo"}
     for method in methods.values():
         for name, setting in method["hyperparameters"]["properties"].items():
             assert name == "type" or setting["description"].endswith("."), name
     assert methods["orpo"]["hyperparameters"]["properties"]["lambda"]["default"] == 0.1
     assert "lambda" not in methods["supervised"]["hyperparameters"]["properties"]
+    assert methods["ppo"]["hyperparameters"]["required"] == ["reward_model"]
 
 
 def test_methods_say_how_a_form_shows_their_settings(client: TestClient):

@@ -206,7 +206,7 @@ def test_a_disk_too_full_for_last_words_is_told_by_the_exit_status(
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("kind", sorted(METHODS.keys() - {"ppo"}))  # test_ppo.py
 def test_every_kind_of_run_finishes_in_bf16(bench: Bench, kind: str, tuning: str) -> None:
     run = bench.run("run", type=kind, tuning=tuning, precision="bf16", max_steps=2)
     last = numbers(run)[2, "held_out"]

@@ -140,12 +140,14 @@ class Bench:
         kind = method.pop("type", "orpo")
         settings = {n: held for n, held in settings.items() if n not in METHODS[kind].unused}
         base, train_path = method.pop("base", self.base), method.pop("train_path", self.train_path)
+        reward_path = method.pop("reward_path", None)
         spec = RunSpec(
             job_id=name,
             base_model="tiny",
             base_model_path=base,
             train_path=train_path,
             method=parse_method(kind, settings | method),
+            reward_path=reward_path,
             seed=seed,
             resume_from=resume_from,
             threads=1,
