@@ -28,7 +28,7 @@ def extend(policy: Policy, method: Method) -> None:
     """Add what is trained beside the policy. Call it before the strategy takes the weights over."""
     if isinstance(method, Ppo):
         lm = causal_lm(policy)
-        value_head.attach(lm, head(lm).in_features)
+        value_head.attach(lm, head(lm).weight.shape[1])
 
 
 def make(

@@ -154,15 +154,17 @@ class Actor:
         logps_PN, values_PN = torch.zeros(2, len(answers), n_longest, dtype=torch.float64)
         reference_PN = torch.zeros_like(logps_PN)
         precision, temperature = self.method.precision, self.method.temperature
-        with torch.no_grad():
+        # Without gradients, some modules compute in another way, and other bits.
+        with torch.enable_grad():
             for places in order:
                 for work, batch in self.works(answers, places):
                     cells = cells_of(work)
                     logps_L, values_L = self.strategy(
                         tempered.logps_and_values, batch, precision, temperature
                     )
-                    logps_PN[cells] = logps_L.double().cpu()
-                    values_PN[cells] = values_L.double().cpu()
+                    logps_PN[cells] = logps_L.detach().double().cpu()
+                    values_PN[cells] = values_L.detach().double().cpu()
+        with torch.no_grad():
             for work, batch in self.works(answers, range(len(answers))):
                 of_base_L = self._reference_logps(batch)
                 reference_PN[cells_of(work)] = of_base_L.double().cpu()

@@ -244,7 +244,8 @@ class Run:
         return True
 
     def _sample(self, step: int) -> None:
-        if self.group.leads or self.strategy.lockstep:
+        takes_part = self.group.leads or self.strategy.lockstep
+        if takes_part and not self.method.scores:
             asked = self.data.held_out.first(self.method.n_samples)
             for answer in samples(self.strategy, self.tokenizer, asked, self.stopping):
                 self.journal.sample({"step": step, **answer})

@@ -182,7 +182,7 @@ def test_the_first_ratio_is_exactly_1(
 def test_the_penalty_compares_with_the_base(in_memory: Callable[..., train.Run]) -> None:
     run = in_memory(modules_to_save=["embed_tokens"], temperature=0.7)
     before, _ = measured(run)
-    assert torch.equal(before.logps_PN, before.reference_PN)
+    assert torch.allclose(before.logps_PN, before.reference_PN, atol=1e-5)
     run.step()
     after, _ = measured(run)
     assert not torch.allclose(after.logps_PN, after.reference_PN, atol=1e-3)
@@ -251,16 +251,16 @@ def test_a_run_raises_the_rewards_of_held_out_prompts(bench: Bench) -> None:
     run = bench.run(
         "run",
         **SETTINGS | {
-            "batch_size": 16, "minibatch_size": 4, "max_steps": 8, "eval_every": 8,
-            "learning_rate": 2e-2, "checkpoint_every": 8, "kl_limit": 1e4,
+            "tuning": "full", "batch_size": 16, "minibatch_size": 4, "max_steps": 8,
+            "eval_every": 8, "learning_rate": 2e-2, "checkpoint_every": 8, "held_out_fraction": 0.5,
         },
     )  # fmt: skip
     before, after = numbers(run)[0, "held_out"], numbers(run)[8, "held_out"]
-    assert before["kl"] == 0
+    assert before["kl"] == pytest.approx(0, abs=1e-5)
     assert after["reward/mean"] > before["reward/mean"] + before["reward/sd"]
     assert after["loss"] == -after["reward/mean"]
     first, last = numbers(run)[1, "train"], numbers(run)[8, "train"]
-    assert first["kl"] == 0
+    assert first["kl"] == pytest.approx(0, abs=1e-5)
     assert last["kl"] > 0
     assert last["kl_weight"] != first["kl_weight"] == pytest.approx(0.1)
     assert {"entropy", "clip_share", "loss/value", "lengths/answer", "cut_off_share"} <= last.keys()
@@ -278,15 +278,16 @@ def test_the_time_of_a_step_is_split(bench: Bench) -> None:
 def test_a_resumed_run_has_the_same_bits(bench: Bench, tuning: str) -> None:
     settings = SETTINGS | {"tuning": tuning}
     whole = bench.run("whole", **settings)
-    resumed = bench.run("resumed", resume_from=checkpoint(whole, 1), **settings)
+    resumed = bench.run("resumed", resume_from=checkpoint(whole, 2), **settings)
     assert_same(checkpoint(whole, 3), checkpoint(resumed, 3))
-    assert numbers(whole, after=1) == numbers(resumed, after=1)
+    assert numbers(whole, after=2) == numbers(resumed, after=2)
 
 
 def test_a_run_that_is_stopped_within_a_step_keeps_the_weights_before_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = bench.run("whole", **SETTINGS)
+    settings = SETTINGS | {"checkpoint_every": 2}
+    whole = bench.run("whole", **settings)
     calls, backward = [], PpoLearner._backward
 
     def stopping(self: PpoLearner, *arguments: Any) -> dict[str, float]:
@@ -297,15 +298,16 @@ def test_a_run_that_is_stopped_within_a_step_keeps_the_weights_before_it(
 
     with monkeypatch.context() as patched:
         patched.setattr(PpoLearner, "_backward", stopping)
-        stopped = bench.spec("stopped", **SETTINGS | {"checkpoint_every": 3})
+        stopped = bench.spec("stopped", **settings)
         assert train.main(stopped) == 75
-    assert_same(checkpoint(stopped, 1), checkpoint(whole, 1))
-    resumed = bench.run("resumed", resume_from=checkpoint(stopped, 1), **SETTINGS)
+    resumed = bench.run("resumed", resume_from=checkpoint(stopped, 1), **settings)
     assert_same(checkpoint(resumed, 3), checkpoint(whole, 3))
 
 
 def test_a_run_that_leaves_its_base_too_far_ends_with_the_reason(bench: Bench) -> None:
-    settings = SETTINGS | {"learning_rate": 0.1, "kl_limit": 1.0, "kl_target": 0.5, "max_steps": 6}
+    settings = SETTINGS | {
+        "tuning": "full", "learning_rate": 0.03, "kl_limit": 1.0, "kl_target": 0.5, "max_steps": 6,
+    }  # fmt: skip
     run = bench.spec("far", **settings)
     assert train.main(run) == 10
     last = records(run, "events")[-1]
