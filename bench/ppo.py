@@ -34,7 +34,7 @@ TRAIN, HELD_OUT = (
     ROOT / "examples" / name for name in ("short-answers.jsonl", "short-answers.held-out.jsonl")
 )
 JUDGE: dict[str, Any] = {
-    "max_length": 512, "n_epochs": 2, "batch_size": 8, "learning_rate": 2e-4, "max_held_out": 64,
+    "max_length": 512, "n_epochs": 1, "batch_size": 4, "learning_rate": 4e-4, "max_held_out": 64,
     "checkpoint_every": 1000, "eval_every": 1000,
 }  # fmt: skip
 POLICY: dict[str, Any] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator
 
 from orpo.contract.hyperparameters import Group, Hyperparameters, Strategy
-from orpo.contract.on_policy import Ppo
+from orpo.contract.on_policy import Ppo, Rloo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,7 +171,8 @@ class Reward(Preference):
 
 
 Method = Annotated[
-    Orpo | Supervised | Dpo | Simpo | ProbabilityRatio | Reward | Ppo, Field(discriminator="type")
+    Orpo | Supervised | Dpo | Simpo | ProbabilityRatio | Reward | Ppo | Rloo,
+    Field(discriminator="type"),
 ]
 METHODS: dict[str, type[Method]] = {
     method.model_fields["type"].default: method for method in get_args(get_args(Method)[0])

@@ -18,6 +18,9 @@ class OnPolicy(Hyperparameters):
     contrasts: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = False
     nll_weight: ClassVar[float] = 0.0
+    value_weight: ClassVar[float] = 0.0
+    """Weight of a value head's loss; 0 where there is none."""
+    answers_per_prompt: ClassVar[int] = 1
     rates: ClassVar[dict[Tuning, float]] = {
         Tuning.FULL: 1e-5,
         Tuning.LORA: 1e-4,
@@ -110,10 +113,11 @@ class OnPolicy(Hyperparameters):
 
     @model_validator(mode="after")
     def _minibatches_fit(self) -> Self:
-        if self.minibatch_size > self.answers:
+        answers = self.batch_size * self.answers_per_prompt
+        if self.minibatch_size > answers:
             raise ValueError(
-                f"minibatch_size = {self.minibatch_size} is more than the {self.answers} answers "
-                "of a step: make it smaller, or raise batch_size."
+                f"minibatch_size = {self.minibatch_size} is more than the {answers} answers of a "
+                "step: make it smaller, or raise batch_size."
             )
         return self
 
@@ -125,11 +129,6 @@ class OnPolicy(Hyperparameters):
                 "reached: make it larger."
             )
         return self
-
-    @property
-    def answers(self) -> int:
-        """Answers of a full step."""
-        return self.batch_size
 
 
 class Ppo(OnPolicy):
@@ -157,4 +156,20 @@ class Ppo(OnPolicy):
         gt=0,
         le=1000,
         description="A value moves by at most this much in a step.",
+    )
+
+
+class Rloo(OnPolicy):
+    """REINFORCE with several answers to each prompt, of which each is compared with the others,
+    arXiv 2402.14740: no value head.
+    """
+
+    type: Literal["rloo"] = "rloo"
+    label: ClassVar[str] = "RLOO, on several own answers to each prompt that a reward model scores"
+
+    batch_size: Annotated[int, Group.MAIN] = Field(
+        default=16, ge=1, le=4096, description="Prompts that are answered in one step."
+    )
+    answers_per_prompt: int = Field(  # pyright: ignore[reportIncompatibleVariableOverride]  1 in other methods
+        default=4, ge=2, le=256, description="Answers to each prompt."
     )

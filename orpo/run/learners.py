@@ -6,13 +6,14 @@ from transformers import PreTrainedTokenizerBase
 
 from orpo.contract.methods import Method
 from orpo.contract.numbers import Phase
-from orpo.contract.on_policy import Ppo
+from orpo.contract.on_policy import OnPolicy, Ppo, Rloo
 from orpo.contract.spec import RunSpec
 from orpo.model import value_head
 from orpo.model.policy import Policy, causal_lm, head
 from orpo.process.stopping import Stopping
 from orpo.run.learner import Learner, PairLearner
-from orpo.run.on_policy import PpoLearner
+from orpo.run.ppo import PpoLearner
+from orpo.run.rloo import RlooLearner
 from orpo.run.rollouts import Actor
 from orpo.run.scorer import RewardScorer
 from orpo.run.speed import PHASES_OF_PAIRS, PHASES_ON_POLICY, Clock
@@ -21,7 +22,7 @@ from orpo.strategies.strategy import Replicated
 
 def phases(method: Method) -> Iterable[Phase]:
     """The phases of a step."""
-    return PHASES_ON_POLICY if isinstance(method, Ppo) else PHASES_OF_PAIRS
+    return PHASES_ON_POLICY if isinstance(method, OnPolicy) else PHASES_OF_PAIRS
 
 
 def extend(policy: Policy, method: Method) -> None:
@@ -43,8 +44,10 @@ def make(
     the base's answers.
     """
     method = spec.method
+    if not isinstance(method, Ppo | Rloo):
+        return PairLearner(strategy, method, clock)
+    scorer = RewardScorer(spec, strategy.group, tokenizer)
+    actor = Actor(strategy, tokenizer, method, max_length, scorer, stopping)
     if isinstance(method, Ppo):
-        scorer = RewardScorer(spec, strategy.group, tokenizer)
-        actor = Actor(strategy, tokenizer, method, max_length, scorer, stopping)
         return PpoLearner(actor, method, spec.seed, clock)
-    return PairLearner(strategy, method, clock)
+    return RlooLearner(actor, method, spec.seed, clock)

@@ -2,16 +2,17 @@
 
 A step answers a batch of prompts, scores the answers, and updates the policy on them several times.
 Every random choice is keyed by the run's seed, the step and the line of a prompt, so a resumed run
-makes the same choices. Knows the strategy and the objective; knows no files.
+makes the same choices. Knows the strategy and how a step goes; `ppo.py` and `rloo.py` know the
+objectives.
 
 Shapes: P answers, N tokens of the longest one, L labelled tokens of a micro-batch.
 """
 
 import random
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch import Tensor
 from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Tuning
 from orpo.contract.numbers import Phase, Series
-from orpo.contract.on_policy import Ppo
+from orpo.contract.on_policy import OnPolicy
 from orpo.loss import clipped, returns
 from orpo.model import tempered
 from orpo.run import rollouts
@@ -27,21 +28,29 @@ from orpo.run.learner import Learned
 from orpo.run.rollouts import Actor, Rollouts
 from orpo.run.speed import Clock
 from orpo.tokens.example import Example
+from orpo.tokens.work import Work
 
 KL_WEIGHT = "kl_weight"  # in the state
+Objective = TypeVar("Objective", bound=OnPolicy)
+Orders = Sequence[Sequence[list[int]]]
 
 
-class Targets(NamedTuple):
-    """What an update pulls each token towards, fp64 [P, N] each."""
+class Share(NamedTuple):
+    """A micro-batch's share of a minibatch's loss (a scalar with its graph), and sums that the
+    series are made of: fp64 [4], see `SUMS`.
+    """
 
-    advantages_PN: Tensor
-    returns_PN: Tensor
+    loss: Tensor
+    sums_4: Tensor
 
 
-class PpoLearner:
-    """Proximal policy optimisation."""
+SUMS = ("policy", "value", "clipped", "terms")
 
-    def __init__(self, actor: Actor, method: Ppo, seed: int, clock: Clock) -> None:
+
+class OnPolicyLearner(ABC, Generic[Objective]):
+    """How a step goes, whatever the objective."""
+
+    def __init__(self, actor: Actor, method: Objective, seed: int, clock: Clock) -> None:
         self.actor, self.method, self.seed, self.clock = actor, method, seed, clock
         self.strategy, self.group = actor.strategy, actor.group
         self.kl_weight = method.kl_weight
@@ -53,16 +62,34 @@ class PpoLearner:
     def restore(self, state: Mapping[str, float]) -> None:
         self.kl_weight = state[KL_WEIGHT]
 
+    # --- the objective ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def targets(self, found: Rollouts) -> tuple[Tensor, ...]:
+        """What the updates of a step need beside the answers, from which `share` computes."""
+
+    @abstractmethod
+    def terms(self, found: Rollouts, places: Sequence[int]) -> int:
+        """The denominator of a minibatch's loss: its tokens, or its answers."""
+
+    @abstractmethod
+    def share(
+        self, found: Rollouts, targets: tuple[Tensor, ...], work: Work, logps_L: Tensor,
+        values_L: Tensor, n_terms: int,
+    ) -> Share:  # fmt: skip
+        """A micro-batch's share of the loss of a minibatch with `n_terms`."""
+
     # --- a step -----------------------------------------------------------------------------------
 
     def learn(self, step: int, examples: Sequence[Example], rate: float) -> Learned | None:
         """Raises Failure(`diverged`) if the answers' KL divergence exceeds `kl_limit`."""
-        keys = [rollouts.key(self.seed, step, example.line) for example in examples]
+        asked = [(each, n) for each in examples for n in range(self.method.answers_per_prompt)]
+        keys = [rollouts.key(self.seed, step, example.line, n) for example, n in asked]
         with self.clock.phase(Phase.GENERATION):
-            answers = self.actor.answers(examples, keys)
+            answers = self.actor.answers([example for example, _ in asked], keys)
         if answers is None:
             return None
-        orders = [[*self._order(len(answers), step, n)] for n in range(self.method.ppo_epochs)]
+        orders = [[*self.order(len(answers), step, n)] for n in range(self.method.ppo_epochs)]
         with self.clock.phase(Phase.SCORING):
             found = self.actor.measure(answers, orders[0])
         values = summarise(found) | {Series.KL_WEIGHT: self.kl_weight}
@@ -80,37 +107,7 @@ class PpoLearner:
         tokens = self.method.ppo_epochs * sum(a.n_computed(rejected=False) for a in answers)
         return Learned(values | losses, norm, tokens)
 
-    def _update(
-        self, found: Rollouts, orders: Sequence[Sequence[list[int]]], rate: float
-    ) -> tuple[dict[str, float], float] | None:
-        """All updates of a step: their series and the mean of their gradients' norms. If a rank was
-        asked to stop, None; the weights are then those before the step.
-        """
-        targets = self._targets(found)
-        before = self._kept()
-        norms, sums = list[float](), Counter[str]()
-        for places in (places for order in orders for places in order):
-            if before is not None and self.group.any(self.actor.stopping.requested):
-                self._undo(before)
-                return None
-            sums.update(self._backward(found, targets, places))
-            norms.append(self.strategy.step(rate))
-        return self._losses(sums), fmean(norms)
-
-    def _kept(self) -> dict[str, Tensor] | None:
-        """A copy of an adapter and its optimizer's state. None if all weights are trained: the copy
-        would be too large, so a step that has begun to change them is finished.
-        """
-        if self.method.tuning is Tuning.FULL:
-            return None
-        return {name: tensor.clone() for name, tensor in self.strategy.tensors().items()}
-
-    def _undo(self, before: dict[str, Tensor]) -> None:
-        # Before its first step the optimizer has no state, and a run saves nothing.
-        if any(not name.startswith("weight/") for name in before):
-            self.strategy.restore(before)
-
-    def _order(self, n_answers: int, step: int, epoch: int) -> Iterator[list[int]]:
+    def order(self, n_answers: int, step: int, epoch: int) -> Iterator[list[int]]:
         """The places of the answers in each minibatch of a pass."""
         order = list(range(n_answers))
         random.Random(rollouts.key(self.seed, step, "pass", epoch)).shuffle(order)  # noqa: S311  not a secret
@@ -128,58 +125,69 @@ class PpoLearner:
                 "kl_limit",
             )
 
-    def _targets(self, found: Rollouts) -> Targets:
-        method, mask_PN = self.method, found.mask_PN
-        rewards_PN = returns.token_rewards(
-            self._scores(found), found.logps_PN, found.reference_PN, mask_PN, self.kl_weight
-        )
-        advantages_PN = returns.advantages(
-            rewards_PN, found.values_PN, mask_PN, method.gamma, method.gae_lambda
-        )
-        whitened_PN = returns.whiten(advantages_PN, mask_PN)
-        return Targets(whitened_PN, (advantages_PN + found.values_PN) * mask_PN)
+    def _update(
+        self, found: Rollouts, orders: Orders, rate: float
+    ) -> tuple[dict[str, float], float] | None:
+        """All updates of a step: their series and the mean of their gradients' norms. If a rank was
+        asked to stop, None; the weights are then those before the step.
+        """
+        targets = self.targets(found)
+        before = self._kept()
+        norms, sums_4 = list[float](), torch.zeros(len(SUMS), dtype=torch.float64)
+        for places in (places for order in orders for places in order):
+            if before is not None and self.group.any(self.actor.stopping.requested):
+                self._undo(before)
+                return None
+            sums_4 += self.backward(found, targets, places)
+            norms.append(self.strategy.step(rate))
+        return self._losses(self.group.sum(sums_4)), fmean(norms)
 
-    def _scores(self, found: Rollouts) -> Tensor:
+    def _kept(self) -> dict[str, Tensor] | None:
+        """A copy of an adapter and its optimizer's state. None if all weights are trained: the copy
+        would be too large, so a step that has begun to change them is finished.
+        """
+        if self.method.tuning is Tuning.FULL:
+            return None
+        return {name: tensor.clone() for name, tensor in self.strategy.tensors().items()}
+
+    def _undo(self, before: dict[str, Tensor]) -> None:
+        # Before its first step the optimizer has no state, and a run saves nothing.
+        if any(not name.startswith("weight/") for name in before):
+            self.strategy.restore(before)
+
+    def backward(
+        self, found: Rollouts, targets: tuple[Tensor, ...], places: Sequence[int]
+    ) -> Tensor:
+        """Add the gradients of a minibatch; returns this rank's sums, fp64 [4] (see `SUMS`)."""
+        sums_4 = torch.zeros(len(SUMS), dtype=torch.float64)
+        n_terms = self.terms(found, places)
+        works = list(self.actor.works(found.answers, places))
+        for at, (work, batch) in enumerate(works):
+            logps_L, values_L = self.strategy(
+                tempered.logps_and_values, batch, self.method.precision, self.method.temperature
+            )
+            share = self.share(found, targets, work, logps_L, values_L, n_terms)
+            self.strategy.backward(share.loss, last=at == len(works) - 1)
+            sums_4 += share.sums_4.detach().cpu()
+        return sums_4
+
+    def _losses(self, sums_4: Tensor) -> dict[str, float]:
+        """The series of the updates of a step: means over their terms, of all ranks."""
+        sums = dict(zip(SUMS, sums_4.tolist(), strict=True))
+        policy, value = sums["policy"] / sums["terms"], sums["value"] / sums["terms"]
+        return {
+            Series.LOSS: policy + self.method.value_weight * value,
+            Series.LOSS_POLICY: policy,
+            Series.CLIP_SHARE: sums["clipped"] / sums["terms"],
+            **({Series.LOSS_VALUE: value} if self.method.value_weight else {}),
+        }
+
+    def scores(self, found: Rollouts) -> Tensor:
         """The scores as the objective takes them, fp64 [P]."""
         scores_P = found.scores_P
         if self.method.normalise_scores:
             scores_P = returns.normalise(scores_P)
         return scores_P - self.method.cut_off_penalty * found.cut_off_P.double()
-
-    def _backward(self, found: Rollouts, targets: Targets, places: list[int]) -> dict[str, float]:
-        """Add the gradients of a minibatch; returns this rank's sums of its losses."""
-        method, sums = self.method, Counter[str]()
-        n_tokens = int(found.mask_PN[places].sum())
-        works = list(self.actor.works(found.answers, places))
-        for at, (work, batch) in enumerate(works):
-            logps_L, values_L = self.strategy(
-                tempered.logps_and_values, batch, method.precision, method.temperature
-            )
-            cells, device = rollouts.cells_of(work), logps_L.device
-            old_L, of_value_L, advantages_L, returns_L = (
-                each_PN[cells].to(device) for each_PN in (found.logps_PN, found.values_PN, *targets)
-            )
-            policy = clipped.policy_terms(logps_L, old_L, advantages_L, method.clip)
-            value = clipped.value_terms(values_L, of_value_L, returns_L, method.value_clip)
-            loss = (policy.loss_L.sum() + method.value_weight * value.loss_L.sum()) / n_tokens
-            self.strategy.backward(loss, last=at == len(works) - 1)
-            sums["policy"] += float(policy.loss_L.detach().sum())
-            sums["value"] += float(value.loss_L.detach().sum())
-            sums["clipped"] += float(policy.clipped_L.sum())
-            sums["tokens"] += len(logps_L)
-        return sums
-
-    def _losses(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """The series of the updates of a step: means over their tokens, of all ranks."""
-        names = ("policy", "value", "clipped", "tokens")
-        mine = torch.tensor([sums[name] for name in names], dtype=torch.float64)
-        policy, value, n_clipped, tokens = self.group.sum(mine).tolist()
-        return {
-            Series.LOSS: (policy + self.method.value_weight * value) / tokens,
-            Series.LOSS_POLICY: policy / tokens,
-            Series.LOSS_VALUE: value / tokens,
-            Series.CLIP_SHARE: n_clipped / tokens,
-        }
 
     # --- held-out prompts -------------------------------------------------------------------------
 

@@ -236,4 +236,6 @@ def _frozen(spec: RunSpec, group: Single) -> Policy | None:
     """A second copy of the base if all weights are trained; otherwise the adapter is turned off."""
     if spec.method.tuning is not Tuning.FULL:
         return None
-    return load_registered(spec, spec.method.precision).to(group.device).eval()
+    frozen = load_registered(spec, spec.method.precision).eval()
+    torch.nn.Module.to(frozen, group.device)
+    return frozen

@@ -15,8 +15,8 @@ from orpo.contract.spec import read_spec
 from orpo.loss import clipped
 from orpo.model import policy
 from orpo.process.stopping import Stopping
-from orpo.run import on_policy, rollouts, train
-from orpo.run.on_policy import PpoLearner
+from orpo.run import rollouts, train
+from orpo.run.ppo import PpoLearner
 from orpo.tokens.example import Example
 from tests.orpo import tiny_run
 from tests.orpo.reference import logps, worst_gradient_error
@@ -73,7 +73,7 @@ def measured(run: train.Run, step: int = 1) -> tuple[rollouts.Rollouts, list[lis
     keys = [rollouts.key(0, step, example.line) for example in examples]
     answers = learner.actor.answers(examples, keys)
     assert answers is not None
-    order = [*learner._order(len(answers), step, 0)]
+    order = [*learner.order(len(answers), step, 0)]
     return learner.actor.measure(answers, order), order
 
 
@@ -205,9 +205,9 @@ def test_gradients_equal_a_plain_computation_in_fp64(in_memory: Callable[..., tr
     found, (places,) = measured(run)
     run.step()
     learner = learner_of(run)
-    targets = learner._targets(found)
-    sums = learner._backward(found, targets, places)
-    assert sums["clipped"] > 0
+    targets = learner.targets(found)
+    policy_sum, value_sum, n_clipped, n_terms = learner.backward(found, targets, places).tolist()
+    assert n_clipped > 0
     ours = {name: master.grad.clone() for name, master in run.strategy.masters.by_name.items()}  # pyright: ignore[reportOptionalMemberAccess]
     model: Any = run.policy.double()
     for parameter in model.parameters():
@@ -217,16 +217,15 @@ def test_gradients_equal_a_plain_computation_in_fp64(in_memory: Callable[..., tr
         for part in plain_losses(model, found, targets, at):
             total = total + part / n_tokens
     total.backward()
-    assert (sums["policy"] + 0.1 * sums["value"]) / n_tokens == pytest.approx(
-        float(total), rel=1e-5
-    )
+    assert n_terms == n_tokens
+    assert (policy_sum + 0.1 * value_sum) / n_tokens == pytest.approx(float(total), rel=1e-5)
     theirs = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     error, where = worst_gradient_error({name: ours[name] for name in theirs}, theirs)
     assert error < 1e-4, where
 
 
 def plain_losses(
-    model: nn.Module, found: rollouts.Rollouts, targets: on_policy.Targets, at: int
+    model: nn.Module, found: rollouts.Rollouts, targets: tuple[Tensor, ...], at: int
 ) -> Iterator[Tensor]:
     """The terms of one answer's tokens, with full logits and no packing."""
     answer = found.answers[at]
@@ -236,11 +235,11 @@ def plain_losses(
     states = lm.model(input_ids=torch.tensor([ids]), use_cache=False).last_hidden_state[0]
     values = states[first - 1 : -1] @ lm.value_head.weight[0]
     for t in range(len(answer.chosen)):
-        advantage, old = targets.advantages_PN[at, t], found.values_PN[at, t]
+        advantage, old = targets[0][at, t], found.values_PN[at, t]
         ratio = torch.exp(new[t] - found.logps_PN[at, t])
         yield -torch.minimum(ratio * advantage, ratio.clamp(0.95, 1.05) * advantage)
         kept = torch.maximum(torch.minimum(values[t], old + 0.2), old - 0.2)
-        aim = targets.returns_PN[at, t]
+        aim = targets[1][at, t]
         yield 0.1 * 0.5 * torch.maximum((values[t] - aim) ** 2, (kept - aim) ** 2)
 
 
@@ -286,18 +285,18 @@ def test_a_resumed_run_has_the_same_bits(bench: Bench, tuning: str) -> None:
 def test_a_run_that_is_stopped_within_a_step_keeps_the_weights_before_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SETTINGS | {"checkpoint_every": 2}
+    settings: dict[str, Any] = SETTINGS | {"checkpoint_every": 2}
     whole = bench.run("whole", **settings)
-    calls, backward = [], PpoLearner._backward
+    calls, backward = [], PpoLearner.backward
 
-    def stopping(self: PpoLearner, *arguments: Any) -> dict[str, float]:
+    def stopping(self: PpoLearner, *arguments: Any) -> Tensor:
         calls.append(1)
         if len(calls) == 6 + 4:  # in the second step
             self.actor.stopping.requested = True
         return backward(self, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PpoLearner, "_backward", stopping)
+        patched.setattr(PpoLearner, "backward", stopping)
         stopped = bench.spec("stopped", **settings)
         assert train.main(stopped) == 75
     resumed = bench.run("resumed", resume_from=checkpoint(stopped, 1), **settings)
