@@ -129,7 +129,9 @@ class JobMethod(Stored, total=False):
     dpo: MethodSettings | None
     simpo: MethodSettings | None
     probability_ratio: MethodSettings | None
+    reward: MethodSettings | None
     ppo: MethodSettings | None
+    rloo: MethodSettings | None
 
 
 class JobError(BaseModel):

@@ -58,13 +58,24 @@ class MethodObject(BaseModel):
             label=method.label or name,
             description=method.__doc__ or "",
             groups=groups_of(method),
-            hyperparameters=method.model_json_schema(by_alias=True),
+            hyperparameters=_schema_of(method),
         )
 
 
+def _schema_of(method: type[Hyperparameters]) -> dict[str, Any]:
+    """The JSON schema of a method, without the settings that mean nothing to it."""
+    schema = method.model_json_schema(by_alias=True)
+    known = schema["properties"].items()
+    schema["properties"] = {n: held for n, held in known if n not in method.unused}
+    return schema
+
+
 def groups_of(method: type[Hyperparameters]) -> list[SettingGroup]:
-    """Return the groups of a method that are not empty; the method's own settings come first."""
-    fields = [(n, field) for n, field in method.model_fields.items() if n != "type"]
+    """Return the groups of a method that are not empty; the method's own settings come first, and
+    those that mean nothing to it are left out.
+    """
+    hidden = {"type", *method.unused}
+    fields = [(n, field) for n, field in method.model_fields.items() if n not in hidden]
     fields.sort(key=lambda each: each[0] in Hyperparameters.model_fields)
     grouped = {group: list[SettingObject]() for group in Group}
     for name, field in fields:

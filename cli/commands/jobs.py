@@ -37,7 +37,10 @@ Pairs = Annotated[str, typer.Option(help="Training pairs: a file's id, or a path
 HeldOut = Annotated[
     str | None, typer.Option(help="Held-out pairs: an id or a path. By default a tenth.")
 ]
-Kind = Annotated[str, typer.Option(help="orpo, supervised, dpo, simpo, probability_ratio or ppo.")]
+Kind = Annotated[
+    str,
+    typer.Option(help="orpo, supervised, dpo, simpo, probability_ratio, reward, ppo or rloo."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A hyperparameter, as lambda=0.2; repeat for several."),

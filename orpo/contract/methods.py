@@ -179,6 +179,11 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
+def is_judge(kind: str) -> bool:
+    """Whether a method of this name makes a judge of answers, which can't chat."""
+    return kind in METHODS and METHODS[kind].scores
+
+
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)) = -log sigmoid(-x), without overflow."""
     return x.new_zeros(()).logaddexp(x)

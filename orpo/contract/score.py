@@ -10,7 +10,8 @@ line, of one of these shapes; `prompt` and answers are each a text, a message or
     {"id": ..., "prompt": ..., "chosen": ..., "rejected": ...}        a pair: two answers
 
 `id` and `tools` may be left out; `id` is any JSON value and comes back unchanged. OUT gets one
-object a line, in the order of ROWS (see `Scored`); it is whole or not there. PROGRESS, where it is
+object a line, in the order of ROWS (see `Scored`); it is whole or not there. Name paths for OUT and
+PROGRESS that do not exist: a sandbox lets the verb write new files only. PROGRESS, where it is
 given, is rewritten with `{"stage", "done", "total", "unit"}` meanwhile (the unit is rows). The last
 line on stdout is a `Summary`, or an error as every verb prints it: `bad_data` names the line of a
 row that has no such shape, `bad_checkpoint` a damaged folder, and `bad_spec` one that holds no

@@ -15,12 +15,13 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
+from orpo.contract.methods import is_judge
 from orpo.contract.special import SpecialTokens
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs.jobs import ENDED
-from services.platform.errors import Conflict, NotFound, no_such
+from services.platform.errors import Conflict, Invalid, NotFound, no_such
 from services.platform.pages import Order, paginate
 from services.platform.queue import Task, send
 from services.runs import checkpoints
@@ -79,8 +80,8 @@ def create(
     """Request that `model` is served. If it is deployed already, return that deployment.
 
     With `yields` it frees its device for jobs and returns to it afterwards; None changes nothing. A
-    failed deployment is tried again as a new one. Raises NotFound for an unknown model and Conflict
-    for one that is not finished, both with `param` model.
+    failed deployment is tried again as a new one. Raises NotFound for an unknown model, Invalid for
+    a reward model, and Conflict for one that is not finished, all with `param` model.
     """
     served = _find(session, caller, model)
     live = _live(session, caller, model)
@@ -142,6 +143,13 @@ def _find(session: Session, caller: Caller, model: str) -> Served:
     except NotFound:
         _refuse_job(session, caller, model)
         raise
+    if is_judge(job.method["type"]):
+        raise Invalid(
+            f"'{model}' is a reward model: it judges answers with a number and can't chat. Use it "
+            "as the judge of an evaluation, or download it.",
+            param="model",
+            code="model_is_a_judge",
+        )
     if job.state not in ENDED:
         raise _unfinished(job)
     if checkpoint.damaged_at is not None:

@@ -33,7 +33,7 @@ from orpo.tokens.templates import DEFAULT_TEMPLATE, load_tokenizer
 from orpo.tokens.tokenize import tokenize_pairs
 from tests.orpo import tiny_models
 from tests.orpo.judge import Way, adapted, assert_equal, ours
-from tests.orpo.tiny_run import END, Bench, checkpoint, numbers, records, state
+from tests.orpo.tiny_run import END, Bench, checkpoint, numbers, records, state, write_pairs
 
 REWARD: dict[str, Any] = {"type": "reward", "max_steps": 2, "learning_rate": 5e-3}
 
@@ -214,14 +214,13 @@ def test_a_full_checkpoint_loads_in_transformers(bench: Bench, precision: str) -
 def test_an_adapter_loads_in_peft_with_its_score(bench: Bench, tmp_path: Path) -> None:
     saved = checkpoint(bench.run("run", **REWARD), 2)
     base = AutoModelForSequenceClassification.from_pretrained(bench.base, num_labels=1)
-    judged(bench, PeftModel.from_pretrained(base, str(saved / "adapter")), saved / "adapter")
+    adapted = PeftModel.from_pretrained(base, str(saved / "adapter"))
+    judged(bench, adapted, saved / "adapter")
     merge.merge(saved, tmp_path / "merged", torch.float32)
-    whole = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
-    row = tokenizer("a text", return_tensors="pt")
+    whole = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").eval()
+    row = AutoTokenizer.from_pretrained(tmp_path / "merged")("a text", return_tensors="pt")
     with torch.no_grad():
-        again = PeftModel.from_pretrained(base, str(saved / "adapter")).eval()(**row).logits
-        assert torch.allclose(whole.eval()(**row).logits, again, atol=1e-5)
+        assert torch.allclose(whole(**row).logits, adapted(**row).logits, atol=1e-5)
 
 
 def test_what_a_checkpoint_says_of_its_judge(bench: Bench) -> None:
@@ -243,16 +242,19 @@ def test_what_a_checkpoint_says_of_its_judge(bench: Bench) -> None:
 
 def test_a_run_learns_the_choice_and_tells_its_series(bench: Bench) -> None:
     """All chosen answers of the generated pairs end in a full stop, all rejected ones in a mark."""
-    run = bench.run("run", type="reward", tuning="full", max_steps=12, learning_rate=5e-3)
+    run = bench.run(
+        "run", type="reward", tuning="full", max_steps=30, learning_rate=2e-3, batch_size=8,
+        eval_every=15, checkpoint_every=30, train_path=write_pairs(bench.folder / "more.jsonl", 60),
+    )  # fmt: skip
     series = numbers(run)
-    first, last = series[0, "held_out"], series[12, "held_out"]
+    first, last = series[0, "held_out"], series[30, "held_out"]
     assert last["loss"] < first["loss"]
     assert last["accuracy"] == 1
     assert last["reward/margin"] == pytest.approx(last["reward/chosen"] - last["reward/rejected"])
     assert last["margin/p05"] > 0
     assert not any(name.startswith(("logps/", "loss/nll", "log_odds")) for name in last)
-    pairs = [pair for pair in records(run, "pairs") if pair["step"] == 12]
-    assert len(pairs) == 4
+    pairs = [pair for pair in records(run, "pairs") if pair["step"] == 30]
+    assert len(pairs) == 12
     assert all(pair["log_odds_ratio"] > 0 and pair["nll"] is None for pair in pairs)
     assert not records(run, "samples")
     assert "no samples" in records(run, "events")[0]["message"]

@@ -1849,6 +1849,12 @@ export interface components {
                 };
                 /** @constant */
                 type: "probability_ratio";
+            } | {
+                reward?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "reward";
             } | null;
             /** Model */
             model: string;
@@ -2923,6 +2929,7 @@ export interface components {
             dpo?: components["schemas"]["MethodSettings"] | null;
             orpo?: components["schemas"]["MethodSettings"] | null;
             probability_ratio?: components["schemas"]["MethodSettings"] | null;
+            reward?: components["schemas"]["MethodSettings"] | null;
             simpo?: components["schemas"]["MethodSettings"] | null;
             supervised?: components["schemas"]["MethodSettings"] | null;
             /** Type */
@@ -3704,6 +3711,8 @@ export interface components {
              * @enum {string}
              */
             status: "downloading" | "ready" | "error";
+            /** @description chat: it can be deployed and answers. judge: a reward model, which gives answers a number and can't be deployed. */
+            use: components["schemas"]["Use"];
         };
         /**
          * Order
@@ -4998,6 +5007,12 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /**
+         * Use
+         * @description What a model is for: a judge is a reward model, which gives answers a number.
+         * @enum {string}
+         */
+        Use: "chat" | "judge";
         /**
          * Vote
          * @description Which answer was better.

@@ -37,7 +37,8 @@ export function Models({ deployments }: { deployments: Deployment[] }) {
 
 function ModelRow({ model, served }: { model: Model; served: Deployment["status"] | undefined }) {
   const isBase = model.kind === "base";
-  const canDeploy = model.status === "ready" && (served === undefined || served === "failed");
+  const isJudge = model.use === "judge";
+  const canDeploy = !isJudge && model.status === "ready" && (served === undefined || served === "failed");
   return (
     <Row>
       <Cell label="Model" className="md:max-w-md">
@@ -52,7 +53,7 @@ function ModelRow({ model, served }: { model: Model; served: Deployment["status"
           served ? (
             <State value={served} />
           ) : (
-            <span className="text-muted">not deployed</span>
+            <span className="text-muted">{isJudge ? "judges answers" : "not deployed"}</span>
           )
         ) : (
           <State value={model.status} />
@@ -97,7 +98,7 @@ function parametersInWords(count: number): string {
 function Origin({ model }: { model: Model }) {
   return (
     <>
-      Tuned from {model.parent}
+      {model.use === "judge" ? "Reward model, trained from" : "Tuned from"} {model.parent}
       {model.job_id && (
         <>
           {" "}

@@ -5,7 +5,15 @@ import { keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
-const BOTH = ["loss", "logps/chosen", "logps/rejected", "log_odds_ratio"] as const;
+const BOTH = [
+  "loss",
+  "logps/chosen",
+  "logps/rejected",
+  "log_odds_ratio",
+  "reward/chosen",
+  "reward/rejected",
+  "reward/margin",
+] as const;
 const TRAINED = ["loss/nll", "loss/preference", "grad_norm", "tokens_per_s"] as const;
 const ANSWERS = ["reward/mean", "reward/sd", "kl", "lengths/answer", "entropy"] as const;
 const UPDATES = ["loss/policy", "loss/value", "clip_share"] as const;

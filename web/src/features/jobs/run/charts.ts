@@ -1,4 +1,4 @@
-/** The charts of an ORPO run: the series of each chart and their style. */
+/** The charts of a run: the series of each chart and their style. */
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Point } from "@/components/chart/lines";
 import { dots, type Get, trace } from "@/features/jobs/run/lines";
@@ -17,7 +17,9 @@ export function chartsOf(
   return [
     ...onPolicy(get, settings),
     divergence(get),
+    rewards(get),
     logOdds(get),
+    rewardMargin(get),
     anatomy(get, method, settings),
     accuracy(get),
     margins(get),
@@ -47,6 +49,46 @@ function divergence(get: Get): ChartSpec {
   };
 }
 
+/** Of a reward model, in place of the log-probs. */
+function rewards(get: Get): ChartSpec {
+  return {
+    id: "rewards",
+    title: "Rewards",
+    about: "Mean reward of each answer. Only their difference has a meaning; the gap is shaded.",
+    lines: [
+      trace("chosen", "chosen", get("train:reward/chosen"), { colour: "--chosen" }),
+      trace("rejected", "rejected", get("train:reward/rejected"), {
+        colour: "--rejected",
+        dash: DASH,
+      }),
+      dots("held-chosen", "held-out chosen", get("held_out:reward/chosen"), {
+        colour: "--chosen",
+      }),
+      dots("held-rejected", "held-out rejected", get("held_out:reward/rejected"), {
+        colour: "--rejected",
+        dash: DASH,
+      }),
+    ],
+    ribbons: [{ from: "chosen", to: "rejected", colour: "--accent" }],
+  };
+}
+
+function rewardMargin(get: Get): ChartSpec {
+  return {
+    id: "reward-margin",
+    title: "Reward margin",
+    about: "Reward of the chosen − reward of the rejected answer: the log odds that it is better.",
+    lines: [
+      trace("train", "training", get("train:reward/margin"), { colour: "--series-3" }),
+      dots("held", "held-out", get("held_out:reward/margin"), {
+        colour: "--series-4",
+        dash: DASH,
+      }),
+    ],
+    levels: [{ y: 0, label: "no preference" }],
+  };
+}
+
 function logOdds(get: Get): ChartSpec {
   return {
     id: "log-odds",
@@ -68,11 +110,13 @@ const TERMS: Record<string, string> = {
   probability_ratio: "λ · L_PR",
   dpo: "L_DPO",
   simpo: "L_SimPO",
+  reward: "L_BT",
 };
 
 function anatomy(get: Get, method: string, settings: Record<string, unknown>): ChartSpec {
   const term = TERMS[method];
-  const weight = typeof settings.nll_weight === "number" ? settings.nll_weight : 1;
+  const usual = method === "reward" ? 0 : 1;
+  const weight = typeof settings.nll_weight === "number" ? settings.nll_weight : usual;
   const nll = weight === 1 ? "NLL" : `${weight} · NLL`;
   const where = settings.lambda === undefined ? "" : `, with λ = ${settings.lambda}`;
   return {
@@ -140,10 +184,11 @@ function margins(get: Get): ChartSpec {
   const band = (low: Quantile, high: Quantile) =>
     within(quantile("p50"), quantile(low), quantile(high));
   const look = { colour: "--series-4" };
+  const of = get("held_out:reward/margin").length > 0 ? "reward margin" : "log odds ratio";
   return {
     id: "margins",
     title: "Margins of held-out pairs",
-    about: "How the log odds ratio spreads over the pairs: the median, the middle half, and 90%.",
+    about: `How the ${of} spreads over the pairs: the median, the middle half, and 90%.`,
     lines: [
       dots("median", "median", quantile("p50"), look),
       { ...dots("half", "middle half", band("p25", "p75"), look), kind: "band" },

@@ -5,7 +5,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
-import { nameOf, shortId } from "@/features/jobs/job";
+import { isJudge, nameOf, shortId } from "@/features/jobs/job";
 import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
 import { ConfigTab } from "@/features/jobs/run/config-tab";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
@@ -65,7 +65,7 @@ function JobView({ job }: { job: Job }) {
           <Link to="/jobs/new" search={{ from: job.id }} className={buttonClass()}>
             New run from this
           </Link>
-          {job.fine_tuned_model && (
+          {job.fine_tuned_model && !isJudge(job) && (
             <Link
               to="/playground"
               search={{ a: job.model, b: job.fine_tuned_model, job: job.id }}
