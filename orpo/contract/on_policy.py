@@ -18,9 +18,6 @@ class OnPolicy(Hyperparameters):
     contrasts: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = False
     nll_weight: ClassVar[float] = 0.0
-    value_weight: ClassVar[float] = 0.0
-    """Weight of a value head's loss; 0 where there is none."""
-    answers_per_prompt: ClassVar[int] = 1
     rates: ClassVar[dict[Tuning, float]] = {
         Tuning.FULL: 1e-5,
         Tuning.LORA: 1e-4,
@@ -113,7 +110,7 @@ class OnPolicy(Hyperparameters):
 
     @model_validator(mode="after")
     def _minibatches_fit(self) -> Self:
-        answers = self.batch_size * self.answers_per_prompt
+        answers = self.batch_size * self.answers_each
         if self.minibatch_size > answers:
             raise ValueError(
                 f"minibatch_size = {self.minibatch_size} is more than the {answers} answers of a "
@@ -129,6 +126,11 @@ class OnPolicy(Hyperparameters):
                 "reached: make it larger."
             )
         return self
+
+    @property
+    def answers_each(self) -> int:
+        """Answers to each prompt of a step."""
+        return 1
 
 
 class Ppo(OnPolicy):
@@ -170,6 +172,8 @@ class Rloo(OnPolicy):
     batch_size: Annotated[int, Group.MAIN] = Field(
         default=16, ge=1, le=4096, description="Prompts that are answered in one step."
     )
-    answers_per_prompt: int = Field(  # pyright: ignore[reportIncompatibleVariableOverride]  1 in other methods
-        default=4, ge=2, le=256, description="Answers to each prompt."
-    )
+    answers_per_prompt: int = Field(default=4, ge=2, le=256, description="Answers to each prompt.")
+
+    @property
+    def answers_each(self) -> int:
+        return self.answers_per_prompt

@@ -64,6 +64,11 @@ class OnPolicyLearner(ABC, Generic[Objective]):
 
     # --- the objective ----------------------------------------------------------------------------
 
+    @property
+    def value_weight(self) -> float:
+        """Weight of a value head's loss; 0 where there is none."""
+        return 0.0
+
     @abstractmethod
     def targets(self, found: Rollouts) -> tuple[Tensor, ...]:
         """What the updates of a step need beside the answers, from which `share` computes."""
@@ -83,7 +88,7 @@ class OnPolicyLearner(ABC, Generic[Objective]):
 
     def learn(self, step: int, examples: Sequence[Example], rate: float) -> Learned | None:
         """Raises Failure(`diverged`) if the answers' KL divergence exceeds `kl_limit`."""
-        asked = [(each, n) for each in examples for n in range(self.method.answers_per_prompt)]
+        asked = [(each, n) for each in examples for n in range(self.method.answers_each)]
         keys = [rollouts.key(self.seed, step, example.line, n) for example, n in asked]
         with self.clock.phase(Phase.GENERATION):
             answers = self.actor.answers([example for example, _ in asked], keys)
@@ -176,10 +181,10 @@ class OnPolicyLearner(ABC, Generic[Objective]):
         sums = dict(zip(SUMS, sums_4.tolist(), strict=True))
         policy, value = sums["policy"] / sums["terms"], sums["value"] / sums["terms"]
         return {
-            Series.LOSS: policy + self.method.value_weight * value,
+            Series.LOSS: policy + self.value_weight * value,
             Series.LOSS_POLICY: policy,
             Series.CLIP_SHARE: sums["clipped"] / sums["terms"],
-            **({Series.LOSS_VALUE: value} if self.method.value_weight else {}),
+            **({Series.LOSS_VALUE: value} if self.value_weight else {}),
         }
 
     def scores(self, found: Rollouts) -> Tensor:

@@ -20,6 +20,10 @@ from orpo.tokens.work import Work
 class PpoLearner(OnPolicyLearner[Ppo]):
     """Learns token by token, with a value head as the baseline."""
 
+    @property
+    def value_weight(self) -> float:
+        return self.method.value_weight
+
     def targets(self, found: Rollouts) -> tuple[Tensor, ...]:
         """The whitened advantages and the returns of the tokens, fp64 [P, N] each."""
         method, mask_PN = self.method, found.mask_PN

@@ -25,8 +25,8 @@ from orpo.run.speed import PHASES_ON_POLICY
 from orpo.strategies import optimizer
 from orpo.tokens import data, pack
 from tests.orpo.tiny_run import (
-    OF_PAIRS,
     CLOCKS,
+    OF_PAIRS,
     Bench,
     assert_same,
     checkpoint,

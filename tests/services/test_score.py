@@ -1,4 +1,4 @@
-"""The verb `score` as services run it: in a sandbox that sees the checkpoint, its base and the rows;
+"""The verb `score` as services run it, in a sandbox that sees the checkpoint, its base and the rows;
 the merged weights of a reward model too.
 """
 
