@@ -1,5 +1,5 @@
-"""The verb `score` as services run it, in a sandbox that sees the checkpoint, its base and the rows;
-the merged weights of a reward model too.
+"""Reward models in the sandbox: the verb `score`, which sees the checkpoint, its base and the rows,
+and merged weights.
 """
 
 import json
