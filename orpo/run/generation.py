@@ -8,10 +8,11 @@ Shapes: B prompts answered together, N tokens of an answer, V vocabulary.
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -22,7 +23,7 @@ from transformers import (
 )
 
 from orpo.contract.hyperparameters import Precision
-from orpo.model.policy import Policy, autocast, causal_lm
+from orpo.model.policy import Policy, autocast, causal_lm, head
 
 
 class Drawn(LogitsProcessor):
@@ -106,7 +107,7 @@ def answer(
     rows = [[pad] * (longest - len(prompt)) + prompt for prompt in prompts]
     seen = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
     lm: Any = causal_lm(policy)  # `generate` comes from a mix-in that the type lacks
-    with autocast(lm, precision):
+    with autocast(lm, precision), _dense_input(head(lm)):
         output_BT = lm.generate(
             input_ids=torch.tensor(rows, device=policy.device),
             attention_mask=torch.tensor(seen, device=policy.device),
@@ -115,3 +116,19 @@ def answer(
             logits_processor=LogitsProcessorList([drawn] if drawn else []),
         )
     return output_BT[:, longest:].tolist()
+
+
+@contextmanager
+def _dense_input(layer: nn.Module) -> Iterator[None]:
+    """Copy the layer's input if it is a view with gaps, as the last token of each prompt is: torch
+    would multiply row by row, with a copy of the layer's weight for each.
+    """
+
+    def dense(_layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (inputs[0].contiguous(),)
+
+    hook = layer.register_forward_pre_hook(dense)
+    try:
+        yield
+    finally:
+        hook.remove()
