@@ -129,10 +129,11 @@ def series(run_dir: Path, split: Split) -> list[dict[str, float]]:
     return [record["values"] for record in records if record["split"] == split]
 
 
-def tune(folder: Path, model: Path, reward: Path, seed: int, settings: dict[str, Any]) -> Outcome:
+def tune(folder: Path, settings: dict[str, Any], **of_spec: Any) -> Outcome:
     """Train the base with PPO once."""
+    seed = of_spec["seed"]
     run_dir = folder / f"ppo-{seed}"
-    spec = spec_of(folder, "ppo", settings, model, seed=seed, reward_path=reward)
+    spec = spec_of(folder, "ppo", settings, **of_spec)
     seconds = run(run_dir, spec)
     held_out, steps = series(run_dir, Split.HELD_OUT), series(run_dir, Split.TRAIN)
     first, last = held_out[0], held_out[-1]
@@ -156,6 +157,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--model", type=Path, help="by default the demo's base")
     parser.add_argument("--folder", type=Path, help="keep the runs here; a reward model is reused")
+    parser.add_argument("--threads", type=int, help="by default one a core")
     parser.add_argument("--set", dest="settings", nargs="*", default=[], help="as max_steps=8")
     given = parser.parse_args()
     model = (given.model or demo_model()).resolve()
@@ -170,7 +172,8 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         reward = judge(folder, model)
         for seed in given.seeds:
-            outcomes.append(tune(folder, model, reward, seed, settings))
+            of_spec = {"model": model, "reward_path": reward, "threads": given.threads}
+            outcomes.append(tune(folder, settings, seed=seed, **of_spec))
             print(outcomes[-1], flush=True)
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-ppo.json"
     found = {"model": model.name, "judge": JUDGE, "policy": settings}

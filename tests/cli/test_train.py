@@ -47,6 +47,8 @@ def test_settings_may_be_spelled_with_the_method(base: Path) -> None:
         (["--set", "lamda=1"], "lamda"),
         (["--set", "lambda"], "takes name=value"),
         (["--method", "grpo"], "orpo, supervised, dpo"),
+        (["--method", "ppo"], "reward_model: Field required"),
+        (["--method", "ppo", "--set", "reward_model=x"], "x is no reward model"),
         (["--set", "nodes=2", "--set", "processes=2", "--set", "strategy=ddp"], "nodes = 2 needs"),
     ],
 )

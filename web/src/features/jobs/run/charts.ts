@@ -135,8 +135,8 @@ function anatomy(get: Get, method: string, settings: Record<string, unknown>): C
         dash: DASH,
         fill: true,
       }),
-      // The held-out loss of PPO is a reward, which has a chart of its own.
-      dots("held", "held-out loss", method === "ppo" ? [] : get("held_out:loss"), {
+      // On own answers, the held-out loss is a reward, which has a chart of its own.
+      dots("held", "held-out loss", get("train:kl").length > 0 ? [] : get("held_out:loss"), {
         colour: "--series-5",
         dash: [2, 3],
       }),
