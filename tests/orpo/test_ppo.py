@@ -1,6 +1,9 @@
-"""PPO on a tiny model whose answers a function scores: what it computes, and that it can resume."""
+"""PPO and RLOO on a tiny model whose answers a function scores: what they compute, and that they
+can resume.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,19 @@ from orpo.model import policy
 from orpo.process.stopping import Stopping
 from orpo.run import rollouts, train
 from orpo.run.ppo import PpoLearner
+from orpo.run.rloo import RlooLearner
 from orpo.tokens.example import Example
 from tests.orpo import tiny_run
 from tests.orpo.reference import logps, worst_gradient_error
-from tests.orpo.tiny_run import Bench, assert_same, checkpoint, numbers, records, state
+from tests.orpo.tiny_run import (
+    Bench,
+    assert_near,
+    assert_same,
+    checkpoint,
+    numbers,
+    records,
+    state,
+)
 
 SETTINGS: dict[str, Any] = {
     "type": "ppo", "reward_model": "judge", "batch_size": 6, "minibatch_size": 2, "ppo_epochs": 2,
@@ -90,6 +102,8 @@ def measured(run: train.Run, step: int = 1) -> tuple[rollouts.Rollouts, list[lis
         ({"kl_target": 6, "kl_limit": 5}, None, "kl_limit = 5.0 ends the run before"),
         ({"gamma": 1.5}, "gamma", "less than or equal to 1"),
         ({"clip": 1}, "clip", "less than 1"),
+        ({"type": "rloo", "answers_per_prompt": 1}, "answers_per_prompt", "or equal to 2"),
+        ({"type": "rloo", "batch_size": 2, "minibatch_size": 9}, None, "more than the 8 answers"),
         ({"temperature": 0}, "temperature", "greater than 0"),
     ],
 )
@@ -97,7 +111,7 @@ def test_settings_without_sense_are_refused(
     given: dict[str, Any], field: str | None, sentence: str
 ) -> None:
     with pytest.raises(ValidationError, match=sentence) as refused:
-        parse_method("ppo", {"reward_model": "judge", **given})
+        parse_method(given.pop("type", "ppo"), {"reward_model": "judge", **given})
     assert refused.value.errors()[0]["loc"] == ((field,) if field else ())
 
 
@@ -243,13 +257,63 @@ def plain_losses(
         yield 0.1 * 0.5 * torch.maximum((values[t] - aim) ** 2, (kept - aim) ** 2)
 
 
+def test_an_answer_of_rloo_counts_whole_against_the_others_to_its_prompt(
+    in_memory: Callable[..., train.Run],
+) -> None:
+    """A minibatch after a step, against a plain computation in fp64."""
+    run = in_memory(
+        type="rloo", tuning="full", learning_rate=0.01, minibatch_size=9, ppo_epochs=1,
+        batch_size=3, answers_per_prompt=3, kl_weight=0.5, cut_off_penalty=0.0,
+    )  # fmt: skip
+    learner = run.learner
+    assert isinstance(learner, RlooLearner)
+    examples = [example for example in run._examples(1) for _ in range(3)]
+    answers = learner.actor.answers(examples, [str(n) for n in range(9)])
+    assert answers is not None
+    places = list(range(9))
+    run.step()
+    moved = learner.actor.measure(answers, [places])
+    found = replace(moved, logps_PN=moved.reference_PN)  # as before the step
+    sums = learner.backward(moved, learner.targets(moved), places)
+    assert sums[0] == pytest.approx(0, abs=1e-5)  # ratios of 1, and advantages sum to 0
+    for master in run.strategy.masters:
+        assert master.grad is not None
+        master.grad.zero_()
+    policy_sum, _, n_clipped, n_terms = learner.backward(
+        found, learner.targets(found), places
+    ).tolist()
+    ours = {name: master.grad.clone() for name, master in run.strategy.masters.by_name.items()}  # pyright: ignore[reportOptionalMemberAccess]
+    model: Any = run.policy.double()
+    for parameter in model.parameters():
+        parameter.grad = None
+    scores = [float(score) for score in learner.scores(found)]
+    parts, clips = [], 0
+    for at, answer in enumerate(answers):
+        others = [scores[n] for n in places if n // 3 == at // 3 and n != at]
+        advantage = scores[at] - sum(others) / 2  # the base's own answers have no penalty
+        new = logps(model, answer.prefix + answer.chosen)[len(answer.prefix) :].sum()
+        ratio = torch.exp(new - found.reference_PN[at].sum())
+        plain, bounded = ratio * advantage, ratio.clamp(0.8, 1.2) * advantage
+        clips += int(bounded < plain)
+        parts.append(-torch.minimum(plain, bounded))
+    total = torch.stack(parts).sum() / 9
+    total.backward()
+    assert (n_terms, n_clipped) == (9, clips)
+    assert policy_sum / 9 == pytest.approx(float(total.detach()), rel=1e-4)
+    theirs = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    error, where = worst_gradient_error({name: ours[name] for name in theirs}, theirs)
+    assert error < 1e-4, where
+
+
 # --- runs -----------------------------------------------------------------------------------------
 
 
-def test_a_run_raises_the_rewards_of_held_out_prompts(bench: Bench) -> None:
+@pytest.mark.parametrize("kind", ["ppo", "rloo"])
+def test_a_run_raises_the_rewards_of_held_out_prompts(bench: Bench, kind: str) -> None:
     run = bench.run(
         "run",
         **SETTINGS | {
+            "type": kind,
             "tuning": "full", "batch_size": 16, "minibatch_size": 4, "max_steps": 8,
             "eval_every": 8, "learning_rate": 2e-2, "checkpoint_every": 8, "held_out_fraction": 0.5,
         },
@@ -262,7 +326,20 @@ def test_a_run_raises_the_rewards_of_held_out_prompts(bench: Bench) -> None:
     assert first["kl"] == pytest.approx(0, abs=1e-5)
     assert last["kl"] > 0
     assert last["kl_weight"] != first["kl_weight"] == pytest.approx(0.1)
-    assert {"entropy", "clip_share", "loss/value", "lengths/answer", "cut_off_share"} <= last.keys()
+    assert {"entropy", "clip_share", "lengths/answer", "cut_off_share"} <= last.keys()
+    assert ("loss/value" in last) is (kind == "ppo")
+
+
+@pytest.mark.parametrize("kind", ["ppo", "rloo"])
+def test_two_processes_make_the_steps_of_one(bench: Bench, kind: str) -> None:
+    settings = SETTINGS | {"type": kind, "tuning": "full", "learning_rate": 1e-3, "max_steps": 2}
+    one = bench.run("one", **settings)
+    two = bench.spec("two", **settings, **tiny_run.spread_over("ddp"))
+    assert tiny_run.join(tiny_run.fork_ranks(two, 2)) == [0, 0]
+    assert_near(checkpoint(one, 2), checkpoint(two, 2))
+    ours, theirs = numbers(one)[2, "held_out"], numbers(two)[2, "held_out"]
+    for name in ("reward/mean", "kl", "entropy", "lengths/answer"):
+        assert ours[name] == pytest.approx(theirs[name], abs=1e-4), name
 
 
 def test_the_time_of_a_step_is_split(bench: Bench) -> None:
@@ -273,9 +350,9 @@ def test_the_time_of_a_step_is_split(bench: Bench) -> None:
     assert "share/forward" not in values
 
 
-@pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_a_resumed_run_has_the_same_bits(bench: Bench, tuning: str) -> None:
-    settings = SETTINGS | {"tuning": tuning}
+@pytest.mark.parametrize(("kind", "tuning"), [("ppo", "lora"), ("ppo", "full"), ("rloo", "lora")])
+def test_a_resumed_run_has_the_same_bits(bench: Bench, kind: str, tuning: str) -> None:
+    settings = SETTINGS | {"type": kind, "tuning": tuning}
     whole = bench.run("whole", **settings)
     resumed = bench.run("resumed", resume_from=checkpoint(whole, 2), **settings)
     assert_same(checkpoint(whole, 3), checkpoint(resumed, 3))
