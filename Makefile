@@ -101,7 +101,7 @@ bench-web: setup  ## A run of a million steps in a browser: the first chart, and
 bench-data: setup  ## Checking of 256 MB and of a million pairs: speed and memory (10 minutes)
 	@$(BIN)/python -m bench.data
 
-bench-evals: setup  ## IFEval's 541 answers checked, 10,000 judgments summarised (10 seconds)
+bench-evals: setup  ## IFEval's 541 answers checked; 10,000 judgments stored and summarised (30 s)
 	@$(BIN)/python -m bench.evals
 
 bench-reward: setup  ## A reward model's held-out accuracy, and its time a pair beside ORPO's (5 minutes)

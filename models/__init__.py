@@ -10,8 +10,10 @@ from models.base_models import BaseModelRecord
 from models.checkpoints import Checkpoint
 from models.comparisons import Comparison
 from models.deployments import Deployment, Engine
+from models.evaluations import Answer, Evaluation, EvaluationItem, Judgment
 from models.files import File
 from models.jobs import Job, JobEvent
+from models.judges import Judge
 from models.metrics import Metric, MetricBucket, PairScore, Sample
 from models.outbox import IdempotencyKey, OutboxMessage
 from models.run_folder import RunFolder
@@ -21,6 +23,7 @@ from models.uploads import Upload, UploadPart
 from models.workers import Worker
 
 __all__ = [
+    "Answer",
     "ApiKey",
     "AuditEntry",
     "Base",
@@ -29,10 +32,14 @@ __all__ = [
     "Comparison",
     "Deployment",
     "Engine",
+    "Evaluation",
+    "EvaluationItem",
     "File",
     "IdempotencyKey",
     "Job",
     "JobEvent",
+    "Judge",
+    "Judgment",
     "Metric",
     "MetricBucket",
     "Organization",

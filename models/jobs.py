@@ -37,13 +37,22 @@ HELD = frozenset({JobState.CLAIMED, JobState.RUNNING, JobState.FINALIZING})
 
 
 class Purpose(StrEnum):
-    """What a job is for: a model, an estimate of what its training would take, or a deep audit of
-    its training file. The value is the verb of the core that its workers run.
+    """What a job is for: a model, an estimate of what its training would take, a deep audit of its
+    training file, or an evaluation of a model.
+
+    The value of the first three is the verb of the core that train workers run. An evaluation has
+    workers of its own.
     """
 
     TRAIN = "train"
     ESTIMATE = "estimate"
     DEEP_AUDIT = "deep_audit"
+    EVALUATION = "evaluation"
+
+
+# What train workers do; an evaluation is done by workers of the queue `evals`.
+TRAINED = frozenset({Purpose.TRAIN, Purpose.ESTIMATE, Purpose.DEEP_AUDIT})
+EVALUATED = frozenset({Purpose.EVALUATION})
 
 
 class Job(Owned, Base):
@@ -68,6 +77,7 @@ class Job(Owned, Base):
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)
     # {"type": ..., and every hyperparameter resolved}: `orpo.contract.methods.Method` as JSON.
+    # Of an evaluation: {"type": "evaluation"}.
     method: Mapped[dict[str, Any]]
     suffix: Mapped[str | None]
     seed: Mapped[int]
@@ -107,6 +117,10 @@ class Job(Owned, Base):
     # What an estimate has measured or a deep audit has found: the data of the core's event
     # `estimated` or `audited`.
     estimate: Mapped[dict[str, Any] | None]
+    # [{"suite", "metric", "at_least", ...}]: what the model must reach after its training, and
+    # {"promoted", "gates"}: whether it has, with the reason for each.
+    gates: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
+    promotion: Mapped[dict[str, Any] | None]
     # Set when the job was deleted: its files are removed, then its rows.
     deleted_at: Mapped[datetime | None]
 

@@ -34,6 +34,7 @@ app = Celery(
         "workers.prepare_queue",
         "workers.jobs",
         "workers.deployments",
+        "workers.evaluations",
         "workers.removals",
     ],
 )

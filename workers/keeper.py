@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import redis
@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from models import BaseModelRecord, File, Job
 from models.base_models import BaseModelStatus
 from models.files import FileStatus
-from models.jobs import DesiredState, JobState
+from models.jobs import EVALUATED, TRAINED, DesiredState, JobState, Purpose
 from services.access import sign_ins
+from services.evaluations import deployed
 from services.files import ended_uploads, files
 from services.jobs import claims
 from services.platform import logs, queue
@@ -56,8 +57,10 @@ def rewake() -> None:
     """Wake workers for what is waiting, unless a wake-up waits already in that queue."""
     broker = redis.Redis.from_url(get_settings().redis_url, socket_timeout=5)
     with transaction() as session:
-        if not broker.llen("train") and (_queued(session) or claims.awaits_nodes(session)):
+        if not broker.llen("train") and (_queued(session, TRAINED) or claims.awaits_nodes(session)):
             queue.send(session, Task.TRAIN)
+        if not broker.llen("evals") and _queued(session, EVALUATED):
+            queue.send(session, Task.EVALUATE)
         if not broker.llen("serve") and deployments.needs_reconcile(session):
             queue.send(session, Task.RECONCILE)
         if not broker.llen("files"):
@@ -66,8 +69,9 @@ def rewake() -> None:
             _rewake_prepare(session)
 
 
-def _queued(session: Session) -> bool:
+def _queued(session: Session, purposes: Set[Purpose]) -> bool:
     waiting = select(Job.id).where(
+        Job.purpose.in_(purposes),
         Job.state == JobState.QUEUED,
         Job.desired_state == DesiredState.RUN,
         func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
@@ -101,6 +105,13 @@ def _rewake_prepare(session: Session) -> None:
         queue.send(session, Task.PREPARE)
 
 
+def take_back() -> None:
+    """Stop what evaluations have deployed for themselves, however they have ended."""
+    with transaction() as session:
+        for deployment_id in deployed.take_back(session):
+            logger.info("an evaluation has ended", extra={"deployment": deployment_id})
+
+
 def remove() -> None:
     """Wake a worker that removes what is marked as deleted, while something is left."""
     with transaction() as session:
@@ -121,6 +132,7 @@ LOOPS: list[tuple[Callable[[], None], float]] = [
     (dispatch, 0.2),
     (reap, 1.0),
     (rewake, 2.0),
+    (take_back, 2.0),
     (remove, 10.0),
     (prune, 600.0),
 ]

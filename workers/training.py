@@ -18,6 +18,7 @@ from models.jobs import JobState, Purpose
 from orpo.contract.failures import Code
 from orpo.contract.rundir import Event, Level
 from orpo.contract.spec import write_spec
+from services.evaluations import gates
 from services.jobs import claims
 from services.platform.database import transaction
 from services.platform.errors import Fenced, is_disk_full
@@ -157,7 +158,7 @@ def _finish(claim: Claim, tail: RunTail) -> None:
             return
     with transaction() as session:
         if claim.purpose is Purpose.TRAIN:
-            results.register(session, *job)
+            gates.evaluate(session, results.register(session, *job))
             return
         if claim.purpose is Purpose.DEEP_AUDIT:
             deep_audits.register(session, *job, claim.run_dir, tail.result or {})

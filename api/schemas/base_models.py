@@ -85,6 +85,10 @@ class ModelObject(BaseModel):
     error: str | None
     job_id: str | None
     revision: str | None
+    promoted: bool | None = Field(
+        description="Whether a tuned model has passed all gates of its job; null without gates, "
+        "and before they are decided."
+    )
     info: ModelInfo
 
     @classmethod

@@ -28,6 +28,7 @@ from services.runs.launch import launch
 TOLD: dict[str, tuple[str, int]] = {
     Series.ACCURACY: ("accuracy", 2),
     Series.LOG_ODDS_RATIO: ("log odds ratio", 3),
+    Series.REWARD_MARGIN: ("reward margin", 3),
     Series.REWARD_MEAN: ("reward", 2),
     Series.KL: ("KL from the base", 2),
 }

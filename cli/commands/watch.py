@@ -17,6 +17,7 @@ from rich.text import Text
 
 from cli.client.http import connect, segment
 from cli.client.sse import ServerEvent, follow
+from cli.commands import gates
 from cli.view import output
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import Level, Split
@@ -59,6 +60,8 @@ class JobView:
     progress_at: float = 0
     fine_tuned_model: str | None = None
     error: dict[str, Any] | None = None
+    gates: list[dict[str, Any]] = field(default_factory=list)
+    promotion: dict[str, Any] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     # split -> name -> step -> value; a step that is repeated after a crash replaces its old value.
     values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict)
@@ -79,6 +82,7 @@ class JobView:
             self.progress, self.progress_at = progress, time.monotonic()
         self.fine_tuned_model = state.get("fine_tuned_model")
         self.error = state.get("error")
+        self.gates, self.promotion = state.get("gates") or [], state.get("promotion")
 
     def _apply_metrics(self, metrics: dict[str, Any]) -> None:
         series = self.values.setdefault(metrics["split"], {})
@@ -257,4 +261,6 @@ def summary(view: JobView) -> Text:
         line.append(f"  {output.plain(view.fine_tuned_model)}")
     if view.error and view.error.get("message"):
         line.append(f"  {output.plain(view.error['message'])}")
+    if view.gates and view.status == "succeeded":
+        line.append("\n").append(gates.summary(view.job_id, view.gates, view.promotion))
     return line

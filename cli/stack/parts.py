@@ -16,6 +16,7 @@ QUEUES = {
     "prepare": "Preparing worker",
     "train": "Training worker",
     "serve": "Serving worker",
+    "evals": "Evaluation worker",
 }
 # A streaming answer may continue this long after the API was asked to stop.
 API_GRACE_S = 5

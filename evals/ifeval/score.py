@@ -7,14 +7,11 @@ from typing import Any
 
 from evals import statistics
 from evals.ifeval.checkers import CHECKERS
+from evals.prompts import BadPrompt
 from evals.statistics import Estimate
 
 # Their letters are `#` and `!`, which the official checker replaces by a random letter.
 RANDOM_OFFICIALLY = frozenset({1122, 1129})
-
-
-class BadPrompt(ValueError):
-    """A row of a prompt file that IFEval can't use."""
 
 
 @dataclass(frozen=True, eq=False)

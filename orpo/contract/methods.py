@@ -144,7 +144,7 @@ class Reward(Preference):
         """-log sigmoid(r_c - r_r) + center * (r_c + r_r)^2."""
         margin_B = pairs.reward_chosen - pairs.reward_rejected
         loss_B = softplus(-margin_B)
-        if self.center:  # arXiv 2312.09244 section 2
+        if self.center:  # arXiv 2312.09244 equation 2
             loss_B = loss_B + self.center * (pairs.reward_chosen + pairs.reward_rejected) ** 2
         return loss_B
 

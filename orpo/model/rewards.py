@@ -26,4 +26,5 @@ def rewards(model: Policy, batch: Batch, precision: Precision) -> Tensor:
     with autocast(lm, precision):
         states_SD = hidden_states(lm, batch, batch.ends_S, sequence_S)
     with torch.autocast(lm.device.type, enabled=False):
-        return score_head(lm)(states_SD.float()).squeeze(1)
+        # FSDP2 hooks into what a pass returns, which must be no view.
+        return score_head(lm)(states_SD.float()).squeeze(1).clone()

@@ -47,6 +47,8 @@ class Object(StrEnum):
     JOB = "job"
     ESTIMATE = "estimate"
     DEEP_AUDIT = "deep_audit"
+    EVALUATION = "evaluation"
+    JUDGE = "judge"
     MODEL = "model"
     DEPLOYMENT = "deployment"
     COMPARISON = "comparison"

@@ -6,6 +6,7 @@ expired by the database's clock. Otherwise it raises `Fenced`: another worker ma
 the caller must stop.
 """
 
+from collections.abc import Set
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,10 @@ from sqlalchemy import Subquery, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from models import ApiKey, Job
-from models.jobs import HELD, DesiredState, JobState
+from models.jobs import EVALUATED, HELD, TRAINED, DesiredState, JobState, Purpose
 from orpo.contract.failures import Code
 from orpo.contract.spec import VERSION
-from services.jobs import attempts, errors
+from services.jobs import attempts, errors, promotion
 from services.jobs.workers import Fleet, fleet, nodes, processes_a_node
 from services.platform.errors import Fenced
 from services.platform.queue import Task, send
@@ -33,18 +34,20 @@ READABLE = Job.spec_version <= VERSION
 ANEW = {"populate_existing": True}
 
 
-def claim_next(session: Session, worker: str) -> Job | None:
+def claim_next(session: Session, worker: str, purposes: Set[Purpose] = TRAINED) -> Job | None:
     """Claim the next queued job for `worker`: keys take turns, each with its own most urgent job.
 
-    The job must fit the worker's devices and the number of idle workers. Returns None if there is
-    nothing to do: the message that woke the worker was late or a duplicate.
+    `purposes` are those that the worker's queue is for. The job must fit the worker's devices and
+    the number of idle workers. Returns None if there is nothing to do: the message that woke the
+    worker was late or a duplicate.
     """
-    known, shares = fleet(session, asking=worker), shares_of_keys()
+    known, shares = fleet(session, asking=worker), shares_of_keys(purposes)
     job = session.scalar(
         select(Job)
         .join(shares, shares.c.account == ACCOUNT)
         .where(
             Job.state == JobState.QUEUED,
+            Job.purpose.in_(purposes),
             Job.desired_state == DesiredState.RUN,
             func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
             READABLE,
@@ -84,8 +87,9 @@ def _note_served(session: Session, job: Job) -> None:
     )
 
 
-def shares_of_keys() -> Subquery:
-    """For each key, the number of its running jobs and the time since which it waits.
+def shares_of_keys(purposes: Set[Purpose] = TRAINED) -> Subquery:
+    """For each key, the number of its running jobs and the time since which it waits, counting
+    jobs with these purposes.
 
     The time is the last claim of one of its jobs or the creation of its first queued job, whichever
     is later. The key's own row holds the former, so deleting jobs does not shorten a key's wait.
@@ -97,7 +101,8 @@ def shares_of_keys() -> Subquery:
         func.greatest(func.max(ApiKey.served_at), first_queued_at).label("waits_since"),
     )
     of_key = Job.api_key_id == ApiKey.id
-    return select(*columns).outerjoin(ApiKey, of_key).group_by(ACCOUNT).subquery()
+    of_queue = select(*columns).outerjoin(ApiKey, of_key).where(Job.purpose.in_(purposes))
+    return of_queue.group_by(ACCOUNT).subquery()
 
 
 def claim_order(shares: Subquery) -> tuple[Any, ...]:
@@ -222,7 +227,7 @@ def succeed(
     job = held(session, job_id, generation)
     job.fine_tuned_model = model
     job.result_files = result_files
-    _end(job, JobState.SUCCEEDED)
+    _end(session, job, JobState.SUCCEEDED)
 
 
 def succeed_with_estimate(
@@ -231,7 +236,7 @@ def succeed_with_estimate(
     """finalizing -> succeeded, with what was measured."""
     job = held(session, job_id, generation)
     job.estimate = estimate
-    _end(job, JobState.SUCCEEDED)
+    _end(session, job, JobState.SUCCEEDED)
 
 
 def succeed_with_audit(
@@ -241,7 +246,12 @@ def succeed_with_audit(
     job = held(session, job_id, generation)
     job.estimate = found
     job.result_files = result_files
-    _end(job, JobState.SUCCEEDED)
+    _end(session, job, JobState.SUCCEEDED)
+
+
+def succeed_with_scores(session: Session, job_id: str, generation: int) -> None:
+    """finalizing -> succeeded, for an evaluation whose scores the caller has stored."""
+    _end(session, held(session, job_id, generation), JobState.SUCCEEDED)
 
 
 def shrink(session: Session, job_id: str, generation: int, token_budget: int) -> None:
@@ -258,7 +268,7 @@ def fail(session: Session, job_id: str, generation: int, error: dict[str, Any]) 
     """End the job for good. `error` is the core's: {"code", "message", "hint", "param"}."""
     job = held(session, job_id, generation)
     job.error = errors.of_core(error)
-    _end(job, JobState.FAILED)
+    _end(session, job, JobState.FAILED)
 
 
 def release(session: Session, job_id: str, generation: int) -> JobState:
@@ -305,12 +315,17 @@ def _shorten(session: Session) -> None:
 def _lost(session: Session, job: Job, reason: str) -> None:
     may_retry = attempts.charge(job)
     if job.desired_state == DesiredState.RUN and not may_retry:
+        what, step, log = (
+            ("evaluation", "answer", "worker")
+            if job.purpose in EVALUATED
+            else ("training", "checkpoint", "run")
+        )
         message = (
-            f"The training was lost {job.attempts} times without a new checkpoint between. The "
-            f"last reason: {attempts.sentence(reason)} The log of the run has more."
+            f"The {what} was lost {job.attempts} times without a new {step} between. The last "
+            f"reason: {attempts.sentence(reason)} The log of the {log} has more."
         )
         job.error = errors.of_core({"code": Code.ATTEMPTS_EXHAUSTED, "message": message})
-        _end(job, JobState.FAILED)
+        _end(session, job, JobState.FAILED)
         return
     attempts.postpone(session, job, reason)
     _let_go(session, job)
@@ -322,22 +337,28 @@ def _let_go(session: Session, job: Job) -> None:
         job.state = JobState.QUEUED
         session.flush()
     if job.desired_state == DesiredState.CANCEL:
-        _end(job, JobState.CANCELLED)
+        _end(session, job, JobState.CANCELLED)
         return
     _free(job)
     if job.desired_state == DesiredState.PAUSE:
         job.state = JobState.PAUSED
     else:
         job.state = JobState.QUEUED
-        send(session, Task.TRAIN)
+        wake(session, job)
     session.flush()
 
 
-def _end(job: Job, state: JobState) -> None:
+def wake(session: Session, job: Job) -> None:
+    """Send a wake-up to the workers that such a job is for."""
+    send(session, Task.EVALUATE if job.purpose in EVALUATED else Task.TRAIN)
+
+
+def _end(session: Session, job: Job, state: JobState) -> None:
     attempts.forget(job)
     job.state = state
     _free(job)
     job.finished_at = func.clock_timestamp()
+    promotion.settle(session, job)
 
 
 def _free(job: Job) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models import Job
-from models.jobs import DesiredState, JobState
+from models.jobs import TRAINED, DesiredState, JobState
 from services.jobs.claims import ACCOUNT, claim_order, shares_of_keys
 from services.jobs.workers import Fleet, fleet
 from services.platform.turns import rounds
@@ -28,7 +28,7 @@ class Place:
 
 
 def places(session: Session) -> dict[str, Place]:
-    """Each job that waits for a worker, by id."""
+    """Each job that waits for a train worker, by id."""
     queued = _in_turn(session)
     if not queued:
         return {}
@@ -46,6 +46,7 @@ def _in_turn(session: Session) -> list[Job]:
         select(Job, shares.c.account, shares.c.running)
         .join(shares, shares.c.account == ACCOUNT)
         .where(Job.state == JobState.QUEUED, Job.desired_state == DesiredState.RUN)
+        .where(Job.purpose.in_(TRAINED))
         .order_by(*claim_order(shares))
     ).all()
     ranked = rounds(rows, lambda row: row.account, lambda row: row.running)

@@ -35,7 +35,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The workers that are alive, and the jobs that are held, at one moment."""
+    """The workers that are alive, and the jobs that are held, at one moment.
+
+    Held evaluations are among the jobs; they use no device.
+    """
 
     workers: Sequence[Worker]
     held: Sequence[Job]

@@ -32,6 +32,7 @@ class Task(StrEnum):
     PREPARE = "prepare.next"
     TRAIN = "train.run"
     RECONCILE = "serve.reconcile"
+    EVALUATE = "evals.run"
 
     @property
     def queue(self) -> str:

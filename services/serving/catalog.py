@@ -23,7 +23,7 @@ from services.runs import checkpoints
 # What is shown of the job that made a model.
 TUNED = (
     *(Job.fine_tuned_model, Job.created_at, Job.finished_at, Job.org_id, Job.base_model),
-    Job.method,
+    *(Job.method, Job.promotion),
 )
 
 
@@ -53,6 +53,8 @@ class Model:
     error: str | None = None
     job_id: str | None = None
     revision: str | None = None
+    # Whether it has passed the gates of its job; None without gates, and before they are decided.
+    promoted: bool | None = None
     info: dict[str, Any] = field(default_factory=dict)
 
 
@@ -154,6 +156,7 @@ def _tuned(job: Job, served: set[str]) -> Model:
         deployed=name in served,
         use=_use(job),
         job_id=job.id,
+        promoted=(job.promotion or {}).get("promoted"),
     )
 
 

@@ -83,7 +83,7 @@ def create(
     failed deployment is tried again as a new one. Raises NotFound for an unknown model, Invalid for
     a reward model, and Conflict for one that is not finished, all with `param` model.
     """
-    served = _find(session, caller, model)
+    served = find(session, caller, model)
     live = _live(session, caller, model)
     if live is not None and live.status == DeploymentStatus.FAILED:
         live.desired = "stop"
@@ -128,7 +128,12 @@ def _live(session: Session, caller: Caller, model: str) -> Deployment | None:
     )
 
 
-def _find(session: Session, caller: Caller, model: str) -> Served:
+def find(session: Session, caller: Caller, model: str) -> Served:
+    """Return what `model` is made of, locked against deletion until the transaction ends.
+
+    Raises NotFound for an unknown model and Conflict for one that can't be served, both with
+    `param` model.
+    """
     base = session.get(BaseModelRecord, model)
     if base is not None and base.org_id == caller.org_id and base.deleted_at is None:
         if base.status != BaseModelStatus.READY:
@@ -155,7 +160,7 @@ def _find(session: Session, caller: Caller, model: str) -> Served:
     if checkpoint.damaged_at is not None:
         raise Conflict(f"The files of '{model}' are damaged: deploy another step.", param="model")
     if not checkpoints.lock(session, checkpoint, share=True):
-        return _find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
+        return find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
     return Served(job.base_model, checkpoint.id)
 
 
@@ -285,6 +290,12 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
         special_strings=special_strings(info) or (),
         renders=Renders.of(deployment.parity),
     )
+
+
+def status_of(session: Session, caller: Caller, model: str) -> DeploymentStatus | None:
+    """Return the status of the deployment that should serve `model`; None if there is none."""
+    live = _live(session, caller, model)
+    return None if live is None else DeploymentStatus(live.status)
 
 
 def _not_ready(deployment: Deployment, param: str) -> NotFound:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, Checkpoint, Deployment, File
+from models import BaseModelRecord, Checkpoint, Deployment, Evaluation, File, Job
 from models.jobs import Purpose
 from services.access import audit_log
 from services.access.audit_log import Action, Object
@@ -28,8 +28,8 @@ def delete_job(
 ) -> None:
     """Delete a job that has ended, with its checkpoints, numbers, events and result files.
 
-    Raises NotFound, and Conflict with what to do where the job has not ended, a deployment serves
-    one of its checkpoints, or a base model lies in its folder.
+    Raises NotFound, and Conflict with what to do where the job has not ended, its gates are being
+    evaluated, a deployment serves one of its checkpoints, or a base model lies in its folder.
     """
     job = jobs.get(session, caller, job_id, lock=True, purpose=purpose)
     if job.state not in ENDED:
@@ -39,6 +39,7 @@ def delete_job(
             param="fine_tuning_job_id",
             code="job_not_ended",
         )
+    _refuse_evaluated(session, job_id)
     found = session.scalars(
         select(Checkpoint).where(Checkpoint.job_id == job_id).with_for_update()
     ).all()
@@ -90,6 +91,23 @@ def delete_checkpoint(session: Session, caller: Caller, model_id: str) -> None:
         session, caller, Action.DELETED, Object.MODEL, model_id, checkpoint=found.id, job=job.id
     )
     session.flush()
+
+
+def _refuse_evaluated(session: Session, job_id: str) -> None:
+    """Raise Conflict where an evaluation of the job's gates has not ended."""
+    evaluation = session.scalar(
+        select(Job.id)
+        .join(Evaluation, Evaluation.id == Job.id)
+        .where(Evaluation.gated_job_id == job_id, Job.state.not_in(ENDED))
+        .limit(1)
+    )
+    if evaluation is not None:
+        raise Conflict(
+            f"The evaluation `{evaluation}` decides on the gates of this job and has not ended. "
+            "Cancel it, or wait until it has ended.",
+            param="fine_tuning_job_id",
+            code="evaluation_not_ended",
+        )
 
 
 def _refuse_served(session: Session, found: Sequence[Checkpoint]) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, delete, func, or_, select, union_all
+from sqlalchemy import Select, delete, func, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
 from models import (
     Checkpoint,
     Deployment,
     Engine,
+    Evaluation,
+    EvaluationItem,
     File,
     Job,
     JobEvent,
@@ -147,6 +149,11 @@ def remove_job(job_id: str) -> bool:
         with transaction() as session:
             session.execute(delete(record).where(record.job_id == job_id))
     with transaction() as session:
+        session.execute(delete(EvaluationItem).where(EvaluationItem.evaluation_id == job_id))
+        session.execute(delete(Evaluation).where(Evaluation.id == job_id))
+        # Evaluations outlive the job whose gates they were for.
+        of_gates = update(Evaluation).where(Evaluation.gated_job_id == job_id)
+        session.execute(of_gates.values(gated_job_id=None))
         session.execute(delete(Job).where(Job.id == job_id, Job.deleted_at.is_not(None)))
     return True
 

@@ -38,7 +38,8 @@ export function Models({ deployments }: { deployments: Deployment[] }) {
 function ModelRow({ model, served }: { model: Model; served: Deployment["status"] | undefined }) {
   const isBase = model.kind === "base";
   const isJudge = model.use === "judge";
-  const canDeploy = !isJudge && model.status === "ready" && (served === undefined || served === "failed");
+  const canDeploy =
+    !isJudge && model.status === "ready" && (served === undefined || served === "failed");
   return (
     <Row>
       <Cell label="Model" className="md:max-w-md">

@@ -9,10 +9,11 @@ import { Sentence } from "@/features/jobs/components/sentence";
 import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
 import { EstimateCard } from "@/features/jobs/new/estimate";
 import { createEstimate } from "@/features/jobs/new/estimates";
-import { bodyOf, type Form, fieldOf, newKey } from "@/features/jobs/new/new-job";
+import { bodyOf, type Form, fieldOf } from "@/features/jobs/new/new-job";
 import { Choice, SettingField, Text } from "@/features/jobs/new/setting-field";
 import { ApiError, type Schema } from "@/lib/api";
 import { bytes } from "@/lib/format";
+import { newKey } from "@/lib/new-key";
 
 type Props = {
   methods: Method[];

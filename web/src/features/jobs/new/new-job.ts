@@ -81,9 +81,3 @@ export function fieldOf(param: string | null): string | null {
   if (setting) return setting;
   return param?.startsWith("method") ? "method" : param;
 }
-
-/** One key for all attempts of one form. Plain HTTP has no `crypto.randomUUID`. */
-export function newKey(): string {
-  const random = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}

@@ -1,6 +1,6 @@
 import { usePrefetchQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
-import { type ReactNode, useMemo } from "react";
+import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
@@ -17,6 +17,8 @@ import { Why } from "@/features/jobs/run/why";
 import { seriesQuery } from "@/features/jobs/series";
 import { useRun } from "@/features/jobs/use-run";
 import { ago, moment } from "@/lib/format";
+
+const RunEvaluations = lazy(() => import("@/features/evaluations/run/run-evaluations"));
 
 export function JobPage() {
   const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
@@ -42,6 +44,11 @@ function JobView({ job }: { job: Job }) {
       curves: () => <CurvesTab job={job} run={run} />,
       pairs: () => <PairsTab job={job} />,
       samples: () => <SamplesTab job={job} />,
+      evaluations: () => (
+        <Suspense fallback={<Loading what="Loading the evaluations" />}>
+          <RunEvaluations job={job} />
+        </Suspense>
+      ),
       checkpoints: () => <CheckpointsTab job={job} />,
       events: () => <EventsTab job={job} streamed={run.events} />,
       config: () => <ConfigTab job={job} />,

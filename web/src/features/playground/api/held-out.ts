@@ -22,9 +22,7 @@ export const succeededJobsQuery = queryOptions({
   select: ({ data }) =>
     data.filter(
       (job) =>
-        job.status === "succeeded" &&
-        job.fine_tuned_model !== null &&
-        job.method.type !== "reward",
+        job.status === "succeeded" && job.fine_tuned_model !== null && job.method.type !== "reward",
     ),
 });
 

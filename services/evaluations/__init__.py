@@ -1,0 +1,1 @@
+"""Evaluations, judges, and what was answered and judged, as rows. Knows no engine and no HTTP."""
