@@ -58,30 +58,30 @@ class OnPolicy(Hyperparameters):
         description="The weight of the penalty is adapted so that an answer's KL divergence from "
         "the base comes to this many nats; null keeps the weight as it is.",
     )
-    kl_horizon: int = Field(
+    kl_horizon: Annotated[int, Group.TEXT] = Field(
         default=2000,
         ge=1,
         le=10_000_000,
         description="Answers over which the weight of the penalty is adapted; fewer adapt faster.",
     )
-    kl_limit: float = Field(
+    kl_limit: Annotated[float, Group.TEXT] = Field(
         default=60.0,
         gt=0,
         le=100_000,
         description="The run ends if the mean KL divergence of a step's answers exceeds this many "
         "nats.",
     )
-    clip: float = Field(
+    clip: Annotated[float, Group.TEXT] = Field(
         default=0.2,
         gt=0,
         lt=1,
         description="An update stops to count once a probability has changed by this share.",
     )
-    normalise_scores: bool = Field(
+    normalise_scores: Annotated[bool, Group.TEXT] = Field(
         default=True,
         description="Subtract the mean of a step's scores, and divide by their standard deviation.",
     )
-    cut_off_penalty: float = Field(
+    cut_off_penalty: Annotated[float, Group.TEXT] = Field(
         default=1.0,
         ge=0,
         le=1000,
@@ -141,19 +141,19 @@ class Ppo(OnPolicy):
     type: Literal["ppo"] = "ppo"
     label: ClassVar[str] = "PPO, on own answers that a reward model scores"
 
-    gamma: float = Field(
+    gamma: Annotated[float, Group.TEXT] = Field(
         default=0.99, ge=0, le=1, description="Discount of a later token's reward."
     )
-    gae_lambda: float = Field(
+    gae_lambda: Annotated[float, Group.TEXT] = Field(
         default=0.95,
         ge=0,
         le=1,
         description="Share of later rewards, rather than of the value head, in an advantage.",
     )
-    value_weight: float = Field(
+    value_weight: Annotated[float, Group.TEXT] = Field(
         default=0.1, ge=0, le=100, description="Weight of the value head's loss."
     )
-    value_clip: float = Field(
+    value_clip: Annotated[float, Group.TEXT] = Field(
         default=0.2,
         gt=0,
         le=1000,
