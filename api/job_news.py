@@ -30,7 +30,7 @@ STATE_FIELDS = {
 }  # fmt: skip
 EVALUATION_FIELDS = {
     "status", "started_at", "finished_at", "progress", "counts", "is_subset", "is_incomplete",
-    "scores", "preference", "rewards", "error",
+    "scores", "preference", "rewards", "judges_itself", "agreement", "error",
 }  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def read(
 
 def read_whole(caller: Caller, job_id: str, place: Place, purpose: Purpose = Purpose.TRAIN) -> News:
     """The same for a client that knows no version yet."""
-    return cast("News", read(caller, job_id, place, purpose=purpose))
+    return cast("News", read(caller, job_id, place, None, purpose))
 
 
 def _shown(session: Session, job: Job) -> dict[str, Any]:

@@ -36,7 +36,9 @@ WARM_UP = 2  # steps: they compile and fill caches
 SERIES = (Series.LOSS, Series.ACCURACY, Series.ACCURACY_LOW, Series.REWARD_MARGIN)
 
 
-def spec_of(kind: str, folder: Path, model: Path, **settings: Any) -> RunSpec:
+def spec_of(
+    kind: str, folder: Path, model: Path, threads: int | None = None, **settings: Any
+) -> RunSpec:
     """A run on the example pairs; both methods get the same settings."""
     rows, held_out, max_length = DATA["examples"]
     known = {name: held for name, held in settings.items() if name not in METHODS[kind].unused}
@@ -47,13 +49,14 @@ def spec_of(kind: str, folder: Path, model: Path, **settings: Any) -> RunSpec:
         train_path=accepted(rows, folder),
         held_out_path=held_out and accepted(held_out, folder),
         method=parse_method(kind, {**TRAINED, **known, "max_length": max_length}),
+        threads=threads,
     )
 
 
-def accuracy(folder: Path, model: Path) -> dict[int, dict[str, float]]:
+def accuracy(folder: Path, model: Path, threads: int | None) -> dict[int, dict[str, float]]:
     """Train a reward model; the held-out figures by step."""
     run_dir = folder / "accuracy"
-    write_spec(spec_of("reward", folder, model), run_dir)
+    write_spec(spec_of("reward", folder, model, threads), run_dir)
     if status := train.main(run_dir):
         sys.exit(f"The run ended with status {status}.")
     records = map(json.loads, (run_dir / METRICS).read_text().splitlines())
@@ -64,21 +67,29 @@ def accuracy(folder: Path, model: Path) -> dict[int, dict[str, float]]:
     }
 
 
-def times(folder: Path, model: Path, tuning: str, steps: int) -> dict[str, list[float]]:
-    """Seconds of each timed step of both runs, which make their steps in turn."""
+def times(
+    folder: Path, model: Path, tuning: str, steps: int, threads: int | None
+) -> dict[str, list[float]]:
+    """Seconds of each timed step of both runs, which make their steps in turn.
+
+    With one thread they are the processor's own seconds, so that other work on the machine does not
+    count.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
     runs: dict[str, Run] = {}
     found: dict[str, list[float]] = {"orpo": [], "reward": []}
+    settings = {"tuning": tuning, "n_epochs": 1, "max_steps": None, "n_samples": 0}
     for kind in found:
-        spec = spec_of(kind, folder, model, tuning=tuning, n_epochs=1, max_steps=None, n_samples=0)
+        spec = spec_of(kind, folder, model, threads, **settings)
         run_dir = folder / f"{tuning}-{kind}"
         group = parallel.start(spec.method, run_dir / STORE)
         runs[kind] = Run(spec, run_dir, group, Journal(run_dir), Stopping())
     for step in range(WARM_UP + steps):
         for kind in sorted(runs, reverse=bool(step % 2)):
-            began = time.perf_counter()
+            began = clock()
             runs[kind].step()
             if step >= WARM_UP:
-                found[kind].append(time.perf_counter() - began)
+                found[kind].append(clock() - began)
     return found
 
 
@@ -86,6 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each method")
     parser.add_argument("--tuning", nargs="*", default=["lora", "full"], help="lora, full or none")
+    parser.add_argument("--threads", type=int, help="1 on a machine that others use, too")
     parser.add_argument("--no-accuracy", action="store_true", help="only the times")
     given = parser.parse_args()
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the product sets it
@@ -93,7 +105,7 @@ def main() -> int:
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         for tuning in given.tuning:
-            took = times(Path(name), model, tuning, given.steps)
+            took = times(Path(name), model, tuning, given.steps, given.threads)
             medians = {
                 kind: statistics.median(s) / TRAINED["batch_size"] for kind, s in took.items()
             }
@@ -103,10 +115,11 @@ def main() -> int:
             found[tuning] = {"seconds": took, "ratio": ratio}
             print(
                 f"{tuning}: a pair takes {medians['reward']:.2f} s with reward and "
-                f"{medians['orpo']:.2f} s with orpo: {ratio:.2f} times as long."
+                f"{medians['orpo']:.2f} s with orpo: {ratio:.2f} times as long.",
+                flush=True,
             )
         if not given.no_accuracy:
-            found["held_out"] = accuracy(Path(name), model)
+            found["held_out"] = accuracy(Path(name), model, given.threads)
             for step, values in found["held_out"].items():
                 print(step, {name: round(value, 3) for name, value in values.items()})
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-reward.json"

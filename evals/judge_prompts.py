@@ -128,7 +128,8 @@ def rate(
     """Return the messages that ask a judge to rate the last of one or two answers.
 
     `template` is the official file of prompts, one JSON object a line; the category and the turn
-    choose one of them. `references` are the answers that categories such as math are rated against.
+    choose one of them. `references` are the answers that categories such as math are rated against,
+    where the file has them.
     Raises ValueError for a template that `problem` finds fault with.
     """
     if template is None:
@@ -137,7 +138,8 @@ def rate(
         return [{"role": "user", "content": text}]
     from evals import mt_bench  # noqa: PLC0415 - needs numpy
 
-    name = mt_bench.judge_prompt(category or "", len(answers))
+    # A prompt with places for references is of no use without one.
+    name = mt_bench.judge_prompt((category or "") if references else "", len(answers))
     chosen = _official(template)[name]
     filled = _fill(chosen["prompt_template"], _official_values(questions, answers, references))
     system = chosen.get("system_prompt")

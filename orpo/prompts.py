@@ -21,7 +21,13 @@ from orpo.process.verbs import answer
 from orpo.rows.column_names import parse_columns
 from orpo.rows.prompts import Asked, category_of, is_text, read_asked
 from orpo.rows.report import Report
+from orpo.rows.row import Finding
 from orpo.rows.rows import container_name
+
+NOT_KEPT = (
+    "A field of this row can't be kept: it nests too deeply, its text is not UTF-8, or it is a "
+    "number of more than 64 bits. Remove it."
+)
 
 
 class Reader:
@@ -35,22 +41,23 @@ class Reader:
     def accept(self, asked: Asked) -> bytes | None:
         """The normal form of a row; None for one that the report drops."""
         self.report.rows += 1
-        if asked.finding is not None:
-            self.report.drop(asked.finding)
-            return None
+        finding = asked.finding
+        if finding is None:
+            try:
+                written = _normal(asked)
+            except TypeError:  # of orjson's
+                finding = Finding(asked.line, None, "not_kept", NOT_KEPT)
+            else:
+                self._count(asked)
+                return written
+        self.report.drop(finding)
+        return None
+
+    def _count(self, asked: Asked) -> None:
         self.report.accepted += 1
         self.seen.add(hash(orjson.dumps(asked.turns, option=orjson.OPT_SORT_KEYS)))
         self.turns = max(self.turns, len(asked.turns))
         self.fits.add(asked.line, asked.value)
-        row = {
-            "line": asked.line,
-            "prompt": asked.turns[0],
-            "turns": asked.turns,
-            "category": category_of(asked.value),
-            "row": asked.value if isinstance(asked.value, dict) else {},
-        }
-        # Cells of Parquet may be dates and the like.
-        return orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -61,6 +68,19 @@ class Reader:
             "unfit": self.fits.unfit,
         }
         return {**self.report.to_json(), "prompts": prompts}
+
+
+def _normal(asked: Asked) -> bytes:
+    """The normal form of a row that asks something. Raises TypeError for a field of no JSON."""
+    row = {
+        "line": asked.line,
+        "prompt": asked.turns[0],
+        "turns": asked.turns,
+        "category": category_of(asked.value),
+        "row": asked.value if isinstance(asked.value, dict) else {},
+    }
+    # Cells of Parquet may be dates and the like.
+    return orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def main(source: Path, name: str, rows: Path, columns: str = "", progress: str = "") -> int:

@@ -135,7 +135,8 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
         return report, None
     for key in keys_of(record.id):
         storage.delete(key)
-    return report, prompts.nothing_left(report) if is_prompts else nothing_left(report, record.id)
+    why = prompts.nothing_left if is_prompts else nothing_left
+    return report, why(report, record.id)
 
 
 def _prompts(record: File, source: Path, accepted: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from models import File
+from orpo.rows.prompts import NO_PROMPT
 from services.evaluations.suites import SUITES
 from services.files import column_names
 from services.processes.reach import Reach
@@ -49,14 +50,17 @@ def validated(
     return report
 
 
-def nothing_left(report: dict[str, Any]) -> str:
+def nothing_left(report: dict[str, Any], file_id: str) -> str:
     """Say why a file has no prompt, and what to do."""
     if not report["findings"]:
         return "It holds no row. Upload a file with at least one prompt."
     first = report["findings"][0]
     # In a Parquet file a finding names its row itself.
     place = "" if report["container"] == "parquet" else f"Line {first['line']}: "
+    why = f"None of its {report['rows']} rows can be asked. {place}{first['message']}"
+    if first["code"] != NO_PROMPT:
+        return f"{why} See the report for the others."
     return (
-        f"None of its {report['rows']} rows can be asked. {place}{first['message']} See the report "
-        "for the others."
+        f"{why} If another key holds the prompt, read it again with: oddsmith files reread "
+        f"{file_id} --columns prompt=KEY"
     )

@@ -43,7 +43,7 @@ def create(
     idempotency_key: Annotated[
         str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
     ] = None,
-    x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
+    x_stainless_retry_count: Annotated[int, Header(ge=0, lt=2**31), DIGITS_ONLY] = 0,
 ) -> EvaluationObject:
     """Start an evaluation: a worker asks the model, and the baseline if there is one, all prompts
     of the file, and scores the answers. A repeated request returns the evaluation of the first, as
@@ -91,9 +91,11 @@ async def compare(
 def read_comparison(caller: Caller, ids: str) -> EvaluationComparison:
     """Return the comparison of evaluations whose ids are separated by commas."""
     with reading() as session:
-        found = comparing.compare(session, caller, ids.split(","))
-        objects = [_object(session, each) for each in found.evaluations]
-        return EvaluationComparison.from_comparison(found, objects)
+        found = comparing.find(session, caller, ids.split(","))
+        objects = [_object(session, each) for each in found]
+        compared = comparing.read(session, found)
+    # The connection is free while the differences are computed.
+    return EvaluationComparison.of(objects, comparing.rows(compared), comparing.notes(compared))
 
 
 @router.get("/{evaluation_id}", summary="One evaluation, finished or not")

@@ -53,7 +53,7 @@ def create(
     idempotency_key: Annotated[
         str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
     ] = None,
-    x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
+    x_stainless_retry_count: Annotated[int, Header(ge=0, lt=2**31), DIGITS_ONLY] = 0,
 ) -> JobObject:
     """Create a job. A repeated request returns the job of the first: one with the same
     `Idempotency-Key`, or a retry of OpenAI's client. A file, a base or a setting that can't be used

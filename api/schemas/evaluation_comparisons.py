@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from api.schemas.evaluations import EvaluationObject
 from api.schemas.measured import Measured
 from evals.statistics import Estimate
-from services.evaluations.comparing import Cell, Comparison, Row
+from services.evaluations.comparing import Cell, Note, Row
 
 
 class ComparedCell(BaseModel):
@@ -16,8 +16,8 @@ class ComparedCell(BaseModel):
     evaluation: str = Field(description="Its id.")
     value: Measured | None
     difference: Measured | None = Field(
-        description="The value minus the first evaluation's, paired by prompt. Null where it would "
-        "mean nothing, which `notes` explain."
+        description="The value minus the first evaluation's, paired by prompt. Null of the first, "
+        "and where prompts or ways of measuring differ; `notes` say so."
     )
 
     @classmethod
@@ -63,15 +63,15 @@ class EvaluationComparison(BaseModel):
     notes: list[ComparisonNote]
 
     @classmethod
-    def from_comparison(
-        cls, found: Comparison, evaluations: list[EvaluationObject]
+    def of(
+        cls, evaluations: list[EvaluationObject], rows: list[Row], notes: list[Note]
     ) -> "EvaluationComparison":
         return cls(
-            suite=found.suite,
+            suite=evaluations[0].suite.name,
             evaluations=evaluations,
-            metrics=[ComparedMetric.from_row(row) for row in found.rows],
+            metrics=[ComparedMetric.from_row(row) for row in rows],
             notes=[
                 ComparisonNote(evaluation=note.evaluation_id, message=note.message)
-                for note in found.notes
+                for note in notes
             ],
         )

@@ -6,15 +6,14 @@ from pydantic import BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
 from api.schemas.body import Body
 from api.schemas.jobs import METADATA, SEED, SHOWN, JobError, seconds
-from api.schemas.judges import JudgeObject
+from api.schemas.judges import AgreementObject, JudgeObject
 from api.schemas.measured import Measured
 from api.schemas.progress import Retry
 from api.schemas.stored import Stored
 from api.schemas.suites import EvaluationSampling
 from api.schemas.text import Id, Text
-from models import Judge
+from models import Evaluation, Judge
 from models.jobs import JobState
-from services.evaluations.asks import suite_of
 from services.evaluations.evaluations import (
     LONGEST_PROMPT,
     MOST_TOKENS,
@@ -23,10 +22,9 @@ from services.evaluations.evaluations import (
     NewEvaluation,
 )
 from services.evaluations.prompts import MOST
+from services.evaluations.suites import AGREEMENT, suite_of
 from services.jobs.jobs import ENDED
-
-# A lower share of answered prompts makes an evaluation incomplete.
-COMPLETE = 0.95
+from services.jobs.promotion import COMPLETE
 
 
 class EndpointRequest(Body):
@@ -230,6 +228,11 @@ class EvaluationObject(BaseModel):
     scores: list[Score]
     preference: EvaluationPreference | None
     rewards: EvaluationRewards | None
+    judges_itself: Literal["model", "baseline"] | None = Field(
+        description="The model that is the judge, too: models prefer their own answers."
+    )
+    labels: str | None = Field(description="Of the suite `agreement`: whose choices it is about.")
+    agreement: AgreementObject | None = Field(description="Of the suite `agreement`: the result.")
     error: JobError | None
 
     @classmethod
@@ -262,11 +265,14 @@ class EvaluationObject(BaseModel):
             gated_job=evaluation.gated_job_id,
             counts=cast("EvaluationCounts", counts),
             is_subset=counts.get("prompts", 0) < counts.get("of", 0),
-            is_incomplete=state in ENDED and is_incomplete(counts),
+            is_incomplete=state in ENDED and is_incomplete(evaluation),
             progress=cast("EvaluationProgress | None", None if state in ENDED else job.progress),
             scores=cast("list[Score]", evaluation.scores),
             preference=cast("EvaluationPreference | None", details.get("preference")),
             rewards=cast("EvaluationRewards | None", details.get("rewards")),
+            judges_itself=details.get("judges_itself"),
+            labels=evaluation.options.get("labels"),
+            agreement=cast("AgreementObject | None", details.get("agreement")),
             error=JobError(**job.error) if job.error else None,
         )
 
@@ -275,6 +281,10 @@ def _side(stored: dict[str, Any] | None) -> EvaluationSide | None:
     return EvaluationSide.from_stored(stored) if stored else None
 
 
-def is_incomplete(counts: dict[str, Any]) -> bool:
-    """Whether too few of the prompts were answered for the scores to stand for all of them."""
-    return counts.get("answered", 0) < COMPLETE * counts.get("prompts", 1)
+def is_incomplete(evaluation: Evaluation) -> bool:
+    """Whether too few of the prompts were answered, or judged where no model is asked for answers,
+    for the scores to stand for all of them.
+    """
+    counts = evaluation.counts
+    done = counts.get("judged" if evaluation.suite == AGREEMENT.name else "answered", 0)
+    return done < COMPLETE * counts.get("prompts", 1)

@@ -91,7 +91,7 @@ def present(evaluation: dict[str, Any]) -> None:
     )
     if evaluation["scores"]:
         output.say("")
-        scores.overall(evaluation)
+        scores.of_all(evaluation)
         output.say("")
     for sentence in scores.findings(evaluation):
         output.paragraph(sentence)

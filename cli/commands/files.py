@@ -339,7 +339,7 @@ def delete(file_id: FileId, as_json: Json = False) -> None:
 def _prompts(found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "fits the suites", ", ".join(found["suites"])
     yield "official file of", found["official"]
-    yield "asked once of several", found["repeated"] or None
+    yield "repeated, asked once", found["repeated"] or None
     yield "turns", found["turns"]
 
 

@@ -19,6 +19,7 @@ PLAIN = frozenset({"reward", "rating", "rating_turn_1", "rating_turn_2"})
 # Metrics that compare with the baseline by themselves: one half is no difference.
 PREFERENCES = frozenset({"win_rate", "win_rate_length_controlled"})
 EVEN = 0.5
+AGREEMENT = "agreement"
 
 
 def measured(metric: str, found: Measured | None, signed: bool = False) -> str:
@@ -46,7 +47,7 @@ def number(metric: str, value: float) -> str:
     return f"{value:.2f}" if metric in PLAIN else f"{value:.1%}"
 
 
-def overall(evaluation: dict[str, Any]) -> None:
+def of_all(evaluation: dict[str, Any]) -> None:
     """Print the scores of all prompts, one metric in a line."""
     found = [score for score in evaluation["scores"] if score["category"] is None]
     _table("metric", found, is_compared=evaluation["baseline"] is not None)
@@ -147,9 +148,11 @@ def _length(found: Measured | None) -> str | None:
 
 def findings(evaluation: dict[str, Any]) -> Iterator[str]:
     """Sentences on what the scores say, and on what they don't."""
-    headline = next((each for each in evaluation["scores"] if each["category"] is None), None)
-    if headline:
-        yield finding(headline, evaluation)
+    overall = [score for score in evaluation["scores"] if score["category"] is None]
+    if evaluation["suite"]["name"] == AGREEMENT:
+        yield from (agreement(score) for score in overall if score["metric"] == "decided")
+    elif overall:
+        yield finding(overall[0], evaluation)
     counts = evaluation["counts"]
     if evaluation["is_incomplete"]:
         yield (
@@ -161,6 +164,8 @@ def findings(evaluation: dict[str, Any]) -> Iterator[str]:
             f"Only {counts['prompts']:,} of {counts['of']:,} prompts were asked: this is the score "
             "of a sample."
         )
+    if own := evaluation.get("judges_itself"):
+        yield f"The judge is the {own} itself: models prefer their own answers."
     judge = evaluation["judge"] or {"agreement": {}}
     for labels, found in judge["agreement"].items():
         if found.get("worse_than_a_coin"):
@@ -197,6 +202,19 @@ def finding(score: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"More than chance: {metric} of {model} is {kind} than that of {base}, {shown}; the whole "
         f"95 % interval is {end} 0."
     )
+
+
+def agreement(score: dict[str, Any]) -> str:
+    """One sentence: whether a judge agrees with people more often than a coin does."""
+    found = score["model"]
+    side = side_of(found, EVEN)
+    if side is None:
+        return "Too few pairs were judged to compare the judge with a coin."
+    shown = measured("decided", found)
+    if side == 0:
+        return f"The judge may be no better than a coin: it agrees with people on {shown}."
+    better = "more" if side > 0 else "less"
+    return f"The judge agrees with people {better} often than a coin does, on {shown}."
 
 
 def _preference(metric: str, found: Measured, model: str, base: str) -> str:

@@ -94,12 +94,19 @@ def turns_of(value: Any) -> list[list[Message]]:
     if turns[0] and isinstance(value, dict):
         turns[0] = system_of(value, turns[0])
     if not turns[0] and not _names_one(value):
-        raise Reject(NO_PROMPT, f"No prompt was found. A row needs one of: {', '.join(KEYS)}.")
+        raise Reject(NO_PROMPT, _why_none(value))
     if not all(any(_asks(turn) for turn in asked) for asked in turns):
         raise Reject("empty", "The prompt is empty.")
     if sum(len(turn["content"].encode()) for asked in turns for turn in asked) > MAX_PROMPT_BYTES:
         raise Reject("too_long", f"The prompt is longer than {MAX_PROMPT_BYTES >> 20} MB.")
     return turns
+
+
+def _why_none(value: Any) -> str:
+    """A sentence on a row without a prompt: what is missing, and what was seen instead."""
+    keys = sorted(map(str, value))[:12] if isinstance(value, dict) else []
+    seen = f" Keys seen: {', '.join(f'{key:.40}' for key in keys)}." if keys else ""
+    return f"No prompt was found. A row needs one of: {', '.join(KEYS)}.{seen}"
 
 
 def category_of(value: Any) -> str | None:

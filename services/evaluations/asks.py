@@ -24,6 +24,9 @@ from services.evaluations.judges import Kind
 from services.evaluations.suites import Judging, Slot, suite_of
 from services.platform.storable import storable
 
+# Keys in one query: Postgres takes 65,535 values.
+AT_ONCE = 10_000
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -199,12 +202,20 @@ def store(session: Session, org_id: str, replies: Sequence[Reply]) -> None:
 
 def values_of(session: Session, org_id: str, keys: Collection[str]) -> dict[str, float | None]:
     """Return the values of the stored judgments by their keys; None where a reply has none."""
-    rows = session.execute(
-        select(Judgment.key, Judgment.value).where(
-            Judgment.org_id == org_id, Judgment.key.in_(keys)
-        )
-    )
-    return {row.key: row.value for row in rows}
+    return {key: value for key, (value, _) in told(session, org_id, keys).items()}
+
+
+def told(
+    session: Session, org_id: str, keys: Iterable[str]
+) -> dict[str, tuple[float | None, str | None]]:
+    """Return the value and the reason of the end of each judgment that is stored, by its key."""
+    wanted, found = list(dict.fromkeys(keys)), {}
+    query = select(Judgment.key, Judgment.value, Judgment.finish_reason)
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        rows = session.execute(query.where(Judgment.org_id == org_id, Judgment.key.in_(some)))
+        found |= {row.key: (row.value, row.finish_reason) for row in rows}
+    return found
 
 
 def verdict(

@@ -19,7 +19,7 @@ from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import evaluations
 from services.evaluations.evaluations import EvaluationJob
-from services.evaluations.suites import SUITES
+from services.evaluations.suites import SUITES, Judging
 from services.platform.errors import Conflict, Invalid, NotFound
 
 # Each difference draws 2,000 samples of all prompts: 0.2 s for 10,000 prompts.
@@ -58,23 +58,29 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Evaluations of one suite, in the order of the request."""
-
-    suite: str
-    evaluations: list[EvaluationJob]
-    rows: list[Row]
-    notes: list[Note]
-
-
-@dataclass(frozen=True)
 class _Prompt:
     category: str | None
     result: dict[str, Any]
 
 
-def compare(session: Session, caller: Caller, ids: Sequence[str]) -> Comparison:
-    """Compare evaluations that have succeeded; raises NotFound, Conflict or Invalid for `ids`."""
+@dataclass(frozen=True)
+class Compared:
+    """What is compared of an evaluation. `prompts` are by what was asked; `unlike` are the metrics
+    that were measured in another way than the first evaluation's, each with the reason.
+    """
+
+    id: str
+    seed: int
+    scores: list[dict[str, Any]]
+    prompts: Mapping[str, _Prompt]
+    unlike: Mapping[str, str]
+
+
+def find(session: Session, caller: Caller, ids: Sequence[str]) -> list[EvaluationJob]:
+    """Return evaluations of one suite that have succeeded, in the order of `ids`.
+
+    Raises NotFound, Conflict or Invalid, with `param` ids.
+    """
     found = [_get(session, caller, each) for each in _distinct(ids)]
     suites = list(dict.fromkeys(each.evaluation.suite for each in found))
     if len(suites) > 1:
@@ -83,19 +89,36 @@ def compare(session: Session, caller: Caller, ids: Sequence[str]) -> Comparison:
             "be compared. Name evaluations of one suite.",
             param="ids",
         )
-    prompts = [_prompts(session, each.evaluation) for each in found]
-    first = found[0]
-    unlike = [_unlike(first.evaluation, each.evaluation) for each in found]
-    rows = [
-        Row(metric, category, _cells(found, prompts, unlike, metric, category))
-        for metric, category in _metrics(found)
+    return found
+
+
+def read(session: Session, found: Sequence[EvaluationJob]) -> list[Compared]:
+    """Read what `rows` and `notes` need."""
+    first = found[0].evaluation
+    return [
+        Compared(
+            id=each.id,
+            seed=each.job.seed,
+            scores=each.evaluation.scores,
+            prompts=_prompts(session, each.evaluation),
+            unlike=_unlike(first, each.evaluation),
+        )
+        for each in found
     ]
-    notes = [
-        note
-        for each, theirs, why in zip(found[1:], prompts[1:], unlike[1:], strict=True)
-        for note in _notes(each, prompts[0], theirs, why)
+
+
+def rows(compared: Sequence[Compared]) -> list[Row]:
+    """Return the metrics of all evaluations. Takes seconds for many prompts."""
+    return [
+        Row(metric, category, _cells(compared, metric, category))
+        for metric, category in _metrics(compared)
     ]
-    return Comparison(suites[0], found, rows, notes)
+
+
+def notes(compared: Sequence[Compared]) -> list[Note]:
+    """Return sentences on what could not be compared with the first evaluation."""
+    first, *others = compared
+    return [note for other in others for note in _notes(first, other)]
 
 
 def _distinct(ids: Sequence[str]) -> list[str]:
@@ -137,32 +160,27 @@ def _prompts(session: Session, evaluation: Evaluation) -> dict[str, _Prompt]:
     }
 
 
-def _metrics(found: Sequence[EvaluationJob]) -> list[tuple[str, str | None]]:
+def _metrics(compared: Sequence[Compared]) -> list[tuple[str, str | None]]:
     """Metrics and categories in the order of the evaluations' scores, each once."""
-    named = [(score["metric"], score["category"]) for e in found for score in e.evaluation.scores]
+    named = [(score["metric"], score["category"]) for each in compared for score in each.scores]
     return list(dict.fromkeys(named))
 
 
-def _cells(
-    found: Sequence[EvaluationJob],
-    prompts: Sequence[Mapping[str, _Prompt]],
-    unlike: Sequence[Mapping[str, str]],
-    metric: str,
-    category: str | None,
-) -> list[Cell]:
-    first = _values(prompts[0], metric, category)
-    cells = []
-    for place, each in enumerate(found):
+def _cells(compared: Sequence[Compared], metric: str, category: str | None) -> list[Cell]:
+    first, *others = compared
+    base = _values(first.prompts, metric, category)
+    cells = [Cell(first.id, _score(first, metric, category), None)]
+    for each in others:
         difference = None
-        if place and metric not in unlike[place]:
-            theirs = _values(prompts[place], metric, category)
-            difference = statistics.difference(theirs, first, found[0].job.seed)
+        if metric not in each.unlike:
+            theirs = _values(each.prompts, metric, category)
+            difference = statistics.difference(theirs, base, first.seed)
         cells.append(Cell(each.id, _score(each, metric, category), difference))
     return cells
 
 
-def _score(found: EvaluationJob, metric: str, category: str | None) -> Estimate | None:
-    for score in found.evaluation.scores:
+def _score(found: Compared, metric: str, category: str | None) -> Estimate | None:
+    for score in found.scores:
         if (score["metric"], score["category"]) == (metric, category) and score["model"]:
             return Estimate(**score["model"])
     return None
@@ -188,12 +206,16 @@ def _of_result(result: Mapping[str, Any], metric: str) -> list[float]:
 
 def _unlike(first: Evaluation, other: Evaluation) -> dict[str, str]:
     """The metrics that two evaluations have measured in different ways, each with the reason."""
-    metrics = SUITES[first.suite].metrics if first.suite in SUITES else ()
-    same_judge = first.judge_id == other.judge_id
-    same_way = (first.orders, first.options) == (other.orders, other.options)
-    if not (same_judge and same_way):
-        what = "another judge" if not same_judge else "another judge's prompt or number of orders"
-        return dict.fromkeys(metrics, f"it was judged by {what}")
+    suite = SUITES.get(first.suite)
+    if suite is None:
+        return {}
+    metrics = suite.metrics
+    if first.judge_id != other.judge_id:
+        return dict.fromkeys(metrics, "it was judged by another judge")
+    is_of_pairs = suite.judging is Judging.PAIRS
+    if first.options != other.options or (is_of_pairs and first.orders != other.orders):
+        what = "another judge's prompt or number of orders"
+        return dict.fromkeys(metrics, f"it was judged with {what}")
     if _identity(first.baseline) != _identity(other.baseline):
         over = [metric for metric in metrics if metric in OVER_BASELINE]
         return dict.fromkeys(over, "its baseline is another model")
@@ -209,22 +231,16 @@ def _identity(side: dict[str, Any] | None) -> Any:
     return known if side.get("weights_sha256") else (*known, side["model"])
 
 
-def _notes(
-    found: EvaluationJob,
-    first: Mapping[str, _Prompt],
-    theirs: Mapping[str, _Prompt],
-    unlike: Mapping[str, str],
-) -> Iterator[Note]:
-    """Sentences on what could not be compared with the first evaluation."""
-    for why in dict.fromkeys(unlike.values()):
-        metrics = ", ".join(metric for metric, reason in unlike.items() if reason == why)
-        yield Note(found.id, f"No difference in {metrics}: {why} than the first evaluation's.")
-    shared = len(first.keys() & theirs.keys())
+def _notes(first: Compared, other: Compared) -> Iterator[Note]:
+    for why in dict.fromkeys(other.unlike.values()):
+        metrics = ", ".join(metric for metric, reason in other.unlike.items() if reason == why)
+        yield Note(other.id, f"No difference in {metrics}: {why} than the first evaluation's.")
+    shared = len(first.prompts.keys() & other.prompts.keys())
     if not shared:
-        yield Note(found.id, "No difference: it shares no prompt with the first evaluation.")
-    elif shared < max(len(first), len(theirs)):
+        yield Note(other.id, "No difference: it shares no prompt with the first evaluation.")
+    elif shared < max(len(first.prompts), len(other.prompts)):
         yield Note(
-            found.id,
+            other.id,
             f"Its differences are over the {shared} prompts that it shares with the first "
-            f"evaluation, of {len(theirs)} and {len(first)}.",
+            f"evaluation, of {len(other.prompts)} and {len(first.prompts)}.",
         )

@@ -304,3 +304,8 @@ def _check_judge_prompt(judge_prompt: str, kind: str | None, suite: Suite) -> No
         )
     if wrong := judge_prompts.problem(suite.name, judge_prompt):
         raise Invalid(wrong, param="judge_prompt")
+
+
+def accounts_of(job: Job) -> Caller:
+    """Return the caller on whose behalf something is done for a job: its organisation and key."""
+    return Caller(job.org_id, job.api_key_id, frozenset())

@@ -3,7 +3,7 @@ why the rest was not. Knows no engine.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from evals import judge_prompts
 from evals.judge_prompts import Style
-from models import Evaluation, EvaluationItem, Judge, Judgment
+from models import Evaluation, EvaluationItem, Judge
 from services.evaluations import asks
 from services.evaluations.asks import Wanted
 from services.evaluations.judges import Kind
@@ -159,7 +159,7 @@ def review(session: Session, evaluation: Evaluation, org_id: str, judge: Judge) 
     ).all()
     complete = [row for row in rows if row.judgments and all(row.judgments)]
     keys = {key for row in complete for key in row.judgments}
-    replies = _replies(session, org_id, keys)
+    replies = asks.told(session, org_id, keys)
     style = _style(evaluation, judge)
     judged = sum(all(_has_value(replies.get(key)) for key in row.judgments) for row in complete)
     unparsed = Counter(
@@ -174,15 +174,6 @@ Told = tuple[float | None, str | None]
 
 def _has_value(reply: Told | None) -> bool:
     return reply is not None and reply[0] is not None
-
-
-def _replies(session: Session, org_id: str, keys: Collection[str]) -> dict[str, Told]:
-    rows = session.execute(
-        select(Judgment.key, Judgment.value, Judgment.finish_reason).where(
-            Judgment.org_id == org_id, Judgment.key.in_(keys)
-        )
-    )
-    return {row.key: (row.value, row.finish_reason) for row in rows}
 
 
 def _style(evaluation: Evaluation, judge: Judge) -> Style | None:

@@ -51,7 +51,7 @@ def claim_next(session: Session, worker: str, purposes: Set[Purpose] = TRAINED) 
             Job.desired_state == DesiredState.RUN,
             func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
             READABLE,
-            *_fits(known, worker),
+            *(_fits(known, worker) if TRAINED & purposes else ()),
         )
         .order_by(*claim_order(shares))
         .limit(1)
@@ -166,7 +166,8 @@ def _has_devices(known: Fleet, worker: str) -> list[Any]:
 
 def _place(known: Fleet, worker: str, job: Job) -> dict[str, Any]:
     place = known.find(worker)
-    free = known.free_devices(place)[: processes_a_node(job)] if place else []
+    wanted = 0 if job.purpose in EVALUATED else processes_a_node(job)
+    free = known.free_devices(place)[:wanted] if place else []
     return {"worker": worker, "host": place.host if place else None, "devices": free}
 
 

@@ -53,6 +53,21 @@ WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 ESTIMATE_PRIORITY = 100
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
+# What sentences call a job, the parameter of a path that has its id, and where it is listed.
+NOUNS = {
+    Purpose.TRAIN: "job",
+    Purpose.ESTIMATE: "estimate",
+    Purpose.DEEP_AUDIT: "deep audit",
+    Purpose.EVALUATION: "evaluation",
+}
+PARAMS = {
+    Purpose.TRAIN: "fine_tuning_job_id",
+    Purpose.ESTIMATE: "fine_tuning_job_id",
+    Purpose.DEEP_AUDIT: "audit_id",
+    Purpose.EVALUATION: "evaluation_id",
+}
+LISTED = {Purpose.TRAIN: "/v1/fine_tuning/jobs", Purpose.EVALUATION: "/v1/evaluations"}
+
 
 @dataclass(frozen=True)
 class NewJob:
@@ -209,13 +224,7 @@ def get(
     job = session.get(Job, job_id, with_for_update=lock)
     theirs = job is None or job.org_id != caller.org_id or job.purpose != purpose
     if job is None or theirs or job.deleted_at is not None:
-        if purpose is Purpose.ESTIMATE:
-            raise no_such("estimate", job_id, "fine_tuning_job_id")
-        if purpose is Purpose.DEEP_AUDIT:
-            raise no_such("deep audit", job_id, "audit_id")
-        if purpose is Purpose.EVALUATION:
-            raise no_such("evaluation", job_id, "evaluation_id", "/v1/evaluations")
-        raise no_such("job", job_id, "fine_tuning_job_id", "/v1/fine_tuning/jobs")
+        raise no_such(NOUNS[purpose], job_id, PARAMS[purpose], LISTED.get(purpose))
     return job
 
 
@@ -285,11 +294,14 @@ def _changeable(
     job = get(session, caller, job_id, lock=True, purpose=purpose)
     if job.state in ENDED:
         raise Conflict(
-            f"The job '{job_id}' has ended ({job.state}) and can't be {verb}: create a new one."
+            f"The {NOUNS[purpose]} '{job_id}' has ended ({job.state}) and can't be {verb}: create "
+            "a new one.",
+            param=PARAMS[purpose],
         )
     if job.state == JobState.FINALIZING:
         raise Conflict(
-            f"The job '{job_id}' has ended its training and is being registered; it can't be "
-            f"{verb} any more."
+            f"The result of the {NOUNS[purpose]} '{job_id}' is being stored: it can't be {verb} "
+            "any more.",
+            param=PARAMS[purpose],
         )
     return job

@@ -34,9 +34,9 @@ def delete_job(
     job = jobs.get(session, caller, job_id, lock=True, purpose=purpose)
     if job.state not in ENDED:
         raise Conflict(
-            f"The job `{job_id}` has not ended ({job.state}). Cancel it, and delete it once it has "
-            "ended.",
-            param="fine_tuning_job_id",
+            f"The {jobs.NOUNS[purpose]} `{job_id}` has not ended ({job.state}). Cancel it, and "
+            "delete it once it has ended.",
+            param=jobs.PARAMS[purpose],
             code="job_not_ended",
         )
     _refuse_evaluated(session, job_id)

@@ -268,6 +268,17 @@ def evaluation_events(session: Session, mine: Caller) -> tuple[str, Ids]:
     return job.id, [job_events.event_id(e) for e in job_events.since(session, job.id, 0)]
 
 
+def judges(session: Session, mine: Caller) -> Ids:
+    """Judges with the longest name and address, and with all kinds of labels."""
+    share = {"value": 0.123456789012345, "low": 0.1, "high": 0.2, "n": 1000}
+    measured = {"average": share, "both": share, "equal": share, "decided": share}
+    fields = {
+        "name": WIDE * 200, "base_url": f"https://{'h' * 1990}", "secret": WIDE * 200,
+        "agreement": dict.fromkeys(("llmbar", "pandalm", "votes"), measured),
+    }  # fmt: skip
+    return [records.judge(session, mine, **fields).id for _ in range(500)]
+
+
 def workers(session: Session, _: Caller) -> Ids:
     gpus = [{"index": n, "name": "NVIDIA H200", "memory_bytes": 2**37} for n in range(16)]
     found = [
@@ -299,6 +310,7 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/fine_tuning/jobs/{job_id}/pairs": pairs,
     "/v1/fine_tuning/jobs/{job_id}/samples": samples,
     "/v1/fine_tuning/jobs/{job_id}/series": series,
+    "/v1/judges": judges,
     "/v1/models": models,
     "/v1/uploads/{upload_id}/parts": parts,
     "/v1/votes": votes,

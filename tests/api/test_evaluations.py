@@ -269,11 +269,25 @@ def test_scores_and_what_limits_them_are_shown(client: TestClient, product: None
     assert shown["progress"] == {"phase": "answers", "done": 94, "total": 100}
 
 
+def test_an_agreement_is_complete_without_answers(client: TestClient, product: None) -> None:
+    share = estimate(0.7)
+    found = {"average": share, "n": 96, "unparsed": 4, "worse_than_a_coin": False}
+    with transaction() as session:
+        evaluation = stored(
+            session, suite="agreement", options={"labels": "votes"},
+            counts={"of": 100, "prompts": 100, "judged": 96}, details={"agreement": found},
+        )  # fmt: skip
+    shown = client.get(f"{PATH}/{evaluation}").json()
+    assert (shown["labels"], shown["agreement"]) == ("votes", found)
+    assert (shown["is_incomplete"], shown["judges_itself"]) == (False, None)
+
+
 def test_an_evaluation_is_cancelled_and_deleted(client: TestClient, body: dict[str, Any]) -> None:
     path = f"{PATH}/{create(client, body).json()['id']}"
-    assert error_of(client.delete(path), 409)["code"] == "job_not_ended"
+    error = error_of(client.delete(path), 409)
+    assert (error["code"], error["param"]) == ("job_not_ended", "evaluation_id")
     assert client.post(f"{path}/cancel").json()["status"] == "cancelled"
-    assert client.post(f"{path}/cancel").status_code == 409
+    assert error_of(client.post(f"{path}/cancel"), 409)["param"] == "evaluation_id"
     assert client.delete(path).json()["object"] == "evaluation"
     assert client.get(path).status_code == 404
     assert client.get(PATH).json()["data"] == []
@@ -429,7 +443,7 @@ def compare(client: TestClient, *ids: str) -> Any:
 def test_evaluations_are_compared_by_prompt(client: TestClient, product: None) -> None:
     with transaction() as session:
         first = checked(session, STRICT)
-        better = checked(session, [True] * 4)
+        better = checked(session, [True] * 4, orders=1)  # which matter to judges only
         longer = checked(session, [*STRICT, True, True])
     found = compare(client, first, better, longer).raise_for_status().json()
     assert found["suite"] == "ifeval"

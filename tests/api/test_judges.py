@@ -55,6 +55,8 @@ def test_a_judge_is_added_listed_and_deleted(client: TestClient, allowed: None) 
     assert client.delete(path).json() == {"id": made["id"], "object": "judge", "deleted": True}
     assert error_of(client.get(path), 404)["param"] == "judge_id"
     assert len(client.get("/v1/judges").json()["data"]) == 1
+    entries = client.get("/v1/audit_log", params={"object_id": made["id"]}).json()["data"]
+    assert [entry["action"] for entry in entries] == ["deleted", "created"]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +199,9 @@ def test_labelled_pairs_of_a_file_become_items(
     assert items[0].answers != items[0].baseline_answers
     counts = client.get(f"/v1/evaluations/{made['id']}").json()["counts"]
     assert (counts["of"], counts["prompts"], counts["repeated"]) == (2, 2, 1)
+    listed = client.get(f"/v1/evaluations/{made['id']}/items").raise_for_status().json()["data"]
+    said = [(item["answers"][0]["text"], item["baseline_answers"][0]["text"]) for item in listed]
+    assert said == [("2", "3"), ("4", "3")]
     # While it needs the judge, the judge stays.
     assert error_of(client.delete(f"/v1/judges/{judge_id}"), 409)["code"] == "judge_in_use"
     client.post(f"/v1/evaluations/{made['id']}/cancel").raise_for_status()

@@ -43,11 +43,18 @@ def test_a_file_of_prompts_is_read(client: TestClient, work: Callable[[], None])
 
 
 def test_a_file_without_a_prompt_says_why(client: TestClient, work: Callable[[], None]) -> None:
-    file_id = prompts(client, [{"id": 1}, {"prompt": ""}])
+    file_id = prompts(client, [{"text": "Why?"}, {"prompt": ""}])
     work()
     file = client.get(f"/v1/files/{file_id}").json()
     assert file["status"] == "error"
-    assert "None of its 2 rows can be asked. Line 1: No prompt was found." in file["status_details"]
+    details = file["status_details"]
+    assert details.startswith("None of its 2 rows can be asked. Line 1: No prompt was found.")
+    assert "Keys seen: text. If another key holds the prompt" in details
+    assert f"oddsmith files reread {file_id} --columns prompt=KEY" in details
+    reread = client.post(f"/v1/files/{file_id}/rereads", json={"columns": {"prompt": "text"}})
+    work()
+    again = client.get(f"/v1/files/{reread.raise_for_status().json()['id']}").json()
+    assert (again["purpose"], again["accepted"]) == ("evals", 1)
 
 
 def test_it_is_listed_by_its_purpose(client: TestClient, work: Callable[[], None]) -> None:
@@ -76,13 +83,14 @@ def test_where_pairs_are_needed_it_is_refused_by_field(
     error = error_of(client.post("/v1/fine_tuning/jobs", json=body), 400)
     assert error["param"] == "validation_file"
     drop = [{"step": "drop_rows", "lines": [1]}]
-    for method, path, sent in (
+    requests: list[tuple[str, str, Any]] = [
         ("GET", "rows", {}),
         ("GET", "export", {"params": {"shape": "explicit", "container": "jsonl"}}),
         ("GET", "overlaps", {"params": {"against": pairs}}),
         ("POST", "versions", {"json": {"recipe": drop}}),
         ("POST", "deep_audits", {"json": {"model": base}}),
-    ):
+    ]
+    for method, path, sent in requests:
         answer = client.request(method, f"/v1/files/{file_id}/{path}", **sent)
         assert "no pairs" in error_of(answer, 400)["message"], path
     # The other way round, its prompts can be looked for in pairs.

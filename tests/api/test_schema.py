@@ -233,6 +233,11 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
     method = body.get("method")
     if method and method["type"] in method:
         method[method["type"]] = {"hyperparameters": {}}
+    if method and method["type"] == "reward":  # its models answer no prompts
+        body.pop("gates", None)
+    for gate in body.get("gates") or ():
+        gate |= {"suite": "custom", "data": world.prompts, "judge": world.judge}
+        gate |= {"metric": "win_rate", "at_least": 0.5}
 
 
 def name_for_evaluation(body: dict[str, Any], world: World) -> None:
@@ -243,10 +248,23 @@ def name_for_evaluation(body: dict[str, Any], world: World) -> None:
         body["judge_prompt"] = "{prompt} {first} {second}"
 
 
+def name_for_judge(body: dict[str, Any], world: World) -> None:
+    """Use a model of ours: an address would have to be resolved."""
+    body |= {"kind": "deployment", "model": world.base}
+    for of_endpoint in ("base_url", "secret"):
+        body.pop(of_endpoint, None)
+
+
+def name_for_agreement(body: dict[str, Any], world: World) -> None:
+    body |= {"labels": "llmbar", "data": world.prompts}
+
+
 NAMED = {
     "POST /v1/fine_tuning/jobs": name_for_job,
     "POST /v1/fine_tuning/jobs/estimate": name_for_job,
     "POST /v1/evaluations": name_for_evaluation,
+    "POST /v1/judges": name_for_judge,
+    "POST /v1/judges/{judge_id}/agreement": name_for_agreement,
 }
 
 

@@ -76,6 +76,7 @@ class World:
             "GET /v1/fine_tuning/jobs/estimate/{estimate_id}": self._estimate,
             "DELETE /v1/evaluations/{evaluation_id}": self._evaluation,
             "POST /v1/evaluations/{evaluation_id}/cancel": self._queued_evaluation,
+            "DELETE /v1/judges/{judge_id}": self._judge,
         }
         audits = "/v1/files/{file_id}/deep_audits"
         if name == "audit_id":
@@ -88,6 +89,7 @@ class World:
             "comparison_id": self.comparison, "model_id": self.model, "line": "1",
             "upload_id": self.upload,
             "audit_id": self.audit, "evaluation_id": self.evaluation,
+            "judge_id": self.judge,
         }  # fmt: skip
         return fresh[operation]() if operation in fresh else lasting[name]
 
@@ -100,7 +102,7 @@ class World:
             "/v1/models": self.base, "/parts": self.part, "/versions": self.version,
             "/pairs": "1", "/samples": "1:1", "/deep_audits": self.audit,
             "/checkpoints": self.checkpoint, "/events": "ftevent-1",
-            "/v1/evaluations": self.evaluation, "/items": "0",
+            "/v1/evaluations": self.evaluation, "/items": "0", "/v1/judges": self.judge,
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
 

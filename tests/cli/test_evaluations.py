@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cli.client.sse import ServerEvent
 from cli.commands import evaluations, following
 from cli.view import scores
 from cli.view.output import ExitCode
@@ -293,7 +294,9 @@ def test_a_win_rate_is_compared_with_one_half(found: dict[str, Any], sentence: s
 def test_what_limits_a_score_is_said() -> None:
     agreement = {"llmbar": {"average": measured(0.4, 0.3, 0.45), "worse_than_a_coin": True}}
     judge = {"name": "gpt", "agreement": agreement}
-    said = " ".join(scores.findings({**EVALUATION, "judge": judge, "is_incomplete": True}))
+    limited = {**EVALUATION, "judge": judge, "is_incomplete": True, "judges_itself": "baseline"}
+    said = " ".join(scores.findings(limited))
+    assert "The judge is the baseline itself" in said
     assert "98 of 100 prompts were answered" in said
     assert "Only 100 of 541 prompts" in said
     assert "less often than a coin does (llmbar)" in said
@@ -305,3 +308,53 @@ def test_rewards_are_no_shares() -> None:
     assert scores.measured("reward", measured(-1.5, -2.0, -1.0)) == "-1.50 (-2.00 to -1.00)"
     signed = scores.measured("reward", measured(0.5, 0.25, 0.75), signed=True)
     assert signed == "+0.50 (+0.25 to +0.75)"
+
+
+def test_warnings_follow_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    said = ServerEvent("event", json.dumps({"level": "warn", "message": "Slow."}))
+    events = [ServerEvent("state", json.dumps({"status": "running", "progress": None})), said, said]
+    following._with_bar(events, quiet=True)
+    assert capsys.readouterr().err == ""
+    following._with_bar(events, quiet=False)
+    assert capsys.readouterr().err == "warning: Slow.\n"  # once
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        ({"status": "queued"}, "Waiting for a worker"),
+        ({"status": "running"}, "Starting"),
+        ({"status": "running", "progress": {"phase": "scores"}}, "Computing scores"),
+        (
+            {
+                "status": "running",
+                "progress": {"phase": "answers", "done": 1, "total": 1200, "eta_s": 7},
+            },
+            "Asking for answers, 1 of 1,200, 7 s left",
+        ),
+    ],
+)
+def test_a_line_says_what_is_done_now(state: dict[str, Any], line: str) -> None:
+    followed = following.Followed()
+    followed.apply(ServerEvent("state", json.dumps(state)))
+    assert followed.line() == line
+
+
+@pytest.mark.parametrize(
+    ("decided", "sentence"),
+    [
+        (measured(0.7, 0.6, 0.8), "The judge agrees with people more often than a coin does"),
+        (measured(0.3, 0.2, 0.4), "The judge agrees with people less often than a coin does"),
+        (measured(0.5, 0.4, 0.6), "The judge may be no better than a coin"),
+        (None, "Too few pairs were judged"),
+    ],
+)
+def test_an_agreement_is_compared_with_a_coin(
+    decided: dict[str, Any] | None, sentence: str
+) -> None:
+    bare = {"category": None, "baseline": None, "difference": None}
+    of_pairs = [{"metric": name, "model": decided, **bare} for name in ("average", "decided")]
+    suite = {"name": "agreement", "title": "Agreement", "data": "file-1", "sha256": "0"}
+    of_judge = {**EVALUATION, "suite": suite, "scores": of_pairs, "is_subset": False}
+    (said,) = scores.findings({**of_judge, "baseline": None})
+    assert said.startswith(sentence)

@@ -51,6 +51,7 @@ def api(tmp_path: Path, settings_from: Callable[..., None]) -> Iterator[ScratchA
                 session, OWNER, id="file-prompts", filename="prompts.jsonl", purpose="evals",
                 report=REPORT,
             )  # fmt: skip
+            records.file(session, OWNER, id="file-pairs")
         yield api
         forget_connections()
 
@@ -251,12 +252,41 @@ def test_an_evaluation_from_the_form_to_its_worst_answer(page: Page, api: Scratc
     assert page.get_by_role("main").locator("img, script").count() == 0
     assert "\u202e" not in page.get_by_role("main").inner_text()
 
+    page.get_by_role("link", name="Ask both again and vote").click()
+    expect(page.get_by_label("Message to both models")).to_have_value(re.compile("^Question 1"))
+    page.go_back()
     page.get_by_label("Category").select_option("time")
     expect(items).to_have_attribute("aria-rowcount", str(ITEMS // 6 + 1))
     expect(page).to_have_url(re.compile("filter=regressed&category=time"))
 
     judged_id = add_judged()
     look_at_all(page, [evaluation_id, judged_id])
+    set_a_gate(page)
+
+
+def set_a_gate(page: Page) -> None:
+    """A run with a gate: errors stand at the gate's fields, and its tab shows it."""
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/jobs/new?model=acme/base&file=file-pairs")
+    page.locator("summary", has_text="Gates").click()
+    page.get_by_role("button", name="Add a gate").click()
+    gate = page.get_by_role("group", name="Gate 1")
+    gate.get_by_label("At least").fill("base - much")
+    assert violations(page) == []
+    page.get_by_role("button", name="Start the run").click()
+    expect(gate.get_by_label("Prompts", exact=True)).to_be_focused()
+    gate.get_by_label("Prompts", exact=True).select_option("file-prompts")
+    page.get_by_role("button", name="Start the run").click()
+    expect(gate.get_by_role("alert")).to_contain_text("A threshold is a number")
+    expect(gate.get_by_label("At least")).to_be_focused()
+    gate.get_by_label("At least").fill("base - 0.02")
+    page.get_by_role("button", name="Start the run").click()
+    expect(page).to_have_url(re.compile("/jobs/ftjob-"))
+    page.get_by_role("link", name="evaluations", exact=True).click()
+    gates = page.get_by_role("table", name="Gates")
+    expect(gates).to_contain_text("base - 0.02")
+    expect(gates).to_contain_text("not decided")
+    assert violations(page) == []
 
 
 def look_at_all(page: Page, ids: list[str]) -> None:

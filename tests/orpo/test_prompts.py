@@ -71,6 +71,16 @@ def test_rows_that_ask_nothing_are_dropped_with_a_sentence(
     assert nothing["prompts"]["suites"] == []
 
 
+def test_a_row_with_a_field_that_can_not_be_written_is_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = f'{{"prompt": "Why?", "x": {"[" * 300}{"]" * 300}}}\n'
+    content = f'{deep}{{"prompt": "Why?", "x": "\\ud800"}}\n{{"prompt": "Why?"}}\n'.encode()
+    report, rows = report_of(tmp_path, capsys, content)
+    assert (report["dropped"], report["accepted"], len(rows)) == ({"not_kept": 2}, 1, 1)
+    assert report["prompts"]["repeated"] == 0
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
 def test_each_line_of_a_text_is_a_prompt(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

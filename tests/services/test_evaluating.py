@@ -21,8 +21,12 @@ from models.jobs import DesiredState, JobState, Purpose
 from services.access.callers import Caller
 from services.evaluations import deployed, evaluations
 from services.evaluations.evaluations import Endpoint, NewEvaluation
+from services.files import files
 from services.jobs import claims, jobs
 from services.platform.database import transaction
+from services.platform.errors import Conflict
+from services.serving import engines
+from services.upkeep import removals
 from tests.services import evaluated
 from tests.services.evaluated import ifeval, ifeval_rows, prompt_file
 from tests.services.fake_openai import FakeOpenAI, Reply, prompt_of
@@ -472,6 +476,41 @@ def test_an_evaluation_that_is_lost_too_often_fails(world: World) -> None:
     assert error is not None
     assert error["message"].startswith("The evaluation was lost 3 times")
     assert len(world.server.asked) == 3
+
+
+def test_prompts_go_with_their_file_and_scores_stay(world: World) -> None:
+    evaluation_id = world.create(2)
+    world.run()
+    scores = world.evaluation(evaluation_id).scores
+    with transaction() as session:
+        files.delete(session, world.caller, world.job(evaluation_id).training_file)
+    removals.remove_file(world.job(evaluation_id).training_file)
+    with transaction() as session:
+        found = evaluated.items(session, evaluation_id)
+        assert [(item.turns, item.reference) for item in found] == [([], {})] * 2
+        assert all(item.result for item in found)
+    assert world.evaluation(evaluation_id).scores == scores
+
+
+def test_a_file_is_kept_while_an_evaluation_needs_it(world: World) -> None:
+    evaluation_id = world.create(1)
+    with transaction() as session, pytest.raises(Conflict):
+        files.delete(session, world.caller, world.job(evaluation_id).training_file)
+
+
+def test_a_deployment_that_yields_serves_while_an_evaluation_is_held(world: World) -> None:
+    with transaction() as session:
+        session.execute(update(Deployment).values(yields=True))
+
+    def look(number: int, body: dict[str, Any]) -> Reply:
+        with transaction() as session:
+            assert len(engines.wanted(session)) == 2
+        return Reply("Yes.")
+
+    world.server.reply = look
+    evaluation_id = world.create(1)
+    world.run()
+    assert world.job(evaluation_id).state == JobState.SUCCEEDED
 
 
 def test_a_paused_evaluation_does_not_exist(world: World) -> None:

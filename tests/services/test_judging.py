@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from services.evaluations.judges import Kind, NewJudge
 from services.jobs import claims, jobs
 from services.platform.database import transaction
 from services.processes.verbs import VerbError
+from tests.evals.data import rows, shared
 from tests.services import evaluated
 from tests.services.evaluated import prompt_file
 from tests.services.fake_openai import Body, FakeOpenAI, Reply, prompt_of
@@ -73,13 +75,13 @@ class World:
             return judges.create(session, self.caller, NewJudge(**(request | changes))).id
 
     def create(self, rows: int = 4, **fields: Any) -> str:
-        request = {"suite": "custom", "baseline": "base", "judge": self.judge_id, **fields}
+        asked: dict[str, Any] = {"suite": "custom", "baseline": "base", "judge": self.judge_id}
         with transaction() as session:
             if rows not in self.files:
                 prompts = [{"turns": [f"Prompt {number}"]} for number in range(rows)]
                 self.files[rows] = prompt_file(session, self.caller, prompts).id
-            made = NewEvaluation(**({"model": "tuned", "data": self.files[rows]} | request))
-            return evaluations.create(session, self.caller, made).id
+            asked |= {"model": "tuned", "data": self.files[rows], **fields}
+            return evaluations.create(session, self.caller, NewEvaluation(**asked)).id
 
     def run(self, evaluation_id: str) -> tuple[Job, Evaluation]:
         """Work as the Celery task does, until nothing is left."""
@@ -193,11 +195,10 @@ def test_a_fenced_worker_asks_nothing_twice_and_the_scores_are_the_same(
 
     world.judge.reply = lose
     evaluation_id = world.create(4)
-    state = ""
-    while state in ("", JobState.QUEUED):
+    job, evaluation = world.run(evaluation_id)
+    while job.state == JobState.QUEUED:
         job, evaluation = world.run(evaluation_id)
-        state = job.state
-    assert (state, left) == (JobState.SUCCEEDED, set())
+    assert (job.state, left) == (JobState.SUCCEEDED, set())
     assert set(world.judge.answered.values()) == {1}
     assert len(world.judge.answered) == 8
     assert evaluation.scores == first.scores
@@ -367,13 +368,23 @@ def test_a_judge_that_is_not_deployed_ends_it_before_a_model_is_asked(world: Wor
     assert world.models.asked == []
 
 
+def test_a_secret_that_is_gone_ends_it_before_anything_is_asked(
+    world: World, settings_from: Any
+) -> None:
+    evaluation_id = world.create(2)
+    settings_from(endpoint_secrets="{}")
+    job, _ = world.run(evaluation_id)
+    assert "no secret 'judge'" in failed(job)
+    assert world.models.asked == world.judge.asked == []
+
+
 # --- suites with prompts of their own -------------------------------------------------------------
 
 
 def alpaca(world: World, **fields: Any) -> str:
-    rows = [{"turns": [f"Prompt {n}"], "output": f"Reference {n}."} for n in range(4)]
+    prompts = [{"turns": [f"Prompt {n}"], "output": f"Reference {n}."} for n in range(4)]
     with transaction() as session:
-        data = prompt_file(session, world.caller, rows).id
+        data = prompt_file(session, world.caller, prompts).id
     return world.create(suite="alpaca_eval", data=data, baseline=None, **fields)
 
 
@@ -402,7 +413,7 @@ def test_alpaca_eval_1_reads_a_ranking(world: World) -> None:
 
 
 def test_mt_bench_rates_each_turn(world: World) -> None:
-    rows = [
+    turns = [
         {"turns": [f"First {n}", f"Second {n}"], "category": "math", "reference": ["r1", "r2"]}
         for n in range(2)
     ]
@@ -410,7 +421,7 @@ def test_mt_bench_rates_each_turn(world: World) -> None:
         "It is good. Rating: [[8]]" if "# Request 2" in prompt_of(body) else "Rating: [[6]]"
     )
     with transaction() as session:
-        data = prompt_file(session, world.caller, rows).id
+        data = prompt_file(session, world.caller, turns).id
     job, evaluation = world.run(world.create(suite="mt_bench", data=data, baseline=None))
     assert (job.state, job.error) == (JobState.SUCCEEDED, None)
     scores = {each["metric"]: each["model"] for each in evaluation.scores if not each["category"]}
@@ -504,6 +515,35 @@ def test_a_reward_model_that_was_deleted_ends_it_before_a_model_is_asked(
     assert world.models.asked == []
 
 
+def test_a_cancel_ends_the_process_that_scores(
+    world: World, scorer: Scorer, reward: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def hang(*_: str, meanwhile: Callable[[], None], **__: Any) -> dict[str, Any]:
+        began.set()
+        try:
+            for _ in range(1000):
+                time.sleep(0.01)
+                meanwhile()
+        except BaseException:
+            ended.set()
+            raise
+        return {}
+
+    monkeypatch.setattr(rewarding, "run_verb", hang)
+    evaluation_id = world.create(2, judge=reward)
+    working = threading.Thread(target=worker.evaluate)
+    working.start()
+    assert began.wait(10)
+    with transaction() as session:
+        jobs.cancel(session, world.caller, evaluation_id, Purpose.EVALUATION)
+    working.join(10)
+    assert not working.is_alive()
+    assert ended.is_set()
+    assert world.run(evaluation_id)[0].state == JobState.CANCELLED
+
+
 # --- agreement with people ------------------------------------------------------------------------
 
 
@@ -545,6 +585,37 @@ def test_agreement_with_labels_is_measured_and_stored(
     # Measured again, nothing is asked again.
     world.run(measure(world, world.judge_id, Labels.LLMBAR, data))
     assert len(world.judge.asked) == 60
+
+
+@shared
+def test_gpt4_on_llmbar_has_the_published_agreement(world: World, settings_from: Any) -> None:
+    """GPT-4's published verdicts, given by a server, come out as LLMBar's published figures."""
+    published = rows("llmbar/Natural/GPT-4_Vanilla.result.json")
+    winners = {
+        (row["input"], row["output_1"]): {
+            order: said["winner"] for part in row["results"] for order, said in part.items()
+        }
+        for row in published
+    }
+
+    def gpt4(_: int, body: Body) -> Reply:
+        prompt = prompt_of(body)
+        for (asked, output), of_order in winners.items():
+            if f"# Request\n{asked}\n" in prompt and f"\n{output}\n" in prompt:
+                is_first = f"# Answer A\n{output}\n" in prompt
+                won = of_order["swap = False" if is_first else "swap = True"] == "1"
+                return Reply("[[A]]" if won == is_first else "[[B]]")
+        return Reply("Unknown.")
+
+    world.judge.reply = gpt4
+    settings_from(evals_at_once=8)
+    lines = [{"turns": [row["input"]], **row} for row in published]
+    with transaction() as session:
+        data = prompt_file(session, world.caller, lines).id
+    world.run(measure(world, world.judge_id, Labels.LLMBAR, data))
+    found = agreement_of(world.judge_id)["llmbar"]
+    assert [found[name]["value"] for name in ("average", "both", "equal")] == [0.955, 0.93, 0.95]
+    assert len(world.judge.asked) == 200
 
 
 def test_agreement_with_votes_of_this_organisation(

@@ -104,6 +104,7 @@ const leaderboard = createRoute({
 const judges = createRoute({
   getParentRoute: () => shell,
   path: "/evaluations/judges",
+  validateSearch: strings("kind", "model"),
   component: lazyRouteComponent(
     () => import("@/features/evaluations/judges/judges-page"),
     "JudgesPage",
@@ -122,7 +123,7 @@ const evaluation = createRoute({
 const playground = createRoute({
   getParentRoute: () => shell,
   path: "/playground",
-  validateSearch: strings("a", "b", "job", "line"),
+  validateSearch: strings("a", "b", "job", "line", "ask"),
   component: lazyRouteComponent(
     () => import("@/features/playground/playground-page"),
     "PlaygroundPage",

@@ -1953,7 +1953,7 @@ export interface components {
          * @description A metric of one evaluation.
          */
         ComparedCell: {
-            /** @description The value minus the first evaluation's, paired by prompt. Null where it would mean nothing, which `notes` explain. */
+            /** @description The value minus the first evaluation's, paired by prompt. Null of the first, and where prompts or ways of measuring differ; `notes` say so. */
             difference: components["schemas"]["Measured"] | null;
             /**
              * Evaluation
@@ -3016,6 +3016,8 @@ export interface components {
          * @description An evaluation: waiting, running, or ended with scores or an error.
          */
         EvaluationObject: {
+            /** @description Of the suite `agreement`: the result. */
+            agreement: components["schemas"]["AgreementObject"] | null;
             baseline: components["schemas"]["EvaluationSide"] | null;
             counts: components["schemas"]["EvaluationCounts"];
             /** Created At */
@@ -3045,6 +3047,16 @@ export interface components {
             judge: components["schemas"]["JudgeObject"] | null;
             /** Judge Prompt */
             judge_prompt: string | null;
+            /**
+             * Judges Itself
+             * @description The model that is the judge, too: models prefer their own answers.
+             */
+            judges_itself: ("model" | "baseline") | null;
+            /**
+             * Labels
+             * @description Of the suite `agreement`: whose choices it is about.
+             */
+            labels: string | null;
             /** Limit */
             limit: number | null;
             /** Metadata */

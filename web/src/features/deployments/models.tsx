@@ -112,6 +112,17 @@ function Origin({ model }: { model: Model }) {
           >
             this run
           </Link>
+          {model.promoted !== null && (
+            <Link
+              to="/jobs/$jobId"
+              params={{ jobId: model.job_id }}
+              search={{ tab: "evaluations" }}
+              className={`block text-sm ${model.promoted ? "text-chosen" : "text-rejected"}`}
+            >
+              <span aria-hidden="true">{model.promoted ? "✓" : "✗"}</span>{" "}
+              {model.promoted ? "promoted: it passed its gates" : "not promoted by its gates"}
+            </Link>
+          )}
         </>
       )}
     </>

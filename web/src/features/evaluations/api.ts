@@ -114,7 +114,6 @@ export async function cancelEvaluation(queries: QueryClient, id: string) {
 
 export async function deleteEvaluation(queries: QueryClient, id: string) {
   await take(client.DELETE("/v1/evaluations/{evaluation_id}", { params: path(id) }));
-  queries.removeQueries({ queryKey: keys.results(id) });
   await queries.invalidateQueries({ queryKey: keys.lists });
 }
 

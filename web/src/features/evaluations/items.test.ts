@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import {
+  askAgain,
   categoriesOf,
   changeText,
   checksOf,
@@ -10,7 +11,7 @@ import {
   namingOf,
   questionOf,
 } from "@/features/evaluations/items";
-import type { Evaluation } from "@/features/evaluations/objects";
+import type { Evaluation, Item } from "@/features/evaluations/objects";
 
 test("an item moved by the sign of its change", () => {
   expect([-1, 0, 0.5, null].map((change) => movementOf({ change }))).toEqual([
@@ -95,6 +96,23 @@ test("people's labels in words", () => {
     "People find both answers equal.",
     null,
   ]);
+});
+
+test("a question is asked again where a vote can be given, if both models are ours", () => {
+  const sides = {
+    model: { model: "tuned", kind: "model" },
+    baseline: { model: "base", kind: "model" },
+  };
+  const asked = (change: object, ...turns: { role: string; content: string }[][]) =>
+    askAgain({ ...sides, ...change } as Evaluation, { turns } as Pick<Item, "turns">);
+  const said = (content: string, role = "user") => ({ role, content });
+  expect(asked({}, [said("Why?")])).toEqual({ a: "base", b: "tuned", ask: "Why?" });
+  expect(asked({ baseline: null }, [said("Why?")])).toBeNull();
+  expect(asked({ baseline: { model: "x", kind: "endpoint" } }, [said("Why?")])).toBeNull();
+  expect(asked({}, [said("Be brief.", "system"), said("Why?")])).toBeNull();
+  expect(asked({}, [said("Why?")], [said("And then?")])).toBeNull();
+  expect(asked({}, [said("x".repeat(2_001))])).toBeNull();
+  expect(asked({})).toBeNull();
 });
 
 test("only categories of items are offered as a filter", () => {

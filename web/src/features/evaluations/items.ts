@@ -98,6 +98,25 @@ export function lengthText({ completion_tokens: tokens, finish_reason }: Answer)
   return count;
 }
 
+/** Longer questions don't fit into every browser's and proxy's addresses. */
+const LONGEST_ASKED = 2_000;
+
+/**
+ * The search of a playground that asks both models an item's question again, where a vote can be
+ * given; null unless both are models of ours and the item is one question.
+ */
+export function askAgain(
+  { model, baseline }: Pick<Evaluation, "model" | "baseline">,
+  { turns }: Pick<Item, "turns">,
+): { a: string; b: string; ask: string } | null {
+  const [[question, ...others] = [], ...later] = turns;
+  if (!question || others.length > 0 || later.length > 0 || question.role !== "user") return null;
+  const isOurs = model.kind === "model" && baseline?.kind === "model";
+  const ask = question.content ?? "";
+  if (!isOurs || ask === "" || ask.length > LONGEST_ASKED) return null;
+  return { a: baseline.model, b: model.model, ask };
+}
+
 export type Check = {
   /** Such as `length_constraints:number_words`. */
   kind: string;

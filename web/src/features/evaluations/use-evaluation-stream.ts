@@ -13,15 +13,18 @@ const REDRAW_MS = 250;
 export function useEvaluationStream(id: string, isAlive: boolean): { broken: boolean } {
   const queries = useQueryClient();
   const [broken, setBroken] = useState(false);
+  // The stream ends by itself: it must not be left at the state that says so, but at its end.
+  const [follows] = useState(isAlive);
 
   useEffect(() => {
-    if (!isAlive) return;
+    if (!follows) return;
     const aborter = new AbortController();
     const { signal } = aborter;
     let current = start("");
     let timer: ReturnType<typeof setTimeout> | undefined;
     let attempt = 0;
     let told = 0;
+    let phase: string | null | undefined;
 
     const show = () => {
       timer = undefined;
@@ -30,6 +33,10 @@ export function useEvaluationStream(id: string, isAlive: boolean): { broken: boo
       if (current.events.length > told)
         queries.invalidateQueries({ queryKey: [...keys.results(id), "events"] });
       told = current.events.length;
+      // Items come with the first phase, and their answers with the next ones.
+      if (state.progress?.phase !== phase)
+        queries.invalidateQueries({ queryKey: [...keys.results(id), "items"] });
+      phase = state.progress?.phase;
     };
     const listen = async () => {
       const url = `/v1/evaluations/${encodeURIComponent(id)}/stream`;
@@ -48,6 +55,7 @@ export function useEvaluationStream(id: string, isAlive: boolean): { broken: boo
       }
       if (signal.aborted) return;
       clearTimeout(timer);
+      show();
       // Scores, counts and items are final only now.
       queries.invalidateQueries({ queryKey: keys.one(id) });
       queries.invalidateQueries({ queryKey: keys.results(id) });
@@ -58,7 +66,7 @@ export function useEvaluationStream(id: string, isAlive: boolean): { broken: boo
       aborter.abort();
       clearTimeout(timer);
     };
-  }, [id, isAlive, queries]);
+  }, [id, follows, queries]);
 
   return { broken };
 }

@@ -6,17 +6,12 @@ import { inputClass } from "@/components/ui/field";
 import { Cell, Row, Table } from "@/components/ui/table";
 import { MOST_VOTES, votesQuery } from "@/features/evaluations/api";
 import {
-  isWorseThanACoin,
-  labelsName,
-  ShareText,
-  WorseThanACoin,
-} from "@/features/evaluations/components/agreement-table";
-import {
   DifferenceText,
   domainOf,
   EstimateText,
   IntervalBar,
 } from "@/features/evaluations/components/estimate";
+import { JudgeText } from "@/features/evaluations/components/judge-text";
 import { votesBetween } from "@/features/evaluations/leaderboard";
 import type { Evaluation } from "@/features/evaluations/objects";
 import { metricOf, sideName } from "@/features/evaluations/words";
@@ -186,25 +181,6 @@ function Score(props: { metric: Metric; id: string; isBase: boolean }) {
       ) : (
         cell?.difference && <DifferenceText metric={metric} estimate={cell.difference} />
       )}
-    </>
-  );
-}
-
-function JudgeText({ judge }: { judge: Evaluation["judge"] }) {
-  if (!judge) return <span className="text-muted">–</span>;
-  const measured = Object.entries(judge.agreement);
-  return (
-    <>
-      <p className="break-words">{judge.name}</p>
-      {measured.length === 0 && (
-        <p className="text-sm text-muted">agreement with people not measured</p>
-      )}
-      {measured.map(([labels, { average }]) => (
-        <p key={labels} className="text-sm text-muted">
-          {labelsName(labels)} <ShareText share={average} />
-        </p>
-      ))}
-      {isWorseThanACoin(judge) && <WorseThanACoin />}
     </>
   );
 }

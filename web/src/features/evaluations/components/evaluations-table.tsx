@@ -4,6 +4,7 @@ import { Card } from "@/components/ui/card";
 import { State } from "@/components/ui/state";
 import { Cell, Row, Table } from "@/components/ui/table";
 import { EstimateText, ReadingText } from "@/features/evaluations/components/estimate";
+import { JudgeText } from "@/features/evaluations/components/judge-text";
 import type { Evaluation } from "@/features/evaluations/objects";
 import {
   comparedInWords,
@@ -123,6 +124,7 @@ function Result({ evaluation }: { evaluation: Evaluation }) {
         {labels.length > 0 && <span>{labels.join(", ")}</span>}
         {reading && <ReadingText reading={reading} />}
       </p>
+      {evaluation.judge && <JudgeText judge={evaluation.judge} />}
     </>
   );
 }

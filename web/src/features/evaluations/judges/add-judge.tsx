@@ -1,4 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useSearch } from "@tanstack/react-router";
 import { type FormEvent, useId, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
@@ -31,8 +32,10 @@ export function AddJudge() {
   const id = useId();
   const queries = useQueryClient();
   const models = useQuery(modelsQuery);
-  const [kind, setKind] = useState<Judge["kind"]>("openai");
-  const [values, setValues] = useState(EMPTY);
+  const search = useSearch({ from: "/shell/evaluations/judges" });
+  const linked = KINDS.find((each) => each.kind === search.kind)?.kind;
+  const [kind, setKind] = useState<Judge["kind"]>(linked ?? "openai");
+  const [values, setValues] = useState({ ...EMPTY, model: search.model ?? "" });
   const add = useMutation({
     mutationFn: () => createJudge(bodyOf(kind, values)),
     onSuccess: () => {
@@ -54,7 +57,7 @@ export function AddJudge() {
     add.mutate();
   };
   const options = (models.data?.data ?? [])
-    .filter((model) => model.status === "ready")
+    .filter(({ status, use }) => status === "ready" && (use === "judge") === (kind === "reward"))
     .map((model) => ({ value: model.id, label: model.id }));
   return (
     <Card title="Add a judge">
@@ -73,6 +76,7 @@ export function AddJudge() {
                 onChange={() => {
                   add.reset();
                   setKind(each.kind);
+                  setValues({ ...values, model: "" });
                 }}
               />
               <label htmlFor={`${id}-${each.kind}`}>

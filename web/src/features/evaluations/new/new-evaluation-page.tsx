@@ -44,7 +44,7 @@ export function NewEvaluationPage() {
         <EvaluationForm
           key={search.from}
           suites={suites.data ?? []}
-          models={models.data?.data ?? []}
+          models={models.data?.data.filter(({ use }) => use !== "judge") ?? []}
           prompts={prompts.data?.data ?? []}
           pairs={pairs.data?.data ?? []}
           judges={judges.data ?? []}

@@ -37,6 +37,7 @@ const item: Item = {
   },
   change: -1,
   cut_off: true,
+  failures: {},
   judgments: [{ text: HOSTILE, value: 0, order: "model_first", side: null, turn: 0 }],
   cut: false,
 };
@@ -47,7 +48,9 @@ const naming = namingOf({
 } as Evaluation);
 
 const drawn = (shown: Item = item) =>
-  render(<ItemDetail naming={naming} hasBaseline item={shown} close={() => undefined} />).container;
+  render(
+    <ItemDetail naming={naming} hasBaseline item={shown} again={null} close={() => undefined} />,
+  ).container;
 
 function expectInert(page: HTMLElement) {
   expect(page.querySelector("img, script, iframe, form, [onerror]")).toBeNull();
@@ -76,7 +79,13 @@ test("both answers stand beside each other with what was checked and judged", ()
 });
 
 test("an answer that is missing or empty is said to be", () => {
-  drawn({ ...item, answers: [null], baseline_answers: [answer("")] });
+  drawn({ ...item, answers: [null] });
   expect(screen.getByText("No answer was given.")).toBeInTheDocument();
+  cleanup();
+  const failures = { model: "The engine ended.", judge: "The judge answered 500." };
+  drawn({ ...item, answers: [null], judgments: [], failures });
+  expect(screen.getByText("No answer: The engine ended.")).toBeInTheDocument();
+  expect(screen.getByText("The judge answered 500.")).toBeInTheDocument();
+  drawn({ ...item, baseline_answers: [answer("")] });
   expect(screen.getByText("An empty answer.")).toBeInTheDocument();
 });

@@ -1,10 +1,12 @@
+import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { PlainText } from "@/components/plain-text";
-import { Button } from "@/components/ui/button";
+import { Button, buttonClass } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { WordDiff } from "@/components/word-diff";
 import {
+  type askAgain,
   isCutOff,
   labelText,
   lengthText,
@@ -19,10 +21,17 @@ import { messageText } from "@/lib/message-text";
 import { useKeys } from "@/lib/use-keys";
 import { visible } from "@/lib/visible-text";
 
-type Props = { naming: Naming; hasBaseline: boolean; item: Item; close: () => void };
+type Props = {
+  naming: Naming;
+  hasBaseline: boolean;
+  item: Item;
+  /** Where the question can be asked again; null if it can't. */
+  again: ReturnType<typeof askAgain>;
+  close: () => void;
+};
 
 /** One prompt: both answers beside each other, what was checked, and what the judge said. */
-export function ItemDetail({ naming, hasBaseline, item, close }: Props) {
+export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [isDiff, setDiff] = useState(false);
   useEffect(() => box.current?.scrollIntoView({ block: "nearest" }), []);
@@ -34,7 +43,7 @@ export function ItemDetail({ naming, hasBaseline, item, close }: Props) {
       <Card
         title={
           <>
-            Line {item.line}
+            <span className="whitespace-nowrap">Line {item.line}</span>
             {hasBaseline && (
               <span className={cx("ml-2 font-normal whitespace-nowrap", className)}>
                 <span aria-hidden="true">{mark}</span> {word}
@@ -44,7 +53,12 @@ export function ItemDetail({ naming, hasBaseline, item, close }: Props) {
           </>
         }
         actions={
-          <div className="flex gap-2">
+          <div className="flex flex-wrap gap-2">
+            {again && (
+              <Link to="/playground" search={again} className={buttonClass("plain", true)}>
+                Ask both again and vote
+              </Link>
+            )}
             {hasBaseline && (
               <Button small aria-pressed={isDiff} onClick={() => setDiff(!isDiff)}>
                 {isDiff ? "Plain answers" : "Mark the differences"}
@@ -79,7 +93,7 @@ export function ItemDetail({ naming, hasBaseline, item, close }: Props) {
           ))}
           {label && <p className="font-medium">{label}</p>}
           <Checks naming={naming} hasBaseline={hasBaseline} item={item} />
-          <Judgments naming={naming} judgments={item.judgments} />
+          <Judgments naming={naming} judgments={item.judgments} failure={item.failures.judge} />
         </div>
       </Card>
     </div>
@@ -94,13 +108,22 @@ function Answers(props: {
   isDiff: boolean;
 }) {
   const { naming, hasBaseline, item, turn, isDiff } = props;
+  const { failures } = item;
   const theirs = item.baseline_answers[turn];
   const ours = item.answers[turn];
   const diff = isDiff && theirs && ours ? { from: theirs.text, to: ours.text } : null;
   return (
     <div className={cx("grid gap-4", hasBaseline && "md:grid-cols-2")}>
-      {hasBaseline && <OneAnswer name={naming.theirs} side="from" answer={theirs} diff={diff} />}
-      <OneAnswer name={naming.ours} side="to" answer={ours} diff={diff} />
+      {hasBaseline && (
+        <OneAnswer
+          name={naming.theirs}
+          side="from"
+          answer={theirs}
+          failure={failures.baseline}
+          diff={diff}
+        />
+      )}
+      <OneAnswer name={naming.ours} side="to" answer={ours} failure={failures.model} diff={diff} />
     </div>
   );
 }
@@ -109,9 +132,10 @@ function OneAnswer(props: {
   name: string;
   side: "from" | "to";
   answer: Answer | null | undefined;
+  failure: string | undefined;
   diff: { from: string; to: string } | null;
 }) {
-  const { name, side, answer, diff } = props;
+  const { name, side, answer, failure, diff } = props;
   return (
     <article
       aria-label={`Answer of ${name}`}
@@ -134,7 +158,11 @@ function OneAnswer(props: {
           <PlainText text={answer.thought} />
         </details>
       )}
-      {!answer && <p className="text-muted">No answer was given.</p>}
+      {!answer && (
+        <p className="text-muted">
+          {failure ? `No answer: ${visible(failure)}` : "No answer was given."}
+        </p>
+      )}
       {answer && answer.text === "" && <p className="text-muted">An empty answer.</p>}
       {answer &&
         (diff ? (

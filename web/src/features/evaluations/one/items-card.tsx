@@ -5,7 +5,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/page";
 import { inputClass } from "@/components/ui/field";
 import { FILTERS, itemsQuery } from "@/features/evaluations/api";
-import { categoriesOf, namingOf } from "@/features/evaluations/items";
+import { askAgain, categoriesOf, namingOf } from "@/features/evaluations/items";
 import type { Evaluation, Item } from "@/features/evaluations/objects";
 import { ItemDetail } from "@/features/evaluations/one/item-detail";
 import { ItemsTable } from "@/features/evaluations/one/items-table";
@@ -47,6 +47,7 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
           naming={naming}
           hasBaseline={hasBaseline}
           item={opened}
+          again={askAgain(evaluation, opened)}
           close={() => open(null)}
         />
       )}

@@ -1,11 +1,16 @@
 import { PlainText } from "@/components/plain-text";
 import { judgmentText, type Naming } from "@/features/evaluations/items";
 import type { Judgment } from "@/features/evaluations/objects";
+import { visible } from "@/lib/visible-text";
 
 /** The judge's replies to an item, each with its verdict and the order of the answers. */
-export function Judgments(props: { naming: Naming; judgments: Judgment[] }) {
-  const { naming, judgments } = props;
-  if (judgments.length === 0) return null;
+export function Judgments(props: {
+  naming: Naming;
+  judgments: Judgment[];
+  failure: string | undefined;
+}) {
+  const { naming, judgments, failure } = props;
+  if (judgments.length === 0 && !failure) return null;
   const hasTurns = judgments.some(({ turn }) => turn !== judgments[0]?.turn);
   return (
     <div>
@@ -27,6 +32,7 @@ export function Judgments(props: { naming: Naming; judgments: Judgment[] }) {
           </li>
         ))}
       </ul>
+      {failure && <p className="mt-1 text-rejected">{visible(failure)}</p>}
     </div>
   );
 }

@@ -15,7 +15,20 @@ export default function RunEvaluations({ job }: { job: Job }) {
   return (
     <div className="flex flex-col gap-4">
       <GatesCard job={job} />
-      {job.fine_tuned_model ? (
+      {job.fine_tuned_model && job.method.type === "reward" ? (
+        <Empty>
+          <p className="mx-auto mb-4 max-w-md">
+            This run trained a reward model. It writes no answers: it judges those of other models.
+          </p>
+          <Link
+            to="/evaluations/judges"
+            search={{ kind: "reward", model: job.fine_tuned_model }}
+            className={buttonClass("primary")}
+          >
+            Add it as a judge
+          </Link>
+        </Empty>
+      ) : job.fine_tuned_model ? (
         <OfModel job={job} model={job.fine_tuned_model} />
       ) : (
         <Empty>This run has no model yet that could be evaluated.</Empty>
