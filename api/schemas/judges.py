@@ -8,6 +8,7 @@ from api.schemas.body import Body
 from api.schemas.stored import Stored
 from api.schemas.text import Id, Text
 from models import Judge
+from services.evaluations.agreements import MOST
 from services.evaluations.judges import Kind, NewJudge
 
 
@@ -140,5 +141,5 @@ class MeasureAgreement(Body):
     )
     data: Id | None = Field(None, description="The file with the labels; null for `votes`.")
     limit: int | None = Field(
-        None, ge=1, le=100_000, description="Draws this many of the pairs; all if left out."
+        None, ge=1, le=MOST, description="Draw only so many of the pairs; all if left out."
     )

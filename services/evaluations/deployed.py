@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from models import Deployment, Evaluation, Job, Judge
 from models.deployments import DeploymentStatus
 from services.access.callers import Caller
-from services.jobs.jobs import ENDED
+from services.jobs.jobs import ENDED, owner_of
 from services.platform.errors import NotFound
 from services.serving import deployments
 
@@ -50,7 +50,7 @@ def take_back(session: Session) -> list[str]:
     ).all()
     stopped = []
     for evaluation, job in rows:
-        caller = Caller(job.org_id, job.api_key_id, frozenset())
+        caller = owner_of(job)
         kept = []
         for deployment_id in evaluation.deployed:
             if _stop(session, caller, deployment_id):

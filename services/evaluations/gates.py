@@ -16,7 +16,7 @@ from services.evaluations import evaluations, judges
 from services.evaluations.evaluations import NewEvaluation
 from services.evaluations.suites import SUITES, Suite
 from services.jobs import promotion
-from services.jobs.jobs import NewJob
+from services.jobs.jobs import NewJob, owner_of
 from services.platform.errors import Invalid, OddsmithError
 from services.runs import job_events
 
@@ -91,11 +91,10 @@ def _key(gate: Gate) -> tuple[Any, ...]:
 
 def _create(session: Session, job: Job, of_gates: list[Gate]) -> dict[str, Any]:
     """Return what the gates of one evaluation store of it: its id, or why there is none."""
-    owner = Caller(job.org_id, job.api_key_id, frozenset())
     request = _request(job.base_model, job.fine_tuned_model or "", of_gates)
     try:
         with session.begin_nested():
-            made = evaluations.create(session, owner, request, gated_job_id=job.id)
+            made = evaluations.create(session, owner_of(job), request, gated_job_id=job.id)
     except OddsmithError as error:
         return {"evaluation": None, "reason": f"It could not be evaluated. {error.message}"}
     return {"evaluation": made.id}

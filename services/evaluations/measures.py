@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evals import verdicts
 from evals.table import Measured
 from evals.verdicts import Verdict
-from services.evaluations import asks
+from services.evaluations import judgments
 from services.evaluations.suites import Slot
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def pairs(seen: Seen) -> Found:
     slots = [each.slot for each in seen.judged]
     keys = list(map(str, range(len(slots))))
     values = {key: each.value for key, each in zip(keys, seen.judged, strict=True)}
-    verdict = asks.verdict(slots, keys, values)
+    verdict = judgments.verdict(slots, keys, values)
     outcome = verdicts.outcome(verdict, len(slots)) if slots else None
     if outcome is None:
         return Found(Measured(seen.category), verdict=verdict if slots else None)

@@ -1,16 +1,14 @@
 """Judgments: what a judge is to be asked about an item, under which key its reply is stored, and
 which replies are missing. Knows no engine.
 
-A key is a sha256 of the judge's identity, what it is shown, the answers in their order and the
-number of the repeat. So the same question is asked once, whatever evaluation it belongs to.
+A key is a sha256 of the judge's identity, what it is shown, and the answers in their order. So the
+same question is asked once, whatever evaluation it belongs to.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -20,6 +18,7 @@ from evals.judge_prompts import Message, Style
 from evals.verdicts import Verdict
 from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
 from orpo.rows.thoughts import spoken
+from services.evaluations import answers, written
 from services.evaluations.judges import Kind
 from services.evaluations.suites import Judging, Slot, suite_of
 from services.platform.storable import storable
@@ -104,38 +103,26 @@ def _wanted(
     shown: Sequence[Sequence[str | None]],
 ) -> Wanted | None:
     upto = slot.turn + 1
-    answers = [[text for text in side[:upto] if text is not None] for side in shown]
-    if any(len(side) < upto for side in answers):
+    texts = [[text for text in side[:upto] if text is not None] for side in shown]
+    if any(len(side) < upto for side in texts):
         return None
     if judge.kind == Kind.REWARD:
-        prompt = _conversation(item.turns[:upto], answers[0])
-        key = _key(identity, prompt, [answers[0][-1]])
-        return Scored(key, item.place, prompt, answers[0][-1])
+        *earlier, last = texts[0]
+        prompt = answers.conversation(item.turns, earlier)
+        return Scored(_key(identity, prompt, [last]), item.place, prompt, last)
     template = evaluation.options.get("judge_prompt")
     style = judge_prompts.style_of(evaluation.suite, template)
     questions = [judge_prompts.as_text(turn) for turn in item.turns[:upto]]
     if len(shown) == 2:
-        pair = [_numbered(side) for side in answers]
+        pair = [_numbered(side) for side in texts]
         messages = judge_prompts.compare(
             evaluation.suite, template, _numbered(questions), pair[0], pair[1]
         )
     else:
         messages = judge_prompts.rate(
-            template, item.category, questions, answers[0], _references(item)
+            template, item.category, questions, texts[0], _references(item)
         )
-    return Ask(
-        _key(identity, messages, [side[-1] for side in answers]), item.place, messages, style
-    )
-
-
-def _conversation(turns: Sequence[list[Message]], answers: Sequence[str]) -> list[Message]:
-    """All messages before the last answer, with the answers to earlier turns between them."""
-    said: list[Message] = []
-    for at, messages in enumerate(turns):
-        said += messages
-        if at < len(turns) - 1:
-            said.append({"role": "assistant", "content": answers[at]})
-    return said
+    return Ask(_key(identity, messages, [side[-1] for side in texts]), item.place, messages, style)
 
 
 def _numbered(texts: Sequence[str]) -> str:
@@ -150,18 +137,8 @@ def _references(item: EvaluationItem) -> list[str]:
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
-def _key(
-    identity: Mapping[str, Any],
-    messages: Sequence[Message],
-    answers: Sequence[str],
-    repeat: int = 0,
-) -> str:
-    shown = [dict(identity), _sha(messages), [_sha(answer) for answer in answers], repeat]
-    return _sha(shown)
-
-
-def _sha(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _key(identity: Mapping[str, Any], messages: Sequence[Message], judged: Sequence[str]) -> str:
+    return written.sha256(identity=identity, messages=messages, answers=judged)
 
 
 def texts_of(session: Session, org_id: str, items: Iterable[EvaluationItem]) -> dict[str, str]:
