@@ -64,6 +64,11 @@ class World:
         with transaction() as session:
             return session.get_one(Evaluation, evaluation_id)
 
+    def stored(self) -> int:
+        """How many answers are stored."""
+        with transaction() as session:
+            return session.query(Answer).count()
+
     def fence(self) -> None:
         """Take the evaluation from its worker, and wait until the worker knows."""
         self.lose_lease()
@@ -194,8 +199,11 @@ def test_a_fenced_worker_asks_nothing_twice_and_the_scores_are_the_same(
     usual, left = world.server.reply, set(moments)
 
     def lose(number: int, body: dict[str, Any]) -> Reply:
-        """Take the evaluation back when a request comes in, which then gets no answer."""
+        """Take the evaluation back when a request comes in, which then gets no answer. The other
+        side's answer may be on its way into the database: it is stored before.
+        """
         if len(world.server.answered) in left:
+            wait_for(lambda: world.stored() == len(world.server.answered))
             left.remove(len(world.server.answered))
             world.fence()
             return Reply(None)
