@@ -5,7 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from api.schemas.body import Body
+from api.schemas.measured import Measured
 from api.schemas.stored import Stored
+from api.schemas.suites import EvaluationSampling
 from api.schemas.text import Id, Text
 from models import Judge
 from services.evaluations.agreements import MOST
@@ -62,15 +64,6 @@ class CreateJudge(Body):
         )
 
 
-class AgreementShare(Stored, total=False):
-    """A share with the ends of its 95 % interval (null for one pair), of `n` pairs."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
-
-
 class AgreementObject(Stored, total=False):
     """How often a judge agrees with people.
 
@@ -81,23 +74,15 @@ class AgreementObject(Stored, total=False):
     `unparsed` the others.
     """
 
-    average: AgreementShare | None
-    both: AgreementShare | None
-    equal: AgreementShare | None
-    decided: AgreementShare | None
+    average: Measured | None
+    both: Measured | None
+    equal: Measured | None
+    decided: Measured | None
     unparsed: int
     n: int
     worse_than_a_coin: bool
     evaluation: str
     measured_at: int
-
-
-class StoredSampling(Stored, total=False):
-    """How the judge is sampled; empty for a reward model."""
-
-    temperature: float
-    top_p: float
-    max_tokens: int
 
 
 class JudgeObject(BaseModel):
@@ -111,7 +96,7 @@ class JudgeObject(BaseModel):
     model: str
     base_url: str | None
     secret: str | None = Field(description="The name of its key; the key itself is never shown.")
-    sampling: StoredSampling
+    sampling: EvaluationSampling = Field(description="Empty for a reward model.")
     agreement: dict[str, AgreementObject]
 
     @classmethod

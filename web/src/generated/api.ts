@@ -1553,10 +1553,10 @@ export interface components {
          *     `unparsed` the others.
          */
         AgreementObject: {
-            average?: components["schemas"]["AgreementShare"] | null;
-            both?: components["schemas"]["AgreementShare"] | null;
-            decided?: components["schemas"]["AgreementShare"] | null;
-            equal?: components["schemas"]["AgreementShare"] | null;
+            average?: components["schemas"]["Measured"] | null;
+            both?: components["schemas"]["Measured"] | null;
+            decided?: components["schemas"]["Measured"] | null;
+            equal?: components["schemas"]["Measured"] | null;
             /** Evaluation */
             evaluation?: string;
             /** Measured At */
@@ -1567,22 +1567,6 @@ export interface components {
             unparsed?: number;
             /** Worse Than A Coin */
             worse_than_a_coin?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * AgreementShare
-         * @description A share with the ends of its 95 % interval (null for one pair), of `n` pairs.
-         */
-        AgreementShare: {
-            /** High */
-            high?: number | null;
-            /** Low */
-            low?: number | null;
-            /** N */
-            n?: number;
-            /** Value */
-            value?: number;
         } & {
             [key: string]: unknown;
         };
@@ -4029,7 +4013,8 @@ export interface components {
              * @constant
              */
             object: "judge";
-            sampling: components["schemas"]["StoredSampling"];
+            /** @description Empty for a reward model. */
+            sampling: components["schemas"]["EvaluationSampling"];
             /**
              * Secret
              * @description The name of its key; the key itself is never shown.
@@ -4596,7 +4581,7 @@ export interface components {
             labels: "llmbar" | "pandalm" | "votes";
             /**
              * Limit
-             * @description Draws this many of the pairs; all if left out.
+             * @description Draw only so many of the pairs; all if left out.
              */
             limit?: number | null;
         };
@@ -5971,20 +5956,6 @@ export interface components {
             run_logs: number;
             /** Tokens */
             tokens: number;
-        };
-        /**
-         * StoredSampling
-         * @description How the judge is sampled; empty for a reward model.
-         */
-        StoredSampling: {
-            /** Max Tokens */
-            max_tokens?: number;
-            /** Temperature */
-            temperature?: number;
-            /** Top P */
-            top_p?: number;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * StreamOptions

@@ -36,11 +36,6 @@ const METRICS: Record<string, Metric> = {
     unit: "number",
     means: "The mean reward of the answers. Its scale is the reward model's own.",
   },
-  accuracy: {
-    title: "Accuracy",
-    unit: "share",
-    means: "Share of pairs whose chosen answer the model finds more likely.",
-  },
   win_rate_length_controlled: {
     title: "Win rate, length-controlled",
     unit: "share",
