@@ -144,7 +144,6 @@ class Asker:
         patience: Patience | None = None,
     ) -> None:
         self.name = name
-        self.sent = 0
         self._locate, self._room, self._timeout_s = locate, room, timeout_s
         self._shape, self._check = shape, check
         self._patience = patience or Patience()
@@ -232,7 +231,6 @@ class Asker:
 
     async def _send(self, upstream: Upstream, body: Mapping[str, Any]) -> "Reply | _Later":
         self._check()
-        self.sent += 1
         try:
             async with (
                 # All of an answer: a server that sends it byte by byte would take for ever.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.orm import Session
 
 from evals import statistics
@@ -148,12 +148,17 @@ def _get(session: Session, caller: Caller, evaluation_id: str) -> EvaluationJob:
 
 
 def _prompts(session: Session, evaluation: Evaluation) -> dict[str, _Prompt]:
-    """The scored items by what was asked: the messages, and what the answer is checked against."""
+    """The scored items by what was asked: the messages, and what the answer is checked against.
+
+    Those whose prompts were erased, with their file, are left out: nothing tells them apart.
+    """
     asked = func.md5(
         func.concat(cast(EvaluationItem.turns, Text), cast(EvaluationItem.reference, Text))
     )
     query = select(asked, EvaluationItem.category, EvaluationItem.result).where(
-        EvaluationItem.evaluation_id == evaluation.id, EvaluationItem.result.is_not(None)
+        EvaluationItem.evaluation_id == evaluation.id,
+        EvaluationItem.result.is_not(None),
+        EvaluationItem.turns != text("'[]'"),
     )
     return {
         key: _Prompt(category, result or {}) for key, category, result in session.execute(query)
@@ -237,7 +242,11 @@ def _notes(first: Compared, other: Compared) -> Iterator[Note]:
         yield Note(other.id, f"No difference in {metrics}: {why} than the first evaluation's.")
     shared = len(first.prompts.keys() & other.prompts.keys())
     if not shared:
-        yield Note(other.id, "No difference: it shares no prompt with the first evaluation.")
+        yield Note(
+            other.id,
+            "No difference: it shares no prompt with the first evaluation, or the prompts were "
+            "erased with their file.",
+        )
     elif shared < max(len(first.prompts), len(other.prompts)):
         yield Note(
             other.id,

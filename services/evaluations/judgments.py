@@ -67,7 +67,7 @@ def slots(evaluation: Evaluation, kind: str, item: EvaluationItem) -> list[Slot]
     """
     suite = suite_of(evaluation.suite)
     has_baseline = bool(item.baseline_answers)
-    turns = len(item.turns)
+    turns = len(item.turns) or len(item.answers)  # the prompts are erased with their file
     if kind == Kind.REWARD and suite.judging is Judging.PAIRS:
         return [Slot(turns - 1, ("model",)), Slot(turns - 1, ("baseline",))] if has_baseline else []
     return suite.slots(turns=turns, orders=evaluation.orders, has_baseline=has_baseline)

@@ -2851,11 +2851,6 @@ export interface components {
              */
             answered?: number;
             /**
-             * Asked
-             * @description Requests that were sent for answers.
-             */
-            asked?: number;
-            /**
              * Cut Off
              * @description Prompts with an answer that hit `max_tokens`.
              */

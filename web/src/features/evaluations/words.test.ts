@@ -85,7 +85,6 @@ test("of a win rate, only the model's side is shown", () => {
 const COUNTS: Evaluation["counts"] = {
   of: 541,
   prompts: 20,
-  asked: 20,
   answered: 20,
   judged: 0,
   cut_off: 0,
