@@ -1,7 +1,7 @@
 /** The items of an evaluation in words: what was asked, how they moved, and what was checked. */
 import type { Filter } from "@/features/evaluations/api";
 import type { Answer, Evaluation, Item, Judgment } from "@/features/evaluations/objects";
-import { sideName } from "@/features/evaluations/words";
+import { AGREEMENT, sideName } from "@/features/evaluations/words";
 import { number, signed } from "@/lib/format";
 import { messageText } from "@/lib/message-text";
 
@@ -44,9 +44,6 @@ export function namingOf({ suite, model, baseline }: Evaluation): Naming {
     },
   };
 }
-
-/** The evaluation of a judge on answers that people have judged. */
-export const AGREEMENT = "agreement";
 
 const LABELLED: Naming = {
   ours: "First answer",

@@ -94,6 +94,8 @@ const COUNTS: Evaluation["counts"] = {
   repeated: 0,
 };
 const base = {
+  suite: { name: "ifeval", title: "IFEval", data: "file-1", sha256: null },
+  judges_itself: null,
   counts: COUNTS,
   is_subset: false,
   is_incomplete: false,
@@ -116,6 +118,16 @@ test("what is missing is said, and nothing where nothing is", () => {
     "2 replies of the judge had no verdict and count nowhere.",
     "8 requests failed for good.",
     "1 row repeats another's prompt: left out.",
+  ]);
+});
+
+test("of a judge's agreement with people, pairs that were judged count; a judge of itself is named", () => {
+  const suite = { ...base.suite, name: "agreement" };
+  const counts = { ...COUNTS, judged: 12 };
+  const texts = notesOf({ ...base, suite, counts, is_incomplete: true, judges_itself: "model" });
+  expect(texts.map(({ text }) => text)).toEqual([
+    "Incomplete: 12 of 20 pairs were judged, under 95%.",
+    "The judge is the model itself: models prefer their own answers.",
   ]);
 });
 

@@ -121,6 +121,9 @@ export const READINGS: Record<Reading, string> = {
   too_few: "too few prompts",
 };
 
+/** The suite of a judge's agreement with people: no model is asked for answers. */
+export const AGREEMENT = "agreement";
+
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 export const hasEnded = ({ status }: Pick<Evaluation, "status">) => ENDED.includes(status);
@@ -177,14 +180,18 @@ const plural = (count: number, one: string, many: string) =>
 
 /** What a reader must know before the numbers: what is missing, cut off or left out. */
 export function notesOf(
-  evaluation: Pick<Evaluation, "counts" | "is_subset" | "is_incomplete" | "seed" | "status">,
+  evaluation: Pick<
+    Evaluation,
+    "suite" | "counts" | "is_subset" | "is_incomplete" | "seed" | "status" | "judges_itself"
+  >,
 ): Note[] {
-  const { counts, is_subset, is_incomplete, seed } = evaluation;
+  const { suite, counts, is_subset, is_incomplete, seed, judges_itself } = evaluation;
   const notes: Note[] = [];
   const say = (isSaid: unknown, text: string, isBad = true) => {
     if (isSaid) notes.push({ text, isBad });
   };
-  const { of = 0, prompts = 0, answered = 0 } = counts;
+  const { of = 0, prompts = 0, answered = 0, judged = 0 } = counts;
+  const isOfLabels = suite.name === AGREEMENT;
   say(
     is_subset,
     `A subset: ${number(prompts)} of ${plural(of, "prompt", "prompts")}, drawn with seed ${seed}.`,
@@ -192,8 +199,11 @@ export function notesOf(
   );
   say(
     is_incomplete && hasEnded(evaluation),
-    `Incomplete: ${number(answered)} of ${plural(prompts, "prompt was", "prompts were")} answered, under 95%.`,
+    isOfLabels
+      ? `Incomplete: ${number(judged)} of ${plural(prompts, "pair was", "pairs were")} judged, under 95%.`
+      : `Incomplete: ${number(answered)} of ${plural(prompts, "prompt was", "prompts were")} answered, under 95%.`,
   );
+  say(judges_itself, `The judge is the ${judges_itself} itself: models prefer their own answers.`);
   notes.push(...lossesOf(counts));
   return notes;
 }

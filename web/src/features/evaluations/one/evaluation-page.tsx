@@ -4,7 +4,6 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { evaluationQuery } from "@/features/evaluations/api";
-import { AGREEMENT } from "@/features/evaluations/items";
 import type { Evaluation } from "@/features/evaluations/objects";
 import { CategoriesCard } from "@/features/evaluations/one/categories-card";
 import { EvaluationBar } from "@/features/evaluations/one/evaluation-bar";
@@ -18,7 +17,7 @@ import { ScoresCard } from "@/features/evaluations/one/scores-card";
 import { VerdictCard } from "@/features/evaluations/one/verdict-card";
 import { Why } from "@/features/evaluations/one/why";
 import { useEvaluationStream } from "@/features/evaluations/use-evaluation-stream";
-import { comparedInWords, hasEnded } from "@/features/evaluations/words";
+import { AGREEMENT, comparedInWords, hasEnded } from "@/features/evaluations/words";
 import { ago, moment } from "@/lib/format";
 
 export function EvaluationPage() {
