@@ -40,7 +40,7 @@ ROOM_S = 60  # an engine is gone within seconds
 LOST = "lost"
 # Errors that another attempt would only repeat.
 FINAL_ERRORS = frozenset(
-    {Code.NAN, Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.LIMIT, Code.NOT_RESUMABLE}
+    {Code.NAN, Code.DIVERGED, Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.LIMIT, Code.NOT_RESUMABLE}
     | {Code.BAD_SPEC, Code.BAD_DATA, Code.BAD_MODEL, Code.BASE_CHANGED}
 )
 NO_ROOM = {

@@ -138,6 +138,8 @@ class JobMethod(Stored, total=False):
     simpo: MethodSettings | None
     probability_ratio: MethodSettings | None
     reward: MethodSettings | None
+    ppo: MethodSettings | None
+    rloo: MethodSettings | None
 
 
 class JobError(BaseModel):

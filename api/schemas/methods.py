@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from orpo.contract.hyperparameters import Group, Hyperparameters
 
-Kind = Literal["number", "integer", "flag", "choice", "words"]
+Kind = Literal["number", "integer", "flag", "choice", "words", "text"]
 # The value of a setting. It was checked when its job was created. An answer has many settings, and
 # checking them again would take longer than the rest of the answer.
 Value = Annotated[
@@ -21,9 +21,12 @@ class SettingObject(BaseModel):
     """A hyperparameter as a form shows it; its bounds stand in the JSON schema."""
 
     name: str
-    kind: Kind = Field(description="flag: a boolean; words: a list of strings.")
+    kind: Kind = Field(description="flag: a boolean; words: a list of strings; text: one string.")
     choices: list[str] = Field(description="The values of a choice; empty for other kinds.")
-    default: Value = Field(description="Null where the server decides, as the description says.")
+    default: Value = Field(
+        description="Null where the server decides, as the description says, and where a job must "
+        "give a value (the JSON schema then lists it as required)."
+    )
     description: str
 
 
@@ -86,7 +89,7 @@ def _group(field: FieldInfo) -> Group:
 
 def _setting(name: str, field: FieldInfo) -> SettingObject:
     kind, choices = _kind(field.annotation)
-    default = field.get_default(call_default_factory=True)
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
     return SettingObject(
         name=name,
         kind=kind,
@@ -105,4 +108,6 @@ def _kind(annotation: Any) -> tuple[Kind, list[str]]:
         return "choice", [choice.value for choice in bare]
     if issubclass(bare, bool):
         return "flag", []
+    if issubclass(bare, str):
+        return "text", []
     return ("integer" if issubclass(bare, int) else "number"), []

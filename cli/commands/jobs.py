@@ -38,7 +38,8 @@ HeldOut = Annotated[
     str | None, typer.Option(help="Held-out pairs: an id or a path. By default a tenth.")
 ]
 Kind = Annotated[
-    str, typer.Option(help="orpo, supervised, dpo, simpo, probability_ratio or reward.")
+    str,
+    typer.Option(help="orpo, supervised, dpo, simpo, probability_ratio, reward, ppo or rloo."),
 ]
 Settings = Annotated[
     list[str] | None,

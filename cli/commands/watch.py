@@ -30,6 +30,8 @@ SERIES: dict[str, str] = {
     Series.REWARD_CHOSEN: "reward chosen",
     Series.REWARD_REJECTED: "reward rejected",
     Series.ACCURACY: "accuracy",
+    Series.REWARD_MEAN: "reward",
+    Series.KL: "KL from the base",
     Series.LOSS: "loss",
 }
 # Drawn on one scale, so that the distance between the two lines is visible.

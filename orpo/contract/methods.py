@@ -1,9 +1,9 @@
 """What a run optimises: each method is its own hyperparameters and the loss of a pair.
 
-loss = nll_weight * NLL(chosen) + mean over pairs of `preference`. To add a method, write its class
-here and name it in `Method`; docs/architecture.md lists the other places to change. Importable
-without torch: the API validates with these classes, and the losses call only methods of the tensors
-that they get.
+loss = nll_weight * NLL(chosen) + mean over pairs of `preference`. Methods that train a policy on
+answers of its own are in `on_policy.py`. To add a method, write its class here and name it in
+`Method`; docs/architecture.md lists the other places to change. Importable without torch: the API
+validates with these classes, and the losses call only methods of the tensors that they get.
 
 Shapes: B pairs of a batch.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator
 
 from orpo.contract.hyperparameters import Group, Hyperparameters, Strategy
+from orpo.contract.on_policy import Ppo, Rloo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -170,7 +171,8 @@ class Reward(Preference):
 
 
 Method = Annotated[
-    Orpo | Supervised | Dpo | Simpo | ProbabilityRatio | Reward, Field(discriminator="type")
+    Orpo | Supervised | Dpo | Simpo | ProbabilityRatio | Reward | Ppo | Rloo,
+    Field(discriminator="type"),
 ]
 METHODS: dict[str, type[Method]] = {
     method.model_fields["type"].default: method for method in get_args(get_args(Method)[0])

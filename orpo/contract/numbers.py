@@ -37,6 +37,16 @@ class Series(StrEnum):
     GAIN_CHOSEN = "gain/chosen"
     GAIN_REJECTED = "gain/rejected"
     GAIN_ACCURACY = "gain/accuracy"
+    REWARD_MEAN = "reward/mean"
+    REWARD_SD = "reward/sd"
+    KL = "kl"
+    KL_WEIGHT = "kl_weight"
+    ENTROPY = "entropy"
+    LOSS_POLICY = "loss/policy"
+    LOSS_VALUE = "loss/value"
+    CLIP_SHARE = "clip_share"
+    LENGTH_ANSWER = "lengths/answer"
+    CUT_OFF_SHARE = "cut_off_share"
     LENGTH_PROMPT = "lengths/prompt"
     LENGTH_CHOSEN = "lengths/chosen"
     LENGTH_REJECTED = "lengths/rejected"
@@ -53,12 +63,18 @@ class Series(StrEnum):
 
 
 class Phase(StrEnum):
-    """The phases into which a run's time is divided."""
+    """The phases into which a run's time is divided.
+
+    A step on pairs has the first four; a step on a policy's own answers the next three.
+    """
 
     DATA = "data"
     FORWARD = "forward"
     BACKWARD = "backward"
     OPTIMIZER = "optimizer"
+    GENERATION = "generation"
+    SCORING = "scoring"
+    UPDATE = "update"
     EVALUATION = "evaluation"
     CHECKPOINT = "checkpoint"
 

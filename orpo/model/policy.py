@@ -27,6 +27,7 @@ from orpo.contract.spec import RunSpec
 from orpo.layers import attention, kernels
 from orpo.layers.peft import ModulesToSaveWrapper, PeftModel
 from orpo.layers.widen import widened
+from orpo.model import value_head
 from orpo.model.adapter import with_lora
 from orpo.model.base_model import load_whole
 from orpo.model.masters import Masters
@@ -165,12 +166,12 @@ def in_host_memory() -> contextlib.AbstractContextManager:
 
 def masters(model: Policy, precision: Precision) -> Masters:
     """The trained weights' masters. From now on all weights compute in `precision`, except an
-    adapter, which autocast rounds at each use, and the score of a reward model (fp32).
+    adapter, which autocast rounds at each use, and a score or a value head (fp32).
     """
     compute = None if isinstance(model, PeftModel) else DTYPES[precision]
     lm = causal_lm(model)
-    wide = score_head(lm).parameters() if has_score(lm) else []
-    return Masters(trainable(model).items(), compute, wide)
+    own = score_head(lm) if has_score(lm) else value_head.of(lm)
+    return Masters(trainable(model).items(), compute, own.parameters() if own else [])
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -206,10 +207,15 @@ def why_unpacked(model: Policy) -> str | None:
 
 
 def head(lm: PreTrainedModel) -> nn.Linear:
-    """The layer that turns hidden states into logits; if it is trained whole, the trained copy."""
+    """The layer that turns hidden states into logits; if it is trained whole, the trained copy,
+    unless adapters are off.
+    """
     found = lm.get_output_embeddings()
     if isinstance(found, ModulesToSaveWrapper):
-        found = found.modules_to_save[found.active_adapters[0]]
+        copies = found.modules_to_save
+        found = (
+            found.original_module if found.disable_adapters else copies[found.active_adapters[0]]
+        )
     return cast(nn.Linear, found)
 
 

@@ -95,7 +95,7 @@ def pad_token(tokenizer: PreTrainedTokenizerBase) -> int:
     token that ends a turn, and the reward would be read before it. Raises Failure(`bad_spec`) if
     the tokenizer has no special token besides that one.
     """
-    ends: list[Any] = [tokenizer.eos_token_id, _last_token(tokenizer)]
+    ends: list[Any] = [tokenizer.eos_token_id, last_token(tokenizer)]
     special: Any = getattr(tokenizer, "added_tokens_decoder", {})
     others = sorted(number for number, token in special.items() if token.special)
     named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id)
@@ -111,7 +111,7 @@ def pad_token(tokenizer: PreTrainedTokenizerBase) -> int:
     )
 
 
-def _last_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+def last_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The token that ends an answer; None if the template refuses a plain conversation."""
     asked, said = Message(role="user", content="hello"), Message(role="assistant", content="one")
     examples, _, _ = tokenize_pairs(

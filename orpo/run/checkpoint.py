@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +37,7 @@ from orpo.contract.rundir import (
 from orpo.contract.score import Judge
 from orpo.contract.spec import RunSpec
 from orpo.layers.peft import PeftModel
+from orpo.model import value_head
 from orpo.model.policy import DTYPES, Policy, causal_lm
 from orpo.model.score_head import has_score, score_head
 from orpo.process.deterministic import set_random_state
@@ -55,12 +56,14 @@ class Progress:
     """The progress of a run: everything that decides its next step except weights and optimizer.
 
     The sampler's position is `step`: the order of an epoch follows from seed and epoch alone.
-    `evaluated` is the step of the last complete evaluation, or -1.
+    `evaluated` is the step of the last complete evaluation, or -1. `learner` is the state of
+    `orpo.run.learner`.
     """
 
     step: int = 0
     evaluated: int = -1
     trained_tokens: int = 0
+    learner: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -307,6 +310,7 @@ def save_weights(
             ),
         )
         for name, value in held.items()
+        if not name.startswith(f"{value_head.NAME}.")  # only the run's state has it
     }
     lm.save_pretrained(folder, state_dict=weights)
     config = json.loads((folder / "config.json").read_text())

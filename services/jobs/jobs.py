@@ -25,7 +25,7 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import attempts, checks, promotion, repeats
+from services.jobs import attempts, checks, promotion, repeats, reward_models
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
 from services.platform.errors import Conflict, Invalid, no_such
@@ -115,6 +115,7 @@ def create(
     method = _method(request)
     refuse_impossible(session, method)
     checks.check_base(session, caller, request.model)
+    reward_models.check(session, caller, method, request.model)
     _check_file(session, caller, request.training_file, "training_file", method)
     if request.validation_file is not None:
         _check_file(session, caller, request.validation_file, "validation_file", method)

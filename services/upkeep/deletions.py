@@ -4,7 +4,7 @@ It is first marked as deleted and committed, so that it is no longer found. Then
 `services/upkeep/removals.py` removes the files, and the rows last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy import func, select, update
@@ -15,7 +15,7 @@ from models.jobs import Purpose
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import jobs
+from services.jobs import jobs, reward_models
 from services.jobs.jobs import ENDED
 from services.platform.errors import Conflict
 from services.platform.settings import get_settings
@@ -44,6 +44,8 @@ def delete_job(
         select(Checkpoint).where(Checkpoint.job_id == job_id).with_for_update()
     ).all()
     _refuse_served(session, found)
+    names = [job.fine_tuned_model, *(each.model for each in found)]
+    _refuse_judge(session, job.org_id, names)
     _refuse_base(session, get_settings().runs_dir / job_id)
     now = func.clock_timestamp()
     checkpoints.mark_deleted(session, Checkpoint.job_id == job_id)
@@ -71,8 +73,10 @@ def delete_checkpoint(session: Session, caller: Caller, model_id: str) -> None:
     if not checkpoints.lock(session, found):
         raise checkpoints.unknown(model_id)
     _refuse_served(session, [found])
-    _refuse_base(session, checkpoints.folder(found))
     newest_first = session.scalars(undamaged_of(job.id)).all()
+    result = job.fine_tuned_model if found in newest_first[:1] else None
+    _refuse_judge(session, job.org_id, [found.model, result])
+    _refuse_base(session, checkpoints.folder(found))
     if job.state not in ENDED and found in newest_first[:KEPT_AT_LEAST]:
         raise Conflict(
             f"The job `{job.id}` may go on from this checkpoint. Delete it once the job has ended, "
@@ -119,6 +123,18 @@ def _refuse_served(session: Session, found: Sequence[Checkpoint]) -> None:
     if served is not None:
         raise Conflict(
             f"`{served.model}` is deployed. Delete the deployment `{served.id}` first.",
+            param="model",
+            code="model_in_use",
+        )
+
+
+def _refuse_judge(session: Session, org_id: str, names: Iterable[str | None]) -> None:
+    """Raise Conflict where a job that has not ended is scored by one of these models."""
+    known = [name for name in names if name]
+    if needs := reward_models.job_that_needs(session, org_id, known):
+        raise Conflict(
+            f"The job `{needs}` is scored by this model. Delete it once that job has ended, or "
+            "cancel that job first.",
             param="model",
             code="model_in_use",
         )

@@ -11,6 +11,7 @@ from api import job_stream
 from models import Answer, Job, Judgment
 from models.jobs import JobState, Purpose
 from services.access.callers import Caller
+from services.evaluations.evaluations import LONGEST_PROMPT
 from services.evaluations.suites import SUITES
 from services.files import seed
 from services.platform.database import transaction
@@ -496,6 +497,16 @@ def test_win_rates_over_other_baselines_or_judges_are_not_compared(
     messages = {note["evaluation"]: note["message"] for note in found["notes"]}
     assert "its baseline is another model" in messages[others[0]]
     assert "it was judged by another judge" in messages[others[1]]
+
+
+def test_a_comparison_with_long_prompts_is_cut(client: TestClient, product: None) -> None:
+    options = {"judge_prompt": "\U0001d54f" * LONGEST_PROMPT}
+    with transaction() as session:
+        ids = [checked(session, STRICT, options=options) for _ in range(6)]
+    answer = compare(client, *ids)
+    assert len(answer.content) < 2 * 10**6
+    assert answer.json()["cut"] is True
+    assert len(answer.json()["metrics"][0]["cells"]) == 6
 
 
 def test_what_can_not_be_compared_is_refused(client: TestClient, product: None) -> None:

@@ -46,7 +46,9 @@ def test_settings_may_be_spelled_with_the_method(base: Path) -> None:
         (["--set", "method.lambda=-1"], "lambda: Input should be greater than or equal to 0"),
         (["--set", "lamda=1"], "lamda"),
         (["--set", "lambda"], "takes name=value"),
-        (["--method", "ppo"], "orpo, supervised, dpo"),
+        (["--method", "grpo"], "orpo, supervised, dpo"),
+        (["--method", "ppo"], "reward_model: Field required"),
+        (["--method", "ppo", "--set", "reward_model=x"], "x is no reward model"),
         (["--set", "nodes=2", "--set", "processes=2", "--set", "strategy=ddp"], "nodes = 2 needs"),
     ],
 )

@@ -12,18 +12,20 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from orpo.contract.methods import METHODS, Method, parse_method
-from orpo.contract.numbers import PairNumbers
+from orpo.contract.methods import Method, parse_method
+from orpo.contract.numbers import PairNumbers, share
 from orpo.contract.spec import read_spec
 from orpo.layers import attention
 from orpo.loss import series
 from orpo.model import policy
 from orpo.rows.formats import validate
 from orpo.run import passes, train
+from orpo.run.speed import PHASES_ON_POLICY
 from orpo.strategies import optimizer
 from orpo.tokens import data, pack
 from tests.orpo.tiny_run import (
     CLOCKS,
+    OF_PAIRS,
     Bench,
     assert_same,
     checkpoint,
@@ -43,7 +45,7 @@ STEP_SERIES = {
     "grad_norm", "lr", "epoch", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "step_s",
     "lengths/prompt", "lengths/chosen", "lengths/rejected", "truncated_share", "trained_tokens",
     *CLOCKS,
-} - {"mfu"}  # fmt: skip
+} - {"mfu", *map(share, PHASES_ON_POLICY)}  # fmt: skip
 
 
 def shared(name: str) -> Path:
@@ -206,7 +208,7 @@ def test_a_disk_too_full_for_last_words_is_told_by_the_exit_status(
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("kind", OF_PAIRS)
 def test_every_kind_of_run_finishes_in_bf16(bench: Bench, kind: str, tuning: str) -> None:
     run = bench.run("run", type=kind, tuning=tuning, precision="bf16", max_steps=2)
     last = numbers(run)[2, "held_out"]

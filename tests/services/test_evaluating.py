@@ -30,7 +30,7 @@ from services.upkeep import removals
 from tests.services import evaluated
 from tests.services.evaluated import ifeval, ifeval_rows, prompt_file
 from tests.services.fake_openai import FakeOpenAI, Reply, prompt_of
-from workers import asking
+from workers import asking, phases
 from workers import evaluations as worker
 from workers.asking import Patience
 from workers.holding import Hold
@@ -125,6 +125,31 @@ def test_both_sides_answer_and_the_scores_are_stored(world: World) -> None:
         answer = session.get_one(Answer, (world.caller.org_id, first.answers[0]))
         assert answer.text == f"tuned says {first.turns[0][0]['content']}"
         assert first.result is not None
+
+
+def test_templates_that_differ_are_said_once(world: World) -> None:
+    with transaction() as session:
+        other = {**evaluated.certificate("of base"), "template_sha256": "other"}
+        session.execute(update(Deployment).where(Deployment.model == "base").values(parity=other))
+    evaluation_id = world.create(1, baseline="base")
+    usual, left = world.server.reply, [True]
+
+    def lose(number: int, body: dict[str, Any]) -> Reply:
+        if left:
+            left.pop()
+            world.fence()
+            return Reply(None)
+        return usual(number, body)
+
+    world.server.reply = lose
+    world.run()
+    world.run()
+    assert world.job(evaluation_id).state == JobState.SUCCEEDED
+    with transaction() as session:
+        said = session.scalars(select(JobEvent.message).where(JobEvent.job_id == evaluation_id))
+        assert [each for each in said if "different chat templates" in each] == [
+            phases.TWO_TEMPLATES
+        ]
 
 
 def test_another_evaluation_asks_only_what_is_new(world: World) -> None:

@@ -2246,6 +2246,18 @@ export interface components {
                 };
                 /** @constant */
                 type: "reward";
+            } | {
+                ppo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "ppo";
+            } | {
+                rloo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "rloo";
             } | null;
             /** Model */
             model: string;
@@ -2823,6 +2835,12 @@ export interface components {
          * @description Evaluations of one suite, in the order of the request.
          */
         EvaluationComparison: {
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
             /** Evaluations */
             evaluations: components["schemas"]["EvaluationObject"][];
             /** Metrics */
@@ -3879,8 +3897,10 @@ export interface components {
         JobMethod: {
             dpo?: components["schemas"]["MethodSettings"] | null;
             orpo?: components["schemas"]["MethodSettings"] | null;
+            ppo?: components["schemas"]["MethodSettings"] | null;
             probability_ratio?: components["schemas"]["MethodSettings"] | null;
             reward?: components["schemas"]["MethodSettings"] | null;
+            rloo?: components["schemas"]["MethodSettings"] | null;
             simpo?: components["schemas"]["MethodSettings"] | null;
             supervised?: components["schemas"]["MethodSettings"] | null;
             /** Type */
@@ -5621,17 +5641,17 @@ export interface components {
             choices: string[];
             /**
              * Default
-             * @description Null where the server decides, as the description says.
+             * @description Null where the server decides, as the description says, and where a job must give a value (the JSON schema then lists it as required).
              */
             default: boolean | number | string | string[] | null;
             /** Description */
             description: string;
             /**
              * Kind
-             * @description flag: a boolean; words: a list of strings.
+             * @description flag: a boolean; words: a list of strings; text: one string.
              * @enum {string}
              */
-            kind: "number" | "integer" | "flag" | "choice" | "words";
+            kind: "number" | "integer" | "flag" | "choice" | "words" | "text";
             /** Name */
             name: string;
         };

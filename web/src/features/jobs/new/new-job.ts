@@ -71,7 +71,7 @@ export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"Create
 function typedValue({ kind }: Setting, text: string): unknown {
   if (kind === "flag") return text === "true";
   if (kind === "words") return text.split(/[\s,]+/).filter(Boolean);
-  return kind === "choice" ? text : numberOf(text);
+  return kind === "choice" || kind === "text" ? text : numberOf(text);
 }
 
 /** A text that is not a number is sent unchanged: the API explains what is wrong. */

@@ -1,6 +1,8 @@
 /** The charts of a run: the series of each chart and their style. */
 import type { ChartSpec } from "@/components/chart/chart";
-import type { Line, Point } from "@/components/chart/lines";
+import type { Point } from "@/components/chart/lines";
+import { dots, type Get, trace } from "@/features/jobs/run/lines";
+import { onPolicy } from "@/features/jobs/run/on-policy-charts";
 import type { Key, Series } from "@/features/jobs/series";
 import { number } from "@/lib/format";
 
@@ -13,6 +15,7 @@ export function chartsOf(
 ): ChartSpec[] {
   const get = (key: Key) => series[key] ?? [];
   return [
+    ...onPolicy(get, settings),
     divergence(get),
     rewards(get),
     logOdds(get),
@@ -24,21 +27,6 @@ export function chartsOf(
     speed(get),
   ].filter((chart) => chart.lines.some((line) => line.points.length > 0));
 }
-
-type Get = (key: Key) => Point[];
-type Look = Pick<Line, "colour"> & Partial<Line>;
-
-const trace = (key: string, label: string, points: Point[], look: Look): Line => ({
-  key,
-  label,
-  points,
-  kind: "trace",
-  ...look,
-});
-const dots = (key: string, label: string, points: Point[], look: Look): Line => ({
-  ...trace(key, label, points, look),
-  kind: "dots",
-});
 
 function divergence(get: Get): ChartSpec {
   return {
@@ -147,7 +135,11 @@ function anatomy(get: Get, method: string, settings: Record<string, unknown>): C
         dash: DASH,
         fill: true,
       }),
-      dots("held", "held-out loss", get("held_out:loss"), { colour: "--series-5", dash: [2, 3] }),
+      // On own answers, the held-out loss is a reward, which has a chart of its own.
+      dots("held", "held-out loss", get("train:kl").length > 0 ? [] : get("held_out:loss"), {
+        colour: "--series-5",
+        dash: [2, 3],
+      }),
     ],
   };
 }
