@@ -26,6 +26,8 @@ const MOVEMENTS: Record<Movement, Mark> = {
 export type Naming = {
   ours: string;
   theirs: string;
+  /** Whether ours stands first; else it stands after what it is compared with. */
+  isOursFirst: boolean;
   movements: Record<Movement, Mark>;
   filters: Partial<Record<Filter, string>>;
 };
@@ -35,6 +37,7 @@ export function namingOf({ suite, model, baseline }: Evaluation): Naming {
   return {
     ours: sideName(model),
     theirs: baseline ? sideName(baseline) : "The answer in the file",
+    isOursFirst: false,
     movements: MOVEMENTS,
     filters: {
       regressed: "Got worse",
@@ -48,6 +51,7 @@ export function namingOf({ suite, model, baseline }: Evaluation): Naming {
 const LABELLED: Naming = {
   ours: "First answer",
   theirs: "Second answer",
+  isOursFirst: true,
   movements: {
     ...MOVEMENTS,
     worse: { mark: "✗", word: "the judge and people differ", className: "text-rejected" },
