@@ -145,7 +145,7 @@ class EvaluationCounts(Stored, total=False):
     judged: Annotated[int, Field(description="Prompts that the judge has judged.")]
     cut_off: Annotated[int, Field(description="Prompts with an answer that hit `max_tokens`.")]
     unparsed: Annotated[int, Field(description="Judgments without a verdict.")]
-    failed: Annotated[int, Field(description="Requests that failed for good.")]
+    failed: Annotated[int, Field(description="Answers and judgments that are missing.")]
     empty: Annotated[int, Field(description="Rows that were left out: no prompt in them.")]
     repeated: Annotated[int, Field(description="Rows that were left out: an earlier prompt.")]
 

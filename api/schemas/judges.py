@@ -10,7 +10,7 @@ from api.schemas.stored import Stored
 from api.schemas.suites import EvaluationSampling
 from api.schemas.text import Id, Text
 from models import Judge
-from services.evaluations.agreements import MOST
+from services.evaluations.agreements import MOST, Labels
 from services.evaluations.judges import Kind, NewJudge
 
 
@@ -119,10 +119,11 @@ class JudgeObject(BaseModel):
 class MeasureAgreement(Body):
     """Which people's choices a judge is compared with."""
 
-    labels: Literal["llmbar", "pandalm", "votes"] = Field(
+    labels: Labels = Field(
         description="`llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, "
         "`label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, "
-        "`annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons."
+        "`annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons.",
+        strict=False,
     )
     data: Id | None = Field(None, description="The file with the labels; null for `votes`.")
     limit: int | None = Field(

@@ -19,13 +19,11 @@ from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import evaluations
 from services.evaluations.evaluations import EvaluationJob
-from services.evaluations.suites import SUITES, Judging
+from services.evaluations.suites import OVER_BASELINE, SUITES, Judging
 from services.platform.errors import Conflict, Invalid, NotFound
 
 # Each difference draws 2,000 samples of all prompts: 0.2 s for 10,000 prompts.
 MOST = 10
-# Metrics that say how often the model's answer is preferred to the baseline's.
-OVER_BASELINE = frozenset({"win_rate", "win_rate_length_controlled"})
 
 # By prompt: the values of a metric.
 Values = dict[str, list[float]]

@@ -14,7 +14,7 @@ from models import Job
 from services.access.callers import Caller
 from services.evaluations import evaluations, judges
 from services.evaluations.evaluations import NewEvaluation
-from services.evaluations.suites import SUITES, Suite
+from services.evaluations.suites import OVER_BASELINE, SUITES, Suite
 from services.jobs import promotion
 from services.jobs.jobs import NewJob, owner_of
 from services.platform.errors import Invalid, OddsmithError
@@ -58,7 +58,7 @@ def _check_metric(gate: Gate) -> None:
         threshold = thresholds.parse(gate["at_least"])
     except ValueError as error:
         raise Invalid(str(error), param="at_least") from None
-    if threshold.relative and _compares(gate["metric"]):
+    if threshold.relative and gate["metric"] in OVER_BASELINE:
         raise Invalid(
             f"`{gate['metric']}` compares two answers already, so it can't be relative to the "
             "base. Give a number, such as 0.5.",
@@ -117,11 +117,6 @@ def _request(base: str, model: str, of_gates: list[Gate]) -> NewEvaluation:
 
 
 def _needs_base(suite: Suite, gate: Gate) -> bool:
-    if _compares(gate["metric"]):
+    if gate["metric"] in OVER_BASELINE:
         return suite.outputs is None  # else the file holds the answers to compare with
     return thresholds.parse(gate["at_least"]).relative
-
-
-def _compares(metric: str) -> bool:
-    """Whether the metric is of two answers, not of one that could be compared with the base's."""
-    return metric.startswith("win_rate")

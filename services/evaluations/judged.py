@@ -15,7 +15,7 @@ from evals.judge_prompts import Style
 from models import Evaluation, EvaluationItem, Judge
 from services.evaluations import judgments
 from services.evaluations.judges import Kind
-from services.evaluations.judgments import Wanted
+from services.evaluations.judgments import Outcome, Wanted
 from services.evaluations.worklist import JUDGE
 
 ITEMS_AT_ONCE = 100  # whose texts are in memory together
@@ -78,11 +78,11 @@ class Review:
     def sentence(self) -> str:
         """What is missing and why; empty if nothing is."""
         parts = [f"{count} {WHAT[why]}" for why, count in self.unparsed.most_common()]
-        told = f"Replies without a verdict: {', '.join(parts)}." if parts else ""
+        sentence = f"Replies without a verdict: {', '.join(parts)}." if parts else ""
         if self.failed:
             why, _ = self.failed.most_common(1)[0]
-            told += f" {self.failed.total()} items got no reply: {why}"
-        return told.strip()
+            sentence += f" {self.failed.total()} items got no reply: {why}"
+        return sentence.strip()
 
     @property
     def advice(self) -> str:
@@ -147,7 +147,7 @@ def review(session: Session, evaluation: Evaluation, org_id: str, judge: Judge) 
     ).all()
     complete = [row for row in rows if row.judgments and all(row.judgments)]
     keys = {key for row in complete for key in row.judgments}
-    replies = judgments.told(session, org_id, keys)
+    replies = judgments.outcomes_of(session, org_id, keys)
     style = _style(evaluation, judge)
     judged = sum(all(_has_value(replies.get(key)) for key in row.judgments) for row in complete)
     unparsed = Counter(
@@ -157,10 +157,7 @@ def review(session: Session, evaluation: Evaluation, org_id: str, judge: Judge) 
     return Review(len(complete), judged, unparsed, failed)
 
 
-Told = tuple[float | None, str | None]
-
-
-def _has_value(reply: Told | None) -> bool:
+def _has_value(reply: Outcome | None) -> bool:
     return reply is not None and reply[0] is not None
 
 

@@ -48,6 +48,8 @@ class Scored:
 
 
 Wanted = Ask | Scored
+# The value of a judgment, and why its reply ended (`finish_reason`).
+Outcome = tuple[float | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,11 @@ def store(session: Session, org_id: str, replies: Sequence[Reply]) -> None:
 
 def values_of(session: Session, org_id: str, keys: Collection[str]) -> dict[str, float | None]:
     """Return the values of the stored judgments by their keys; None where a reply has none."""
-    return {key: value for key, (value, _) in told(session, org_id, keys).items()}
+    return {key: value for key, (value, _) in outcomes_of(session, org_id, keys).items()}
 
 
-def told(
-    session: Session, org_id: str, keys: Iterable[str]
-) -> dict[str, tuple[float | None, str | None]]:
-    """Return the value and the reason of the end of each judgment that is stored, by its key."""
+def outcomes_of(session: Session, org_id: str, keys: Iterable[str]) -> dict[str, Outcome]:
+    """Return the outcome of each judgment that is stored, by its key."""
     wanted, found = list(dict.fromkeys(keys)), {}
     query = select(Judgment.key, Judgment.value, Judgment.finish_reason)
     for start in range(0, len(wanted), AT_ONCE):

@@ -21,13 +21,12 @@ from models import Answer, Evaluation, EvaluationItem, Judge
 from orpo.rows.thoughts import spoken
 from services.evaluations import judgments, measures
 from services.evaluations.measures import Found, Judged, Seen
-from services.evaluations.suites import SUITES, Judging, Suite
+from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Suite
 
 ITEMS_AT_ONCE = 500  # of which the texts are in memory
 CUT_OFF = "length"
 RANDOM = "random officially"  # the category of IFEval's prompts whose letter is drawn officially
 KINDS = ("instruction_strict", "instruction_loose")
-LENGTH_CONTROLLED = "win_rate_length_controlled"
 TABLE = cast("Table", EvaluationItem.__table__)
 
 

@@ -2862,7 +2862,7 @@ export interface components {
             empty?: number;
             /**
              * Failed
-             * @description Requests that failed for good.
+             * @description Answers and judgments that are missing.
              */
             failed?: number;
             /**
@@ -4102,6 +4102,11 @@ export interface components {
          */
         "Kind-Input": "openai" | "deployment" | "reward";
         /**
+         * Labels
+         * @enum {string}
+         */
+        Labels: "llmbar" | "pandalm" | "votes";
+        /**
          * Language
          * @description Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
          *     of these languages (ISO 639), as py3langid detects it in the first 600 characters.
@@ -4568,12 +4573,8 @@ export interface components {
              * @description The file with the labels; null for `votes`.
              */
             data?: string | null;
-            /**
-             * Labels
-             * @description `llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, `label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, `annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons.
-             * @enum {string}
-             */
-            labels: "llmbar" | "pandalm" | "votes";
+            /** @description `llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, `label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, `annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons. */
+            labels: components["schemas"]["Labels"];
             /**
              * Limit
              * @description Draw only so many of the pairs; all if left out.

@@ -116,7 +116,7 @@ test("what is missing is said, and nothing where nothing is", () => {
     "Incomplete: 12 of 20 prompts were answered, under 95%.",
     "1 answer was cut off at max_tokens: raise it, or read their scores with care.",
     "2 replies of the judge had no verdict and count nowhere.",
-    "8 requests failed for good.",
+    "8 answers and judgments are missing: the items say why.",
     "1 row repeats another's prompt: left out.",
   ]);
 });

@@ -221,7 +221,11 @@ function lossesOf(counts: Counts): Note[] {
       `${plural(unparsed, "reply", "replies")} of the judge had no verdict and ${unparsed === 1 ? "counts" : "count"} nowhere.`,
       true,
     ],
-    [failed, `${plural(failed, "request", "requests")} failed for good.`, true],
+    [
+      failed,
+      `${plural(failed, "answer or judgment is", "answers and judgments are")} missing: the items say why.`,
+      true,
+    ],
     [empty, `${plural(empty, "row", "rows")} of the file without a prompt: left out.`, false],
     [
       repeated,
