@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from models import Deployment, Evaluation, Job, Judge
+from models import Evaluation, Job, Judge
 from models.deployments import DeploymentStatus
 from services.access.callers import Caller
 from services.jobs.jobs import ENDED, owner_of
@@ -22,14 +22,8 @@ def deploy_missing(
     """
     made = []
     for model in models:
-        live = session.scalar(
-            select(Deployment.status).where(
-                Deployment.org_id == caller.org_id,
-                Deployment.model == model,
-                Deployment.desired == "run",
-            )
-        )
-        if live is not None and live != DeploymentStatus.FAILED:
+        status = deployments.status_of(session, caller, model)
+        if status not in (None, DeploymentStatus.FAILED):
             continue
         found = deployments.create(session, caller, model)
         evaluation.deployed = [*evaluation.deployed, found.id]

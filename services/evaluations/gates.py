@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from evals import gates as thresholds
 from models import Job
+from orpo.contract.methods import is_judge
 from services.access.callers import Caller
-from services.evaluations import evaluations, judges
+from services.evaluations import evaluations
 from services.evaluations.evaluations import NewEvaluation
 from services.evaluations.suites import OVER_BASELINE, SUITES, Suite
 from services.jobs import promotion
@@ -31,7 +32,7 @@ def check(session: Session, caller: Caller, request: NewJob) -> None:
     """Raise Invalid, with the field of the gate at fault, unless all gates can be evaluated."""
     if len(request.gates) > MOST:
         raise Invalid(f"A job has at most {MOST} gates.", param="gates")
-    if request.gates and request.method == judges.REWARD:
+    if request.gates and is_judge(request.method):
         raise Invalid(
             "A reward model answers no prompts, so it can't be evaluated: leave out the gates.",
             param="gates",

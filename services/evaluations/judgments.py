@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from evals import judge_prompts
+from evals import judge_prompts, verdicts
 from evals.judge_prompts import Message, Style
 from evals.verdicts import Verdict
 from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
@@ -206,9 +206,7 @@ def verdict(
     given = {slot.shown: values.get(key) for slot, key in zip(shown, keys, strict=True)}
     if ("model",) in given:
         ours, theirs = given[("model",)], given.get(("baseline",))
-        won = (
-            None if ours is None or theirs is None else (1 + (ours > theirs) - (ours < theirs)) / 2
-        )
+        won = None if ours is None or theirs is None else verdicts.of_numbers(ours, theirs)
         return Verdict(won, won)
     second = given.get(("baseline", "model"))
     return Verdict(given.get(("model", "baseline")), None if second is None else 1 - second)
