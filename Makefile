@@ -11,7 +11,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast test-long faults model-check chaos check fmt lock audit \
-	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data bench-evals paper
+	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data \
+	bench-evals bench-reward bench-ppo paper
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -86,6 +87,9 @@ bench-separation: setup  ## Rejected answers after training with `supervised` an
 paper: setup  ## Repeat the paper's figures at small scale: about an hour (DRAW=1: draw kept results)
 	@$(BIN)/python -m examples.paper $(if $(DRAW),--draw) $(if $(ONLY),--only $(ONLY))
 
+bench-ppo: setup  ## Rewards of held-out prompts before and after `ppo`, three seeds (1 hour; SEEDS=0: one)
+	@$(BIN)/python -m bench.ppo $(if $(SEEDS),--seeds $(SEEDS))
+
 bench-chat: setup  ## The delay that the chat proxy adds to the first token
 	@$(BIN)/python -m bench.chat_proxy --fake
 
@@ -101,8 +105,11 @@ bench-web: setup  ## A run of a million steps in a browser: the first chart, and
 bench-data: setup  ## Checking of 256 MB and of a million pairs: speed and memory (10 minutes)
 	@$(BIN)/python -m bench.data
 
-bench-evals: setup  ## IFEval's 541 answers checked, 10,000 judgments summarised (10 seconds)
+bench-evals: setup  ## IFEval's 541 answers checked; 10,000 judgments stored and summarised (30 s)
 	@$(BIN)/python -m bench.evals
+
+bench-reward: setup  ## A reward model's held-out accuracy, and its time a pair beside ORPO's (5 minutes)
+	@$(BIN)/python -m bench.reward
 
 ## Keep
 

@@ -17,10 +17,12 @@ from api.routes import (
     deep_audits,
     deployments,
     estimates,
+    evaluations,
     exports,
     files,
     health,
     jobs,
+    judges,
     meters,
     methods,
     overlaps,
@@ -29,6 +31,7 @@ from api.routes import (
     session,
     statistics,
     storage_use,
+    suites,
     tokens,
     uploads,
     versions,
@@ -45,8 +48,8 @@ Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scop
 
 NOUNS = (
     files, rereads, rows, tokens, statistics, overlaps, uploads, versions, exports, deep_audits,
-    estimates, jobs, methods, base_models, deployments, chat, comparisons, api_keys, session,
-    workers, health, meters, storage_use, audit_log,
+    estimates, jobs, methods, evaluations, suites, judges, base_models, deployments, chat,
+    comparisons, api_keys, session, workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from api import standing, threads
 from api.standing import Credential
+from models.jobs import Purpose
 from services.access import api_keys, budgets, sign_ins
 from services.access.budgets import Budget
 from services.access.callers import Caller, Scope
@@ -121,7 +122,7 @@ Writer = Annotated[Caller, Depends(scoped(Scope.WRITE))]
 Admin = Annotated[Caller, Depends(scoped(Scope.ADMIN))]
 
 
-def look_up_job(caller: Caller, job_id: str) -> None:
+def look_up_job(caller: Caller, job_id: str, purpose: Purpose = Purpose.TRAIN) -> None:
     """Raise NotFound if there is no such job. The session ends before the stream begins."""
     with reading() as session:
-        jobs.get(session, caller, job_id)
+        jobs.get(session, caller, job_id, purpose=purpose)

@@ -156,6 +156,8 @@ def named(place: list[str | int]) -> tuple[str | None, str]:
         case ["recipe", int(at), str(step), *rest] if rest:  # pydantic names the kind of the step
             key = ".".join(map(str, rest))
             return f"recipe.{at}.{key}", f"Step {at + 1} ({step}): `{key}`"
+        case ["baseline", "name" | "endpoint", *rest]:  # pydantic names the kind of the baseline
+            place = ["baseline", *rest]
         case []:
             return None, "The body"
     param = ".".join(map(str, place))

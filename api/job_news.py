@@ -6,15 +6,19 @@ duplicates. Reads Postgres; knows no client.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import orjson
 from sqlalchemy.orm import Session
 
 from api import sse
+from api.schemas.evaluations import EvaluationObject
 from api.schemas.jobs import JobEventObject, JobObject
+from models import Evaluation, Job
+from models.jobs import Purpose
 from orpo.contract.rundir import Split
 from services.access.callers import Caller
+from services.evaluations.evaluations import EvaluationJob
 from services.jobs import jobs
 from services.platform.database import reading
 from services.runs import job_events, metrics, series
@@ -22,7 +26,11 @@ from services.runs import job_events, metrics, series
 MAX_INT64 = 2**63 - 1
 STATE_FIELDS = {
     "status", "desired_status", "progress", "trained_tokens", "fine_tuned_model", "error",
-    "estimated_finish", "prepared",
+    "estimated_finish", "prepared", "gates", "promotion",
+}  # fmt: skip
+EVALUATION_FIELDS = {
+    "status", "started_at", "finished_at", "progress", "counts", "is_subset", "is_incomplete",
+    "scores", "preference", "rewards", "judges_itself", "agreement", "error",
 }  # fmt: skip
 
 
@@ -94,20 +102,27 @@ class News:
     version: str | None
 
 
-def read(caller: Caller, job_id: str, place: Place, version: str | None = None) -> News | None:
+def read(
+    caller: Caller,
+    job_id: str,
+    place: Place,
+    version: str | None = None,
+    purpose: Purpose = Purpose.TRAIN,
+) -> News | None:
     """Read what is new after `place`, up to some thousand values: whole steps, then events.
 
-    Returns None if nothing is new and the job's row still has `version`.
+    Returns None if nothing is new and the job's row still has `version`. Raises NotFound if the
+    caller has no such job with this purpose.
     """
     with reading() as session:
         now, anything = job_events.glance(session, job_id, **asdict(place))
         if not anything and version is not None and version == now:
             return None
-        job = jobs.get(session, caller, job_id)
+        job = jobs.get(session, caller, job_id, purpose=purpose)
         events = job_events.since(session, job_id, place.event)
         cursors: dict[str, int] = {Split.TRAIN: place.train, Split.HELD_OUT: place.held_out}
         steps = metrics.after_step(session, job_id, cursors)
-    shown = JobObject.from_record(job).model_dump(mode="json", include=STATE_FIELDS)
+        shown = _shown(session, job)
     messages = [Message("metrics", orjson.dumps(s), s["split"], s["step"]) for s in steps]
     for event in events:
         data = JobEventObject.from_record(event).model_dump_json().encode()
@@ -116,9 +131,18 @@ def read(caller: Caller, job_id: str, place: Place, version: str | None = None) 
     return News(state, messages, job.state in jobs.ENDED, now)
 
 
-def read_whole(caller: Caller, job_id: str, place: Place) -> News:
+def read_whole(caller: Caller, job_id: str, place: Place, purpose: Purpose = Purpose.TRAIN) -> News:
     """The same for a client that knows no version yet."""
-    return cast("News", read(caller, job_id, place))
+    return cast("News", read(caller, job_id, place, None, purpose))
+
+
+def _shown(session: Session, job: Job) -> dict[str, Any]:
+    """The part of a job, or of an evaluation, that changes."""
+    if job.purpose != Purpose.EVALUATION:
+        return JobObject.from_record(job).model_dump(mode="json", include=STATE_FIELDS)
+    found = EvaluationJob(session.get_one(Evaluation, job.id), job)
+    whole = EvaluationObject.from_record(found, judge=None)
+    return whole.model_dump(mode="json", include=EVALUATION_FIELDS)
 
 
 def frames(place: Place, messages: Iterable[Message]) -> tuple[bytes, Place]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from api import job_news, sse, threads
 from api.deps import look_up_job
 from api.job_news import Message, News, Place, frames
+from models.jobs import Purpose
 from services.access.callers import Caller
 from services.platform.errors import Unavailable
 
@@ -53,8 +54,8 @@ class Batch:
 class Log:
     """The newest batches of a job, numbered from `first` to `end`, without `end`."""
 
-    def __init__(self, caller: Caller, job_id: str) -> None:
-        self.caller, self.job_id = caller, job_id
+    def __init__(self, caller: Caller, job_id: str, purpose: Purpose = Purpose.TRAIN) -> None:
+        self.caller, self.job_id, self.purpose = caller, job_id, purpose
         self.followers = 0
         self.start: Place | None = None  # everything after it is here, or was not read yet
         self.place = Place()
@@ -111,6 +112,7 @@ class Log:
                     self.job_id,
                     place,
                     version,
+                    self.purpose,
                 )
                 took_s = time.monotonic() - began_at
                 if place == self.place:  # otherwise the log began again meanwhile
@@ -165,19 +167,19 @@ class Log:
 _logs: dict[str, Log] = {}
 
 
-async def admit(caller: Caller, job_id: str) -> None:
+async def admit(caller: Caller, job_id: str, purpose: Purpose = Purpose.TRAIN) -> None:
     """Raise NotFound before a stream begins; no query if the organisation follows the job."""
     log = _logs.get(job_id)
-    if log is None or log.caller.org_id != caller.org_id:
-        await threads.run(threads.REQUESTS, caller.account, look_up_job, caller, job_id)
+    if log is None or (log.caller.org_id, log.purpose) != (caller.org_id, purpose):
+        await threads.run(threads.REQUESTS, caller.account, look_up_job, caller, job_id, purpose)
 
 
 @contextmanager
-def joined(caller: Caller, job_id: str) -> Iterator[Log]:
+def joined(caller: Caller, job_id: str, purpose: Purpose = Purpose.TRAIN) -> Iterator[Log]:
     """Yield the job's log, which exists as long as a client follows the job."""
     log = _logs.get(job_id)
     if log is None or log.broken:
-        log = _logs[job_id] = Log(caller, job_id)
+        log = _logs[job_id] = Log(caller, job_id, purpose)
     log.followers += 1
     try:
         yield log
@@ -190,11 +192,11 @@ def joined(caller: Caller, job_id: str) -> Iterator[Log]:
 
 
 async def follow(
-    caller: Caller, job_id: str, last_event_id: str | None
+    caller: Caller, job_id: str, last_event_id: str | None, purpose: Purpose = Purpose.TRAIN
 ) -> AsyncGenerator[bytes, None]:
     """Yield frames until the job has ended and everything was sent; then `done`."""
     place, at = Place.parse(last_event_id), -1
-    with joined(caller, job_id) as log:
+    with joined(caller, job_id, purpose) as log:
         while True:
             if log.broken:
                 raise Unavailable("The job can't be read just now. Connect again in a few seconds.")
@@ -202,7 +204,13 @@ async def follow(
                 (framed, place), at = log.all_behind(place), log.end
             elif at < log.first:  # a new client, or one older than the log
                 news = await threads.run(
-                    threads.REQUESTS, caller.account, job_news.read_whole, caller, job_id, place
+                    threads.REQUESTS,
+                    caller.account,
+                    job_news.read_whole,
+                    caller,
+                    job_id,
+                    place,
+                    purpose,
                 )
                 if log.start is None or not (news.messages or log.holds(place)):
                     log.begin(place, news)

@@ -17,11 +17,11 @@ import httpx
 from starlette.requests import Request
 
 from api import meters, threads
-from api.admission import admitted
 from services.access.callers import Caller
 from services.platform.database import transaction
 from services.platform.errors import Invalid, OddsmithError, Unavailable
 from services.serving import deployments
+from services.serving.admission import admitted
 from services.serving.deployments import Route
 
 logger = logging.getLogger("oddsmith.api")

@@ -9,6 +9,9 @@ import ast
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from evals.prompts import BadPrompt
 
 FIRST, SECOND = "m", "M"
 TOP_LOGPROBS = 5
@@ -21,6 +24,22 @@ class Joined:
     pairs: dict[str, tuple[str, str]]
     missing: list[str]
     doubled: list[str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A row of a file of reference outputs."""
+
+    instruction: str
+    output: str
+
+
+def read(row: Mapping[str, Any]) -> Reference:
+    """Read a row of reference outputs: `instruction` and `output`. Raises BadPrompt."""
+    instruction, output = row.get("instruction"), row.get("output")
+    if not isinstance(instruction, str) or not isinstance(output, str) or not output.strip():
+        raise BadPrompt("A row needs `instruction` and `output`, the reference answer, as texts.")
+    return Reference(instruction, output)
 
 
 def ranking(reply: str) -> float | None:

@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from evals.statistics import Estimate
+from evals.estimates import Estimate
 
 BASE = "base"
 _RELATIVE = re.compile(rf"{BASE}(?:\s*([+-])\s*(\d+(?:\.\d*)?|\.\d+))?")

@@ -5,10 +5,12 @@ rules: which prompt and temperature a category gets, how a rating is read, and t
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from evals import statistics
+from evals.prompts import BadPrompt
 from evals.statistics import Estimate
 
 TEMPERATURES = {
@@ -28,6 +30,17 @@ RATINGS = (
     re.compile(r"Rating: (\d+)"),
 )
 LOWEST, HIGHEST = 1, 10
+TURNS = 2
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row of the official file; `references` has the reference answer to each turn, if known."""
+
+    key: int
+    category: str
+    turns: tuple[str, str]
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,26 @@ class Scores:
     by_category: dict[str, Estimate]
     unparsed: int
     doubled: int
+
+
+def read(row: Mapping[str, Any]) -> Question:
+    """Read a row of the official question file: `question_id`, `category`, `turns`, and perhaps
+    `reference`, a list of texts. Raises BadPrompt with what is wrong.
+    """
+    key, category, turns = (row.get(name) for name in ("question_id", "category", "turns"))
+    if not isinstance(key, int) or not isinstance(category, str):
+        raise BadPrompt("A row needs `question_id`, a whole number, and `category`, a text.")
+    asked, references = _texts(turns), _texts(row.get("reference") or [])
+    if asked is None or len(asked) != TURNS:
+        raise BadPrompt(f"`turns` is a list of {TURNS} texts.")
+    if references is None or len(references) > TURNS:
+        raise BadPrompt(f"`reference` is a list of at most {TURNS} texts.")
+    return Question(key, category, (asked[0], asked[1]), references)
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    is_list = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return tuple(value) if is_list else None
 
 
 def judge_prompt(category: str, turn: int) -> str:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 
+class BadPrompt(ValueError):
+    """A row of a prompt file that a suite can't use; the message is a sentence for its owner."""
+
+
 @dataclass(frozen=True)
 class Prompts:
     """What is asked, in the order of the file. `of`: how many prompts the file has, each once;

@@ -46,13 +46,13 @@ def compare(
     sides = [[side[prompt] for prompt in prompts] for side in (ours, theirs)]
     if not np.isfinite(sides).all():
         raise ValueError("A reward is not a finite number.")
-    edges = np.histogram_bin_edges(np.concatenate(sides), BINS)
+    edges, counts = histograms(sides)
     outcomes = [(np.sign(a - b) + 1) / 2 for a, b in zip(*sides, strict=True)]
     left, right = ({p: [r] for p, r in zip(prompts, side, strict=True)} for side in sides)
     return Compared(
-        ours=_rewards(left, sides[0], edges, seed),
-        theirs=_rewards(right, sides[1], edges, seed),
-        edges=edges.tolist(),
+        ours=_rewards(left, sides[0], counts[0], seed),
+        theirs=_rewards(right, sides[1], counts[1], seed),
+        edges=edges,
         win_rate=statistics.win_rate(
             {p: [float(o)] for p, o in zip(prompts, outcomes, strict=True)}, seed
         ),
@@ -61,9 +61,14 @@ def compare(
     )
 
 
+def histograms(sides: Sequence[Sequence[float]]) -> tuple[list[float], list[list[int]]]:
+    """Return 40 bins over all rewards, as 41 edges, and each side's counts in them."""
+    edges = np.histogram_bin_edges(np.concatenate([np.asarray(side) for side in sides]), BINS)
+    return edges.tolist(), [np.histogram(side, edges)[0].tolist() for side in sides]
+
+
 def _rewards(
-    grouped: Mapping[Any, Sequence[float]], flat: Sequence[float], edges: np.ndarray, seed: int
+    grouped: Mapping[Any, Sequence[float]], flat: Sequence[float], counts: list[int], seed: int
 ) -> Rewards:
-    counts = np.histogram(flat, edges)[0].tolist()
     deviation = float(np.std(flat, ddof=1)) if len(flat) > 1 else 0.0
     return Rewards(statistics.mean(grouped, seed), deviation, counts)

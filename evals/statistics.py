@@ -6,25 +6,16 @@ prompt don't count as independent. Deterministic for a seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.estimates import Estimate
+
 DRAWS = 2_000
 LEVEL = 0.95
 DRAWS_AT_ONCE = 100  # with 10,000 prompts: 8 MB of indices
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval, from `n` prompts. The interval is None for one prompt."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 def mean(values: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | None:
@@ -40,8 +31,13 @@ def mean(values: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | Non
     value = float(sums.sum() / sizes.sum())
     if len(kept) == 1:
         return Estimate(value, None, None, 1)
+    # Each draw has as many values as there are, if all prompts have the same number of them.
+    total = float(sizes.sum()) if (sizes == sizes[0]).all() else None
     drawn = np.concatenate(
-        [sums[draw].sum(axis=1) / sizes[draw].sum(axis=1) for draw in _draws(len(kept), seed)]
+        [
+            sums[draw].sum(axis=1) / (total or sizes[draw].sum(axis=1))
+            for draw in _draws(len(kept), seed)
+        ]
     )
     return with_interval(value, drawn, len(kept))
 
@@ -65,8 +61,12 @@ def difference(
     """
     both = [prompt for prompt in ours if len(ours[prompt]) and len(theirs.get(prompt, ()))]
     return mean(
-        {prompt: [float(np.mean(ours[prompt]) - np.mean(theirs[prompt]))] for prompt in both}, seed
+        {prompt: [_average(ours[prompt]) - _average(theirs[prompt])] for prompt in both}, seed
     )
+
+
+def _average(values: Sequence[float]) -> float:
+    return float(sum(values)) / len(values)
 
 
 def win_rate(outcomes: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | None:

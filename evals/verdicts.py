@@ -78,7 +78,7 @@ def _flips(verdicts: Mapping[Any, Sequence[Verdict]]) -> dict[Any, list[float]]:
     """For pairs with verdicts in both orders: 1 if they name different winners."""
     return {
         prompt: [
-            float(_winner(verdict.first) != _winner(verdict.second))
+            float(winner(verdict.first) != winner(verdict.second))
             for verdict in group
             if verdict.first is not None and verdict.second is not None
         ]
@@ -99,5 +99,6 @@ def _first_wins(verdicts: Mapping[Any, Sequence[Verdict]]) -> dict[Any, list[flo
     }
 
 
-def _winner(value: float) -> int:
+def winner(value: float) -> int:
+    """Return 1 if a verdict names the first answer, -1 for the second, 0 for a draw."""
     return (value > DRAW) - (value < DRAW)

@@ -7,7 +7,7 @@ lease, progress and events are in the job's row, and the file that it reads is t
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Created
@@ -15,6 +15,9 @@ from models.base import Base, Created
 
 class Evaluation(Base):
     __tablename__ = "evaluations"
+    __table_args__ = (
+        Index("ix_evaluations_deployed", "id", postgresql_where=text("deployed <> '[]'")),
+    )
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     suite: Mapped[str]
@@ -35,6 +38,8 @@ class Evaluation(Base):
     options: Mapped[dict[str, Any]]
     # Whether the worker deploys what it needs and takes it back afterwards.
     deploys: Mapped[bool] = mapped_column(default=False)
+    # Deployments that the worker has made for it, and that are to be stopped once it has ended.
+    deployed: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     # The job whose gates wait for this evaluation.
     gated_job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     # {"of", "prompts", "asked", "answered", "judged", "cut_off", "unparsed", "failed"}.
@@ -70,6 +75,9 @@ class EvaluationItem(Base):
     baseline_answers: Mapped[list[str]]
     # Keys of `judgments`.
     judgments: Mapped[list[str]]
+    # Why it has no answer or judgment, by `model`, `baseline` and `judge`: a sentence each. What
+    # stands here is not asked again.
+    failures: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
     # What the suite found, {"strict": [...]} or {"verdict": ...}; None until it is scored.
     result: Mapped[dict[str, Any] | None]
     # Target minus baseline, from -1 to 1 for what is won or lost; None without both.

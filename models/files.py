@@ -1,4 +1,4 @@
-"""Uploaded preference files and the report of their validation."""
+"""Uploaded files, of pairs or of prompts, and the report of their validation."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,18 @@ class FileStatus(StrEnum):
     UPLOADED = "uploaded"
     PROCESSED = "processed"
     ERROR = "error"
+
+
+class FilePurpose(StrEnum):
+    """What a file is for, in OpenAI's words: pairs, prompts, or the table that a job left."""
+
+    PAIRS = "fine-tune"
+    PROMPTS = "evals"
+    RESULTS = "fine-tune-results"
+
+
+# What users upload.
+UPLOADED = (FilePurpose.PAIRS, FilePurpose.PROMPTS)
 
 
 class File(Owned, Base):

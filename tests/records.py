@@ -9,7 +9,16 @@ import numpy as np
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from models import ApiKey, BaseModelRecord, File, Job, Organization
+from models import (
+    ApiKey,
+    BaseModelRecord,
+    Evaluation,
+    EvaluationItem,
+    File,
+    Job,
+    Judge,
+    Organization,
+)
 from models.base import new_id
 from models.files import FileStatus
 from models.jobs import JobState, Purpose
@@ -121,6 +130,55 @@ def deep_audit(
     write_judged(run_dir, judged)
     deep_audits.register(session, audit.id, 1, run_dir, AUDITED)
     return audit
+
+
+def judge(session: Session, owner: Caller, **fields: Any) -> Judge:
+    """A judge at an endpoint of another service."""
+    values = {
+        "id": new_id("judge"), "org_id": owner.org_id, "name": "judge", "kind": "openai",
+        "model": "gpt", "base_url": "https://judge.example.com/v1", "secret": None, "sampling": {},
+    }  # fmt: skip
+    record = Judge(**(values | fields))
+    session.add(record)
+    session.flush()
+    return record
+
+
+def evaluation(
+    session: Session, owner: Caller, state: JobState = JobState.QUEUED, **fields: Any
+) -> Evaluation:
+    """An evaluation that has gone to `state` without an error; `fields` are its own row's."""
+    made = job(
+        session, owner, JobState.QUEUED, id=new_id("eval"), purpose=Purpose.EVALUATION,
+        method={"type": "evaluation"},
+    )  # fmt: skip
+    values = {
+        "id": made.id, "suite": "ifeval", "data_sha256": "0", "target": {"model": made.base_model},
+        "sampling": {}, "options": {}, "counts": {}, "scores": [], "details": {},
+    }  # fmt: skip
+    record = Evaluation(**(values | fields))
+    session.add(record)
+    for following in (JobState.CLAIMED, JobState.RUNNING, JobState.FINALIZING, JobState.SUCCEEDED):
+        if made.state == state:
+            break
+        made.generation = 1
+        made.state = following
+        session.flush()
+    session.flush()
+    return record
+
+
+def item(session: Session, evaluation_id: str, place: int, **fields: Any) -> EvaluationItem:
+    """A prompt of an evaluation."""
+    asked = [[{"role": "user", "content": f"Prompt {place}?"}]]
+    values = {
+        "evaluation_id": evaluation_id, "place": place, "line": place + 1, "turns": asked,
+        "reference": {}, "answers": [], "baseline_answers": [], "judgments": [],
+    }  # fmt: skip
+    record = EvaluationItem(**(values | fields))
+    session.add(record)
+    session.flush()
+    return record
 
 
 def saved(step: int, sha256: str = "0") -> dict[str, Any]:

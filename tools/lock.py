@@ -28,7 +28,7 @@ SHARED_MARKER = re.compile(
 # The images run on CUDA, on x86_64. vLLM's own image, which `serve` is built on, has Python 3.12.
 IMAGE_EXTRAS = {
     "api": ["check", "data", "otel", "s3"],
-    "train": ["data", "otel", "s3", "train", "train-cuda"],
+    "train": ["data", "evals", "otel", "s3", "train", "train-cuda"],
     "serve": ["otel", "s3", "train"],
 }
 IMAGE_PYTHON = {"api": "3.11", "train": "3.11", "serve": "3.12"}

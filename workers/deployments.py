@@ -347,7 +347,7 @@ def _make_ready(engine: Engine, want: Wanted, name: str, names: Listing) -> None
         if want.adapter is not None and name not in names:
             client.load_adapter(name, want.adapter)
         base = engine.served_name if want.adapter is not None else None
-        certificate = parity.certify(client, name, base, want)
+        certificate = parity.certify(client, name, base, want) | {"engine": _kind(engine, client)}
     except DownError as reason:
         _judge_silence(engine, want, str(reason))
     except RefusedError as refusal:
@@ -359,6 +359,12 @@ def _make_ready(engine: Engine, want: Wanted, name: str, names: Listing) -> None
     else:
         logger.info("ready", extra={"parity": certificate})
         _set_status(want, DeploymentStatus.READY, engine_id=engine.id, parity=certificate)
+
+
+def _kind(engine: Engine, client: EngineClient) -> str:
+    """What computes the answers: another kind of engine gives other ones from the same weights."""
+    device = engine.device.partition(":")[0]
+    return f"vLLM {client.version()}, {vllm.dtype(engine.device)}, {device}"
 
 
 def _judge_silence(engine: Engine, want: Wanted, reason: str) -> None:

@@ -62,6 +62,11 @@ class EngineClient:
             return None
         return {model["id"]: (model.get("root"), model.get("parent")) for model in listed["data"]}
 
+    def version(self) -> str | None:
+        """Return the version of vLLM, or None if the engine doesn't name it."""
+        found = self._call("GET", "/version", timeout_s=ANSWER_S)
+        return found.get("version") if isinstance(found, dict) else None
+
     def load_adapter(self, name: str, folder: Path) -> None:
         body = {"lora_name": name, "lora_path": str(folder)}
         self._call("POST", "/v1/load_lora_adapter", body)

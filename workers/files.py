@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from models import BaseModelRecord, File
 from models.base_models import BaseModelStatus
-from models.files import FileStatus
+from models.files import FilePurpose, FileStatus
 from orpo.contract.failures import Code
 from orpo.rows.suggested import as_option
 from services.files import base_models, column_names, files, hub, progress
@@ -31,7 +31,7 @@ from services.platform.queue import Task
 from services.platform.turns import Turns, oldest
 from services.processes.reach import Reach
 from services.processes.verbs import VerbError, run_verb
-from workers import versions
+from workers import prompts, versions
 from workers.app import app
 from workers.turns import take
 
@@ -119,7 +119,9 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
             storage.local_copy(record.storage_key) as source,
             storage.writing_path(rows_key) as accepted,
         ):
-            report = _validated(record, source, accepted)
+            is_prompts = record.purpose == FilePurpose.PROMPTS
+            made = _prompts if is_prompts else _validated
+            report = made(record, source, accepted)
     except FileNotFoundError:
         return None, "Its bytes are no longer in the storage. Upload it again."
     except OSError as error:
@@ -133,7 +135,12 @@ def read(record: File, rows_key: str) -> tuple[dict[str, Any] | None, str | None
         return report, None
     for key in keys_of(record.id):
         storage.delete(key)
-    return report, nothing_left(report, record.id)
+    why = prompts.nothing_left if is_prompts else nothing_left
+    return report, why(report, record.id)
+
+
+def _prompts(record: File, source: Path, accepted: Path) -> dict[str, Any]:
+    return prompts.validated(record, source, accepted, partial(follow, record.id))
 
 
 def _validated(record: File, source: Path, accepted: Path) -> dict[str, Any]:
@@ -233,6 +240,8 @@ def _why(failure: VerbError) -> str:
     match failure.error.get("code"):
         case Code.DISK_FULL:
             return DISK_FULL
+        case Code.BAD_DATA:
+            return f"{failure} {failure.error.get('hint') or ''}".strip()
         case Code.TIMEOUT:
             return f"Its check was ended: {failure} Split the file, and upload it again."
         case Code.KILLED | Code.LIMIT:

@@ -19,6 +19,7 @@ from models.base_models import BaseModelStatus
 from models.files import FileStatus
 from models.jobs import EVALUATED, TRAINED, DesiredState, JobState, Purpose
 from services.access import sign_ins
+from services.evaluations import deployed
 from services.files import ended_uploads, files
 from services.jobs import claims
 from services.platform import logs, queue
@@ -104,6 +105,13 @@ def _rewake_prepare(session: Session) -> None:
         queue.send(session, Task.PREPARE)
 
 
+def take_back() -> None:
+    """Stop what evaluations have deployed for themselves, however they have ended."""
+    with transaction() as session:
+        for deployment_id in deployed.take_back(session):
+            logger.info("an evaluation has ended", extra={"deployment": deployment_id})
+
+
 def remove() -> None:
     """Wake a worker that removes what is marked as deleted, while something is left."""
     with transaction() as session:
@@ -124,6 +132,7 @@ LOOPS: list[tuple[Callable[[], None], float]] = [
     (dispatch, 0.2),
     (reap, 1.0),
     (rewake, 2.0),
+    (take_back, 2.0),
     (remove, 10.0),
     (prune, 600.0),
 ]

@@ -75,6 +75,9 @@ class Certificate:
     renders: Renders | None = None
     # The first token that differs: `workers.token_ids.Difference`.
     difference: dict[str, Any] | None = None
+    # Of the base's weights, where they are known, and of the chat template.
+    base_sha256: str | None = None
+    template_sha256: str | None = None
 
 
 def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) -> dict[str, Any]:
@@ -111,6 +114,8 @@ def certify(engine: EngineClient, model: str, base: str | None, want: Wanted) ->
         tools_ids_equal=all_equal([each for each in alike if each.rendering.tools], Of.PROMPT),
         renders=_confirmed(engine, model, want, messages),
         difference=first_difference(engine, model, needed),
+        base_sha256=want.base_sha256,
+        template_sha256=chat_templates.digest(Path(want.weights), want.template),
     )
     _judge(certificate, prompts)
     return asdict(certificate)

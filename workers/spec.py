@@ -7,10 +7,12 @@ from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Job
 from orpo.contract.methods import Method
+from orpo.contract.on_policy import OnPolicy
 from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS
 from orpo.contract.spec import RunSpec
+from services.jobs import reward_models
 from services.platform.settings import get_settings
-from services.runs import prepared
+from services.runs import checkpoints, prepared
 
 _METHOD: TypeAdapter[Method] = TypeAdapter(Method)
 
@@ -22,6 +24,7 @@ def spec_of(session: Session, job: Job) -> RunSpec:
     """
     data = prepared.folder(job.id)
     base = session.get_one(BaseModelRecord, job.base_model)
+    method = _METHOD.validate_python(job.method)
     return RunSpec(
         job_id=job.id,
         base_model=job.base_model,
@@ -31,6 +34,17 @@ def spec_of(session: Session, job: Job) -> RunSpec:
         train_path=data / TRAIN_ROWS,
         held_out_path=data / HELD_OUT_ROWS,
         tokens_path=get_settings().tokens_dir,
-        method=_METHOD.validate_python(job.method),
+        method=method,
+        reward_path=_reward_path(session, job, method),
         seed=job.seed,
     )
+
+
+def _reward_path(session: Session, job: Job, method: Method) -> Path | None:
+    """The folder of the method's reward model; None if it needs none, or if it was deleted (the
+    core then says so).
+    """
+    if not isinstance(method, OnPolicy):
+        return None
+    found = reward_models.find(session, job.org_id, method.reward_model)
+    return checkpoints.folder(found[0]) if found else None

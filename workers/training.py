@@ -18,6 +18,7 @@ from models.jobs import JobState, Purpose
 from orpo.contract.failures import Code
 from orpo.contract.rundir import Event, Level
 from orpo.contract.spec import write_spec
+from services.evaluations import gates
 from services.jobs import claims
 from services.platform.database import transaction
 from services.platform.errors import Fenced, is_disk_full
@@ -39,7 +40,7 @@ ROOM_S = 60  # an engine is gone within seconds
 LOST = "lost"
 # Errors that another attempt would only repeat.
 FINAL_ERRORS = frozenset(
-    {Code.NAN, Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.LIMIT, Code.NOT_RESUMABLE}
+    {Code.NAN, Code.DIVERGED, Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.LIMIT, Code.NOT_RESUMABLE}
     | {Code.BAD_SPEC, Code.BAD_DATA, Code.BAD_MODEL, Code.BASE_CHANGED}
 )
 NO_ROOM = {
@@ -157,7 +158,7 @@ def _finish(claim: Claim, tail: RunTail) -> None:
             return
     with transaction() as session:
         if claim.purpose is Purpose.TRAIN:
-            results.register(session, *job)
+            gates.evaluate(session, results.register(session, *job))
             return
         if claim.purpose is Purpose.DEEP_AUDIT:
             deep_audits.register(session, *job, claim.run_dir, tail.result or {})

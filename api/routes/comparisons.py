@@ -6,7 +6,6 @@ from fastapi import Query, Response
 from starlette.responses import StreamingResponse
 
 from api import media, places, sse, threads, upstream
-from api.admission import admitted
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
 from api.pages import After, page, whole
@@ -22,6 +21,7 @@ from services.access.callers import Caller
 from services.platform.database import transaction
 from services.platform.pages import Order
 from services.serving import comparisons
+from services.serving.admission import admitted
 from services.serving.deployments import Route
 
 router = Router(tags=["chat"])

@@ -22,9 +22,9 @@ router = Router(prefix="/v1/fine_tuning/jobs/estimate", tags=["fine-tuning"])
 @router.post("", summary="Measure what a job would take: time, memory, tokens")
 def create(session: SessionDep, caller: Writer, body: CreateJob) -> EstimateObject:
     """Create an estimate from the body of a new job: its data is prepared, and three steps are
-    measured on a device. No model is kept.
+    measured on a device. No model is kept, so `gates` are not read.
     """
-    request = replace(body.request(), purpose=Purpose.ESTIMATE)
+    request = replace(body.request(), purpose=Purpose.ESTIMATE, gates=[])
     return EstimateObject.from_record(jobs.create(session, caller, request))
 
 

@@ -18,6 +18,7 @@ from api.schemas.pages import ListPage
 from api.schemas.text import Id, Text
 from models import File
 from models.base import new_id
+from models.files import UPLOADED
 from orpo.rows.column_names import MAX_TEXT
 from services.access.callers import Caller
 from services.files import column_names, files
@@ -50,7 +51,7 @@ FORM = {
             "description": "Columns with other names, as a JSON object: "
             '{"prompt": "question", "chosen": "best", "rejected": "worst"}.',
         },
-        "purpose": {"type": "string", "enum": [files.PURPOSE]},
+        "purpose": {"type": "string", "enum": [*UPLOADED]},
         ANCHOR: {"type": "string", "enum": ["created_at"]},
         SECONDS: {
             "type": "integer",

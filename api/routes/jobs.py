@@ -27,6 +27,7 @@ from api.schemas.series import PairObject, SampleObject, SeriesList
 from api.schemas.text import Id, Text
 from models.jobs import JobState
 from services.access.callers import Caller
+from services.evaluations import gates
 from services.jobs import jobs, waiting
 from services.platform.database import reading
 from services.platform.pages import unknown
@@ -52,18 +53,20 @@ def create(
     idempotency_key: Annotated[
         str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
     ] = None,
-    x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
+    x_stainless_retry_count: Annotated[int, Header(ge=0, lt=2**31), DIGITS_ONLY] = 0,
 ) -> JobObject:
     """Create a job. A repeated request returns the job of the first: one with the same
     `Idempotency-Key`, or a retry of OpenAI's client. A file, a base or a setting that can't be used
     is refused, and `param` names it.
     """
+    request = body.request()
     job = jobs.create(
         session,
         caller,
-        body.request(),
+        request,
         idempotency_key=idempotency_key,
         is_retry=x_stainless_retry_count > 0,
+        check=lambda: gates.check(session, caller, request),
     )
     return JobObject.from_record(job)
 

@@ -92,7 +92,7 @@ async def add_part(
     idempotency_key: Annotated[
         str | SkipJsonSchema[None], Header(min_length=1, max_length=255)
     ] = None,
-    x_stainless_retry_count: Annotated[int, Header(), DIGITS_ONLY] = 0,
+    x_stainless_retry_count: Annotated[int, Header(ge=0, lt=2**31), DIGITS_ONLY] = 0,
 ) -> UploadPartObject:
     """Store a part: the form's field `data`, and `sha256` if it is to be checked. Parts may be sent
     in parallel, in any order and again; only those that complete the upload count.

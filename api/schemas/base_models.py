@@ -10,7 +10,7 @@ from api.schemas.body import Body
 from api.schemas.stored import Stored
 from api.schemas.text import Text
 from services.files.base_models import MODEL_ID
-from services.serving.catalog import Kind, Model
+from services.serving.catalog import Kind, Model, Use
 
 # For the document only: the service checks these, with error messages of its own.
 NAME: JsonDict = {"pattern": f"^{MODEL_ID.pattern}$"}
@@ -77,10 +77,18 @@ class ModelObject(BaseModel):
     kind: Kind
     parent: str | None
     deployed: bool
+    use: Use = Field(
+        description="chat: it can be deployed and answers. judge: a reward model, which gives "
+        "answers a number and can't be deployed."
+    )
     status: Literal["downloading", "ready", "error"]
     error: str | None
     job_id: str | None
     revision: str | None
+    promoted: bool | None = Field(
+        description="Whether a tuned model has passed all gates of its job; null without gates, "
+        "and before they are decided."
+    )
     info: ModelInfo
 
     @classmethod

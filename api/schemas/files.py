@@ -195,6 +195,21 @@ class StepReport(BaseModel):
     rows_changed: int
 
 
+class PromptsReport(BaseModel):
+    """What is known of the prompts of a file with the purpose `evals`.
+
+    `repeated` rows ask what an earlier row asks; they are kept, and asked once. `turns` is the most
+    turns of a row. `suites` are those that the file fits, and `unfit` says why others don't fit.
+    `official` is the suite whose official file this is, byte for byte; null if it is of none.
+    """
+
+    repeated: int
+    turns: int
+    suites: list[str]
+    unfit: dict[str, str]
+    official: str | None
+
+
 class FileReport(BaseModel):
     """rows = accepted + `joined` + the sum of `dropped`; `findings` are the first 100. `remarks`
     are about accepted rows. `joined` rows are the other half of an accepted pair of thumbs.
@@ -219,6 +234,9 @@ class FileReport(BaseModel):
     audit: Audit | None = None
     audit_failure: str | None = None
     steps: list[StepReport] | None = None
+    prompts: PromptsReport | None = Field(
+        default=None, description="Of a file of prompts, which has no pairs."
+    )
     cut: bool = Field(default=False, description=CUT)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Required, cast
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.schemas.body import Body
+from api.schemas.gates import GateObject, GateRequest, Promotion
 from api.schemas.methods import Value
 from api.schemas.progress import Prepared, Progress
 from api.schemas.stored import Stored
@@ -13,6 +14,7 @@ from api.schemas.text import NO_NUL, Id, Text
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
 from orpo.contract.methods import METHODS
+from services.evaluations.gates import MOST
 from services.jobs.jobs import SUFFIX, NewJob
 from services.jobs.waiting import Place
 from services.platform.errors import Invalid
@@ -73,6 +75,11 @@ class CreateJob(Body):
         "key; 0 if left out.",
     )
     integrations: list[Any] | None = Field(None, max_length=0)
+    gates: list[GateRequest] | None = Field(
+        None,
+        max_length=MOST,
+        description="What the model must reach to be promoted. It is evaluated once it is trained.",
+    )
 
     def request(self) -> NewJob:
         """Raises Invalid when `method` has another shape than OpenAI's."""
@@ -87,6 +94,7 @@ class CreateJob(Body):
             seed=self.seed,
             metadata=self.metadata or {},
             priority=self.priority or 0,
+            gates=[gate.stored() for gate in self.gates or ()],
         )
 
     def _method(self) -> tuple[str, dict[str, Any]]:
@@ -129,6 +137,9 @@ class JobMethod(Stored, total=False):
     dpo: MethodSettings | None
     simpo: MethodSettings | None
     probability_ratio: MethodSettings | None
+    reward: MethodSettings | None
+    ppo: MethodSettings | None
+    rloo: MethodSettings | None
 
 
 class JobError(BaseModel):
@@ -177,6 +188,10 @@ class JobObject(BaseModel):
     attempts: int
     generation: int
     queue: QueuePlace | None = Field(None, description="While it waits for a worker.")
+    gates: list[GateObject] = []
+    promotion: Promotion | None = Field(
+        None, description="Once all evaluations of its gates have ended; null without gates."
+    )
 
     @classmethod
     def from_record(cls, job: Job, place: Place | None = None) -> "JobObject":
@@ -208,6 +223,8 @@ class JobObject(BaseModel):
             attempts=job.attempts,
             generation=job.generation,
             queue=_queue(place) if place else None,
+            gates=cast("list[GateObject]", job.gates),
+            promotion=cast("Promotion | None", job.promotion),
         )
 
 

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from orpo.contract.hyperparameters import Group, Hyperparameters
 
-Kind = Literal["number", "integer", "flag", "choice", "words"]
+Kind = Literal["number", "integer", "flag", "choice", "words", "text"]
 # The value of a setting. It was checked when its job was created. An answer has many settings, and
 # checking them again would take longer than the rest of the answer.
 Value = Annotated[
@@ -21,9 +21,12 @@ class SettingObject(BaseModel):
     """A hyperparameter as a form shows it; its bounds stand in the JSON schema."""
 
     name: str
-    kind: Kind = Field(description="flag: a boolean; words: a list of strings.")
+    kind: Kind = Field(description="flag: a boolean; words: a list of strings; text: one string.")
     choices: list[str] = Field(description="The values of a choice; empty for other kinds.")
-    default: Value = Field(description="Null where the server decides, as the description says.")
+    default: Value = Field(
+        description="Null where the server decides, as the description says, and where a job must "
+        "give a value (the JSON schema then lists it as required)."
+    )
     description: str
 
 
@@ -55,13 +58,24 @@ class MethodObject(BaseModel):
             label=method.label or name,
             description=method.__doc__ or "",
             groups=groups_of(method),
-            hyperparameters=method.model_json_schema(by_alias=True),
+            hyperparameters=_schema_of(method),
         )
 
 
+def _schema_of(method: type[Hyperparameters]) -> dict[str, Any]:
+    """The JSON schema of a method, without the settings that mean nothing to it."""
+    schema = method.model_json_schema(by_alias=True)
+    known = schema["properties"].items()
+    schema["properties"] = {n: held for n, held in known if n not in method.unused}
+    return schema
+
+
 def groups_of(method: type[Hyperparameters]) -> list[SettingGroup]:
-    """Return the groups of a method that are not empty; the method's own settings come first."""
-    fields = [(n, field) for n, field in method.model_fields.items() if n != "type"]
+    """Return the groups of a method that are not empty; the method's own settings come first, and
+    those that mean nothing to it are left out.
+    """
+    hidden = {"type", *method.unused}
+    fields = [(n, field) for n, field in method.model_fields.items() if n not in hidden]
     fields.sort(key=lambda each: each[0] in Hyperparameters.model_fields)
     grouped = {group: list[SettingObject]() for group in Group}
     for name, field in fields:
@@ -75,7 +89,7 @@ def _group(field: FieldInfo) -> Group:
 
 def _setting(name: str, field: FieldInfo) -> SettingObject:
     kind, choices = _kind(field.annotation)
-    default = field.get_default(call_default_factory=True)
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
     return SettingObject(
         name=name,
         kind=kind,
@@ -94,4 +108,6 @@ def _kind(annotation: Any) -> tuple[Kind, list[str]]:
         return "choice", [choice.value for choice in bare]
     if issubclass(bare, bool):
         return "flag", []
+    if issubclass(bare, str):
+        return "text", []
     return ("integer" if issubclass(bare, int) else "number"), []

@@ -50,7 +50,10 @@ class PairNumbers(BaseModel):
     """A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity."""
 
     step: int
-    log_odds_ratio: float | None
+    log_odds_ratio: float | None = Field(
+        description="Of a reward model, which has no log-probs: the chosen answer's reward minus "
+        "the rejected one's."
+    )
     logps_chosen: float | None
     logps_rejected: float | None
     nll: float | None

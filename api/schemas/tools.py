@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from api.schemas.body import Body
 from api.schemas.text import Text
+from services.serving.tool_calls import is_deep, parsed
 
 # As OpenAI's.
 MAX_TOOLS = 128
@@ -18,21 +19,12 @@ MAX_DESCRIPTION = 16_384
 # Of a tool's parameters as JSON. Templates and checks recurse into the value.
 MAX_SCHEMA_CHARACTERS = 65_536
 MAX_FIELDS = 1000
-MAX_DEPTH = 32
 # A call may hold a whole file; the body's limit and the engine's context bound it further.
 MAX_ARGUMENTS = 1_000_000
 CHOICES: tuple[str | None, ...] = ("auto", "none", None)
 
 FunctionName = Annotated[str, Field(pattern=NAME)]
 CallId = Annotated[Text, Field(max_length=256)]
-
-
-def is_deep(value: Any, left: int = MAX_DEPTH) -> bool:
-    """Whether a JSON value is nested more deeply than `left`."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return left == 0 or any(is_deep(each, left - 1) for each in inner)
 
 
 def _bounded(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -50,24 +42,6 @@ def _floats(value: Any) -> list[float]:
         inner = value.values() if isinstance(value, dict) else value
         return [number for each in inner for number in _floats(each)]
     return [value] if isinstance(value, float) else []
-
-
-def parsed(arguments: str) -> dict[str, Any]:
-    """Return the arguments of a call; raises ValueError unless they are an object in JSON.
-
-    An engine would replace all else by an empty object, without a word.
-    """
-    try:
-        found = json.loads(arguments or "{}", parse_constant=_refuse)
-    except RecursionError:
-        raise ValueError("too deep") from None
-    if not isinstance(found, dict) or is_deep(found):
-        raise ValueError("no object")
-    return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _object(arguments: str) -> str:

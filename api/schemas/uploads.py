@@ -32,7 +32,9 @@ class CreateUpload(Body):
     """
 
     filename: Annotated[str, Field(min_length=1, max_length=1024, pattern=NO_NUL)]
-    purpose: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="`fine-tune`")]
+    purpose: Annotated[
+        str, Field(max_length=64, pattern=NO_NUL, description="`fine-tune` or `evals`")
+    ]
     bytes: Annotated[int, Field(ge=1, lt=2**53, description="The size of the whole file.")]
     mime_type: Annotated[str, Field(max_length=256, pattern=NO_NUL)]
     expires_after: ExpiresAfter | SkipJsonSchema[None] = None

@@ -69,9 +69,10 @@ class Client:
         path: Path,
         on_sent: Callable[[int], None] | None = None,
         columns: dict[str, str] | None = None,
+        purpose: str = "fine-tune",
     ) -> Any:
-        """Send a preference file while it is read, so that memory use stays constant."""
-        data = {"purpose": "fine-tune"}
+        """Send a file while it is read, so that memory use stays constant."""
+        data = {"purpose": purpose}
         if columns:
             data["columns"] = json.dumps(columns)
         with path.open("rb") as file:

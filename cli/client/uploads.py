@@ -29,13 +29,14 @@ def send(
     on_sent: Callable[[int], None],
     resume: str | None = None,
     columns: dict[str, str] | None = None,
+    purpose: str = "fine-tune",
 ) -> Any:
     """Upload a file in parts and return it; `resume` is the id of an upload to go on with.
 
     Raises CommandError with the upload's id where it has to be continued later.
     """
     memory = _memory(client, path)
-    upload = _begun(client, path, resume or _remembered(memory))
+    upload = _begun(client, path, resume or _remembered(memory), purpose)
     if upload is None and resume:
         raise CommandError(
             f"The upload {resume} can't be continued with {path.name}: it was cancelled, has "
@@ -43,7 +44,7 @@ def send(
             ExitCode.REFUSED,
         )
     if upload is None:
-        upload = patiently(lambda: client.post("/v1/uploads", _announced(path, columns)))
+        upload = patiently(lambda: client.post("/v1/uploads", _announced(path, columns, purpose)))
         memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         memory.write_text(upload["id"])
     if upload["status"] == "pending":
@@ -64,17 +65,19 @@ def send(
     return upload["file"]
 
 
-def _announced(path: Path, columns: dict[str, str] | None) -> dict[str, Any]:
+def _announced(path: Path, columns: dict[str, str] | None, purpose: str) -> dict[str, Any]:
     return {
         "filename": path.name,
-        "purpose": "fine-tune",
+        "purpose": purpose,
         "bytes": path.stat().st_size,
         "mime_type": "application/octet-stream",
         **({"columns": columns} if columns else {}),
     }
 
 
-def _begun(client: Client, path: Path, upload_id: str | None) -> dict[str, Any] | None:
+def _begun(
+    client: Client, path: Path, upload_id: str | None, purpose: str
+) -> dict[str, Any] | None:
     """Return the upload to go on with; None if there is none, or only one that has ended."""
     if upload_id is None:
         return None
@@ -84,7 +87,8 @@ def _begun(client: Client, path: Path, upload_id: str | None) -> dict[str, Any] 
         if error.error.get("code") == "not_found":
             return None
         raise
-    is_this = (upload["bytes"], upload["filename"]) == (path.stat().st_size, path.name)
+    stated = (upload["bytes"], upload["filename"], upload["purpose"])
+    is_this = stated == (path.stat().st_size, path.name, purpose)
     return upload if is_this and upload["status"] in ("pending", "completed") else None
 
 

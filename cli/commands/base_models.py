@@ -9,6 +9,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from cli.client.http import Client, connect, segment, wait_until
+from cli.commands import gates
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -26,13 +27,14 @@ def list_models(as_json: Json = False) -> None:
         output.emit(models)
         return
     output.table(
-        ["id", "kind", "status", "deployed"],
+        ["id", "kind", "status", "deployed", "promoted"],
         [
             [
                 m["id"],
                 m["kind"],
                 output.status(m["status"]),
                 "yes" if m["deployed"] else "",
+                gates.promoted(m.get("promoted")),
             ]
             for m in models
         ],

@@ -1,4 +1,4 @@
-"""`oddsmith files`: upload preference files and read what their validation found.
+"""`oddsmith files`: upload files of pairs or prompts and read what their validation found.
 
 Also turns an id or a path into the id of a validated file, for `oddsmith jobs create`.
 """
@@ -6,6 +6,7 @@ Also turns an id or a path into the id of a validated file, for `oddsmith jobs c
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from cli.view.progress import bar
 from orpo.rows.column_names import parse_columns
 from orpo.rows.suggested import as_option
 
-app = output.noun("Upload preference files and read their reports.")
+app = output.noun("Upload files of pairs or prompts and read their reports.")
 for _command in (rows.rows, rows.dropped, rows.statistics):
     output.command(app, _command.__name__)(_command)
 
@@ -41,13 +42,25 @@ Columns = Annotated[
         help="Columns with other names: prompt=question,chosen=best,rejected=worst",
     ),
 ]
+
+
+class Purpose(StrEnum):
+    """What a file is for."""
+
+    PAIRS = "fine-tune"
+    PROMPTS = "evals"
+
+
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the file is validated.")]
 
 
 @output.command(app, "upload")
 def upload(
-    path: Annotated[Path, typer.Argument(help="A file of preference pairs.")],
+    path: Annotated[Path, typer.Argument(help="A file of preference pairs, or of prompts.")],
     columns: Columns = None,
+    purpose: Annotated[
+        Purpose, typer.Option(help="`evals` for a file of prompts to evaluate models on.")
+    ] = Purpose.PAIRS,
     wait: Wait = False,
     resume: Annotated[
         str | None,
@@ -55,13 +68,13 @@ def upload(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Upload a preference file: JSON lines, a JSON array, CSV or Parquet, also .gz or .zst.
+    """Upload a file: JSON lines, a JSON array, CSV or Parquet, also .gz or .zst; of prompts, .txt.
 
     One above 64 MiB is sent in parts, so that it can be continued.
     """
     mapping = mapping_of(columns)
     client = connect()
-    file = send(client, path, quiet=as_json, columns=mapping, resume=resume)
+    file = send(client, path, quiet=as_json, columns=mapping, resume=resume, purpose=purpose)
     _tell(client, file, wait, as_json)
 
 
@@ -122,10 +135,11 @@ def list_files(as_json: Json = False) -> None:
         output.emit(files)
         return
     output.table(
-        ["id", "status", "size", "uploaded", "name"],
+        ["id", "purpose", "status", "size", "uploaded", "name"],
         [
             [
                 f["id"],
+                f["purpose"],
                 output.status(f["status"]),
                 output.size(f["bytes"]),
                 output.when(f["created_at"]),
@@ -211,11 +225,14 @@ def report(file_id: FileId, as_json: Json = False) -> None:
     if as_json:
         output.emit(found)
         return
-    audit.show(found.get("audit"), found.get("audit_failure"))
+    prompts = found.get("prompts")
+    if prompts is None:
+        audit.show(found.get("audit"), found.get("audit_failure"))
     output.details(
         [
             ("container", found.get("container")),
             ("shape", found.get("shape")),
+            *(_prompts(prompts) if prompts else ()),
             ("rows", found["rows"]),
             ("accepted", Text(str(found["accepted"]), "green" if found["accepted"] else "red")),
             *((f"dropped: {why}", count) for why, count in found["dropped"].items()),
@@ -319,6 +336,13 @@ def delete(file_id: FileId, as_json: Json = False) -> None:
     output.emit_or_say(deleted, as_json, f"Deleted {file_id}.")
 
 
+def _prompts(found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "fits the suites", ", ".join(found["suites"])
+    yield "official file of", found["official"]
+    yield "repeated, asked once", found["repeated"] or None
+    yield "turns", found["turns"]
+
+
 def _remark(remark: dict[str, Any]) -> list[Any]:
     lines = ", ".join(map(str, remark["lines"]))
     more = "…" if remark["rows"] > len(remark["lines"]) else ""
@@ -340,6 +364,7 @@ def send(
     quiet: bool = False,
     columns: dict[str, str] | None = None,
     resume: str | None = None,
+    purpose: str = Purpose.PAIRS,
 ) -> dict[str, Any]:
     """Upload with a progress bar on stderr. A large file is sent in parts; see `uploads.send`."""
     if path.is_dir():
@@ -353,8 +378,8 @@ def send(
             show(sent_bytes, size_bytes)
 
         if resume or size_bytes > uploads.ABOVE_BYTES:
-            return uploads.send(client, path, on_sent, resume, columns)
-        return client.upload(path, on_sent=on_sent, columns=columns)
+            return uploads.send(client, path, on_sent, resume, columns, purpose)
+        return client.upload(path, on_sent=on_sent, columns=columns, purpose=purpose)
 
 
 def validated(client: Client, file_id: str, quiet: bool = False) -> dict[str, Any]:
@@ -369,9 +394,12 @@ def validated(client: Client, file_id: str, quiet: bool = False) -> dict[str, An
     return file
 
 
-def file_id_of(client: Client, id_or_path: str, quiet: bool = False) -> str:
-    """Return an id unchanged; upload a path and wait until it is validated."""
+def file_id_of(
+    client: Client, id_or_path: str, quiet: bool = False, purpose: str = Purpose.PAIRS
+) -> str:
+    """Return an id unchanged; upload a path for `purpose` and wait until it is validated."""
     path = Path(id_or_path)
     if not path.exists() and id_or_path.startswith("file-"):
         return id_or_path
-    return validated(client, send(client, path, quiet)["id"], quiet)["id"]
+    file = send(client, path, quiet, purpose=purpose)
+    return validated(client, file["id"], quiet)["id"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.client.http import Client, connect, segment, wait_until
-from cli.commands import watch
+from cli.commands import gates, watch
 from cli.commands.files import file_id_of
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
@@ -37,7 +37,10 @@ Pairs = Annotated[str, typer.Option(help="Training pairs: a file's id, or a path
 HeldOut = Annotated[
     str | None, typer.Option(help="Held-out pairs: an id or a path. By default a tenth.")
 ]
-Kind = Annotated[str, typer.Option(help="orpo, supervised, dpo, simpo or probability_ratio.")]
+Kind = Annotated[
+    str,
+    typer.Option(help="orpo, supervised, dpo, simpo, probability_ratio, reward, ppo or rloo."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A hyperparameter, as lambda=0.2; repeat for several."),
@@ -54,12 +57,14 @@ def create(
     settings: Settings = None,
     suffix: Annotated[str | None, typer.Option(help="Becomes part of the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    gate: gates.Gates = None,
     as_json: Json = False,
 ) -> None:
     """Create a job. A path is uploaded first."""
     client = connect()
+    asked = {"gates": list(map(gates.gate, gate))} if gate else {}
     body = _request(client, model, file, held_out, method, settings, as_json)
-    job = client.post("/v1/fine_tuning/jobs", {**body, "suffix": suffix, "seed": seed})
+    job = client.post("/v1/fine_tuning/jobs", {**body, "suffix": suffix, "seed": seed, **asked})
     if as_json:
         output.emit(job)
     else:
@@ -162,6 +167,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("last attempt", _retry(job)),
             ("model", job["model"]),
             ("result", job.get("fine_tuned_model")),
+            *gates.lines(job),
             ("training file", job["training_file"]),
             ("validation file", job.get("validation_file")),
             ("method", method.get("type")),

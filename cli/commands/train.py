@@ -18,10 +18,20 @@ from cli.view.progress import bar
 from orpo.contract import rundir
 from orpo.contract.methods import METHODS, Method, parse_method
 from orpo.contract.numbers import Series
-from orpo.contract.rundir import HELD_OUT_ROWS, TRAIN_ROWS, Event, Split
+from orpo.contract.on_policy import OnPolicy
+from orpo.contract.rundir import HELD_OUT_ROWS, JUDGE, TRAIN_ROWS, Event, Split
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.rows.formats import validate
 from services.runs.launch import launch
+
+# What is told of a run that has finished, and in how many digits.
+TOLD: dict[str, tuple[str, int]] = {
+    Series.ACCURACY: ("accuracy", 2),
+    Series.LOG_ODDS_RATIO: ("log odds ratio", 3),
+    Series.REWARD_MARGIN: ("reward margin", 3),
+    Series.REWARD_MEAN: ("reward", 2),
+    Series.KL: ("KL from the base", 2),
+}
 
 app = typer.Typer()
 
@@ -72,6 +82,7 @@ def train(
         train_path=accept(data, out.absolute() / TRAIN_ROWS),
         held_out_path=accept(held_out, out.absolute() / HELD_OUT_ROWS) if held_out else None,
         method=chosen,
+        reward_path=reward_folder(chosen),
         seed=seed,
         resume_from=last_checkpoint(earlier),
     )
@@ -91,6 +102,20 @@ def train(
         training = follow(spec, out.absolute(), quiet=as_json)
     result = summary(training)
     output.emit_or_say(result, as_json, sentence(result))
+
+
+def reward_folder(method: Method) -> Path | None:
+    """The checkpoint of the method's reward model: without a server, its name is its folder."""
+    if not isinstance(method, OnPolicy):
+        return None
+    folder = Path(method.reward_model).absolute()
+    if not (folder / JUDGE).is_file():
+        raise CommandError(
+            f"{method.reward_model} is no reward model: set reward_model to the folder of a "
+            "checkpoint that `oddsmith train --method reward` has made.",
+            ExitCode.USAGE,
+        )
+    return folder
 
 
 def follow(spec: RunSpec, out: Path, quiet: bool) -> Training:
@@ -169,9 +194,11 @@ def sentence(result: dict[str, Any]) -> str:
         return f"Stopped at step {result['step']}; --resume continues from there."
     lines = [f"Finished after {result['step']} steps: {result['checkpoint']}"]
     first, last = result[Split.HELD_OUT]["first"], result[Split.HELD_OUT]["last"]
-    if Series.ACCURACY in last:
-        (a, b), (c, d) = (
-            (first[name], last[name]) for name in (Series.ACCURACY, Series.LOG_ODDS_RATIO)
-        )
-        lines.append(f"Held-out accuracy {a:.2f} -> {b:.2f}, log odds ratio {c:.3f} -> {d:.3f}.")
+    changes = [
+        f"{title} {first[name]:.{digits}f} -> {last[name]:.{digits}f}"
+        for name, (title, digits) in TOLD.items()
+        if name in last
+    ]
+    if changes:
+        lines.append(f"Held-out {', '.join(changes)}.")
     return "\n".join(lines)

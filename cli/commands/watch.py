@@ -17,6 +17,7 @@ from rich.text import Text
 
 from cli.client.http import connect, segment
 from cli.client.sse import ServerEvent, follow
+from cli.commands import gates
 from cli.view import output
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import Level, Split
@@ -26,12 +27,25 @@ SERIES: dict[str, str] = {
     Series.LOGPS_CHOSEN: "log-prob chosen",
     Series.LOGPS_REJECTED: "log-prob rejected",
     Series.LOG_ODDS_RATIO: "log odds ratio",
+    Series.REWARD_CHOSEN: "reward chosen",
+    Series.REWARD_REJECTED: "reward rejected",
     Series.ACCURACY: "accuracy",
+    Series.REWARD_MEAN: "reward",
+    Series.KL: "KL from the base",
     Series.LOSS: "loss",
 }
 # Drawn on one scale, so that the distance between the two lines is visible.
-SHARED_SCALE = (Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED)
-STYLES: dict[str, str] = {Series.LOGPS_CHOSEN: "green", Series.LOGPS_REJECTED: "red"}
+SHARED_SCALES = (
+    (Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED),
+    (Series.REWARD_CHOSEN, Series.REWARD_REJECTED),
+)
+STYLES: dict[str, str] = {
+    **dict.fromkeys((Series.LOGPS_CHOSEN, Series.REWARD_CHOSEN), "green"),
+    **dict.fromkeys((Series.LOGPS_REJECTED, Series.REWARD_REJECTED), "red"),
+}
+# Only a reward model has the latter, and it has none of the former.
+OF_REWARDS = (Series.REWARD_CHOSEN, Series.REWARD_REJECTED)
+OF_TOKENS = (Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED, Series.LOG_ODDS_RATIO)
 EVENTS_SHOWN = 3
 PLAIN_LINE_EVERY_S = 20
 
@@ -46,6 +60,8 @@ class JobView:
     progress_at: float = 0
     fine_tuned_model: str | None = None
     error: dict[str, Any] | None = None
+    gates: list[dict[str, Any]] = field(default_factory=list)
+    promotion: dict[str, Any] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     # split -> name -> step -> value; a step that is repeated after a crash replaces its old value.
     values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict)
@@ -66,6 +82,7 @@ class JobView:
             self.progress, self.progress_at = progress, time.monotonic()
         self.fine_tuned_model = state.get("fine_tuned_model")
         self.error = state.get("error")
+        self.gates, self.promotion = state.get("gates") or [], state.get("promotion")
 
     def _apply_metrics(self, metrics: dict[str, Any]) -> None:
         series = self.values.setdefault(metrics["split"], {})
@@ -131,8 +148,10 @@ class Sparklines:
         for justify in ("left", "left", "right", "left"):
             grid.add_column(justify=justify, no_wrap=True)
         spark_width = max(8, min(48, options.max_width - 57))
+        absent = OF_TOKENS if self.view.series(Split.TRAIN, Series.REWARD_CHOSEN) else OF_REWARDS
         for name in SERIES:
-            grid.add_row(*self._row(name, spark_width))
+            if name not in absent:
+                grid.add_row(*self._row(name, spark_width))
         yield grid
 
     def _row(self, name: str, spark_width: int) -> tuple[Text | str, ...]:
@@ -150,9 +169,10 @@ class Sparklines:
         """Return the lowest and highest value to draw; empty for the series' own range."""
         if name == Series.ACCURACY:
             return (0, 1)
-        if name not in SHARED_SCALE:
+        together = next((names for names in SHARED_SCALES if name in names), None)
+        if together is None:
             return ()
-        values = [value for each in SHARED_SCALE for value in self.view.series(Split.TRAIN, each)]
+        values = [value for each in together for value in self.view.series(Split.TRAIN, each)]
         return (min(values), max(values)) if values else ()
 
     def _held_out(self, name: str) -> str:
@@ -241,4 +261,6 @@ def summary(view: JobView) -> Text:
         line.append(f"  {output.plain(view.fine_tuned_model)}")
     if view.error and view.error.get("message"):
         line.append(f"  {output.plain(view.error['message'])}")
+    if view.gates and view.status == "succeeded":
+        line.append("\n").append(gates.summary(view.job_id, view.gates, view.promotion))
     return line

@@ -25,13 +25,15 @@ from cli.stack.redis import Redis
 
 
 @contextmanager
-def scratch_postgres(folder: Path) -> Iterator[Postgres]:
-    """Yield a running server whose data would not survive a crash of the machine."""
+def scratch_postgres(folder: Path, *, durable: bool = False) -> Iterator[Postgres]:
+    """Yield a running server; unless it is durable, its data would not survive a crash of the
+    machine.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     account = account_for(folder / "postgres")
     with Ports() as ports, binaries(account, folder / "postgres.copy") as programs:
         port = ports.choose()
-        postgres = Postgres(folder / "postgres", port, "admin", "password", durable=False)
+        postgres = Postgres(folder / "postgres", port, "admin", "password", durable=durable)
         postgres.prepare(programs)
         with running(postgres.part(programs), folder):
             yield postgres

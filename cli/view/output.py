@@ -116,6 +116,11 @@ def say(message: str | Text) -> None:
     screen().print(text, soft_wrap=True)
 
 
+def paragraph(text: str) -> None:
+    """Print sentences, wrapped between words on a terminal."""
+    screen().print(Text(plain(text)))
+
+
 def emit(value: Any) -> None:
     """Print JSON in one line, as ASCII: neither the locale nor control characters can corrupt
     it.
@@ -130,8 +135,16 @@ def emit_or_say(value: Any, as_json: bool, message: str) -> None:
         say(message)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
-    """Print rows under dim headings, or the sentence `empty` if there are none."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    empty: str,
+    unbroken: Sequence[str] = (),
+) -> None:
+    """Print rows under dim headings, or the sentence `empty` if there are none.
+
+    Where a line is too long, the columns that are not `unbroken` are folded.
+    """
     lines = [[cell(value) for value in row] for row in rows]
     if not lines:
         say(empty)
@@ -139,7 +152,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> 
     grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     for column in columns:
         # Folded, never cut: an incomplete id is useless.
-        grid.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold", no_wrap=column in unbroken)
     for line in lines:
         grid.add_row(*line)
     show(grid)

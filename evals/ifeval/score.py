@@ -7,14 +7,11 @@ from typing import Any
 
 from evals import statistics
 from evals.ifeval.checkers import CHECKERS
+from evals.prompts import BadPrompt
 from evals.statistics import Estimate
 
 # Their letters are `#` and `!`, which the official checker replaces by a random letter.
 RANDOM_OFFICIALLY = frozenset({1122, 1129})
-
-
-class BadPrompt(ValueError):
-    """A row of a prompt file that IFEval can't use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +62,32 @@ def _instruction(kind: object, arguments: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(arguments, dict):
         raise BadPrompt(f"The `kwargs` of `{kind}` are no object.")
     given = {name: value for name, value in arguments.items() if value is not None}
+    signature = inspect.signature(checker)
     try:
-        inspect.signature(checker).bind("", **given)
+        signature.bind("", **given)
+        for name, value in given.items():
+            given[name] = _typed(name, value, signature.parameters[name].annotation)
         checker("An answer.", **given)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError) as error:
         raise BadPrompt(f"The `kwargs` of `{kind}` don't fit: {error}") from error
     return str(kind), given
+
+
+def _typed(name: str, value: object, kind: object) -> object:
+    """Return an argument with its checker's type. Raises TypeError if it has another one: an answer
+    could make the checker fail.
+    """
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # as tables have them
+    if kind is int and not is_number:
+        raise TypeError(f"`{name}` is no whole number.")
+    if kind is str and not isinstance(value, str):
+        raise TypeError(f"`{name}` is no text.")
+    is_texts = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    if kind not in (int, str) and not is_texts:
+        raise TypeError(f"`{name}` is no list of texts.")
+    return value
 
 
 def check(prompt: Prompt, answer: str) -> Followed:

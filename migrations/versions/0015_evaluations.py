@@ -128,6 +128,7 @@ def _evaluations() -> None:
         sa.Column("sampling", JSONB, nullable=False),
         sa.Column("options", JSONB, nullable=False),
         sa.Column("deploys", sa.Boolean(), nullable=False),
+        sa.Column("deployed", JSONB, server_default=EMPTY_LIST, nullable=False),
         sa.Column("gated_job_id", sa.Text(), nullable=True),
         sa.Column("counts", JSONB, nullable=False),
         sa.Column("scores", JSONB, nullable=False),
@@ -143,6 +144,12 @@ def _evaluations() -> None:
     )
     for column in ("judge_id", "gated_job_id"):
         op.create_index(op.f(f"ix_evaluations_{column}"), "evaluations", [column])
+    op.create_index(
+        "ix_evaluations_deployed",
+        "evaluations",
+        ["id"],
+        postgresql_where=sa.text("deployed <> '[]'"),
+    )
 
 
 def _items() -> None:
@@ -157,6 +164,7 @@ def _items() -> None:
         sa.Column("answers", JSONB, nullable=False),
         sa.Column("baseline_answers", JSONB, nullable=False),
         sa.Column("judgments", JSONB, nullable=False),
+        sa.Column("failures", JSONB, server_default=EMPTY, nullable=False),
         sa.Column("result", JSONB, nullable=True),
         sa.Column("change", sa.Float(), nullable=True),
         sa.Column("cut_off", sa.Boolean(), nullable=False),

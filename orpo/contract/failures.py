@@ -18,6 +18,7 @@ class Code(StrEnum):
     BAD_MODEL = "bad_model"
     BASE_CHANGED = "base_changed"
     NAN = "nan"
+    DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
     BAD_CHECKPOINT = "bad_checkpoint"
@@ -45,6 +46,7 @@ EXIT_STATUS = {
     Code.NOT_RESUMABLE: 7,
     Code.NOT_EXPORTABLE: 8,
     Code.NO_PARITY: 9,
+    Code.DIVERGED: 10,
     Code.INTERNAL: 1,
 }
 # Every rank detects these by itself at the same time, so one report is enough.
@@ -55,6 +57,7 @@ FOUND_BY_ALL = (
     Code.BAD_CHECKPOINT,
     Code.NOT_RESUMABLE,
     Code.NAN,
+    Code.DIVERGED,
 )
 
 

@@ -136,6 +136,13 @@ class Hyperparameters(Strict):
 
     label: ClassVar[str] = ""
     """The method's name in a list of methods; if empty, its type is shown."""
+    scores: ClassVar[bool] = False
+    """Whether the run trains a number for each whole answer instead of its tokens' log-probs: the
+    model has a `score` in place of its head, and each sequence is read at its last token."""
+    unused: ClassVar[frozenset[str]] = frozenset()
+    """Settings that mean nothing to the method: it accepts only their defaults."""
+    rates: ClassVar[dict[Tuning, float]] = LEARNING_RATES
+    """The learning rate where none is given."""
 
     n_epochs: Annotated[float, Group.MAIN] = Field(
         default=1, gt=0, le=1000, description="Passes over the training pairs."
@@ -302,8 +309,8 @@ class Hyperparameters(Strict):
     def _rate_for_tuning(cls, data: Any) -> Any:
         if isinstance(data, dict) and "learning_rate" not in data:
             tuning = data.get("tuning", Tuning.LORA)
-            if isinstance(tuning, str) and tuning in LEARNING_RATES:
-                return {**data, "learning_rate": LEARNING_RATES[Tuning(tuning)]}
+            if isinstance(tuning, str) and tuning in cls.rates:
+                return {**data, "learning_rate": cls.rates[Tuning(tuning)]}
         return data
 
     @model_validator(mode="after")

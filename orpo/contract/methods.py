@@ -1,9 +1,9 @@
 """What a run optimises: each method is its own hyperparameters and the loss of a pair.
 
-loss = nll_weight * NLL(chosen) + mean over pairs of `preference`. To add a method, write its class
-here and name it in `Method`; docs/architecture.md lists the other places to change. Importable
-without torch: the API validates with these classes, and the losses call only methods of the tensors
-that they get.
+loss = nll_weight * NLL(chosen) + mean over pairs of `preference`. Methods that train a policy on
+answers of its own are in `on_policy.py`. To add a method, write its class here and name it in
+`Method`; docs/architecture.md lists the other places to change. Importable without torch: the API
+validates with these classes, and the losses call only methods of the tensors that they get.
 
 Shapes: B pairs of a batch.
 """
@@ -13,9 +13,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from orpo.contract.hyperparameters import Hyperparameters
+from orpo.contract.hyperparameters import Group, Hyperparameters, Strategy
+from orpo.contract.on_policy import Ppo, Rloo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,10 +116,72 @@ class Simpo(Preference):
         return softplus(self.gamma - self.beta * (pairs.logps_chosen - pairs.logps_rejected))
 
 
-Method = Annotated[Orpo | Supervised | Dpo | Simpo | ProbabilityRatio, Field(discriminator="type")]
+class Reward(Preference):
+    """A Bradley-Terry reward model: one number that judges an answer, arXiv 2009.01325 section 3.4.
+
+    It writes no text. It judges answers in evaluations, and is what `ppo` maximises.
+    """
+
+    type: Literal["reward"] = "reward"
+    label: ClassVar[str] = "Reward model, to judge answers"
+    scores: ClassVar[bool] = True
+    nll_weight: ClassVar[float] = 0.0
+    unused: ClassVar[frozenset[str]] = frozenset(
+        ("turns", "nll_reduction", "nll_tokens", "n_samples", "sample_tokens")
+    )
+    center: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Weight of a term that keeps the rewards of a pair near zero: (chosen + "
+        "rejected) squared. Without it, only their difference is decided.",
+    )
+    n_samples: Annotated[int, Group.MEASURING] = Field(
+        default=0, ge=0, le=32, description="Not used: a reward model writes no text."
+    )
+
+    def preference(self, pairs: PairNumbers) -> Tensor:
+        """-log sigmoid(r_c - r_r) + center * (r_c + r_r)^2."""
+        margin_B = pairs.reward_chosen - pairs.reward_rejected
+        loss_B = softplus(-margin_B)
+        if self.center:  # arXiv 2312.09244 equation 2
+            loss_B = loss_B + self.center * (pairs.reward_chosen + pairs.reward_rejected) ** 2
+        return loss_B
+
+    @field_validator("turns", "nll_reduction", "nll_tokens", "n_samples", "sample_tokens")
+    @classmethod
+    def _is_left_out(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        if value != cls.model_fields[name].default:
+            raise ValueError(
+                "a reward model reads one number at the end of an answer and writes no text. "
+                f"Leave {name} out"
+            )
+        return value
+
+    @field_validator("strategy")
+    @classmethod
+    def _head_stays_in_fp32(cls, value: Strategy) -> Strategy:
+        if value in (Strategy.ZERO2, Strategy.ZERO3):
+            raise ValueError(
+                f"'{value}' computes with all weights in one precision, and the head of a reward "
+                "model stays in fp32. Choose fsdp2, which shards as much, or ddp or single"
+            )
+        return value
+
+
+Method = Annotated[
+    Orpo | Supervised | Dpo | Simpo | ProbabilityRatio | Reward | Ppo | Rloo,
+    Field(discriminator="type"),
+]
 METHODS: dict[str, type[Method]] = {
     method.model_fields["type"].default: method for method in get_args(get_args(Method)[0])
 }
+
+
+def is_judge(kind: str) -> bool:
+    """Whether a method of this name makes a judge of answers, which can't chat."""
+    return kind in METHODS and METHODS[kind].scores
 
 
 def softplus(x: Tensor) -> Tensor:

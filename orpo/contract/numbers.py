@@ -31,9 +31,22 @@ class Series(StrEnum):
     ACCURACY = "accuracy"
     ACCURACY_LOW = "accuracy/low"
     ACCURACY_HIGH = "accuracy/high"
+    REWARD_CHOSEN = "reward/chosen"
+    REWARD_REJECTED = "reward/rejected"
+    REWARD_MARGIN = "reward/margin"
     GAIN_CHOSEN = "gain/chosen"
     GAIN_REJECTED = "gain/rejected"
     GAIN_ACCURACY = "gain/accuracy"
+    REWARD_MEAN = "reward/mean"
+    REWARD_SD = "reward/sd"
+    KL = "kl"
+    KL_WEIGHT = "kl_weight"
+    ENTROPY = "entropy"
+    LOSS_POLICY = "loss/policy"
+    LOSS_VALUE = "loss/value"
+    CLIP_SHARE = "clip_share"
+    LENGTH_ANSWER = "lengths/answer"
+    CUT_OFF_SHARE = "cut_off_share"
     LENGTH_PROMPT = "lengths/prompt"
     LENGTH_CHOSEN = "lengths/chosen"
     LENGTH_REJECTED = "lengths/rejected"
@@ -50,12 +63,18 @@ class Series(StrEnum):
 
 
 class Phase(StrEnum):
-    """The phases into which a run's time is divided."""
+    """The phases into which a run's time is divided.
+
+    A step on pairs has the first four; a step on a policy's own answers the next three.
+    """
 
     DATA = "data"
     FORWARD = "forward"
     BACKWARD = "backward"
     OPTIMIZER = "optimizer"
+    GENERATION = "generation"
+    SCORING = "scoring"
+    UPDATE = "update"
     EVALUATION = "evaluation"
     CHECKPOINT = "checkpoint"
 
@@ -66,7 +85,9 @@ def share(phase: Phase) -> str:
 
 
 def margin(quantile: float) -> str:
-    """The series of a quantile of the held-out log odds ratios, such as `margin/p05`."""
+    """The series of a quantile of the pairs' log odds ratios, such as `margin/p05`; of a reward
+    model, of the differences of their rewards.
+    """
     return f"margin/p{round(100 * quantile):02d}"
 
 
@@ -75,8 +96,9 @@ class PairNumbers:
     """The numbers of each pair of a batch, [B] each, fp64.
 
     `nll_sum` in nats over `nll_tokens` tokens; `logps_*` are length-averaged, `gain_*` are summed
-    over the answer, minus the reference's sum. Values that need a rejected side or a reference are
-    NaN without one. `preference` is the method's own term.
+    over the answer, minus the reference's sum. `reward_*` are a reward model's; it has no
+    log-probs. Values that need a rejected side, a reference, log-probs or rewards are NaN without
+    them. `preference` is the method's own term.
     """
 
     nll_sum: Tensor
@@ -88,6 +110,8 @@ class PairNumbers:
     gain_chosen: Tensor
     gain_rejected: Tensor
     preference: Tensor
+    reward_chosen: Tensor
+    reward_rejected: Tensor
 
 
 @dataclass(frozen=True)
@@ -95,7 +119,8 @@ class PairRecord:
     """A line of the journal's pairs: one held-out pair's numbers at the evaluation of a step.
 
     `line` is its line in the uploaded file; `nll` is the chosen answer's, in nats a token. A value
-    is NaN where its side is missing.
+    is NaN where its side is missing. A reward model has no log-probs: its `log_odds_ratio` is the
+    difference of the two rewards, its log odds that the chosen answer is the better one.
     """
 
     step: int

@@ -52,6 +52,8 @@ PROBE = "probe.json"
 MANIFEST = "manifest.json"
 # The facts of the base's files, as recorded at registration.
 BASE = "base.json"
+# In a checkpoint of a reward model: how it reads a conversation (`orpo.contract.score.Judge`).
+JUDGE = "judge.json"
 
 # Every name that a generation's folder may hold; rows and tokens only where a caller puts them
 # there.

@@ -15,7 +15,7 @@ from orpo.contract.rundir import SPEC
 
 # Increased with each change of what a spec may hold, the methods' hyperparameters included, so that
 # a worker of an older release does not take a spec that it can't read (tests/orpo/test_spec.py).
-VERSION = 4
+VERSION = 5
 
 
 class RunSpec(Strict):
@@ -49,6 +49,10 @@ class RunSpec(Strict):
         description="The token cache of all runs; by default, tokens lie beside this run's rows.",
     )
     method: Method
+    reward_path: Path | None = Field(
+        default=None,
+        description="A committed checkpoint folder of the method's reward model, if it has one.",
+    )
     seed: int = Field(default=0, strict=True, ge=0, lt=2**31)
     resume_from: Path | None = Field(
         default=None, description="A committed checkpoint folder, or none."

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from orpo.contract import manifest, rundir
+from orpo.contract.failures import Code, Failure
 from orpo.gguf import parity as gguf_parity
 from orpo.gguf.model import Type, architecture_of, load_config, write
 from orpo.gguf.parity import Parity
@@ -39,6 +40,12 @@ def export(source: Path, out: Path, kind: Type) -> Parity:
     Failure(`no_parity`) if the file's log-probs differ from the trainer's, and Damaged if a
     checkpoint's file has changed.
     """
+    if (source / rundir.JUDGE).is_file():
+        raise Failure(
+            Code.NOT_EXPORTABLE,
+            "A reward model gives answers a number and writes no text: llama.cpp can't run it.",
+            "Download it as an adapter or merged, for transformers.",
+        )
     scratch = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)

@@ -103,7 +103,7 @@ def pair_numbers(logps_L: Tensor, batch: Batch, method: Method) -> PairNumbers:
     logps_S = mean_logps(logps_L, batch)
     chosen_B, rejected_B = logps_S[0::2], logps_S[1::2]
     absent_B = torch.full_like(chosen_B, math.nan, requires_grad=False)
-    known = PairNumbers(nll_sum_B, nll_tokens_B, chosen_B, *[absent_B] * 6)
+    known = PairNumbers(nll_sum_B, nll_tokens_B, chosen_B, *[absent_B] * 8)
     if not batch.has_rejected:
         return known
     ratio_B = log_odds_ratio(chosen_B, rejected_B)
@@ -115,6 +115,20 @@ def pair_numbers(logps_L: Tensor, batch: Batch, method: Method) -> PairNumbers:
     if isinstance(method, Preference):
         known = replace(known, preference=method.preference(known))
     return known
+
+
+def reward_numbers(rewards_S: Tensor, batch: Batch, method: Method) -> PairNumbers:
+    """The quantities of a reward model's objective, differentiable if `rewards_S` is.
+
+    Raises ValueError if the batch has no rejected answers.
+    """
+    if not batch.has_rejected or not isinstance(method, Preference):
+        raise ValueError(f"{method.type} needs a rejected side in every pair.")
+    rewards_S = rewards_S.double()
+    chosen_B, rejected_B = rewards_S[0::2], rewards_S[1::2]
+    absent_B = torch.full_like(chosen_B, math.nan, requires_grad=False)
+    known = PairNumbers(*[absent_B] * 9, reward_chosen=chosen_B, reward_rejected=rejected_B)
+    return replace(known, preference=method.preference(known))
 
 
 @dataclass(frozen=True)
@@ -134,14 +148,21 @@ def objective(logps_L: Tensor, batch: Batch, method: Method, denominators: Count
     contrasts answers and the batch has no rejected ones. For ORPO these are equations 6 and 7 of
     arXiv 2403.07691.
     """
-    numbers = pair_numbers(logps_L, batch, method)
+    if isinstance(method, Preference) and not batch.has_rejected:
+        raise ValueError(f"{method.type} needs a rejected side in every pair.")
+    return outcome(pair_numbers(logps_L, batch, method), method, denominators)
+
+
+def outcome(numbers: PairNumbers, method: Method, denominators: Counts) -> Outcome:
+    """The same from the numbers of a batch. A reward model has no likelihood term."""
+    if method.scores:
+        loss = numbers.preference.sum() / denominators.pairs
+        return Outcome(loss, _detached(numbers))
     nll_B = numbers.nll_sum
     if method.nll_reduction is NllReduction.SEQUENCE:
         nll_B = nll_B / numbers.nll_tokens.clamp(min=1)
     loss = method.nll_weight * nll_B.sum() / denominators.nll
     if isinstance(method, Preference):
-        if not batch.has_rejected:
-            raise ValueError(f"{method.type} needs a rejected side in every pair.")
         loss = loss + numbers.preference.sum() / denominators.pairs
     return Outcome(loss, _detached(numbers))
 

@@ -35,6 +35,8 @@ def summarise(rows_PK: Tensor, method: Method) -> dict[str, float]:
     one.
     """
     column = columns(rows_PK)
+    if method.scores:
+        return _rewards(column)
     nll = column.nll_sum.sum() / column.nll_tokens.sum()
     if method.nll_reduction is NllReduction.SEQUENCE:
         nll = (column.nll_sum / column.nll_tokens.clamp(min=1)).mean()
@@ -71,16 +73,35 @@ def _gains(column: PairNumbers) -> dict[str, float]:
     }
 
 
+def _rewards(column: PairNumbers) -> dict[str, float]:
+    """The series of a reward model."""
+    margins_P = column.reward_chosen - column.reward_rejected
+    return {
+        Series.LOSS: float(column.preference.mean()),
+        Series.LOSS_PREFERENCE: float(column.preference.mean()),
+        Series.REWARD_CHOSEN: float(column.reward_chosen.mean()),
+        Series.REWARD_REJECTED: float(column.reward_rejected.mean()),
+        Series.REWARD_MARGIN: float(margins_P.mean()),
+        **_preferred(margins_P),
+    }
+
+
 def _contrast(column: PairNumbers) -> dict[str, float]:
     """The series that compare the two sides."""
-    margins_P = column.log_odds_ratio
+    return {
+        Series.LOSS_OR: float(column.loss_or.mean()),
+        Series.LOGPS_REJECTED: float(column.logps_rejected.mean()),
+        Series.LOG_ODDS_RATIO: float(column.log_odds_ratio.mean()),
+        **_preferred(column.log_odds_ratio),
+    }
+
+
+def _preferred(margins_P: Tensor) -> dict[str, float]:
+    """How many chosen answers are preferred, and by how much."""
     right, n = int((margins_P > 0).sum()), len(margins_P)
     low, high = wilson(right, n)
     quantiles = torch.quantile(margins_P, torch.tensor(QUANTILES, dtype=margins_P.dtype))
     return {
-        Series.LOSS_OR: float(column.loss_or.mean()),
-        Series.LOGPS_REJECTED: float(column.logps_rejected.mean()),
-        Series.LOG_ODDS_RATIO: float(margins_P.mean()),
         Series.ACCURACY: right / n,
         Series.ACCURACY_LOW: low,
         Series.ACCURACY_HIGH: high,

@@ -15,6 +15,7 @@ from orpo.contract.failures import Code, Failure
 from orpo.contract.hyperparameters import Hyperparameters, Tuning
 from orpo.layers import kernels, nf4
 from orpo.layers.peft import LoraConfig, LoraLayer, ModulesToSaveWrapper, PeftModel, get_peft_model
+from orpo.model.score_head import has_score
 
 
 def with_lora(
@@ -25,14 +26,15 @@ def with_lora(
 ) -> PeftModel:
     """Wrap `model` with a fresh fp32 adapter on all linear layers but the head; seeded.
 
-    `modules_to_save` are trained whole, in fp32 too. Frozen weights are cast to `compute`, or held
-    in 4 bits. Raises Failure(`bad_spec`) if the method names modules that the model does not have,
-    or PEFT has no adapter for the architecture.
+    `modules_to_save` are trained whole, in fp32 too; so is the score of a reward model (PEFT adds
+    it for its task). Frozen weights are cast to `compute`, or held in 4 bits. Raises
+    Failure(`bad_spec`) if the method names modules that the model does not have, or PEFT has no
+    adapter for the architecture.
     """
     saved = _named(model, method.modules_to_save)
     embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if has_score(model) else "CAUSAL_LM",
         r=method.lora_rank,
         lora_alpha=method.lora_alpha,  # pyright: ignore[reportArgumentType]  PEFT takes floats
         use_rslora=method.use_rslora,  # arXiv 2312.03732
@@ -43,7 +45,8 @@ def with_lora(
         # A tied tensor stays one tensor: trained under one name only, the other would keep the
         # base's values.
         ensure_weight_tying=any(model.get_submodule(name) in embeddings for name in saved)
-        and model.config.get_text_config().tie_word_embeddings,
+        and model.config.get_text_config().tie_word_embeddings
+        and not has_score(model),  # it has no head to tie
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

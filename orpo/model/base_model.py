@@ -18,8 +18,11 @@ from orpo.base import files as base_files
 from orpo.base.files import ADAPTER, bad_model, blaming
 
 
-def load_whole(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
-    """The causal language model of a local safetensors folder, in `dtype` or as it is stored.
+def load_whole(
+    path: Path, dtype: torch.dtype | Literal["auto"], kind: Any = AutoModelForCausalLM
+) -> PreTrainedModel:
+    """The causal language model of a local safetensors folder, in `dtype` or as it is stored; or
+    the model of another `kind` of transformers' classes.
 
     Every weight comes from the files: raises Failure(`bad_model`) if one is missing, has another
     shape or has no place in the model, and if the weights are quantised. An adapter that lies
@@ -30,7 +33,7 @@ def load_whole(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedMo
         raise bad_model(f"{path} can't be a model: {strays[0]}")
     _check(path)
     with blaming(f"The weights and config.json in {path}"), _without_adapter(path, files) as folder:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,

@@ -20,18 +20,22 @@ class Masters:
     """The trained weights in fp32, by name; their gradients are never None."""
 
     def __init__(
-        self, weights: Iterable[tuple[str, nn.Parameter]], compute: torch.dtype | None = None
+        self,
+        weights: Iterable[tuple[str, nn.Parameter]],
+        compute: torch.dtype | None = None,
+        wide: Iterable[nn.Parameter] = (),
     ) -> None:
         """Take over the fp32 storage of `weights`, which hold their values in `compute` from now
-        on.
+        on; those in `wide` keep fp32.
         """
+        kept = {id(weight) for weight in wide}
         self.by_name: dict[str, nn.Parameter] = {}
         self._narrow: list[tuple[nn.Parameter, nn.Parameter]] = []
         for name, weight in weights:
             if weight.dtype != torch.float32:
                 raise TypeError(f"{name} is trained in {weight.dtype}; trained weights are fp32.")
             master = weight
-            if compute not in (None, torch.float32):
+            if compute not in (None, torch.float32) and id(weight) not in kept:
                 master = nn.Parameter(weight.data)
                 weight.data = master.data.to(compute)
                 weight.register_post_accumulate_grad_hook(partial(_hand_over, master))

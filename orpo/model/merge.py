@@ -1,7 +1,8 @@
 """`python -m orpo.merge CHECKPOINT_DIR OUT_DIR`: an adapter folded into its base, as one model.
 
 The result is a bf16 safetensors folder with tokenizer and chat template that transformers and vLLM
-load. A full fine-tune is copied as it is. Knows PEFT; knows no runs.
+load; of a reward model, what transformers' AutoModelForSequenceClassification loads. A full
+fine-tune is copied as it is. Knows PEFT; knows no runs.
 """
 
 import json
@@ -17,6 +18,7 @@ from orpo.contract import rundir
 from orpo.contract.manifest import verify
 from orpo.layers.peft import PeftModel
 from orpo.model.base_model import load_whole
+from orpo.model.score_head import score_head, with_score
 from orpo.process.verbs import answer, folder_facts
 from orpo.tokens.templates import load_tokenizer
 
@@ -44,12 +46,19 @@ def _fold(adapter: Path, out: Path, dtype: torch.dtype) -> None:
     known = json.loads(noted.read_text()) if noted.is_file() else {"sha256": None, "files": None}
     with base_files.unchanged(folder, **known):
         base = load_whole(folder, torch.float32)
+    judge = adapter.parent / rundir.JUDGE
+    if judge.is_file():
+        base = with_score(base, 0, json.loads(judge.read_text())["pad_token_id"])
     merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    exact = score_head(merged).weight.data.clone() if judge.is_file() else None
     if dtype is torch.bfloat16:
         chance = torch.Generator().manual_seed(0)
         for parameter in merged.parameters():
             parameter.data = to_bf16(parameter.data, chance)
-    merged.to(dtype).save_pretrained(out)
+    merged.to(dtype)
+    if exact is not None:  # a score stays in fp32
+        score_head(merged).weight.data = exact
+    merged.save_pretrained(out)
     load_tokenizer(adapter).save_pretrained(out)
 
 

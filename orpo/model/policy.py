@@ -27,9 +27,11 @@ from orpo.contract.spec import RunSpec
 from orpo.layers import attention, kernels
 from orpo.layers.peft import ModulesToSaveWrapper, PeftModel
 from orpo.layers.widen import widened
+from orpo.model import value_head
 from orpo.model.adapter import with_lora
 from orpo.model.base_model import load_whole
 from orpo.model.masters import Masters
+from orpo.model.score_head import has_score, pad_token, score_head, with_score
 from orpo.tokens.pack import Batch
 from orpo.tokens.templates import load_tokenizer
 
@@ -46,6 +48,7 @@ PROBE = [1, 2, 3, 4, 5, 6, 7, 8]  # a few tokens that every vocabulary has
 TOLERANCE = 1e-4  # for their log-probs in fp32: relative, and in nats near zero
 
 Policy = PreTrainedModel | PeftModel
+Change = Callable[[PreTrainedModel], PreTrainedModel]
 DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP32: torch.float32}
 
 
@@ -55,18 +58,24 @@ def load(spec: RunSpec) -> tuple[Policy, PreTrainedTokenizerBase]:
     A base that stays frozen is kept in the compute precision, or in 4 bits. Raises OSError if the
     folder can't be loaded, and Failure if the spec names a part that the model does not have.
     """
-    method = spec.method
+    method, tokenizer = spec.method, load_tokenizer(spec.base_model_path)
+    change = None
+    if method.scores:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad_token(tokenizer))
+        tokenizer.padding_side = "right"
+        pad: Any = tokenizer.pad_token_id
+        change = partial(with_score, seed=spec.seed, pad_token_id=pad)
     if method.tuning is Tuning.FULL:
-        policy = load_registered(spec, Precision.FP32)
+        policy = load_registered(spec, Precision.FP32, change)
     else:
         # Modules that are saved whole start with the stored values, not with the base's compute
         # precision.
         precision = None if method.modules_to_save else method.precision
-        base = load_registered(spec, precision)
+        base = load_registered(spec, precision, change)
         policy = with_lora(base, method, spec.seed, DTYPES[method.precision])
     if method.gradient_checkpointing:
         recompute_layers(policy, offload=method.activation_offload)
-    return policy, load_tokenizer(spec.base_model_path)
+    return policy, tokenizer
 
 
 def as_served(policy: Policy, spec: RunSpec) -> Policy:
@@ -78,18 +87,23 @@ def as_served(policy: Policy, spec: RunSpec) -> Policy:
     return policy
 
 
-def load_registered(spec: RunSpec, precision: Precision | None) -> PreTrainedModel:
+def load_registered(
+    spec: RunSpec, precision: Precision | None, change: Change | None = None
+) -> PreTrainedModel:
     """`load_base` of the run's base; raises Failure(`base_changed`) if its files are no longer
     those that were registered. One process per machine checks.
     """
     looks = os.environ.get(rundir.LOCAL_RANK, "0") == "0"
     known = (spec.base_sha256, spec.base_files) if looks else (None, None)
     with unchanged(spec.base_model_path, *known):
-        return load_base(spec.base_model_path, precision)
+        return load_base(spec.base_model_path, precision, change)
 
 
-def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
-    """A causal language model from a local safetensors folder; its own code is never run.
+def load_base(
+    path: Path, precision: Precision | None, change: Change | None = None
+) -> PreTrainedModel:
+    """A causal language model from a local safetensors folder, or what `change` makes of it; its
+    own code is never run.
 
     Its weights are held in `precision`, or in their stored type if that is None. Dropout is always
     off: with it, two ways of packing a batch would give different results. Raises
@@ -98,7 +112,7 @@ def load_base(path: Path, precision: Precision | None) -> PreTrainedModel:
     """
     model = load_whole(path, "auto" if precision is None else DTYPES[precision])
     with blaming(f"The model in {path}"):
-        return prepare(model)
+        return prepare(change(model) if change else model)
 
 
 def prepare(model: PreTrainedModel) -> PreTrainedModel:
@@ -112,7 +126,8 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0  # pyright: ignore[reportArgumentType]
     attention.install(model)
-    check_head(model)
+    if not has_score(model):
+        check_head(model)
     kernels.install(model)
     return model
 
@@ -151,10 +166,12 @@ def in_host_memory() -> contextlib.AbstractContextManager:
 
 def masters(model: Policy, precision: Precision) -> Masters:
     """The trained weights' masters. From now on all weights compute in `precision`, except an
-    adapter, which autocast rounds at each use.
+    adapter, which autocast rounds at each use, and a score or a value head (fp32).
     """
     compute = None if isinstance(model, PeftModel) else DTYPES[precision]
-    return Masters(trainable(model).items(), compute)
+    lm = causal_lm(model)
+    own = score_head(lm) if has_score(lm) else value_head.of(lm)
+    return Masters(trainable(model).items(), compute, own.parameters() if own else [])
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -190,10 +207,15 @@ def why_unpacked(model: Policy) -> str | None:
 
 
 def head(lm: PreTrainedModel) -> nn.Linear:
-    """The layer that turns hidden states into logits; if it is trained whole, the trained copy."""
+    """The layer that turns hidden states into logits; if it is trained whole, the trained copy,
+    unless adapters are off.
+    """
     found = lm.get_output_embeddings()
     if isinstance(found, ModulesToSaveWrapper):
-        found = found.modules_to_save[found.active_adapters[0]]
+        copies = found.modules_to_save
+        found = (
+            found.original_module if found.disable_adapters else copies[found.active_adapters[0]]
+        )
     return cast(nn.Linear, found)
 
 
@@ -205,8 +227,8 @@ def token_logps(model: Policy, batch: Batch, precision: Precision) -> Tensor:
     """
     lm = causal_lm(model)
     with autocast(lm, precision):
-        states = _packed_states if attention.packs(lm) else _row_states
-        return head_logps(lm, states(lm, batch), batch.target_L)
+        states_LD = hidden_states(lm, batch, batch.predictor_L, batch.sequence_L)
+        return head_logps(lm, states_LD, batch.target_L)
 
 
 def autocast(lm: PreTrainedModel, precision: Precision) -> contextlib.AbstractContextManager:
@@ -218,16 +240,21 @@ def autocast(lm: PreTrainedModel, precision: Precision) -> contextlib.AbstractCo
     return torch.autocast(lm.device.type, dtype=torch.bfloat16)
 
 
-def _packed_states(lm: PreTrainedModel, batch: Batch) -> Tensor:
-    """Hidden states that predict the labelled tokens, [L, D]."""
+def hidden_states(lm: PreTrainedModel, batch: Batch, place_N: Tensor, sequence_N: Tensor) -> Tensor:
+    """The backbone's output at places of T, each as its sequence sees it, [N, D].
+
+    Call it under `autocast`.
+    """
+    if not attention.packs(lm):
+        return _row_states(lm, batch, place_N, sequence_N)
     with attention.layout(batch.segments) as layout:
         hidden_TD = _backbone(lm, batch.input_ids_T, batch.position_ids_T)
     if layout.calls == 0:
         raise RuntimeError("The model never called the packed attention; its loss would be wrong.")
-    return hidden_TD[batch.predictor_L]
+    return hidden_TD[place_N]
 
 
-def _row_states(lm: PreTrainedModel, batch: Batch) -> Tensor:
+def _row_states(lm: PreTrainedModel, batch: Batch, place_N: Tensor, sequence_N: Tensor) -> Tensor:
     """The same, sequence by sequence through the model's own attention."""
     hidden, places = [], []
     for segment in batch.segments:
@@ -237,8 +264,8 @@ def _row_states(lm: PreTrainedModel, batch: Batch) -> Tensor:
                 torch.arange(segment.tail_start, segment.tail_end),
             )
         ).to(batch.input_ids_T.device)
-        mine = (batch.sequence_L == segment.sequence).nonzero().squeeze(1)
-        at = batch.position_ids_T[batch.predictor_L[mine]]
+        mine = (sequence_N == segment.sequence).nonzero().squeeze(1)
+        at = batch.position_ids_T[place_N[mine]]
         hidden.append(_backbone(lm, batch.input_ids_T[row], batch.position_ids_T[row])[at])
         places.append(mine)
     return torch.cat(hidden)[torch.cat(places).argsort()]
@@ -311,6 +338,8 @@ def _tile_rows(lm: PreTrainedModel) -> int:
 def head_bytes(model: Policy, n_labelled: int, precision: Precision) -> int:
     """Bytes of logits that the head keeps for `n_labelled` tokens: at most one tile."""
     lm = causal_lm(model)
+    if has_score(lm):  # one number a sequence
+        return 0
     rows = min(n_labelled, _tile_rows(lm))
     return rows * head(lm).weight.shape[0] * DTYPES[precision].itemsize
 

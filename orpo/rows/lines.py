@@ -4,7 +4,7 @@ import codecs
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 import orjson
@@ -46,6 +46,15 @@ def read_lines(file: BinaryIO, part: Part = WHOLE) -> Iterator[Row]:
 
     The file stands at the first line of the part.
     """
+    return _read(file, part, _decode)
+
+
+def read_text(file: BinaryIO) -> Iterator[Row]:
+    """The same for lines of text, whose rows are texts; a line that is an object of JSON is one."""
+    return _read(file, WHOLE, _decode_text)
+
+
+def _read(file: BinaryIO, part: Part, decode: Callable[[bytes, int, int], Row]) -> Iterator[Row]:
     offset_bytes, end_bytes, line = part
     while offset_bytes < end_bytes and (raw := file.readline(limits.MAX_ROW_BYTES + 1)):
         line += 1
@@ -57,7 +66,7 @@ def read_lines(file: BinaryIO, part: Part = WHOLE) -> Iterator[Row]:
         if line == 1:
             raw = raw.removeprefix(codecs.BOM_UTF8)
         if raw and not raw.isspace():
-            yield _decode(raw, line, offset_bytes)
+            yield decode(raw, line, offset_bytes)
 
 
 def _skip_line(file: BinaryIO, raw: bytes) -> int:
@@ -78,6 +87,17 @@ def _decode(raw: bytes, line: int, offset_bytes: int) -> Row:
     if may_repeat(value, raw.count(b":")):
         repeated = repeated_key(raw.decode("utf-8"))
     return Row(line, value, None, offset_bytes, repeated)
+
+
+def _decode_text(raw: bytes, line: int, offset_bytes: int) -> Row:
+    if raw.lstrip().startswith(b"{"):
+        found = _decode(raw, line, offset_bytes)
+        if found.finding is None:
+            return found
+    try:
+        return Row(line, raw.decode("utf-8").strip(), None, offset_bytes)
+    except UnicodeDecodeError:
+        return _decode_slowly(raw, line, offset_bytes)
 
 
 def _decode_slowly(raw: bytes, line: int, offset_bytes: int) -> Row:

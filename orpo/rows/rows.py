@@ -12,7 +12,7 @@ from typing import BinaryIO
 from orpo.rows import limits
 from orpo.rows.containers import Container, Kind, container_of
 from orpo.rows.json_array import read_array
-from orpo.rows.lines import WHOLE, half_of, read_lines
+from orpo.rows.lines import WHOLE, half_of, read_lines, read_text
 from orpo.rows.row import Finding, Half, Row, Unreadable, unread
 from orpo.rows.table import read_table
 
@@ -33,27 +33,31 @@ def can_be_halved(path: Path, filename: str) -> bool:
     return False
 
 
-def read_rows(path: Path, filename: str, half: Half | None = None) -> Iterator[Row]:
+def read_rows(
+    path: Path, filename: str, half: Half | None = None, *, as_text: bool = False
+) -> Iterator[Row]:
     """Yield the rows of a file, whatever its container, which follows from its content; or those
     of one half of a file that `can_be_halved`.
 
-    `filename` is the uploaded name; it decides where the content fits two containers. At most one
-    row (16 MB) and one chunk are held in memory. A byte-order mark and blank lines are skipped. An
-    unreadable row is a Row with a finding; so is the place from which on a damaged file can't be
-    read.
+    With `as_text`, the rows of lines or of a table are the texts of its lines. `filename` is the
+    uploaded name; it decides where the content fits two containers. At most one row (16 MB) and one
+    chunk are held in memory. A byte-order mark and blank lines are skipped. An unreadable row is a
+    Row with a finding; so is the place from which on a damaged file can't be read.
     """
     line = 0
     with path.open("rb", 0) as file:
         try:
             container = container_of(file, filename)
-            for row in _rows(path, file, container, half):
+            for row in _rows(path, file, container, half, as_text):
                 line = row.line
                 yield row
         except Unreadable as why:
             yield unread(file.tell(), line + 1, None, why.code, why.message)
 
 
-def _rows(path: Path, file: BinaryIO, container: Container, half: Half | None) -> Iterator[Row]:
+def _rows(
+    path: Path, file: BinaryIO, container: Container, half: Half | None, as_text: bool
+) -> Iterator[Row]:
     if container.kind is Kind.PARQUET:
         # Arrow takes a moment and memory to import.
         from orpo.rows.parquet import read_parquet  # noqa: PLC0415
@@ -64,6 +68,8 @@ def _rows(path: Path, file: BinaryIO, container: Container, half: Half | None) -
     match container.kind:
         case Kind.ARRAY:
             rows = read_array(stream)
+        case _ if as_text:
+            rows = read_text(stream)
         case Kind.TABLE:
             rows = read_table(stream, container.delimiter)
         case _:

@@ -28,3 +28,10 @@ def without_thought(turn: Message, *, unopened: bool = False) -> Message:
         before, closed, after = turn["content"].partition(CLOSE)
         kept["content"] = after.lstrip() if closed else before
     return kept
+
+
+def spoken(text: str) -> str:
+    """What a model's reply says, without its thought; empty if the reply ends within it."""
+    if text.lstrip().startswith(OPEN) and CLOSE not in text:
+        return ""
+    return without_thought(Message(role="assistant", content=text), unopened=True)["content"]

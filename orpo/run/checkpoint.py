@@ -10,9 +10,11 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, cast
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -32,12 +34,16 @@ from orpo.contract.rundir import (
     Event,
     Split,
 )
+from orpo.contract.score import Judge
 from orpo.contract.spec import RunSpec
 from orpo.layers.peft import PeftModel
+from orpo.model import value_head
 from orpo.model.policy import DTYPES, Policy, causal_lm
+from orpo.model.score_head import has_score, score_head
 from orpo.process.deterministic import set_random_state
 from orpo.run import probe
 from orpo.strategies.strategy import Replicated
+from orpo.tokens.data import within_context
 
 FREE_SPACE_FACTOR = 1.2
 # In a checkpoint's state folder, which only the core reads.
@@ -50,12 +56,14 @@ class Progress:
     """The progress of a run: everything that decides its next step except weights and optimizer.
 
     The sampler's position is `step`: the order of an epoch follows from seed and epoch alone.
-    `evaluated` is the step of the last complete evaluation, or -1.
+    `evaluated` is the step of the last complete evaluation, or -1. `learner` is the state of
+    `orpo.run.learner`.
     """
 
     step: int = 0
     evaluated: int = -1
     trained_tokens: int = 0
+    learner: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,23 +129,37 @@ class Checkpoints:
         if self.spec.base_sha256:
             known = {"sha256": self.spec.base_sha256, "files": self.spec.base_files}
             (folder / rundir.BASE).write_text(json.dumps(known))
+        if self.spec.method.scores:
+            (folder / rundir.JUDGE).write_text(json.dumps(self._judge()))
         state = folder / STATE
         state.mkdir()
         save_file(tensors, state / TENSORS)
         save_file({str(r): s for r, s in enumerate(random_states_R)}, state / RANDOM)
         (state / POSITION).write_text(json.dumps(asdict(progress)))
 
+    def _judge(self) -> Judge:
+        method, pad = self.spec.method, cast(int, self.tokenizer.pad_token_id)
+        return Judge(
+            max_length=within_context(method, self.spec.base_model_path).max_length,
+            overlong=method.overlong,
+            special_tokens=method.special_tokens,
+            reasoning=method.reasoning,
+            pad_token_id=pad,
+        )
+
+    def _probe(self, folder: Path, strategy: Replicated, weights_sha256: str) -> dict[str, Any]:
+        """The content of `probe.json`; a reward model has no prompts, as no engine serves it."""
+        if self.spec.method.scores:
+            return {"prompts": [], "hostile": None, "weights_sha256": weights_sha256}
+        hostile = probe.hostile(self.tokenizer)
+        precision = self.spec.method.precision
+        policy = strategy.whole(folder)
+        return probe.report(policy, self.prompts, precision, weights_sha256, hostile)
+
     def _manifest(self, folder: Path, strategy: Replicated, progress: Progress) -> Manifest:
         files = manifest.inventory(folder)
         weights_sha256 = manifest.weights_digest(files, weights_folder(strategy.policy))
-        precision = self.spec.method.precision
-        content = probe.report(
-            strategy.whole(folder),
-            self.prompts,
-            precision,
-            weights_sha256,
-            probe.hostile(self.tokenizer),
-        )
+        content = self._probe(folder, strategy, weights_sha256)
         (folder / rundir.PROBE).write_text(json.dumps(content))
         return Manifest(
             step=progress.step,
@@ -278,10 +300,17 @@ def save_weights(
     dtype = DTYPES[precision]
     held: dict[str, Tensor] = lm.state_dict(keep_vars=True)
     by_parameter = {id(p): trained[name] for name, p in lm.named_parameters() if name in trained}
-    cast: dict[int, Tensor] = {}  # by parameter: tied weights stay one tensor
+    rounded: dict[int, Tensor] = {}  # by parameter: tied weights stay one tensor
+    wide = {id(score_head(lm).weight)} if has_score(lm) else set()
     weights = {
-        name: cast.setdefault(id(value), by_parameter.get(id(value), value.detach()).to(dtype))
+        name: rounded.setdefault(
+            id(value),
+            by_parameter.get(id(value), value.detach()).to(
+                torch.float32 if id(value) in wide else dtype
+            ),
+        )
         for name, value in held.items()
+        if not name.startswith(f"{value_head.NAME}.")  # only the run's state has it
     }
     lm.save_pretrained(folder, state_dict=weights)
     config = json.loads((folder / "config.json").read_text())

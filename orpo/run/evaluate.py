@@ -5,6 +5,7 @@ Knows the policy and the objective; knows nothing of steps or files.
 Shapes: H held-out pairs, K columns of `series.COLUMNS`.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -12,10 +13,9 @@ from torch import Tensor
 
 from orpo.contract.methods import Method
 from orpo.contract.numbers import PairRecord
-from orpo.loss.loss import pair_numbers
 from orpo.loss.series import COLUMNS, rows
-from orpo.model.policy import token_logps
 from orpo.process.stopping import Stopping
+from orpo.run.passes import numbers
 from orpo.strategies.strategy import Replicated
 from orpo.tokens.tokenize import Example
 from orpo.tokens.work import deal
@@ -36,9 +36,9 @@ def evaluate(
         if strategy.agree(stopping.requested):
             break
         batch = work.batch.to(group.device)
-        logps_L = strategy(token_logps, batch, method.precision)
+        found = numbers(strategy, batch, method)
         if work.counts:
-            rows_HK[work.places] = rows(pair_numbers(logps_L, batch, method)).cpu()
+            rows_HK[work.places] = rows(found).cpu()
     stopped = group.any(stopping.requested)
     rows_HK = group.sum(rows_HK)
     return None if stopped else rows_HK
@@ -47,12 +47,13 @@ def evaluate(
 def pair_records(step: int, examples: Sequence[Example], rows_HK: Tensor) -> Iterator[PairRecord]:
     """One record a held-out pair."""
     for example, row in zip(examples, rows_HK.tolist(), strict=True):
-        numbers = dict(zip(COLUMNS, row, strict=True))
+        found = dict(zip(COLUMNS, row, strict=True))
+        margin = found["reward_chosen"] - found["reward_rejected"]
         yield PairRecord(
             step,
             example.line,
-            log_odds_ratio=numbers["log_odds_ratio"],
-            logps_chosen=numbers["logps_chosen"],
-            logps_rejected=numbers["logps_rejected"],
-            nll=numbers["nll_sum"] / max(1.0, numbers["nll_tokens"]),
+            log_odds_ratio=found["log_odds_ratio"] if math.isnan(margin) else margin,
+            logps_chosen=found["logps_chosen"],
+            logps_rejected=found["logps_rejected"],
+            nll=found["nll_sum"] / max(1.0, found["nll_tokens"]),
         )

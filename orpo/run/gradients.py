@@ -12,10 +12,10 @@ from torch import Tensor
 
 from orpo.contract.methods import Method
 from orpo.contract.numbers import Phase
-from orpo.loss.loss import Counts, counts, objective
+from orpo.loss.loss import Counts, counts, outcome
 from orpo.loss.series import COLUMNS, rows
-from orpo.model.policy import token_logps
 from orpo.process.parallel import Single
+from orpo.run.passes import numbers
 from orpo.run.speed import Clock
 from orpo.strategies.strategy import Replicated
 from orpo.tokens.tokenize import Example
@@ -40,13 +40,12 @@ def accumulate(
     for at, work in enumerate(works):
         with clock.phase(Phase.FORWARD):
             batch = work.batch.to(group.device)
-            logps_L = strategy(token_logps, batch, method.precision)
-            outcome = objective(logps_L, batch, method, denominators)
-            loss = outcome.loss if work.counts else 0 * outcome.loss
+            result = outcome(numbers(strategy, batch, method), method, denominators)
+            loss = result.loss if work.counts else 0 * result.loss
         with clock.phase(Phase.BACKWARD):
             strategy.backward(loss, last=at == len(works) - 1)
         if work.counts:
-            rows_PK[work.places] = rows(outcome.numbers).cpu()
+            rows_PK[work.places] = rows(result.numbers).cpu()
     return group.sum(rows_PK)
 
 

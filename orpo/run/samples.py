@@ -8,18 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import (
-    GenerationConfig,
-    PreTrainedTokenizerBase,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
-from orpo.contract.hyperparameters import Hyperparameters
-from orpo.model.policy import Policy, autocast, causal_lm, why_unpacked
+from orpo.model.policy import why_unpacked
 from orpo.process.stopping import Stopping
 from orpo.rows.formats import Pair
 from orpo.rows.messages import as_text
+from orpo.run import generation
 from orpo.strategies.strategy import Replicated
 from orpo.tokens.special_text import admitted, special_strings
 from orpo.tokens.templates import render
@@ -53,14 +48,14 @@ def samples(
     each prompt, and on a request to stop.
     """
     method = strategy.method
-    settings = _settings(strategy.policy, tokenizer, method)
+    config = generation.settings(strategy.policy, tokenizer, method.sample_tokens)
     strings, rule = special_strings(tokenizer), method.special_tokens
     rows = [admitted(row, tokenizer, strings, rule) for row in pairs]  # as in tokenisation
     prompts = [render(tokenizer, pair.prompt, True, tools=pair.tools) for pair in rows]
-    for some in _batches(prompts, strategy):
+    for some in _places(prompts, strategy):
         enough = _Enough(strategy, stopping, len(some))
         asked = [prompts[at] for at in some]
-        answers = strategy(_generate, asked, settings, enough, method)
+        answers = strategy(generation.answer, asked, config, method.precision, enough)
         if strategy.agree(stopping.requested):
             return
         for at, answer in zip(some, answers, strict=True):
@@ -74,59 +69,11 @@ def samples(
             }
 
 
-def _batches(prompts: Sequence[list[int]], strategy: Replicated) -> Iterator[list[int]]:
+def _places(prompts: Sequence[list[int]], strategy: Replicated) -> Iterator[list[int]]:
     """Places of prompts to answer together; a model that can't be packed may read padding, and
     answers one by one.
     """
-    budget = token_budget(strategy.method, strategy.group)
+    room = token_budget(strategy.method, strategy.group)
     if why_unpacked(strategy.policy):
-        budget = 0
-    some: list[int] = []
-    for at in range(len(prompts)):
-        longest = max(len(prompts[other]) for other in (*some, at))
-        if some and (len(some) + 1) * (longest + strategy.method.sample_tokens) > budget:
-            yield some
-            some = []
-        some.append(at)
-    if some:
-        yield some
-
-
-def _generate(
-    policy: Policy,
-    prompts: Sequence[list[int]],
-    settings: GenerationConfig,
-    enough: StoppingCriteria,
-    method: Hyperparameters,
-) -> list[list[int]]:
-    """The tokens after each prompt; shorter prompts are padded on the left."""
-    longest = max(map(len, prompts))
-    pad = settings.pad_token_id or 0
-    rows = [[pad] * (longest - len(prompt)) + prompt for prompt in prompts]
-    seen = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    lm: Any = causal_lm(policy)  # `generate` comes from a mix-in that the type lacks
-    with autocast(lm, method.precision):
-        output_BT = lm.generate(
-            input_ids=torch.tensor(rows, device=policy.device),
-            attention_mask=torch.tensor(seen, device=policy.device),
-            generation_config=settings,
-            stopping_criteria=StoppingCriteriaList([enough]),
-        )
-    return output_BT[:, longest:].tolist()
-
-
-def _settings(
-    policy: Policy, tokenizer: PreTrainedTokenizerBase, method: Hyperparameters
-) -> GenerationConfig:
-    """Greedy, whatever the model's own generation settings are; it stops at the tokens at which
-    engines stop.
-    """
-    own: Any = getattr(causal_lm(policy).generation_config, "eos_token_id", None)
-    listed: list[Any] = own if isinstance(own, list) else [own]
-    ends = {end for end in (*listed, tokenizer.eos_token_id) if isinstance(end, int)}
-    return GenerationConfig(
-        do_sample=False,
-        max_new_tokens=method.sample_tokens,
-        eos_token_id=sorted(ends) or None,
-        pad_token_id=tokenizer.eos_token_id,
-    )
+        room = 0
+    return generation.together([*map(len, prompts)], strategy.method.sample_tokens, room)

@@ -7,8 +7,7 @@ import os
 import re
 import resource
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +25,23 @@ PEAK_FLOPS = {
 }  # fmt: skip
 
 
-class Clock:
-    """The time spent in each phase, from one reading to the next."""
+PHASES_OF_PAIRS = (Phase.DATA, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
+PHASES_ON_POLICY = (Phase.GENERATION, Phase.SCORING, Phase.UPDATE)
+BETWEEN_STEPS = (Phase.EVALUATION, Phase.CHECKPOINT)
 
-    def __init__(self) -> None:
+
+class Clock:
+    """The time spent in each phase of a step and between steps, from one reading to the next."""
+
+    def __init__(self, of_step: Iterable[Phase] = PHASES_OF_PAIRS) -> None:
         self._since = time.perf_counter()
-        self._spent: defaultdict[Phase, float] = defaultdict(float)
+        self._spent = dict.fromkeys((*of_step, *BETWEEN_STEPS), 0.0)
 
     def read(self) -> dict[str, float]:
         """Each phase's share of the time since the last reading; resets all phases to zero."""
         now = time.perf_counter()
-        shares = {share(phase): self._spent[phase] / (now - self._since) for phase in Phase}
-        self._since, self._spent = now, defaultdict(float)
+        shares = {share(phase): s / (now - self._since) for phase, s in self._spent.items()}
+        self._since, self._spent = now, dict.fromkeys(self._spent, 0.0)
         return shares
 
     @contextmanager

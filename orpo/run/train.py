@@ -31,7 +31,7 @@ from orpo.model import policy
 from orpo.process import parallel
 from orpo.process.deterministic import make_deterministic, random_state
 from orpo.process.stopping import STOPPED, Stopping
-from orpo.run import gradients, probe, reference, speed
+from orpo.run import learners, probe, reference, speed
 from orpo.run.checkpoint import Checkpoints, Progress, keep_last, resume
 from orpo.run.evaluate import evaluate, pair_records
 from orpo.run.journal import Journal
@@ -103,6 +103,7 @@ class Run:
         self.group, self.journal, self.stopping = group, journal, stopping
         make_deterministic(spec.seed, spec.threads, group)
         self.policy, self.tokenizer = policy.load(spec)
+        learners.extend(self.policy, spec.method)
         torch.nn.Module.to(self.policy, group.device)
         self.data = data.load(spec, self.tokenizer)
         # Until the first step or the load of a checkpoint, the policy still equals its base.
@@ -115,18 +116,26 @@ class Run:
         self.steps, self.steps_per_epoch = data.steps(len(self.tokens_E), spec.method)
         planned = partial(plan, self.tokens_E, spec.method.batch_size, spec.seed)
         self.plan = lru_cache(maxsize=1)(planned)  # of the current epoch
+        self.clock = speed.Clock(learners.phases(self.method))
+        self.learner = learners.make(
+            spec, self.strategy, self.tokenizer, self.data.max_length, self.clock, stopping
+        )
         fingerprint = data.fingerprint(spec)
         self.progress = Progress()
         if spec.resume_from:
             self.progress = resume(spec.resume_from, fingerprint, self.strategy)
+            self.learner.restore(self.progress.learner)
             prompts = probe.read(spec.resume_from)  # which `resume` has verified
         self.saved_at, self.saved = self.progress.step, spec.resume_from
         self.latest: dict[str, Any] = {}
-        self.clock = speed.Clock()
         self.checkpoints = Checkpoints(run_dir, spec, fingerprint, self.tokenizer, prompts)
 
     def _probe(self) -> list[probe.Prompt]:
-        """The prompts that check whether an engine serves this run, with the base's log-probs."""
+        """The prompts that check whether an engine serves this run, with the base's log-probs; none
+        of a reward model, which no engine serves.
+        """
+        if self.method.scores:
+            return []
         rows = (self.data.held_out if self.held_out else self.data.train).rows
         rule = self.method.special_tokens
         limits = self.data.max_length, rule, embedded.size(self.spec.base_model_path)
@@ -174,28 +183,35 @@ class Run:
         return step != last and (step % every == 0 or step == self.steps)
 
     def step(self) -> None:
-        """One optimizer step over one batch of pairs, of which this rank computes its share."""
+        """One step over one batch of examples, of which this rank computes its share; no step if
+        the learner was asked to stop.
+        """
         started = time.perf_counter()
         step = self.progress.step + 1
         examples = self._examples(step)
-        rows_PK = gradients.accumulate(self.strategy, examples, self.method, self.clock)
-        values = series.summarise(rows_PK, self.method)
         learning_rate = rate(step, self.steps, self.method)
-        with self.clock.phase(Phase.OPTIMIZER):
-            norm = self.strategy.step(learning_rate)
-        refuse_nan(step, values[Series.LOSS], norm)  # before anything is saved
-        tokens = sum(e.n_computed(rejected=self.method.contrasts) for e in examples)
-        trained_tokens = self.progress.trained_tokens + tokens
-        self.progress = replace(self.progress, step=step, trained_tokens=trained_tokens)
-        values |= {
-            Series.GRAD_NORM: norm,
+        learned = self.learner.learn(step, examples, learning_rate)
+        if learned is None:
+            return
+        refuse_nan(step, learned.values[Series.LOSS], learned.norm)  # before anything is saved
+        trained_tokens = self.progress.trained_tokens + learned.tokens
+        self.progress = replace(
+            self.progress,
+            step=step,
+            trained_tokens=trained_tokens,
+            learner=self.learner.state(),
+        )
+        values = learned.values | {
+            Series.GRAD_NORM: learned.norm,
             Series.LR: learning_rate,
             Series.EPOCH: step / self.steps_per_epoch,
             Series.TRAINED_TOKENS: trained_tokens,
         }
-        values |= series.lengths(examples) | self.clock.read()
+        values |= self.clock.read()
         step_s = time.perf_counter() - started
-        values |= speed.series(tokens, len(examples), step_s, self.weights, self.group.world)
+        values |= speed.series(
+            learned.tokens, len(examples), step_s, self.weights, self.group.world
+        )
         self.journal.metrics(step, Split.TRAIN, values)
         self.latest = {Split.TRAIN: values}
 
@@ -213,7 +229,10 @@ class Run:
             rows_HK = evaluate(self.strategy, self.held_out, self.method, self.stopping)
             if rows_HK is None:
                 return False
-            values = series.summarise(rows_HK, self.method)
+            more = self.learner.measure(self.held_out)
+            if more is None:
+                return False
+            values = series.summarise(rows_HK, self.method) | more
             self.latest[Split.HELD_OUT] = values
             self.journal.metrics(step, Split.HELD_OUT, values)
             for record in pair_records(step, self.held_out, rows_HK):
@@ -225,7 +244,8 @@ class Run:
         return True
 
     def _sample(self, step: int) -> None:
-        if self.group.leads or self.strategy.lockstep:
+        takes_part = self.group.leads or self.strategy.lockstep
+        if takes_part and not self.method.scores:
             asked = self.data.held_out.first(self.method.n_samples)
             for answer in samples(self.strategy, self.tokenizer, asked, self.stopping):
                 self.journal.sample({"step": step, **answer})
@@ -258,6 +278,8 @@ class Run:
         message = f"{start.capitalize()} at step {self.progress.step} of {self.steps}."
         if stripped := self.data.train.stats["reasoning_stripped"]:
             message += f" {stripped} pairs are trained without the thoughts of their answers."
+        if self.method.scores:
+            message += " A reward model writes no text, so the run has no samples."
         self.journal.event(
             start,
             message,

@@ -13,7 +13,8 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from orpo.model.masters import Masters
-from orpo.model.policy import DTYPES, layers, trainable
+from orpo.model.policy import DTYPES, causal_lm, layers, trainable
+from orpo.model.score_head import has_score, score_head
 from orpo.process.parallel import WrongWorld
 from orpo.strategies.optimizer import make
 from orpo.strategies.strategy import Root, Sharded
@@ -30,6 +31,10 @@ class Fsdp2(Sharded):
             cast_forward_inputs=False,
         )
         self.root = Root(self.policy)
+        lm = causal_lm(self.policy)
+        if has_score(lm):
+            exact = MixedPrecisionPolicy(param_dtype=torch.float32, cast_forward_inputs=False)
+            fully_shard(score_head(lm), mesh=mesh, mp_policy=exact)
         for module in (*layers(self.policy), self.root):
             fully_shard(module, mesh=mesh, mp_policy=precision)
         for module in self.root.modules():

@@ -87,7 +87,9 @@ def _key(spec: RunSpec, method: Hyperparameters) -> str:
     elif count_lines(spec.held_out_path) > method.max_held_out:
         split_by = [spec.seed]
     code = [FORMAT, *(version(name) for name in ("transformers", "tokenizers"))]
-    decisive = [limits, split_by, isinstance(method, Preference), code]
+    # A reward model's cut answers keep the token that ends them.
+    kind = "scores" if method.scores else isinstance(method, Preference)
+    decisive = [limits, split_by, kind, code]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     of_model = (path for path in spec.base_model_path.iterdir() if path.suffix in TOLD_IN)
     for path in (spec.train_path, spec.held_out_path, *sorted(of_model)):

@@ -59,6 +59,12 @@ class Batch:
     in_nll_L: Tensor
     reference_S: Tensor | None = None
 
+    @property
+    def ends_S(self) -> Tensor:
+        """The place of each sequence's last token, which ends its last turn, in T."""
+        ends = [segment.tail_end - 1 for segment in self.segments]
+        return torch.tensor(ends, device=self.input_ids_T.device)
+
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tensors on `device`."""
         tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}

@@ -22,6 +22,7 @@ from orpo.contract.spec import RunSpec, read_spec
 from orpo.process.verbs import answer
 from orpo.rows.rows import count_lines
 from orpo.tokens import cache, data, embedded
+from orpo.tokens.same_tokenizer import check_reward_model
 from orpo.tokens.show import shown
 from orpo.tokens.templates import load_tokenizer
 
@@ -46,6 +47,7 @@ def prepare(spec: RunSpec, tell: Callable[[int], None] | None = None) -> Prepare
     large = spec.train_path.exists() and spec.train_path.stat().st_size > LARGE_BYTES
     processes = len(os.sched_getaffinity(0)) if large else 1
     tokenizer = load_tokenizer(spec.base_model_path)
+    check_reward_model(spec, tokenizer)
     loaded = data.load(spec, tokenizer, processes, tell)
     steps, per_epoch = data.steps(len(loaded.train.examples), spec.method)
     method = spec.method.model_copy(update={"max_length": loaded.max_length})

@@ -179,7 +179,7 @@ def _fit(example: Example, tokenizer: PreTrainedTokenizerBase, method: Hyperpara
     if overlong and method.overlong is Overlong.TRUNCATE_PROMPT:
         room = method.max_length - min(longest, method.max_length // 2)
         example = _cut_prefix(example, room, tokenizer.bos_token_id)
-    example = _cut_tails(example, method.max_length - len(example.prefix))
+    example = _cut_tails(example, method.max_length - len(example.prefix), keep_end=method.scores)
     masks = [example.chosen_mask] + [example.rejected_mask] * (example.rejected is not None)
     if not all(any(mask) for mask in masks):
         raise Reject(
@@ -200,8 +200,8 @@ def _refuse_equal(example: Example, method: Hyperparameters) -> None:
 
 def _trains_the_same(example: Example, method: Hyperparameters) -> bool:
     """Whether the trained tokens of both answers are the same, which teaches no preference."""
-    if example.rejected is None or not isinstance(method, Preference):
-        return False
+    if example.rejected is None or not isinstance(method, Preference) or method.scores:
+        return False  # a score judges the whole conversation
     chosen = itertools.compress(example.chosen, example.chosen_mask)
     return [*chosen] == [*itertools.compress(example.rejected, example.rejected_mask)]
 
@@ -218,16 +218,25 @@ def _cut_prefix(example: Example, room: int, bos: Any) -> Example:
     return replace(example, prefix=prefix, prefix_mask=mask, truncated=True)
 
 
-def _cut_tails(example: Example, room: int) -> Example:
+def _cut_tails(example: Example, room: int, *, keep_end: bool) -> Example:
+    """The answers cut to `room` tokens each; with `keep_end` the last of them is still the token
+    that ended the answer: a score is read there, and a cut answer must not be told by its end.
+    """
     room = max(room, 0)
     rejected = example.rejected
     if max(len(example.chosen), len(rejected or ())) <= room:
         return example
+
+    def cut(values: list[Any]) -> list[Any]:
+        if keep_end and 0 < room < len(values):
+            return [*values[: room - 1], values[-1]]
+        return values[:room]
+
     return replace(
         example,
-        chosen=example.chosen[:room],
-        rejected=None if rejected is None else rejected[:room],
-        chosen_mask=example.chosen_mask[:room],
-        rejected_mask=example.rejected_mask[:room],
+        chosen=cut(example.chosen),
+        rejected=None if rejected is None else cut(rejected),
+        chosen_mask=cut(example.chosen_mask),
+        rejected_mask=cut(example.rejected_mask),
         truncated=True,
     )

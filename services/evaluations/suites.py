@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, NamedTuple
+
+Side = Literal["model", "baseline"]
 
 
 class Need(StrEnum):
@@ -11,6 +13,23 @@ class Need(StrEnum):
     NO = "no"
     OPTIONAL = "optional"
     YES = "yes"
+
+
+class Judging(StrEnum):
+    """What a judge does: nothing, compare two answers, or give each answer a number."""
+
+    NONE = "none"
+    PAIRS = "pairs"
+    RATINGS = "ratings"
+
+
+class Slot(NamedTuple):
+    """A judgment that an item has: which turn is judged, from 0, and which answers are shown, in
+    this order: both sides', or that of one.
+    """
+
+    turn: int
+    shown: tuple[Side, ...]
 
 
 @dataclass(frozen=True)
@@ -23,10 +42,30 @@ class Suite:
     metrics: tuple[str, ...]
     judge: Need
     baseline: Need
+    judging: Judging
     # Sampling unless the request says otherwise.
     sampling: dict[str, Any]
-    # The sha256 of the official prompt file; None where any file will do.
+    # Fields of a row of the file that are kept with its item: what scoring and judging need.
+    fields: tuple[str, ...] = ()
+    # The field with answers that are the baseline where the request names no other.
+    outputs: str | None = None
+    # The sha256 of the official prompt file; None where any file will do, or none is known.
     official_sha256: str | None = None
+
+    def slots(self, *, turns: int, orders: int, has_baseline: bool) -> list[Slot]:
+        """The judgments of an item with so many turns, in the order of its `judgments`.
+
+        Two answers are compared once in each of the orders, after the last turn. A rating is given
+        to each turn of the model, then to each turn of the baseline.
+        """
+        last = turns - 1
+        if self.judging is Judging.PAIRS:
+            shown: list[tuple[Side, ...]] = [("model", "baseline"), ("baseline", "model")]
+            return [Slot(last, sides) for sides in shown[:orders]] if has_baseline else []
+        if self.judging is Judging.RATINGS:
+            sides: list[Side] = ["model", "baseline"] if has_baseline else ["model"]
+            return [Slot(turn, (side,)) for side in sides for turn in range(turns)]
+        return []
 
 
 SUITES = {
@@ -39,7 +78,10 @@ SUITES = {
             metrics=("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose"),
             judge=Need.NO,
             baseline=Need.OPTIONAL,
+            judging=Judging.NONE,
             sampling={"temperature": 0.0, "max_tokens": 1024},
+            fields=("key", "instruction_id_list", "kwargs"),
+            official_sha256="67ffeee0fcb87c317c5b08a2de85557b4a7e96ada6178aa645b4954fe4b53d49",
         ),
         Suite(
             name="custom",
@@ -48,6 +90,7 @@ SUITES = {
             metrics=("win_rate",),
             judge=Need.YES,
             baseline=Need.YES,
+            judging=Judging.PAIRS,
             sampling={"temperature": 0.0, "max_tokens": 512},
         ),
         Suite(
@@ -57,7 +100,50 @@ SUITES = {
             metrics=("reward", "win_rate"),
             judge=Need.YES,
             baseline=Need.OPTIONAL,
+            judging=Judging.RATINGS,
             sampling={"temperature": 0.0, "max_tokens": 512},
+        ),
+        Suite(
+            name="alpaca_eval",
+            title="AlpacaEval",
+            measures="How often a judge prefers the answer to the reference answer in the file.",
+            metrics=("win_rate", "win_rate_length_controlled"),
+            judge=Need.YES,
+            baseline=Need.OPTIONAL,
+            judging=Judging.PAIRS,
+            sampling={"temperature": 0.7, "max_tokens": 2048},
+            fields=("output", "generator"),
+            outputs="output",
+        ),
+        Suite(
+            name="mt_bench",
+            title="MT-Bench",
+            measures="A judge's ratings, from 1 to 10, of conversations of two turns.",
+            metrics=("rating", "rating_turn_1", "rating_turn_2"),
+            judge=Need.YES,
+            baseline=Need.OPTIONAL,
+            judging=Judging.RATINGS,
+            # Without a temperature, each question gets that of its category, as officially.
+            sampling={"max_tokens": 1024},
+            fields=("question_id", "reference"),
+            official_sha256="119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",
         ),
     )
 }
+
+# A judge against people's labels: the answers are in the file, and no model is asked for them.
+AGREEMENT = Suite(
+    name="agreement",
+    title="Agreement with people",
+    measures="How often a judge names the answer that people prefer.",
+    metrics=("average", "both", "equal", "decided"),
+    judge=Need.YES,
+    baseline=Need.NO,
+    judging=Judging.PAIRS,
+    sampling={},
+)
+
+
+def suite_of(name: str) -> Suite:
+    """Return a suite by its name, the agreement with people included. Raises KeyError."""
+    return AGREEMENT if name == AGREEMENT.name else SUITES[name]

@@ -9,11 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import File
+from models.files import UPLOADED
 from services.files.keys import rows_beside
 from services.platform import storage
 from services.platform.database import lock_until_commit
-
-PURPOSE = "fine-tune"
 
 
 def place_of(session: Session, org_id: str, sha256: str, size_bytes: int) -> str | None:
@@ -29,7 +28,7 @@ def place_of(session: Session, org_id: str, sha256: str, size_bytes: int) -> str
             File.org_id == org_id,
             File.sha256 == sha256,
             File.size_bytes == size_bytes,
-            File.purpose == PURPOSE,
+            File.purpose.in_(UPLOADED),
             File.deleted_at.is_(None),
         )
         .distinct()

@@ -1,4 +1,4 @@
-"""Preference files: stored, listed, previewed, deleted, and what validation found in them.
+"""Files of pairs and of prompts: stored, listed, previewed, deleted, and what validation found.
 
 Knows rows of the database and keys of the storage; `orpo` judges the rows of a file.
 """
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import File, Job
 from models.base import new_id
-from models.files import FileStatus
+from models.files import UPLOADED, FilePurpose, FileStatus
 from orpo.rows.column_names import Columns
 from services.access import audit_log
 from services.access.audit_log import Action, Object
@@ -29,8 +29,6 @@ from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.platform.storable import storable
 
-PURPOSE = contents.PURPOSE
-RESULTS_PURPOSE = "fine-tune-results"
 MAX_FILENAME = 255
 NO_NAME = "upload"  # of a file without a name that can be shown
 # Files whose time is over.
@@ -62,12 +60,16 @@ def safe_name(filename: str) -> str:
 
 def check(filename: str, purpose: str, size_bytes: int) -> None:
     """Raise Invalid, with the field at fault, unless such a file is accepted."""
-    if purpose != PURPOSE:
-        raise Invalid(f"Send `purpose` as `{PURPOSE}`.", param="purpose")
+    if purpose not in UPLOADED:
+        raise Invalid(f"Send `purpose` as {_either(UPLOADED)}.", param="purpose")
     if size_bytes == 0:
         raise Invalid(f"`{filename}` is empty. Send a file that has rows.", param="file")
     if size_bytes > get_settings().max_upload_bytes:
         raise too_large()
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
 
 
 def too_large() -> TooLarge:
@@ -126,7 +128,7 @@ def store_result(session: Session, job: Job, filename: str, parts: Iterable[byte
         org_id=job.org_id,
         api_key_id=job.api_key_id,
         filename=filename,
-        purpose=RESULTS_PURPOSE,
+        purpose=FilePurpose.RESULTS,
         size_bytes=size_bytes,
         sha256=digest.hexdigest(),
         storage_key=key,
@@ -177,7 +179,16 @@ def open_rows(record: File) -> IO[bytes]:
 
 
 def rows_key_of(record: File, param: str = "file_id") -> str:
-    """The storage key of a validated file's accepted rows; raises Conflict if there are none."""
+    """The storage key of the accepted pairs of a validated file.
+
+    Raises Conflict if there are none, and Invalid for a file of prompts.
+    """
+    if record.purpose == FilePurpose.PROMPTS:
+        raise Invalid(
+            f"The file `{record.id}` holds prompts for evaluations, and no pairs. Name a file with "
+            f"the purpose `{FilePurpose.PAIRS}`.",
+            param=param,
+        )
     if record.rows_key is None:
         raise Conflict(f"The file `{record.id}` has no accepted row. Read its report.", param=param)
     return record.rows_key
@@ -211,9 +222,7 @@ def validated(record: File) -> File:
 
 def expire(session: Session) -> None:
     """Delete files whose time is over. A file that a job uses waits until the job has ended."""
-    in_use = select(Job.id).where(
-        or_(Job.training_file == File.id, Job.validation_file == File.id), Job.state.not_in(ENDED)
-    )
+    in_use = select(Job.id).where(_names(File.id), Job.state.not_in(ENDED))
     late = select(File).where(*LATE, ~in_use.exists()).with_for_update(skip_locked=True)
     for record in session.scalars(late).all():
         record.deleted_at = func.clock_timestamp()
@@ -232,14 +241,7 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     # With this lock, the deletion and the creation of a job with this file wait for each other.
     record = session.get(File, file_id, with_for_update=True)
     record = get(session, caller, file_id)
-    user = session.scalar(
-        select(Job.id)
-        .where(
-            or_(Job.training_file == file_id, Job.validation_file == file_id),
-            Job.state.not_in(ENDED),
-        )
-        .limit(1)
-    )
+    user = session.scalar(select(Job.id).where(_names(file_id), Job.state.not_in(ENDED)).limit(1))
     if user is not None:
         raise Conflict(
             f"The job `{user}` still uses this file. Cancel it, or wait until it has ended.",
@@ -255,6 +257,16 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     )
     session.flush()
     return record
+
+
+def _names(file_id: Any) -> Any:
+    """Whether a job names this file: for its pairs, or for the prompts of a gate."""
+    of_gate = func.jsonb_build_array(func.jsonb_build_object("data", file_id))
+    return or_(
+        Job.training_file == file_id,
+        Job.validation_file == file_id,
+        Job.gates.contains(of_gate),
+    )
 
 
 def _refuse_while_read(session: Session, file_id: str) -> None:

@@ -6,6 +6,7 @@ Knows records; the bytes stay where they are (`services/files/contents.py`).
 from sqlalchemy.orm import Session
 
 from models import File
+from models.files import UPLOADED
 from orpo.rows.column_names import Columns
 from services.access.callers import Caller
 from services.files import contents, files
@@ -23,8 +24,8 @@ def create(session: Session, caller: Caller, file_id: str, columns: Columns) -> 
     # A deletion waits for this, or the other way round.
     session.get(File, file_id, with_for_update=True)
     record = files.get(session, caller, file_id)
-    if record.purpose != files.PURPOSE:
-        raise Invalid(f"`{file_id}` is the result of a job, and has no pairs.", param="file_id")
+    if record.purpose not in UPLOADED:
+        raise Invalid(f"`{file_id}` is the result of a job: it has no rows.", param="file_id")
     received = Received(
         key=record.storage_key,
         filename=record.filename,

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from models import File
 from models.base import new_id
-from models.files import FileStatus
+from models.files import FilePurpose, FileStatus
 from orpo.audit import recipe as recipes
 from orpo.audit.conditions import bad_pattern
 from orpo.audit.recipe import Drop, Filter, Map, Split, Step, Swap
@@ -61,7 +61,7 @@ def create(
             org_id=caller.org_id,
             api_key_id=caller.api_key_id,
             filename=_name(filename or parents[0].filename, part, is_given=filename is not None),
-            purpose=files.PURPOSE,
+            purpose=FilePurpose.PAIRS,
             size_bytes=0,
             sha256="",
             storage_key=f"files/{new_id('upload')}",

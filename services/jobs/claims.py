@@ -17,7 +17,7 @@ from models import ApiKey, Job
 from models.jobs import EVALUATED, HELD, TRAINED, DesiredState, JobState, Purpose
 from orpo.contract.failures import Code
 from orpo.contract.spec import VERSION
-from services.jobs import attempts, errors
+from services.jobs import attempts, errors, promotion
 from services.jobs.workers import Fleet, fleet, nodes, processes_a_node
 from services.platform.errors import Fenced
 from services.platform.queue import Task, send
@@ -51,7 +51,7 @@ def claim_next(session: Session, worker: str, purposes: Set[Purpose] = TRAINED) 
             Job.desired_state == DesiredState.RUN,
             func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
             READABLE,
-            *_fits(known, worker),
+            *(_fits(known, worker) if TRAINED & purposes else ()),
         )
         .order_by(*claim_order(shares))
         .limit(1)
@@ -166,7 +166,8 @@ def _has_devices(known: Fleet, worker: str) -> list[Any]:
 
 def _place(known: Fleet, worker: str, job: Job) -> dict[str, Any]:
     place = known.find(worker)
-    free = known.free_devices(place)[: processes_a_node(job)] if place else []
+    wanted = 0 if job.purpose in EVALUATED else processes_a_node(job)
+    free = known.free_devices(place)[:wanted] if place else []
     return {"worker": worker, "host": place.host if place else None, "devices": free}
 
 
@@ -227,7 +228,7 @@ def succeed(
     job = held(session, job_id, generation)
     job.fine_tuned_model = model
     job.result_files = result_files
-    _end(job, JobState.SUCCEEDED)
+    _end(session, job, JobState.SUCCEEDED)
 
 
 def succeed_with_estimate(
@@ -236,7 +237,7 @@ def succeed_with_estimate(
     """finalizing -> succeeded, with what was measured."""
     job = held(session, job_id, generation)
     job.estimate = estimate
-    _end(job, JobState.SUCCEEDED)
+    _end(session, job, JobState.SUCCEEDED)
 
 
 def succeed_with_audit(
@@ -246,12 +247,12 @@ def succeed_with_audit(
     job = held(session, job_id, generation)
     job.estimate = found
     job.result_files = result_files
-    _end(job, JobState.SUCCEEDED)
+    _end(session, job, JobState.SUCCEEDED)
 
 
 def succeed_with_scores(session: Session, job_id: str, generation: int) -> None:
     """finalizing -> succeeded, for an evaluation whose scores the caller has stored."""
-    _end(held(session, job_id, generation), JobState.SUCCEEDED)
+    _end(session, held(session, job_id, generation), JobState.SUCCEEDED)
 
 
 def shrink(session: Session, job_id: str, generation: int, token_budget: int) -> None:
@@ -268,7 +269,7 @@ def fail(session: Session, job_id: str, generation: int, error: dict[str, Any]) 
     """End the job for good. `error` is the core's: {"code", "message", "hint", "param"}."""
     job = held(session, job_id, generation)
     job.error = errors.of_core(error)
-    _end(job, JobState.FAILED)
+    _end(session, job, JobState.FAILED)
 
 
 def release(session: Session, job_id: str, generation: int) -> JobState:
@@ -315,12 +316,17 @@ def _shorten(session: Session) -> None:
 def _lost(session: Session, job: Job, reason: str) -> None:
     may_retry = attempts.charge(job)
     if job.desired_state == DesiredState.RUN and not may_retry:
+        what, step, log = (
+            ("evaluation", "answer", "worker")
+            if job.purpose in EVALUATED
+            else ("training", "checkpoint", "run")
+        )
         message = (
-            f"The training was lost {job.attempts} times without a new checkpoint between. The "
-            f"last reason: {attempts.sentence(reason)} The log of the run has more."
+            f"The {what} was lost {job.attempts} times without a new {step} between. The last "
+            f"reason: {attempts.sentence(reason)} The log of the {log} has more."
         )
         job.error = errors.of_core({"code": Code.ATTEMPTS_EXHAUSTED, "message": message})
-        _end(job, JobState.FAILED)
+        _end(session, job, JobState.FAILED)
         return
     attempts.postpone(session, job, reason)
     _let_go(session, job)
@@ -332,7 +338,7 @@ def _let_go(session: Session, job: Job) -> None:
         job.state = JobState.QUEUED
         session.flush()
     if job.desired_state == DesiredState.CANCEL:
-        _end(job, JobState.CANCELLED)
+        _end(session, job, JobState.CANCELLED)
         return
     _free(job)
     if job.desired_state == DesiredState.PAUSE:
@@ -348,11 +354,12 @@ def wake(session: Session, job: Job) -> None:
     send(session, Task.EVALUATE if job.purpose in EVALUATED else Task.TRAIN)
 
 
-def _end(job: Job, state: JobState) -> None:
+def _end(session: Session, job: Job, state: JobState) -> None:
     attempts.forget(job)
     job.state = state
     _free(job)
     job.finished_at = func.clock_timestamp()
+    promotion.settle(session, job)
 
 
 def _free(job: Job) -> None:

@@ -8,30 +8,27 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Table, bindparam, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, File, IdempotencyKey, Job
+from models import Job
 from models.base import new_id
-from models.base_models import BaseModelStatus
-from models.files import FileStatus
+from models.files import FilePurpose
 from models.jobs import DesiredState, JobState, Purpose
 from orpo.contract.methods import METHODS, Method, Preference, parse_method
 from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import attempts
+from services.jobs import attempts, checks, promotion, repeats, reward_models
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
-from services.platform.errors import Conflict, Invalid, Mismatch, no_such
+from services.platform.errors import Conflict, Invalid, no_such
 from services.platform.pages import paginate
 from services.platform.queue import Task, send
 
@@ -52,35 +49,24 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 ENDED = frozenset(state for state, following in TRANSITIONS.items() if not following)
 WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 
-# The client retries a create within seconds if it got no answer. An identical request an hour later
-# is intentional.
-RETRY_WINDOW = timedelta(minutes=10)
 # Above all jobs of its key: an estimate takes a minute at most, and a user waits for it.
 ESTIMATE_PRIORITY = 100
-# Statements on tables: classes would cost the session's bookkeeping for rows that are not kept. The
-# share locks block a parallel delete between the check and the insert.
-KEYS, BASES, FILES = (
-    cast("Table", record.__table__) for record in (IdempotencyKey, BaseModelRecord, File)
-)
-REMEMBER = insert(KEYS).on_conflict_do_nothing().returning(KEYS.c.key)
-BASE = (
-    select(BASES.c.org_id, BASES.c.deleted_at, BASES.c.status, BASES.c.error)
-    .where(BASES.c.id == bindparam("id"))
-    .with_for_update(read=True)
-)
-FILE = (
-    select(
-        FILES.c.org_id,
-        FILES.c.deleted_at,
-        FILES.c.status,
-        FILES.c.status_details,
-        FILES.c.report["accepted"].label("accepted"),
-        FILES.c.report["shapes"].label("shapes"),
-    )
-    .where(FILES.c.id == bindparam("id"))
-    .with_for_update(read=True)
-)
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+# What sentences call a job, the parameter of a path that has its id, and where it is listed.
+NOUNS = {
+    Purpose.TRAIN: "job",
+    Purpose.ESTIMATE: "estimate",
+    Purpose.DEEP_AUDIT: "deep audit",
+    Purpose.EVALUATION: "evaluation",
+}
+PARAMS = {
+    Purpose.TRAIN: "fine_tuning_job_id",
+    Purpose.ESTIMATE: "fine_tuning_job_id",
+    Purpose.DEEP_AUDIT: "audit_id",
+    Purpose.EVALUATION: "evaluation_id",
+}
+LISTED = {Purpose.TRAIN: "/v1/fine_tuning/jobs", Purpose.EVALUATION: "/v1/evaluations"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +83,7 @@ class NewJob:
     metadata: dict[str, str] = field(default_factory=dict)
     priority: int = 0
     purpose: Purpose = Purpose.TRAIN
+    gates: list[dict[str, Any]] = field(default_factory=list)
 
     def sha256(self) -> str:
         body = json.dumps(vars(self), sort_keys=True, default=str)
@@ -110,28 +97,31 @@ def create(
     *,
     idempotency_key: str | None = None,
     is_retry: bool = False,
+    check: Callable[[], None] | None = None,
 ) -> Job:
     """Create a job, or return the one that an earlier attempt at this request created.
 
     `idempotency_key` is the header's; `is_retry` says that the client counts this as a repeat
-    (`x-stainless-retry-count`). Raises Invalid or NotFound with `param`, and Mismatch when the
-    key was used with another body.
+    (`x-stainless-retry-count`). `check` raises for a new request whose gates can't be used. Raises
+    Invalid or NotFound with `param`, and Mismatch when the key was used with another body.
     """
     sha256 = request.sha256()
     job_id = new_id("ftjob")
-    if idempotency_key is not None:
-        earlier = _remember(session, caller, idempotency_key, sha256, job_id)
-        if earlier is not None:
-            return get(session, caller, earlier, purpose=request.purpose)
-    elif is_retry and (twin := _recent_twin(session, caller, sha256)) is not None:
-        return twin
+    known = repeats.earlier(
+        session, caller, sha256, job_id, idempotency_key=idempotency_key, is_retry=is_retry
+    )
+    if known is not None:
+        return get(session, caller, known, purpose=request.purpose)
     method = _method(request)
     refuse_impossible(session, method)
-    _check_base(session, caller, request.model)
+    checks.check_base(session, caller, request.model)
+    reward_models.check(session, caller, method, request.model)
     _check_file(session, caller, request.training_file, "training_file", method)
     if request.validation_file is not None:
         _check_file(session, caller, request.validation_file, "validation_file", method)
     _check_labels(request)
+    if check is not None:
+        check()
     job = Job(
         id=job_id,
         org_id=caller.org_id,
@@ -147,6 +137,7 @@ def create(
         spec_version=VERSION,
         purpose=request.purpose,
         priority=ESTIMATE_PRIORITY if request.purpose is Purpose.ESTIMATE else request.priority,
+        gates=[{**gate, "evaluation": None} for gate in request.gates],
     )
     session.add(job)
     session.flush()
@@ -156,43 +147,6 @@ def create(
     logger.info("created", extra={"job": job.id})
     traces.begin_job(job.id)
     return job
-
-
-def _remember(session: Session, caller: Caller, key: str, sha256: str, job_id: str) -> str | None:
-    """Store the key, or return the job it stands for. A parallel create waits on the insert."""
-    stored = session.scalar(
-        REMEMBER,
-        {
-            "api_key_id": caller.account,
-            "key": key,
-            "request_sha256": sha256,
-            "resource_id": job_id,
-        },
-    )
-    if stored is not None:
-        return None
-    known = session.get_one(IdempotencyKey, (caller.account, key))
-    if known.request_sha256 != sha256:
-        raise Mismatch(
-            "This Idempotency-Key was used with another body: send a new key for a new job.",
-            param="Idempotency-Key",
-        )
-    return known.resource_id
-
-
-def _recent_twin(session: Session, caller: Caller, sha256: str) -> Job | None:
-    return session.scalar(
-        select(Job)
-        .where(
-            Job.org_id == caller.org_id,
-            Job.api_key_id == caller.api_key_id,
-            Job.request_sha256 == sha256,
-            Job.deleted_at.is_(None),
-            Job.created_at > func.clock_timestamp() - RETRY_WINDOW,
-        )
-        .order_by(Job.created_at.desc())
-        .limit(1)
-    )
 
 
 def _method(request: NewJob) -> Method:
@@ -214,48 +168,20 @@ def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
         known = sorted(f.alias or n for n, f in METHODS[method].model_fields.items() if n != "type")
         message = f"There is no hyperparameter '{name}' of {method}; use one of {', '.join(known)}."
     elif name:
-        message = f"{name} is not usable: {first['msg'][:1].lower()}{first['msg'][1:]}."
+        problem = first["msg"].removeprefix("Value error, ")
+        message = f"{name} is not usable: {problem[:1].lower()}{problem[1:]}."
     else:
         message = first["msg"].removeprefix("Value error, ")
     path = f"method.{method}.hyperparameters"
     return Invalid(message, param=f"{path}.{name}" if name else path)
 
 
-def _check_base(session: Session, caller: Caller, model: str) -> None:
-    base = session.execute(BASE, {"id": model}).one_or_none()
-    if base is None or base.org_id != caller.org_id or base.deleted_at is not None:
-        raise Invalid(
-            f"No base model '{model}' is registered: add it with POST /v1/models, or list those "
-            "there are with GET /v1/models.",
-            param="model",
-            code="model_not_found",
-        )
-    if base.status != BaseModelStatus.READY:
-        raise Invalid(
-            f"The base model '{model}' is not ready ({base.status}): "
-            f"{base.error or 'wait until its download has ended'}.",
-            param="model",
-        )
-
-
 def _check_file(session: Session, caller: Caller, file_id: str, param: str, method: Method) -> None:
-    file = session.execute(FILE, {"id": file_id}).one_or_none()
-    if file is None or file.org_id != caller.org_id or file.deleted_at is not None:
+    file = checks.usable_file(session, caller, file_id, param)
+    if file.purpose != FilePurpose.PAIRS:
         raise Invalid(
-            f"There is no file '{file_id}': upload one with POST /v1/files.",
-            param=param,
-            code="file_not_found",
-        )
-    if file.status == FileStatus.UPLOADED:
-        raise Invalid(
-            f"The file '{file_id}' is still being checked: wait until its status is 'processed'.",
-            param=param,
-            code="file_not_ready",
-        )
-    if file.status == FileStatus.ERROR or not file.accepted:
-        raise Invalid(
-            f"The file '{file_id}' has no usable row: {file.status_details or 'see its report'} "
-            f"GET /v1/files/{file_id}/report lists what was found.",
+            f"The file '{file_id}' has the purpose '{file.purpose}' and holds no pairs: name a "
+            f"file with the purpose '{FilePurpose.PAIRS}'.",
             param=param,
             code="file_unusable",
         )
@@ -273,16 +199,8 @@ def _check_labels(request: NewJob) -> None:
         raise Invalid(
             "A suffix has 1 to 64 letters, digits, dots, dashes or underscores.", param="suffix"
         )
-    if request.seed is not None and not 0 <= request.seed < 2**31:
-        raise Invalid("A seed lies between 0 and 2147483647.", param="seed")
-    if len(request.metadata) > 16:
-        raise Invalid("metadata may hold at most 16 pairs.", param="metadata")
-    for key, value in request.metadata.items():
-        if len(key) > 64 or len(value) > 512:
-            raise Invalid(
-                "A key of metadata has at most 64 characters, a value at most 512.",
-                param=f"metadata.{key[:64]}",
-            )
+    checks.check_seed(request.seed)
+    checks.check_metadata(request.metadata)
 
 
 def kind_of(purpose: Purpose) -> Object:
@@ -306,13 +224,7 @@ def get(
     job = session.get(Job, job_id, with_for_update=lock)
     theirs = job is None or job.org_id != caller.org_id or job.purpose != purpose
     if job is None or theirs or job.deleted_at is not None:
-        if purpose is Purpose.ESTIMATE:
-            raise no_such("estimate", job_id, "fine_tuning_job_id")
-        if purpose is Purpose.DEEP_AUDIT:
-            raise no_such("deep audit", job_id, "audit_id")
-        if purpose is Purpose.EVALUATION:
-            raise no_such("evaluation", job_id, "evaluation_id", "/v1/evaluations")
-        raise no_such("job", job_id, "fine_tuning_job_id", "/v1/fine_tuning/jobs")
+        raise no_such(NOUNS[purpose], job_id, PARAMS[purpose], LISTED.get(purpose))
     return job
 
 
@@ -341,6 +253,7 @@ def cancel(session: Session, caller: Caller, job_id: str, purpose: Purpose = Pur
         attempts.forget(job)
         job.state = JobState.CANCELLED
         job.finished_at = func.clock_timestamp()
+        promotion.settle(session, job)
     audit_log.record(session, caller, Action.CANCELLED, kind_of(purpose), job_id)
     session.flush()
     return job
@@ -381,11 +294,14 @@ def _changeable(
     job = get(session, caller, job_id, lock=True, purpose=purpose)
     if job.state in ENDED:
         raise Conflict(
-            f"The job '{job_id}' has ended ({job.state}) and can't be {verb}: create a new one."
+            f"The {NOUNS[purpose]} '{job_id}' has ended ({job.state}) and can't be {verb}: create "
+            "a new one.",
+            param=PARAMS[purpose],
         )
     if job.state == JobState.FINALIZING:
         raise Conflict(
-            f"The job '{job_id}' has ended its training and is being registered; it can't be "
-            f"{verb} any more."
+            f"The result of the {NOUNS[purpose]} '{job_id}' is being stored: it can't be {verb} "
+            "any more.",
+            param=PARAMS[purpose],
         )
     return job

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
+import anyio
 import httpcore2
 import httpx2
 
@@ -97,6 +98,28 @@ class _Backend(httpcore2.SyncBackend):
         return super().connect_tcp(addresses[-1], port, *args, **options)
 
 
+class _AsyncBackend(httpcore2.AsyncNetworkBackend):
+    """The same, for asynchronous requests; names are resolved in a thread."""
+
+    def __init__(self) -> None:
+        self._sockets: Any = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> Any:
+        try:
+            addresses = await anyio.to_thread.run_sync(resolve, host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        for address in addresses[:-1]:
+            try:
+                return await self._sockets.connect_tcp(address, port, *args, **options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._sockets.connect_tcp(addresses[-1], port, *args, **options)
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
 def client(**options: Any) -> httpx2.Client:
     """An HTTP client that connects only to allowed addresses. If the operator's environment names a
     proxy, the proxy resolves names and decides instead.
@@ -107,3 +130,12 @@ def client(**options: Any) -> httpx2.Client:
     # httpx2 has no argument for it; httpcore2's pool has.
     transport._pool._network_backend = _Backend()  # noqa: SLF001
     return httpx2.Client(transport=transport, trust_env=False, **options)
+
+
+def async_client(**options: Any) -> httpx2.AsyncClient:
+    """The same as `client`, for asynchronous requests."""
+    if getproxies_environment():
+        return httpx2.AsyncClient(**options)
+    transport = httpx2.AsyncHTTPTransport(limits=options.pop("limits", httpx2.Limits()))
+    transport._pool._network_backend = _AsyncBackend()  # noqa: SLF001
+    return httpx2.AsyncClient(transport=transport, trust_env=False, **options)

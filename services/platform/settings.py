@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -33,6 +33,11 @@ class Settings(BaseSettings):
         default=None,
         description="Hosts and networks of private addresses that the product may connect to, such "
         "as a hub's mirror that redirects: `mirror.internal,10.0.0.0/8`.",
+    )
+    endpoint_secrets: SecretStr = Field(
+        default=SecretStr(""),
+        description="Keys of other services' endpoints, for judges and baselines, as JSON: "
+        '`{"name": {"base_url": "https://...", "key": "..."}}`. Each goes to its base_url only.',
     )
     download_s: float = Field(
         default=86_400, gt=0, description="How long the download of a base model may take."
@@ -208,6 +213,19 @@ class Settings(BaseSettings):
     )
     engine_max_length: int = Field(
         default=4096, ge=16, description="Longest context an engine serves."
+    )
+    evals_at_once: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Requests that one evaluation has on their way to one engine or endpoint. An "
+        "engine on a CPU computes 16 at a time, and chats need room beside evaluations.",
+    )
+    evals_answer_s: float = Field(
+        default=600,
+        gt=0,
+        description="How long an engine, an endpoint or a judge may take for one answer of an "
+        "evaluation; it is then asked again, a few times.",
     )
     logprob_tolerance: float = Field(
         default=0.35,

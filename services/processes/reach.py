@@ -42,7 +42,9 @@ def of_run(spec: RunSpec, run_dir: Path) -> Reach:
     data = [path for path in (spec.train_path, spec.held_out_path) if path is not None]
     tokens = spec.tokens_path or spec.train_path.parent
     resumed = [spec.resume_from] if spec.resume_from else []
-    reads = (*model(spec.base_model_path), spec.train_path.parent, *data, *resumed)
+    judges = [spec.reward_path] if spec.reward_path else []
+    models = (*model(spec.base_model_path), *judges, *_bases(judges))
+    reads = (*models, spec.train_path.parent, *data, *resumed)
     note = spec.train_path.parent / TOKENS_NOTE
     # A link, which a process in a sandbox may have made, could lead anywhere.
     notes = [note] if note.is_file() and not note.is_symlink() else []

@@ -19,13 +19,14 @@ from services.runs import checkpoints, series
 BATCH = 10_000
 
 
-def register(session: Session, job_id: str, generation: int) -> None:
-    """Store the result file and end the job as succeeded (fenced: raises Fenced)."""
+def register(session: Session, job_id: str, generation: int) -> Job:
+    """Store the result file, end the job as succeeded (fenced: raises Fenced), and return it."""
     job = claims.held(session, job_id, generation)
     table = holding(session, job, metrics_csv(session, job))
     file = files.store_result(session, job, f"{job_id}-metrics.csv", table)
     model = checkpoints.model_name(session, job)
     claims.succeed(session, job_id, generation, model=model, result_files=[file.id])
+    return job
 
 
 def holding(session: Session, job: Job, parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from models import BaseModelRecord, Checkpoint, Deployment, Job
 from models.base_models import BaseModelStatus
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
+from orpo.contract.methods import is_judge
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -20,7 +21,17 @@ from services.platform.pages import following
 from services.runs import checkpoints
 
 # What is shown of the job that made a model.
-TUNED = (Job.fine_tuned_model, Job.created_at, Job.finished_at, Job.org_id, Job.base_model)
+TUNED = (
+    *(Job.fine_tuned_model, Job.created_at, Job.finished_at, Job.org_id, Job.base_model),
+    *(Job.method, Job.promotion),
+)
+
+
+class Use(StrEnum):
+    """What a model is for: a judge is a reward model, which gives answers a number."""
+
+    CHAT = "chat"
+    JUDGE = "judge"
 
 
 class Kind(StrEnum):
@@ -37,10 +48,13 @@ class Model:
     owned_by: str
     parent: str | None
     deployed: bool
+    use: Use = Use.CHAT
     status: str = BaseModelStatus.READY
     error: str | None = None
     job_id: str | None = None
     revision: str | None = None
+    # Whether it has passed the gates of its job; None without gates, and before they are decided.
+    promoted: bool | None = None
     info: dict[str, Any] = field(default_factory=dict)
 
 
@@ -140,7 +154,9 @@ def _tuned(job: Job, served: set[str]) -> Model:
         owned_by=job.org_id,
         parent=job.base_model,
         deployed=name in served,
+        use=_use(job),
         job_id=job.id,
+        promoted=(job.promotion or {}).get("promoted"),
     )
 
 
@@ -152,5 +168,10 @@ def _checkpoint(checkpoint: Checkpoint, job: Job, served: set[str]) -> Model:
         owned_by=job.org_id,
         parent=job.base_model,
         deployed=checkpoint.model in served,
+        use=_use(job),
         job_id=job.id,
     )
+
+
+def _use(job: Job) -> Use:
+    return Use.JUDGE if is_judge(job.method["type"]) else Use.CHAT

@@ -3,6 +3,7 @@
 Reads the template's source as text and runs nothing of it. Knows no tokenizer and no engine.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -65,6 +66,12 @@ def look(folder: Path, default: str | None, special: Sequence[str] = ()) -> Rend
         enable_thinking=SWITCH.search(source) is not None,
         tool_parser=_parser(source, special) if tools else None,
     )
+
+
+def digest(folder: Path, default: str | None) -> str:
+    """Return the sha256 of a model folder's template, or of `default` where it has none."""
+    source = "\n".join(_sources(folder)) or default or ""
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _parser(source: str, special: Sequence[str]) -> str | None:

@@ -4,6 +4,7 @@ The row holds the desired state; `engines.py` and the serve worker carry it out.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import func, or_, select, text
@@ -15,12 +16,13 @@ from models.base import new_id
 from models.base_models import BaseModelStatus
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
+from orpo.contract.methods import is_judge
 from orpo.contract.special import SpecialTokens
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs.jobs import ENDED
-from services.platform.errors import Conflict, NotFound, no_such
+from services.platform.errors import Conflict, Invalid, NotFound, no_such
 from services.platform.pages import Order, paginate
 from services.platform.queue import Task, send
 from services.runs import checkpoints
@@ -79,10 +81,10 @@ def create(
     """Request that `model` is served. If it is deployed already, return that deployment.
 
     With `yields` it frees its device for jobs and returns to it afterwards; None changes nothing. A
-    failed deployment is tried again as a new one. Raises NotFound for an unknown model and Conflict
-    for one that is not finished, both with `param` model.
+    failed deployment is tried again as a new one. Raises NotFound for an unknown model, Invalid for
+    a reward model, and Conflict for one that is not finished, all with `param` model.
     """
-    served = _find(session, caller, model)
+    served = find(session, caller, model)
     live = _live(session, caller, model)
     if live is not None and live.status == DeploymentStatus.FAILED:
         live.desired = "stop"
@@ -127,7 +129,12 @@ def _live(session: Session, caller: Caller, model: str) -> Deployment | None:
     )
 
 
-def _find(session: Session, caller: Caller, model: str) -> Served:
+def find(session: Session, caller: Caller, model: str) -> Served:
+    """Return what `model` is made of, locked against deletion until the transaction ends.
+
+    Raises NotFound for an unknown model and Conflict for one that can't be served, both with
+    `param` model.
+    """
     base = session.get(BaseModelRecord, model)
     if base is not None and base.org_id == caller.org_id and base.deleted_at is None:
         if base.status != BaseModelStatus.READY:
@@ -142,13 +149,24 @@ def _find(session: Session, caller: Caller, model: str) -> Served:
     except NotFound:
         _refuse_job(session, caller, model)
         raise
+    _refuse_judge(job, model, "model")
     if job.state not in ENDED:
         raise _unfinished(job)
     if checkpoint.damaged_at is not None:
         raise Conflict(f"The files of '{model}' are damaged: deploy another step.", param="model")
     if not checkpoints.lock(session, checkpoint, share=True):
-        return _find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
+        return find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
     return Served(job.base_model, checkpoint.id)
+
+
+def _refuse_judge(job: Job, model: str, param: str) -> None:
+    if is_judge(job.method["type"]):
+        raise Invalid(
+            f"'{model}' is a reward model: it judges answers with a number and can't chat. Use it "
+            "as the judge of an evaluation, or download it.",
+            param=param,
+            code="model_is_a_judge",
+        )
 
 
 def _refuse_job(session: Session, caller: Caller, model: str) -> None:
@@ -245,7 +263,9 @@ def stop(session: Session, caller: Caller, deployment_id: str) -> Deployment:
 
 
 def route(session: Session, caller: Caller, model: str, param: str = "model") -> Route:
-    """Return where `model` answers. Raises NotFound, with what to do, unless it is ready."""
+    """Return where `model` answers. Raises NotFound, with what to do, unless it is ready, and
+    Invalid for a reward model.
+    """
     found = session.execute(
         select(Deployment, Engine, Checkpoint.kind, BaseModelRecord.info, Job.method)
         .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
@@ -259,6 +279,8 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
         )
     ).first()
     if found is None:
+        with suppress(NotFound):
+            _refuse_judge(checkpoints.resolve(session, caller, model)[1], model, param)
         raise NotFound(
             f"'{model}' is not deployed: deploy it first with POST /v1/deployments.",
             param=param,
@@ -277,6 +299,12 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
         special_strings=special_strings(info) or (),
         renders=Renders.of(deployment.parity),
     )
+
+
+def status_of(session: Session, caller: Caller, model: str) -> DeploymentStatus | None:
+    """Return the status of the deployment that should serve `model`; None if there is none."""
+    live = _live(session, caller, model)
+    return None if live is None else DeploymentStatus(live.status)
 
 
 def _not_ready(deployment: Deployment, param: str) -> NotFound:

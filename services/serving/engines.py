@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from models import BaseModelRecord, Checkpoint, Deployment, Engine, Job
 from models.checkpoints import WeightsKind
 from models.deployments import DeploymentStatus
-from models.jobs import HELD
+from models.jobs import HELD, TRAINED
 from orpo.contract.rundir import ADAPTER, MODEL
 from orpo.contract.special import SpecialTokens
 from services.platform.settings import get_settings
@@ -119,8 +119,11 @@ class Crashes:
 
 
 def gives_way() -> Any:
-    """Whether a deployment must free its device now: it has `yields`, and a job is held."""
-    return Deployment.yields & select(Job.id).where(Job.state.in_(HELD)).exists()
+    """Whether a deployment must free its device now: it has `yields`, and a job is held that needs
+    devices. An evaluation needs deployments instead.
+    """
+    needs_devices = (Job.state.in_(HELD), Job.purpose.in_(TRAINED))
+    return Deployment.yields & select(Job.id).where(*needs_devices).exists()
 
 
 def room_is_made(session: Session) -> bool:

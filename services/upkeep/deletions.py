@@ -4,18 +4,18 @@ It is first marked as deleted and committed, so that it is no longer found. Then
 `services/upkeep/removals.py` removes the files, and the rows last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, Checkpoint, Deployment, File
+from models import BaseModelRecord, Checkpoint, Deployment, Evaluation, File, Job
 from models.jobs import Purpose
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import jobs
+from services.jobs import jobs, reward_models
 from services.jobs.jobs import ENDED
 from services.platform.errors import Conflict
 from services.platform.settings import get_settings
@@ -28,21 +28,24 @@ def delete_job(
 ) -> None:
     """Delete a job that has ended, with its checkpoints, numbers, events and result files.
 
-    Raises NotFound, and Conflict with what to do where the job has not ended, a deployment serves
-    one of its checkpoints, or a base model lies in its folder.
+    Raises NotFound, and Conflict with what to do where the job has not ended, its gates are being
+    evaluated, a deployment serves one of its checkpoints, or a base model lies in its folder.
     """
     job = jobs.get(session, caller, job_id, lock=True, purpose=purpose)
     if job.state not in ENDED:
         raise Conflict(
-            f"The job `{job_id}` has not ended ({job.state}). Cancel it, and delete it once it has "
-            "ended.",
-            param="fine_tuning_job_id",
+            f"The {jobs.NOUNS[purpose]} `{job_id}` has not ended ({job.state}). Cancel it, and "
+            "delete it once it has ended.",
+            param=jobs.PARAMS[purpose],
             code="job_not_ended",
         )
+    _refuse_evaluated(session, job_id)
     found = session.scalars(
         select(Checkpoint).where(Checkpoint.job_id == job_id).with_for_update()
     ).all()
     _refuse_served(session, found)
+    names = [job.fine_tuned_model, *(each.model for each in found)]
+    _refuse_judge(session, job.org_id, names)
     _refuse_base(session, get_settings().runs_dir / job_id)
     now = func.clock_timestamp()
     checkpoints.mark_deleted(session, Checkpoint.job_id == job_id)
@@ -70,8 +73,10 @@ def delete_checkpoint(session: Session, caller: Caller, model_id: str) -> None:
     if not checkpoints.lock(session, found):
         raise checkpoints.unknown(model_id)
     _refuse_served(session, [found])
-    _refuse_base(session, checkpoints.folder(found))
     newest_first = session.scalars(undamaged_of(job.id)).all()
+    result = job.fine_tuned_model if found in newest_first[:1] else None
+    _refuse_judge(session, job.org_id, [found.model, result])
+    _refuse_base(session, checkpoints.folder(found))
     if job.state not in ENDED and found in newest_first[:KEPT_AT_LEAST]:
         raise Conflict(
             f"The job `{job.id}` may go on from this checkpoint. Delete it once the job has ended, "
@@ -88,6 +93,23 @@ def delete_checkpoint(session: Session, caller: Caller, model_id: str) -> None:
     session.flush()
 
 
+def _refuse_evaluated(session: Session, job_id: str) -> None:
+    """Raise Conflict where an evaluation of the job's gates has not ended."""
+    evaluation = session.scalar(
+        select(Job.id)
+        .join(Evaluation, Evaluation.id == Job.id)
+        .where(Evaluation.gated_job_id == job_id, Job.state.not_in(ENDED))
+        .limit(1)
+    )
+    if evaluation is not None:
+        raise Conflict(
+            f"The evaluation `{evaluation}` decides on the gates of this job and has not ended. "
+            "Cancel it, or wait until it has ended.",
+            param="fine_tuning_job_id",
+            code="evaluation_not_ended",
+        )
+
+
 def _refuse_served(session: Session, found: Sequence[Checkpoint]) -> None:
     """Raise Conflict where one of these checkpoints is deployed, or on its way."""
     served = session.scalar(
@@ -101,6 +123,18 @@ def _refuse_served(session: Session, found: Sequence[Checkpoint]) -> None:
     if served is not None:
         raise Conflict(
             f"`{served.model}` is deployed. Delete the deployment `{served.id}` first.",
+            param="model",
+            code="model_in_use",
+        )
+
+
+def _refuse_judge(session: Session, org_id: str, names: Iterable[str | None]) -> None:
+    """Raise Conflict where a job that has not ended is scored by one of these models."""
+    known = [name for name in names if name]
+    if needs := reward_models.job_that_needs(session, org_id, known):
+        raise Conflict(
+            f"The job `{needs}` is scored by this model. Delete it once that job has ended, or "
+            "cancel that job first.",
             param="model",
             code="model_in_use",
         )

@@ -207,6 +207,10 @@ def remove_file(file_id: str) -> bool:
         # These quote the content of the file.
         gone.filename, gone.report, gone.status_details = "", None, None
         gone.recipe = None
+        # So do the prompts of evaluations, which keep their answers and scores.
+        of_file = select(Job.id).where(Job.training_file == file_id)
+        items = update(EvaluationItem).where(EvaluationItem.evaluation_id.in_(of_file))
+        session.execute(items.values(turns=[], reference={}))
     return True
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models import (
+    Answer,
     ApiKey,
     AuditEntry,
     Checkpoint,
@@ -25,6 +26,7 @@ from models.jobs import JobState, Purpose
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
+from services.evaluations.evaluations import LONGEST_PROMPT
 from services.files import seed, upload_parts, uploads
 from services.jobs import claims
 from services.platform import storage
@@ -243,6 +245,40 @@ def _voted(mine: Caller, characters: int) -> Comparison:
     )  # fmt: skip
 
 
+def evaluations(session: Session, mine: Caller) -> Ids:
+    """Evaluations with the longest prompt of a judge."""
+    options = {"judge_prompt": "x" * LONGEST_PROMPT}
+    return [records.evaluation(session, mine, options=options).id for _ in range(MANY)]
+
+
+def evaluation_items(session: Session, mine: Caller) -> tuple[str, Ids]:
+    """Items with long prompts and the same long answer."""
+    session.add(Answer(org_id=mine.org_id, key="long", text=LONG, finish_reason="length"))
+    evaluation = records.evaluation(session, mine).id
+    for place in range(MANY):
+        records.item(session, evaluation, place, answers=["long"], failures={"judge": LONG})
+    return evaluation, [str(place) for place in range(MANY)]
+
+
+def evaluation_events(session: Session, mine: Caller) -> tuple[str, Ids]:
+    job = session.get_one(Job, records.evaluation(session, mine).id)
+    for _ in range(MANY):
+        job_events.note(session, job, LONG, None)
+    session.flush()
+    return job.id, [job_events.event_id(e) for e in job_events.since(session, job.id, 0)]
+
+
+def judges(session: Session, mine: Caller) -> Ids:
+    """Judges with the longest name and address, and with all kinds of labels."""
+    share = {"value": 0.123456789012345, "low": 0.1, "high": 0.2, "n": 1000}
+    measured = {"average": share, "both": share, "equal": share, "decided": share}
+    fields = {
+        "name": WIDE * 200, "base_url": f"https://{'h' * 1990}", "secret": WIDE * 200,
+        "agreement": dict.fromkeys(("llmbar", "pandalm", "votes"), measured),
+    }  # fmt: skip
+    return [records.judge(session, mine, **fields).id for _ in range(500)]
+
+
 def workers(session: Session, _: Caller) -> Ids:
     gpus = [{"index": n, "name": "NVIDIA H200", "memory_bytes": 2**37} for n in range(16)]
     found = [
@@ -260,6 +296,9 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/api_keys": api_keys,
     "/v1/audit_log": entries,
     "/v1/deployments": deployments,
+    "/v1/evaluations": evaluations,
+    "/v1/evaluations/{evaluation_id}/events": evaluation_events,
+    "/v1/evaluations/{evaluation_id}/items": evaluation_items,
     "/v1/files": files,
     "/v1/files/{file_id}/deep_audits": deep_audits,
     "/v1/files/{file_id}/deep_audits/{audit_id}/pairs": judged_pairs,
@@ -271,6 +310,7 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/fine_tuning/jobs/{job_id}/pairs": pairs,
     "/v1/fine_tuning/jobs/{job_id}/samples": samples,
     "/v1/fine_tuning/jobs/{job_id}/series": series,
+    "/v1/judges": judges,
     "/v1/models": models,
     "/v1/uploads/{upload_id}/parts": parts,
     "/v1/votes": votes,

@@ -47,7 +47,7 @@ def test_a_key_that_changed_enough_is_refused_until_the_minute_ends(
     for method, path in (
         ("POST", "/v1/fine_tuning/jobs"), ("POST", "/v1/files"), ("DELETE", "/v1/files/none"),
         ("POST", "/v1/fine_tuning/jobs/estimate"), ("POST", CHAT), ("POST", "/v1/comparisons"),
-        ("POST", "/v1/files/none/deep_audits"),
+        ("POST", "/v1/files/none/deep_audits"), ("POST", "/v1/evaluations"),
     ):  # fmt: skip
         assert is_refused(client.request(method, path)), path
     # Reading costs no budget, and another key has its own.

@@ -11,6 +11,7 @@ from models import Checkpoint, Deployment, Engine, Job
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
+from orpo.contract.methods import parse_method
 from services.access.callers import Caller
 from services.files import seed
 from services.platform.database import transaction
@@ -167,6 +168,27 @@ def test_the_result_of_a_job(client, product):
     hint = post(client, job.id)
     assert hint.status_code == 404
     assert "ft:base:default::abc" in hint.json()["error"]["message"]
+
+
+def test_a_reward_model_is_a_judge_and_can_not_chat(client, product):
+    method = parse_method("reward", {}).model_dump(mode="json")
+    with transaction() as session:
+        job = a_job(
+            session, JobState.SUCCEEDED, fine_tuned_model="ft:base:default::judge", method=method
+        )
+        checkpoint = a_checkpoint(session, job)
+    for model in ("ft:base:default::judge", checkpoint.model):
+        refused = post(client, model)
+        assert refused.status_code == 400
+        error = refused.json()["error"]
+        assert (error["code"], error["param"]) == ("model_is_a_judge", "model")
+        assert "judges answers" in error["message"]
+        body = {"model": model, "messages": [{"role": "user", "content": "?"}]}
+        chat = client.post("/v1/chat/completions", json=body)
+        assert (chat.status_code, chat.json()["error"]["code"]) == (400, "model_is_a_judge")
+        assert client.get(f"/v1/models/{model}").json()["use"] == "judge"
+    uses = {model["id"]: model["use"] for model in client.get("/v1/models").json()["data"]}
+    assert uses == {"ft:base:default::judge": "judge", job.base_model: "chat"}
 
 
 def test_what_a_failed_job_left_can_be_served_unless_it_is_damaged(client, product):

@@ -25,7 +25,9 @@ class Run:
         self.steps: list[int] = []
         self.ended = False
 
-    def read(self, _: Any, __: Any, place: Place, version: str | None = None) -> News | None:
+    def read(
+        self, _: Any, __: Any, place: Place, version: str | None = None, *___: Any
+    ) -> News | None:
         ended, steps = self.ended, list(self.steps)
         found = [step for step in steps if step > place.train][:7]
         now = f"{len(steps)} {ended}"

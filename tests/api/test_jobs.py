@@ -117,12 +117,43 @@ def test_of_a_job_that_is_not_there(client: TestClient, what: str):
 
 def test_methods_say_each_setting_with_its_default_and_a_sentence(client: TestClient):
     methods = {m["id"]: m for m in client.get("/v1/fine_tuning/methods").json()["data"]}
-    assert set(methods) == {"orpo", "supervised", "dpo", "simpo", "probability_ratio"}
+    preference = {"orpo", "supervised", "dpo", "simpo", "probability_ratio"}
+    assert set(methods) == preference | {"reward", "ppo", "rloo"}
     for method in methods.values():
         for name, setting in method["hyperparameters"]["properties"].items():
             assert name == "type" or setting["description"].endswith("."), name
     assert methods["orpo"]["hyperparameters"]["properties"]["lambda"]["default"] == 0.1
     assert "lambda" not in methods["supervised"]["hyperparameters"]["properties"]
+    assert methods["ppo"]["hyperparameters"]["required"] == ["reward_model"]
+
+
+def test_a_method_shows_no_setting_that_means_nothing_to_it(client: TestClient):
+    methods = {m["id"]: m for m in client.get("/v1/fine_tuning/methods").json()["data"]}
+    unused = {"turns", "nll_tokens", "nll_reduction", "n_samples", "sample_tokens"}
+    assert unused <= methods["orpo"]["hyperparameters"]["properties"].keys()
+    assert not unused & methods["reward"]["hyperparameters"]["properties"].keys()
+    assert methods["reward"]["groups"][0]["settings"][0]["name"] == "center"
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "word"),
+    [
+        ({"n_samples": 2}, "n_samples", "writes no text"),
+        ({"strategy": "zero2", "processes": 2}, "strategy", "stays in fp32"),
+        ({"center": -1}, "center", "greater than or equal to 0"),
+    ],
+)
+def test_a_reward_model_is_refused_what_makes_no_sense(
+    client: TestClient, settings: dict[str, Any], field: str, word: str
+):
+    method = {"type": "reward", "reward": {"hyperparameters": settings}}
+    body = {"model": "m", "training_file": "file-no", "method": method}
+    refused = client.post("/v1/fine_tuning/jobs", json=body)
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert error["param"] == f"method.reward.hyperparameters.{field}"
+    assert word in error["message"]
+    assert "value error" not in error["message"].lower()
 
 
 def test_methods_say_how_a_form_shows_their_settings(client: TestClient):
@@ -140,7 +171,13 @@ def test_methods_say_how_a_form_shows_their_settings(client: TestClient):
         }  # fmt: skip
         first = [setting["name"] for setting in method["groups"][0]["settings"]]
         assert first[-4:] == ["n_epochs", "learning_rate", "batch_size", "tuning"]
-        assert set(first[:-4]) == known.keys() & {"lambda", "beta", "gamma", "nll_weight"}
+        own = {"lambda", "beta", "gamma", "nll_weight", "center"}
+        if "reward_model" in known:
+            own = {
+                "reward_model", "ppo_epochs", "minibatch_size", "kl_weight", "kl_target",
+                "max_new_tokens", "temperature", "answers_per_prompt",
+            }  # fmt: skip
+        assert set(first[:-4]) == known.keys() & own
         assert [group["name"] for group in method["groups"]] == [
             "Settings", "Schedule", "Adapter", "Text and loss", "Measuring", "Speed and memory",
         ]  # fmt: skip

@@ -14,8 +14,8 @@ from services.platform import storage
 from services.platform.database import transaction
 from services.upkeep import removals
 from tests import records
+from tests.api.made_versions import make, quick, show
 from tests.api.test_files import error_of, jsonl, post
-from tests.api.test_versions import make, quick, show
 
 CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
 PAIRS = [{"prompt": f"Question {n}?", "chosen": f"Yes {n}.", "rejected": "No."} for n in range(6)]

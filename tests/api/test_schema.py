@@ -139,10 +139,7 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
         case.query["after"] = world.after(label)
     if label.startswith("GET /v1/models"):
         case.query.pop("format", None)  # other formats need a process of the core
-    if "model" in case.query:
-        case.query["model"] = world.base
-    if "against" in case.query:
-        case.query["against"] = [world.version]
+    name_in_query(case, world)
     if label.endswith("/export"):
         name_for_export(case)
     if label == "GET /v1/session":
@@ -154,6 +151,15 @@ def name_what_exists(label: str, case: Case, world: World) -> None:
     if isinstance(case.body, dict):
         name_in_body(label, case.body, world)
         name_for_upload(label, case.body, world)
+
+
+def name_in_query(case: Case, world: World) -> None:
+    existing = {
+        "model": world.base,
+        "against": [world.version],
+        "ids": f"{world.evaluation},{world.other_evaluation}",
+    }
+    case.query.update({name: existing[name] for name in existing.keys() & case.query.keys()})
 
 
 def name_for_export(case: Case) -> None:
@@ -174,8 +180,8 @@ def whole(value: Any) -> Any:
 
 
 def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
-    if label in ("POST /v1/fine_tuning/jobs", "POST /v1/fine_tuning/jobs/estimate"):
-        name_for_job(body, world)
+    if name_for := NAMED.get(label):
+        name_for(body, world)
     if label == "POST /v1/session":
         body |= {"api_key": KEY} if "api_key" in body else {"token": world.link()}
     if label == "POST /v1/models":
@@ -227,6 +233,39 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
     method = body.get("method")
     if method and method["type"] in method:
         method[method["type"]] = {"hyperparameters": {}}
+    if method and method["type"] == "reward":  # its models answer no prompts
+        body.pop("gates", None)
+    for gate in body.get("gates") or ():
+        gate |= {"suite": "custom", "data": world.prompts, "judge": world.judge}
+        gate |= {"metric": "win_rate", "at_least": 0.5}
+
+
+def name_for_evaluation(body: dict[str, Any], world: World) -> None:
+    """Use the suite that needs both a baseline and a judge, and a prompt with all places."""
+    body |= {"suite": "custom", "data": world.prompts, "judge": world.judge}
+    body |= {"model": world.base, "baseline": world.model}
+    if body.get("judge_prompt") is not None:
+        body["judge_prompt"] = "{prompt} {first} {second}"
+
+
+def name_for_judge(body: dict[str, Any], world: World) -> None:
+    """Use a model of ours: an address would have to be resolved."""
+    body |= {"kind": "deployment", "model": world.base}
+    for of_endpoint in ("base_url", "secret"):
+        body.pop(of_endpoint, None)
+
+
+def name_for_agreement(body: dict[str, Any], world: World) -> None:
+    body |= {"labels": "llmbar", "data": world.prompts}
+
+
+NAMED = {
+    "POST /v1/fine_tuning/jobs": name_for_job,
+    "POST /v1/fine_tuning/jobs/estimate": name_for_job,
+    "POST /v1/evaluations": name_for_evaluation,
+    "POST /v1/judges": name_for_judge,
+    "POST /v1/judges/{judge_id}/agreement": name_for_agreement,
+}
 
 
 def name_for_upload(label: str, body: dict[str, Any], world: World) -> None:

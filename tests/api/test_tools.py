@@ -7,12 +7,12 @@ import httpx
 import pytest
 
 from api import upstream
-from api.admission import admitted
 from api.schemas.chat import ChatRequest
 from models import Deployment
 from orpo.contract.special import SpecialTokens
 from services.platform.database import transaction
 from services.platform.errors import Invalid
+from services.serving.admission import admitted
 from services.serving.chat_templates import Renders
 from services.serving.deployments import Route
 from services.serving.engines import Address

@@ -1,13 +1,7 @@
 """Versions of files: made by recipes, named by their parents, exported in other shapes."""
 
-import gzip
 import hashlib
-import io
-import json
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,60 +11,18 @@ from fastapi.testclient import TestClient
 from models import File
 from orpo.audit import found
 from orpo.audit.found import Named
-from services.files import progress, versions
+from services.files import versions
 from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings
-from services.processes.verbs import VerbError
 from services.upkeep import removals
+from tests.api.made_versions import DROP, PAIRS, SWAP, make, parent, quick, show
 from tests.api.sent_files import error_of, jsonl, post
 from workers import files as file_tasks
 from workers import versions as version_tasks
 
-PAIRS = [
-    {"prompt": f"Question {n}?", "chosen": "Yes.", "rejected": "I could not say."} for n in range(6)
-]
-WITH_PROCESSES = "test_a_version_is_a_file_that_names_its_parent_and_its_recipe"
-SWAP = {"step": "swap", "lines": [2]}
-DROP = {"step": "drop_rows", "lines": [1, 3]}
-
-
-def in_this_process(verb: str, *arguments: str, **_: Any) -> dict[str, Any]:
-    """`run_verb` without the second that a process takes. The first test has real processes."""
-    given: list[Any] = [Path(each) if each.startswith("/") else each for each in arguments]
-    if verb == "audit":
-        raise VerbError({"code": "internal", "message": "Other tests audit files."})
-    if verb == "make":
-        given = [*given, None][:2]
-    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()):
-        import_module(f"orpo.{verb}").main(*given)
-    answer = json.loads(printed.getvalue().splitlines()[-1])
-    if "error" in answer:
-        raise VerbError(answer["error"])
-    return answer
-
-
-@pytest.fixture(autouse=True)
-def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.name != WITH_PROCESSES:
-        for module in (versions, file_tasks):
-            monkeypatch.setattr(module, "run_verb", in_this_process)
-
-
-@pytest.fixture
-def parent(client: TestClient, work: Callable[[], None]) -> str:
-    file_id = post(client, jsonl(PAIRS), "pairs.jsonl").json()["id"]
-    work()
-    return file_id
-
-
-def make(client: TestClient, file_id: str, *steps: dict[str, Any], **more: Any) -> Any:
-    return client.post(f"/v1/files/{file_id}/versions", json={"recipe": list(steps), **more})
-
-
-def show(client: TestClient, file_id: str) -> dict[str, Any]:
-    return client.get(f"/v1/files/{file_id}").raise_for_status().json()
+__all__ = ["parent", "quick"]
 
 
 def test_a_version_is_a_file_that_names_its_parent_and_its_recipe(
@@ -168,36 +120,6 @@ def test_a_parent_can_go_once_the_version_is_made(
         assert (erased.recipe, erased.filename) == (None, "")
 
 
-REFUSED: list[tuple[Any, str]] = [
-    ([{"step": "filter", "field": "any", "matches": "("}], "recipe.0.matches"),
-    ([{"step": "filter", "field": "any"}], "recipe.0"),
-    ([SWAP, {"step": "mix", "files": [{"file_id": "file-1"}]}], "recipe.1"),
-    ([{"step": "edit", "line": 1, "chosen": "x" * 100_000}] * 2, "recipe"),
-    ([{"step": "other"}], "recipe.0"),
-    ([SWAP, {"lines": [1]}], "recipe.1.step"),
-    ([SWAP, {**DROP, "more": 1}], "recipe.1.more"),
-    ([{"step": "swap", "lines": [0]}], "recipe.0.lines.0"),
-    ([{"step": "map", "action": "strip", "text": "x"}], "recipe.0"),
-    (
-        [SWAP, {"step": "map", "action": "replace", "pattern": "(a)", "replacement": r"\2"}],
-        "recipe.1.pattern",
-    ),
-    ([{"step": "repair", "finding": "cut"}], "recipe.0"),
-    ([{"step": "language", "languages": ["xx"]}], "recipe.0"),
-    ([], "recipe"),
-    (None, "recipe"),
-]
-
-
-@pytest.mark.parametrize(("steps", "param"), REFUSED)
-@pytest.mark.parametrize("path", ["versions", "versions/preview"])
-def test_what_is_no_recipe_is_refused(
-    client: TestClient, parent: str, steps: Any, param: str, path: str
-) -> None:
-    error = error_of(client.post(f"/v1/files/{parent}/{path}", json={"recipe": steps}), 400)
-    assert error["param"].startswith(param)
-
-
 def test_files_that_no_version_can_be_made_of(
     client: TestClient, work: Callable[[], None], stranger: str
 ) -> None:
@@ -217,51 +139,6 @@ def test_files_that_no_version_can_be_made_of(
     bad = post(client, b"{}\n").json()["id"]
     work()
     error_of(make(client, bad, DROP), 409)
-
-
-@pytest.mark.parametrize(
-    ("step", "sentence"),
-    [
-        ({"step": "drop_rows", "lines": [1, 2, 3, 4, 5, 6]}, "Step 1 (drop_rows) leaves no row"),
-        ({"step": "swap", "lines": [9]}, "Step 1 (swap): line 9 of file-"),
-        (
-            {"step": "deduplicate", "by": "near"},
-            "Step 1 (deduplicate): the rows of findings",
-        ),
-    ],
-)
-def test_a_recipe_that_does_not_fit_ends_in_an_error_with_a_sentence(
-    client: TestClient, work: Callable[[], None], parent: str, step: dict[str, Any], sentence: str
-) -> None:
-    made = make(client, parent, step).json()["data"][0]["id"]
-    work()
-    done = show(client, made)
-    assert done["status"] == "error"
-    assert sentence in done["status_details"]
-    error_of(client.get(f"/v1/files/{made}/content"), 409)
-    if step["step"] != "drop_rows":
-        body = {"recipe": [step]}
-        error = error_of(client.post(f"/v1/files/{parent}/versions/preview", json=body), 400)
-        assert sentence in error["message"]
-        assert error["param"].startswith("recipe.0")
-
-
-def test_a_preview_of_rows_that_are_gone_is_a_conflict(client: TestClient, parent: str) -> None:
-    storage.delete(keys_of(parent).rows)
-    answer = client.post(f"/v1/files/{parent}/versions/preview", json={"recipe": [SWAP]})
-    assert error_of(answer, 409)["param"] == "recipe"
-
-
-def test_a_preview_stores_nothing(client: TestClient, parent: str) -> None:
-    body = {"recipe": [DROP, SWAP]}
-    found = client.post(f"/v1/files/{parent}/versions/preview", json=body).raise_for_status().json()
-    assert [(step["rows_before"], step["rows_after"]) for step in found["steps"]] == [
-        (6, 4),
-        (4, 4),
-    ]
-    assert found["steps"][1]["changed"][0]["after"]["chosen"][0]["content"] == "I could not say."
-    assert (found["exact"], found["rows_read"], found["held_out"]) == (True, 6, None)
-    assert client.get(f"/v1/files/{parent}/versions").json()["data"] == []
 
 
 def test_a_version_whose_worker_died_is_made_again(
@@ -294,37 +171,6 @@ def test_a_version_whose_worker_died_is_made_again(
                 file_tasks.judge(other)
     file_tasks.judge(other)
     assert show(client, other)["status"] == "error"
-
-
-@pytest.mark.parametrize(
-    "shape", ["explicit", "openai", "implicit", "sharegpt", "ranked", "hh_rlhf"]
-)
-def test_an_export_that_is_uploaded_has_the_same_pairs(
-    client: TestClient, work: Callable[[], None], parent: str, shape: str
-) -> None:
-    answer = client.get(f"/v1/files/{parent}/export", params={"shape": shape})
-    assert f"pairs-{shape}.jsonl" in answer.headers["content-disposition"]
-    again = post(client, answer.content, "again.jsonl").json()["id"]
-    work()
-    assert client.get(f"/v1/files/{again}/report").json()["shapes"] == {shape: 6}
-    data = [client.get(f"/v1/files/{each}/rows").json()["data"] for each in (parent, again)]
-    assert data[0] == data[1]
-
-
-def test_containers_of_exports(client: TestClient, parent: str) -> None:
-    path = f"/v1/files/{parent}/export"
-    lines = gzip.decompress(client.get(path, params={"container": "jsonl.gz"}).content)
-    assert json.loads(lines.splitlines()[0])["prompt"][0]["content"] == "Question 0?"
-    assert client.get(path, params={"container": "parquet"}).content[:4] == b"PAR1"
-    csv = {"container": "csv", "shape": "openai"}
-    assert error_of(client.get(path, params=csv), 400)["param"] == "container"
-    told = {"shape": "messages"}
-    error = error_of(client.get(path, params=told), 400)
-    assert (error["param"], "line 1" in error["message"]) == ("shape", True)
-    for unknown in ("x", "thumbs"):
-        error = error_of(client.get(path, params={"shape": unknown}), 400)
-        assert error["message"].startswith("`shape`: Input should be 'explicit', 'openai', ")
-        assert error["param"] == "shape"
 
 
 def assert_no_bytes(file_id: str) -> None:
@@ -364,56 +210,3 @@ def test_rows_of_findings_lie_beside_the_accepted_rows(
     work()
     rows = client.get(f"/v1/files/{made}/rows").json()["data"]
     assert [row["from"]["line"] for row in rows] == [2, 3, 4, 6]
-
-
-def test_a_file_says_how_far_it_is_while_it_is_made_and_validated(
-    client: TestClient, work: Callable[[], None], parent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    made = make(client, parent, DROP).json()["data"][0]["id"]
-
-    def verb(verb: str, *arguments: str, meanwhile: Callable[[], None], **more: Any) -> Any:
-        ends = ("/progress.json", "/progress")
-        path = next(Path(each) for each in arguments if each.endswith(ends))
-        for text in ('{"stage": "x"}', json.dumps(FAR)):
-            path.write_text(text)
-            meanwhile()
-            seen.append(show(client, made)["progress"])
-        return in_this_process(verb, *arguments, **more)
-
-    for module in (versions, file_tasks):
-        monkeypatch.setattr(
-            module, "run_verb", lambda name, *rest, **more: (
-                in_this_process if name == "audit" else verb)(name, *rest, **more),
-        )  # fmt: skip
-    assert show(client, made)["progress"] is None
-    work()
-    # Once it is made, its validation says how far it is.
-    assert seen == [None, FAR, None, FAR]
-    done = show(client, made)
-    assert (done["status"], done["progress"]) == ("processed", None)
-    report = client.get(f"/v1/files/{made}/report").json()
-    counted = {"step": "drop_rows", "rows_before": 6, "rows_after": 4, "rows_changed": 0}
-    assert (report["accepted"], report["steps"]) == (4, [counted])
-
-
-FAR = {"stage": "make", "done": 3, "total": 6, "unit": "rows", "step": 1, "steps": 2,
-       "name": "drop_rows"}  # fmt: skip
-NO_PROGRESS = [
-    "", "[", "[1]", "{}", '{"stage": "make"}', '{"stage": "make", "done": -1, "unit": "rows"}',
-    '{"stage": "make", "done": true, "unit": "rows"}', '{"stage": "make", "done": 1, "unit": "x"}',
-    '{"stage": "make", "done": 1, "unit": "rows", "name": ["x"]}', "[" * 1000,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", NO_PROGRESS)
-def test_progress_that_a_process_has_garbled_is_no_progress(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "progress"
-    assert progress.read(path) is None
-    path.write_text(text)
-    assert progress.read(path) is None
-    good = tmp_path / "good"
-    good.write_text(json.dumps(FAR))
-    assert progress.read(good) == FAR
-    (tmp_path / "link").symlink_to(good)
-    assert progress.read(tmp_path / "link") is None

@@ -29,6 +29,10 @@ SIDES = [{"side": n, "model": SERVED, "base_model": SERVED, "deployment_id": "d"
           "checkpoint_step": None, "weights_sha256": None, "device": "cpu", "asked": {},
           "text": "Yes."} for n in range(2)]  # fmt: skip
 
+MEASURED = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
+SCORE = {"metric": "prompt_strict", "category": None, "model": MEASURED, "baseline": None,
+         "difference": MEASURED}  # fmt: skip
+
 
 class World:
     """Objects that are only read are made once; others are made again for each request."""
@@ -45,6 +49,8 @@ class World:
         self.job, self.checkpoint, self.model = self._trained()
         self.deployment, self.comparison = self._deployment(), self._comparison()
         self.audit = self._judged()
+        self.evaluation, self.other_evaluation = self._evaluation(), self._evaluation()
+        self.prompts, self.judge = self._prompts(), self._judge()
         self.session = self._sign_in()
         self.part = ""
         self.upload = self._upload()
@@ -68,6 +74,9 @@ class World:
             "POST /v1/fine_tuning/jobs/{job_id}/resume": self._paused,
             "POST /v1/fine_tuning/jobs/estimate/{estimate_id}/cancel": self._estimate,
             "GET /v1/fine_tuning/jobs/estimate/{estimate_id}": self._estimate,
+            "DELETE /v1/evaluations/{evaluation_id}": self._evaluation,
+            "POST /v1/evaluations/{evaluation_id}/cancel": self._queued_evaluation,
+            "DELETE /v1/judges/{judge_id}": self._judge,
         }
         audits = "/v1/files/{file_id}/deep_audits"
         if name == "audit_id":
@@ -79,7 +88,8 @@ class World:
             "file_id": self.file, "job_id": self.job, "deployment_id": self.deployment,
             "comparison_id": self.comparison, "model_id": self.model, "line": "1",
             "upload_id": self.upload,
-            "audit_id": self.audit,
+            "audit_id": self.audit, "evaluation_id": self.evaluation,
+            "judge_id": self.judge,
         }  # fmt: skip
         return fresh[operation]() if operation in fresh else lasting[name]
 
@@ -92,6 +102,7 @@ class World:
             "/v1/models": self.base, "/parts": self.part, "/versions": self.version,
             "/pairs": "1", "/samples": "1:1", "/deep_audits": self.audit,
             "/checkpoints": self.checkpoint, "/events": "ftevent-1",
+            "/v1/evaluations": self.evaluation, "/items": "0", "/v1/judges": self.judge,
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
 
@@ -182,6 +193,26 @@ class World:
         """A deep audit that has succeeded."""
         with transaction() as session:
             return records.deep_audit(session, self.caller, self.file).id
+
+    def _evaluation(self) -> str:
+        """An evaluation that has succeeded, with one item."""
+        with transaction() as session:
+            made = records.evaluation(session, self.caller, JobState.SUCCEEDED, scores=[SCORE])
+            records.item(session, made.id, 0, result={"strict": [True]}, change=0.5)
+            return made.id
+
+    def _queued_evaluation(self) -> str:
+        return self._of_session(lambda session: records.evaluation(session, self.caller))
+
+    def _prompts(self) -> str:
+        """A file of prompts, for the suite `custom`."""
+        found = {"suites": ["custom"], "unfit": {}, "repeated": 0, "categories": {}}
+        report = {"rows": 8, "accepted": 8, "dropped": {}, "shapes": {}, "prompts": found}
+        fields = {"purpose": "evals", "report": report}
+        return self._of_session(lambda session: records.file(session, self.caller, **fields))
+
+    def _judge(self) -> str:
+        return self._of_session(lambda session: records.judge(session, self.caller))
 
     def _ended(self) -> str:
         with transaction() as session:

@@ -57,6 +57,25 @@ def test_columns_with_other_names_are_sent_as_json(
     assert "prompt=question,chosen=best,rejected=worst" in refused.stderr
 
 
+def test_a_file_of_prompts_is_uploaded_and_its_report_names_the_suites(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("Why?")
+    api.on("POST /v1/files", FILE)
+    assert oddsmith("files", "upload", str(path), "--purpose", "evals").exit_code == 0
+    (request,) = api.sent("POST", "/v1/files")
+    assert b"\r\n\r\nevals\r\n" in request.body
+    assert oddsmith("files", "upload", str(path), "--purpose", "other").exit_code == 2
+    found = {"repeated": 2, "turns": 1, "suites": ["custom", "ifeval"], "unfit": {}}
+    report = {**REPORT, "shape": None, "prompts": {**found, "official": "ifeval"}}
+    api.on("GET /v1/files/file-1/report", report)
+    shown = oddsmith("files", "report", "file-1").stdout
+    assert re.search(r"fits the suites +custom, ifeval\n", shown)
+    assert re.search(r"official file of +ifeval\n", shown)
+    assert re.search(r"repeated, asked once +2\n", shown)
+
+
 def test_a_file_is_read_again_under_other_column_names(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("POST /v1/files/file-1/rereads", {**FILE, "id": "file-2", "status": "uploaded"})
     done = oddsmith("files", "reread", "file-1", "--columns", "prompt=question,chosen=best")

@@ -114,6 +114,20 @@ def test_a_step_that_is_trained_again_replaces_itself() -> None:
     assert view.series("train", "lr") == []
 
 
+def test_a_reward_model_is_watched_by_its_rewards() -> None:
+    view = JobView("ftjob-1")
+    values = {"loss": 0.5, "accuracy": 0.8, "reward/chosen": 1.25, "reward/rejected": -0.5}
+    data = json.dumps({"step": 1, "split": "train", "values": values})
+    view.apply(ServerEvent("metrics", data))
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(view)
+    lines = {line.split("  ")[0].strip() for line in shown.get().splitlines()}
+    assert {"reward chosen", "reward rejected", "accuracy", "loss"} <= lines
+    assert not {"log-prob chosen", "log odds ratio"} & lines
+    assert "reward chosen 1.250" in progress_line(view)
+
+
 def test_before_the_first_step_a_view_says_how_many_pairs_are_tokenised() -> None:
     view = JobView("ftjob-1")
     progress = {"preparing": {"tokenised": 2048, "pairs": 9000}}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands.train import last_checkpoint, read_settings
+from cli.commands.train import last_checkpoint, read_settings, sentence
 from cli.commands.training import Training, line, prepare
 from services.processes.verbs import VerbError, environment
 from services.runs.launch import TrainingProcess
@@ -46,7 +46,9 @@ def test_settings_may_be_spelled_with_the_method(base: Path) -> None:
         (["--set", "method.lambda=-1"], "lambda: Input should be greater than or equal to 0"),
         (["--set", "lamda=1"], "lamda"),
         (["--set", "lambda"], "takes name=value"),
-        (["--method", "ppo"], "orpo, supervised, dpo"),
+        (["--method", "grpo"], "orpo, supervised, dpo"),
+        (["--method", "ppo"], "reward_model: Field required"),
+        (["--method", "ppo", "--set", "reward_model=x"], "x is no reward model"),
         (["--set", "nodes=2", "--set", "processes=2", "--set", "strategy=ddp"], "nodes = 2 needs"),
     ],
 )
@@ -98,6 +100,16 @@ def test_steps_beyond_a_million_are_newer(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_zero_is_shown_and_a_missing_number_is_not() -> None:
     values = {"accuracy": 0.0, "logps/chosen": -1.5, "logps/rejected": None}
     assert line(values) == "chosen -1.500  accuracy 0.000"
+
+
+@pytest.mark.parametrize(
+    ("series", "name"), [("log_odds_ratio", "log odds ratio"), ("reward/margin", "reward margin")]
+)
+def test_the_end_tells_the_margin_that_the_method_has(series: str, name: str) -> None:
+    first, last = ({"accuracy": accuracy, series: accuracy - 0.5} for accuracy in (0.5, 1.0))
+    result = {"state": "finished", "step": 3, "checkpoint": "c", "held_out": {}}
+    told = sentence({**result, "held_out": {"first": first, "last": last}})
+    assert f"accuracy 0.50 -> 1.00, {name} 0.000 -> 0.500" in told
 
 
 def test_pairs_are_tokenised_before_ranks_are_started(

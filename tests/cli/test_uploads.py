@@ -15,6 +15,7 @@ from tests.cli.fake_api import FILE, FakeApi, Request, error, listed
 CONTENT = b'{"prompt": "a"}\n' * 3  # three equal parts
 UPLOAD: dict[str, Any] = {
     "id": "upload-1", "bytes": len(CONTENT), "filename": "pairs.jsonl", "status": "pending",
+    "purpose": "fine-tune",
     "file": None,
 }  # fmt: skip
 

@@ -15,8 +15,8 @@ from tests.docker.compose import UID, config, seconds, services
 ONCE = {"migrate", "seed"}
 WATCH = {"prometheus", "grafana"}
 STACK = {
-    "api", "files-worker", "keeper", "postgres", "prepare-worker", "redis", "serve-worker",
-    "train-worker",
+    "api", "evals-worker", "files-worker", "keeper", "postgres", "prepare-worker", "redis",
+    "serve-worker", "train-worker",
 }  # fmt: skip
 ALL = STACK | ONCE | WATCH
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-[\w.]+)?")
@@ -120,7 +120,9 @@ def test_a_worker_gets_the_secrets_it_needs_and_no_others(named):
     connections = {"oddsmith_database_url", "oddsmith_redis_url"}
     assert of("train-worker") == of("keeper") == connections
     assert of("serve-worker") == connections | {"oddsmith_engine_secret"}
-    assert "oddsmith_engine_secret" in of("api")
+    asking = {"oddsmith_engine_secret", "oddsmith_endpoint_secrets"}
+    assert asking <= of("api")
+    assert of("evals-worker") == connections | asking | {"aws_credentials"}
     assert "oddsmith_engine_secret" not in of("files-worker")
     assert of("migrate") == {"oddsmith_database_url"}
 
@@ -133,14 +135,14 @@ def test_volumes_are_declared_and_what_need_not_be_written_is_not(whole):
     sources = {v["source"] for m in mounts.values() for v in m.values() if v["type"] == "volume"}
     assert sources == set(whole["volumes"])
     models, runs = "/var/lib/oddsmith/models", "/var/lib/oddsmith/runs"
-    for name in ("api", "train-worker", "serve-worker", "seed"):
+    for name in ("api", "train-worker", "serve-worker", "evals-worker", "seed"):
         assert mounts[name][models]["read_only"], name
-    for name in ("api", "serve-worker"):
+    for name in ("api", "serve-worker", "evals-worker"):
         assert mounts[name][runs]["read_only"], name
     # A training's caches contain executable code, which no other container may run.
     caches = [m["/var/lib/oddsmith/cache"]["source"] for m in mounts.values() if models in m and
               "/var/lib/oddsmith/cache" in m]  # fmt: skip
-    assert len(caches) == len(set(caches)) == 5
+    assert len(caches) == len(set(caches)) == 6
 
 
 def test_gpus_are_reserved(named):
@@ -151,8 +153,9 @@ def test_gpus_are_reserved(named):
 
 def test_nothing_is_killed_while_it_drains(named):
     settings = Settings.model_construct()
-    train = seconds(named["train-worker"]["stop_grace_period"])
-    assert train >= settings.drain_s + 20
+    for name in ("train-worker", "evals-worker"):
+        grace = seconds(named[name]["stop_grace_period"])
+        assert grace >= settings.drain_s + 20, name
     api = named["api"]
     grace = api["command"][api["command"].index("--timeout-graceful-shutdown") + 1]
     assert seconds(api["stop_grace_period"]) >= float(grace) + 5
@@ -198,7 +201,7 @@ def test_the_example_explains_every_knob_and_no_other():
 def test_every_setting_can_be_set():
     """All settings except those that the images fix and those that are secrets."""
     fixed = {"var", "runs", "web_dist", "train_python", "vllm_python", "secrets"}
-    secret = {"database_url", "redis_url", "engine_secret"}
+    secret = {"database_url", "redis_url", "engine_secret", "endpoint_secrets"}
     example = (ROOT / ".env.example").read_text()
     for name in set(Settings.model_fields) - fixed - secret:
         assert f"#ODDSMITH_{name.upper()}=" in example, name

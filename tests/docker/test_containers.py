@@ -38,7 +38,10 @@ KEY = "sk-odd-of-the-test"
 WATCH_KEY = "sk-odd-of-prometheus"
 ENGINE_SECRET = "of-the-test-and-long-enough-for-a-secret"
 _numbers = count()
-LONG_RUNNING = ("api", "files-worker", "prepare-worker", "serve-worker", "keeper", "train-worker")
+LONG_RUNNING = (
+    "api", "files-worker", "prepare-worker", "serve-worker", "keeper", "train-worker",
+    "evals-worker",
+)  # fmt: skip
 FOLDERS = ("storage", "runs", "models", "merged", "cache", "log", "secrets")
 
 # $1: the writable folder; $2: the folder of the Python installation, which may be below a home that
@@ -152,6 +155,7 @@ def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containe
         "oddsmith_first_key": KEY,
         "oddsmith_watch_key": WATCH_KEY,
         "oddsmith_engine_secret": ENGINE_SECRET,
+        "oddsmith_endpoint_secrets": "",
         "hf_token": "",
         "aws_credentials": "",
     }

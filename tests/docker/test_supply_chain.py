@@ -32,7 +32,7 @@ OPEN_IMAGES = {
     "vllm/vllm-openai:v0.32.0",
 }  # fmt: skip
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PRODUCT = ("api", "cli", "migrations", "models", "orpo", "services", "workers")
+PRODUCT = ("api", "cli", "evals", "migrations", "models", "orpo", "services", "workers")
 
 
 # ---- pyproject.toml ----

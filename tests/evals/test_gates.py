@@ -3,8 +3,8 @@
 import pytest
 
 from evals import gates
+from evals.estimates import Estimate
 from evals.gates import Threshold
-from evals.statistics import Estimate
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """IFEval's checkers: right values of our own, and the oracle's for GPT-4's answers."""
 
+import random
+import re
 from typing import Any
 
 import pytest
@@ -84,6 +86,27 @@ def test_a_loose_check_forgives_a_line_around_the_answer() -> None:
     assert (found.strict, found.loose) == ((False,), (True,))
 
 
+def test_placeholders_and_titles_are_those_of_the_official_expressions() -> None:
+    draw = random.Random(1)
+    for _ in range(5_000):
+        answer = "".join(draw.choice("[]<>a \n") for _ in range(draw.randint(0, 14)))
+        placeholders = len(re.findall(r"\[.*?\]", answer))
+        assert CHECKERS["detectable_content:number_placeholders"](answer, placeholders)
+        assert not CHECKERS["detectable_content:number_placeholders"](answer, placeholders + 1)
+        titles = (found.strip("<>").strip() for found in re.findall(r"<<[^\n]+>>", answer))
+        assert CHECKERS["detectable_format:title"](answer) == any(titles), answer
+
+
+def test_a_paragraph_is_counted_from_one_and_numbers_may_come_from_a_table() -> None:
+    place = {"num_paragraphs": 2.0, "first_word": "b"}
+    kind = "length_constraints:nth_paragraph_first_word"
+    found = [
+        check(prompt(kind, {**place, "nth_paragraph": nth}), "a\n\nb").strict
+        for nth in (-9, 0, 1, 2.0, 3)
+    ]
+    assert found == [(False,), (False,), (False,), (True,), (False,)]
+
+
 def test_an_empty_answer_follows_nothing() -> None:
     found = check(prompt("punctuation:no_comma", {}), " \n ")
     assert (found.strict, found.loose) == ((False,), (False,))
@@ -121,9 +144,16 @@ def test_scores_keep_the_instructions_of_a_prompt_together() -> None:
         ({"key": 1, "prompt": "p", "instruction_id_list": ["length_constraints:number_words"],
           "kwargs": [{"num_words": 1, "relation": "about"}]}, "`about`"),
         ({"key": 1, "prompt": "p", "instruction_id_list": ["length_constraints:number_words"],
-          "kwargs": [{"num_words": "many", "relation": "at least"}]}, "don't fit"),
+          "kwargs": [{"num_words": "many", "relation": "at least"}]}, "no whole number"),
+        ({"key": 1, "prompt": "p", "instruction_id_list": ["length_constraints:number_words"],
+          "kwargs": [{"num_words": 1.5, "relation": "at least"}]}, "no whole number"),
+        ({"key": 1, "prompt": "p", "instruction_id_list": ["keywords:existence"],
+          "kwargs": [{"keywords": ["a", 1]}]}, "no list of texts"),
+        ({"key": 1, "prompt": "p", "instruction_id_list": ["startend:end_checker"],
+          "kwargs": [{"end_phrase": 1}]}, "no text"),
     ],
-    ids=["key", "lengths", "unknown", "list", "argument", "relation", "type"],
+    ids=["key", "lengths", "unknown", "list", "argument", "relation", "type", "part", "texts",
+         "text"],
 )  # fmt: skip
 def test_a_bad_row_is_refused_with_a_sentence(row: dict[str, Any], says: str) -> None:
     with pytest.raises(BadPrompt, match=says):

@@ -48,7 +48,48 @@ def test_a_judge_that_is_always_wrong_is_worse_than_a_coin() -> None:
         {at: Verdict(0.5, 0.5) for at in range(30)}, dict.fromkeys(range(30), True)
     )
     assert draws.average
-    assert draws.average.value == 0
+    assert draws.decided
+    assert (draws.average.value, draws.decided.value) == (0, 0.5)
+    assert not draws.is_worse_than_a_coin
+
+
+def test_pairs_that_people_call_equal_are_apart() -> None:
+    """A judge that is always right where people have a choice, and never names a draw."""
+    labels = {at: 0.5 if at < 20 else 1.0 for at in range(30)}
+    found = agreement.with_labels({at: Verdict(1.0, 1.0) for at in range(30)}, labels)
+    assert found.average
+    assert found.decided
+    assert (found.average.value, found.decided.value) == (1 / 3, 1)
+    assert (found.average.n, found.decided.n) == (30, 10)
+    equal = agreement.with_labels({1: Verdict(0.5, 0.5)}, {1: 0.5})
+    assert equal.average
+    assert equal.average.value == 1
+    assert equal.decided is None
+
+
+def test_rows_without_a_label_or_an_answer_are_no_pairs() -> None:
+    row = {"input": "Why?", "output_1": "a", "output_2": "", "label": 2}
+    assert agreement.llmbar(row) == agreement.Pair("Why?", "a", "", 0.0)
+    for changes in (
+        {"label": 3},
+        {"label": None},
+        {"label": True},
+        {"output_1": None},
+        {"input": ""},
+    ):
+        assert agreement.llmbar(row | changes) is None
+    of_three = {"instruction": "Add.", "input": "1, 1", "response1": 2, "response2": "3"}
+    votes = {"annotator1": 2, "annotator2": "1", "annotator3": 1}
+    assert agreement.pandalm(of_three | votes) == agreement.Pair("Add.\n\n1, 1", "2", "3", 1.0)
+    assert agreement.pandalm(of_three | votes | {"annotator3": 3}) is None
+
+
+def test_a_smaller_draw_is_a_part_of_a_larger_one() -> None:
+    pairs = [agreement.Pair("p", str(at % 40), "b", 1.0) for at in range(60)]
+    assert agreement.draw(pairs) == list(range(40))
+    few, more = (set(agreement.draw(pairs, limit)) for limit in (5, 12))
+    assert (len(few), len(more)) == (5, 12)
+    assert few < more
 
 
 def test_the_first_named_label_wins_a_tie_of_three() -> None:
@@ -91,3 +132,9 @@ def test_gpt35_on_pandalm() -> None:
     found = agreement.with_majority(given, people)
     assert found
     assert round(found.value, 6) == 0.710711
+
+
+@shared
+def test_the_published_rows_are_read() -> None:
+    assert all(map(agreement.pandalm, rows("pandalm_testset.json")))
+    assert all(map(agreement.llmbar, rows("llmbar/Natural/GPT-4_Vanilla.result.json")))

@@ -13,10 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from orpo.contract.hyperparameters import NllTokens, Precision
-from orpo.contract.methods import Method, Preference
-from orpo.loss.loss import counts, objective
+from orpo.contract.methods import Method, Preference, Reward
+from orpo.loss.loss import counts, objective, outcome, reward_numbers
 from orpo.model.adapter import with_lora
 from orpo.model.policy import Policy, causal_lm, prepare, token_logps, trainable
+from orpo.model.rewards import rewards
+from orpo.model.score_head import with_score
 from orpo.process.parallel import Single
 from orpo.tokens.tokenize import Example
 from orpo.tokens.work import Work, deal
@@ -55,8 +57,12 @@ def ours(
     model.zero_grad()
     total = 0.0
     for work in works:
-        logps = token_logps(model, work.batch, precision)
-        loss = objective(logps, work.batch, method, denominators).loss * work.counts
+        if method.scores:
+            found = reward_numbers(rewards(model, work.batch, precision), work.batch, method)
+            loss = outcome(found, method, denominators).loss * work.counts
+        else:
+            logps = token_logps(model, work.batch, precision)
+            loss = objective(logps, work.batch, method, denominators).loss * work.counts
         loss.backward()
         total += loss.item()
     return total, _gradients(model)
@@ -92,7 +98,10 @@ def by_the_book(
     causal_lm(model).set_experts_implementation("eager")  # the grouped kernel has no fp64
     model.zero_grad()
     rows = [row(example, method) for example in examples]
-    loss = reference.loss(model, rows, method.model_dump(mode="json"))
+    if isinstance(method, Reward):
+        loss = reference.reward_loss(causal_lm(model), rows, method.center)
+    else:
+        loss = reference.loss(model, rows, method.model_dump(mode="json"))
     loss.backward()
     return loss.item(), _gradients(model)
 
@@ -144,6 +153,8 @@ def assert_as_exact_as_fp32(
 
 def adapted(model: PreTrainedModel, method: Method) -> Policy:
     """`model` as a run would train it; an adapter is not zero, so that all gradients exist."""
+    if method.scores:
+        model = with_score(model, seed=0, pad_token_id=0)
     prepare(model)
     if method.tuning == "full":
         return model

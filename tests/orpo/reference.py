@@ -77,6 +77,21 @@ def loss(model: nn.Module, rows: Sequence[Row], method: dict[str, Any]) -> Tenso
     return method.get("nll_weight", 1) * total + (torch.stack(terms).mean() if terms else 0)
 
 
+def reward(model: Any, ids: list[int]) -> Tensor:
+    """The score of one whole sequence at its last token."""
+    states = model.base_model(input_ids=torch.tensor([ids]), use_cache=False).last_hidden_state
+    return model.score(states[0, -1].double())[0]
+
+
+def reward_loss(model: Any, rows: Sequence[Row], center: float) -> Tensor:
+    """The mean over pairs of -log sigmoid(r_c - r_r) + center * (r_c + r_r)^2."""
+    terms = []
+    for row in rows:
+        chosen, rejected = reward(model, row.chosen), reward(model, row.rejected)
+        terms.append(sigmoid_loss(chosen - rejected) + center * (chosen + rejected) ** 2)
+    return torch.stack(terms).mean()
+
+
 def worst_gradient_error(
     gradients: dict[str, Tensor], expected: dict[str, Tensor]
 ) -> tuple[float, str]:

@@ -20,6 +20,7 @@ from orpo.model.policy import Policy
 from orpo.tokens.tokenize import Example
 from tests.orpo import reference, tiny_models
 from tests.orpo.judge import Way, adapted, assert_as_exact_as_fp32, ours
+from tests.orpo.tiny_run import OF_PAIRS
 
 FULL = parse_method("supervised", {"tuning": "full"})
 FAMILIES = {
@@ -70,7 +71,7 @@ def pairs(draw: Any) -> Example:
 @st.composite
 def methods(draw: Any) -> Method:
     """Any method with any settings and any token budget."""
-    kind = draw(st.sampled_from(sorted(METHODS)))
+    kind = draw(st.sampled_from(OF_PAIRS))
     fields = METHODS[kind].model_fields
     given = {
         "tuning": "full",

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
-from orpo.contract.hyperparameters import Precision
-from orpo.model import policy
+from orpo.contract.methods import Method
+from orpo.contract.numbers import PairNumbers
 from orpo.run import train
 from orpo.run.estimate import estimate
+from orpo.run.passes import numbers
+from orpo.strategies.strategy import Replicated
 from orpo.tokens.pack import Batch
 from services.processes.verbs import smaller_budget
 from tests.orpo.tiny_run import Bench, records
@@ -56,11 +57,11 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of tokens of each training forward pass, in order."""
     found: list[int] = []
 
-    def watched(model: policy.Policy, batch: Batch, precision: Precision) -> Tensor:
+    def watched(strategy: Replicated, batch: Batch, method: Method) -> PairNumbers:
         found.append(len(batch.input_ids_T))
-        return policy.token_logps(model, batch, precision)
+        return numbers(strategy, batch, method)
 
-    monkeypatch.setattr("orpo.run.gradients.token_logps", watched)
+    monkeypatch.setattr("orpo.run.gradients.numbers", watched)
     return found
 
 
@@ -123,7 +124,7 @@ def test_running_out_of_memory_is_told_as_such(
     def too_large(*_: Any) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr("orpo.run.gradients.token_logps", too_large)
+    monkeypatch.setattr("orpo.run.gradients.numbers", too_large)
     run_dir = bench.spec("run")
     assert train.main(run_dir) == 4
     started, *_, error = records(run_dir, "events")

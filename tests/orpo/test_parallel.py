@@ -69,6 +69,19 @@ def test_two_ranks_equal_one(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_two_ranks_train_the_reward_model_of_one(
+    bench: Bench, undisturbed: Undisturbed, tuning: str, strategy: str
+) -> None:
+    settings: dict[str, Any] = {"type": "reward", "tuning": tuning, "learning_rate": 1e-3}
+    one = undisturbed(**settings)
+    two = bench.spec("two", **settings, **spread_over(strategy))
+    assert join(fork_ranks(two, 2)) == [0, 0]
+    assert_close(one, two, 6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", FSDP2, ZERO2, ZERO3])
 @pytest.mark.parametrize(
     "settings",

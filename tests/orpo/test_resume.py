@@ -64,6 +64,8 @@ def slow(settings: dict[str, Any], killed_at: int, *marks: pytest.MarkDecorator)
         slow({"precision": "bf16"}, 3),
         ({"tuning": "full", "precision": "bf16"}, 5),
         slow({"type": "dpo", "tuning": "full"}, 3),
+        ({"type": "reward", "precision": "bf16"}, 3),
+        slow({"type": "reward", "tuning": "full", "precision": "bf16", "center": 0.1}, 3),
         slow({"optimizer": "adafactor"}, 3),
         slow({"use_dora": True, "precision": "bf16"}, 3),
         slow({"modules_to_save": ["lm_head"], "precision": "bf16"}, 3),

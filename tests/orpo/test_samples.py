@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orpo.run import samples
+from orpo.run import generation
 from tests.orpo import tiny_models
 from tests.orpo.tiny_run import VOCAB, Bench, records, write_base
 
@@ -13,13 +13,13 @@ from tests.orpo.tiny_run import VOCAB, Bench, records, write_base
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of prompts of each generation."""
     seen: list[int] = []
-    generate = samples._generate
+    generate = generation.answer
 
     def count(policy: Any, prompts: Any, *rest: Any) -> Any:
         seen.append(len(prompts))
         return generate(policy, prompts, *rest)
 
-    monkeypatch.setattr(samples, "_generate", count)
+    monkeypatch.setattr(generation, "answer", count)
     return seen
 
 

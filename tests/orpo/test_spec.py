@@ -118,7 +118,7 @@ def note() -> None:
             base_model="base",
             base_model_path=Path("/base"),
             train_path=Path("/train.jsonl"),
-            method=parse_method(name, {}),
+            method=parse_method(name, {"reward_model": "judge"} if name in ("ppo", "rloo") else {}),
         ).model_dump(mode="json")
         for name in METHODS
     ]

@@ -12,18 +12,20 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from orpo.contract.hyperparameters import Precision
-from orpo.contract.methods import METHODS, parse_method
+from orpo.contract.methods import Method, parse_method
+from orpo.contract.numbers import PairNumbers, share
 from orpo.contract.spec import read_spec
 from orpo.layers import attention
 from orpo.loss import series
 from orpo.model import policy
 from orpo.rows.formats import validate
-from orpo.run import train
+from orpo.run import passes, train
+from orpo.run.speed import PHASES_ON_POLICY
 from orpo.strategies import optimizer
 from orpo.tokens import data, pack
 from tests.orpo.tiny_run import (
     CLOCKS,
+    OF_PAIRS,
     Bench,
     assert_same,
     checkpoint,
@@ -43,7 +45,7 @@ STEP_SERIES = {
     "grad_norm", "lr", "epoch", "tokens_per_s", "pairs_per_s", "mem_peak_bytes", "step_s",
     "lengths/prompt", "lengths/chosen", "lengths/rejected", "truncated_share", "trained_tokens",
     *CLOCKS,
-} - {"mfu"}  # fmt: skip
+} - {"mfu", *map(share, PHASES_ON_POLICY)}  # fmt: skip
 
 
 def shared(name: str) -> Path:
@@ -206,7 +208,7 @@ def test_a_disk_too_full_for_last_words_is_told_by_the_exit_status(
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("kind", OF_PAIRS)
 def test_every_kind_of_run_finishes_in_bf16(bench: Bench, kind: str, tuning: str) -> None:
     run = bench.run("run", type=kind, tuning=tuning, precision="bf16", max_steps=2)
     last = numbers(run)[2, "held_out"]
@@ -242,11 +244,11 @@ def test_tokens_that_count_are_those_that_are_computed(
     """A rejected side that the loss does not use is neither computed nor counted."""
     computed: list[int] = []
 
-    def watched(model: policy.Policy, batch: pack.Batch, precision: Precision) -> torch.Tensor:
+    def watched(strategy: Any, batch: pack.Batch, method: Method) -> PairNumbers:
         computed.append(len(batch.input_ids_T))
-        return policy.token_logps(model, batch, precision)
+        return passes.numbers(strategy, batch, method)
 
-    monkeypatch.setattr("orpo.run.gradients.token_logps", watched)
+    monkeypatch.setattr("orpo.run.gradients.numbers", watched)
     run = bench.run("run", type=kind, max_steps=3, token_budget=8)  # each pair in its own pass
     trained = [r["values"] for r in records(run, "metrics") if r["split"] == "train"]
     assert trained[-1]["trained_tokens"] == sum(computed)

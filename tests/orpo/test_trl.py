@@ -1,4 +1,4 @@
-"""TRL's ORPO loss in `full` mode: the reference and the engine equal it.
+"""TRL's ORPO loss in `full` mode, and its reward loss: the reference and the engine equal them.
 
 TRL is not a dependency. `make bench` installs it in var/bench/trl, with packages that must not mix
 with those of other tests. So the comparison with it runs in a process of its own.
@@ -7,6 +7,7 @@ with those of other tests. So the comparison with it runs in a process of its ow
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,6 +89,38 @@ def test_the_engine_equals_trl_in_loss_and_gradients(examples: list[Example]) ->
     assert error <= 1e-4, f"gradient of {where} is off by {error:.1e}"
 
 
+@needs_trl
+@pytest.mark.parametrize("center", [0.0, 0.3])
+def test_the_reward_loss_equals_trl(examples: list[Example], center: float) -> None:
+    from trl import RewardTrainer  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
+
+    method = parse_method("reward", {"tuning": "full", "center": center})
+    filler = tiny_models.VOCAB - 1
+    rows = [judge.row(example, method) for example in examples]
+    ids = [row.chosen for row in rows] + [row.rejected for row in rows]
+    assert all(row[-1] != filler for row in ids), "transformers would read the row before its end"
+    model = judge.adapted(tiny_models.llama(), method)
+    model.config.pad_token_id = filler
+
+    trainer: Any = object.__new__(RewardTrainer)
+    trainer.args = SimpleNamespace(center_rewards_coefficient=center)
+    trainer.model, trainer._total_train_tokens = model, 0
+    trainer._metrics = {"eval": defaultdict(list)}
+    trainer.accelerator = SimpleNamespace(
+        gather=lambda values: values, gather_for_metrics=lambda values: values
+    )
+    inputs = {
+        "input_ids": padded(ids, filler),
+        "attention_mask": padded([[1] * len(row) for row in ids], 0),
+    }
+    expected = trainer.compute_loss(model, inputs)
+    assert reference.reward_loss(model, rows, center).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+    loss, _ = judge.ours(model, examples, method)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(IS_INSTALLED, reason="TRL is installed here")
 @pytest.mark.skipif(not PEER.is_dir(), reason="`make bench` has not fetched TRL yet")
@@ -97,4 +130,4 @@ def test_both_hold_with_the_trl_that_make_bench_keeps() -> None:
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "4 passed" in done.stdout, done.stdout + done.stderr

@@ -28,8 +28,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from orpo.contract.methods import parse_method
+from orpo.contract.methods import METHODS, parse_method
 from orpo.contract.numbers import Phase, share
+from orpo.contract.on_policy import OnPolicy
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.run import train
 from tests.orpo.reference import worst_gradient_error
@@ -38,6 +39,8 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# The methods that learn from the rows' own answers; test_ppo.py is about the others.
+OF_PAIRS = sorted(kind for kind, method in METHODS.items() if not issubclass(method, OnPolicy))
 WORDS = ["salt", "river", "lamp", "quiet", "seven", "oak", "bridge", "paper", "noon", "copper"]
 END = 257  # <|im_end|>, after 256 bytes and <|im_start|>
 VOCAB = END + 1
@@ -138,13 +141,16 @@ class Bench:
             "checkpoint_every": 2,
         }  # fmt: skip
         kind = method.pop("type", "orpo")
+        settings = {n: held for n, held in settings.items() if n not in METHODS[kind].unused}
         base, train_path = method.pop("base", self.base), method.pop("train_path", self.train_path)
+        reward_path = method.pop("reward_path", None)
         spec = RunSpec(
             job_id=name,
             base_model="tiny",
             base_model_path=base,
             train_path=train_path,
             method=parse_method(kind, settings | method),
+            reward_path=reward_path,
             seed=seed,
             resume_from=resume_from,
             threads=1,

@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import OperationalError
 
-from models import Job, JobEvent
-from models.jobs import JobState
+from models import Job, JobEvent, OutboxMessage
+from models.jobs import EVALUATED, TRAINED, JobState, Purpose
 from orpo.contract.methods import parse_method
 from orpo.contract.spec import VERSION
-from services.jobs import claims, jobs, waiting
+from services.jobs import claims, jobs, waiting, workers
 from services.platform import database
 from services.platform.errors import Fenced
+from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.runs import checkpoints
 from tests import records
@@ -90,6 +91,83 @@ def test_keys_take_turns_however_many_and_however_urgent_their_jobs(session, cal
         session.flush()
         order.append(job)
     assert order == [flood[0], of_other[0], flood[1], of_other[1], flood[2]] == by_place
+
+
+def running(session, purposes) -> dict[str, int]:
+    """The number of running jobs of each key."""
+    shares = claims.shares_of_keys(purposes)
+    return {
+        row.account: row.running
+        for row in session.execute(select(shares.c.account, shares.c.running))
+    }
+
+
+def test_each_kind_of_worker_claims_only_what_is_for_it(session, caller):
+    train = records.job(session, caller, JobState.QUEUED)
+    evaluation = records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    estimate = records.job(session, caller, JobState.QUEUED, purpose=Purpose.ESTIMATE)
+    claimed = claims.claim_next(session, "e", EVALUATED)
+    assert claimed is not None
+    assert claimed.id == evaluation.id
+    assert claims.claim_next(session, "e", EVALUATED) is None
+    assert {claim(session, "t").id, claim(session, "u").id} == {train.id, estimate.id}
+    assert claims.claim_next(session, "t") is None
+
+
+def test_an_evaluation_takes_no_device(session, caller):
+    gpus = [{"index": n, "name": "H200", "memory_bytes": 1} for n in range(2)]
+    workers.register(session, "both", host="h", cores=1, devices=gpus, queues=["train", "evals"])
+    records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    claimed = claims.claim_next(session, "both", EVALUATED)
+    assert claimed is not None
+    assert claimed.placement == [{"worker": "both", "host": "h", "devices": []}]
+
+
+def test_a_key_that_evaluates_keeps_its_turn_to_train(session, caller):
+    other = records.caller(session, "other")
+    for _ in range(2):
+        records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    assert claims.claim_next(session, "e", EVALUATED) is not None
+    first = records.job(session, caller, JobState.QUEUED)
+    second = records.job(session, other, JobState.QUEUED)
+    assert running(session, TRAINED) == {caller.account: 0, other.account: 0}
+    assert running(session, EVALUATED) == {caller.account: 1}
+    assert {claim(session, "t").id, claim(session, "u").id} == {first.id, second.id}
+
+
+def test_evaluations_take_no_place_among_those_that_wait_for_a_train_worker(session, caller):
+    records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    train = records.job(session, caller, JobState.QUEUED)
+    assert {each: place.position for each, place in waiting.places(session).items()} == {
+        train.id: 1
+    }
+
+
+def test_a_lost_evaluation_wakes_workers_of_its_own_queue(session, caller):
+    job = records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    claims.claim_next(session, "e", EVALUATED)
+    session.execute(delete(OutboxMessage))
+    claims.lose(session, job.id, 1, "It was lost.")
+    assert session.scalars(select(OutboxMessage.task)).all() == [Task.EVALUATE]
+
+
+def test_an_evaluation_ends_with_its_scores_once(session, caller):
+    job = records.job(session, caller, JobState.QUEUED, purpose=Purpose.EVALUATION)
+    claims.claim_next(session, "e", EVALUATED)
+    claims.start(session, job.id, 1)
+    assert claims.finalize(session, job.id, 1)
+    with pytest.raises(Fenced):
+        claims.succeed_with_scores(session, job.id, 2)
+    claims.succeed_with_scores(session, job.id, 1)
+    assert job.state == JobState.SUCCEEDED
+    with pytest.raises(Fenced):
+        claims.succeed_with_scores(session, job.id, 1)
+    said = session.scalars(select(JobEvent.message).order_by(JobEvent.seq)).all()
+    assert said[-3:] == [
+        "Evaluating.",
+        "All answers are there; storing the scores.",
+        "Finished.",
+    ]
 
 
 def test_a_key_that_deletes_its_jobs_waits_as_long(session, caller):

@@ -44,7 +44,7 @@ def test_a_new_job_waits_for_validation_and_wakes_a_worker(session, caller, requ
     [
         ({"model": "gpt-7"}, "model"),
         ({"training_file": "file-none"}, "training_file"),
-        ({"method": "ppo"}, "method.type"),
+        ({"method": "grpo"}, "method.type"),
         ({"hyperparameters": {"lambda": -1}}, f"{PATH}.lambda"),
         ({"hyperparameters": {"lamda": 1}}, f"{PATH}.lamda"),
         ({"hyperparameters": {"n_epochs": "many"}}, f"{PATH}.n_epochs"),

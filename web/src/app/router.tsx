@@ -74,10 +74,56 @@ const job = createRoute({
   component: lazyRouteComponent(() => import("@/features/jobs/run/job-page"), "JobPage"),
 });
 
+const evaluations = createRoute({
+  getParentRoute: () => shell,
+  path: "/evaluations",
+  validateSearch: strings("model", "suite", "select"),
+  component: lazyRouteComponent(
+    () => import("@/features/evaluations/list/evaluations-page"),
+    "EvaluationsPage",
+  ),
+});
+const newEvaluation = createRoute({
+  getParentRoute: () => shell,
+  path: "/evaluations/new",
+  validateSearch: strings("from", "model", "baseline", "suite", "data", "judge"),
+  component: lazyRouteComponent(
+    () => import("@/features/evaluations/new/new-evaluation-page"),
+    "NewEvaluationPage",
+  ),
+});
+const leaderboard = createRoute({
+  getParentRoute: () => shell,
+  path: "/evaluations/leaderboard",
+  validateSearch: strings("ids", "board", "base"),
+  component: lazyRouteComponent(
+    () => import("@/features/evaluations/board/leaderboard-page"),
+    "LeaderboardPage",
+  ),
+});
+const judges = createRoute({
+  getParentRoute: () => shell,
+  path: "/evaluations/judges",
+  validateSearch: strings("kind", "model"),
+  component: lazyRouteComponent(
+    () => import("@/features/evaluations/judges/judges-page"),
+    "JudgesPage",
+  ),
+});
+const evaluation = createRoute({
+  getParentRoute: () => shell,
+  path: "/evaluations/$evaluationId",
+  validateSearch: strings("filter", "category", "item"),
+  component: lazyRouteComponent(
+    () => import("@/features/evaluations/one/evaluation-page"),
+    "EvaluationPage",
+  ),
+});
+
 const playground = createRoute({
   getParentRoute: () => shell,
   path: "/playground",
-  validateSearch: strings("a", "b", "job", "line"),
+  validateSearch: strings("a", "b", "job", "line", "ask"),
   component: lazyRouteComponent(
     () => import("@/features/playground/playground-page"),
     "PlaygroundPage",
@@ -108,6 +154,11 @@ const routeTree = root.addChildren([
     newJob,
     compareJobs,
     job,
+    evaluations,
+    newEvaluation,
+    leaderboard,
+    judges,
+    evaluation,
     playground,
     deployments,
     keys,

@@ -1,5 +1,14 @@
 import { Link, lazyRouteComponent, Outlet } from "@tanstack/react-router";
-import { FileText, KeyRound, LineChart, MessagesSquare, Moon, Server, Sun } from "lucide-react";
+import {
+  FileText,
+  KeyRound,
+  LineChart,
+  MessagesSquare,
+  Moon,
+  Scale,
+  Server,
+  Sun,
+} from "lucide-react";
 import { Suspense, useState } from "react";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
@@ -16,6 +25,7 @@ void SessionMenu.preload?.();
 const ROOMS = [
   { to: "/jobs", name: "Runs", Icon: LineChart },
   { to: "/files", name: "Files", Icon: FileText },
+  { to: "/evaluations", name: "Evaluations", Icon: Scale },
   { to: "/playground", name: "Playground", Icon: MessagesSquare },
   { to: "/deployments", name: "Deployments", Icon: Server },
   { to: "/keys", name: "Keys", Icon: KeyRound },
@@ -44,7 +54,7 @@ export function Shell() {
             <Link
               key={to}
               to={to}
-              className="flex min-h-12 flex-1 flex-col items-center justify-center gap-0.5 text-xs text-muted hover:text-ink data-[status=active]:text-accent md:min-h-9 md:flex-none md:flex-row md:justify-start md:gap-3 md:rounded-md md:px-2 md:text-base md:data-[status=active]:bg-bg md:data-[status=active]:font-medium"
+              className="flex min-h-12 flex-auto flex-col items-center justify-center gap-0.5 text-xs text-muted hover:text-ink data-[status=active]:text-accent md:min-h-9 md:flex-none md:flex-row md:justify-start md:gap-3 md:rounded-md md:px-2 md:text-base md:data-[status=active]:bg-bg md:data-[status=active]:font-medium"
             >
               <Icon aria-hidden="true" size={16} />
               {name}

@@ -286,6 +286,160 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evaluations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List evaluations
+         * @description List evaluations, newest first.
+         */
+        get: operations["list_evaluations_v1_evaluations_get"];
+        put?: never;
+        /**
+         * Evaluate a model
+         * @description Start an evaluation: a worker asks the model, and the baseline if there is one, all prompts
+         *     of the file, and scores the answers. A repeated request returns the evaluation of the first, as
+         *     with jobs.
+         */
+        post: operations["create_v1_evaluations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare evaluations of one suite
+         * @description Return each metric of the evaluations with its 95 % interval, and the differences to the
+         *     first, paired by prompt. They must have succeeded and be of one suite.
+         */
+        get: operations["compare_v1_evaluations_compare_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One evaluation, finished or not
+         * @description Return an evaluation: its progress while it runs, and its scores once it has succeeded.
+         */
+        get: operations["retrieve_v1_evaluations__evaluation_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an evaluation that has ended
+         * @description Delete an evaluation with its items; 409 if it has not ended.
+         */
+        delete: operations["delete_v1_evaluations__evaluation_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop an evaluation
+         * @description End an evaluation, at once if no worker has it. Answers that were given stay stored, and are
+         *     not asked again by another evaluation.
+         */
+        post: operations["cancel_v1_evaluations__evaluation_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happened, newest first
+         * @description List events, as those of a job.
+         */
+        get: operations["list_events_v1_evaluations__evaluation_id__events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prompts with their answers, the worst change first
+         * @description List items by the change from the baseline to the model: those that got worse come first,
+         *     those without a baseline in the order of the file.
+         */
+        get: operations["list_items_v1_evaluations__evaluation_id__items_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow an evaluation as server-sent events
+         * @description Stream frames `state` (what changes of an EvaluationObject) and `event`; at the end `done`,
+         *     then `[DONE]`. With `Last-Event-ID` the stream goes on from there.
+         */
+        get: operations["stream_v1_evaluations__evaluation_id__stream_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files": {
         parameters: {
             query?: never;
@@ -706,7 +860,7 @@ export interface paths {
         /**
          * Measure what a job would take: time, memory, tokens
          * @description Create an estimate from the body of a new job: its data is prepared, and three steps are
-         *     measured on a device. No model is kept.
+         *     measured on a device. No model is kept, so `gates` are not read.
          */
         post: operations["create_v1_fine_tuning_jobs_estimate_post"];
         delete?: never;
@@ -1006,6 +1160,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/judges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the judges
+         * @description List your organisation's judges, newest first, with their agreement with people.
+         */
+        get: operations["list_judges_v1_judges_get"];
+        put?: never;
+        /**
+         * Add a judge
+         * @description Add a judge. It is asked only when an evaluation needs it.
+         */
+        post: operations["create_v1_judges_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/judges/{judge_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One judge
+         * @description Return a judge with its agreement with people.
+         */
+        get: operations["retrieve_v1_judges__judge_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a judge
+         * @description Delete a judge; 409 while an evaluation needs it. Evaluations keep what it said.
+         */
+        delete: operations["delete_v1_judges__judge_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/judges/{judge_id}/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Measure how often a judge agrees with people
+         * @description Start an evaluation of the suite `agreement`: the judge sees labelled pairs in both orders,
+         *     and no model is asked for answers. The result is stored with the judge once it has succeeded.
+         */
+        post: operations["measure_agreement_v1_judges__judge_id__agreement_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -1139,6 +1362,26 @@ export interface paths {
          *     it.
          */
         get: operations["retrieve_v1_storage_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/suites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the suites
+         * @description List all suites, each with the parts of a request that it needs.
+         */
+        get: operations["list_suites_v1_suites_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1299,6 +1542,50 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AgreementObject
+         * @description How often a judge agrees with people.
+         *
+         *     `average` is over both orders of the answers; `both` counts a pair if both orders are right;
+         *     `equal` if both orders name the same answer. `decided` leaves out the pairs that people call
+         *     equal, and counts a draw of the judge as half: 0.5 is a coin. `worse_than_a_coin` is true if the
+         *     whole interval of `decided` lies below 0.5. `n` counts the pairs with a verdict in both orders,
+         *     `unparsed` the others.
+         */
+        AgreementObject: {
+            average?: components["schemas"]["AgreementShare"] | null;
+            both?: components["schemas"]["AgreementShare"] | null;
+            decided?: components["schemas"]["AgreementShare"] | null;
+            equal?: components["schemas"]["AgreementShare"] | null;
+            /** Evaluation */
+            evaluation?: string;
+            /** Measured At */
+            measured_at?: number;
+            /** N */
+            n?: number;
+            /** Unparsed */
+            unparsed?: number;
+            /** Worse Than A Coin */
+            worse_than_a_coin?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * AgreementShare
+         * @description A share with the ends of its 95 % interval (null for one pair), of `n` pairs.
+         */
+        AgreementShare: {
+            /** High */
+            high?: number | null;
+            /** Low */
+            low?: number | null;
+            /** N */
+            n?: number;
+            /** Value */
+            value?: number;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * Alive
          * @description The process answers.
@@ -1662,11 +1949,47 @@ export interface components {
             top_p?: null;
         });
         /**
+         * ComparedCell
+         * @description A metric of one evaluation.
+         */
+        ComparedCell: {
+            /** @description The value minus the first evaluation's, paired by prompt. Null of the first, and where prompts or ways of measuring differ; `notes` say so. */
+            difference: components["schemas"]["Measured"] | null;
+            /**
+             * Evaluation
+             * @description Its id.
+             */
+            evaluation: string;
+            value: components["schemas"]["Measured"] | null;
+        };
+        /**
+         * ComparedMetric
+         * @description A metric of all prompts, or of those of a category, in the order of the evaluations.
+         */
+        ComparedMetric: {
+            /** Category */
+            category: string | null;
+            /** Cells */
+            cells: components["schemas"]["ComparedCell"][];
+            /** Metric */
+            metric: string;
+        };
+        /**
          * ComparisonBegun
          * @description The first frame of a comparison: the models that answer.
          */
         ComparisonBegun: {
             comparison: components["schemas"]["ComparisonObject"];
+        };
+        /**
+         * ComparisonNote
+         * @description Why an evaluation has no difference in a metric, or a difference over fewer prompts.
+         */
+        ComparisonNote: {
+            /** Evaluation */
+            evaluation: string;
+            /** Message */
+            message: string;
         };
         /**
          * ComparisonObject
@@ -1798,10 +2121,78 @@ export interface components {
             yields?: boolean | null;
         };
         /**
+         * CreateEvaluation
+         * @description A request for an evaluation.
+         */
+        CreateEvaluation: {
+            /**
+             * Baseline
+             * @description A model's name, or an endpoint, that answers the same prompts.
+             */
+            baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
+            /**
+             * Data
+             * @description The file of prompts.
+             */
+            data: string;
+            /**
+             * Deploy
+             * @description Deploy the models that are not deployed, and stop them at the end.
+             * @default false
+             */
+            deploy: boolean;
+            /**
+             * Judge
+             * @description The id of a judge.
+             */
+            judge?: string | null;
+            /**
+             * Judge Prompt
+             * @description Instead of the suite's own; it holds {prompt}, {first} and {second}.
+             */
+            judge_prompt?: string | null;
+            /**
+             * Limit
+             * @description Ask only so many of the prompts, drawn by `seed`.
+             */
+            limit?: number | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Model
+             * @description The name of the model that is evaluated.
+             */
+            model: string;
+            /**
+             * Orders
+             * @description 2: a judge sees each two answers in both orders.
+             * @default 2
+             */
+            orders: number;
+            sampling?: components["schemas"]["SamplingRequest"] | null;
+            /**
+             * Seed
+             * @description 0 if left out.
+             */
+            seed?: number | null;
+            /**
+             * Suite
+             * @description `GET /v1/suites` lists them.
+             */
+            suite: string;
+        };
+        /**
          * CreateJob
          * @description OpenAI's request for a fine-tuning job.
          */
         CreateJob: {
+            /**
+             * Gates
+             * @description What the model must reach to be promoted. It is evaluated once it is trained.
+             */
+            gates?: components["schemas"]["GateRequest"][] | null;
             /**
              * Hyperparameters
              * @description OpenAI's older place for hyperparameters; prefer `method`.
@@ -1849,6 +2240,24 @@ export interface components {
                 };
                 /** @constant */
                 type: "probability_ratio";
+            } | {
+                reward?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "reward";
+            } | {
+                ppo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "ppo";
+            } | {
+                rloo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "rloo";
             } | null;
             /** Model */
             model: string;
@@ -1865,6 +2274,35 @@ export interface components {
             training_file: string;
             /** Validation File */
             validation_file?: string | null;
+        };
+        /**
+         * CreateJudge
+         * @description A judge: an endpoint of another service, a deployed model, or a reward model.
+         */
+        CreateJudge: {
+            /**
+             * Base Url
+             * @description Of an `openai` judge: the address before `/chat/completions`. Private networks only where the operator allows them.
+             */
+            base_url?: string | null;
+            /** @description `openai`: an endpoint of another service. `deployment`: a model of yours that is deployed. `reward`: a model of yours that was trained with the method `reward`. */
+            kind: components["schemas"]["Kind-Input"];
+            /**
+             * Model
+             * @description The model's name at the endpoint, or in this installation.
+             */
+            model: string;
+            /**
+             * Name
+             * @description The model's name if left out.
+             */
+            name?: string | null;
+            sampling?: components["schemas"]["JudgeSampling"] | null;
+            /**
+             * Secret
+             * @description The name of a key in the operator's setting ODDSMITH_ENDPOINT_SECRETS. It is sent to the base_url that it stands there with, and to no other.
+             */
+            secret?: string | null;
         };
         /**
          * CreateReread
@@ -1906,7 +2344,7 @@ export interface components {
             mime_type: string;
             /**
              * Purpose
-             * @description `fine-tune`
+             * @description `fine-tune` or `evals`
              */
             purpose: string;
         };
@@ -1921,7 +2359,7 @@ export interface components {
              */
             filename?: string | null;
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * CreatedApiKey
@@ -2212,6 +2650,24 @@ export interface components {
             step: "edit";
         };
         /**
+         * EndpointRequest
+         * @description A model behind an OpenAI-compatible endpoint.
+         */
+        EndpointRequest: {
+            /**
+             * Base Url
+             * @description The address before `/chat/completions`.
+             */
+            base_url: string;
+            /** Model */
+            model: string;
+            /**
+             * Secret
+             * @description The name of a key that the operator has stored.
+             */
+            secret?: string | null;
+        };
+        /**
          * EnginePlace
          * @description Where an engine has a model.
          */
@@ -2355,6 +2811,414 @@ export interface components {
             train_s: number;
         };
         /**
+         * EvaluationAnswer
+         * @description A model's answer to one turn.
+         */
+        EvaluationAnswer: {
+            /** Completion Tokens */
+            completion_tokens: number | null;
+            /**
+             * Finish Reason
+             * @description `length`: it hit `max_tokens` and is cut off.
+             */
+            finish_reason: string;
+            /** Text */
+            text: string;
+            /**
+             * Thought
+             * @description What the model thought before, without the answer.
+             */
+            thought: string | null;
+        };
+        /**
+         * EvaluationComparison
+         * @description Evaluations of one suite, in the order of the request.
+         */
+        EvaluationComparison: {
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /** Evaluations */
+            evaluations: components["schemas"]["EvaluationObject"][];
+            /** Metrics */
+            metrics: components["schemas"]["ComparedMetric"][];
+            /** Notes */
+            notes: components["schemas"]["ComparisonNote"][];
+            /**
+             * Object
+             * @default evaluation.comparison
+             * @constant
+             */
+            object: "evaluation.comparison";
+            /** Suite */
+            suite: string;
+        };
+        /**
+         * EvaluationCounts
+         * @description Prompts, answers and judgments so far.
+         */
+        EvaluationCounts: {
+            /**
+             * Answered
+             * @description Prompts that all models have answered.
+             */
+            answered?: number;
+            /**
+             * Asked
+             * @description Requests that were sent for answers.
+             */
+            asked?: number;
+            /**
+             * Cut Off
+             * @description Prompts with an answer that hit `max_tokens`.
+             */
+            cut_off?: number;
+            /**
+             * Empty
+             * @description Rows that were left out: no prompt in them.
+             */
+            empty?: number;
+            /**
+             * Failed
+             * @description Requests that failed for good.
+             */
+            failed?: number;
+            /**
+             * Judged
+             * @description Prompts that the judge has judged.
+             */
+            judged?: number;
+            /**
+             * Of
+             * @description Prompts in the file, each once.
+             */
+            of?: number;
+            /**
+             * Prompts
+             * @description Prompts that are asked.
+             */
+            prompts?: number;
+            /**
+             * Repeated
+             * @description Rows that were left out: an earlier prompt.
+             */
+            repeated?: number;
+            /**
+             * Unparsed
+             * @description Judgments without a verdict.
+             */
+            unparsed?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationItemObject
+         * @description A prompt with the answers of both models.
+         */
+        EvaluationItemObject: {
+            /** Answers */
+            answers: (components["schemas"]["EvaluationAnswer"] | null)[];
+            /** Baseline Answers */
+            baseline_answers: (components["schemas"]["EvaluationAnswer"] | null)[];
+            /** Category */
+            category: string | null;
+            /**
+             * Change
+             * @description The model's value minus the baseline's.
+             */
+            change: number | null;
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
+            /**
+             * Cut Off
+             * @description An answer hit `max_tokens`.
+             */
+            cut_off: boolean;
+            /**
+             * Failures
+             * @description Why an answer or a judgment is missing, by `model`, `baseline` or `judge`.
+             */
+            failures: {
+                [key: string]: string;
+            };
+            /**
+             * Id
+             * @description Its place.
+             */
+            id: string;
+            /** Judgments */
+            judgments: components["schemas"]["EvaluationJudgment"][];
+            /**
+             * Line
+             * @description Its line in the file.
+             */
+            line: number;
+            /**
+             * Object
+             * @default evaluation.item
+             * @constant
+             */
+            object: "evaluation.item";
+            /**
+             * Place
+             * @description Among the prompts that were drawn, from 0.
+             */
+            place: number;
+            /**
+             * Reference
+             * @description The rest of its row, as the file has it.
+             */
+            reference: {
+                [key: string]: unknown;
+            };
+            /**
+             * Result
+             * @description What the suite found; differs by suite.
+             */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Turns
+             * @description The messages of each user turn.
+             */
+            turns: components["schemas"]["MessageObject"][][];
+        };
+        /**
+         * EvaluationJudgment
+         * @description A judge's reply on the answers. `value` is for the answer that was shown first: 1 better, 0.5
+         *     equal, 0 worse; or a rating or a reward. Null: the reply has no verdict.
+         */
+        EvaluationJudgment: {
+            /**
+             * Order
+             * @description Which answer was shown first; null unless two answers were compared.
+             */
+            order: ("model_first" | "baseline_first") | null;
+            /**
+             * Side
+             * @description Whose answer is rated; null where two are compared.
+             */
+            side: ("model" | "baseline") | null;
+            /** Text */
+            text: string;
+            /**
+             * Turn
+             * @description The turn that is judged, from 0.
+             */
+            turn: number;
+            /** Value */
+            value: number | null;
+        };
+        /**
+         * EvaluationObject
+         * @description An evaluation: waiting, running, or ended with scores or an error.
+         */
+        EvaluationObject: {
+            /** @description Of the suite `agreement`: the result. */
+            agreement: components["schemas"]["AgreementObject"] | null;
+            baseline: components["schemas"]["EvaluationSide"] | null;
+            counts: components["schemas"]["EvaluationCounts"];
+            /** Created At */
+            created_at: number;
+            /** Deploy */
+            deploy: boolean;
+            error: components["schemas"]["JobError"] | null;
+            /** Finished At */
+            finished_at: number | null;
+            /**
+             * Gated Job
+             * @description The job whose gates wait for this evaluation.
+             */
+            gated_job: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Is Incomplete
+             * @description It has ended with less than 95 % of its prompts answered.
+             */
+            is_incomplete: boolean;
+            /**
+             * Is Subset
+             * @description Only a part of the prompts was asked.
+             */
+            is_subset: boolean;
+            judge: components["schemas"]["JudgeObject"] | null;
+            /** Judge Prompt */
+            judge_prompt: string | null;
+            /**
+             * Judges Itself
+             * @description The model that is the judge, too: models prefer their own answers.
+             */
+            judges_itself: ("model" | "baseline") | null;
+            /**
+             * Labels
+             * @description Of the suite `agreement`: whose choices it is about.
+             */
+            labels: string | null;
+            /** Limit */
+            limit: number | null;
+            /** Metadata */
+            metadata: {
+                [key: string]: string;
+            };
+            model: components["schemas"]["EvaluationSide"];
+            /**
+             * Object
+             * @default evaluation
+             * @constant
+             */
+            object: "evaluation";
+            /** Orders */
+            orders: number;
+            preference: components["schemas"]["EvaluationPreference"] | null;
+            progress: components["schemas"]["EvaluationProgress"] | null;
+            rewards: components["schemas"]["EvaluationRewards"] | null;
+            sampling: components["schemas"]["EvaluationSampling"];
+            /** Scores */
+            scores: components["schemas"]["Score"][];
+            /** Seed */
+            seed: number;
+            /** Started At */
+            started_at: number | null;
+            /** Status */
+            status: string;
+            suite: components["schemas"]["EvaluationSuite"];
+        };
+        /**
+         * EvaluationPreference
+         * @description How often the judge prefers the model's answer. A draw counts as half a win.
+         *
+         *     `flip_rate`: how often the verdict changes with the order. `first_wins`: how often the answer
+         *     shown first wins. `length_controlled`: the win rate for answers of equal length.
+         */
+        EvaluationPreference: {
+            /** Draws */
+            draws?: number;
+            first_wins?: components["schemas"]["Measured"] | null;
+            flip_rate?: components["schemas"]["Measured"] | null;
+            length_controlled?: components["schemas"]["Measured"] | null;
+            /** Losses */
+            losses?: number;
+            /** Unparsed */
+            unparsed?: number;
+            win_rate?: components["schemas"]["Measured"] | null;
+            /** Wins */
+            wins?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationProgress
+         * @description What the worker does now, and how much of it is done.
+         */
+        EvaluationProgress: {
+            /** Done */
+            done?: number | null;
+            /**
+             * Eta S
+             * @description Seconds that are left of the phase.
+             */
+            eta_s?: number | null;
+            /** Phase */
+            phase?: ("waiting_for_models" | "answers" | "judgments" | "scores") | null;
+            retry?: components["schemas"]["Retry"] | null;
+            /** Total */
+            total?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationRewards
+         * @description Histograms of rewards on common edges; there is one more edge than counts.
+         */
+        EvaluationRewards: {
+            /** Baseline */
+            baseline?: number[] | null;
+            /** Edges */
+            edges?: number[];
+            /** Model */
+            model?: number[];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationSampling
+         * @description How answers are sampled; what is absent is left to the engine.
+         */
+        EvaluationSampling: {
+            /** Max Tokens */
+            max_tokens?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationSide
+         * @description A model that answers. What identifies its weights is null until it has been asked, and for an
+         *     endpoint.
+         */
+        EvaluationSide: {
+            /** Base Url */
+            base_url: string | null;
+            /** Checkpoint */
+            checkpoint: string | null;
+            /**
+             * Engine
+             * @description Its version.
+             */
+            engine: string | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "model" | "endpoint";
+            /** Model */
+            model: string;
+            /**
+             * Secret
+             * @description The name of an endpoint's key.
+             */
+            secret: string | null;
+            /**
+             * Template Sha256
+             * @description Of the chat template.
+             */
+            template_sha256: string | null;
+            /** Weights Sha256 */
+            weights_sha256: string | null;
+        };
+        /**
+         * EvaluationSuite
+         * @description The suite of an evaluation and the file of its prompts.
+         */
+        EvaluationSuite: {
+            /**
+             * Data
+             * @description The id of the file.
+             */
+            data: string;
+            /** Name */
+            name: string;
+            /**
+             * Sha256
+             * @description Of the file's bytes.
+             */
+            sha256: string | null;
+            /** Title */
+            title: string;
+        };
+        /**
          * EventType
          * @description OpenAI's two: what happened, and the numbers of a step.
          * @enum {string}
@@ -2428,7 +3292,7 @@ export interface components {
             /** Purpose */
             purpose: string;
             /** Recipe */
-            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
+            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter-Output"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
             /** Rows */
             rows: number | null;
             /** Sha256 */
@@ -2550,6 +3414,8 @@ export interface components {
              * @constant
              */
             object: "file.report";
+            /** @description Of a file of prompts, which has no pairs. */
+            prompts?: components["schemas"]["PromptsReport"] | null;
             /**
              * Remarks
              * @default []
@@ -2702,7 +3568,7 @@ export interface components {
          *
          *     `matches` is a regular expression of RE2, whose time is linear in the text.
          */
-        Filter: {
+        "Filter-Output": {
             /**
              * Action
              * @default keep
@@ -2810,6 +3676,115 @@ export interface components {
             } | string;
             /** Name */
             name: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * GateObject
+         * @description A gate of a job.
+         */
+        GateObject: {
+            /** At Least */
+            at_least?: number | string;
+            /** Data */
+            data?: string;
+            /** Deploy */
+            deploy?: boolean;
+            /**
+             * Evaluation
+             * @description The evaluation that decides it; null before training ends.
+             */
+            evaluation?: string | null;
+            /** Judge */
+            judge?: string | null;
+            /** Limit */
+            limit?: number | null;
+            /** Metric */
+            metric?: string;
+            /** Seed */
+            seed?: number | null;
+            /** Suite */
+            suite?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * GateRequest
+         * @description What the model must reach once it is trained.
+         */
+        GateRequest: {
+            /**
+             * At Least
+             * @description A number, or `base`, `base - 0.02`: relative to the base model. The whole 95 % interval must be at or above it.
+             */
+            at_least: number | string;
+            /**
+             * Data
+             * @description The file of prompts.
+             */
+            data: string;
+            /**
+             * Deploy
+             * @description Deploy the models that are not deployed, and stop them at the end.
+             * @default true
+             */
+            deploy: boolean;
+            /**
+             * Judge
+             * @description The id of a judge, where the suite needs one.
+             */
+            judge?: string | null;
+            /**
+             * Limit
+             * @description Ask only so many of the prompts, drawn by `seed`.
+             */
+            limit?: number | null;
+            /** Metric */
+            metric: string;
+            /**
+             * Seed
+             * @description 0 if left out.
+             */
+            seed?: number | null;
+            /**
+             * Suite
+             * @description `GET /v1/suites` lists them with their metrics.
+             */
+            suite: string;
+        };
+        /**
+         * GateResult
+         * @description A gate that was decided.
+         */
+        GateResult: {
+            /** At Least */
+            at_least?: number | string;
+            /** Data */
+            data?: string;
+            /** Deploy */
+            deploy?: boolean;
+            /**
+             * Evaluation
+             * @description The evaluation that decides it; null before training ends.
+             */
+            evaluation?: string | null;
+            /** Judge */
+            judge?: string | null;
+            /** Limit */
+            limit?: number | null;
+            /** Metric */
+            metric?: string;
+            /**
+             * Passed
+             * @description Null if its evaluation has not measured the metric.
+             */
+            passed?: boolean | null;
+            /** Reason */
+            reason?: string;
+            /** Seed */
+            seed?: number | null;
+            /** Suite */
+            suite?: string;
         } & {
             [key: string]: unknown;
         };
@@ -2922,7 +3897,10 @@ export interface components {
         JobMethod: {
             dpo?: components["schemas"]["MethodSettings"] | null;
             orpo?: components["schemas"]["MethodSettings"] | null;
+            ppo?: components["schemas"]["MethodSettings"] | null;
             probability_ratio?: components["schemas"]["MethodSettings"] | null;
+            reward?: components["schemas"]["MethodSettings"] | null;
+            rloo?: components["schemas"]["MethodSettings"] | null;
             simpo?: components["schemas"]["MethodSettings"] | null;
             supervised?: components["schemas"]["MethodSettings"] | null;
             /** Type */
@@ -2948,6 +3926,11 @@ export interface components {
             fine_tuned_model: string | null;
             /** Finished At */
             finished_at: number | null;
+            /**
+             * Gates
+             * @default []
+             */
+            gates: components["schemas"]["GateObject"][];
             /** Generation */
             generation: number;
             /** Hyperparameters */
@@ -2980,6 +3963,8 @@ export interface components {
             /** Priority */
             priority: number;
             progress: components["schemas"]["Progress"] | null;
+            /** @description Once all evaluations of its gates have ended; null without gates. */
+            promotion?: components["schemas"]["Promotion"] | null;
             /** @description While it waits for a worker. */
             queue?: components["schemas"]["QueuePlace"] | null;
             /** Result Files */
@@ -3018,6 +4003,57 @@ export interface components {
             train_s: number | null;
         };
         JsonValue: unknown;
+        /**
+         * JudgeObject
+         * @description A judge, with its agreement with people where it was measured, by the kind of labels.
+         */
+        JudgeObject: {
+            /** Agreement */
+            agreement: {
+                [key: string]: components["schemas"]["AgreementObject"];
+            };
+            /** Base Url */
+            base_url: string | null;
+            /** Created At */
+            created_at: number;
+            /** Id */
+            id: string;
+            kind: components["schemas"]["services__evaluations__judges__Kind"];
+            /** Model */
+            model: string;
+            /** Name */
+            name: string;
+            /**
+             * Object
+             * @default judge
+             * @constant
+             */
+            object: "judge";
+            sampling: components["schemas"]["StoredSampling"];
+            /**
+             * Secret
+             * @description The name of its key; the key itself is never shown.
+             */
+            secret: string | null;
+        };
+        /**
+         * JudgeSampling
+         * @description How a judge that writes text is sampled.
+         */
+        JudgeSampling: {
+            /**
+             * Max Tokens
+             * @description Of a reply, thoughts included; 1024 if left out.
+             */
+            max_tokens?: number | null;
+            /**
+             * Temperature
+             * @description 0 if left out.
+             */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+        };
         /**
          * JudgedPair
          * @description A pair from the most suspicious (`rank` 1) on. `line` is its line in the uploaded file, and
@@ -3075,10 +4111,16 @@ export interface components {
          */
         Judgement: "ready" | "check" | "not_ready";
         /**
+         * Judging
+         * @description What a judge does: nothing, compare two answers, or give each answer a number.
+         * @enum {string}
+         */
+        Judging: "none" | "pairs" | "ratings";
+        /**
          * Kind
          * @enum {string}
          */
-        Kind: "base" | "tuned" | "checkpoint";
+        "Kind-Input": "openai" | "deployment" | "reward";
         /**
          * Language
          * @description Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
@@ -3281,6 +4323,40 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[EvaluationItemObject] */
+        ListPage_EvaluationItemObject_: {
+            /** Data */
+            data: components["schemas"]["EvaluationItemObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
+        /** ListPage[EvaluationObject] */
+        ListPage_EvaluationObject_: {
+            /** Data */
+            data: components["schemas"]["EvaluationObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** ListPage[FileObject] */
         ListPage_FileObject_: {
             /** Data */
@@ -3319,6 +4395,23 @@ export interface components {
         ListPage_JobObject_: {
             /** Data */
             data: components["schemas"]["JobObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
+        /** ListPage[JudgeObject] */
+        ListPage_JudgeObject_: {
+            /** Data */
+            data: components["schemas"]["JudgeObject"][];
             /** First Id */
             first_id: string | null;
             /** Has More */
@@ -3400,6 +4493,23 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[SuiteObject] */
+        ListPage_SuiteObject_: {
+            /** Data */
+            data: components["schemas"]["SuiteObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** ListPage[UploadPartObject] */
         ListPage_UploadPartObject_: {
             /** Data */
@@ -3467,6 +4577,48 @@ export interface components {
             step: "map";
             /** Text */
             text?: string | null;
+        };
+        /**
+         * MeasureAgreement
+         * @description Which people's choices a judge is compared with.
+         */
+        MeasureAgreement: {
+            /**
+             * Data
+             * @description The file with the labels; null for `votes`.
+             */
+            data?: string | null;
+            /**
+             * Labels
+             * @description `llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, `label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, `annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons.
+             * @enum {string}
+             */
+            labels: "llmbar" | "pandalm" | "votes";
+            /**
+             * Limit
+             * @description Draws this many of the pairs; all if left out.
+             */
+            limit?: number | null;
+        };
+        /**
+         * Measured
+         * @description A number with its 95 % interval, from a bootstrap over prompts.
+         */
+        Measured: {
+            /** High */
+            high?: number | null;
+            /**
+             * Low
+             * @description Null for a single prompt.
+             */
+            low?: number | null;
+            /**
+             * N
+             * @description Prompts that it is computed from.
+             */
+            n: number;
+            /** Value */
+            value: number;
         };
         /**
          * Message
@@ -3686,7 +4838,7 @@ export interface components {
             info: components["schemas"]["ModelInfo"];
             /** Job Id */
             job_id: string | null;
-            kind: components["schemas"]["Kind"];
+            kind: components["schemas"]["services__serving__catalog__Kind"];
             /**
              * Object
              * @default model
@@ -3697,6 +4849,11 @@ export interface components {
             owned_by: string;
             /** Parent */
             parent: string | null;
+            /**
+             * Promoted
+             * @description Whether a tuned model has passed all gates of its job; null without gates, and before they are decided.
+             */
+            promoted: boolean | null;
             /** Revision */
             revision: string | null;
             /**
@@ -3704,7 +4861,15 @@ export interface components {
              * @enum {string}
              */
             status: "downloading" | "ready" | "error";
+            /** @description chat: it can be deployed and answers. judge: a reward model, which gives answers a number and can't be deployed. */
+            use: components["schemas"]["Use"];
         };
+        /**
+         * Need
+         * @description Whether a part of the request is required.
+         * @enum {string}
+         */
+        Need: "no" | "optional" | "yes";
         /**
          * Order
          * @enum {string}
@@ -3791,7 +4956,10 @@ export interface components {
          * @description A pair at one evaluation; log-probs are means per token. Null stands for NaN or infinity.
          */
         PairNumbers: {
-            /** Log Odds Ratio */
+            /**
+             * Log Odds Ratio
+             * @description Of a reward model, which has no log-probs: the chosen answer's reward minus the rejected one's.
+             */
             log_odds_ratio: number | null;
             /** Logps Chosen */
             logps_chosen: number | null;
@@ -4025,6 +5193,40 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Promotion
+         * @description Whether the model has passed all gates of its job.
+         */
+        Promotion: {
+            /** Gates */
+            gates?: components["schemas"]["GateResult"][];
+            /** Promoted */
+            promoted?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * PromptsReport
+         * @description What is known of the prompts of a file with the purpose `evals`.
+         *
+         *     `repeated` rows ask what an earlier row asks; they are kept, and asked once. `turns` is the most
+         *     turns of a row. `suites` are those that the file fits, and `unfit` says why others don't fit.
+         *     `official` is the suite whose official file this is, byte for byte; null if it is of none.
+         */
+        PromptsReport: {
+            /** Official */
+            official: string | null;
+            /** Repeated */
+            repeated: number;
+            /** Suites */
+            suites: string[];
+            /** Turns */
+            turns: number;
+            /** Unfit */
+            unfit: {
+                [key: string]: string;
+            };
+        };
+        /**
          * QueuePlace
          * @description The place of a job that waits.
          */
@@ -4061,7 +5263,7 @@ export interface components {
          */
         RecipeBody: {
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * RecipePreview
@@ -4300,11 +5502,39 @@ export interface components {
             step: number;
         };
         /**
+         * SamplingRequest
+         * @description How both models are sampled; what is left out is the suite's.
+         */
+        SamplingRequest: {
+            /** Max Tokens */
+            max_tokens?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+        };
+        /**
          * Scope
          * @description What a key may do, from the narrowest to the widest.
          * @enum {string}
          */
         Scope: "read" | "chat" | "write" | "admin";
+        /**
+         * Score
+         * @description A metric of all prompts, or of those of a category. `difference` is paired by prompt: the
+         *     model's minus the baseline's.
+         */
+        Score: {
+            baseline?: components["schemas"]["Measured"] | null;
+            /** Category */
+            category?: string | null;
+            difference?: components["schemas"]["Measured"] | null;
+            /** Metric */
+            metric?: string;
+            model?: components["schemas"]["Measured"] | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * Series
          * @description One series of a job, by steps.
@@ -4411,17 +5641,17 @@ export interface components {
             choices: string[];
             /**
              * Default
-             * @description Null where the server decides, as the description says.
+             * @description Null where the server decides, as the description says, and where a job must give a value (the JSON schema then lists it as required).
              */
             default: boolean | number | string | string[] | null;
             /** Description */
             description: string;
             /**
              * Kind
-             * @description flag: a boolean; words: a list of strings.
+             * @description flag: a boolean; words: a list of strings; text: one string.
              * @enum {string}
              */
-            kind: "number" | "integer" | "flag" | "choice" | "words";
+            kind: "number" | "integer" | "flag" | "choice" | "words" | "text";
             /** Name */
             name: string;
         };
@@ -4743,6 +5973,20 @@ export interface components {
             tokens: number;
         };
         /**
+         * StoredSampling
+         * @description How the judge is sampled; empty for a reward model.
+         */
+        StoredSampling: {
+            /** Max Tokens */
+            max_tokens?: number;
+            /** Temperature */
+            temperature?: number;
+            /** Top P */
+            top_p?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * StreamOptions
          * @description OpenAI's options of a stream.
          */
@@ -4752,6 +5996,55 @@ export interface components {
              * @default false
              */
             include_usage: boolean;
+        };
+        /**
+         * SuiteObject
+         * @description A suite: what it measures, and which parts of a request it needs.
+         */
+        SuiteObject: {
+            /** @description Whether a request names a baseline. */
+            baseline: components["schemas"]["Need"];
+            /**
+             * Fields
+             * @description Of a row of the file, that the suite reads.
+             */
+            fields: string[];
+            /**
+             * Id
+             * @description The name that a request has in `suite`.
+             */
+            id: string;
+            /** @description Whether a request names a judge. */
+            judge: components["schemas"]["Need"];
+            /** @description What the judge does. */
+            judging: components["schemas"]["Judging"];
+            /** Measures */
+            measures: string;
+            /**
+             * Metrics
+             * @description The names in its scores, and in gates.
+             */
+            metrics: string[];
+            /**
+             * Object
+             * @default evaluation.suite
+             * @constant
+             */
+            object: "evaluation.suite";
+            /**
+             * Official Sha256
+             * @description Of the official prompt file; null where any file will do.
+             */
+            official_sha256: string | null;
+            /**
+             * Outputs
+             * @description The field whose answers are the baseline where a request names none.
+             */
+            outputs: string | null;
+            /** @description Unless a request says otherwise. */
+            sampling: components["schemas"]["EvaluationSampling"];
+            /** Title */
+            title: string;
         };
         /**
          * Swap
@@ -4999,6 +6292,12 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Use
+         * @description What a model is for: a judge is a reward model, which gives answers a number.
+         * @enum {string}
+         */
+        Use: "chat" | "judge";
+        /**
          * Vote
          * @description Which answer was better.
          */
@@ -5057,6 +6356,60 @@ export interface components {
             /** Seen At */
             seen_at: number;
         };
+        /**
+         * Filter
+         * @description Keeps or drops the rows for which all conditions hold for the text of `field` (the contents
+         *     of its messages, one per line). With `any`, one of the three texts has to fulfil them.
+         *
+         *     `matches` is a regular expression of RE2, whose time is linear in the text.
+         */
+        orpo__audit__recipe__Filter: {
+            /**
+             * Action
+             * @default keep
+             * @enum {string}
+             */
+            action: "keep" | "drop";
+            /** Contains */
+            contains?: string | null;
+            /**
+             * Field
+             * @enum {string}
+             */
+            field: "prompt" | "chosen" | "rejected" | "any";
+            /**
+             * Ignore Case
+             * @default false
+             */
+            ignore_case: boolean;
+            /** Matches */
+            matches?: string | null;
+            /** Max Chars */
+            max_chars?: number | null;
+            /** Min Chars */
+            min_chars?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "filter";
+        };
+        /**
+         * Filter
+         * @description Which items are listed.
+         * @enum {string}
+         */
+        services__evaluations__items__Filter: "regressed" | "improved" | "tied" | "cut_off";
+        /**
+         * Kind
+         * @enum {string}
+         */
+        services__evaluations__judges__Kind: "openai" | "deployment" | "reward";
+        /**
+         * Kind
+         * @enum {string}
+         */
+        services__serving__catalog__Kind: "base" | "tuned" | "checkpoint";
     };
     responses: never;
     parameters: never;
@@ -6298,6 +7651,702 @@ export interface operations {
             };
         };
     };
+    list_evaluations_v1_evaluations_get: {
+        parameters: {
+            query?: {
+                /** @description Only evaluations of this model */
+                model?: string;
+                /** @description Only of this suite */
+                suite?: string;
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_EvaluationObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_evaluations_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+                "x-stainless-retry-count"?: number;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateEvaluation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    compare_v1_evaluations_compare_get: {
+        parameters: {
+            query: {
+                /** @description 2 to 10 ids, separated by commas */
+                ids: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationComparison"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_evaluations__evaluation_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_v1_evaluations__evaluation_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_v1_evaluations__evaluation_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_events_v1_evaluations__evaluation_id__events_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_JobEventObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_items_v1_evaluations__evaluation_id__items_get: {
+        parameters: {
+            query?: {
+                /** @description Only these */
+                filter?: components["schemas"]["services__evaluations__items__Filter"];
+                /** @description Only of this one */
+                category?: string;
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_EvaluationItemObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    stream_v1_evaluations__evaluation_id__stream_get: {
+        parameters: {
+            query?: never;
+            header?: {
+                "last-event-id"?: string;
+            };
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": {
+                        data: string;
+                        event?: string;
+                        id?: string;
+                    };
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_files_v1_files_get: {
         parameters: {
             query?: {
@@ -6391,7 +8440,7 @@ export interface operations {
                      */
                     file: string;
                     /** @enum {string} */
-                    purpose: "fine-tune";
+                    purpose: "fine-tune" | "evals";
                 };
             };
         };
@@ -9558,6 +11607,394 @@ export interface operations {
             };
         };
     };
+    list_judges_v1_judges_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_JudgeObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_judges_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateJudge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgeObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_judges__judge_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                judge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgeObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_v1_judges__judge_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                judge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    measure_agreement_v1_judges__judge_id__agreement_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                judge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MeasureAgreement"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_models_v1_models_get: {
         parameters: {
             query?: {
@@ -10166,6 +12603,62 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StorageObject"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_suites_v1_suites_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_SuiteObject_"];
                 };
             };
             /** @description The API key is missing or unknown */

@@ -37,7 +37,9 @@ export function Models({ deployments }: { deployments: Deployment[] }) {
 
 function ModelRow({ model, served }: { model: Model; served: Deployment["status"] | undefined }) {
   const isBase = model.kind === "base";
-  const canDeploy = model.status === "ready" && (served === undefined || served === "failed");
+  const isJudge = model.use === "judge";
+  const canDeploy =
+    !isJudge && model.status === "ready" && (served === undefined || served === "failed");
   return (
     <Row>
       <Cell label="Model" className="md:max-w-md">
@@ -52,7 +54,7 @@ function ModelRow({ model, served }: { model: Model; served: Deployment["status"
           served ? (
             <State value={served} />
           ) : (
-            <span className="text-muted">not deployed</span>
+            <span className="text-muted">{isJudge ? "judges answers" : "not deployed"}</span>
           )
         ) : (
           <State value={model.status} />
@@ -97,7 +99,7 @@ function parametersInWords(count: number): string {
 function Origin({ model }: { model: Model }) {
   return (
     <>
-      Tuned from {model.parent}
+      {model.use === "judge" ? "Reward model, trained from" : "Tuned from"} {model.parent}
       {model.job_id && (
         <>
           {" "}
@@ -110,6 +112,17 @@ function Origin({ model }: { model: Model }) {
           >
             this run
           </Link>
+          {model.promoted !== null && (
+            <Link
+              to="/jobs/$jobId"
+              params={{ jobId: model.job_id }}
+              search={{ tab: "evaluations" }}
+              className={`block text-sm ${model.promoted ? "text-chosen" : "text-rejected"}`}
+            >
+              <span aria-hidden="true">{model.promoted ? "✓" : "✗"}</span>{" "}
+              {model.promoted ? "promoted: it passed its gates" : "not promoted by its gates"}
+            </Link>
+          )}
         </>
       )}
     </>

@@ -24,8 +24,17 @@ export const keys = {
 
 export const getJob = (id: string) => take(client.GET("/v1/fine_tuning/jobs/{job_id}", path(id)));
 
+/** Evaluations of the job's gates have not ended yet: it will get a `promotion`. */
+export const awaitsGates = (job: Pick<Job, "status" | "gates" | "promotion">) =>
+  job.status === "succeeded" && (job.gates ?? []).length > 0 && !job.promotion;
+
+/** After the end of a run its stream is over, so a decision on its gates is asked for. */
 export const jobQuery = (id: string) =>
-  queryOptions({ queryKey: keys.job(id), queryFn: () => getJob(id) });
+  queryOptions({
+    queryKey: keys.job(id),
+    queryFn: () => getJob(id),
+    refetchInterval: ({ state }) => (state.data && awaitsGates(state.data) ? 5_000 : false),
+  });
 
 export const checkpointsQuery = (id: string) =>
   queryOptions({

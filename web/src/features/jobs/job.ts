@@ -18,6 +18,9 @@ export function namesOf(jobs: readonly Pick<Job, "id" | "suffix">[]): string[] {
 
 export const methodOf = (job: Pick<Job, "method">) => job.method.type;
 
+/** Whether the run trains a reward model: it judges answers, and can't chat. */
+export const isJudge = (job: Pick<Job, "method">) => methodOf(job) === "reward";
+
 export function lambdaOf(job: Pick<Job, "hyperparameters">): number | null {
   const value = job.hyperparameters.lambda;
   return typeof value === "number" ? value : null;

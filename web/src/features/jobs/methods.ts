@@ -24,6 +24,7 @@ export const differs = (setting: Pick<Setting, "default">, value: unknown) =>
 /** The default as text; for null the server chooses, as the description says. */
 export function initialText(setting: Pick<Setting, "default" | "kind">): string {
   const initial = typed(setting.default);
+  if (setting.kind === "text") return String(initial ?? "");
   if (initial === null) return "automatic";
   if (setting.kind === "words" && initial === "") return "none";
   if (setting.kind === "flag") return initial ? "on" : "off";

@@ -5,19 +5,32 @@ import { keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
-const BOTH = ["loss", "logps/chosen", "logps/rejected", "log_odds_ratio"] as const;
+const BOTH = [
+  "loss",
+  "logps/chosen",
+  "logps/rejected",
+  "log_odds_ratio",
+  "reward/chosen",
+  "reward/rejected",
+  "reward/margin",
+] as const;
 const TRAINED = ["loss/nll", "loss/preference", "grad_norm", "tokens_per_s"] as const;
+const ANSWERS = ["reward/mean", "reward/sd", "kl", "lengths/answer", "entropy"] as const;
+const UPDATES = ["loss/policy", "loss/value", "clip_share"] as const;
+const PHASES = ["share/generation", "share/scoring", "share/update"] as const;
 const INTERVAL = ["accuracy", "accuracy/low", "accuracy/high"] as const;
 const MARGINS = ["margin/p05", "margin/p25", "margin/p50", "margin/p75", "margin/p95"] as const;
 
 /** The series that the charts and the verdict of a run need; no others are requested. */
 export type Key =
-  | `train:${(typeof BOTH | typeof TRAINED)[number]}`
-  | `held_out:${(typeof BOTH | typeof INTERVAL | typeof MARGINS)[number]}`;
+  | `train:${(typeof BOTH | typeof TRAINED | typeof ANSWERS | typeof UPDATES | typeof PHASES)[number]}`
+  | `held_out:${(typeof BOTH | typeof ANSWERS | typeof INTERVAL | typeof MARGINS)[number]}`;
 
 const READ: Key[] = [
-  ...[...BOTH, ...TRAINED].map((name) => `train:${name}` as const),
-  ...[...BOTH, ...INTERVAL, ...MARGINS].map((name) => `held_out:${name}` as const),
+  ...[...BOTH, ...TRAINED, ...ANSWERS, ...UPDATES, ...PHASES].map(
+    (name) => `train:${name}` as const,
+  ),
+  ...[...BOTH, ...ANSWERS, ...INTERVAL, ...MARGINS].map((name) => `held_out:${name}` as const),
 ];
 
 /** Points by `split:name`, such as `held_out:accuracy`. */

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "react";
 import { type Job, keys } from "@/features/jobs/api";
 import { beyond, type Series, seriesKey } from "@/features/jobs/series";
 import { backoff, reduce, type Streamed, start } from "@/features/jobs/stream";
+import { pause } from "@/lib/pause";
 import { events } from "@/lib/sse";
 
 const REDRAW_MS = 250;
@@ -79,14 +80,4 @@ export function useJobStream(jobId: string, place: string | null, history: Serie
   }, [jobId, ready, queries]);
 
   return { series: state.series, events: state.events, broken };
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -19,11 +19,11 @@ test("else the newest tuned model that answers now, and its base", () => {
     served("ft:1", "base"),
     served("base", "base"),
   ];
-  const models = [{ id: "ft:2", parent: "base" }];
+  const models = [{ id: "ft:2", parent: "base", use: "chat" as const }];
   expect(defaultModels({ job: undefined, deployments, models })).toEqual({ a: "base", b: "ft:1" });
 });
 
 test("a base alone leaves the other side to choose", () => {
-  const models = [{ id: "base", parent: null }];
+  const models = [{ id: "base", parent: null, use: "chat" as const }];
   expect(defaultModels({ job: undefined, deployments: [], models })).toEqual({ a: "base" });
 });

@@ -18,7 +18,7 @@ const route = getRouteApi("/shell/playground");
 
 /** Ask two models the same question, and vote for the better answer. */
 export function PlaygroundPage() {
-  const { a, b, job, line } = route.useSearch();
+  const { a, b, job, line, ask } = route.useSearch();
   const navigate = route.useNavigate();
   const [round, setRound] = useState(0);
   const [samplings, setSamplings] = useState<Drafts>([DEFAULTS]);
@@ -34,7 +34,7 @@ export function PlaygroundPage() {
 
   const begin = () => {
     setRound(round + 1);
-    navigate({ search: (before) => ({ ...before, line: undefined }) });
+    navigate({ search: (before) => ({ ...before, line: undefined, ask: undefined }) });
   };
   const pickJob = (id: string | undefined) => {
     const picked = jobs.data?.find((each) => each.id === id);
@@ -77,6 +77,7 @@ export function PlaygroundPage() {
             })
           }
           heldOut={job && pair ? { jobId: job, pair } : null}
+          question={ask}
           samplings={samplings}
           onSamplings={setSamplings}
           isDiffed={isDiffed}

@@ -26,6 +26,13 @@ const CHARTS: (Omit<ChartSpec, "lines"> & { key: string })[] = [
     levels: [{ y: 0, label: "no preference" }],
   },
   {
+    id: "reward-margin",
+    title: "Held-out reward margin",
+    about: "Of reward models: reward of the chosen − reward of the rejected answer.",
+    key: "held_out:reward/margin",
+    levels: [{ y: 0, label: "no preference" }],
+  },
+  {
     id: "accuracy",
     title: "Held-out accuracy",
     about: "Share of held-out pairs whose chosen answer is preferred.",

@@ -1,18 +1,23 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type FormEvent, lazy, Suspense, useEffect, useRef, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
+import { isGateField } from "@/features/evaluations/gates/gate-draft";
 import { createJob, keys } from "@/features/jobs/api";
 import { Sentence } from "@/features/jobs/components/sentence";
 import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
 import { EstimateCard } from "@/features/jobs/new/estimate";
 import { createEstimate } from "@/features/jobs/new/estimates";
-import { bodyOf, type Form, fieldOf, newKey } from "@/features/jobs/new/new-job";
+import { bodyOf, type Form, fieldOf } from "@/features/jobs/new/new-job";
 import { Choice, SettingField, Text } from "@/features/jobs/new/setting-field";
 import { ApiError, type Schema } from "@/lib/api";
 import { bytes } from "@/lib/format";
+import { newKey } from "@/lib/new-key";
+
+const GatesFields = lazy(() => import("@/features/evaluations/gates/gates-fields"));
 
 type Props = {
   methods: Method[];
@@ -24,6 +29,7 @@ type Props = {
 export function JobForm({ methods, models, files, initial }: Props) {
   const [form, setForm] = useState(initial);
   const [key] = useState(newKey);
+  const [hasGates, setGates] = useState(initial.gates.length > 0);
   const queries = useQueryClient();
   const navigate = useNavigate();
   const box = useRef<HTMLFormElement>(null);
@@ -42,7 +48,9 @@ export function JobForm({ methods, models, files, initial }: Props) {
   const error = create.error ?? estimate.error;
   const field = error instanceof ApiError ? fieldOf(error.param) : null;
   const names = ["model", "method", "training_file", "validation_file", "suffix", "seed"];
-  const isPlaced = [...names, ...settings.map(({ name }) => name)].includes(field ?? "");
+  const isPlaced =
+    [...names, ...settings.map(({ name }) => name)].includes(field ?? "") ||
+    isGateField(field ?? "", form.gates);
   const errorAt = (name: string) => (isPlaced && field === name ? error?.message : null);
 
   useEffect(() => {
@@ -55,6 +63,8 @@ export function JobForm({ methods, models, files, initial }: Props) {
   }, [error, field, isPlaced]);
 
   const set = (change: Partial<Form>) => setForm((now) => ({ ...now, ...change }));
+  // Gates say nothing about what the training takes.
+  const estimated = () => bodyOf({ ...form, gates: [] }, settings);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     estimate.reset();
@@ -149,6 +159,25 @@ export function JobForm({ methods, models, files, initial }: Props) {
             <div className="p-4 pt-1">{fields(group.settings)}</div>
           </details>
         ))}
+        <details open={hasGates} onToggle={(event) => setGates(event.currentTarget.open)}>
+          <summary className="px-4 py-3 font-semibold">
+            Gates
+            <span className="ml-2 text-sm font-normal text-muted">
+              {form.gates.length === 0 ? "none" : `${form.gates.length} to pass`}
+            </span>
+          </summary>
+          <div className="p-4 pt-1">
+            {hasGates && (
+              <Suspense fallback={<Loading what="Loading the suites" />}>
+                <GatesFields
+                  drafts={form.gates}
+                  errorAt={errorAt}
+                  onChange={(gates) => set({ gates })}
+                />
+              </Suspense>
+            )}
+          </div>
+        </details>
       </div>
       <Card title="Name and seed">
         <div className="grid gap-4 sm:grid-cols-2">
@@ -173,7 +202,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
       {estimate.data && (
         <EstimateCard
           id={estimate.data.id}
-          isStale={JSON.stringify(estimate.variables) !== JSON.stringify(bodyOf(form, settings))}
+          isStale={JSON.stringify(estimate.variables) !== JSON.stringify(estimated())}
         />
       )}
       <div className="flex flex-wrap items-center gap-4">
@@ -184,7 +213,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
           disabled={estimate.isPending}
           onClick={() => {
             create.reset();
-            estimate.mutate(bodyOf(form, settings));
+            estimate.mutate(estimated());
           }}
         >
           {estimate.isPending ? "Asking …" : "Measure what it takes"}

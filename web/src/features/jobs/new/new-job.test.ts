@@ -73,10 +73,12 @@ test("a job becomes the form that creates it again", () => {
     seed: 7,
     method: { type: "orpo" },
     hyperparameters,
+    gates: [{ suite: "ifeval", metric: "prompt_strict", data: "p", at_least: "base" }],
   };
   const form = formOf(job as unknown as Job, [method]);
   expect(form).toMatchObject({ model: "m", seed: "7", values: { lambda: "0.5" } });
   expect(Object.keys(form.values)).toEqual(["lambda"]);
+  expect(bodyOf(form, settings).gates).toMatchObject(job.gates);
 });
 
 test.each([

@@ -1,4 +1,5 @@
 /** The form of a new run as data: its values, its request, and the field of an error. */
+import { draftsOf, type GateDraft, gateOf } from "@/features/evaluations/gates/gate-draft";
 import type { Job } from "@/features/jobs/api";
 import { methodOf } from "@/features/jobs/job";
 import { differs, type Method, type Setting, settingsOf, typed } from "@/features/jobs/methods";
@@ -13,6 +14,7 @@ export type Form = {
   seed: string;
   /** Settings as typed; an empty one has its default. */
   values: Record<string, string>;
+  gates: GateDraft[];
 };
 
 export const blank: Form = {
@@ -23,6 +25,7 @@ export const blank: Form = {
   suffix: "",
   seed: "",
   values: {},
+  gates: [],
 };
 
 /**
@@ -43,6 +46,7 @@ export function formOf(job: Job, methods: readonly Method[]): Form {
     values: Object.fromEntries(
       changed.map(({ name }) => [name, String(typed(job.hyperparameters[name]) ?? "")]),
     ),
+    gates: draftsOf(job.gates),
   };
 }
 
@@ -60,13 +64,14 @@ export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"Create
     method: { type: form.type, [form.type]: { hyperparameters } } as Schema<"CreateJob">["method"],
     suffix: form.suffix.trim() || null,
     seed: form.seed.trim() === "" ? null : (numberOf(form.seed) as number),
+    gates: form.gates.length > 0 ? form.gates.map(gateOf) : null,
   };
 }
 
 function typedValue({ kind }: Setting, text: string): unknown {
   if (kind === "flag") return text === "true";
   if (kind === "words") return text.split(/[\s,]+/).filter(Boolean);
-  return kind === "choice" ? text : numberOf(text);
+  return kind === "choice" || kind === "text" ? text : numberOf(text);
 }
 
 /** A text that is not a number is sent unchanged: the API explains what is wrong. */
@@ -80,10 +85,4 @@ export function fieldOf(param: string | null): string | null {
   const [, setting] = /^method\.[^.]+\.hyperparameters\.([^.]+)/.exec(param ?? "") ?? [];
   if (setting) return setting;
   return param?.startsWith("method") ? "method" : param;
-}
-
-/** One key for all attempts of one form. Plain HTTP has no `crypto.randomUUID`. */
-export function newKey(): string {
-  const random = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

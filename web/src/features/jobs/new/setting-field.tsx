@@ -90,6 +90,10 @@ export function SettingField(props: {
     return <Choice {...common} choices={choices} none={`${initial} (default)`} />;
   }
   return (
-    <Text {...common} isNumber={setting.kind !== "words"} placeholder={`${initial} (default)`} />
+    <Text
+      {...common}
+      isNumber={setting.kind === "number" || setting.kind === "integer"}
+      placeholder={initial === "" ? undefined : `${initial} (default)`}
+    />
   );
 }

@@ -1,6 +1,8 @@
-/** The charts of an ORPO run: the series of each chart and their style. */
+/** The charts of a run: the series of each chart and their style. */
 import type { ChartSpec } from "@/components/chart/chart";
-import type { Line, Point } from "@/components/chart/lines";
+import type { Point } from "@/components/chart/lines";
+import { dots, type Get, trace } from "@/features/jobs/run/lines";
+import { onPolicy } from "@/features/jobs/run/on-policy-charts";
 import type { Key, Series } from "@/features/jobs/series";
 import { number } from "@/lib/format";
 
@@ -13,8 +15,11 @@ export function chartsOf(
 ): ChartSpec[] {
   const get = (key: Key) => series[key] ?? [];
   return [
+    ...onPolicy(get, settings),
     divergence(get),
+    rewards(get),
     logOdds(get),
+    rewardMargin(get),
     anatomy(get, method, settings),
     accuracy(get),
     margins(get),
@@ -22,21 +27,6 @@ export function chartsOf(
     speed(get),
   ].filter((chart) => chart.lines.some((line) => line.points.length > 0));
 }
-
-type Get = (key: Key) => Point[];
-type Look = Pick<Line, "colour"> & Partial<Line>;
-
-const trace = (key: string, label: string, points: Point[], look: Look): Line => ({
-  key,
-  label,
-  points,
-  kind: "trace",
-  ...look,
-});
-const dots = (key: string, label: string, points: Point[], look: Look): Line => ({
-  ...trace(key, label, points, look),
-  kind: "dots",
-});
 
 function divergence(get: Get): ChartSpec {
   return {
@@ -56,6 +46,46 @@ function divergence(get: Get): ChartSpec {
       }),
     ],
     ribbons: [{ from: "chosen", to: "rejected", colour: "--accent" }],
+  };
+}
+
+/** Of a reward model, in place of the log-probs. */
+function rewards(get: Get): ChartSpec {
+  return {
+    id: "rewards",
+    title: "Rewards",
+    about: "Mean reward of each answer. Only their difference has a meaning; the gap is shaded.",
+    lines: [
+      trace("chosen", "chosen", get("train:reward/chosen"), { colour: "--chosen" }),
+      trace("rejected", "rejected", get("train:reward/rejected"), {
+        colour: "--rejected",
+        dash: DASH,
+      }),
+      dots("held-chosen", "held-out chosen", get("held_out:reward/chosen"), {
+        colour: "--chosen",
+      }),
+      dots("held-rejected", "held-out rejected", get("held_out:reward/rejected"), {
+        colour: "--rejected",
+        dash: DASH,
+      }),
+    ],
+    ribbons: [{ from: "chosen", to: "rejected", colour: "--accent" }],
+  };
+}
+
+function rewardMargin(get: Get): ChartSpec {
+  return {
+    id: "reward-margin",
+    title: "Reward margin",
+    about: "Reward of the chosen − reward of the rejected answer: the log odds that it is better.",
+    lines: [
+      trace("train", "training", get("train:reward/margin"), { colour: "--series-3" }),
+      dots("held", "held-out", get("held_out:reward/margin"), {
+        colour: "--series-4",
+        dash: DASH,
+      }),
+    ],
+    levels: [{ y: 0, label: "no preference" }],
   };
 }
 
@@ -80,11 +110,13 @@ const TERMS: Record<string, string> = {
   probability_ratio: "λ · L_PR",
   dpo: "L_DPO",
   simpo: "L_SimPO",
+  reward: "L_BT",
 };
 
 function anatomy(get: Get, method: string, settings: Record<string, unknown>): ChartSpec {
   const term = TERMS[method];
-  const weight = typeof settings.nll_weight === "number" ? settings.nll_weight : 1;
+  const usual = method === "reward" ? 0 : 1;
+  const weight = typeof settings.nll_weight === "number" ? settings.nll_weight : usual;
   const nll = weight === 1 ? "NLL" : `${weight} · NLL`;
   const where = settings.lambda === undefined ? "" : `, with λ = ${settings.lambda}`;
   return {
@@ -103,7 +135,11 @@ function anatomy(get: Get, method: string, settings: Record<string, unknown>): C
         dash: DASH,
         fill: true,
       }),
-      dots("held", "held-out loss", get("held_out:loss"), { colour: "--series-5", dash: [2, 3] }),
+      // On own answers, the held-out loss is a reward, which has a chart of its own.
+      dots("held", "held-out loss", get("train:kl").length > 0 ? [] : get("held_out:loss"), {
+        colour: "--series-5",
+        dash: [2, 3],
+      }),
     ],
   };
 }
@@ -148,10 +184,11 @@ function margins(get: Get): ChartSpec {
   const band = (low: Quantile, high: Quantile) =>
     within(quantile("p50"), quantile(low), quantile(high));
   const look = { colour: "--series-4" };
+  const of = get("held_out:reward/margin").length > 0 ? "reward margin" : "log odds ratio";
   return {
     id: "margins",
     title: "Margins of held-out pairs",
-    about: "How the log odds ratio spreads over the pairs: the median, the middle half, and 90%.",
+    about: `How the ${of} spreads over the pairs: the median, the middle half, and 90%.`,
     lines: [
       dots("median", "median", quantile("p50"), look),
       { ...dots("half", "middle half", band("p25", "p75"), look), kind: "band" },

@@ -6,10 +6,14 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Empty, Loading } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { type Checkpoint, checkpointsQuery, deploy, hasEnded, type Job } from "@/features/jobs/api";
+import { isJudge } from "@/features/jobs/job";
 import { bytes, number, percent, signed } from "@/lib/format";
 import { deploymentsQuery } from "@/lib/queries";
 
-const HEADS = ["Step", "Accuracy", "Log odds ratio", "Held-out loss", "Size", "SHA-256"];
+const headsOf = (job: Job) => [
+  ...["Step", "Accuracy", isJudge(job) ? "Reward margin" : "Log odds ratio"],
+  ...["Held-out loss", "Size", "SHA-256"],
+];
 
 /** The run's checkpoints: the quality of each, and its actions. */
 export function CheckpointsTab({ job }: { job: Job }) {
@@ -34,7 +38,7 @@ export function CheckpointsTab({ job }: { job: Job }) {
       <table className="w-full">
         <thead>
           <tr className="border-b border-line text-left text-sm text-muted">
-            {HEADS.map((head) => (
+            {headsOf(job).map((head) => (
               <th key={head} scope="col" className="px-3 py-2 font-medium whitespace-nowrap">
                 {head}
               </th>
@@ -48,6 +52,7 @@ export function CheckpointsTab({ job }: { job: Job }) {
               key={checkpoint.id}
               checkpoint={checkpoint}
               isAdapter={job.hyperparameters.tuning !== "full"}
+              isJudge={isJudge(job)}
             />
           ))}
         </tbody>
@@ -56,7 +61,8 @@ export function CheckpointsTab({ job }: { job: Job }) {
   );
 }
 
-function Row({ checkpoint, isAdapter }: { checkpoint: Checkpoint; isAdapter: boolean }) {
+function Row(props: { checkpoint: Checkpoint; isAdapter: boolean; isJudge: boolean }) {
+  const { checkpoint, isAdapter } = props;
   const model = checkpoint.fine_tuned_model_checkpoint;
   const measured = (name: string) => {
     const value = checkpoint.metrics[name];
@@ -78,7 +84,9 @@ function Row({ checkpoint, isAdapter }: { checkpoint: Checkpoint; isAdapter: boo
           </span>
         )}
       </td>
-      <td className="px-3 py-2">{signed(measured("log_odds_ratio"))}</td>
+      <td className="px-3 py-2">
+        {signed(measured(props.isJudge ? "reward/margin" : "log_odds_ratio"))}
+      </td>
       <td className="px-3 py-2">{number(measured("full_valid_loss"), 3)}</td>
       <td className="px-3 py-2 whitespace-nowrap">{bytes(checkpoint.size_bytes)}</td>
       <td className="px-3 py-2">
@@ -91,7 +99,7 @@ function Row({ checkpoint, isAdapter }: { checkpoint: Checkpoint; isAdapter: boo
       </td>
       <td className="px-3 py-2">
         <div className="flex items-center justify-end gap-2">
-          <Deploy model={model} step={checkpoint.step_number} />
+          {!props.isJudge && <Deploy model={model} step={checkpoint.step_number} />}
           <a
             href={`/v1/models/${encodeURIComponent(model)}/download?format=${format}`}
             download

@@ -13,6 +13,8 @@ import { VerdictCard } from "@/features/jobs/run/verdict-card";
 import type { Run } from "@/features/jobs/use-run";
 import { number } from "@/lib/format";
 
+const WIDE = ["divergence", "rewards"];
+
 /** The verdict in words, then the charts that it is based on. */
 export function CurvesTab({ job, run }: { job: Job; run: Run }) {
   const navigate = useNavigate({ from: "/jobs/$jobId" });
@@ -57,7 +59,7 @@ export function CurvesTab({ job, run }: { job: Job; run: Run }) {
         {charts.map((spec) => (
           <Chart
             key={spec.id}
-            className={spec.id === "divergence" ? "lg:col-span-2" : ""}
+            className={WIDE.includes(spec.id) ? "lg:col-span-2" : ""}
             {...{ spec, cursor, extent }}
             range={run.range}
             onZoom={zoom}

@@ -7,7 +7,7 @@ import { advance, ran, standing } from "@/features/jobs/job";
 import { Steering } from "@/features/jobs/run/steering";
 import { duration, moment, number } from "@/lib/format";
 
-const TABS = ["curves", "pairs", "samples", "checkpoints", "events", "config"];
+const TABS = ["curves", "pairs", "samples", "evaluations", "checkpoints", "events", "config"];
 
 /** The bar that stays visible: state, progress, actions and tabs. */
 export function JobBar({ job, tab }: { job: Job; tab: string }) {

@@ -1,11 +1,11 @@
 import { usePrefetchQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
-import { type ReactNode, useMemo } from "react";
+import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
-import { nameOf, shortId } from "@/features/jobs/job";
+import { isJudge, nameOf, shortId } from "@/features/jobs/job";
 import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
 import { ConfigTab } from "@/features/jobs/run/config-tab";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
@@ -17,6 +17,8 @@ import { Why } from "@/features/jobs/run/why";
 import { seriesQuery } from "@/features/jobs/series";
 import { useRun } from "@/features/jobs/use-run";
 import { ago, moment } from "@/lib/format";
+
+const RunEvaluations = lazy(() => import("@/features/evaluations/run/run-evaluations"));
 
 export function JobPage() {
   const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
@@ -42,6 +44,11 @@ function JobView({ job }: { job: Job }) {
       curves: () => <CurvesTab job={job} run={run} />,
       pairs: () => <PairsTab job={job} />,
       samples: () => <SamplesTab job={job} />,
+      evaluations: () => (
+        <Suspense fallback={<Loading what="Loading the evaluations" />}>
+          <RunEvaluations job={job} />
+        </Suspense>
+      ),
       checkpoints: () => <CheckpointsTab job={job} />,
       events: () => <EventsTab job={job} streamed={run.events} />,
       config: () => <ConfigTab job={job} />,
@@ -65,7 +72,7 @@ function JobView({ job }: { job: Job }) {
           <Link to="/jobs/new" search={{ from: job.id }} className={buttonClass()}>
             New run from this
           </Link>
-          {job.fine_tuned_model && (
+          {job.fine_tuned_model && !isJudge(job) && (
             <Link
               to="/playground"
               search={{ a: job.model, b: job.fine_tuned_model, job: job.id }}

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "react";
 import { Button, buttonClass } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { checkpointsQuery, type Job } from "@/features/jobs/api";
+import { isJudge } from "@/features/jobs/job";
 import { FATES, type Judged } from "@/features/jobs/run/pairs";
 import { cx } from "@/lib/cx";
 import { number, signed } from "@/lib/format";
@@ -27,7 +28,7 @@ export function PairDetail(props: { job: Job; pair: Judged; close: () => void })
         title={`Line ${pair.line}: ${FATES[pair.fate]}`}
         actions={
           <div className="flex gap-2">
-            {tuned && (
+            {tuned && !isJudge(job) && (
               <Link
                 to="/playground"
                 search={{ a: job.model, b: tuned, job: job.id, line: String(pair.line) }}
@@ -53,7 +54,7 @@ export function PairDetail(props: { job: Job; pair: Judged; close: () => void })
           <Answer side="chosen" text={pair.chosen} />
           <Answer side="rejected" text={pair.rejected} />
         </div>
-        <Numbers pair={pair} />
+        <Numbers pair={pair} isJudge={isJudge(job)} />
       </Card>
     </div>
   );
@@ -74,13 +75,17 @@ export function Answer({ side, text }: { side: "chosen" | "rejected"; text?: str
   );
 }
 
-function Numbers({ pair: { before, after } }: { pair: Judged }) {
-  const rows = [
-    { name: "Log odds ratio", of: (at: typeof before) => signed(at.log_odds_ratio) },
+function Numbers(props: { pair: Judged; isJudge: boolean }) {
+  const { before, after } = props.pair;
+  const margin = (at: typeof before) => signed(at.log_odds_ratio);
+  const tokens = [
+    { name: "Log odds ratio", of: margin },
     { name: "Log-prob of chosen", of: (at: typeof before) => number(at.logps_chosen) },
     { name: "Log-prob of rejected", of: (at: typeof before) => number(at.logps_rejected) },
     { name: "NLL a token", of: (at: typeof before) => number(at.nll) },
   ];
+  // A reward model has no log-probs: its margin is a difference of two rewards.
+  const rows = props.isJudge ? [{ name: "Reward margin", of: margin }] : tokens;
   return (
     <table className="mt-4 w-full max-w-md text-right text-sm">
       <thead>

@@ -12,10 +12,12 @@ type Props = {
   all: Judged[];
   opened: Judged | null;
   open: (pair: Judged | null) => void;
+  /** What the axes show. */
+  name: string;
 };
 
 /** One dot per pair: its margin before and after. Below the diagonal it got worse. */
-export function PairsScatter({ pairs, all, opened, open }: Props) {
+export function PairsScatter({ pairs, all, opened, open, name }: Props) {
   const [at, setAt] = useState<Judged | null>(null);
   const frame = useMemo(() => frameOf(all), [all]);
   const order = useMemo(() => sorted(pairs, "change", false), [pairs]);
@@ -40,7 +42,7 @@ export function PairsScatter({ pairs, all, opened, open }: Props) {
   return (
     <figure className="min-w-0 rounded-lg border border-line bg-surface p-4 xl:sticky xl:top-24">
       <figcaption>
-        <h3 className="font-semibold">Log odds ratio before and after</h3>
+        <h3 className="font-semibold">{name} before and after</h3>
         <p className="text-sm text-muted">
           Each mark is a held-out pair. Below the diagonal it got worse
           {pairs.some(gotWorse) ? " (▼)." : "."}

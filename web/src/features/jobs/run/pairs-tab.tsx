@@ -5,6 +5,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Empty, Loading } from "@/components/page";
 import { inputClass } from "@/components/ui/field";
 import { hasEnded, type Job } from "@/features/jobs/api";
+import { isJudge } from "@/features/jobs/job";
 import { PairDetail } from "@/features/jobs/run/pair-detail";
 import { gotWorse, type Judged, judge, pairsQuery } from "@/features/jobs/run/pairs";
 import { PairsScatter } from "@/features/jobs/run/pairs-scatter";
@@ -36,7 +37,13 @@ export function PairsTab({ job }: { job: Job }) {
   if (pairs.length === 0) return <Empty>{nothing(job, data.length)}</Empty>;
   return (
     <div className="grid min-w-0 grid-cols-1 items-start gap-4 xl:grid-cols-[minmax(0,26rem)_minmax(0,1fr)]">
-      <PairsScatter pairs={shown} all={pairs} opened={opened ?? null} open={open} />
+      <PairsScatter
+        pairs={shown}
+        all={pairs}
+        opened={opened ?? null}
+        open={open}
+        name={isJudge(job) ? "Reward margin" : "Log odds ratio"}
+      />
       <div className="flex min-w-0 flex-col gap-4">
         {opened && <PairDetail job={job} pair={opened} close={() => open(null)} />}
         <section

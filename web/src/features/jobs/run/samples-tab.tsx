@@ -4,6 +4,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Empty, Loading } from "@/components/page";
 import { Card } from "@/components/ui/card";
 import type { Job } from "@/features/jobs/api";
+import { isJudge } from "@/features/jobs/job";
 import { Answer } from "@/features/jobs/run/pair-detail";
 import { type Sample, samplesQuery } from "@/features/jobs/run/samples";
 import { useKeys } from "@/lib/use-keys";
@@ -26,6 +27,8 @@ export function SamplesTab({ job }: { job: Job }) {
     });
   };
   useKeys({ "[": () => go(at - 1), "]": () => go(at + 1) });
+  if (isJudge(job))
+    return <Empty>A reward model gives answers a number and writes no text: no samples.</Empty>;
   if (error) return <ErrorPanel error={error} retry={refetch} />;
   if (!data) return <Loading what="Loading the answers" />;
   const step = steps[at];

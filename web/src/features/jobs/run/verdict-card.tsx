@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { hasEnded, type Job } from "@/features/jobs/api";
+import { isJudge } from "@/features/jobs/job";
 import { judge, pairsQuery } from "@/features/jobs/run/pairs";
 import {
   accuracyText,
@@ -22,15 +23,17 @@ export function VerdictCard({ job, series }: { job: Job; series: Series }) {
       aria-label="Verdict"
       className="grid gap-x-8 gap-y-4 rounded-lg border border-line bg-surface p-4 md:grid-cols-3"
     >
-      <Health verdict={verdict} ended={hasEnded(job)} />
+      <Health verdict={verdict} ended={hasEnded(job)} hasAnswers={!isJudge(job)} />
       <Effect verdict={verdict} />
       <Worse verdict={verdict} job={job} />
     </section>
   );
 }
 
-function Health({ verdict, ended }: { verdict: Verdict; ended: boolean }) {
-  const { findings, early } = verdict;
+function Health(props: { verdict: Verdict; ended: boolean; hasAnswers: boolean }) {
+  const { ended } = props;
+  const { findings, early } = props.verdict;
+  const sinks = props.hasAnswers ? "the chosen answers did not sink, " : "";
   if (findings.length === 0)
     return (
       <Answer
@@ -40,7 +43,7 @@ function Health({ verdict, ended }: { verdict: Verdict; ended: boolean }) {
       >
         {early
           ? "Ten steps or a second evaluation are needed first."
-          : `Every number is finite, the chosen answers did not sink, the gradients are steady${ended ? ", no overfit" : " so far"}.`}
+          : `Every number is finite, ${sinks}the gradients are steady${ended ? ", no overfit" : " so far"}.`}
       </Answer>
     );
   return (
@@ -74,7 +77,7 @@ function Effect({ verdict: { effect } }: { verdict: Verdict }) {
       good={reading === "helped"}
       bad={reading === "hurt"}
     >
-      {margin && `Log odds ratio ${marginText(margin)}. `}
+      {margin && `${margin.name} ${marginText(margin)}. `}
       {accuracy && READINGS[reading]}
     </Answer>
   );

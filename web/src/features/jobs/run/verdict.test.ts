@@ -65,3 +65,19 @@ test("pairs that got worse are counted, lost ones apart; one evaluation judges n
   const pairs = [pair(1, -1, 2), pair(2, 1, -1), pair(3, 3, 2), pair(4, null, 1), pair(5, 1, 1, 0)];
   expect(verdictOf({}, judge(pairs)).worse).toEqual({ worse: 2, lost: 1, won: 1, total: 3 });
 });
+
+test("a reward model is judged by its margin", () => {
+  const { effect, findings } = verdictOf(
+    {
+      "train:loss": healthy["train:loss"] ?? [],
+      "held_out:loss": line(0.7, 0.3),
+      "held_out:reward/margin": line(0.01, 2.5),
+      "held_out:accuracy": line(0.48, 0.95),
+      "held_out:accuracy/low": line(0.34, 0.85),
+      "held_out:accuracy/high": line(0.62, 0.99),
+    },
+    [],
+  );
+  expect(findings).toEqual([]);
+  expect(effect?.margin).toEqual({ name: "Reward margin", before: 0.01, after: 2.5 });
+});

@@ -17,7 +17,7 @@ export type Verdict = {
 
 type Effect = {
   accuracy: { before: number; after: number; low: number; high: number } | null;
-  margin: { before: number; after: number } | null;
+  margin: { name: string; before: number; after: number } | null;
   /** The conclusion from the intervals. */
   reading: "helped" | "hurt" | "unclear";
 };
@@ -94,7 +94,8 @@ function overfit(series: Series): Finding | null {
 
 function effectOf(series: Series): Effect | null {
   const accuracy = moveOf(series["held_out:accuracy"]);
-  const margin = moveOf(series["held_out:log_odds_ratio"]);
+  const reward = moveOf(series["held_out:reward/margin"]);
+  const margin = reward ?? moveOf(series["held_out:log_odds_ratio"]);
   if (!accuracy && !margin) return null;
   const low = series["held_out:accuracy/low"] ?? [];
   const high = series["held_out:accuracy/high"] ?? [];
@@ -102,7 +103,11 @@ function effectOf(series: Series): Effect | null {
   const [highBefore, highAfter] = [high[0]?.y ?? 1, high.at(-1)?.y ?? 1];
   return {
     accuracy: accuracy && { ...accuracy, low: lowAfter, high: highAfter },
-    margin: margin && { before: margin.before, after: margin.after },
+    margin: margin && {
+      name: reward ? "Reward margin" : "Log odds ratio",
+      before: margin.before,
+      after: margin.after,
+    },
     reading: lowAfter > highBefore ? "helped" : highAfter < lowBefore ? "hurt" : "unclear",
   };
 }

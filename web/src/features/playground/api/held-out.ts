@@ -20,7 +20,10 @@ export const succeededJobsQuery = queryOptions({
       return take(client.GET("/v1/fine_tuning/jobs", { params: { query }, signal }));
     }, NEWEST),
   select: ({ data }) =>
-    data.filter((job) => job.status === "succeeded" && job.fine_tuned_model !== null),
+    data.filter(
+      (job) =>
+        job.status === "succeeded" && job.fine_tuned_model !== null && job.method.type !== "reward",
+    ),
 });
 
 /** A job's held-out pairs, the most worsened first. */

@@ -31,12 +31,16 @@ export function ConversationView(props: {
   models: [string | undefined, string | undefined];
   onPick: (side: SideIndex, model: string) => void;
   heldOut: HeldOut | null;
+  /** What the composer holds at first, where no held-out pair is asked. */
+  question: string | undefined;
   samplings: Drafts;
   onSamplings: (samplings: Drafts) => void;
   isDiffed: boolean;
 }) {
-  const { models, heldOut, samplings, isDiffed } = props;
-  const [start] = useState(() => unpack(heldOut?.pair.prompt ?? []));
+  const { models, heldOut, question, samplings, isDiffed } = props;
+  const [start] = useState(() =>
+    unpack(heldOut?.pair.prompt ?? (question ? [{ role: "user", content: question }] : [])),
+  );
   const [draft, setDraft] = useState({ prompt: start.draft, system: start.system });
   const { turns, last, send, stop, voted } = useConversation();
   const deployments = useQuery(deploymentsQuery);

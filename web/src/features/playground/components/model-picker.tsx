@@ -15,7 +15,9 @@ export function ModelPicker(props: {
     deployments.data?.data.filter(({ status }) => status === "ready").map(({ model }) => model),
   );
   const others = new Set(
-    models.data?.data.filter(({ status }) => status === "ready").map(({ id }) => id),
+    models.data?.data
+      .filter(({ status, use }) => status === "ready" && use === "chat")
+      .map(({ id }) => id),
   );
   // A link may name a checkpoint, which is in no list.
   if (props.model) others.add(props.model);

@@ -9,10 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from api.schemas.tools import parsed
 from orpo.contract.special import SpecialTextError, admit
 from services.platform.errors import Invalid
 from services.serving.deployments import Route
+from services.serving.tool_calls import parsed
 
 Body = dict[str, Any]
 

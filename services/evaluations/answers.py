@@ -1,0 +1,63 @@
+"""Answers of models, written once and found by what decides on them. Knows no engine."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from models import Answer
+from services.evaluations import written
+
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class New:
+    """An answer that was just given; `key` is what `key` makes of its request."""
+
+    key: str
+    text: str
+    thought: str | None = None
+    finish_reason: str = "stop"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+def key(
+    identity: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+    sampling: Mapping[str, Any],
+    sample: int = 0,
+) -> str:
+    """Return the key of an answer.
+
+    `identity` is what answers: hashes of weights and template and the engine's version
+    (`services.serving.identities.Identity.as_key`), or of an endpoint `base_url` and `model`.
+    `sample` numbers the answers to one request. A model's name is no part of it.
+    """
+    return written.sha256(identity=identity, messages=messages, sampling=sampling, sample=sample)
+
+
+def given(text: str) -> New:
+    """Return an answer that a file gives, under a key of its text."""
+    return New(written.sha256(given=text), text)
+
+
+def known(session: Session, org_id: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the texts of those answers that were given before, by key."""
+    wanted, found = list(dict.fromkeys(keys)), dict[str, str]()
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        query = select(Answer.key, Answer.text).where(Answer.org_id == org_id, Answer.key.in_(some))
+        found.update((row.key, row.text) for row in session.execute(query))
+    return found
+
+
+def store(session: Session, org_id: str, new: Sequence[New]) -> None:
+    """Write answers; one that is there already stays as it is."""
+    for start in range(0, len(new), AT_ONCE):
+        rows = [{"org_id": org_id, **asdict(each)} for each in new[start : start + AT_ONCE]]
+        session.execute(insert(Answer).values(rows).on_conflict_do_nothing())

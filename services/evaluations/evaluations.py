@@ -1,0 +1,311 @@
+"""Evaluations as users see them: create, look up, list. Cancelling and deleting are those of jobs.
+
+An evaluation is a job with the purpose `evaluation` and a row of its own under the same id. Knows
+no engine: what the worker does with it is in `workers/evaluations.py`.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from evals import judge_prompts
+from models import Evaluation, Job
+from models.base import new_id
+from models.jobs import JobState, Purpose
+from orpo.contract.spec import VERSION
+from services.access import audit_log
+from services.access.audit_log import Action, Object
+from services.access.callers import Caller
+from services.evaluations import endpoints, judges, prompts
+from services.evaluations.judges import Kind
+from services.evaluations.suites import SUITES, Need, Suite
+from services.jobs import checks, jobs, repeats
+from services.platform import traces
+from services.platform.errors import Invalid, OddsmithError
+from services.platform.pages import AT_ONCE, paginate
+from services.platform.queue import Task, send
+from services.serving import deployments
+from services.serving.deployments import Served
+
+logger = logging.getLogger(__name__)
+
+METHOD = {"type": "evaluation"}
+MOST_TOKENS = 100_000
+LONGEST_PROMPT = 100_000
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model at an OpenAI-compatible address; `secret` is the name of the operator's key to it."""
+
+    base_url: str
+    model: str
+    secret: str | None = None
+
+
+@dataclass(frozen=True)
+class NewEvaluation:
+    """A request to create an evaluation, as the API received it. `data` is a file's id."""
+
+    model: str
+    suite: str
+    data: str
+    baseline: str | Endpoint | None = None
+    judge: str | None = None
+    judge_prompt: str | None = None
+    orders: int = 2
+    limit: int | None = None
+    seed: int | None = None
+    # Of {"temperature", "top_p", "max_tokens"}; the suite's own for those left out.
+    sampling: dict[str, Any] = field(default_factory=dict)
+    deploy: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def sha256(self) -> str:
+        body = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(body.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """An evaluation and its job: two rows with one id."""
+
+    evaluation: Evaluation
+    job: Job
+
+    @property
+    def id(self) -> str:
+        return self.job.id
+
+
+def create(
+    session: Session,
+    caller: Caller,
+    request: NewEvaluation,
+    *,
+    idempotency_key: str | None = None,
+    is_retry: bool = False,
+    gated_job_id: str | None = None,
+) -> EvaluationJob:
+    """Create an evaluation, or return the one that an earlier attempt at this request created.
+
+    `idempotency_key` and `is_retry` are as for `jobs.create`; `gated_job_id` is the job whose gates
+    wait for it. Raises Invalid, NotFound or Conflict with `param`, and Mismatch when the key was
+    used with another body.
+    """
+    sha256, evaluation_id = request.sha256(), new_id("eval")
+    known = repeats.earlier(
+        session, caller, sha256, evaluation_id, idempotency_key=idempotency_key, is_retry=is_retry
+    )
+    if known is not None:
+        return get(session, caller, known)
+    suite, file = check(session, caller, request)
+    served = _find_model(session, caller, request.model, "model")
+    baseline = _baseline(session, caller, request)
+    job = Job(
+        id=evaluation_id,
+        org_id=caller.org_id,
+        api_key_id=caller.api_key_id,
+        base_model=served.base_model,
+        training_file=request.data,
+        method=METHOD,
+        seed=request.seed or 0,
+        metadata_=request.metadata,
+        request_sha256=sha256,
+        spec_version=VERSION,
+        purpose=Purpose.EVALUATION,
+        # Its prompts are read by the worker that evaluates: there is nothing to prepare before.
+        state=JobState.QUEUED,
+    )
+    evaluation = Evaluation(
+        id=evaluation_id,
+        suite=suite.name,
+        data_sha256=file.sha256,
+        target={"model": request.model},
+        baseline=baseline,
+        judge_id=request.judge,
+        orders=request.orders,
+        limit=request.limit,
+        sampling=suite.sampling | request.sampling,
+        options={"judge_prompt": request.judge_prompt} if request.judge_prompt else {},
+        deploys=request.deploy,
+        gated_job_id=gated_job_id,
+        counts={},
+        scores=[],
+        details={},
+    )
+    session.add(job)
+    session.flush()  # the evaluation's row refers to the job's
+    session.add(evaluation)
+    session.flush()
+    send(session, Task.EVALUATE)
+    audit_log.record(session, caller, Action.CREATED, Object.EVALUATION, job.id)
+    # This line also has the id of the request; all later ones have only the evaluation's.
+    logger.info("created", extra={"job": job.id})
+    traces.begin_job(job.id)
+    return EvaluationJob(evaluation, job)
+
+
+def check(session: Session, caller: Caller, request: NewEvaluation) -> tuple[Suite, Row[Any]]:
+    """Check all that a request names but its models; return its suite, and what is known of its
+    file. Raises Invalid with `param`.
+    """
+    suite = _suite(request)
+    _check_numbers(request)
+    _check_judge(session, caller, request, suite)
+    file = checks.usable_file(session, caller, request.data, "data")
+    prompts.refuse_unfit(request.data, file.accepted, file.prompts, suite, request.limit)
+    return suite, file
+
+
+def get(session: Session, caller: Caller, evaluation_id: str) -> EvaluationJob:
+    """Return the caller's evaluation, or raise NotFound."""
+    job = jobs.get(session, caller, evaluation_id, purpose=Purpose.EVALUATION)
+    return EvaluationJob(session.get_one(Evaluation, job.id), job)
+
+
+def list_page(
+    session: Session,
+    caller: Caller,
+    *,
+    model: str | None = None,
+    suite: str | None = None,
+    after: str | None = None,
+    limit: int = 20,
+) -> Iterator[EvaluationJob]:
+    """Yield the caller's evaluations, newest first, and one beyond the limit.
+
+    With `model`, those of that model, and with `suite`, those of that suite.
+    """
+    query = select(Job).where(
+        Job.org_id == caller.org_id,
+        Job.purpose == Purpose.EVALUATION,
+        Job.deleted_at.is_(None),
+    )
+    if model is not None or suite is not None:
+        query = query.join(Evaluation, Evaluation.id == Job.id)
+    if model is not None:
+        query = query.where(Evaluation.target["model"].as_string() == model)
+    if suite is not None:
+        query = query.where(Evaluation.suite == suite)
+    keys = (Job.created_at, Job.id)
+    for job in paginate(session, query, *keys, after=after, limit=limit, at_once=AT_ONCE):
+        yield EvaluationJob(session.get_one(Evaluation, job.id), job)
+
+
+def find_suite(name: str) -> Suite:
+    """Return the suite with this name, or raise Invalid with the `param` suite."""
+    suite = SUITES.get(name)
+    if suite is None:
+        raise Invalid(f"There is no suite '{name}': use one of {', '.join(SUITES)}.", param="suite")
+    return suite
+
+
+def _suite(request: NewEvaluation) -> Suite:
+    suite = find_suite(request.suite)
+    for name, need, given in (
+        ("baseline", suite.baseline, request.baseline),
+        ("judge", suite.judge, request.judge),
+    ):
+        if need is Need.YES and given is None:
+            raise Invalid(f"The suite '{suite.name}' needs a {name}.", param=name)
+        if need is Need.NO and given is not None:
+            raise Invalid(f"The suite '{suite.name}' takes no {name}: leave it out.", param=name)
+    return suite
+
+
+def _check_numbers(request: NewEvaluation) -> None:
+    checks.check_seed(request.seed)
+    checks.check_metadata(request.metadata)
+    if request.orders not in (1, 2):
+        raise Invalid("orders is 1 or 2: in how many orders a judge sees a pair.", param="orders")
+    if request.limit is not None and request.limit < 1:
+        raise Invalid("The limit of prompts is at least 1.", param="limit")
+    for name, least, most in (
+        ("temperature", 0, 2),
+        ("top_p", 0, 1),
+        ("max_tokens", 1, MOST_TOKENS),
+    ):
+        value = request.sampling.get(name)
+        if value is not None and not least <= value <= most:
+            raise Invalid(f"{name} lies between {least} and {most:,}.", param=f"sampling.{name}")
+    if request.sampling.get("top_p") == 0:
+        raise Invalid("top_p is above 0.", param="sampling.top_p")
+    if unknown := set(request.sampling) - {"temperature", "top_p", "max_tokens"}:
+        name = min(unknown)
+        raise Invalid(f"There is no setting '{name}' of sampling.", param=f"sampling.{name}")
+
+
+def _find_model(session: Session, caller: Caller, model: str, param: str) -> Served:
+    try:
+        served = deployments.find(session, caller, model)
+        is_reward = judges.method_of(session, caller, model) == judges.REWARD
+    except OddsmithError as error:
+        error.param = param
+        raise
+    if is_reward:
+        raise Invalid(
+            f"'{model}' is a reward model, which writes no answers: name another model.",
+            param=param,
+        )
+    return served
+
+
+def _baseline(session: Session, caller: Caller, request: NewEvaluation) -> dict[str, Any] | None:
+    if request.baseline is None:
+        return None
+    if isinstance(request.baseline, Endpoint):
+        return _endpoint(caller, request.baseline)
+    if request.baseline == request.model:
+        raise Invalid(
+            "The baseline is the model itself: name another one, or leave it out.",
+            param="baseline",
+        )
+    _find_model(session, caller, request.baseline, "baseline")
+    return {"model": request.baseline}
+
+
+def _endpoint(caller: Caller, asked: Endpoint) -> dict[str, Any]:
+    if not asked.model.strip():
+        raise Invalid("Name the model at the endpoint.", param="baseline.model")
+    url = endpoints.check(caller.org_id, asked.base_url, asked.secret, "baseline.")
+    return asdict(asked) | {"base_url": url}
+
+
+def _check_judge(session: Session, caller: Caller, request: NewEvaluation, suite: Suite) -> None:
+    kind = None
+    if request.judge is not None:
+        judge = judges.get(session, caller, request.judge, param="judge")
+        # Not deleted before the evaluation's row names it.
+        session.refresh(judge, with_for_update={"read": True})
+        kind = judge.kind
+    if suite.name == "reward" and kind != Kind.REWARD:
+        raise Invalid(
+            "The suite 'reward' needs a judge of the kind 'reward': a reward model.", param="judge"
+        )
+    if request.judge_prompt is not None:
+        _check_judge_prompt(request.judge_prompt, kind, suite)
+
+
+def _check_judge_prompt(judge_prompt: str, kind: str | None, suite: Suite) -> None:
+    if kind in (None, Kind.REWARD):
+        raise Invalid(
+            "judge_prompt is for a judge that writes: leave it out.", param="judge_prompt"
+        )
+    if len(judge_prompt) > LONGEST_PROMPT:
+        raise Invalid(
+            f"judge_prompt has at most {LONGEST_PROMPT:,} characters.", param="judge_prompt"
+        )
+    if wrong := judge_prompts.problem(suite.name, judge_prompt):
+        raise Invalid(wrong, param="judge_prompt")
+
+
+def accounts_of(job: Job) -> Caller:
+    """Return the caller on whose behalf something is done for a job: its organisation and key."""
+    return Caller(job.org_id, job.api_key_id, frozenset())

@@ -1,0 +1,135 @@
+"""The prompts of a file as items of an evaluation. Knows rows in normal form, and no engine."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evals import prompts
+from evals.fits import ANY
+from models import File
+from orpo.rows.messages import as_request
+from services.evaluations.suites import Suite
+from services.platform.errors import Invalid
+from services.platform.storable import storable
+
+MOST = 20_000  # prompts of one evaluation
+MOST_BYTES = 2**28  # of their rows
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The items of an evaluation. `items` are values of `EvaluationItem` without its
+    `evaluation_id`; `counts` are `of`, `prompts`, `empty` and `repeated`.
+    """
+
+    items: list[dict[str, Any]]
+    counts: dict[str, int]
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether scores stand for a part of the file only, and must be labelled so."""
+        return self.counts["prompts"] < self.counts["of"]
+
+
+def refuse_unfit(
+    file_id: str, accepted: int, found: dict[str, Any] | None, suite: Suite, limit: int | None
+) -> None:
+    """Raise Invalid, with the field at fault, unless the suite can use a validated file.
+
+    `accepted` and `found` are of the file's report: `found` is its part `prompts`, None for a file
+    of pairs, whose prompts are asked.
+    """
+    if found is None and suite.name not in ANY:
+        raise Invalid(
+            f"The file '{file_id}' holds preference pairs, and the suite '{suite.name}' needs its "
+            "own prompts: upload them with the purpose `evals`.",
+            param="data",
+        )
+    if found is not None and suite.name not in found["suites"]:
+        why = found["unfit"].get(suite.name) or "Its rows lack what the suite needs."
+        raise Invalid(
+            f"The file '{file_id}' does not fit the suite '{suite.name}'. {why}", param="data"
+        )
+    if limit is None and accepted - (found or {}).get("repeated", 0) > MOST:
+        raise _too_many(f"{accepted} prompts, and an evaluation asks {MOST} at most")
+
+
+def draw(
+    rows: Path, suite: Suite, *, limit: int | None = None, seed: int = 0, empty: int = 0
+) -> Drawn:
+    """Read the accepted rows of a file in their normal form, and draw the items.
+
+    `rows` is a copy of what the file's `rows_key` names. A prompt that stands in several rows is
+    asked once, with the first of them. A smaller limit draws a part of what a larger one draws
+    (`evals.prompts.draw`). `empty` is how many rows the validation left out because their prompt
+    is empty: `empty_of(record)`. Memory grows by 200 bytes for each row. Raises OSError, and
+    Invalid for a file without a prompt, or with too many.
+    """
+    digests: list[str] = []
+    starts: list[int] = []
+    start = 0
+    with rows.open("rb") as file:
+        for line in file:
+            digests.append(_digest(_turns(orjson.loads(line))))
+            starts.append(start)
+            start += len(line)
+    if limit is not None and limit > MOST:
+        raise Invalid(f"`limit` is {MOST} at most.", param="limit")
+    try:
+        found = prompts.draw(digests, limit, seed)
+    except ValueError as error:
+        raise Invalid(str(error), param="data") from None
+    if len(found.asked) > MOST:
+        raise _too_many(f"{found.of} prompts, and an evaluation asks {MOST} at most")
+    first: dict[str, int] = {}
+    for digest, at in zip(digests, starts, strict=True):
+        first.setdefault(digest, at)
+    items = list(_items(rows, [first[digest] for digest in found.asked], suite))
+    counts = {"of": found.of, "prompts": len(items), "empty": empty, "repeated": found.repeated}
+    return Drawn(items, counts)
+
+
+def _too_many(what: str) -> Invalid:
+    return Invalid(f"The file has {what}. Set `limit`: so many prompts are drawn.", param="limit")
+
+
+def empty_of(record: File) -> int:
+    """How many rows of a file were left out because their prompt is empty."""
+    return (record.report or {}).get("dropped", {}).get("empty", 0)
+
+
+def _items(rows: Path, starts: list[int], suite: Suite) -> Iterator[dict[str, Any]]:
+    read_bytes = 0
+    with rows.open("rb") as file:
+        for place, start in enumerate(starts):
+            file.seek(start)
+            line = file.readline()
+            read_bytes += len(line)
+            if read_bytes > MOST_BYTES:
+                raise _too_many(f"more than {MOST_BYTES >> 20} MB of prompts")
+            row = orjson.loads(line)
+            given = row.get("row") or {}
+            # Answers are asked for with all of a row's turns: nothing of them is cut.
+            yield {
+                "place": place,
+                "line": row["line"],
+                "category": storable(row.get("category")),
+                "turns": [[as_request(turn) for turn in turns] for turns in _turns(row)],
+                "reference": storable({key: given[key] for key in suite.fields if key in given}),
+                "answers": [],
+                "baseline_answers": [],
+                "judgments": [],
+            }
+
+
+def _turns(row: dict[str, Any]) -> list[list[Any]]:
+    """The messages of each turn; those of a row of pairs are one turn."""
+    return row.get("turns") or [row["prompt"]]
+
+
+def _digest(turns: list[list[Any]]) -> str:
+    return hashlib.sha256(orjson.dumps(turns, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,111 @@
+import { Info } from "lucide-react";
+import type { ReactNode } from "react";
+import { CopyButton } from "@/components/copy-button";
+import type { Evaluation, Side } from "@/features/evaluations/objects";
+import { sideName } from "@/features/evaluations/words";
+import { number } from "@/lib/format";
+import { visible } from "@/lib/visible-text";
+
+/** What exactly was compared, behind an info mark: all that is needed to do it again. */
+export function Identity({ evaluation }: { evaluation: Evaluation }) {
+  const { suite, model, baseline, sampling, seed, limit, orders, judge, judge_prompt } = evaluation;
+  const settings = Object.entries(sampling).filter(([, value]) => value !== null);
+  return (
+    <details className="-mt-2">
+      <summary className="flex w-fit items-center gap-1.5 text-muted hover:text-ink">
+        <Info aria-hidden="true" size={16} />
+        What exactly was compared
+      </summary>
+      <div className="mt-2 grid gap-x-8 gap-y-4 rounded-lg border border-line bg-surface p-4 lg:grid-cols-3">
+        <SideFacts title="Model" side={model} />
+        {baseline && <SideFacts title="Baseline" side={baseline} />}
+        <Facts title="Prompts and settings">
+          <Fact name="Suite">{suite.title}</Fact>
+          <Fact name="File">
+            <code className="font-mono text-sm break-all">{suite.data}</code>
+          </Fact>
+          <Hash name="SHA-256 of the file" value={suite.sha256} />
+          <Fact name="Prompts">
+            {limit === null ? "all of the file" : `${number(limit)} drawn`}
+          </Fact>
+          <Fact name="Seed">{seed}</Fact>
+          {settings.map(([name, value]) => (
+            <Fact key={name} name={name}>
+              {String(value)}
+            </Fact>
+          ))}
+          {judge && (
+            <>
+              <Fact name="Judge">
+                {judge.name} ({judge.kind}), {sideName(judge)}
+              </Fact>
+              {baseline && (
+                <Fact name="Orders">{orders === 2 ? "both orders" : "one order only"}</Fact>
+              )}
+            </>
+          )}
+        </Facts>
+        {judge_prompt && (
+          <div className="lg:col-span-3">
+            <h3 className="mb-1 font-medium">The judge's prompt</h3>
+            <p
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable.
+              tabIndex={0}
+              className="max-h-64 overflow-y-auto text-sm break-words whitespace-pre-wrap"
+            >
+              {visible(judge_prompt)}
+            </p>
+          </div>
+        )}
+      </div>
+    </details>
+  );
+}
+
+function SideFacts({ title, side }: { title: string; side: Side }) {
+  return (
+    <Facts title={title}>
+      <Fact name="Name">{side.model}</Fact>
+      {side.base_url && <Fact name="Endpoint">{side.base_url}</Fact>}
+      {side.checkpoint && <Fact name="Checkpoint">{side.checkpoint}</Fact>}
+      <Hash name="SHA-256 of the weights" value={side.weights_sha256} />
+      <Hash name="SHA-256 of the template" value={side.template_sha256} />
+      {side.engine && <Fact name="Engine">{side.engine}</Fact>}
+      {side.kind === "endpoint" && (
+        <Fact name="Weights">not known: another service answers under this name</Fact>
+      )}
+    </Facts>
+  );
+}
+
+function Facts({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <div className="min-w-0">
+      <h3 className="mb-1 font-medium">{title}</h3>
+      <dl className="flex flex-col gap-1">{children}</dl>
+    </div>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div className="flex flex-wrap gap-x-2">
+      <dt className="text-muted">{name}</dt>
+      <dd className="min-w-0 break-words">{children}</dd>
+    </div>
+  );
+}
+
+function Hash({ name, value }: { name: string; value: string | null }) {
+  if (!value) return null;
+  return (
+    <Fact name={name}>
+      <span className="flex items-center gap-1">
+        <code className="font-mono text-sm" title={value}>
+          {value.slice(0, 12)}…
+        </code>
+        <CopyButton text={value} what={`the ${name}`} />
+      </span>
+    </Fact>
+  );
+}

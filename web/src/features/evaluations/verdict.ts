@@ -1,0 +1,71 @@
+/** The three sentences at the top of an evaluation: is it better, by how much, where is it worse. */
+import type { Evaluation, Score } from "@/features/evaluations/objects";
+import {
+  byCategory,
+  differenceInterval,
+  differenceText,
+  headlineOf,
+  headlineReading,
+  intervalText,
+  metricOf,
+  type Reading,
+  valueText,
+} from "@/features/evaluations/words";
+import { number } from "@/lib/format";
+
+/** The question that an evaluation answers. */
+export function questionOf({ baseline, preference }: Pick<Evaluation, "baseline" | "preference">) {
+  if (baseline) return "Is it better than the baseline?";
+  return preference ? "Is it better than the answers in the file?" : "How good is it?";
+}
+
+export type Verdict = { reading: Reading | null; answer: string; detail: string };
+
+type Judged = Pick<Evaluation, "scores" | "preference" | "baseline">;
+
+const ANSWERS: Record<Reading, string> = {
+  better: "Yes, more than chance",
+  worse: "No, it is worse, more than chance",
+  unsure: "Can’t tell yet",
+  too_few: "Can’t tell from one prompt",
+};
+
+/** What an evaluation says of its model; null without a score. */
+export function verdictOf(evaluation: Judged): Verdict | null {
+  const score = headlineOf(evaluation);
+  if (!score?.model) return null;
+  const metric = score.metric ?? "";
+  const interval = intervalText(metric, score.model);
+  const value = `${metricOf(metric).title} ${valueText(metric, score.model.value)}${interval ? ` (${interval})` : ""}`;
+  const reading = headlineReading(score);
+  if (!reading)
+    return {
+      reading,
+      answer: value,
+      detail: `On ${number(score.model.n)} prompts. Without a baseline there is nothing to be better than.`,
+    };
+  return { reading, answer: ANSWERS[reading], detail: detailOf(score, value, reading) };
+}
+
+function detailOf(score: Score, value: string, reading: Reading): string {
+  const { metric = "", difference, model } = score;
+  const n = number(difference?.n ?? model?.n);
+  const advice =
+    reading === "unsure" ? " The interval holds no difference, too: ask more prompts." : "";
+  if (metric === "win_rate" || !difference)
+    return `${value} on ${n} prompts; 50% is a tie.${advice}`;
+  const interval = differenceInterval(metric, difference);
+  const change = `${differenceText(metric, difference.value)}${interval ? ` (${interval})` : ""}`;
+  return `${value}: ${change} compared with the baseline, on ${n} prompts.${advice}`;
+}
+
+const changeOf = ({ difference, model }: Score) => difference?.value ?? model?.value ?? 0;
+
+/** Categories in which the model is better or worse, more than chance; the worst first. */
+export function movements(evaluation: Pick<Evaluation, "scores">, reading: "better" | "worse") {
+  const scores = byCategory(evaluation.scores);
+  const main = headlineOf({ scores: evaluation.scores, preference: null })?.metric;
+  return scores
+    .filter((score) => score.metric === main && headlineReading(score) === reading)
+    .sort((a, b) => changeOf(a) - changeOf(b));
+}

@@ -1,0 +1,255 @@
+/** What an evaluation found, in words: numbers with their intervals, and what they allow to say. */
+import type { Counts, Estimate, Evaluation, Score, Side } from "@/features/evaluations/objects";
+import { duration, number, percent, signed } from "@/lib/format";
+
+type Unit = "share" | "number";
+type Metric = { title: string; unit: Unit; means: string };
+
+const METRICS: Record<string, Metric> = {
+  prompt_strict: {
+    title: "Prompts, strict",
+    unit: "share",
+    means: "Share of prompts whose answer follows all of the prompt's instructions.",
+  },
+  prompt_loose: {
+    title: "Prompts, loose",
+    unit: "share",
+    means: "As strict; an introduction, an ending and stars around words are forgiven.",
+  },
+  instruction_strict: {
+    title: "Instructions, strict",
+    unit: "share",
+    means: "Share of single instructions that are followed.",
+  },
+  instruction_loose: {
+    title: "Instructions, loose",
+    unit: "share",
+    means: "As strict; an introduction, an ending and stars around words are forgiven.",
+  },
+  win_rate: {
+    title: "Win rate",
+    unit: "share",
+    means: "How often the judge prefers the model's answer to the baseline's; a draw counts half.",
+  },
+  reward: {
+    title: "Reward",
+    unit: "number",
+    means: "The mean reward of the answers. Its scale is the reward model's own.",
+  },
+  accuracy: {
+    title: "Accuracy",
+    unit: "share",
+    means: "Share of pairs whose chosen answer the model finds more likely.",
+  },
+  win_rate_length_controlled: {
+    title: "Win rate, length-controlled",
+    unit: "share",
+    means: "The win rate if both answers were of equal length, by a regression.",
+  },
+  average: {
+    title: "Agrees with people",
+    unit: "share",
+    means: "Over both orders of the answers.",
+  },
+  both: {
+    title: "Right in both orders",
+    unit: "share",
+    means: "Names the answer that people prefer, whichever is shown first.",
+  },
+  equal: {
+    title: "Same in both orders",
+    unit: "share",
+    means: "Names the same answer, whichever is shown first.",
+  },
+  decided: {
+    title: "Against a coin",
+    unit: "share",
+    means: "Without the pairs that people call equal; a draw counts half. A coin has 50%.",
+  },
+  rating_turn_1: { title: "Rating, turn 1", unit: "number", means: "Of the first answers." },
+  rating_turn_2: { title: "Rating, turn 2", unit: "number", means: "Of the second answers." },
+  rating: { title: "Rating", unit: "number", means: "The judge's mean rating, from 1 to 10." },
+};
+
+/** A metric's title, unit and meaning; of an unknown one, its name as it is. */
+export const metricOf = (name: string): Metric =>
+  METRICS[name] ?? { title: capitalised(name), unit: "number", means: "" };
+
+const capitalised = (name: string) => {
+  const words = name.replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+};
+
+/** Two digits after the point, also of a round number, so that columns can be compared. */
+const fixed = (value: number) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(2)}`;
+
+/** `42.1%` or `1.25`: a value in its metric's unit. */
+export function valueText(metric: string, value: number | null | undefined): string {
+  if (metricOf(metric).unit === "share") return percent(value, 1);
+  return value == null ? number(value) : fixed(value);
+}
+
+/** `38.2% to 46.3%`; null if there is none, as for one prompt. */
+export function intervalText(metric: string, estimate: Estimate): string | null {
+  const { low, high } = estimate;
+  if (low == null || high == null) return null;
+  return `${valueText(metric, low)} to ${valueText(metric, high)}`;
+}
+
+/** `+3.1 points` of a share, `+0.25` of a number. */
+export function differenceText(metric: string, value: number): string {
+  return metricOf(metric).unit === "share" ? `${signed(100 * value, 1)} points` : signed(value);
+}
+
+export function differenceInterval(metric: string, estimate: Estimate): string | null {
+  const { low, high } = estimate;
+  if (low == null || high == null) return null;
+  const factor = metricOf(metric).unit === "share" ? 100 : 1;
+  const digits = factor === 100 ? 1 : 2;
+  return `${signed(factor * low, digits)} to ${signed(factor * high, digits)}`;
+}
+
+export type Reading = "better" | "worse" | "unsure" | "too_few";
+
+/** What a difference's interval allows to say: it must exclude `level`, where nothing differs. */
+export function readingOf(estimate: Estimate, level = 0): Reading {
+  const { low, high } = estimate;
+  if (low == null || high == null) return "too_few";
+  if (low > level) return "better";
+  return high < level ? "worse" : "unsure";
+}
+
+export const READINGS: Record<Reading, string> = {
+  better: "better, more than chance",
+  worse: "worse, more than chance",
+  unsure: "can’t tell yet",
+  too_few: "too few prompts",
+};
+
+const ENDED = ["succeeded", "failed", "cancelled"];
+
+export const hasEnded = ({ status }: Pick<Evaluation, "status">) => ENDED.includes(status);
+
+/** A side's name; of an endpoint, with its host. */
+export function sideName({ model, base_url }: Pick<Side, "model" | "base_url">): string {
+  return base_url ? `${model} at ${hostOf(base_url)}` : model;
+}
+
+function hostOf(url: string): string {
+  try {
+    return new URL(url).host;
+  } catch {
+    return url;
+  }
+}
+
+/** `acme/tuned against acme/base`. */
+export function comparedInWords({ model, baseline }: Pick<Evaluation, "model" | "baseline">) {
+  return baseline ? `${sideName(model)} against ${sideName(baseline)}` : sideName(model);
+}
+
+/** Win rates of two models add up to 1, so the baseline's and the difference say nothing new. */
+const withoutMirror = (score: Score): Score =>
+  score.metric?.startsWith("win_rate") ? { ...score, baseline: null, difference: null } : score;
+
+/** The scores over all prompts, in the suite's order. */
+export const overall = (scores: readonly Score[]) =>
+  scores.filter((score) => score.category == null).map(withoutMirror);
+
+/** The scores of single categories. */
+export const byCategory = (scores: readonly Score[]) =>
+  scores.filter((score) => score.category != null).map(withoutMirror);
+
+/** The number that stands for an evaluation in a list: its first score, or its win rate. */
+export function headlineOf(evaluation: Pick<Evaluation, "scores" | "preference">): Score | null {
+  const first = overall(evaluation.scores).find((score) => score.model != null);
+  if (first) return first;
+  const win = evaluation.preference?.win_rate;
+  if (!win) return null;
+  return { metric: "win_rate", category: null, model: win, baseline: null, difference: null };
+}
+
+/** Whether the model is better than its baseline, by the score that stands for the evaluation. */
+export function headlineReading(score: Score): Reading | null {
+  if (score.metric === "win_rate" && score.model) return readingOf(score.model, 0.5);
+  return score.difference ? readingOf(score.difference) : null;
+}
+
+export type Note = { text: string; isBad: boolean };
+
+const plural = (count: number, one: string, many: string) =>
+  `${number(count)} ${count === 1 ? one : many}`;
+
+/** What a reader must know before the numbers: what is missing, cut off or left out. */
+export function notesOf(
+  evaluation: Pick<Evaluation, "counts" | "is_subset" | "is_incomplete" | "seed" | "status">,
+): Note[] {
+  const { counts, is_subset, is_incomplete, seed } = evaluation;
+  const notes: Note[] = [];
+  const say = (isSaid: unknown, text: string, isBad = true) => {
+    if (isSaid) notes.push({ text, isBad });
+  };
+  const { of = 0, prompts = 0, answered = 0 } = counts;
+  say(
+    is_subset,
+    `A subset: ${number(prompts)} of ${plural(of, "prompt", "prompts")}, drawn with seed ${seed}.`,
+    false,
+  );
+  say(
+    is_incomplete && hasEnded(evaluation),
+    `Incomplete: ${number(answered)} of ${plural(prompts, "prompt was", "prompts were")} answered, under 95%.`,
+  );
+  notes.push(...lossesOf(counts));
+  return notes;
+}
+
+function lossesOf(counts: Counts): Note[] {
+  const { cut_off = 0, unparsed = 0, failed = 0, empty = 0, repeated = 0 } = counts;
+  const said: [number, string, boolean][] = [
+    [
+      cut_off,
+      `${plural(cut_off, "answer was", "answers were")} cut off at max_tokens: raise it, or read their scores with care.`,
+      true,
+    ],
+    [
+      unparsed,
+      `${plural(unparsed, "reply", "replies")} of the judge had no verdict and ${unparsed === 1 ? "counts" : "count"} nowhere.`,
+      true,
+    ],
+    [failed, `${plural(failed, "request", "requests")} failed for good.`, true],
+    [empty, `${plural(empty, "row", "rows")} of the file without a prompt: left out.`, false],
+    [
+      repeated,
+      `${plural(repeated, "row repeats", "rows repeat")} another's prompt: left out.`,
+      false,
+    ],
+  ];
+  return said.flatMap(([count, text, isBad]) => (count > 0 ? [{ text, isBad }] : []));
+}
+
+const PHASES: Record<string, string> = {
+  waiting_for_models: "Waiting until the models can answer",
+  answers: "Answers",
+  judgments: "Judgments",
+  scores: "Computing the scores",
+};
+
+/** Where an evaluation that has not ended stands: a share of the phase, if known, and a phrase. */
+export function phaseOf({ status, progress }: Pick<Evaluation, "status" | "progress">): {
+  share: number | null;
+  says: string;
+} {
+  const { phase, done, total, eta_s, retry } = progress ?? {};
+  if (retry?.attempt)
+    return { share: null, says: `Waiting for attempt ${retry.attempt}, as the last one broke off` };
+  if (status === "queued") return { share: null, says: "Waiting for a free worker" };
+  const says = PHASES[phase ?? ""];
+  if (!says) return { share: null, says: "Reading the prompts" };
+  const isCounted = phase === "answers" || phase === "judgments";
+  if (!isCounted || done == null || !total) return { share: null, says };
+  const left = eta_s == null ? "" : `, ${duration(eta_s)} left`;
+  return {
+    share: Math.min(1, done / total),
+    says: `${says}: ${number(done)} of ${number(total)}${left}`,
+  };
+}
