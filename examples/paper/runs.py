@@ -32,6 +32,10 @@ COMMON: dict[str, Any] = {
     "lora_rank": 16, "lora_alpha": 32, "max_length": 512, "eval_every": 10,
     "checkpoint_every": 43, "n_samples": 0,
 }  # fmt: skip
+PPO: dict[str, Any] = {
+    "max_length": 512, "max_steps": 12, "eval_every": 3,
+    "checkpoint_every": 6, "n_samples": 0,
+}  # fmt: skip
 # PPO optimises the first reward model; answers are compared with the second, which it never saw.
 TEACHER, JUDGE = "reward-0", "reward-1"
 
@@ -105,9 +109,12 @@ def answers_of(name: str) -> str:
 
 
 def settings(run: Run) -> dict[str, Any]:
+    """The hyperparameters of a run; `train` adds the folder of PPO's reward model."""
     if run.method == "ppo":
-        return {"reward_model": str(checkpoint_of(BY_NAME[TEACHER])), **run.settings}
-    return {**COMMON, **run.settings}
+        return {**PPO, **run.settings}
+    refused = {"n_samples"} if run.method == "reward" else set[str]()
+    common = {name: value for name, value in COMMON.items() if name not in refused}
+    return {**common, **run.settings}
 
 
 def start_of(run: Run) -> Path:
@@ -125,7 +132,10 @@ def start_of(run: Run) -> Path:
 
 def train(run: Run) -> Path:
     """Train a run, or what is left of it; return its last checkpoint."""
-    chosen = [f"--set={name}={json.dumps(value)}" for name, value in settings(run).items()]
+    given = settings(run)
+    if run.method == "ppo":
+        given["reward_model"] = str(checkpoint_of(BY_NAME[TEACHER]))
+    chosen = [f"--set={name}={json.dumps(value)}" for name, value in given.items()]
     argv = ["train", "--model", str(start_of(run)), "--data", str(PAIRS), "--json"]
     argv += ["--held-out", str(HELD_OUT), "--out", str(run.folder), "--method", run.method]
     argv += ["--seed", str(run.seed), *chosen]
