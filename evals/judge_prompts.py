@@ -31,7 +31,6 @@ class Style(StrEnum):
 
 # Names that a judge's prompt may use for the request and for both answers: ours, AlpacaEval's.
 NAMES = (("{prompt}", "{instruction}"), ("{first}", "{output_1}"), ("{second}", "{output_2}"))
-FIELDS = ("prompt", "first", "second")
 _CHATML = re.compile(r"<\|im_start\|>(system|user|assistant)\n(.*?)<\|im_end\|>", re.DOTALL)
 _RANKED = "model_1"
 OFFICIAL = ("single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn")

@@ -6,9 +6,7 @@ own or of the user's. The suites with official prompts have modules of their own
 
 import re
 
-PROMPT, FIRST, SECOND = "{prompt}", "{first}", "{second}"
-PLACES: tuple[str, ...] = (PROMPT, FIRST, SECOND)
-_PLACE = re.compile("|".join(map(re.escape, PLACES)))
+PLACES = ("{prompt}", "{first}", "{second}")
 _VERDICT = re.compile(r"\[\[\s*(A|B|tie)\s*\]\]", re.IGNORECASE)
 _VALUES = {"a": 1.0, "tie": 0.5, "b": 0.0}
 
@@ -37,18 +35,6 @@ def problem(template: str) -> str | None:
     if missing:
         return f"The judge's prompt lacks {' and '.join(f'`{place}`' for place in missing)}."
     return None
-
-
-def render(template: str, prompt: str, first: str, second: str) -> str:
-    """Put a prompt and two answers into a judge's prompt.
-
-    All places are filled at once: an answer that holds `{second}` is shown as it is. Raises
-    ValueError for a template that `problem` finds fault with.
-    """
-    if wrong := problem(template):
-        raise ValueError(wrong)
-    values = dict(zip(PLACES, (prompt, first, second), strict=True))
-    return _PLACE.sub(lambda match: values[match[0]], template)
 
 
 def verdict(reply: str) -> float | None:

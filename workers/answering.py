@@ -5,7 +5,6 @@ it comes, so that a killed worker loses only what was on its way. Knows no suite
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -26,8 +25,6 @@ from workers.asking import Asker, Patience, RefusedError, Room
 from workers.holding import Hold
 from workers.sides import Answerer
 from workers.storing import Writer
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals import pairwise, prompts
+from evals import judge_prompts, pairwise, prompts
 
 
 def test_each_prompt_is_asked_once() -> None:
@@ -29,20 +29,15 @@ def test_nothing_to_ask_is_an_error() -> None:
         prompts.draw(["a"], 0)
 
 
-def test_an_answer_can_not_move_the_other_one() -> None:
-    shown = pairwise.render("{prompt}|{first}|{second}", "p", "{second}", "{first}{prompt}")
-    assert shown == "p|{second}|{first}{prompt}"
-
-
 def test_our_own_prompt_shows_everything_once() -> None:
-    shown = pairwise.render(pairwise.TEMPLATE, "<p>", "<one>", "<two>")
+    (message,) = judge_prompts.compare("custom", None, "<p>", "<one>", "<two>")
+    shown = message["content"]
     assert [shown.count(text) for text in ("<p>", "<one>", "<two>")] == [1, 1, 1]
     assert shown.index("<one>") < shown.index("<two>")
 
 
 def test_a_prompt_without_a_place_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"lacks `\{first\}` and `\{second\}`"):
-        pairwise.render("{prompt}", "p", "a", "b")
+    assert "lacks `{first}` and `{second}`." in str(pairwise.problem("{prompt}"))
 
 
 @pytest.mark.parametrize(
