@@ -53,6 +53,7 @@ def test_a_job_shows_its_gates(client: TestClient, body: dict[str, Any]) -> None
         ("data", "file-no", "There is no file 'file-no'"),
         ("judge", "judge-no", "takes no judge"),
         ("limit", 0, "greater than or equal to 1"),
+        ("limit", 20_001, "less than or equal to 20000"),
         ("seed", -1, "greater than or equal to 0"),
         ("deploy", "yes", "boolean"),
         ("bribe", 1, "`gates.1.bribe` is not known"),

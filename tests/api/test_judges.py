@@ -238,6 +238,7 @@ def test_votes_are_taken_as_they_are_when_it_is_created(client: TestClient, allo
         ({"labels": "llmbar", "data": "file-none"}, 400, "data"),
         ({"labels": "mine"}, 400, "labels"),
         ({"labels": "votes", "limit": 0}, 400, "limit"),
+        ({"labels": "votes", "limit": 20_001}, 400, "limit"),
     ],
 )
 def test_what_can_t_be_compared_is_refused_by_field(
