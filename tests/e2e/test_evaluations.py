@@ -4,7 +4,6 @@ A reward model of our own judges; the models are deployed for the evaluations al
 """
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -124,8 +123,8 @@ def test_gates_command_line_and_page(
 
     page.goto(f"/evaluations/{judged['id']}")
     expect(page.get_by_text(f"A subset: {LIMIT} of {PROMPTS} prompts")).to_be_visible()
-    page.goto(f"/jobs/{tuned['id']}")
-    expect(page.get_by_text(re.compile("promoted", re.IGNORECASE)).first).to_be_visible()
+    page.goto(f"/jobs/{tuned['id']}?tab=evaluations")
+    expect(page.get_by_text("The model is promoted")).to_be_visible()
 
 
 def check_counts(found: dict) -> None:
