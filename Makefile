@@ -11,7 +11,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast test-long faults model-check chaos check fmt lock audit \
-	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data bench-evals bench-reward bench-ppo
+	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data \
+	bench-evals bench-reward bench-ppo paper
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -82,6 +83,9 @@ bench-demo: setup  ## The demo's training on three seeds: accuracy and style, be
 
 bench-separation: setup  ## Rejected answers after training with `supervised` and with `orpo`
 	@$(BIN)/python -m bench.separation
+
+paper: setup  ## Repeat the paper's figures at small scale: about an hour (DRAW=1: draw kept results)
+	@$(BIN)/python -m examples.paper $(if $(DRAW),--draw) $(if $(ONLY),--only $(ONLY))
 
 bench-ppo: setup  ## Rewards of held-out prompts before and after `ppo`, three seeds (1 hour; SEEDS=0: one)
 	@$(BIN)/python -m bench.ppo $(if $(SEEDS),--seeds $(SEEDS))

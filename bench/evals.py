@@ -75,14 +75,14 @@ def stored() -> dict[str, float]:
     On a Postgres of its own whose commits are durable. The items and answers are there before.
     """
     with _database():
-        from services.evaluations import asks, scores  # noqa: PLC0415 - needs the database's URL
+        from services.evaluations import judgments, scores  # noqa: PLC0415 - needs the database's URL
         from services.platform.database import transaction  # noqa: PLC0415
 
         evaluation_id, org_id, replies = _laid_out()
         began = time.perf_counter()
         for at in range(0, len(replies), AT_ONCE):
             with transaction() as session:
-                asks.store(session, org_id, replies[at : at + AT_ONCE])
+                judgments.store(session, org_id, replies[at : at + AT_ONCE])
         stored_s = time.perf_counter() - began
         with transaction() as session:
             evaluation = session.get_one(Evaluation, evaluation_id)
@@ -112,7 +112,7 @@ def _laid_out() -> tuple[str, str, Sequence[Any]]:
     """
     from services.evaluations.answers import New  # noqa: PLC0415 - as above
     from services.evaluations.answers import store as store_answers  # noqa: PLC0415
-    from services.evaluations.asks import Reply  # noqa: PLC0415
+    from services.evaluations.judgments import Reply  # noqa: PLC0415
     from services.platform.database import transaction  # noqa: PLC0415
     from tests import records  # noqa: PLC0415
 

@@ -121,7 +121,7 @@ def main() -> int:
         if not given.no_accuracy:
             found["held_out"] = accuracy(Path(name), model, given.threads)
             for step, values in found["held_out"].items():
-                print(step, {name: round(value, 3) for name, value in values.items()})
+                print(step, {str(series): round(value, 3) for series, value in values.items()})
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-reward.json"
     path.write_text(json.dumps({"settings": TRAINED, **found}, indent=1) + "\n")
     print(f"Written to {path.relative_to(ROOT)}.")

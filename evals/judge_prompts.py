@@ -215,7 +215,7 @@ def _rating_problem(template: str) -> str | None:
     try:
         found = _official(template)
         missing = [name for name in OFFICIAL if not _is_official(found.get(name, {}))]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return (
             "The judge's prompt of MT-Bench is the official file of prompts, one JSON object a "
             "line with `name` and `prompt_template`."

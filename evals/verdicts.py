@@ -99,6 +99,11 @@ def _first_wins(verdicts: Mapping[Any, Sequence[Verdict]]) -> dict[Any, list[flo
     }
 
 
+def of_numbers(ours: float, theirs: float) -> float:
+    """Return the outcome where a judge gives each answer a number, such as a reward."""
+    return (1 + (ours > theirs) - (ours < theirs)) / 2
+
+
 def winner(value: float) -> int:
     """Return 1 if a verdict names the first answer, -1 for the second, 0 for a draw."""
     return (value > DRAW) - (value < DRAW)

@@ -34,7 +34,7 @@ class Evaluation(Base):
     limit: Mapped[int | None]
     # {"temperature", "top_p", "max_tokens"}.
     sampling: Mapped[dict[str, Any]]
-    # Settings of the suite, such as {"judge_prompt"}.
+    # {"judge_prompt"}, or {"labels"} of a judge's agreement with people.
     options: Mapped[dict[str, Any]]
     # Whether the worker deploys what it needs and takes it back afterwards.
     deploys: Mapped[bool] = mapped_column(default=False)
@@ -42,12 +42,12 @@ class Evaluation(Base):
     deployed: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     # The job whose gates wait for this evaluation.
     gated_job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
-    # {"of", "prompts", "asked", "answered", "judged", "cut_off", "unparsed", "failed"}.
+    # {"of", "prompts", "empty", "repeated", "answered", "judged", "cut_off", "unparsed", "failed"}.
     counts: Mapped[dict[str, Any]]
     # [{"metric", "category", "model", "baseline", "difference"}], each an estimate with its
     # interval.
     scores: Mapped[list[Any]]
-    # What a suite has besides: a preference, a histogram of rewards.
+    # {"preference", "rewards", "judges_itself", "agreement"}, each where there is one.
     details: Mapped[dict[str, Any]]
 
 
@@ -66,7 +66,7 @@ class EvaluationItem(Base):
     # The row of the file, from 1.
     line: Mapped[int]
     category: Mapped[str | None]
-    # Messages as a chat request has them, one list for each turn.
+    # Messages as a chat request has them, one list for each turn; empty once the file is deleted.
     turns: Mapped[list[Any]]
     # The rest of the row: what the suite needs to score an answer.
     reference: Mapped[dict[str, Any]]
@@ -107,8 +107,7 @@ class Answer(Created, Base):
 class Judgment(Created, Base):
     """A judge's reply, written once.
 
-    `key` is a sha256 of the judge's identity, its prompt, the answers in their order and the number
-    of the repeat.
+    `key` is a sha256 of the judge's identity, what it was shown, and the answers in their order.
     """
 
     __tablename__ = "judgments"

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
-EXTRAS = ["data", "evals", "train", "embedded", "demo", "serve-cpu", "s3", "otel", "dev"]
+EXTRAS = ["data", "evals", "train", "embedded", "demo", "serve-cpu", "s3", "otel", "paper", "dev"]
 
 HEADER = """\
 # Every package of the default install but torch and what [tool.uv] in pyproject.toml excludes.

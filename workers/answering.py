@@ -29,8 +29,6 @@ from workers.storing import Writer
 
 logger = logging.getLogger(__name__)
 
-Message = dict[str, Any]
-
 
 @dataclass
 class Talk:
@@ -45,12 +43,9 @@ class Talk:
     def is_done(self) -> bool:
         return len(self.keys) == len(self.item.turns)
 
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[dict[str, Any]]:
         """The conversation up to the next user turn, each earlier turn with its answer."""
-        said: list[Message] = []
-        for turn, text in zip(self.item.turns, self.texts, strict=False):
-            said += [*turn, {"role": "assistant", "content": text}]
-        return said + self.item.turns[len(self.texts)]
+        return answers.conversation(self.item.turns, self.texts)
 
     def take(self, key: str, text: str) -> None:
         self.keys.append(key)

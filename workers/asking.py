@@ -9,6 +9,7 @@ import asyncio
 import email.utils
 import json
 import logging
+import math
 import random
 import ssl
 import time
@@ -143,7 +144,6 @@ class Asker:
         patience: Patience | None = None,
     ) -> None:
         self.name = name
-        self.sent = 0
         self._locate, self._room, self._timeout_s = locate, room, timeout_s
         self._shape, self._check = shape, check
         self._patience = patience or Patience()
@@ -207,7 +207,8 @@ class Asker:
                 times = "once" if attempt == 1 else f"{attempt} times"
                 raise UnansweredError(f"{self.name} was asked {times}: {outcome.reason}")
             logger.info("asked again: %s", outcome.reason)
-            await asyncio.sleep(max(outcome.retry_after_s, self._patience.pause_s(attempt)))
+            asked_s = min(outcome.retry_after_s, self._patience.retry_after_s)
+            await asyncio.sleep(max(asked_s, self._patience.pause_s(attempt)))
             if self._upstream is upstream and outcome.is_lost:
                 self._upstream = None  # an engine that was started again has another address
 
@@ -230,7 +231,6 @@ class Asker:
 
     async def _send(self, upstream: Upstream, body: Mapping[str, Any]) -> "Reply | _Later":
         self._check()
-        self.sent += 1
         try:
             async with (
                 # All of an answer: a server that sends it byte by byte would take for ever.
@@ -245,8 +245,9 @@ class Asker:
                 content = await self._content(response)
         except (TimeoutError, httpx2.TimeoutException):
             return _Later(f"it did not answer within {self._timeout_s:.0f} s.", is_lost=True)
-        except httpx2.TransportError as error:
-            # Of ours: a connection that breaks off, or an engine that is started again.
+        except httpx2.RequestError as error:
+            # A connection that breaks off, an engine that is started again, or a body that can't be
+            # decoded.
             return _Later(f"the connection failed ({type(error).__name__}).", is_lost=True)
         except Invalid as refusal:  # the address is not allowed
             raise UnusableError(refusal.message, refusal.code) from None
@@ -319,12 +320,12 @@ def _reply(name: str, content: bytes) -> Reply:
         reply = Reply(
             text=UNSTORABLE.sub("\ufffd", text),
             thought=UNSTORABLE.sub("\ufffd", thought) if thought else None,
-            finish_reason=str(choice.get("finish_reason") or "stop"),
+            finish_reason=UNSTORABLE.sub("\ufffd", choice.get("finish_reason") or "stop"),
             prompt_tokens=_count(usage.get("prompt_tokens")),
             completion_tokens=_count(usage.get("completion_tokens")),
             logprobs=_first_token(choice),
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise RefusedError(f"{name} answered with something that is no chat completion.") from None
     return reply
 
@@ -337,9 +338,12 @@ def _first_token(choice: dict[str, Any]) -> dict[str, float] | None:
     """The likeliest first tokens with their logprobs; None where the server gives none."""
     try:
         first = choice["logprobs"]["content"][0]["top_logprobs"]
-        return {str(each["token"]): float(each["logprob"]) for each in first} or None
+        found = {str(each["token"]): float(each["logprob"]) for each in first}
     except (KeyError, IndexError, TypeError, ValueError):
         return None
+    # A probability is 1 at most, whatever was rounded; NaN is none.
+    known = {token: min(value, 0.0) for token, value in found.items() if not math.isnan(value)}
+    return known or None
 
 
 def _without_keys(content: bytes, headers: Mapping[str, str]) -> bytes:
@@ -354,7 +358,7 @@ def _reason(content: bytes) -> str:
     try:
         error = json.loads(content)["error"]
         words = error["message"] if isinstance(error, dict) else error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     line = " ".join(UNSTORABLE.sub("\ufffd", str(words)).split())
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
@@ -369,5 +373,5 @@ def _after_s(response: httpx2.Response) -> float:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 
 from models import Job
 from models.jobs import EVALUATED, HELD, DesiredState
-from services.access.callers import Caller
 from services.jobs import claims
+from services.jobs.jobs import owner_of
 from services.platform.database import transaction
 from services.platform.errors import Fenced
 from services.platform.settings import get_settings
@@ -44,7 +44,7 @@ class Hold:
 
     def __init__(self, job: Job) -> None:
         self.job_id, self.generation, self.seed = job.id, job.generation, job.seed
-        self.caller = Caller(job.org_id, job.api_key_id, frozenset())
+        self.caller = owner_of(job)
         self._desired = DesiredState.RUN
         self._fenced: str | None = None
         self._renewed_at = time.monotonic()

@@ -18,10 +18,10 @@ from evals.judge_prompts import Style
 from models import Evaluation, Judge
 from orpo.contract.rundir import Level
 from orpo.rows.thoughts import spoken
-from services.evaluations import asks, judged, judges
-from services.evaluations.asks import Ask, Reply
+from services.evaluations import judged, judges, judgments, worklist
 from services.evaluations.judged import Chunk
 from services.evaluations.judges import Kind
+from services.evaluations.judgments import Ask, Reply
 from services.evaluations.suites import AGREEMENT
 from services.platform.database import transaction
 from services.platform.settings import get_settings
@@ -224,11 +224,12 @@ class _Asking:
 
     def _store(self, replies: list[Reply]) -> None:
         org_id = self._hold.caller.org_id
-        self._hold.persist(lambda session: asks.store(session, org_id, replies))
+        self._hold.persist(lambda session: judgments.store(session, org_id, replies))
 
 
 def _note(session: Session, hold: Hold, why: Mapping[int, str]) -> None:
-    judged.note_failures(session, hold.job_id, why)
+    of_judge = {(place, worklist.JUDGE): sentence for place, sentence in why.items()}
+    worklist.note_failures(session, hold.job_id, of_judge)
 
 
 def places(chunk: Chunk, failed: Mapping[str, str]) -> dict[int, str]:

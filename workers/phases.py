@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from models import Evaluation, File, Job, Judge
 from models.jobs import JobState
+from orpo.contract.rundir import Level
 from services.evaluations import labelled, prompts, scores, worklist
 from services.evaluations.judges import Kind
 from services.evaluations.scores import Summary
@@ -17,6 +18,7 @@ from services.evaluations.suites import AGREEMENT, SUITES, Side
 from services.jobs import claims
 from services.platform import storage
 from services.platform.database import transaction
+from services.runs import job_events
 from services.serving.deployments import Route
 from workers import judging, rewarding, sides
 from workers.answering import Answering
@@ -24,6 +26,11 @@ from workers.holding import Hold, StoppedError
 from workers.sides import Answerer
 
 Routes = Mapping[str, Route]
+
+TWO_TEMPLATES = (
+    "The model and the baseline have different chat templates: they see the same prompts in "
+    "different forms, which is a part of the difference between their scores."
+)
 
 
 def run(hold: Hold) -> None:
@@ -42,7 +49,7 @@ def run(hold: Hold) -> None:
     judge_all = _judge(hold, judge, routes) if judge is not None else None
     if not _judges_labels(evaluation):
         answerers = sides.of_evaluation(hold, evaluation, routes)
-        hold.persist(lambda session: _note_facts(session, hold.job_id, answerers))
+        hold.persist(lambda session: _note_facts(session, hold, answerers))
         hold.run(Answering(hold, evaluation, answerers).run())
     hold.check()
     if judge_all is not None:
@@ -100,12 +107,16 @@ def _models(evaluation: Evaluation, judge: Judge | None) -> list[str]:
     return list(dict.fromkeys(models))
 
 
-def _note_facts(session: Session, evaluation_id: str, found: Mapping[Side, Answerer]) -> None:
+def _note_facts(session: Session, hold: Hold, found: Mapping[Side, Answerer]) -> None:
     """Store what answers: the same name may mean other weights later."""
-    evaluation = session.get_one(Evaluation, evaluation_id)
-    evaluation.target = {**evaluation.target, **found["model"].facts}
+    evaluation = session.get_one(Evaluation, hold.job_id)
+    before = evaluation.target
+    evaluation.target = {**before, **found["model"].facts}
     if evaluation.baseline is not None and "baseline" in found:
         evaluation.baseline = {**evaluation.baseline, **found["baseline"].facts}
+    templates = {side.facts.get("template_sha256") for side in found.values()} - {None}
+    if len(templates) > 1 and evaluation.target != before:
+        job_events.record(session, *hold.claim, message=TWO_TEMPLATES, level=Level.WARN)
 
 
 def _judge(hold: Hold, judge: Judge, routes: Routes) -> Callable[[], None]:

@@ -16,9 +16,9 @@ import orjson
 
 from models import Judge
 from orpo.contract.failures import Code
-from services.evaluations import asks, judges
-from services.evaluations.asks import Reply, Scored
+from services.evaluations import judges, judgments
 from services.evaluations.judged import Chunk
+from services.evaluations.judgments import Reply, Scored
 from services.platform.database import transaction
 from services.platform.errors import OddsmithError
 from services.processes.verbs import VerbError, run_verb, time_for
@@ -95,7 +95,7 @@ async def _work_off(
         hint = failure.error.get("hint") or "Create the evaluation again with another judge."
         raise Unjudged(f"The reward model could not score the answers: {failure}", hint) from None
     org_id = hold.caller.org_id
-    hold.persist(lambda session: asks.store(session, org_id, replies))
+    hold.persist(lambda session: judgments.store(session, org_id, replies))
 
 
 def run(model: RewardModel, wanted: Sequence[Scored], ended: threading.Event) -> list[Reply]:

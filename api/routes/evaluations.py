@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 
 from api import job_stream, media, sse, threads
 from api.deps import CallerDep, ReaderDep, SessionDep, Writer
-from api.pages import After, page
+from api.pages import After, page, whole
 from api.routing import Router
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
@@ -77,25 +77,28 @@ def list_evaluations(
     return page((_object(session, each) for each in found), limit)
 
 
-@router.get("/compare", summary="Compare evaluations of one suite")
+@router.get(
+    "/compare", summary="Compare evaluations of one suite", response_model=EvaluationComparison
+)
 async def compare(
     caller: CallerDep,
     ids: Annotated[Text, Query(description="2 to 10 ids, separated by commas")],
-) -> EvaluationComparison:
+) -> Response:
     """Return each metric of the evaluations with its 95 % interval, and the differences to the
     first, paired by prompt. They must have succeeded and be of one suite.
     """
     return await threads.run(threads.READING, caller.account, read_comparison, caller, ids)
 
 
-def read_comparison(caller: Caller, ids: str) -> EvaluationComparison:
+def read_comparison(caller: Caller, ids: str) -> Response:
     """Return the comparison of evaluations whose ids are separated by commas."""
     with reading() as session:
         found = comparing.find(session, caller, ids.split(","))
         objects = [_object(session, each) for each in found]
         compared = comparing.read(session, found)
     # The connection is free while the differences are computed.
-    return EvaluationComparison.of(objects, comparing.rows(compared), comparing.notes(compared))
+    rows, notes = comparing.rows(compared), comparing.notes(compared)
+    return whole(EvaluationComparison.of(objects, rows, notes))
 
 
 @router.get("/{evaluation_id}", summary="One evaluation, finished or not")

@@ -14,7 +14,6 @@ from api.schemas.judges import CreateJudge, JudgeObject, MeasureAgreement
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
 from services.evaluations import agreements, judges
-from services.evaluations.agreements import Labels
 
 router = Router(prefix="/v1/judges", tags=["evaluations"])
 
@@ -57,5 +56,5 @@ def measure_agreement(
     """Start an evaluation of the suite `agreement`: the judge sees labelled pairs in both orders,
     and no model is asked for answers. The result is stored with the judge once it has succeeded.
     """
-    made = agreements.create(session, caller, judge_id, Labels(body.labels), body.data, body.limit)
+    made = agreements.create(session, caller, judge_id, body.labels, body.data, body.limit)
     return EvaluationObject.from_record(made, judges.get(session, caller, judge_id))

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from api.schemas.evaluations import EvaluationObject
 from api.schemas.measured import Measured
+from api.schemas.text import CUT
 from evals.statistics import Estimate
 from services.evaluations.comparing import Cell, Note, Row
 
@@ -61,6 +62,7 @@ class EvaluationComparison(BaseModel):
     evaluations: list[EvaluationObject]
     metrics: list[ComparedMetric]
     notes: list[ComparisonNote]
+    cut: bool = Field(default=False, description=CUT)
 
     @classmethod
     def of(

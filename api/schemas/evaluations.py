@@ -141,12 +141,11 @@ class EvaluationCounts(Stored, total=False):
 
     of: Annotated[int, Field(description="Prompts in the file, each once.")]
     prompts: Annotated[int, Field(description="Prompts that are asked.")]
-    asked: Annotated[int, Field(description="Requests that were sent for answers.")]
     answered: Annotated[int, Field(description="Prompts that all models have answered.")]
     judged: Annotated[int, Field(description="Prompts that the judge has judged.")]
     cut_off: Annotated[int, Field(description="Prompts with an answer that hit `max_tokens`.")]
     unparsed: Annotated[int, Field(description="Judgments without a verdict.")]
-    failed: Annotated[int, Field(description="Requests that failed for good.")]
+    failed: Annotated[int, Field(description="Answers and judgments that are missing.")]
     empty: Annotated[int, Field(description="Rows that were left out: no prompt in them.")]
     repeated: Annotated[int, Field(description="Rows that were left out: an earlier prompt.")]
 

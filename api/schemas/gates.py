@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from api.schemas.body import Body
 from api.schemas.stored import Stored
 from api.schemas.text import Id
+from services.evaluations.prompts import MOST
 
 # For the document only: `evals.gates.parse` checks it, with an error message of its own.
 THRESHOLD = {"anyOf": [{"type": "number"}, {"type": "string", "maxLength": 100}]}
@@ -37,7 +38,7 @@ class GateRequest(Body):
     )
     judge: Id | None = Field(None, description="The id of a judge, where the suite needs one.")
     limit: int | None = Field(
-        None, ge=1, lt=2**31, description="Ask only so many of the prompts, drawn by `seed`."
+        None, ge=1, le=MOST, description="Ask only so many of the prompts, drawn by `seed`."
     )
     seed: int | None = Field(None, ge=0, lt=2**31, description="0 if left out.")
     deploy: bool = Field(

@@ -5,9 +5,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from api.schemas.body import Body
+from api.schemas.measured import Measured
 from api.schemas.stored import Stored
+from api.schemas.suites import EvaluationSampling
 from api.schemas.text import Id, Text
 from models import Judge
+from services.evaluations.agreements import MOST, Labels
 from services.evaluations.judges import Kind, NewJudge
 
 
@@ -61,15 +64,6 @@ class CreateJudge(Body):
         )
 
 
-class AgreementShare(Stored, total=False):
-    """A share with the ends of its 95 % interval (null for one pair), of `n` pairs."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
-
-
 class AgreementObject(Stored, total=False):
     """How often a judge agrees with people.
 
@@ -80,23 +74,15 @@ class AgreementObject(Stored, total=False):
     `unparsed` the others.
     """
 
-    average: AgreementShare | None
-    both: AgreementShare | None
-    equal: AgreementShare | None
-    decided: AgreementShare | None
+    average: Measured | None
+    both: Measured | None
+    equal: Measured | None
+    decided: Measured | None
     unparsed: int
     n: int
     worse_than_a_coin: bool
     evaluation: str
     measured_at: int
-
-
-class StoredSampling(Stored, total=False):
-    """How the judge is sampled; empty for a reward model."""
-
-    temperature: float
-    top_p: float
-    max_tokens: int
 
 
 class JudgeObject(BaseModel):
@@ -110,7 +96,7 @@ class JudgeObject(BaseModel):
     model: str
     base_url: str | None
     secret: str | None = Field(description="The name of its key; the key itself is never shown.")
-    sampling: StoredSampling
+    sampling: EvaluationSampling = Field(description="Empty for a reward model.")
     agreement: dict[str, AgreementObject]
 
     @classmethod
@@ -133,12 +119,13 @@ class JudgeObject(BaseModel):
 class MeasureAgreement(Body):
     """Which people's choices a judge is compared with."""
 
-    labels: Literal["llmbar", "pandalm", "votes"] = Field(
+    labels: Labels = Field(
         description="`llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, "
         "`label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, "
-        "`annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons."
+        "`annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons.",
+        strict=False,
     )
     data: Id | None = Field(None, description="The file with the labels; null for `votes`.")
     limit: int | None = Field(
-        None, ge=1, le=100_000, description="Draws this many of the pairs; all if left out."
+        None, ge=1, le=MOST, description="Draw only so many of the pairs; all if left out."
     )

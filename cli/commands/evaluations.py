@@ -105,6 +105,18 @@ def watch(evaluation_id: EvaluationId, as_json: Json = False) -> None:
 
 def follow(client: Client, evaluation_id: str, as_json: bool) -> None:
     """Follow an evaluation and print it; ends the command with the exit code of its status."""
+    found = succeeded(client, evaluation_id, as_json)
+    if as_json:
+        output.emit(found)
+        return
+    present(found)
+    output.say(f"Read the answers: oddsmith evaluations items {evaluation_id}")
+
+
+def succeeded(client: Client, evaluation_id: str, as_json: bool) -> dict[str, Any]:
+    """Follow an evaluation and return it once it has succeeded; otherwise the command ends with the
+    exit code of its status.
+    """
     try:
         following.until_ended(evaluation_id, quiet=as_json)
     except KeyboardInterrupt:
@@ -118,15 +130,12 @@ def follow(client: Client, evaluation_id: str, as_json: bool) -> None:
     if found["status"] not in ENDS:
         raise CommandError(f"The stream of {evaluation_id} ended while it was {found['status']}.")
     if found["status"] != "succeeded":
-        why = (found["error"] or {}).get("message", "")
+        error = found["error"] or {}
+        why = " ".join(filter(None, (error.get("message"), error.get("hint"))))
         ended = {"failed": "failed", "cancelled": "was cancelled"}[found["status"]]
         sentence = f"The evaluation {evaluation_id} {ended}. {why}".rstrip()
         raise CommandError(sentence, ENDS[found["status"]], found["error"])
-    if as_json:
-        output.emit(found)
-        return
-    present(found)
-    output.say(f"Read the answers: oddsmith evaluations items {evaluation_id}")
+    return found
 
 
 @output.command(app, "items")
@@ -168,7 +177,7 @@ def _texts(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The prompt and the answers of each turn, then what the judge wrote."""
     for turn, messages in enumerate(item["turns"]):
         yield "prompt", messages[-1]["content"]
-        for side, answers in (("model", item["answers"]), ("base", item["baseline_answers"])):
+        for side, answers in (("model", item["answers"]), ("baseline", item["baseline_answers"])):
             if turn < len(answers):
                 yield side, (answers[turn] or {"text": "(no answer)"})["text"]
     for judgment in item["judgments"]:

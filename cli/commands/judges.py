@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.client.http import Client, connect, segment
-from cli.commands import following
+from cli.commands import evaluations
 from cli.commands.files import Purpose, file_id_of
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
@@ -180,12 +180,7 @@ def agreement(
         body["data"] = file_id_of(client, data, as_json, Purpose.PROMPTS)
     path = f"/v1/judges/{segment(judge_id)}"
     evaluation = client.post(f"{path}/agreement", body)
-    following.until_ended(evaluation["id"], quiet=as_json)
-    evaluation = client.get(f"/v1/evaluations/{segment(evaluation['id'])}")
-    if evaluation["status"] != "succeeded":
-        error = evaluation["error"] or {}
-        why = " ".join(filter(None, (error.get("message"), error.get("hint"))))
-        raise CommandError(f"The evaluation {evaluation['status']}. {why}".rstrip(), error=error)
+    evaluations.succeeded(client, evaluation["id"], as_json)
     judge = client.get(path)
     if as_json:
         output.emit(judge)

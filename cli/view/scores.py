@@ -64,7 +64,7 @@ def by_category(evaluation: dict[str, Any]) -> None:
 
 def _table(title: str, found: Sequence[dict[str, Any]], is_compared: bool) -> None:
     """Print scores with their `title` first; with a baseline, it and the difference, too."""
-    numbers = ["model", "base", "difference"] if is_compared else ["model"]
+    numbers = ["model", "baseline", "difference"] if is_compared else ["model"]
     rows = []
     for score in found:
         metric = score["metric"]
@@ -98,7 +98,7 @@ def facts(evaluation: dict[str, Any]) -> list[tuple[str, Any]]:
         ("evaluation", evaluation["id"]),
         ("suite", f"{evaluation['suite']['title']}, {evaluation['suite']['data']}"),
         ("model", evaluation["model"]["model"]),
-        ("base", (evaluation["baseline"] or {}).get("model")),
+        ("baseline", (evaluation["baseline"] or {}).get("model")),
         ("judge", _judge(judge) if judge else None),
         ("prompts", _prompts(evaluation)),
         ("answered", f"{counts['answered']:,}" if "answered" in counts else None),
@@ -155,9 +155,11 @@ def findings(evaluation: dict[str, Any]) -> Iterator[str]:
         yield finding(overall[0], evaluation)
     counts = evaluation["counts"]
     if evaluation["is_incomplete"]:
+        is_of_labels = evaluation["suite"]["name"] == AGREEMENT
+        name, what = ("judged", "pairs") if is_of_labels else ("answered", "prompts")
         yield (
-            f"Incomplete: {counts.get('answered', 0):,} of {counts.get('prompts', 0):,} prompts "
-            "were answered. The scores are of these alone."
+            f"Incomplete: {counts.get(name, 0):,} of {counts.get('prompts', 0):,} {what} were "
+            f"{name}. The scores are of these alone."
         )
     if evaluation["is_subset"]:
         yield (

@@ -18,18 +18,14 @@ from models.comparisons import Choice
 from models.files import FilePurpose
 from models.jobs import JobState, Purpose
 from orpo.contract.spec import VERSION
-from services.access import audit_log
-from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import judges
+from services.evaluations import evaluations, judges
 from services.evaluations.evaluations import METHOD, EvaluationJob
 from services.evaluations.judges import Kind
 from services.evaluations.suites import AGREEMENT
 from services.files import files
 from services.jobs import checks
-from services.platform import traces
 from services.platform.errors import Conflict, Invalid
-from services.platform.queue import Task, send
 from services.runs import checkpoints
 
 MOST = 20_000  # pairs of one run
@@ -102,15 +98,8 @@ def create(
         scores=[],
         details={},
     )
-    session.add(job)
-    session.flush()  # the evaluation's row refers to the job's
-    session.add(evaluation)
-    session.flush()
-    send(session, Task.EVALUATE)
-    facts = {"judge": judge_id, "labels": labels}
-    audit_log.record(session, caller, Action.CREATED, Object.EVALUATION, job.id, **facts)
-    traces.begin_job(job.id)
-    return EvaluationJob(evaluation, job)
+    made = EvaluationJob(evaluation, job)
+    return evaluations.queue(session, caller, made, judge=judge_id, labels=labels)
 
 
 def _labelled_file(session: Session, caller: Caller, labels: Labels, file_id: str) -> str:

@@ -41,6 +41,18 @@ def key(
     return written.sha256(identity=identity, messages=messages, sampling=sampling, sample=sample)
 
 
+def conversation(
+    turns: Sequence[Sequence[dict[str, Any]]], answers: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the messages that ask for the next answer: each turn that has one, with its answer,
+    and the turn after these.
+    """
+    said: list[dict[str, Any]] = []
+    for turn, text in zip(turns, answers, strict=False):
+        said += [*turn, {"role": "assistant", "content": text}]
+    return [*said, *turns[len(answers)]]
+
+
 def given(text: str) -> New:
     """Return an answer that a file gives, under a key of its text."""
     return New(written.sha256(given=text), text)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.orm import Session
 
 from evals import statistics
@@ -19,13 +19,11 @@ from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import evaluations
 from services.evaluations.evaluations import EvaluationJob
-from services.evaluations.suites import SUITES, Judging
+from services.evaluations.suites import OVER_BASELINE, SUITES, Judging
 from services.platform.errors import Conflict, Invalid, NotFound
 
 # Each difference draws 2,000 samples of all prompts: 0.2 s for 10,000 prompts.
 MOST = 10
-# Metrics that say how often the model's answer is preferred to the baseline's.
-OVER_BASELINE = frozenset({"win_rate", "win_rate_length_controlled"})
 
 # By prompt: the values of a metric.
 Values = dict[str, list[float]]
@@ -148,12 +146,17 @@ def _get(session: Session, caller: Caller, evaluation_id: str) -> EvaluationJob:
 
 
 def _prompts(session: Session, evaluation: Evaluation) -> dict[str, _Prompt]:
-    """The scored items by what was asked: the messages, and what the answer is checked against."""
+    """The scored items by what was asked: the messages, and what the answer is checked against.
+
+    Those whose prompts were erased, with their file, are left out: nothing tells them apart.
+    """
     asked = func.md5(
         func.concat(cast(EvaluationItem.turns, Text), cast(EvaluationItem.reference, Text))
     )
     query = select(asked, EvaluationItem.category, EvaluationItem.result).where(
-        EvaluationItem.evaluation_id == evaluation.id, EvaluationItem.result.is_not(None)
+        EvaluationItem.evaluation_id == evaluation.id,
+        EvaluationItem.result.is_not(None),
+        EvaluationItem.turns != text("'[]'"),
     )
     return {
         key: _Prompt(category, result or {}) for key, category, result in session.execute(query)
@@ -237,7 +240,11 @@ def _notes(first: Compared, other: Compared) -> Iterator[Note]:
         yield Note(other.id, f"No difference in {metrics}: {why} than the first evaluation's.")
     shared = len(first.prompts.keys() & other.prompts.keys())
     if not shared:
-        yield Note(other.id, "No difference: it shares no prompt with the first evaluation.")
+        yield Note(
+            other.id,
+            "No difference: it shares no prompt with the first evaluation, or the prompts were "
+            "erased with their file.",
+        )
     elif shared < max(len(first.prompts), len(other.prompts)):
         yield Note(
             other.id,

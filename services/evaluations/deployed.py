@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from models import Deployment, Evaluation, Job, Judge
+from models import Evaluation, Job, Judge
 from models.deployments import DeploymentStatus
 from services.access.callers import Caller
-from services.jobs.jobs import ENDED
+from services.jobs.jobs import ENDED, owner_of
 from services.platform.errors import NotFound
 from services.serving import deployments
 
@@ -22,14 +22,8 @@ def deploy_missing(
     """
     made = []
     for model in models:
-        live = session.scalar(
-            select(Deployment.status).where(
-                Deployment.org_id == caller.org_id,
-                Deployment.model == model,
-                Deployment.desired == "run",
-            )
-        )
-        if live is not None and live != DeploymentStatus.FAILED:
+        status = deployments.status_of(session, caller, model)
+        if status not in (None, DeploymentStatus.FAILED):
             continue
         found = deployments.create(session, caller, model)
         evaluation.deployed = [*evaluation.deployed, found.id]
@@ -50,7 +44,7 @@ def take_back(session: Session) -> list[str]:
     ).all()
     stopped = []
     for evaluation, job in rows:
-        caller = Caller(job.org_id, job.api_key_id, frozenset())
+        caller = owner_of(job)
         kept = []
         for deployment_id in evaluation.deployed:
             if _stop(session, caller, deployment_id):

@@ -41,7 +41,9 @@ def normal(base_url: str, param: str = "base_url") -> str:
         port = parts.port
     except ValueError:
         raise _no_url(param) from None
-    is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    is_plain = parts.path.isprintable() and not (
+        parts.query or parts.fragment or parts.username or parts.password
+    )
     if parts.scheme not in egress.PORTS or not parts.hostname or not is_plain or "@" in base_url:
         raise _no_url(param)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

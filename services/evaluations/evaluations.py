@@ -140,16 +140,23 @@ def create(
         scores=[],
         details={},
     )
-    session.add(job)
+    return queue(session, caller, EvaluationJob(evaluation, job))
+
+
+def queue(
+    session: Session, caller: Caller, made: EvaluationJob, **facts: str | None
+) -> EvaluationJob:
+    """Store a new evaluation and wake a worker; `facts` are for the audit log."""
+    session.add(made.job)
     session.flush()  # the evaluation's row refers to the job's
-    session.add(evaluation)
+    session.add(made.evaluation)
     session.flush()
     send(session, Task.EVALUATE)
-    audit_log.record(session, caller, Action.CREATED, Object.EVALUATION, job.id)
+    audit_log.record(session, caller, Action.CREATED, Object.EVALUATION, made.id, **facts)
     # This line also has the id of the request; all later ones have only the evaluation's.
-    logger.info("created", extra={"job": job.id})
-    traces.begin_job(job.id)
-    return EvaluationJob(evaluation, job)
+    logger.info("created", extra={"job": made.id})
+    traces.begin_job(made.id)
+    return made
 
 
 def check(session: Session, caller: Caller, request: NewEvaluation) -> tuple[Suite, Row[Any]]:
@@ -243,18 +250,12 @@ def _check_numbers(request: NewEvaluation) -> None:
 
 
 def _find_model(session: Session, caller: Caller, model: str, param: str) -> Served:
+    """Return a model that answers; raises NotFound, Conflict, or Invalid for a reward model."""
     try:
-        served = deployments.find(session, caller, model)
-        is_reward = judges.method_of(session, caller, model) == judges.REWARD
+        return deployments.find(session, caller, model)
     except OddsmithError as error:
         error.param = param
         raise
-    if is_reward:
-        raise Invalid(
-            f"'{model}' is a reward model, which writes no answers: name another model.",
-            param=param,
-        )
-    return served
 
 
 def _baseline(session: Session, caller: Caller, request: NewEvaluation) -> dict[str, Any] | None:
@@ -304,8 +305,3 @@ def _check_judge_prompt(judge_prompt: str, kind: str | None, suite: Suite) -> No
         )
     if wrong := judge_prompts.problem(suite.name, judge_prompt):
         raise Invalid(wrong, param="judge_prompt")
-
-
-def accounts_of(job: Job) -> Caller:
-    """Return the caller on whose behalf something is done for a job: its organisation and key."""
-    return Caller(job.org_id, job.api_key_id, frozenset())

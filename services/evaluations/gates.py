@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from evals import gates as thresholds
 from models import Job
+from orpo.contract.methods import is_judge
 from services.access.callers import Caller
-from services.evaluations import evaluations, judges
+from services.evaluations import evaluations
 from services.evaluations.evaluations import NewEvaluation
-from services.evaluations.suites import SUITES, Suite
+from services.evaluations.suites import OVER_BASELINE, SUITES, Suite
 from services.jobs import promotion
-from services.jobs.jobs import NewJob
+from services.jobs.jobs import NewJob, owner_of
 from services.platform.errors import Invalid, OddsmithError
 from services.runs import job_events
 
@@ -31,7 +32,7 @@ def check(session: Session, caller: Caller, request: NewJob) -> None:
     """Raise Invalid, with the field of the gate at fault, unless all gates can be evaluated."""
     if len(request.gates) > MOST:
         raise Invalid(f"A job has at most {MOST} gates.", param="gates")
-    if request.gates and request.method == judges.REWARD:
+    if request.gates and is_judge(request.method):
         raise Invalid(
             "A reward model answers no prompts, so it can't be evaluated: leave out the gates.",
             param="gates",
@@ -58,7 +59,7 @@ def _check_metric(gate: Gate) -> None:
         threshold = thresholds.parse(gate["at_least"])
     except ValueError as error:
         raise Invalid(str(error), param="at_least") from None
-    if threshold.relative and _compares(gate["metric"]):
+    if threshold.relative and gate["metric"] in OVER_BASELINE:
         raise Invalid(
             f"`{gate['metric']}` compares two answers already, so it can't be relative to the "
             "base. Give a number, such as 0.5.",
@@ -91,11 +92,10 @@ def _key(gate: Gate) -> tuple[Any, ...]:
 
 def _create(session: Session, job: Job, of_gates: list[Gate]) -> dict[str, Any]:
     """Return what the gates of one evaluation store of it: its id, or why there is none."""
-    owner = Caller(job.org_id, job.api_key_id, frozenset())
     request = _request(job.base_model, job.fine_tuned_model or "", of_gates)
     try:
         with session.begin_nested():
-            made = evaluations.create(session, owner, request, gated_job_id=job.id)
+            made = evaluations.create(session, owner_of(job), request, gated_job_id=job.id)
     except OddsmithError as error:
         return {"evaluation": None, "reason": f"It could not be evaluated. {error.message}"}
     return {"evaluation": made.id}
@@ -118,11 +118,6 @@ def _request(base: str, model: str, of_gates: list[Gate]) -> NewEvaluation:
 
 
 def _needs_base(suite: Suite, gate: Gate) -> bool:
-    if _compares(gate["metric"]):
+    if gate["metric"] in OVER_BASELINE:
         return suite.outputs is None  # else the file holds the answers to compare with
     return thresholds.parse(gate["at_least"]).relative
-
-
-def _compares(metric: str) -> bool:
-    """Whether the metric is of two answers, not of one that could be compared with the base's."""
-    return metric.startswith("win_rate")

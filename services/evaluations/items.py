@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
 from services.access.callers import Caller
-from services.evaluations import asks
+from services.evaluations import judgments
 from services.evaluations.suites import Side, Slot
 from services.platform.pages import unknown
 
@@ -122,18 +122,18 @@ def with_texts(
     answers = {answer.key: answer for answer in session.scalars(of_answers)}
     keys = {key for item in found for key in item.judgments}
     of_judgments = select(Judgment).where(Judgment.org_id == org_id, Judgment.key.in_(keys))
-    judgments = {judgment.key: judgment for judgment in session.scalars(of_judgments)}
+    replies = {judgment.key: judgment for judgment in session.scalars(of_judgments)}
     judge = session.get(Judge, evaluation.judge_id) if evaluation.judge_id else None
     for item in found:
-        slots = asks.slots(evaluation, judge.kind, item) if judge else []
+        slots = judgments.slots(evaluation, judge.kind, item) if judge else []
         yield Item(
             record=item,
             answers=[answers.get(key) for key in item.answers],
             baseline_answers=[answers.get(key) for key in item.baseline_answers],
             judgments=[
-                _judged(judgments[key], slot)
+                _judged(replies[key], slot)
                 for key, slot in zip(item.judgments, slots, strict=False)
-                if key in judgments
+                if key in replies
             ],
         )
 

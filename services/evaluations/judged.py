@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from evals import judge_prompts
 from evals.judge_prompts import Style
 from models import Evaluation, EvaluationItem, Judge
-from services.evaluations import asks
-from services.evaluations.asks import Wanted
+from services.evaluations import judgments
 from services.evaluations.judges import Kind
+from services.evaluations.judgments import Outcome, Wanted
+from services.evaluations.worklist import JUDGE
 
 ITEMS_AT_ONCE = 100  # whose texts are in memory together
 # Fewer judged items than this share of those with all answers are not worth a score.
@@ -77,11 +78,11 @@ class Review:
     def sentence(self) -> str:
         """What is missing and why; empty if nothing is."""
         parts = [f"{count} {WHAT[why]}" for why, count in self.unparsed.most_common()]
-        told = f"Replies without a verdict: {', '.join(parts)}." if parts else ""
+        sentence = f"Replies without a verdict: {', '.join(parts)}." if parts else ""
         if self.failed:
             why, _ = self.failed.most_common(1)[0]
-            told += f" {self.failed.total()} items got no reply: {why}"
-        return told.strip()
+            sentence += f" {self.failed.total()} items got no reply: {why}"
+        return sentence.strip()
 
     @property
     def advice(self) -> str:
@@ -115,18 +116,18 @@ def next_chunk(
     ).all()
     if not items:
         return None
-    texts = asks.texts_of(session, org_id, items)
+    texts = judgments.texts_of(session, org_id, items)
     wanted: dict[str, Wanted] = {}
     needed_by: dict[str, list[int]] = {}
     for item in items:
-        planned = asks.plan(evaluation, judge, identity, item, texts)
+        planned = judgments.plan(evaluation, judge, identity, item, texts)
         item.judgments = [each.key if each else "" for each in planned]
-        if item.failures.get("judge"):
+        if item.failures.get(JUDGE):
             continue
         for each in filter(None, planned):
             wanted.setdefault(each.key, each)
             needed_by.setdefault(each.key, []).append(item.place)
-    left = asks.missing(session, org_id, wanted)
+    left = judgments.missing(session, org_id, wanted)
     missing = [each for key, each in wanted.items() if key in left]
     return Chunk(items[-1].place, len(items), missing, needed_by)
 
@@ -135,19 +136,6 @@ def count_items(session: Session, evaluation_id: str) -> int:
     """Return how many items an evaluation has."""
     query = select(func.count()).where(EvaluationItem.evaluation_id == evaluation_id)
     return session.scalar(query) or 0
-
-
-def note_failures(session: Session, evaluation_id: str, why: Mapping[int, str]) -> None:
-    """Write into the items, by their places, why they got no judgment."""
-    if not why:
-        return
-    items = session.scalars(
-        select(EvaluationItem).where(
-            EvaluationItem.evaluation_id == evaluation_id, EvaluationItem.place.in_(why)
-        )
-    )
-    for item in items:
-        item.failures = {**item.failures, "judge": why[item.place]}
 
 
 def review(session: Session, evaluation: Evaluation, org_id: str, judge: Judge) -> Review:
@@ -159,20 +147,17 @@ def review(session: Session, evaluation: Evaluation, org_id: str, judge: Judge) 
     ).all()
     complete = [row for row in rows if row.judgments and all(row.judgments)]
     keys = {key for row in complete for key in row.judgments}
-    replies = asks.told(session, org_id, keys)
+    replies = judgments.outcomes_of(session, org_id, keys)
     style = _style(evaluation, judge)
     judged = sum(all(_has_value(replies.get(key)) for key in row.judgments) for row in complete)
     unparsed = Counter(
         reason(style, finish_reason) for value, finish_reason in replies.values() if value is None
     )
-    failed = Counter(row.failures["judge"] for row in complete if row.failures.get("judge"))
+    failed = Counter(row.failures[JUDGE] for row in complete if row.failures.get(JUDGE))
     return Review(len(complete), judged, unparsed, failed)
 
 
-Told = tuple[float | None, str | None]
-
-
-def _has_value(reply: Told | None) -> bool:
+def _has_value(reply: Outcome | None) -> bool:
     return reply is not None and reply[0] is not None
 
 

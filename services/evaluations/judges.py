@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Checkpoint, Evaluation, Job, Judge
 from models.base import new_id
+from orpo.contract.methods import is_judge
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
@@ -25,7 +26,6 @@ from services.runs import checkpoints
 
 # A verdict with its reasons fits; a judge that thinks at length needs more.
 SAMPLING: dict[str, Any] = {"temperature": 0.0, "max_tokens": 1024}
-REWARD = "reward"
 
 
 class Kind(StrEnum):
@@ -93,7 +93,7 @@ def _refuse_endpoint(request: NewJudge) -> None:
 
 
 def _check_model(session: Session, caller: Caller, request: NewJudge) -> None:
-    is_reward = method_of(session, caller, request.model) == REWARD
+    is_reward = _is_reward_model(session, caller, request.model)
     if request.kind is Kind.REWARD and not is_reward:
         raise Invalid(
             f"'{request.model}' is no reward model. Train one with the method `reward`, or use "
@@ -107,15 +107,12 @@ def _check_model(session: Session, caller: Caller, request: NewJudge) -> None:
         )
 
 
-def method_of(session: Session, caller: Caller, model: str) -> str | None:
-    """Return the method that a model was tuned with; None for a base model.
-
-    Raises NotFound with `param` model if the caller has no such model.
-    """
+def _is_reward_model(session: Session, caller: Caller, model: str) -> bool:
+    """Raises NotFound with `param` model if the caller has no such model."""
     base = session.get(BaseModelRecord, model)
     if base is not None and base.org_id == caller.org_id and base.deleted_at is None:
-        return None
-    return checkpoints.resolve(session, caller, model)[1].method["type"]
+        return False
+    return is_judge(checkpoints.resolve(session, caller, model)[1].method["type"])
 
 
 def get(session: Session, caller: Caller, judge_id: str, *, param: str = "judge_id") -> Judge:

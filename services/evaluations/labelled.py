@@ -14,7 +14,7 @@ from evals import agreement
 from evals.judge_prompts import Message, as_text
 from evals.verdicts import Verdict, outcome
 from models import Evaluation, EvaluationItem, File, Job, Judge
-from services.evaluations import answers, asks
+from services.evaluations import answers, judgments
 from services.evaluations.agreements import FORMS, MOST, Labels
 from services.evaluations.scores import Result, Summary
 from services.evaluations.suites import AGREEMENT
@@ -117,9 +117,11 @@ def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
         .order_by(EvaluationItem.place)
     ).all()
     keys = {key for item in items for key in item.judgments}
-    values = asks.values_of(session, org_id, keys)
+    values = judgments.values_of(session, org_id, keys)
     verdicts = {
-        item.place: asks.verdict(asks.slots(evaluation, judge.kind, item), item.judgments, values)
+        item.place: judgments.verdict(
+            judgments.slots(evaluation, judge.kind, item), item.judgments, values
+        )
         for item in items
         if item.judgments
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evals import verdicts
 from evals.table import Measured
 from evals.verdicts import Verdict
-from services.evaluations import asks
+from services.evaluations import judgments
 from services.evaluations.suites import Slot
 
 if TYPE_CHECKING:
@@ -104,13 +104,13 @@ def pairs(seen: Seen) -> Found:
     slots = [each.slot for each in seen.judged]
     keys = list(map(str, range(len(slots))))
     values = {key: each.value for key, each in zip(keys, seen.judged, strict=True)}
-    verdict = asks.verdict(slots, keys, values)
+    verdict = judgments.verdict(slots, keys, values)
     outcome = verdicts.outcome(verdict, len(slots)) if slots else None
     if outcome is None:
         return Found(Measured(seen.category), verdict=verdict if slots else None)
     result: dict[str, Any] = {"win_rate": outcome}
     if verdict.second is not None and verdict.first is not None:
-        result["flipped"] = _winner(verdict.first) != _winner(verdict.second)
+        result["flipped"] = verdicts.winner(verdict.first) != verdicts.winner(verdict.second)
     return Found(_won(seen.category, {}, outcome), result, 2 * outcome - 1, verdict=verdict)
 
 
@@ -126,7 +126,7 @@ def _compared(seen: Seen, rewards: Mapping[str, Sequence[float]]) -> Found:
     if len(means) < 2:
         return Found(_measured(seen.category, values), result, rewards=means)
     ours, theirs = means["model"], means["baseline"]
-    outcome = (1 + (ours > theirs) - (ours < theirs)) / 2
+    outcome = verdicts.of_numbers(ours, theirs)
     return Found(
         _won(seen.category, values, outcome),
         {**(result or {}), "win_rate": outcome},
@@ -202,7 +202,3 @@ def _change(by_side: Mapping[str, float]) -> float | None:
 def _mean(numbers: Any) -> float:
     known = list(numbers)
     return sum(known) / len(known)
-
-
-def _winner(value: float) -> int:
-    return (value > verdicts.DRAW) - (value < verdicts.DRAW)

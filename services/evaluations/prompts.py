@@ -29,11 +29,6 @@ class Drawn:
     items: list[dict[str, Any]]
     counts: dict[str, int]
 
-    @property
-    def is_subset(self) -> bool:
-        """Whether scores stand for a part of the file only, and must be labelled so."""
-        return self.counts["prompts"] < self.counts["of"]
-
 
 def refuse_unfit(
     file_id: str, accepted: int, found: dict[str, Any] | None, suite: Suite, limit: int | None

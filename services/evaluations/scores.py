@@ -19,15 +19,14 @@ from evals.statistics import Estimate
 from evals.table import Score
 from models import Answer, Evaluation, EvaluationItem, Judge
 from orpo.rows.thoughts import spoken
-from services.evaluations import asks, measures
+from services.evaluations import judgments, measures
 from services.evaluations.measures import Found, Judged, Seen
-from services.evaluations.suites import SUITES, Judging, Suite
+from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Suite
 
 ITEMS_AT_ONCE = 500  # of which the texts are in memory
 CUT_OFF = "length"
 RANDOM = "random officially"  # the category of IFEval's prompts whose letter is drawn officially
 KINDS = ("instruction_strict", "instruction_loose")
-LENGTH_CONTROLLED = "win_rate_length_controlled"
 TABLE = cast("Table", EvaluationItem.__table__)
 
 
@@ -139,7 +138,7 @@ def _read(
 ) -> Iterator[_Item]:
     """Measure some items, whose answers and judgments are read together."""
     texts = _texts(session, org_id, {k for i in chunk for k in (*i.answers, *i.baseline_answers)})
-    values = asks.values_of(session, org_id, {key for i in chunk for key in i.judgments})
+    values = judgments.values_of(session, org_id, {key for i in chunk for key in i.judgments})
     measure = measures.MEASURES[evaluation.suite]
     for item in chunk:
         sides = {"model": item.answers}
@@ -150,7 +149,7 @@ def _read(
             for side, keys in sides.items()
             if len(keys) == len(item.turns) and all(key in texts for key in keys)
         }
-        slots = asks.slots(evaluation, kind, item) if kind else []
+        slots = judgments.slots(evaluation, kind, item) if kind else []
         keys = [*item.judgments, *[""] * len(slots)][: len(slots)]
         # Judgments that can be there, because their answers are.
         could = [key for slot, key in zip(slots, keys, strict=True) if {*slot.shown} <= {*answers}]

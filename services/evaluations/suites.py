@@ -6,6 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 Side = Literal["model", "baseline"]
 
+LENGTH_CONTROLLED = "win_rate_length_controlled"
+# Metrics of two answers: how often the model's is preferred to the baseline's.
+OVER_BASELINE = frozenset({"win_rate", LENGTH_CONTROLLED})
+
 
 class Need(StrEnum):
     """Whether a part of the request is required."""
@@ -107,7 +111,7 @@ SUITES = {
             name="alpaca_eval",
             title="AlpacaEval",
             measures="How often a judge prefers the answer to the reference answer in the file.",
-            metrics=("win_rate", "win_rate_length_controlled"),
+            metrics=("win_rate", LENGTH_CONTROLLED),
             judge=Need.YES,
             baseline=Need.OPTIONAL,
             judging=Judging.PAIRS,

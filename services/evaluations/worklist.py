@@ -29,9 +29,7 @@ class Item:
     place: int
     category: str | None
     turns: list[list[dict[str, Any]]]
-    reference: dict[str, Any]
     keys: dict[Side, list[str]]
-    judgments: list[str]
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -71,9 +69,7 @@ def load(session: Session, evaluation_id: str) -> list[Item]:
             place=row.place,
             category=row.category,
             turns=row.turns,
-            reference=row.reference,
             keys={side: list(getattr(row, column)) for side, column in COLUMNS.items()},
-            judgments=list(row.judgments),
             failures=dict(row.failures),
         )
         for row in session.execute(query)
@@ -93,14 +89,6 @@ def note_answers(session: Session, evaluation_id: str, changes: Sequence[Change]
     note_failures(session, evaluation_id, failed)
 
 
-def note_judgments(session: Session, evaluation_id: str, keys: Mapping[int, list[str]]) -> None:
-    """Mark which judgments items have: the keys by an item's place, in the order of its slots."""
-    if keys:
-        statement = _of_place(evaluation_id).values(judgments=bindparam("keys", type_=JSONB))
-        rows = [{"at": place, "keys": of_item} for place, of_item in keys.items()]
-        session.connection().execute(statement, rows)
-
-
 def note_failures(
     session: Session, evaluation_id: str, failed: Mapping[tuple[int, str], str]
 ) -> None:
@@ -109,12 +97,6 @@ def note_failures(
         added = TABLE.c.failures.concat(bindparam("why", type_=JSONB))
         rows = [{"at": place, "why": {of: why}} for (place, of), why in failed.items()]
         session.connection().execute(_of_place(evaluation_id).values(failures=added), rows)
-
-
-def count(session: Session, evaluation_id: str, **counts: int) -> None:
-    """Set counts of the evaluation; the others stay."""
-    evaluation = session.get_one(Evaluation, evaluation_id)
-    evaluation.counts = {**evaluation.counts, **counts}
 
 
 def _of_place(evaluation_id: str) -> Any:

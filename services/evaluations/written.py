@@ -10,8 +10,3 @@ def sha256(**parts: Any) -> str:
     """Return the sha256 of JSON values by their names, whatever the order of their keys."""
     content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return hashlib.sha256(content).hexdigest()
-
-
-def of_text(text: str) -> str:
-    """Return the sha256 of a text."""
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

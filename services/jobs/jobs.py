@@ -203,6 +203,13 @@ def _check_labels(request: NewJob) -> None:
     checks.check_metadata(request.metadata)
 
 
+def owner_of(job: Job) -> Caller:
+    """Return the caller on whose behalf a worker acts for a job: its organisation and key, without
+    scopes.
+    """
+    return Caller(job.org_id, job.api_key_id, frozenset())
+
+
 def kind_of(purpose: Purpose) -> Object:
     return {
         Purpose.TRAIN: Object.JOB,

@@ -218,8 +218,9 @@ class Settings(BaseSettings):
         default=8,
         ge=1,
         le=256,
-        description="Requests that one evaluation has on their way to one engine or endpoint. An "
-        "engine on a CPU computes 16 at a time, and chats need room beside evaluations.",
+        description="Requests that evaluations have on their way to one engine or endpoint; those "
+        "that run at the same time share them. An engine on a CPU computes 16 at a time, and chats "
+        "need room beside evaluations.",
     )
     evals_answer_s: float = Field(
         default=600,

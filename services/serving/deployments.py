@@ -4,6 +4,7 @@ The row holds the desired state; `engines.py` and the serve worker carry it out.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import func, or_, select, text
@@ -148,13 +149,7 @@ def find(session: Session, caller: Caller, model: str) -> Served:
     except NotFound:
         _refuse_job(session, caller, model)
         raise
-    if is_judge(job.method["type"]):
-        raise Invalid(
-            f"'{model}' is a reward model: it judges answers with a number and can't chat. Use it "
-            "as the judge of an evaluation, or download it.",
-            param="model",
-            code="model_is_a_judge",
-        )
+    _refuse_judge(job, model, "model")
     if job.state not in ENDED:
         raise _unfinished(job)
     if checkpoint.damaged_at is not None:
@@ -162,6 +157,16 @@ def find(session: Session, caller: Caller, model: str) -> Served:
     if not checkpoints.lock(session, checkpoint, share=True):
         return find(session, caller, model)  # deleted meanwhile: the id may mean nothing now
     return Served(job.base_model, checkpoint.id)
+
+
+def _refuse_judge(job: Job, model: str, param: str) -> None:
+    if is_judge(job.method["type"]):
+        raise Invalid(
+            f"'{model}' is a reward model: it judges answers with a number and can't chat. Use it "
+            "as the judge of an evaluation, or download it.",
+            param=param,
+            code="model_is_a_judge",
+        )
 
 
 def _refuse_job(session: Session, caller: Caller, model: str) -> None:
@@ -258,7 +263,9 @@ def stop(session: Session, caller: Caller, deployment_id: str) -> Deployment:
 
 
 def route(session: Session, caller: Caller, model: str, param: str = "model") -> Route:
-    """Return where `model` answers. Raises NotFound, with what to do, unless it is ready."""
+    """Return where `model` answers. Raises NotFound, with what to do, unless it is ready, and
+    Invalid for a reward model.
+    """
     found = session.execute(
         select(Deployment, Engine, Checkpoint.kind, BaseModelRecord.info, Job.method)
         .join(BaseModelRecord, BaseModelRecord.id == Deployment.base_model)
@@ -272,6 +279,8 @@ def route(session: Session, caller: Caller, model: str, param: str = "model") ->
         )
     ).first()
     if found is None:
+        with suppress(NotFound):
+            _refuse_judge(checkpoints.resolve(session, caller, model)[1], model, param)
         raise NotFound(
             f"'{model}' is not deployed: deploy it first with POST /v1/deployments.",
             param=param,

@@ -183,6 +183,9 @@ def test_a_reward_model_is_a_judge_and_can_not_chat(client, product):
         error = refused.json()["error"]
         assert (error["code"], error["param"]) == ("model_is_a_judge", "model")
         assert "judges answers" in error["message"]
+        body = {"model": model, "messages": [{"role": "user", "content": "?"}]}
+        chat = client.post("/v1/chat/completions", json=body)
+        assert (chat.status_code, chat.json()["error"]["code"]) == (400, "model_is_a_judge")
         assert client.get(f"/v1/models/{model}").json()["use"] == "judge"
     uses = {model["id"]: model["use"] for model in client.get("/v1/models").json()["data"]}
     assert uses == {"ft:base:default::judge": "judge", job.base_model: "chat"}

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from api import job_stream
-from models import Answer, Job, Judgment
+from models import Answer, EvaluationItem, Job, Judgment
 from models.jobs import JobState, Purpose
 from services.access.callers import Caller
+from services.evaluations.evaluations import LONGEST_PROMPT
 from services.evaluations.suites import SUITES
 from services.files import seed
 from services.platform.database import transaction
@@ -355,6 +357,14 @@ def test_items_that_got_worse_come_first(client: TestClient, items: str) -> None
         assert places == [1, 4, 2, 0, 3]
 
 
+def test_judgments_are_shown_after_the_prompts_were_erased(client: TestClient, items: str) -> None:
+    before = client.get(items).json()["data"][0]["judgments"]
+    with transaction() as session:
+        session.execute(update(EvaluationItem).values(turns=[], reference={}))
+    found = client.get(items).json()["data"][0]
+    assert (found["turns"], found["judgments"]) == ([], before)
+
+
 FILTERED: list[tuple[dict[str, str], list[int]]] = [
     ({"filter": "regressed"}, [1, 4]),
     ({"filter": "improved"}, [0]),
@@ -426,13 +436,14 @@ def test_a_stream_that_is_open_is_found_by_its_own_path_alone(product: None) -> 
 STRICT = [True, True, False, True]
 
 
-def checked(session: Session, strict: list[bool], **fields: Any) -> str:
+def checked(session: Session, strict: list[bool], *, is_erased: bool = False, **fields: Any) -> str:
     """An evaluation with IFEval; each prompt has one instruction, followed or not."""
     share = sum(strict) / len(strict)
     found = stored(session, scores=[score("prompt_strict", share)], **fields)
+    texts: dict[str, Any] = {"turns": []} if is_erased else {}
     for place, followed in enumerate(strict):
         result = {"strict": [followed], "loose": [followed]}
-        records.item(session, found, place, result=result, category="maths")
+        records.item(session, found, place, result=result, category="maths", **texts)
     return found
 
 
@@ -458,6 +469,15 @@ def test_evaluations_are_compared_by_prompt(client: TestClient, product: None) -
     assert (same["value"], same["low"], same["high"], same["n"]) == (0.0, 0.0, 0.0, 4)
     (note,) = found["notes"]
     assert (note["evaluation"], "4 prompts" in note["message"]) == (longer, True)
+
+
+def test_prompts_that_were_erased_are_not_compared(client: TestClient, product: None) -> None:
+    with transaction() as session:
+        ids = [checked(session, STRICT, is_erased=True) for _ in range(2)]
+    found = compare(client, *ids).json()
+    assert [cell["value"]["value"] for cell in found["metrics"][0]["cells"]] == [0.75] * 2
+    assert [cell["difference"] for cell in found["metrics"][0]["cells"]] == [None, None]
+    assert "erased with their file" in found["notes"][0]["message"]
 
 
 def test_prompts_that_differ_are_not_compared(client: TestClient, product: None) -> None:
@@ -496,6 +516,16 @@ def test_win_rates_over_other_baselines_or_judges_are_not_compared(
     messages = {note["evaluation"]: note["message"] for note in found["notes"]}
     assert "its baseline is another model" in messages[others[0]]
     assert "it was judged by another judge" in messages[others[1]]
+
+
+def test_a_comparison_with_long_prompts_is_cut(client: TestClient, product: None) -> None:
+    options = {"judge_prompt": "\U0001d54f" * LONGEST_PROMPT}
+    with transaction() as session:
+        ids = [checked(session, STRICT, options=options) for _ in range(6)]
+    answer = compare(client, *ids)
+    assert len(answer.content) < 2 * 10**6
+    assert answer.json()["cut"] is True
+    assert len(answer.json()["metrics"][0]["cells"]) == 6
 
 
 def test_what_can_not_be_compared_is_refused(client: TestClient, product: None) -> None:

@@ -68,6 +68,7 @@ def test_a_judge_is_added_listed_and_deleted(client: TestClient, allowed: None) 
         ({"base_url": "http://user:word@127.0.0.1:9/v1"}, "base_url"),
         ({"base_url": f"{URL}?key=1"}, "base_url"),
         ({"base_url": "http://[::1/v1"}, "base_url"),
+        ({"base_url": "http://127.0.0.1:9/v1\x01"}, "base_url"),
         ({"base_url": "http://10.1.2.3/v1", "secret": None}, "base_url"),
         ({"base_url": "http://no-such-host.invalid/v1", "secret": None}, "base_url"),
         ({"secret": "unknown"}, "secret"),

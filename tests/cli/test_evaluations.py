@@ -215,13 +215,13 @@ def test_items_are_shown_with_both_answers(api: FakeApi, oddsmith: Oddsmith) -> 
     api.on(f"GET {PATH}/items", listed(item))
     shown = oddsmith("evaluations", "items", "eval-1", "--filter", "regressed")
     assert "line 12  maths  -1  cut off" in shown.stdout
-    assert "prompt   What is 1 + 1?" in shown.stdout
-    assert "model    Long answer. Long answer." in shown.stdout
-    assert "base     (no answer)" in shown.stdout
-    assert "judge    [[B]] B is right." in shown.stdout
+    assert "prompt     What is 1 + 1?" in shown.stdout
+    assert "model      Long answer. Long answer." in shown.stdout
+    assert "baseline   (no answer)" in shown.stdout
+    assert "judge      [[B]] B is right." in shown.stdout
     (asked,) = api.sent("GET", f"{PATH}/items")
     assert asked.query["filter"] == "regressed"
-    assert max(map(len, shown.stdout.splitlines())) <= evaluations.TEXT + len("model    ")
+    assert max(map(len, shown.stdout.splitlines())) <= evaluations.TEXT + len("model      ")
 
 
 def test_evaluations_are_compared_with_the_first(api: FakeApi, oddsmith: Oddsmith) -> None:

@@ -1,113 +1,138 @@
-"""An evaluation through the real stack: a tuned model against its base, deployed for it alone."""
+"""A tuned model is measured through the real stack: by its gates, by the command line, on the page.
+
+A reward model of our own judges; the models are deployed for the evaluations alone.
+"""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, expect
 
+from tests.e2e.conftest import EXAMPLES
+from tests.e2e.pages import page  # noqa: F401  a fixture
 from tests.e2e.wait import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ENDED = ("succeeded", "failed", "cancelled")
-
-
-def write(path: Path, rows: list[dict]) -> Path:
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return path
-
-
-def pairs(tmp_path: Path) -> Path:
-    rows = [
-        {"prompt": f"Say {n}.", "chosen": f"Certainly: {n}.", "rejected": f"No idea about {n}!"}
-        for n in range(12)
-    ]
-    return write(tmp_path / "pairs.jsonl", rows)
-
-
-def prompts(tmp_path: Path) -> Path:
-    """Prompts in IFEval's form. One stands there twice."""
-    rows = [
-        {
-            "key": n,
-            "prompt": f"Name {n % 4} things without a comma.",
-            "instruction_id_list": ["punctuation:no_comma"],
-            "kwargs": [{}],
-        }
-        for n in range(5)
-    ]
-    return write(tmp_path / "prompts.jsonl", rows)
+PAIRS = EXAMPLES / "short-answers.jsonl"
+SETTINGS = {"max_steps": 6, "batch_size": 4, "learning_rate": 0.001}
+PROMPTS, LIMIT = 24, 20
 
 
 @pytest.fixture
-def tuned(stack, tiny: str, upload, until, tmp_path: Path) -> str:
-    hyperparameters = {"n_epochs": 1, "batch_size": 4, "learning_rate": 0.001}
-    body = {
-        "model": tiny,
-        "training_file": upload(pairs(tmp_path)),
-        "method": {"type": "orpo", "orpo": {"hyperparameters": hyperparameters}},
-    }
-    with stack.http() as http:
-        job = http.post("/v1/fine_tuning/jobs", json=body).raise_for_status().json()
-    return until(job["id"], lambda job: job["status"] == "succeeded")["fine_tuned_model"]
-
-
-def upload_prompts(stack, path: Path) -> str:
+def prompts(stack, tmp_path: Path) -> str:
+    """A file of prompts in IFEval's form, one of which stands there twice; returns its id."""
+    path = tmp_path / "prompts.jsonl"
+    with path.open("w") as file:
+        for n in range(PROMPTS + 1):
+            row = {
+                "key": n,
+                "prompt": f"Name {n % PROMPTS} things without a comma.",
+                "instruction_id_list": ["punctuation:no_comma"],
+                "kwargs": [{}],
+            }
+            file.write(json.dumps(row) + "\n")
     client = stack.openai()
     with path.open("rb") as content:
-        file = client.files.create(file=content, purpose="evals")
-    done = client.files.wait_for_processing(file.id, poll_interval=0.3, max_wait_seconds=120)
+        sent = client.files.create(file=content, purpose="evals")
+    done = client.files.wait_for_processing(sent.id, poll_interval=0.3, max_wait_seconds=120)
     assert done.status == "processed", done
     return done.id
 
 
-def evaluated(stack, body: dict) -> dict:
+def train(stack, until, model: str, file_id: str, method: str, **more: object) -> dict:
+    """Run a job to its end and return it."""
+    body = {
+        "model": model,
+        "training_file": file_id,
+        "method": {"type": method, method: {"hyperparameters": SETTINGS}},
+        **more,
+    }
     with stack.http() as http:
-        made = http.post("/v1/evaluations", json=body)
-        assert made.status_code == 200, made.text
-
-        def look() -> dict | None:
-            found = http.get(f"/v1/evaluations/{made.json()['id']}").json()
-            return found if found["status"] in ENDED else None
-
-        return wait_for(look, 600, stack.logs, interval_s=0.5)
+        job = http.post("/v1/fine_tuning/jobs", json=body)
+    assert job.status_code == 200, job.text
+    return until(job.json()["id"], lambda job: job["status"] == "succeeded")
 
 
-def test_tuned_against_base_on_ifeval_deployed_for_it_alone(
-    stack, tiny: str, tuned: str, tmp_path: Path
+@pytest.fixture
+def judge(stack, tiny: str, upload, until) -> str:
+    """A judge: a reward model that was trained on the example pairs."""
+    trained = train(stack, until, tiny, upload(PAIRS), "reward")
+    body = {"name": "ours", "kind": "reward", "model": trained["fine_tuned_model"]}
+    with stack.http() as http:
+        made = http.post("/v1/judges", json=body)
+    assert made.status_code == 200, made.text
+    return made.json()["id"]
+
+
+def test_gates_command_line_and_page(
+    stack,
+    tiny: str,
+    judge: str,
+    prompts: str,
+    upload,
+    until,
+    page: Page,  # noqa: F811  the fixture
 ) -> None:
     with stack.http() as http:
         before = {each["model"] for each in http.get("/v1/deployments").json()["data"]}
-    body = {
-        "model": tuned,
-        "suite": "ifeval",
-        "data": upload_prompts(stack, prompts(tmp_path)),
-        "baseline": tiny,
-        "limit": 3,
-        "sampling": {"max_tokens": 8},
-        "deploy": True,
-    }
-    found = evaluated(stack, body)
-    assert found["status"] == "succeeded", (found["error"], stack.logs())
-    counts = found["counts"]
-    assert (counts["of"], counts["prompts"], counts["repeated"]) == (4, 3, 1)
-    assert (counts["answered"], counts["failed"]) == (3, 0)
-    assert found["is_subset"] is True
-    assert found["is_incomplete"] is False
-    scores = {each["metric"]: each for each in found["scores"] if each["category"] is None}
+    common = {"data": prompts, "limit": LIMIT}
+    gates = [
+        {"suite": "ifeval", "metric": "prompt_strict", "at_least": 0, **common},
+        {"suite": "custom", "metric": "win_rate", "at_least": 0, "judge": judge, **common},
+    ]
+    tuned = train(stack, until, tiny, upload(PAIRS), "orpo", gates=gates)
+    model = tuned["fine_tuned_model"]
+
+    # Its evaluation waits behind those of the gates and needs their answers: the models stay.
+    command = ["evaluate", model, "--against", tiny, "--suite", "ifeval", "--data", prompts]
+    done = stack.oddsmith(*command, "--limit", str(LIMIT), "--deploy", "--json")
+    assert done.returncode == 0, (done.stdout, done.stderr, stack.logs())
+    by_hand = json.loads(done.stdout)
+    check_counts(by_hand)
+    scores = {each["metric"]: each for each in by_hand["scores"] if each["category"] is None}
     strict = scores["prompt_strict"]
-    assert (strict["model"]["n"], strict["baseline"]["n"], strict["difference"]["n"]) == (3, 3, 3)
-    ours, theirs = found["model"], found["baseline"]
+    assert [strict[side]["n"] for side in ("model", "baseline", "difference")] == [LIMIT] * 3
+    ours, theirs = by_hand["model"], by_hand["baseline"]
     assert len(ours["weights_sha256"]) == len(theirs["weights_sha256"]) == 64
     assert ours["weights_sha256"] != theirs["weights_sha256"]
     assert ours["template_sha256"] == theirs["template_sha256"]
     assert ours["engine"].startswith("vLLM ")
+
+    decided = until(tuned["id"], lambda job: job["promotion"] is not None)
+    assert decided["promotion"]["promoted"] is True, decided["promotion"]
+    by_gate = {gate["suite"]: gate["evaluation"] for gate in decided["promotion"]["gates"]}
     with stack.http() as http:
-        items = http.get(f"/v1/evaluations/{found['id']}/items").json()["data"]
-        texts = [answer["text"] for item in items for answer in item["answers"]]
-        assert len(texts) == 3
+        judged = http.get(f"/v1/evaluations/{by_gate['custom']}").json()
+        check_counts(judged)
+        assert judged["counts"]["judged"] == LIMIT
+        assert sum(judged["rewards"]["model"]) == sum(judged["rewards"]["baseline"]) == LIMIT
+        # Answers are kept by what they were asked: the evaluation by hand has asked nothing again.
+        same = [
+            [row["answers"] for row in http.get(f"/v1/evaluations/{each}/items").json()["data"]]
+            for each in (by_gate["ifeval"], by_hand["id"])
+        ]
+        assert len(same[0]) == LIMIT
+        assert same[0] == same[1]
 
         def taken_back() -> bool:
             return {each["model"] for each in http.get("/v1/deployments").json()["data"]} == before
 
         wait_for(taken_back, 60, stack.logs)
+
+    page.goto(f"/evaluations/{judged['id']}")
+    expect(page.get_by_text(f"A subset: {LIMIT} of {PROMPTS} prompts")).to_be_visible()
+    page.goto(f"/jobs/{tuned['id']}")
+    expect(page.get_by_text(re.compile("promoted", re.IGNORECASE)).first).to_be_visible()
+
+
+def check_counts(found: dict) -> None:
+    """Every prompt was answered by both models, and the result says that it is of a part."""
+    assert found["status"] == "succeeded", found["error"]
+    counts = found["counts"]
+    assert (counts["of"], counts["prompts"], counts["repeated"]) == (PROMPTS, LIMIT, 1)
+    assert (counts["answered"], counts["failed"]) == (LIMIT, 0)
+    assert found["is_subset"] is True
+    assert found["is_incomplete"] is False

@@ -50,6 +50,7 @@ def test_a_prompt_of_a_user_stays_as_it_is() -> None:
         ("mt_bench", "Rate it.", "one JSON object a line"),
         ("mt_bench", OFFICIAL.splitlines()[0], "`single-math-v1`"),
         ("mt_bench", "[]", "one JSON object a line"),
+        ("mt_bench", "[" * 100_000, "one JSON object a line"),
     ],
 )
 def test_a_prompt_that_can_t_be_used_is_explained(

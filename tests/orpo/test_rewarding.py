@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from services.evaluations.asks import Scored
+from services.evaluations.judgments import Scored
 from tests.orpo.tiny_run import Bench, checkpoint
 from workers import rewarding
 from workers.rewarding import RewardModel

@@ -4,6 +4,7 @@ import asyncio
 import email.utils
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +31,9 @@ def _loopback(settings_from: Any) -> None:
 
 
 def ask(
-    reply: Callable[[int, dict[str, Any]], Reply], timeout_s: float = 30
+    reply: Callable[[int, dict[str, Any]], Reply],
+    timeout_s: float = 30,
+    patience: Patience = QUICK,
 ) -> tuple[asking.Reply, FakeOpenAI]:
     """Ask a server once and return its answer."""
 
@@ -39,7 +42,7 @@ def ask(
             return Upstream(server.url, "m", {"Authorization": "Bearer sk-of-the-test"})
 
         room = Room(lambda: 1)
-        async with Asker("It", locate, room, timeout_s=timeout_s, patience=QUICK) as asker:
+        async with Asker("It", locate, room, timeout_s=timeout_s, patience=patience) as asker:
             return await asker.ask(BODY)
 
     with FakeOpenAI(reply).serving() as server:
@@ -77,6 +80,17 @@ def test_a_pause_that_the_server_asks_for_is_kept() -> None:
 
     ask(limited)
     assert moments[1] - moments[0] >= 0.3
+
+
+def test_an_overloaded_server_that_asks_for_a_day_is_asked_again_soon() -> None:
+    overloaded = Reply("Later.", 503, {"retry-after": "86400"})
+    patience = replace(QUICK, retry_after_s=0.01)
+    assert ask(answers(overloaded, Reply("Yes.")), patience=patience)[0].text == "Yes."
+
+
+def test_a_body_that_can_t_be_decoded_is_asked_for_again() -> None:
+    broken = Reply("Yes.", headers={"content-encoding": "gzip"})
+    assert ask(answers(broken, Reply("Yes.")))[0].text == "Yes."
 
 
 def test_a_date_is_a_pause_too() -> None:
@@ -122,7 +136,7 @@ def test_what_concerns_all_requests_ends_it(status: int, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b'{"choices": []}', b'{"choices": [{}]}', b"<html>"]
+    "content", [b"", b"[]", b'{"choices": []}', b'{"choices": [{}]}', b"<html>", b"[" * 100_000]
 )
 def test_an_answer_that_is_no_chat_completion_is_refused(content: bytes) -> None:
     with pytest.raises(RefusedError, match="no chat completion"):
@@ -135,6 +149,14 @@ def test_a_refusal_and_a_thought_are_read() -> None:
         {"top_logprobs": [{"token": "m", "logprob": -0.5}]}]}}]}"""
     found = asking._reply("It", content)
     assert (found.text, found.thought, found.logprobs) == ("No.", "Hm.", {"m": -0.5})
+
+
+def test_what_no_model_computes_is_no_logprob_and_no_reason_with_nul_is_stored() -> None:
+    content = b"""{"choices": [{"message": {"content": "m"}, "finish_reason": "st\\u0000p",
+        "logprobs": {"content": [{"top_logprobs": [{"token": "m", "logprob": 1e6},
+        {"token": "M", "logprob": NaN}]}]}}]}"""
+    found = asking._reply("It", content)
+    assert (found.finish_reason, found.logprobs) == ("st\ufffdp", {"m": 0.0})
 
 
 def test_a_room_serves_those_who_wait_in_order() -> None:

@@ -35,7 +35,6 @@ def test_each_prompt_is_asked_once_with_what_the_suite_needs(tmp_path: Path) -> 
     ])  # fmt: skip
     found = prompts.draw(path, SUITES["ifeval"], empty=2)
     assert found.counts == {"of": 2, "prompts": 2, "empty": 2, "repeated": 1}
-    assert not found.is_subset
     first, second = found.items
     assert first == {
         "place": 0, "line": 1, "category": "c", "turns": [[user("Why?")]],
@@ -64,7 +63,6 @@ def test_a_smaller_limit_draws_a_part_of_a_larger_one(tmp_path: Path) -> None:
     assert [item["place"] for item in five.items] == list(range(5))
     assert five == prompts.draw(path, suite, limit=5, seed=3)
     assert five.counts == {"of": 50, "prompts": 5, "empty": 0, "repeated": 0}
-    assert five.is_subset
 
 
 def test_too_many_prompts_and_none_are_refused(

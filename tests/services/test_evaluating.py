@@ -30,7 +30,7 @@ from services.upkeep import removals
 from tests.services import evaluated
 from tests.services.evaluated import ifeval, ifeval_rows, prompt_file
 from tests.services.fake_openai import FakeOpenAI, Reply, prompt_of
-from workers import asking
+from workers import asking, phases
 from workers import evaluations as worker
 from workers.asking import Patience
 from workers.holding import Hold
@@ -63,6 +63,11 @@ class World:
     def evaluation(self, evaluation_id: str) -> Evaluation:
         with transaction() as session:
             return session.get_one(Evaluation, evaluation_id)
+
+    def stored(self) -> int:
+        """How many answers are stored."""
+        with transaction() as session:
+            return session.query(Answer).count()
 
     def fence(self) -> None:
         """Take the evaluation from its worker, and wait until the worker knows."""
@@ -127,6 +132,31 @@ def test_both_sides_answer_and_the_scores_are_stored(world: World) -> None:
         assert first.result is not None
 
 
+def test_templates_that_differ_are_said_once(world: World) -> None:
+    with transaction() as session:
+        other = {**evaluated.certificate("of base"), "template_sha256": "other"}
+        session.execute(update(Deployment).where(Deployment.model == "base").values(parity=other))
+    evaluation_id = world.create(1, baseline="base")
+    usual, left = world.server.reply, [True]
+
+    def lose(number: int, body: dict[str, Any]) -> Reply:
+        if left:
+            left.pop()
+            world.fence()
+            return Reply(None)
+        return usual(number, body)
+
+    world.server.reply = lose
+    world.run()
+    world.run()
+    assert world.job(evaluation_id).state == JobState.SUCCEEDED
+    with transaction() as session:
+        said = session.scalars(select(JobEvent.message).where(JobEvent.job_id == evaluation_id))
+        assert [each for each in said if "different chat templates" in each] == [
+            phases.TWO_TEMPLATES
+        ]
+
+
 def test_another_evaluation_asks_only_what_is_new(world: World) -> None:
     with transaction() as session:
         file = prompt_file(session, world.caller, ifeval_rows(4))
@@ -169,8 +199,11 @@ def test_a_fenced_worker_asks_nothing_twice_and_the_scores_are_the_same(
     usual, left = world.server.reply, set(moments)
 
     def lose(number: int, body: dict[str, Any]) -> Reply:
-        """Take the evaluation back when a request comes in, which then gets no answer."""
+        """Take the evaluation back when a request comes in, which then gets no answer. The other
+        side's answer may be on its way into the database: it is stored before.
+        """
         if len(world.server.answered) in left:
+            wait_for(lambda: world.stored() == len(world.server.answered))
             left.remove(len(world.server.answered))
             world.fence()
             return Reply(None)

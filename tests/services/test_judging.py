@@ -520,10 +520,10 @@ def test_a_cancel_ends_the_process_that_scores(
 ) -> None:
     began, ended = threading.Event(), threading.Event()
 
-    def hang(*_: str, meanwhile: Callable[[], None], **__: Any) -> dict[str, Any]:
+    def hang(*__: str, meanwhile: Callable[[], None], **_: Any) -> dict[str, Any]:
         began.set()
         try:
-            for _ in range(1000):
+            for _turn in range(1000):
                 time.sleep(0.01)
                 meanwhile()
         except BaseException:

@@ -32,6 +32,7 @@ def test_a_reward_model_is_trained_listed_and_downloaded_but_never_deployed(
 
     run = tail.RunTail(run_dir, job.id, 1)
     run.drain()
+    assert run.outcome is not None
     assert run.outcome["type"] == "finished"
     assert claims.finalize(session, job.id, 1)
     results.register(session, job.id, 1)

@@ -12,9 +12,9 @@ from models import Evaluation, EvaluationItem, Judge
 from models.base import new_id
 from models.jobs import JobState, Purpose
 from services.access.callers import Caller
-from services.evaluations import answers, asks, scores
+from services.evaluations import answers, judgments, scores
 from services.evaluations.answers import New
-from services.evaluations.asks import Reply
+from services.evaluations.judgments import Reply
 from services.evaluations.scores import Summary
 from services.evaluations.suites import SUITES
 from tests import records
@@ -75,7 +75,7 @@ def _item(session: Session, caller: Caller, of: str, place: int, row: Row) -> Ev
             reason = "length" if text.endswith("...") else "stop"
             answers.store(session, caller.org_id, [New(of_side[-1], text, finish_reason=reason)])
     judged = [f"{of} {place} {at}" for at in range(len(row.judged))]
-    asks.store(
+    judgments.store(
         session, caller.org_id,
         [Reply(key, "", value) for key, value in zip(judged, row.judged, strict=True)
          if not isinstance(value, str)],

@@ -1553,10 +1553,10 @@ export interface components {
          *     `unparsed` the others.
          */
         AgreementObject: {
-            average?: components["schemas"]["AgreementShare"] | null;
-            both?: components["schemas"]["AgreementShare"] | null;
-            decided?: components["schemas"]["AgreementShare"] | null;
-            equal?: components["schemas"]["AgreementShare"] | null;
+            average?: components["schemas"]["Measured"] | null;
+            both?: components["schemas"]["Measured"] | null;
+            decided?: components["schemas"]["Measured"] | null;
+            equal?: components["schemas"]["Measured"] | null;
             /** Evaluation */
             evaluation?: string;
             /** Measured At */
@@ -1567,22 +1567,6 @@ export interface components {
             unparsed?: number;
             /** Worse Than A Coin */
             worse_than_a_coin?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * AgreementShare
-         * @description A share with the ends of its 95 % interval (null for one pair), of `n` pairs.
-         */
-        AgreementShare: {
-            /** High */
-            high?: number | null;
-            /** Low */
-            low?: number | null;
-            /** N */
-            n?: number;
-            /** Value */
-            value?: number;
         } & {
             [key: string]: unknown;
         };
@@ -2835,6 +2819,12 @@ export interface components {
          * @description Evaluations of one suite, in the order of the request.
          */
         EvaluationComparison: {
+            /**
+             * Cut
+             * @description It is larger than an answer may be: long texts end with a mark, or items of lists are missing.
+             * @default false
+             */
+            cut: boolean;
             /** Evaluations */
             evaluations: components["schemas"]["EvaluationObject"][];
             /** Metrics */
@@ -2861,11 +2851,6 @@ export interface components {
              */
             answered?: number;
             /**
-             * Asked
-             * @description Requests that were sent for answers.
-             */
-            asked?: number;
-            /**
              * Cut Off
              * @description Prompts with an answer that hit `max_tokens`.
              */
@@ -2877,7 +2862,7 @@ export interface components {
             empty?: number;
             /**
              * Failed
-             * @description Requests that failed for good.
+             * @description Answers and judgments that are missing.
              */
             failed?: number;
             /**
@@ -4023,7 +4008,8 @@ export interface components {
              * @constant
              */
             object: "judge";
-            sampling: components["schemas"]["StoredSampling"];
+            /** @description Empty for a reward model. */
+            sampling: components["schemas"]["EvaluationSampling"];
             /**
              * Secret
              * @description The name of its key; the key itself is never shown.
@@ -4115,6 +4101,11 @@ export interface components {
          * @enum {string}
          */
         "Kind-Input": "openai" | "deployment" | "reward";
+        /**
+         * Labels
+         * @enum {string}
+         */
+        Labels: "llmbar" | "pandalm" | "votes";
         /**
          * Language
          * @description Keeps or drops the rows whose prompt (its last message), chosen or rejected answer is in one
@@ -4582,15 +4573,11 @@ export interface components {
              * @description The file with the labels; null for `votes`.
              */
             data?: string | null;
-            /**
-             * Labels
-             * @description `llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, `label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, `annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons.
-             * @enum {string}
-             */
-            labels: "llmbar" | "pandalm" | "votes";
+            /** @description `llmbar`: a file as LLMBar publishes it (`input`, `output_1`, `output_2`, `label`). `pandalm`: as PandaLM does (`instruction`, `response1`, `response2`, `annotator1` to `annotator3`). `votes`: the votes of your organisation on comparisons. */
+            labels: components["schemas"]["Labels"];
             /**
              * Limit
-             * @description Draws this many of the pairs; all if left out.
+             * @description Draw only so many of the pairs; all if left out.
              */
             limit?: number | null;
         };
@@ -5965,20 +5952,6 @@ export interface components {
             run_logs: number;
             /** Tokens */
             tokens: number;
-        };
-        /**
-         * StoredSampling
-         * @description How the judge is sampled; empty for a reward model.
-         */
-        StoredSampling: {
-            /** Max Tokens */
-            max_tokens?: number;
-            /** Temperature */
-            temperature?: number;
-            /** Top P */
-            top_p?: number;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * StreamOptions

@@ -1,6 +1,7 @@
 /** The form of a new evaluation as data: its values, its request, and the field of an error. */
 import type { Evaluation, Suite } from "@/features/evaluations/objects";
 import type { Schema } from "@/lib/api";
+import { typedNumber } from "@/lib/typed-number";
 
 export type Form = {
   model: string;
@@ -86,7 +87,7 @@ export function shownFor(suite: Suite | undefined, judgeKind: string | undefined
 export function bodyOf(form: Form, shown: Shown): Schema<"CreateEvaluation"> {
   const sampling: Record<string, unknown> = {};
   for (const name of SAMPLING) {
-    const value = numberOf(form[name]);
+    const value = typedNumber(form[name]);
     if (value !== null) sampling[name] = value;
   }
   return {
@@ -97,8 +98,8 @@ export function bodyOf(form: Form, shown: Shown): Schema<"CreateEvaluation"> {
     judge: (shown.judge && form.judge) || null,
     judge_prompt: (shown.prompt && form.judge_prompt.trim()) || null,
     orders: Number(form.orders),
-    limit: numberOf(form.limit) as number | null,
-    seed: numberOf(form.seed) as number | null,
+    limit: typedNumber(form.limit) as number | null,
+    seed: typedNumber(form.seed) as number | null,
     sampling: Object.keys(sampling).length > 0 ? sampling : null,
     deploy: form.deploy,
   };
@@ -109,13 +110,6 @@ function baselineOf({ against, baseline, endpoint }: Form) {
   if (against === "model") return baseline || null;
   const { base_url, model, secret } = endpoint;
   return { base_url: base_url.trim(), model: model.trim(), secret: secret.trim() || null };
-}
-
-/** A text that is not a number is sent unchanged: the API explains what is wrong. */
-function numberOf(text: string): unknown {
-  if (text.trim() === "") return null;
-  const value = Number(text);
-  return Number.isNaN(value) ? text : value;
 }
 
 const FIELDS = [

@@ -1,7 +1,7 @@
 /** The items of an evaluation in words: what was asked, how they moved, and what was checked. */
 import type { Filter } from "@/features/evaluations/api";
 import type { Answer, Evaluation, Item, Judgment } from "@/features/evaluations/objects";
-import { sideName } from "@/features/evaluations/words";
+import { AGREEMENT, sideName } from "@/features/evaluations/words";
 import { number, signed } from "@/lib/format";
 import { messageText } from "@/lib/message-text";
 
@@ -26,6 +26,8 @@ const MOVEMENTS: Record<Movement, Mark> = {
 export type Naming = {
   ours: string;
   theirs: string;
+  /** Whether ours stands first; else it stands after what it is compared with. */
+  isOursFirst: boolean;
   movements: Record<Movement, Mark>;
   filters: Partial<Record<Filter, string>>;
 };
@@ -35,6 +37,7 @@ export function namingOf({ suite, model, baseline }: Evaluation): Naming {
   return {
     ours: sideName(model),
     theirs: baseline ? sideName(baseline) : "The answer in the file",
+    isOursFirst: false,
     movements: MOVEMENTS,
     filters: {
       regressed: "Got worse",
@@ -45,12 +48,10 @@ export function namingOf({ suite, model, baseline }: Evaluation): Naming {
   };
 }
 
-/** The evaluation of a judge on answers that people have judged. */
-export const AGREEMENT = "agreement";
-
 const LABELLED: Naming = {
   ours: "First answer",
   theirs: "Second answer",
+  isOursFirst: true,
   movements: {
     ...MOVEMENTS,
     worse: { mark: "✗", word: "the judge and people differ", className: "text-rejected" },

@@ -15,4 +15,3 @@ export type Judgment = Schema<"EvaluationJudgment">;
 export type Judge = Schema<"JudgeObject">;
 export type Suite = Schema<"SuiteObject">;
 export type Agreement = Schema<"AgreementObject">;
-export type Share = Schema<"AgreementShare">;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Estimate, Score } from "@/features/evaluations/objects";
-import { movements, verdictOf } from "@/features/evaluations/verdict";
+import type { Estimate, Evaluation, Score } from "@/features/evaluations/objects";
+import { movements, questionOf, verdictOf } from "@/features/evaluations/verdict";
 
 const estimate = (value: number, low: number, high: number): Estimate => ({
   value,
@@ -35,6 +35,14 @@ test("without a baseline there is a value and no verdict", () => {
   expect(verdict?.reading).toBeNull();
   expect(verdict?.answer).toBe("Prompts, strict 42.0% (38.0% to 46.0%)");
   expect(verdictOf({ scores: [], preference: null, baseline: null })).toBeNull();
+});
+
+test("the question names what the answers are compared with", () => {
+  const preference = {} as Evaluation["preference"];
+  const baseline = {} as Evaluation["baseline"];
+  expect(questionOf({ baseline, preference })).toBe("Is it better than the baseline?");
+  expect(questionOf({ baseline: null, preference })).toContain("answers in the file");
+  expect(questionOf({ baseline: null, preference: null })).toBe("How good is it?");
 });
 
 test("categories that got worse are named, the worst first, and none that only may have", () => {

@@ -13,6 +13,12 @@ import {
 } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
+/** The question that an evaluation answers. */
+export function questionOf({ baseline, preference }: Pick<Evaluation, "baseline" | "preference">) {
+  if (baseline) return "Is it better than the baseline?";
+  return preference ? "Is it better than the answers in the file?" : "How good is it?";
+}
+
 export type Verdict = { reading: Reading | null; answer: string; detail: string };
 
 type Judged = Pick<Evaluation, "scores" | "preference" | "baseline">;

@@ -85,7 +85,6 @@ test("of a win rate, only the model's side is shown", () => {
 const COUNTS: Evaluation["counts"] = {
   of: 541,
   prompts: 20,
-  asked: 20,
   answered: 20,
   judged: 0,
   cut_off: 0,
@@ -95,6 +94,8 @@ const COUNTS: Evaluation["counts"] = {
   repeated: 0,
 };
 const base = {
+  suite: { name: "ifeval", title: "IFEval", data: "file-1", sha256: null },
+  judges_itself: null,
   counts: COUNTS,
   is_subset: false,
   is_incomplete: false,
@@ -115,8 +116,18 @@ test("what is missing is said, and nothing where nothing is", () => {
     "Incomplete: 12 of 20 prompts were answered, under 95%.",
     "1 answer was cut off at max_tokens: raise it, or read their scores with care.",
     "2 replies of the judge had no verdict and count nowhere.",
-    "8 requests failed for good.",
+    "8 answers and judgments are missing: the items say why.",
     "1 row repeats another's prompt: left out.",
+  ]);
+});
+
+test("of a judge's agreement with people, pairs that were judged count; a judge of itself is named", () => {
+  const suite = { ...base.suite, name: "agreement" };
+  const counts = { ...COUNTS, judged: 12 };
+  const texts = notesOf({ ...base, suite, counts, is_incomplete: true, judges_itself: "model" });
+  expect(texts.map(({ text }) => text)).toEqual([
+    "Incomplete: 12 of 20 pairs were judged, under 95%.",
+    "The judge is the model itself: models prefer their own answers.",
   ]);
 });
 

@@ -36,11 +36,6 @@ const METRICS: Record<string, Metric> = {
     unit: "number",
     means: "The mean reward of the answers. Its scale is the reward model's own.",
   },
-  accuracy: {
-    title: "Accuracy",
-    unit: "share",
-    means: "Share of pairs whose chosen answer the model finds more likely.",
-  },
   win_rate_length_controlled: {
     title: "Win rate, length-controlled",
     unit: "share",
@@ -126,6 +121,9 @@ export const READINGS: Record<Reading, string> = {
   too_few: "too few prompts",
 };
 
+/** The suite of a judge's agreement with people: no model is asked for answers. */
+export const AGREEMENT = "agreement";
+
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 export const hasEnded = ({ status }: Pick<Evaluation, "status">) => ENDED.includes(status);
@@ -182,14 +180,18 @@ const plural = (count: number, one: string, many: string) =>
 
 /** What a reader must know before the numbers: what is missing, cut off or left out. */
 export function notesOf(
-  evaluation: Pick<Evaluation, "counts" | "is_subset" | "is_incomplete" | "seed" | "status">,
+  evaluation: Pick<
+    Evaluation,
+    "suite" | "counts" | "is_subset" | "is_incomplete" | "seed" | "status" | "judges_itself"
+  >,
 ): Note[] {
-  const { counts, is_subset, is_incomplete, seed } = evaluation;
+  const { suite, counts, is_subset, is_incomplete, seed, judges_itself } = evaluation;
   const notes: Note[] = [];
   const say = (isSaid: unknown, text: string, isBad = true) => {
     if (isSaid) notes.push({ text, isBad });
   };
-  const { of = 0, prompts = 0, answered = 0 } = counts;
+  const { of = 0, prompts = 0, answered = 0, judged = 0 } = counts;
+  const isOfLabels = suite.name === AGREEMENT;
   say(
     is_subset,
     `A subset: ${number(prompts)} of ${plural(of, "prompt", "prompts")}, drawn with seed ${seed}.`,
@@ -197,8 +199,11 @@ export function notesOf(
   );
   say(
     is_incomplete && hasEnded(evaluation),
-    `Incomplete: ${number(answered)} of ${plural(prompts, "prompt was", "prompts were")} answered, under 95%.`,
+    isOfLabels
+      ? `Incomplete: ${number(judged)} of ${plural(prompts, "pair was", "pairs were")} judged, under 95%.`
+      : `Incomplete: ${number(answered)} of ${plural(prompts, "prompt was", "prompts were")} answered, under 95%.`,
   );
+  say(judges_itself, `The judge is the ${judges_itself} itself: models prefer their own answers.`);
   notes.push(...lossesOf(counts));
   return notes;
 }
@@ -216,7 +221,11 @@ function lossesOf(counts: Counts): Note[] {
       `${plural(unparsed, "reply", "replies")} of the judge had no verdict and ${unparsed === 1 ? "counts" : "count"} nowhere.`,
       true,
     ],
-    [failed, `${plural(failed, "request", "requests")} failed for good.`, true],
+    [
+      failed,
+      `${plural(failed, "answer or judgment is", "answers and judgments are")} missing: the items say why.`,
+      true,
+    ],
     [empty, `${plural(empty, "row", "rows")} of the file without a prompt: left out.`, false],
     [
       repeated,

@@ -1,6 +1,6 @@
 import { Cell, Row, Table } from "@/components/ui/table";
 import { EstimateText } from "@/features/evaluations/components/estimate";
-import type { Agreement, Estimate, Share } from "@/features/evaluations/objects";
+import type { Agreement, Estimate } from "@/features/evaluations/objects";
 import { number } from "@/lib/format";
 
 type Judged = { name: string; agreement: Record<string, Agreement> };
@@ -21,13 +21,6 @@ const COLUMNS = [
   "Same in both orders",
   "No verdict",
 ];
-
-/** A stored share as an estimate; null where it was not measured. */
-export function estimateOf(share: Share | null | undefined): Estimate | null {
-  if (share?.value === undefined) return null;
-  const { value, low = null, high = null, n = 0 } = share;
-  return { value, low, high, n };
-}
 
 /** How often a judge agrees with people; one that is worse than a coin is marked. */
 export function AgreementTable({ judge }: { judge: Judged }) {
@@ -60,8 +53,8 @@ export function AgreementTable({ judge }: { judge: Judged }) {
   );
 }
 
-export const ShareText = ({ share }: { share: Share | null | undefined }) => (
-  <EstimateText metric="win_rate" estimate={estimateOf(share)} />
+export const ShareText = ({ share }: { share: Estimate | null | undefined }) => (
+  <EstimateText metric="win_rate" estimate={share} />
 );
 
 export const isWorseThanACoin = (judge: Pick<Judged, "agreement"> | null) =>

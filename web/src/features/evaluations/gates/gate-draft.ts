@@ -1,6 +1,7 @@
 /** The gates of a new run as they are typed, and as the API takes them. */
 import type { Suite } from "@/features/evaluations/objects";
 import type { Schema } from "@/lib/api";
+import { typedNumber } from "@/lib/typed-number";
 
 export type GateDraft = {
   suite: string;
@@ -36,19 +37,12 @@ export function gateOf(draft: GateDraft): Schema<"GateRequest"> {
     suite: draft.suite,
     metric: draft.metric,
     data: draft.data,
-    at_least: numberOf(draft.at_least) ?? "",
+    at_least: typedNumber(draft.at_least) ?? "",
     judge: draft.judge || null,
-    // A text that is not a number is sent unchanged: the API explains what is wrong.
-    limit: numberOf(draft.limit) as number | null,
+    limit: typedNumber(draft.limit) as number | null,
     seed: draft.seed,
     deploy: true,
   };
-}
-
-function numberOf(text: string): number | string | null {
-  const trimmed = text.trim();
-  if (trimmed === "") return null;
-  return Number.isNaN(Number(trimmed)) ? trimmed : Number(trimmed);
 }
 
 /** The drafts that would give these gates again. */

@@ -9,6 +9,7 @@ import { ChoiceField, TextField } from "@/features/evaluations/components/fields
 import { type Labels, measureAgreement } from "@/features/evaluations/judges-api";
 import type { Judge } from "@/features/evaluations/objects";
 import { ApiError } from "@/lib/api";
+import { typedNumber } from "@/lib/typed-number";
 
 const LABELS: Labels[] = ["votes", "llmbar", "pandalm"];
 const FIELDS = ["labels", "data", "limit"];
@@ -25,7 +26,7 @@ export function MeasureAgreement({ judge }: { judge: Judge }) {
       measureAgreement(judge.id, {
         labels,
         data: labels === "votes" ? null : data,
-        limit: limit.trim() === "" ? null : Number(limit),
+        limit: typedNumber(limit) as number | null,
       }),
     onSuccess: () => queries.invalidateQueries({ queryKey: keys.lists }),
   });

@@ -78,7 +78,14 @@ function Checked({ file }: { file: File }) {
         It can't be used: {file.status_details}
       </p>
     );
-  return null;
+  const left = (file.rows ?? 0) - (file.accepted ?? 0);
+  if (left <= 0) return null;
+  return (
+    <p className="text-sm text-muted">
+      {number(left)} of its {number(file.rows)} rows can't be used: they have no prompt, or can't be
+      read.
+    </p>
+  );
 }
 
 function UploadPrompts({ onStored }: { onStored: (id: string) => void }) {

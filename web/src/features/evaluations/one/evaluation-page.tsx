@@ -4,7 +4,6 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { evaluationQuery } from "@/features/evaluations/api";
-import { AGREEMENT } from "@/features/evaluations/items";
 import type { Evaluation } from "@/features/evaluations/objects";
 import { CategoriesCard } from "@/features/evaluations/one/categories-card";
 import { EvaluationBar } from "@/features/evaluations/one/evaluation-bar";
@@ -18,7 +17,7 @@ import { ScoresCard } from "@/features/evaluations/one/scores-card";
 import { VerdictCard } from "@/features/evaluations/one/verdict-card";
 import { Why } from "@/features/evaluations/one/why";
 import { useEvaluationStream } from "@/features/evaluations/use-evaluation-stream";
-import { comparedInWords, hasEnded } from "@/features/evaluations/words";
+import { AGREEMENT, comparedInWords, hasEnded } from "@/features/evaluations/words";
 import { ago, moment } from "@/lib/format";
 
 export function EvaluationPage() {
@@ -37,7 +36,7 @@ export function EvaluationPage() {
 }
 
 function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
-  const { id, suite, status, created_at } = evaluation;
+  const { id, suite, status, created_at, gated_job } = evaluation;
   const ended = hasEnded(evaluation);
   const { broken } = useEvaluationStream(id, !ended);
   const compared = comparedInWords(evaluation);
@@ -48,12 +47,31 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
       lead={
         <>
           {suite.title} · <span title={moment(created_at)}>{ago(created_at)}</span>
+          {gated_job && (
+            <>
+              {" · "}
+              <Link
+                to="/jobs/$jobId"
+                params={{ jobId: gated_job }}
+                search={{ tab: "evaluations" }}
+                className="text-accent underline"
+              >
+                for the gates of a run
+              </Link>
+            </>
+          )}
         </>
       }
       actions={
-        <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
-          New evaluation from this
-        </Link>
+        suite.name === AGREEMENT ? (
+          <Link to="/evaluations/judges" className={buttonClass()}>
+            All judges
+          </Link>
+        ) : (
+          <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
+            New evaluation from this
+          </Link>
+        )
       }
     >
       <Identity evaluation={evaluation} />

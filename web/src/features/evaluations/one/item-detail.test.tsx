@@ -75,7 +75,7 @@ test("both answers stand beside each other with what was checked and judged", ()
   const [, checked] = screen.getAllByRole("row");
   expect(checked).toHaveTextContent("✓ followed✗ not followed");
   expect(screen.getByText("prefers base")).toBeInTheDocument();
-  expect(screen.getByRole("heading", { level: 2 })).toHaveTextContent("Line 4▼ got worse");
+  expect(screen.getByRole("heading", { level: 2 })).toHaveTextContent("Line 4 ▼ got worse");
 });
 
 test("an answer that is missing or empty is said to be", () => {

@@ -43,13 +43,17 @@ export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
       <Card
         title={
           <>
-            <span className="whitespace-nowrap">Line {item.line}</span>
+            <span className="whitespace-nowrap">Line {item.line}</span>{" "}
             {hasBaseline && (
-              <span className={cx("ml-2 font-normal whitespace-nowrap", className)}>
+              <span className={cx("ml-2 inline-block font-normal", className)}>
                 <span aria-hidden="true">{mark}</span> {word}
               </span>
+            )}{" "}
+            {item.category && (
+              <span className="ml-2 inline-block font-normal break-all text-muted">
+                {item.category}
+              </span>
             )}
-            {item.category && <span className="ml-2 font-normal text-muted">{item.category}</span>}
           </>
         }
         actions={
@@ -112,18 +116,29 @@ function Answers(props: {
   const theirs = item.baseline_answers[turn];
   const ours = item.answers[turn];
   const diff = isDiff && theirs && ours ? { from: theirs.text, to: ours.text } : null;
+  const drawn = [
+    hasBaseline && (
+      <OneAnswer
+        key="theirs"
+        name={naming.theirs}
+        side="from"
+        answer={theirs}
+        failure={failures.baseline}
+        diff={diff}
+      />
+    ),
+    <OneAnswer
+      key="ours"
+      name={naming.ours}
+      side="to"
+      answer={ours}
+      failure={failures.model}
+      diff={diff}
+    />,
+  ];
   return (
     <div className={cx("grid gap-4", hasBaseline && "md:grid-cols-2")}>
-      {hasBaseline && (
-        <OneAnswer
-          name={naming.theirs}
-          side="from"
-          answer={theirs}
-          failure={failures.baseline}
-          diff={diff}
-        />
-      )}
-      <OneAnswer name={naming.ours} side="to" answer={ours} failure={failures.model} diff={diff} />
+      {naming.isOursFirst ? drawn.reverse() : drawn}
     </div>
   );
 }

@@ -23,7 +23,7 @@ export function Judgments(props: {
               {hasTurns && <span className="text-muted">Turn {judgment.turn + 1}: </span>}
               {judgment.order && (
                 <span className="text-muted">
-                  With {judgment.order === "model_first" ? naming.ours : naming.theirs} first:{" "}
+                  {judgment.order === "model_first" ? naming.ours : naming.theirs} shown first:{" "}
                 </span>
               )}
               <span className="font-medium">{judgmentText(judgment, naming)}</span>

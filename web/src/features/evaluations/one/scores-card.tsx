@@ -46,9 +46,9 @@ export function ScoresCard({ evaluation }: { evaluation: Evaluation }) {
 
 function ScoreRow(props: { score: Score; hasBaseline: boolean; hasDifference: boolean }) {
   const { metric = "", model, baseline, difference } = props.score;
-  const { title, means } = metricOf(metric);
+  const { title, means, unit } = metricOf(metric);
   const isWinRate = metric.startsWith("win_rate");
-  const domain = domainOf([model, baseline], isWinRate ? 0.5 : undefined);
+  const domain: [number, number] = unit === "share" ? [0, 1] : domainOf([model, baseline]);
   return (
     <Row>
       <Cell label="Score" className="md:max-w-72">

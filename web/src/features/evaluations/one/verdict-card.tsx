@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { itemsQuery } from "@/features/evaluations/api";
 import type { Evaluation } from "@/features/evaluations/objects";
-import { movements, verdictOf } from "@/features/evaluations/verdict";
+import { movements, questionOf, verdictOf } from "@/features/evaluations/verdict";
 import { metricOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
@@ -18,13 +18,13 @@ export function VerdictCard({ evaluation }: { evaluation: Evaluation }) {
       className="grid gap-x-8 gap-y-4 rounded-lg border border-line bg-surface p-4 md:grid-cols-2"
     >
       <Answer
-        question={evaluation.baseline ? "Is it better than the baseline?" : "How good is it?"}
+        question={questionOf(evaluation)}
         answer={answer}
         mark={reading === "better" ? "✓" : reading === "worse" ? "✗" : undefined}
       >
         {detail}
       </Answer>
-      {evaluation.baseline && <Worse evaluation={evaluation} />}
+      {(evaluation.baseline || evaluation.preference) && <Worse evaluation={evaluation} />}
     </section>
   );
 }
@@ -38,7 +38,7 @@ function Worse({ evaluation }: { evaluation: Evaluation }) {
   const of = `of ${number(evaluation.counts.prompts)} prompts`;
   return (
     <Answer
-      question="Where did it get worse?"
+      question={evaluation.baseline ? "Where did it get worse?" : "Where is it worse?"}
       answer={
         count === 0
           ? `On none ${of}`

@@ -1,25 +1,24 @@
 """Judgments: what a judge is to be asked about an item, under which key its reply is stored, and
 which replies are missing. Knows no engine.
 
-A key is a sha256 of the judge's identity, what it is shown, the answers in their order and the
-number of the repeat. So the same question is asked once, whatever evaluation it belongs to.
+A key is a sha256 of the judge's identity, what it is shown, and the answers in their order. So the
+same question is asked once, whatever evaluation it belongs to.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from evals import judge_prompts
+from evals import judge_prompts, verdicts
 from evals.judge_prompts import Message, Style
 from evals.verdicts import Verdict
 from models import Answer, Evaluation, EvaluationItem, Judge, Judgment
 from orpo.rows.thoughts import spoken
+from services.evaluations import answers, written
 from services.evaluations.judges import Kind
 from services.evaluations.suites import Judging, Slot, suite_of
 from services.platform.storable import storable
@@ -49,6 +48,8 @@ class Scored:
 
 
 Wanted = Ask | Scored
+# The value of a judgment, and why its reply ended (`finish_reason`).
+Outcome = tuple[float | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def slots(evaluation: Evaluation, kind: str, item: EvaluationItem) -> list[Slot]
     """
     suite = suite_of(evaluation.suite)
     has_baseline = bool(item.baseline_answers)
-    turns = len(item.turns)
+    turns = len(item.turns) or len(item.answers)  # the prompts are erased with their file
     if kind == Kind.REWARD and suite.judging is Judging.PAIRS:
         return [Slot(turns - 1, ("model",)), Slot(turns - 1, ("baseline",))] if has_baseline else []
     return suite.slots(turns=turns, orders=evaluation.orders, has_baseline=has_baseline)
@@ -104,38 +105,26 @@ def _wanted(
     shown: Sequence[Sequence[str | None]],
 ) -> Wanted | None:
     upto = slot.turn + 1
-    answers = [[text for text in side[:upto] if text is not None] for side in shown]
-    if any(len(side) < upto for side in answers):
+    texts = [[text for text in side[:upto] if text is not None] for side in shown]
+    if any(len(side) < upto for side in texts):
         return None
     if judge.kind == Kind.REWARD:
-        prompt = _conversation(item.turns[:upto], answers[0])
-        key = _key(identity, prompt, [answers[0][-1]])
-        return Scored(key, item.place, prompt, answers[0][-1])
+        *earlier, last = texts[0]
+        prompt = answers.conversation(item.turns, earlier)
+        return Scored(_key(identity, prompt, [last]), item.place, prompt, last)
     template = evaluation.options.get("judge_prompt")
     style = judge_prompts.style_of(evaluation.suite, template)
     questions = [judge_prompts.as_text(turn) for turn in item.turns[:upto]]
     if len(shown) == 2:
-        pair = [_numbered(side) for side in answers]
+        pair = [_numbered(side) for side in texts]
         messages = judge_prompts.compare(
             evaluation.suite, template, _numbered(questions), pair[0], pair[1]
         )
     else:
         messages = judge_prompts.rate(
-            template, item.category, questions, answers[0], _references(item)
+            template, item.category, questions, texts[0], _references(item)
         )
-    return Ask(
-        _key(identity, messages, [side[-1] for side in answers]), item.place, messages, style
-    )
-
-
-def _conversation(turns: Sequence[list[Message]], answers: Sequence[str]) -> list[Message]:
-    """All messages before the last answer, with the answers to earlier turns between them."""
-    said: list[Message] = []
-    for at, messages in enumerate(turns):
-        said += messages
-        if at < len(turns) - 1:
-            said.append({"role": "assistant", "content": answers[at]})
-    return said
+    return Ask(_key(identity, messages, [side[-1] for side in texts]), item.place, messages, style)
 
 
 def _numbered(texts: Sequence[str]) -> str:
@@ -150,18 +139,8 @@ def _references(item: EvaluationItem) -> list[str]:
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
-def _key(
-    identity: Mapping[str, Any],
-    messages: Sequence[Message],
-    answers: Sequence[str],
-    repeat: int = 0,
-) -> str:
-    shown = [dict(identity), _sha(messages), [_sha(answer) for answer in answers], repeat]
-    return _sha(shown)
-
-
-def _sha(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _key(identity: Mapping[str, Any], messages: Sequence[Message], judged: Sequence[str]) -> str:
+    return written.sha256(identity=identity, messages=messages, answers=judged)
 
 
 def texts_of(session: Session, org_id: str, items: Iterable[EvaluationItem]) -> dict[str, str]:
@@ -202,13 +181,11 @@ def store(session: Session, org_id: str, replies: Sequence[Reply]) -> None:
 
 def values_of(session: Session, org_id: str, keys: Collection[str]) -> dict[str, float | None]:
     """Return the values of the stored judgments by their keys; None where a reply has none."""
-    return {key: value for key, (value, _) in told(session, org_id, keys).items()}
+    return {key: value for key, (value, _) in outcomes_of(session, org_id, keys).items()}
 
 
-def told(
-    session: Session, org_id: str, keys: Iterable[str]
-) -> dict[str, tuple[float | None, str | None]]:
-    """Return the value and the reason of the end of each judgment that is stored, by its key."""
+def outcomes_of(session: Session, org_id: str, keys: Iterable[str]) -> dict[str, Outcome]:
+    """Return the outcome of each judgment that is stored, by its key."""
     wanted, found = list(dict.fromkeys(keys)), {}
     query = select(Judgment.key, Judgment.value, Judgment.finish_reason)
     for start in range(0, len(wanted), AT_ONCE):
@@ -229,9 +206,7 @@ def verdict(
     given = {slot.shown: values.get(key) for slot, key in zip(shown, keys, strict=True)}
     if ("model",) in given:
         ours, theirs = given[("model",)], given.get(("baseline",))
-        won = (
-            None if ours is None or theirs is None else (1 + (ours > theirs) - (ours < theirs)) / 2
-        )
+        won = None if ours is None or theirs is None else verdicts.of_numbers(ours, theirs)
         return Verdict(won, won)
     second = given.get(("baseline", "model"))
     return Verdict(given.get(("model", "baseline")), None if second is None else 1 - second)
