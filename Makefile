@@ -87,7 +87,7 @@ bench-separation: setup  ## Rejected answers after training with `supervised` an
 paper: setup  ## Repeat the paper's figures at small scale: about an hour (DRAW=1: draw kept results)
 	@$(BIN)/python -m examples.paper $(if $(DRAW),--draw) $(if $(ONLY),--only $(ONLY))
 
-bench-ppo: setup  ## Rewards of held-out prompts before and after `ppo`, three seeds (1 hour; SEEDS=0: one)
+bench-ppo: setup  ## Rewards of held-out prompts before and after `ppo`, three seeds (30 minutes; SEEDS=0: one)
 	@$(BIN)/python -m bench.ppo $(if $(SEEDS),--seeds $(SEEDS))
 
 bench-chat: setup  ## The delay that the chat proxy adds to the first token
