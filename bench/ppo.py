@@ -40,10 +40,10 @@ JUDGE: dict[str, Any] = {
 # The answers are short, so the reward at their end is not discounted for earlier tokens. Two
 # processes share the prompts, one for each core.
 POLICY: dict[str, Any] = {
-    "reward_model": "judge", "max_length": 512, "max_steps": 10, "batch_size": 32,
+    "reward_model": "judge", "max_length": 512, "max_steps": 8, "batch_size": 32,
     "minibatch_size": 8, "ppo_epochs": 2, "learning_rate": 5e-4, "schedule": "constant",
     "warmup_ratio": 0, "gamma": 1.0, "gae_lambda": 1.0, "kl_weight": 0.25, "max_new_tokens": 56,
-    "max_held_out": 44, "eval_every": 10, "checkpoint_every": 10, "n_samples": 0,
+    "max_held_out": 44, "eval_every": 8, "checkpoint_every": 8, "n_samples": 0,
     "strategy": "ddp", "processes": 2,
 }  # fmt: skip
 KL_AT_MOST, SECONDS_AT_MOST = 6.0, 20 * 60.0
