@@ -39,11 +39,18 @@ METADATA = {"anyOf": [PAIRS, NULL]}
 
 
 def _method_schema(name: str) -> dict[str, Any]:
-    """A method as OpenAI shapes it. /v1/fine_tuning/methods lists its hyperparameters."""
-    settings = {"type": "object", "properties": {"hyperparameters": {"type": "object"}}}
+    """A method as OpenAI shapes it. /v1/fine_tuning/methods lists its hyperparameters; here are
+    those without a default, such as PPO's reward model.
+    """
+    needed = sorted(n for n, field in METHODS[name].model_fields.items() if field.is_required())
+    given: dict[str, Any] = {"type": "object"}
+    settings: dict[str, Any] = {"type": "object", "properties": {"hyperparameters": given}}
+    if needed:
+        given |= {"required": needed, "properties": {n: {"type": "string"} for n in needed}}
+        settings["required"] = ["hyperparameters"]
     return {
         "type": "object",
-        "required": ["type"],
+        "required": ["type", name] if needed else ["type"],
         "properties": {"type": {"const": name}, name: settings | {"additionalProperties": False}},
         "additionalProperties": False,
     }

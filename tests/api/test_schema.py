@@ -27,6 +27,8 @@ from api import upstream
 from api.app import create_app
 from models.base import new_id
 from orpo.audit import recipe
+from orpo.contract.methods import METHODS
+from orpo.contract.on_policy import OnPolicy
 from orpo.rows.row_shapes import Shape
 from services.files import base_models, exports, hub, seed, statistics, tokens, versions
 from services.files import overlaps as file_overlaps
@@ -232,7 +234,8 @@ def name_for_job(body: dict[str, Any], world: World) -> None:
     body.pop("hyperparameters", None)
     method = body.get("method")
     if method and method["type"] in method:
-        method[method["type"]] = {"hyperparameters": {}}
+        needs = {"reward_model": world.reward_model} if method["type"] in ON_POLICY else {}
+        method[method["type"]] = {"hyperparameters": needs}
     if method and method["type"] == "reward":  # its models answer no prompts
         body.pop("gates", None)
     for gate in body.get("gates") or ():
@@ -259,6 +262,7 @@ def name_for_agreement(body: dict[str, Any], world: World) -> None:
     body |= {"labels": "llmbar", "data": world.prompts}
 
 
+ON_POLICY = {name for name, method in METHODS.items() if issubclass(method, OnPolicy)}
 NAMED = {
     "POST /v1/fine_tuning/jobs": name_for_job,
     "POST /v1/fine_tuning/jobs/estimate": name_for_job,

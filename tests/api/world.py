@@ -11,6 +11,7 @@ from sqlalchemy import select
 from models import ApiKey, Checkpoint, Comparison, Deployment
 from models.base import new_id
 from models.jobs import JobState, Purpose
+from orpo.contract.methods import parse_method
 from services.access import api_keys, sign_ins
 from services.access.callers import Caller, Scope
 from services.files import seed, upload_parts, uploads
@@ -47,6 +48,8 @@ class World:
         file_tasks.validate(self.file)
         self.version = self._version()
         self.job, self.checkpoint, self.model = self._trained()
+        reward = parse_method("reward", {}).model_dump(mode="json")
+        self.reward_model = self._trained(base_model=self.base, method=reward)[2]
         self.deployment, self.comparison = self._deployment(), self._comparison()
         self.audit = self._judged()
         self.evaluation, self.other_evaluation = self._evaluation(), self._evaluation()
@@ -106,9 +109,9 @@ class World:
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
 
-    def _trained(self) -> tuple[str, str, str]:
+    def _trained(self, **fields: Any) -> tuple[str, str, str]:
         with transaction() as session:
-            job = records.job(session, self.caller, state=None)
+            job = records.job(session, self.caller, state=None, **fields)
             job.state = JobState.QUEUED
             session.flush()
             job.generation = 1

@@ -2231,14 +2231,18 @@ export interface components {
                 /** @constant */
                 type: "reward";
             } | {
-                ppo?: {
-                    hyperparameters?: Record<string, never>;
+                ppo: {
+                    hyperparameters: {
+                        reward_model: string;
+                    };
                 };
                 /** @constant */
                 type: "ppo";
             } | {
-                rloo?: {
-                    hyperparameters?: Record<string, never>;
+                rloo: {
+                    hyperparameters: {
+                        reward_model: string;
+                    };
                 };
                 /** @constant */
                 type: "rloo";
