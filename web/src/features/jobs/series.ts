@@ -21,6 +21,9 @@ const PHASES = ["share/generation", "share/scoring", "share/update"] as const;
 const INTERVAL = ["accuracy", "accuracy/low", "accuracy/high"] as const;
 const MARGINS = ["margin/p05", "margin/p25", "margin/p50", "margin/p75", "margin/p95"] as const;
 
+/** The series that training and held-out rows both have. */
+export type Shared = (typeof BOTH | typeof ANSWERS)[number];
+
 /** The series that the charts and the verdict of a run need; no others are requested. */
 export type Key =
   | `train:${(typeof BOTH | typeof TRAINED | typeof ANSWERS | typeof UPDATES | typeof PHASES)[number]}`

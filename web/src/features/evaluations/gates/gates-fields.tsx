@@ -2,8 +2,9 @@ import { useQuery } from "@tanstack/react-query";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
+import { ChoiceField, TextField } from "@/components/ui/fields";
 import { promptFilesQuery, suitesQuery } from "@/features/evaluations/api";
-import { ChoiceField, TextField } from "@/features/evaluations/components/fields";
+import { JudgeField } from "@/features/evaluations/components/judge-field";
 import { type GateDraft, newGate, thresholdFor } from "@/features/evaluations/gates/gate-draft";
 import { judgesQuery } from "@/features/evaluations/judges-api";
 import type { Judge, Suite } from "@/features/evaluations/objects";
@@ -119,15 +120,7 @@ function Gate(props: {
           ]}
         />
         {suite && suite.judge !== "no" && (
-          <ChoiceField
-            {...field("judge")}
-            label="Judge"
-            none={judges.length === 0 ? "No judge was added" : "Choose a judge"}
-            options={judges.map(({ id, name, kind }) => ({
-              value: id,
-              label: `${name} (${kind})`,
-            }))}
-          />
+          <JudgeField {...field("judge")} label="Judge" judges={judges} />
         )}
         <TextField
           {...field("limit")}

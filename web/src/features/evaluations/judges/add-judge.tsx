@@ -4,7 +4,7 @@ import { type FormEvent, useId, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
-import { ChoiceField, TextField } from "@/features/evaluations/components/fields";
+import { ChoiceField, TextField } from "@/components/ui/fields";
 import { createJudge, judgesQuery } from "@/features/evaluations/judges-api";
 import type { Judge } from "@/features/evaluations/objects";
 import { ApiError, type Schema } from "@/lib/api";

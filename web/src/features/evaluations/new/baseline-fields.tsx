@@ -1,11 +1,6 @@
 import { useId } from "react";
 import { Card } from "@/components/ui/card";
-import {
-  ChoiceField,
-  type Group,
-  type Option,
-  TextField,
-} from "@/features/evaluations/components/fields";
+import { ChoiceField, type Group, type Option, TextField } from "@/components/ui/fields";
 import type { Form } from "@/features/evaluations/form";
 import type { Suite } from "@/features/evaluations/objects";
 

@@ -4,8 +4,9 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
+import { ChoiceField, LongTextField } from "@/components/ui/fields";
 import { createEvaluation, keys } from "@/features/evaluations/api";
-import { ChoiceField, LongTextField } from "@/features/evaluations/components/fields";
+import { JudgeField } from "@/features/evaluations/components/judge-field";
 import { bodyOf, type Form, fieldOf, shownFor } from "@/features/evaluations/form";
 import { BaselineFields } from "@/features/evaluations/new/baseline-fields";
 import { MoreSettings } from "@/features/evaluations/new/more-settings";
@@ -102,15 +103,11 @@ export function EvaluationForm({ suites, models, prompts, pairs, judges, initial
       {shown.judge && (
         <Card title="Judge">
           <div className="flex flex-col gap-4">
-            <ChoiceField
+            <JudgeField
               name="judge"
               label={suite?.judge === "optional" ? "Judge (optional)" : "Judge"}
               value={form.judge}
-              none={judges.length === 0 ? "No judge was added" : "Choose a judge"}
-              options={judges.map(({ id, name, kind }) => ({
-                value: id,
-                label: `${name} (${kind})`,
-              }))}
+              judges={judges}
               hint={
                 <Link to="/evaluations/judges" className="text-accent underline">
                   Add a judge, or see how often each agrees with people

@@ -1,5 +1,5 @@
 import { useId } from "react";
-import { TextField } from "@/features/evaluations/components/fields";
+import { TextField } from "@/components/ui/fields";
 import type { Form } from "@/features/evaluations/form";
 import type { Suite } from "@/features/evaluations/objects";
 

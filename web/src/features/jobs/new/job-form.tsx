@@ -5,6 +5,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
+import { ChoiceField, TextField } from "@/components/ui/fields";
 import { isGateField } from "@/features/evaluations/gates/gate-draft";
 import { createJob, keys } from "@/features/jobs/api";
 import { Sentence } from "@/features/jobs/components/sentence";
@@ -12,7 +13,7 @@ import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
 import { EstimateCard } from "@/features/jobs/new/estimate";
 import { createEstimate } from "@/features/jobs/new/estimates";
 import { bodyOf, type Form, fieldOf } from "@/features/jobs/new/new-job";
-import { Choice, SettingField, Text } from "@/features/jobs/new/setting-field";
+import { SettingField } from "@/features/jobs/new/setting-field";
 import { ApiError, type Schema } from "@/lib/api";
 import { bytes } from "@/lib/format";
 import { newKey } from "@/lib/new-key";
@@ -99,12 +100,12 @@ export function JobForm({ methods, models, files, initial }: Props) {
       {error && !isPlaced && <ErrorPanel error={error} />}
       <Card title="What to tune">
         <div className="flex flex-col gap-4">
-          <Choice
+          <ChoiceField
             name="model"
             label="Base model"
             value={form.model}
             none={bases.length === 0 ? "No base model is registered" : "Choose a base model"}
-            choices={bases.map(({ id, status }) => ({
+            options={bases.map(({ id, status }) => ({
               value: id,
               label: status === "ready" ? id : `${id}, ${status}`,
             }))}
@@ -114,12 +115,12 @@ export function JobForm({ methods, models, files, initial }: Props) {
             error={errorAt("model")}
             onChange={(model) => set({ model })}
           />
-          <Choice
+          <ChoiceField
             name="training_file"
             label="Training file"
             value={form.training_file}
             none={files.length === 0 ? "No file is uploaded" : "Choose a file"}
-            choices={fileChoices}
+            options={fileChoices}
             hint={
               <Link to="/files" className="text-accent underline">
                 Upload another file
@@ -128,20 +129,20 @@ export function JobForm({ methods, models, files, initial }: Props) {
             error={errorAt("training_file")}
             onChange={(training_file) => set({ training_file })}
           />
-          <Choice
+          <ChoiceField
             name="validation_file"
             label="Validation file (optional)"
             value={form.validation_file}
             none="Hold out a share of the training file"
-            choices={fileChoices}
+            options={fileChoices}
             error={errorAt("validation_file")}
             onChange={(validation_file) => set({ validation_file })}
           />
-          <Choice
+          <ChoiceField
             name="method"
             label="Method"
             value={form.type}
-            choices={methods.map(({ id, label }) => ({ value: id, label }))}
+            options={methods.map(({ id, label }) => ({ value: id, label }))}
             hint={method?.description}
             error={errorAt("method")}
             onChange={(type) => set({ type })}
@@ -181,7 +182,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
       </div>
       <Card title="Name and seed">
         <div className="grid gap-4 sm:grid-cols-2">
-          <Text
+          <TextField
             name="suffix"
             label="Name (optional)"
             value={form.suffix}
@@ -189,7 +190,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
             error={errorAt("suffix")}
             onChange={(suffix) => set({ suffix })}
           />
-          <Text
+          <TextField
             name="seed"
             label="Seed (optional)"
             value={form.seed}

@@ -4,6 +4,7 @@ import type { Job } from "@/features/jobs/api";
 import { methodOf } from "@/features/jobs/job";
 import { differs, type Method, type Setting, settingsOf, typed } from "@/features/jobs/methods";
 import type { Schema } from "@/lib/api";
+import { typedNumber } from "@/lib/typed-number";
 
 export type Form = {
   type: string;
@@ -63,7 +64,7 @@ export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"Create
     // The list of methods comes from the API, which refuses an unknown one by name.
     method: { type: form.type, [form.type]: { hyperparameters } } as Schema<"CreateJob">["method"],
     suffix: form.suffix.trim() || null,
-    seed: form.seed.trim() === "" ? null : (numberOf(form.seed) as number),
+    seed: typedNumber(form.seed) as number | null,
     gates: form.gates.length > 0 ? form.gates.map(gateOf) : null,
   };
 }
@@ -71,13 +72,7 @@ export function bodyOf(form: Form, settings: readonly Setting[]): Schema<"Create
 function typedValue({ kind }: Setting, text: string): unknown {
   if (kind === "flag") return text === "true";
   if (kind === "words") return text.split(/[\s,]+/).filter(Boolean);
-  return kind === "choice" || kind === "text" ? text : numberOf(text);
-}
-
-/** A text that is not a number is sent unchanged: the API explains what is wrong. */
-function numberOf(text: string): unknown {
-  const value = Number(text);
-  return Number.isNaN(value) ? text : value;
+  return kind === "choice" || kind === "text" ? text : typedNumber(text);
 }
 
 /** The field that an API error is about: the bare name of a setting or of a field. */

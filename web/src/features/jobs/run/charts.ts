@@ -1,12 +1,10 @@
 /** The charts of a run: the series of each chart and their style. */
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Point } from "@/components/chart/lines";
-import { dots, type Get, trace } from "@/features/jobs/run/lines";
+import { both, DASH, dots, type Get, trace } from "@/features/jobs/run/lines";
 import { onPolicy } from "@/features/jobs/run/on-policy-charts";
 import type { Key, Series } from "@/features/jobs/series";
 import { number } from "@/lib/format";
-
-const DASH = [6, 4];
 
 export function chartsOf(
   series: Series,
@@ -33,17 +31,20 @@ function divergence(get: Get): ChartSpec {
     id: "divergence",
     title: "Divergence",
     about: "Mean log-prob a token of each answer. ORPO pushes the two apart; the gap is shaded.",
+    ...ofBothAnswers(get, "logps"),
+  };
+}
+
+/** The lines of the two answers of a pair, and the gap between them. */
+function ofBothAnswers(get: Get, name: "logps" | "reward"): Pick<ChartSpec, "lines" | "ribbons"> {
+  const chosen = { colour: "--chosen" };
+  const rejected = { colour: "--rejected", dash: DASH };
+  return {
     lines: [
-      trace("chosen", "chosen", get("train:logps/chosen"), { colour: "--chosen" }),
-      trace("rejected", "rejected", get("train:logps/rejected"), {
-        colour: "--rejected",
-        dash: DASH,
-      }),
-      dots("held-chosen", "held-out chosen", get("held_out:logps/chosen"), { colour: "--chosen" }),
-      dots("held-rejected", "held-out rejected", get("held_out:logps/rejected"), {
-        colour: "--rejected",
-        dash: DASH,
-      }),
+      trace("chosen", "chosen", get(`train:${name}/chosen`), chosen),
+      trace("rejected", "rejected", get(`train:${name}/rejected`), rejected),
+      dots("held-chosen", "held-out chosen", get(`held_out:${name}/chosen`), chosen),
+      dots("held-rejected", "held-out rejected", get(`held_out:${name}/rejected`), rejected),
     ],
     ribbons: [{ from: "chosen", to: "rejected", colour: "--accent" }],
   };
@@ -55,21 +56,7 @@ function rewards(get: Get): ChartSpec {
     id: "rewards",
     title: "Rewards",
     about: "Mean reward of each answer. Only their difference has a meaning; the gap is shaded.",
-    lines: [
-      trace("chosen", "chosen", get("train:reward/chosen"), { colour: "--chosen" }),
-      trace("rejected", "rejected", get("train:reward/rejected"), {
-        colour: "--rejected",
-        dash: DASH,
-      }),
-      dots("held-chosen", "held-out chosen", get("held_out:reward/chosen"), {
-        colour: "--chosen",
-      }),
-      dots("held-rejected", "held-out rejected", get("held_out:reward/rejected"), {
-        colour: "--rejected",
-        dash: DASH,
-      }),
-    ],
-    ribbons: [{ from: "chosen", to: "rejected", colour: "--accent" }],
+    ...ofBothAnswers(get, "reward"),
   };
 }
 
@@ -78,13 +65,7 @@ function rewardMargin(get: Get): ChartSpec {
     id: "reward-margin",
     title: "Reward margin",
     about: "Reward of the chosen − reward of the rejected answer: the log odds that it is better.",
-    lines: [
-      trace("train", "training", get("train:reward/margin"), { colour: "--series-3" }),
-      dots("held", "held-out", get("held_out:reward/margin"), {
-        colour: "--series-4",
-        dash: DASH,
-      }),
-    ],
+    lines: both(get, "reward/margin"),
     levels: [{ y: 0, label: "no preference" }],
   };
 }
@@ -94,13 +75,7 @@ function logOdds(get: Get): ChartSpec {
     id: "log-odds",
     title: "Log odds ratio",
     about: "log odds(chosen) − log odds(rejected). Above 0 the model prefers the chosen answer.",
-    lines: [
-      trace("train", "training", get("train:log_odds_ratio"), { colour: "--series-3" }),
-      dots("held", "held-out", get("held_out:log_odds_ratio"), {
-        colour: "--series-4",
-        dash: DASH,
-      }),
-    ],
+    lines: both(get, "log_odds_ratio"),
     levels: [{ y: 0, label: "no preference" }],
   };
 }

@@ -1,9 +1,7 @@
 /** The charts of a run that trains a policy on answers of its own: empty for all other runs. */
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Point } from "@/components/chart/lines";
-import { dots, type Get, trace } from "@/features/jobs/run/lines";
-
-const DASH = [6, 4];
+import { both, DASH, dots, type Get, trace } from "@/features/jobs/run/lines";
 
 export function onPolicy(get: Get, settings: Record<string, unknown>): ChartSpec[] {
   return [rewards(get), distance(get, settings.kl_target), updates(get), lengths(get), time(get)];
@@ -39,10 +37,7 @@ function distance(get: Get, target: unknown): ChartSpec {
     id: "kl",
     title: "Distance from the base",
     about: "KL divergence of an answer in nats. The penalty's weight is adapted to the target.",
-    lines: [
-      trace("train", "training", get("train:kl"), { colour: "--series-3" }),
-      dots("held", "held-out", get("held_out:kl"), { colour: "--series-4", dash: DASH }),
-    ],
+    lines: both(get, "kl"),
     levels: typeof target === "number" ? [{ y: target, label: "target" }] : [],
   };
 }
@@ -66,13 +61,7 @@ function lengths(get: Get): ChartSpec {
     id: "answers",
     title: "Answer length",
     about: "Mean length of the policy's own answers, in tokens.",
-    lines: [
-      trace("train", "training", get("train:lengths/answer"), { colour: "--accent" }),
-      dots("held", "held-out", get("held_out:lengths/answer"), {
-        colour: "--series-4",
-        dash: DASH,
-      }),
-    ],
+    lines: both(get, "lengths/answer", "--accent"),
   };
 }
 
