@@ -17,8 +17,8 @@ class ComparedCell(BaseModel):
     evaluation: str = Field(description="Its id.")
     value: Measured | None
     difference: Measured | None = Field(
-        description="The value minus the first evaluation's, paired by prompt. Null of the first, "
-        "and where prompts or ways of measuring differ; `notes` say so."
+        description="The value minus the first evaluation's, paired by prompt. Null for the first "
+        "one, and where prompts or ways of measuring differ: `notes` has the reason."
     )
 
     @classmethod

@@ -42,11 +42,12 @@ def _method_schema(name: str) -> dict[str, Any]:
     """A method as OpenAI shapes it. /v1/fine_tuning/methods lists its hyperparameters; here are
     those without a default, such as PPO's reward model.
     """
-    needed = sorted(n for n, field in METHODS[name].model_fields.items() if field.is_required())
+    described = METHODS[name].model_json_schema()
+    needed = {field: described["properties"][field] for field in described.get("required", ())}
     given: dict[str, Any] = {"type": "object"}
     settings: dict[str, Any] = {"type": "object", "properties": {"hyperparameters": given}}
     if needed:
-        given |= {"required": needed, "properties": {n: {"type": "string"} for n in needed}}
+        given |= {"required": [*needed], "properties": needed}
         settings["required"] = ["hyperparameters"]
     return {
         "type": "object",

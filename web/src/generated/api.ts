@@ -1937,7 +1937,7 @@ export interface components {
          * @description A metric of one evaluation.
          */
         ComparedCell: {
-            /** @description The value minus the first evaluation's, paired by prompt. Null of the first, and where prompts or ways of measuring differ; `notes` say so. */
+            /** @description The value minus the first evaluation's, paired by prompt. Null for the first one, and where prompts or ways of measuring differ: `notes` has the reason. */
             difference: components["schemas"]["Measured"] | null;
             /**
              * Evaluation
@@ -2233,6 +2233,10 @@ export interface components {
             } | {
                 ppo: {
                     hyperparameters: {
+                        /**
+                         * Reward Model
+                         * @description The model that scores answers: a model that the method `reward` has trained, with the same tokenizer as the base.
+                         */
                         reward_model: string;
                     };
                 };
@@ -2241,6 +2245,10 @@ export interface components {
             } | {
                 rloo: {
                     hyperparameters: {
+                        /**
+                         * Reward Model
+                         * @description The model that scores answers: a model that the method `reward` has trained, with the same tokenizer as the base.
+                         */
                         reward_model: string;
                     };
                 };
