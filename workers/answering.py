@@ -29,7 +29,7 @@ from workers.storing import Writer
 
 @dataclass
 class Talk:
-    """An item as one side answers it: what was said so far, and the keys of the answers."""
+    """An item as one side answers it: the conversation up to now, and the keys of the answers."""
 
     item: Item
     side: Side

@@ -26,7 +26,7 @@ LINE_EVERY_S = 20
 
 @dataclass
 class Followed:
-    """What the stream has said so far."""
+    """The evaluation as the last events of its stream describe it."""
 
     status: str = ""
     progress: dict[str, Any] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from orpo.contract.spec import RunSpec, write_spec
 from orpo.rows.formats import validate
 from services.runs.launch import launch
 
-# What is told of a run that has finished, and in how many digits.
+# The series that are printed for a run that has finished: their names and decimal places.
 TOLD: dict[str, tuple[str, int]] = {
     Series.ACCURACY: ("accuracy", 2),
     Series.LOG_ODDS_RATIO: ("log odds ratio", 3),
