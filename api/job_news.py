@@ -20,6 +20,7 @@ from orpo.contract.rundir import Split
 from services.access.callers import Caller
 from services.evaluations.evaluations import EvaluationJob
 from services.jobs import jobs
+from services.jobs.states import ENDED
 from services.platform.database import reading
 from services.runs import job_events, metrics, series
 
@@ -128,7 +129,7 @@ def read(
         data = JobEventObject.from_record(event).model_dump_json().encode()
         messages.append(Message("event", data, "event", event.seq))
     state = Message("state", orjson.dumps(shown))
-    return News(state, messages, job.state in jobs.ENDED, now)
+    return News(state, messages, job.state in ENDED, now)
 
 
 def read_whole(caller: Caller, job_id: str, place: Place, purpose: Purpose = Purpose.TRAIN) -> News:

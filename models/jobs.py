@@ -1,6 +1,6 @@
 """Fine-tuning jobs and their events.
 
-The allowed transitions are written in `services/jobs/jobs.py` and in the trigger of the second
+The allowed transitions are written in `services/jobs/states.py` and in the trigger of the second
 migration; a test checks that they are equal.
 """
 

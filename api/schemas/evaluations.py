@@ -23,8 +23,8 @@ from services.evaluations.evaluations import (
 )
 from services.evaluations.prompts import MOST
 from services.evaluations.suites import AGREEMENT, suite_of
-from services.jobs.jobs import ENDED
 from services.jobs.promotion import COMPLETE
+from services.jobs.states import ENDED
 
 
 class EndpointRequest(Body):

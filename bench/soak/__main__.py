@@ -38,7 +38,7 @@ from bench.soak.census import Census
 from bench.soak.good import Good, Windows, p99_ms
 from cli.stack.parts import ROOT
 from cli.stack.process import has_ended
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from tests.e2e.wait import wait_for
 from tests.faults.invariants import problems
 from tests.faults.stack import TWO_RANKS, Stack, ended_within

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from models import Evaluation, Job, Judge
 from models.deployments import DeploymentStatus
 from services.access.callers import Caller
-from services.jobs.jobs import ENDED, owner_of
+from services.jobs.jobs import owner_of
+from services.jobs.states import ENDED
 from services.platform.errors import NotFound
 from services.serving import deployments
 

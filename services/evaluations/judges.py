@@ -19,7 +19,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.evaluations import endpoints
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform.errors import Conflict, Invalid, no_such
 from services.platform.pages import paginate
 from services.runs import checkpoints

@@ -17,7 +17,7 @@ from orpo.contract.failures import Code
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform import queue
 from services.platform.errors import Conflict, Invalid, no_such
 from services.platform.queue import Task

@@ -21,7 +21,7 @@ from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.files import contents, judged, quota
 from services.files.keys import result_id
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
 from services.platform.pages import paginate

@@ -26,6 +26,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs import attempts, checks, promotion, repeats, reward_models
+from services.jobs.states import ENDED, WAITING
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
 from services.platform.errors import Conflict, Invalid, no_such
@@ -33,21 +34,6 @@ from services.platform.pages import paginate
 from services.platform.queue import Task, send
 
 logger = logging.getLogger(__name__)
-
-S = JobState
-TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    S.VALIDATING_FILES: frozenset({S.QUEUED, S.FAILED, S.CANCELLED}),
-    S.QUEUED: frozenset({S.CLAIMED, S.PAUSED, S.CANCELLED, S.FAILED}),
-    S.CLAIMED: frozenset({S.RUNNING, S.QUEUED, S.FAILED, S.PAUSED, S.CANCELLED}),
-    S.RUNNING: frozenset({S.FINALIZING, S.QUEUED, S.FAILED, S.PAUSED, S.CANCELLED}),
-    S.PAUSED: frozenset({S.QUEUED, S.CANCELLED}),
-    S.FINALIZING: frozenset({S.SUCCEEDED, S.QUEUED, S.FAILED}),
-    S.SUCCEEDED: frozenset(),
-    S.FAILED: frozenset(),
-    S.CANCELLED: frozenset(),
-}
-ENDED = frozenset(state for state, following in TRANSITIONS.items() if not following)
-WAITING = frozenset({S.VALIDATING_FILES, S.QUEUED, S.PAUSED})
 
 # Above all jobs of its key: an estimate takes a minute at most, and a user waits for it.
 ESTIMATE_PRIORITY = 100

@@ -7,15 +7,14 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Checkpoint, Job
-from models.jobs import JobState
 from orpo.contract.methods import Method
 from orpo.contract.on_policy import OnPolicy
 from services.access.callers import Caller
+from services.jobs.states import ENDED
 from services.platform.errors import Invalid
 
 REWARD = "reward"
 TOKENIZER = "tokenizer.json"
-ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 def find(session: Session, org_id: str, name: str) -> tuple[Checkpoint, Job] | None:

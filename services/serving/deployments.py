@@ -21,7 +21,7 @@ from orpo.contract.special import SpecialTokens
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform.errors import Conflict, Invalid, NotFound, no_such
 from services.platform.pages import Order, paginate
 from services.platform.queue import Task, send

@@ -16,7 +16,7 @@ from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs import jobs, reward_models
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform.errors import Conflict
 from services.platform.settings import get_settings
 from services.runs import checkpoints

@@ -19,7 +19,7 @@ from models import BaseModelRecord, Checkpoint, Deployment, Engine, File, Job, U
 from models.jobs import Purpose
 from orpo.contract import rundir
 from services.files.keys import keys_of, rows_beside
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform import folders, run_folder, storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings

@@ -31,7 +31,7 @@ from models.deployments import DeploymentStatus
 from orpo.contract.rundir import MODEL
 from services.files import contents, ended_uploads
 from services.files.keys import keys_of
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform import folders, run_folder, storage
 from services.platform.database import alone, transaction
 from services.platform.settings import get_settings

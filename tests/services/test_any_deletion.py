@@ -18,7 +18,7 @@ from models.jobs import DesiredState, JobState
 from orpo.contract import manifest
 from services.files import files
 from services.jobs import claims, jobs
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform import folders, storage
 from services.platform.database import transaction
 from services.platform.errors import OddsmithError

@@ -11,7 +11,8 @@ from models import Job, JobEvent, OutboxMessage
 from models.files import FileStatus
 from models.jobs import DesiredState, JobState
 from services.jobs import claims, jobs
-from services.jobs.jobs import TRANSITIONS, NewJob
+from services.jobs.jobs import NewJob
+from services.jobs.states import TRANSITIONS
 from services.platform.errors import Conflict, Invalid, Mismatch, NotFound
 from tests import records
 

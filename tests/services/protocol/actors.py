@@ -22,7 +22,8 @@ from models.jobs import DesiredState, JobState
 from orpo.contract.spec import read_spec
 from services.access.callers import Caller
 from services.jobs import jobs
-from services.jobs.jobs import ENDED, TRANSITIONS, NewJob
+from services.jobs.jobs import NewJob
+from services.jobs.states import ENDED, TRANSITIONS
 from services.platform.database import transaction
 from services.platform.errors import Conflict
 from services.processes.verbs import VerbError

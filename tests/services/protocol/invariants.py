@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from models.jobs import HELD, DesiredState, JobState
-from services.jobs.jobs import ENDED, TRANSITIONS
+from services.jobs.states import ENDED, TRANSITIONS
 from tests.services.protocol.turns import Actor, role_of
 
 # As text, so that only changed jobs are parsed.

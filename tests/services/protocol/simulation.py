@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from models.jobs import HELD, JobState
-from services.jobs.jobs import ENDED
+from services.jobs.states import ENDED
 from services.platform.settings import get_settings
 from tests.services.protocol import actors
 from tests.services.protocol.actors import World
