@@ -5,39 +5,21 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from api import job_stream
-from models import Answer, EvaluationItem, Job, Judgment
+from models import Job
 from models.jobs import JobState, Purpose
-from services.access.callers import Caller
-from services.evaluations.evaluations import LONGEST_PROMPT
 from services.evaluations.suites import SUITES
-from services.files import seed
 from services.platform.database import transaction
 from services.platform.errors import NotFound
 from services.runs import job_events
 from tests import records
 from tests.api.conftest import OTHER
 from tests.api.sent_files import error_of
+from tests.api.stored_evaluations import CALLER, PATH, estimate, score, stored
 
-CALLER = Caller(seed.ORG_ID, None, records.SCOPES)
-PATH = "/v1/evaluations"
 SUBSET = {"of": 541, "prompts": 100, "answered": 94}
-
-
-def estimate(value: float, half: float = 0.05, n: int = 100) -> dict[str, Any]:
-    return {"value": value, "low": value - half, "high": value + half, "n": n}
-
-
-def score(metric: str, value: float, **more: Any) -> dict[str, Any]:
-    bare = {"category": None, "baseline": None, "difference": None}
-    return {"metric": metric, "model": estimate(value), **bare, **more}
-
-
-def stored(session: Session, state: JobState = JobState.SUCCEEDED, **fields: Any) -> str:
-    return records.evaluation(session, CALLER, state, **fields).id
 
 
 def prompts(session: Session, suites: list[str]) -> str:
@@ -307,95 +289,6 @@ def test_a_key_without_the_scope_changes_nothing(
     assert client.get(PATH, headers={"Authorization": f"Bearer {OTHER}"}).status_code == 200
 
 
-def answered(session: Session, *texts: str) -> None:
-    for text in texts:
-        session.add(Answer(org_id=seed.ORG_ID, key=text, text=text.upper(), finish_reason="stop"))
-        session.add(
-            Judgment(org_id=seed.ORG_ID, key=f"judged-{text}", text=f"of {text}", value=1.0)
-        )
-
-
-@pytest.fixture
-def items(product: None) -> str:
-    """The items of an evaluation: changes 0.5, -1, 0, none, and -1 again."""
-    with transaction() as session:
-        judge = records.judge(session, CALLER).id
-        evaluation = stored(session, suite="custom", judge_id=judge)
-        answered(session, "a", "b")
-        # Another organisation's answer with the same key.
-        theirs = records.caller(session).org_id
-        session.add(Answer(org_id=theirs, key="a", text="theirs", finish_reason="stop"))
-        for place, change in enumerate((0.5, -1.0, 0.0, None, -1.0)):
-            records.item(
-                session, evaluation, place, change=change, cut_off=place == 3,
-                category="maths" if place % 2 else None, answers=["a"], baseline_answers=["b"],
-                judgments=["judged-a", "judged-b"], result={"outcome": change},
-            )  # fmt: skip
-        return f"{PATH}/{evaluation}/items"
-
-
-def test_items_that_got_worse_come_first(client: TestClient, items: str) -> None:
-    found = client.get(items).json()
-    assert [item["place"] for item in found["data"]] == [1, 4, 2, 0, 3]
-    (first, *_) = found["data"]
-    assert first["turns"] == [[{"role": "user", "content": "Prompt 1?"}]]
-    assert (first["line"], first["category"], first["change"]) == (2, "maths", -1.0)
-    answer = {"text": "A", "thought": None, "finish_reason": "stop", "completion_tokens": None}
-    assert first["answers"] == [answer]
-    assert first["baseline_answers"] == [answer | {"text": "B"}]
-    judged = [(each["text"], each["order"], each["turn"]) for each in first["judgments"]]
-    assert judged == [("of a", "model_first", 0), ("of b", "baseline_first", 0)]
-    # Page by page they are the same, whatever the page's length.
-    for limit in (1, 2, 3):
-        places, after = [], None
-        while True:
-            page = client.get(items, params={"limit": limit} | ({"after": after} if after else {}))
-            places += [item["place"] for item in page.json()["data"]]
-            after = page.json()["last_id"]
-            if not page.json()["has_more"]:
-                break
-        assert places == [1, 4, 2, 0, 3]
-
-
-def test_judgments_are_shown_after_the_prompts_were_erased(client: TestClient, items: str) -> None:
-    before = client.get(items).json()["data"][0]["judgments"]
-    with transaction() as session:
-        session.execute(update(EvaluationItem).values(turns=[], reference={}))
-    found = client.get(items).json()["data"][0]
-    assert (found["turns"], found["judgments"]) == ([], before)
-
-
-FILTERED: list[tuple[dict[str, str], list[int]]] = [
-    ({"filter": "regressed"}, [1, 4]),
-    ({"filter": "improved"}, [0]),
-    ({"filter": "tied"}, [2]),
-    ({"filter": "cut_off"}, [3]),
-    ({"category": "maths"}, [1, 3]),
-    ({"category": "maths", "filter": "regressed"}, [1]),
-    ({"category": "none"}, []),
-]
-
-
-def test_items_are_filtered(client: TestClient, items: str) -> None:
-    for query, places in FILTERED:
-        found = client.get(items, params=query).json()["data"]
-        assert [item["place"] for item in found] == places, query
-
-
-def test_a_filter_or_place_that_is_not_known_is_refused(client: TestClient, items: str) -> None:
-    for query in ({"filter": "best"}, {"after": "99"}, {"after": "x"}, {"after": "²"}):
-        assert error_of(client.get(items, params=query), 400)["param"] == next(iter(query))
-
-
-def test_items_before_they_are_answered_are_shown(client: TestClient, product: None) -> None:
-    with transaction() as session:
-        evaluation = stored(session, JobState.RUNNING, suite="mt_bench")
-        records.item(session, evaluation, 0, answers=["gone"], failures={"model": "Refused."})
-    (item,) = client.get(f"{PATH}/{evaluation}/items").json()["data"]
-    assert (item["answers"], item["judgments"], item["result"]) == ([None], [], None)
-    assert item["failures"] == {"model": "Refused."}
-
-
 def test_events_are_listed(client: TestClient, product: None) -> None:
     with transaction() as session:
         evaluation = stored(session)
@@ -431,114 +324,6 @@ def test_a_stream_that_is_open_is_found_by_its_own_path_alone(product: None) -> 
         await follower.aclose()
 
     asyncio.run(look())
-
-
-STRICT = [True, True, False, True]
-
-
-def checked(session: Session, strict: list[bool], *, is_erased: bool = False, **fields: Any) -> str:
-    """An evaluation with IFEval; each prompt has one instruction, followed or not."""
-    share = sum(strict) / len(strict)
-    found = stored(session, scores=[score("prompt_strict", share)], **fields)
-    texts: dict[str, Any] = {"turns": []} if is_erased else {}
-    for place, followed in enumerate(strict):
-        result = {"strict": [followed], "loose": [followed]}
-        records.item(session, found, place, result=result, category="maths", **texts)
-    return found
-
-
-def compare(client: TestClient, *ids: str) -> Any:
-    return client.get(f"{PATH}/compare", params={"ids": ",".join(ids)})
-
-
-def test_evaluations_are_compared_by_prompt(client: TestClient, product: None) -> None:
-    with transaction() as session:
-        first = checked(session, STRICT)
-        better = checked(session, [True] * 4, orders=1)  # which matter to judges only
-        longer = checked(session, [*STRICT, True, True])
-    found = compare(client, first, better, longer).raise_for_status().json()
-    assert found["suite"] == "ifeval"
-    assert [each["id"] for each in found["evaluations"]] == [first, better, longer]
-    (row,) = found["metrics"]
-    assert (row["metric"], row["category"]) == ("prompt_strict", None)
-    assert [cell["value"]["value"] for cell in row["cells"]] == [0.75, 1.0, 5 / 6]
-    none, more, same = (cell["difference"] for cell in row["cells"])
-    assert none is None
-    assert (more["value"], more["n"]) == (0.25, 4)
-    # Its two further prompts are no part of the difference.
-    assert (same["value"], same["low"], same["high"], same["n"]) == (0.0, 0.0, 0.0, 4)
-    (note,) = found["notes"]
-    assert (note["evaluation"], "4 prompts" in note["message"]) == (longer, True)
-
-
-def test_prompts_that_were_erased_are_not_compared(client: TestClient, product: None) -> None:
-    with transaction() as session:
-        ids = [checked(session, STRICT, is_erased=True) for _ in range(2)]
-    found = compare(client, *ids).json()
-    assert [cell["value"]["value"] for cell in found["metrics"][0]["cells"]] == [0.75] * 2
-    assert [cell["difference"] for cell in found["metrics"][0]["cells"]] == [None, None]
-    assert "erased with their file" in found["notes"][0]["message"]
-
-
-def test_prompts_that_differ_are_not_compared(client: TestClient, product: None) -> None:
-    with transaction() as session:
-        first = checked(session, STRICT)
-        other = stored(session, scores=[score("prompt_strict", 1.0)])
-        # The same prompt, checked against something else.
-        records.item(session, other, 0, result={"strict": [True]}, reference={"kwargs": [1]})
-    found = compare(client, first, other).json()
-    assert [cell["difference"] for cell in found["metrics"][0]["cells"]] == [None, None]
-    assert "no prompt" in found["notes"][0]["message"]
-
-
-def test_win_rates_over_other_baselines_or_judges_are_not_compared(
-    client: TestClient, product: None
-) -> None:
-    with transaction() as session:
-        judges = [records.judge(session, CALLER).id for _ in range(2)]
-
-        def judged(judge: str, baseline: str, weights: str) -> str:
-            found = stored(
-                session, suite="custom", judge_id=judge, scores=[score("win_rate", 0.5)],
-                baseline={"model": baseline, "weights_sha256": weights},
-            )  # fmt: skip
-            for place in range(3):
-                records.item(session, found, place, result={"win_rate": 1.0})
-            return found
-
-        first = judged(judges[0], "base", "ab")
-        renamed = judged(judges[0], "other-name", "ab")
-        others = [judged(judges[0], "base", "cd"), judged(judges[1], "base", "ab")]
-    found = compare(client, first, renamed, *others).json()
-    differences = [cell["difference"] for cell in found["metrics"][0]["cells"]]
-    assert differences[1]["value"] == 0.0
-    assert differences[2:] == [None, None]
-    messages = {note["evaluation"]: note["message"] for note in found["notes"]}
-    assert "its baseline is another model" in messages[others[0]]
-    assert "it was judged by another judge" in messages[others[1]]
-
-
-def test_a_comparison_with_long_prompts_is_cut(client: TestClient, product: None) -> None:
-    options = {"judge_prompt": "\U0001d54f" * LONGEST_PROMPT}
-    with transaction() as session:
-        ids = [checked(session, STRICT, options=options) for _ in range(6)]
-    answer = compare(client, *ids)
-    assert len(answer.content) < 2 * 10**6
-    assert answer.json()["cut"] is True
-    assert len(answer.json()["metrics"][0]["cells"]) == 6
-
-
-def test_what_can_not_be_compared_is_refused(client: TestClient, product: None) -> None:
-    with transaction() as session:
-        first, other = stored(session), stored(session, suite="custom")
-        running = stored(session, JobState.RUNNING)
-    for ids, status in (
-        ([first], 400), ([first, first], 400), ([""], 400), ([first, other], 400),
-        ([first, "eval-none"], 404), ([first, running], 409),
-        ([f"eval-{n}" for n in range(11)], 400),
-    ):  # fmt: skip
-        assert error_of(compare(client, *ids), status)["param"] == "ids"
-    assert error_of(client.get(f"{PATH}/compare"), 400)["param"] == "ids"
 
 
 def test_suites_are_listed_with_what_they_need(client: TestClient, product: None) -> None:

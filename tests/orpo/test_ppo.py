@@ -1,6 +1,5 @@
 """PPO and RLOO on a tiny model whose answers a function scores: what they compute, and that they
-can resume.
-"""
+can resume."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -9,11 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from orpo.contract.methods import parse_method
 from orpo.contract.spec import read_spec
 from orpo.loss import clipped
 from orpo.model import policy
@@ -89,50 +86,6 @@ def measured(run: train.Run, step: int = 1) -> tuple[rollouts.Rollouts, list[lis
     return learner.actor.measure(answers, order), order
 
 
-# --- settings -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given", "field", "sentence"),
-    [
-        ({"reward_model": ""}, "reward_model", "at least 1 character"),
-        ({"strategy": "fsdp2", "processes": 2}, "strategy", "answers are generated with all"),
-        ({"strategy": "zero3", "processes": 2}, "strategy", "'single' or 'ddp'"),
-        ({"batch_size": 4, "minibatch_size": 8}, None, "minibatch_size = 8 is more than the 4"),
-        ({"kl_target": 6, "kl_limit": 5}, None, "kl_limit = 5.0 ends the run before"),
-        ({"gamma": 1.5}, "gamma", "less than or equal to 1"),
-        ({"clip": 1}, "clip", "less than 1"),
-        ({"type": "rloo", "answers_per_prompt": 1}, "answers_per_prompt", "or equal to 2"),
-        ({"type": "rloo", "batch_size": 2, "minibatch_size": 9}, None, "more than the 8 answers"),
-        ({"temperature": 0}, "temperature", "greater than 0"),
-    ],
-)
-def test_settings_without_sense_are_refused(
-    given: dict[str, Any], field: str | None, sentence: str
-) -> None:
-    with pytest.raises(ValidationError, match=sentence) as refused:
-        parse_method(given.pop("type", "ppo"), {"reward_model": "judge", **given})
-    assert refused.value.errors()[0]["loc"] == ((field,) if field else ())
-
-
-def test_a_reward_model_must_be_named() -> None:
-    with pytest.raises(ValidationError, match="Field required") as refused:
-        parse_method("ppo", {})
-    assert refused.value.errors()[0]["loc"] == ("reward_model",)
-
-
-@pytest.mark.parametrize(("tuning", "rate"), [("full", 1e-5), ("lora", 1e-4)])
-def test_the_defaults_are_those_of_the_paper(tuning: str, rate: float) -> None:
-    method: Any = parse_method("ppo", {"reward_model": "judge", "tuning": tuning})
-    assert method.learning_rate == rate
-    assert (method.ppo_epochs, method.batch_size, method.minibatch_size) == (4, 64, 8)
-    assert (method.kl_weight, method.kl_target, method.kl_horizon) == (0.1, 6, 2000)
-    assert (method.gamma, method.gae_lambda) == (0.99, 0.95)
-
-
-# --- answers --------------------------------------------------------------------------------------
-
-
 def test_an_answer_depends_on_its_key_but_not_on_the_other_answers(
     in_memory: Callable[..., train.Run],
 ) -> None:
@@ -168,9 +121,6 @@ def test_answers_are_drawn_from_the_policy(in_memory: Callable[..., train.Run]) 
     counts_v = torch.bincount(torch.tensor([a.chosen[0] for a in answers]), minlength=258)
     error_v = (counts_v / n - chances_v).abs() / (chances_v * (1 - chances_v) / n).sqrt()
     assert float(error_v.max()) < 5  # standard errors
-
-
-# --- what is measured -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -303,9 +253,6 @@ def test_an_answer_of_rloo_counts_whole_against_the_others_to_its_prompt(
     theirs = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     error, where = worst_gradient_error({name: ours[name] for name in theirs}, theirs)
     assert error < 1e-4, where
-
-
-# --- runs -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["ppo", "rloo"])

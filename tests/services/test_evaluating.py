@@ -6,110 +6,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models import Answer, Deployment, Evaluation, Job, JobEvent
+from models import Answer, Deployment, Job, JobEvent
 from models.jobs import DesiredState, JobState, Purpose
 from services.access.callers import Caller
-from services.evaluations import deployed, evaluations
-from services.evaluations.evaluations import Endpoint, NewEvaluation
+from services.evaluations import evaluations
+from services.evaluations.evaluations import NewEvaluation
 from services.files import files
-from services.jobs import claims, jobs
+from services.jobs import jobs
 from services.platform.database import transaction
 from services.platform.errors import Conflict
-from services.serving import engines
 from services.upkeep import removals
 from tests.services import evaluated
 from tests.services.evaluated import ifeval, ifeval_rows, prompt_file
-from tests.services.fake_openai import FakeOpenAI, Reply, prompt_of
-from workers import asking, phases
+from tests.services.evaluating import QUICK, World, wait_for, world
+from tests.services.fake_openai import Reply, prompt_of
 from workers import evaluations as worker
-from workers.asking import Patience
-from workers.holding import Hold
+from workers import phases
 
-QUICK = Patience(attempts=3, first_s=0.01, longest_s=0.02, retry_after_s=2, in_a_row=4)
-
-
-@dataclass
-class World:
-    """A caller with two deployed models, `tuned` and `base`, behind one server."""
-
-    caller: Caller
-    server: FakeOpenAI
-    socket: Path
-    holds: list[Hold]
-
-    def run(self) -> None:
-        """Claim evaluations and work on them, as the Celery task does, until none is left."""
-        worker.evaluate()
-
-    def create(self, rows: int = 4, **fields: Any) -> str:
-        with transaction() as session:
-            file = prompt_file(session, self.caller, ifeval_rows(rows))
-            return ifeval(session, self.caller, file, **fields).id
-
-    def job(self, evaluation_id: str) -> Job:
-        with transaction() as session:
-            return session.get_one(Job, evaluation_id)
-
-    def evaluation(self, evaluation_id: str) -> Evaluation:
-        with transaction() as session:
-            return session.get_one(Evaluation, evaluation_id)
-
-    def stored(self) -> int:
-        """How many answers are stored."""
-        with transaction() as session:
-            return session.query(Answer).count()
-
-    def fence(self) -> None:
-        """Take the evaluation from its worker, and wait until the worker knows."""
-        self.lose_lease()
-        wait_for(lambda: self.holds[-1]._fenced is not None)
-
-    def lose_lease(self) -> None:
-        """As if the worker had stopped answering: the keeper takes its evaluation back."""
-        with transaction() as session:
-            gone = func.clock_timestamp() - timedelta(seconds=1)
-            held = Job.state.in_(("claimed", "running", "finalizing"))
-            session.execute(update(Job).where(held).values(lease_until=gone))
-            claims.reap(session)
-
-
-@pytest.fixture
-def world(
-    product: None, session: Session, caller: Caller, tmp_path: Path, settings_from: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:  # fmt: skip
-    settings_from(evals_at_once=1, heartbeat_s=0.05, retry_delay_s=0, max_attempts=3)
-    monkeypatch.setattr(asking, "Patience", lambda: QUICK)
-    holds: list[Hold] = []
-
-    def hold(job: Job) -> Hold:
-        holds.append(Hold(job))
-        return holds[-1]
-
-    monkeypatch.setattr(worker, "Hold", hold)
-    socket = tmp_path / "engine.sock"
-    for name in ("tuned", "base"):
-        evaluated.deployed(session, caller, name, socket)
-    session.commit()
-    with FakeOpenAI().serving(socket) as server:
-        yield World(caller, server, socket, holds)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.01)
+__all__ = ["world"]
 
 
 def test_both_sides_answer_and_the_scores_are_stored(world: World) -> None:
@@ -354,98 +274,6 @@ def test_a_text_with_a_special_string_is_not_sent(world: World) -> None:
     assert "special token" in first.failures["model"]
 
 
-def test_a_model_that_is_not_deployed_ends_it_with_a_sentence(world: World) -> None:
-    with transaction() as session:
-        evaluated.records.base_model(session, world.caller, id="idle")
-    evaluation_id = world.create(1, model="idle")
-    world.run()
-    job = world.job(evaluation_id)
-    assert job.error is not None
-    assert (job.state, job.error["code"]) == (JobState.FAILED, "model_not_deployed")
-
-
-def test_it_deploys_what_it_needs_and_takes_only_that_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with transaction() as session:
-        evaluated.records.base_model(session, world.caller, id="idle")
-    evaluation_id = world.create(2, model="idle", baseline="base", deploy=True)
-
-    def serve(*_: Any) -> None:
-        """What the serve worker does while this worker waits."""
-        with transaction() as session:
-            made = session.scalars(select(Deployment).where(Deployment.model == "idle")).one()
-            base = session.scalars(select(Deployment).where(Deployment.model == "base")).one()
-            made.status, made.engine_id = "ready", base.engine_id
-            made.parity = evaluated.certificate("of idle")
-
-    monkeypatch.setattr(Hold, "wait", serve)
-    world.run()
-    assert world.job(evaluation_id).state == JobState.SUCCEEDED
-    with transaction() as session:
-        wishes = dict(session.execute(select(Deployment.model, Deployment.desired)).all())
-        assert session.get_one(Evaluation, evaluation_id).deployed == []
-    assert wishes == {"idle": "stop", "base": "run", "tuned": "run"}
-
-
-def test_a_deployment_stays_while_another_evaluation_needs_it(world: World) -> None:
-    first, second = world.create(1), world.create(2)
-    with transaction() as session:
-        deployment = session.scalars(select(Deployment).where(Deployment.model == "tuned")).one()
-        session.get_one(Evaluation, first).deployed = [deployment.id]
-        jobs.cancel(session, world.caller, first, Purpose.EVALUATION)
-        assert deployed.take_back(session) == []
-        jobs.cancel(session, world.caller, second, Purpose.EVALUATION)
-        assert deployed.take_back(session) == [deployment.id]
-        assert deployed.take_back(session) == []
-
-
-def test_an_endpoint_is_a_baseline_and_gets_only_its_own_key(
-    world: World, settings_from: Any
-) -> None:
-    with FakeOpenAI().serving() as outside:
-        secrets = f'{{"out": {{"base_url": "{outside.url}", "key": "sk-secret"}}}}'
-        settings_from(
-            egress_allow="127.0.0.1",
-            endpoint_secrets=secrets.replace("}}", f', "orgs": ["{world.caller.org_id}"]}}}}'),
-        )
-        evaluation_id = world.create(2, baseline=Endpoint(outside.url, "gpt", "out"))
-        world.run()
-    assert world.job(evaluation_id).state == JobState.SUCCEEDED
-    assert [each["Authorization"] for each in outside.headers] == ["Bearer sk-secret"] * 2
-    assert not any("Authorization" in each for each in world.server.headers)
-    with transaction() as session:
-        messages = session.scalars(select(JobEvent.message)).all()
-    assert "sk-secret" not in str(messages) + str(world.evaluation(evaluation_id).baseline)
-
-
-def test_an_endpoint_that_refuses_the_key_ends_it_with_a_sentence(
-    world: World, settings_from: Any
-) -> None:
-    with FakeOpenAI(lambda *_: Reply("No such key.", 401)).serving() as outside:
-        settings_from(egress_allow="127.0.0.1")
-        evaluation_id = world.create(3, baseline=Endpoint(outside.url, "gpt"))
-        world.run()
-    error = world.job(evaluation_id).error
-    assert error is not None
-    assert "refuses the key (HTTP 401). No such key." in error["message"]
-    assert len(outside.asked) == 1
-
-
-def test_a_private_address_is_refused_when_a_connection_is_made(
-    world: World, settings_from: Any
-) -> None:
-    with FakeOpenAI().serving() as outside:
-        settings_from(egress_allow="127.0.0.1")
-        evaluation_id = world.create(1, baseline=Endpoint(outside.url, "gpt"))
-        settings_from(egress_allow="")
-        world.run()
-    error = world.job(evaluation_id).error
-    assert error is not None
-    assert error["code"] == "egress_refused"
-    assert not outside.asked
-
-
 def test_the_second_turn_follows_the_first_answer(world: World) -> None:
     rows = [{"turns": [f"First {n}", f"Second {n}"], "category": "math"} for n in range(2)]
     with transaction() as session:
@@ -458,28 +286,6 @@ def test_the_second_turn_follows_the_first_answer(world: World) -> None:
     ]
     with transaction() as session:
         assert all(len(item.answers) == 2 for item in evaluated.items(session, evaluation_id))
-
-
-def test_an_engine_that_was_started_again_is_found_at_its_new_address(
-    world: World, tmp_path: Path
-) -> None:
-    moved = tmp_path / "moved.sock"
-
-    def move(number: int, _: dict[str, Any]) -> Reply:
-        if number == 1:
-            with transaction() as session:
-                session.execute(
-                    update(Deployment).where(Deployment.model == "tuned").values(desired="stop")
-                )
-                evaluated.deployed(session, world.caller, "tuned", moved)
-        return Reply("Yes." if number == 0 else None)
-
-    world.server.reply = move
-    with FakeOpenAI().serving(moved) as second:
-        evaluation_id = world.create(3)
-        world.run()
-    assert world.job(evaluation_id).state == JobState.SUCCEEDED
-    assert len(second.asked) == 2
 
 
 def test_at_most_so_many_requests_are_on_their_way(world: World, settings_from: Any) -> None:
@@ -529,21 +335,6 @@ def test_a_file_is_kept_while_an_evaluation_needs_it(world: World) -> None:
     evaluation_id = world.create(1)
     with transaction() as session, pytest.raises(Conflict):
         files.delete(session, world.caller, world.job(evaluation_id).training_file)
-
-
-def test_a_deployment_that_yields_serves_while_an_evaluation_is_held(world: World) -> None:
-    with transaction() as session:
-        session.execute(update(Deployment).values(yields=True))
-
-    def look(number: int, body: dict[str, Any]) -> Reply:
-        with transaction() as session:
-            assert len(engines.wanted(session)) == 2
-        return Reply("Yes.")
-
-    world.server.reply = look
-    evaluation_id = world.create(1)
-    world.run()
-    assert world.job(evaluation_id).state == JobState.SUCCEEDED
 
 
 def test_a_paused_evaluation_does_not_exist(world: World) -> None:
