@@ -49,7 +49,8 @@ def ifeval() -> dict[str, float]:
             for prompt, row in zip(read_prompts, answers, strict=True)
         }
     )
-    return {"answers": len(answers), "prompt_strict": found.prompt_strict.value}  # type: ignore[union-attr]
+    assert found.prompt_strict is not None, "every prompt has an answer"
+    return {"answers": len(answers), "prompt_strict": found.prompt_strict.value}
 
 
 def judgments() -> dict[str, float]:

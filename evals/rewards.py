@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evals import statistics
+from evals import statistics, verdicts
 from evals.statistics import Estimate
 
 BINS = 40
@@ -47,16 +47,16 @@ def compare(
     if not np.isfinite(sides).all():
         raise ValueError("A reward is not a finite number.")
     edges, counts = histograms(sides)
-    outcomes = [(np.sign(a - b) + 1) / 2 for a, b in zip(*sides, strict=True)]
+    outcomes = [verdicts.of_numbers(a, b) for a, b in zip(*sides, strict=True)]
     left, right = ({p: [r] for p, r in zip(prompts, side, strict=True)} for side in sides)
     return Compared(
         ours=_rewards(left, sides[0], counts[0], seed),
         theirs=_rewards(right, sides[1], counts[1], seed),
         edges=edges,
         win_rate=statistics.win_rate(
-            {p: [float(o)] for p, o in zip(prompts, outcomes, strict=True)}, seed
+            {p: [o] for p, o in zip(prompts, outcomes, strict=True)}, seed
         ),
-        ties=sum(o == 0.5 for o in outcomes),
+        ties=sum(o == verdicts.DRAW for o in outcomes),
         difference=statistics.difference(left, right, seed),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evals import statistics
+from evals import statistics, verdicts
 from evals.statistics import Estimate
 from examples.paper import figures, runs
 from orpo.contract.numbers import Series
@@ -198,7 +198,7 @@ def win_rate(method: str) -> Estimate | None:
         return None
     mine, other = _by_prompt(ours), _by_prompt(theirs)
     outcomes = {
-        prompt: ((np.sign(np.subtract.outer(values, other[prompt])) + 1) / 2).ravel().tolist()
+        prompt: [verdicts.of_numbers(a, b) for a in values for b in other[prompt]]
         for prompt, values in mine.items()
     }
     return statistics.win_rate(outcomes)
