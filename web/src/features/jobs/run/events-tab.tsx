@@ -1,12 +1,11 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { EventRow } from "@/components/event-row";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { isAlive, type Job, type JobEvent, keys, listEvents, logsQuery } from "@/features/jobs/api";
-import { cx } from "@/lib/cx";
-import { ago, moment } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
 /** The run's events, newest first, and the log of the training process. */
@@ -37,23 +36,7 @@ function Events({ job, streamed }: { job: Job; streamed: JobEvent[] }) {
       {pages.isPending && <Loading what="Loading the events" />}
       <ol className="flex flex-col">
         {events.map((event) => (
-          <li key={event.id} className="flex gap-3 border-t border-line py-2 first:border-t-0">
-            <time
-              dateTime={new Date(event.created_at * 1000).toISOString()}
-              title={moment(event.created_at)}
-              className="w-24 shrink-0 text-sm text-muted"
-            >
-              {ago(event.created_at)}
-            </time>
-            <p className={cx("min-w-0 break-words", event.level === "error" && "text-rejected")}>
-              {event.level !== "info" && (
-                <strong className="font-semibold">
-                  {event.level === "error" ? "Error: " : "Warning: "}
-                </strong>
-              )}
-              {event.message}
-            </p>
-          </li>
+          <EventRow key={event.id} event={event} />
         ))}
       </ol>
       {pages.hasNextPage && (
