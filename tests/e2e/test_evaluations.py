@@ -101,7 +101,7 @@ def test_gates_command_line_and_page(
     assert ours["engine"].startswith("vLLM ")
 
     decided = until(tuned["id"], lambda job: job["promotion"] is not None)
-    assert decided["promotion"]["promoted"] is True, decided["promotion"]
+    assert decided["promotion"]["promoted"] is True, json.dumps(decided["promotion"], indent=1)
     by_gate = {gate["suite"]: gate["evaluation"] for gate in decided["promotion"]["gates"]}
     with stack.http() as http:
         judged = http.get(f"/v1/evaluations/{by_gate['custom']}").json()
