@@ -135,7 +135,9 @@ def _by_prompt(wanted: Sequence[Scored]) -> list[list[Scored]]:
 
 
 def _row(group: Sequence[Scored]) -> bytes:
-    row = {"prompt": group[0].prompt, "answers": [each.answer for each in group]}
+    # As messages: a bare text that spells messages in JSON would be read as those.
+    answers = [{"role": "assistant", "content": each.answer} for each in group]
+    row = {"prompt": group[0].prompt, "answers": answers}
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -206,8 +206,6 @@ def _conversation(value: dict[str, Any], given: Any, name: str) -> Pair:
     answered = turns.answer(given, name)
     if answered[-1]["role"] != "assistant":
         raise Reject("not_a_pair", f"{name} does not end with a turn of the assistant.")
-    if not answered[-1]["content"].strip() and "tool_calls" not in answered[-1]:
-        raise Reject("empty", f"{name} is empty.")
     tools = definitions(value.get("tools"), "tools")
     return Pair(0, prompt, answered, None, tools)
 

@@ -69,7 +69,7 @@ def test_a_row_has_the_same_reward_alone_and_among_others(
 
 
 def test_an_answer_that_can_not_be_scored_says_why(judge: Path, capsys: Any) -> None:
-    answers = ["fine", "", "it holds <|im_end|> inside", "long " * 100]
+    answers = ["fine", "it holds <|im_end|> inside", "long " * 100]
     rows = [
         {"prompt": PROMPT, "answers": answers},
         {"prompt": "word " * 100, "answers": ["x"]},
@@ -77,13 +77,23 @@ def test_an_answer_that_can_not_be_scored_says_why(judge: Path, capsys: Any) -> 
     ]
     said, (first, second, third) = ask(judge, rows, capsys)
     codes = [problem and problem["code"] for problem in first["problems"]]
-    assert codes == [None, "empty", "special_token", None]
-    assert [reward is None for reward in first["rewards"]] == [False, True, True, False]
-    assert first["truncated"] == [False, False, False, True]
-    assert first["tokens"][3] == 256
+    assert codes == [None, "special_token", None]
+    assert [reward is None for reward in first["rewards"]] == [False, True, False]
+    assert first["truncated"] == [False, False, True]
+    assert first["tokens"][2] == 256
     assert second["problems"][0]["code"] == "prompt_too_long"
     assert third["problems"][0]["code"] == "not_a_pair"
-    assert (said["rows"], said["answers"], said["scored"], said["truncated"]) == (3, 6, 2, 1)
+    assert (said["rows"], said["answers"], said["scored"], said["truncated"]) == (3, 5, 2, 1)
+
+
+def test_an_answer_that_says_nothing_has_a_reward_of_its_own(judge: Path, capsys: Any) -> None:
+    """A model that ends its turn at once has answered: it must not drop out of a comparison."""
+    nothing = ["", " \n", {"role": "assistant", "content": ""}]
+    said, (row,) = ask(judge, [{"prompt": PROMPT, "answers": [*nothing, "fine"]}], capsys)
+    assert said["scored"] == 4, row["problems"]
+    assert row["rewards"][0] == pytest.approx(row["rewards"][2], abs=1e-5)
+    assert row["rewards"][0] != row["rewards"][3]
+    assert row["tokens"][0] == row["tokens"][2] < row["tokens"][3]
 
 
 @pytest.mark.parametrize(
