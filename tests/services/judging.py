@@ -137,9 +137,11 @@ class Scorer:
             raise VerbError(self.error)
         lines = []
         for line in map(json.loads, Path(rows).read_text().splitlines()):
-            self.scored += line["answers"]
-            rewards = [None if "Prompt 5" in a else -1.0 if "base" in a else 2.0
-                       for a in line["answers"]]  # fmt: skip
+            texts = [answer["content"] for answer in line["answers"]]
+            self.scored += texts
+            rewards = [
+                None if "Prompt 5" in text else -1.0 if "base" in text else 2.0 for text in texts
+            ]
             problems = [{"message": "Too long."} if r is None else None for r in rewards]
             lines.append(json.dumps({"rewards": rewards, "problems": problems}))
         Path(out).write_text("\n".join(lines) + "\n")
