@@ -35,6 +35,7 @@ from api.routes import (
     tokens,
     uploads,
     versions,
+    votes,
     workers,
 )
 from api.schemas.errors import ErrorBody
@@ -49,7 +50,7 @@ Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scop
 NOUNS = (
     files, rereads, rows, tokens, statistics, overlaps, uploads, versions, exports, deep_audits,
     estimates, jobs, methods, evaluations, suites, judges, base_models, deployments, chat,
-    comparisons, api_keys, session, workers, health, meters, storage_use, audit_log,
+    comparisons, votes, api_keys, session, workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def mean(values: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate | Non
     drawn = np.concatenate(
         [
             sums[draw].sum(axis=1) / (total or sizes[draw].sum(axis=1))
-            for draw in _draws(len(kept), seed)
+            for draw in draws(len(kept), seed)
         ]
     )
     return with_interval(value, drawn, len(kept))
@@ -79,7 +79,7 @@ def win_rate(outcomes: Mapping[Any, Sequence[float]], seed: int = 0) -> Estimate
     return mean(outcomes, seed)
 
 
-def _draws(n: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def draws(n: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Yield which of `n` prompts are in each draw: indices [draws, n]."""
     random = np.random.default_rng(seed)
     for _ in range(DRAWS // DRAWS_AT_ONCE):

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Owned
@@ -17,9 +17,30 @@ class Choice(StrEnum):
     BOTH_BAD = "both_bad"
 
 
+class Reason(StrEnum):
+    """Why an answer is the better one, or both are bad."""
+
+    CORRECT = "correct"
+    FOLLOWS = "follows_instructions"
+    CLEAR = "clear"
+    COMPLETE = "complete"
+    SHORT = "short"
+    STYLE = "style"
+    SAFE = "safe"
+    OTHER = "other"
+
+
 class Comparison(Owned, Base):
     __tablename__ = "comparisons"
-    __table_args__ = (Index("ix_comparisons_org_id_created_at", "org_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_comparisons_org_id_created_at", "org_id", "created_at"),
+        Index(
+            "ix_comparisons_voted",
+            "org_id",
+            "created_at",
+            postgresql_where=text("choice IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     # For each side: the request, the model that served it as recorded by us, and later the answer.
@@ -30,4 +51,10 @@ class Comparison(Owned, Base):
     stopping: Mapped[list[Any]] = mapped_column(default=list)
     ended_at: Mapped[datetime | None]
     choice: Mapped[str | None]
+    reason: Mapped[str | None]
+    note: Mapped[str | None]
+    # {"side", "text"}: the better answer as it should have been.
+    edit: Mapped[dict[str, Any] | None]
+    # The API key that voted.
+    voted_by: Mapped[str | None]
     voted_at: Mapped[datetime | None]

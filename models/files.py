@@ -65,6 +65,8 @@ class File(Owned, Base):
     # bytes and its sha256 is "".
     recipe: Mapped[list[Any] | None]
     parents: Mapped[list[Any] | None]
+    # {"votes", "counts"} if it was made of votes: by which filter, and what became of them.
+    made_from: Mapped[dict[str, Any] | None]
     # Which columns have other names, {field: column}; null where none has.
     columns: Mapped[dict[str, str] | None]
     # When it is deleted; null if its owner set no time.

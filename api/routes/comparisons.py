@@ -1,28 +1,25 @@
 """`/v1/comparisons`: several models answer side by side, and a user votes."""
 
-from typing import Annotated
-
-from fastapi import Query, Response
+from fastapi import Response
 from starlette.responses import StreamingResponse
 
 from api import media, places, sse, threads, upstream
 from api.comparison_stream import Side, together
 from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
-from api.pages import After, page, whole
+from api.pages import whole
 from api.places import PlacesDep
 from api.routing import Router
-from api.schemas.body import DIGITS_ONLY
-from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide, Vote
+from api.schemas.comparisons import CompareRequest, ComparisonObject, StopSide
 from api.schemas.deleted import Deleted
-from api.schemas.pages import ListPage
 from api.schemas.text import Id
+from api.schemas.votes import CastVote
 from models import Comparison
 from services.access.callers import Caller
 from services.platform.database import transaction
-from services.platform.pages import Order
 from services.serving import comparisons
 from services.serving.admission import admitted
 from services.serving.deployments import Route
+from services.votes import votes
 
 router = Router(tags=["chat"])
 
@@ -99,23 +96,16 @@ def stop(session: SessionDep, caller: Chatter, comparison_id: Id, body: StopSide
     summary="Say which answer was better",
     response_model=ComparisonObject,
 )
-def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: Vote) -> Response:
+def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: CastVote) -> Response:
     """Store a vote, which replaces an earlier one. 409 unless two sides have answered."""
-    return _whole(comparisons.vote(session, caller, comparison_id, body.choice))
+    return _whole(votes.cast(session, caller, comparison_id, body.vote()))
 
 
-@router.get(
-    "/v1/votes",
-    summary="Comparisons that were voted on",
-    response_model=ListPage[ComparisonObject],
+@router.delete(
+    "/v1/comparisons/{comparison_id}/vote",
+    summary="Take a vote back",
+    response_model=ComparisonObject,
 )
-def list_votes(
-    session: ReaderDep,
-    caller: CallerDep,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
-    order: Order = Order.DESC,
-) -> Response:
-    """List the comparisons that have a vote, with their texts."""
-    found = comparisons.list_votes(session, caller, after=after, limit=limit, order=order)
-    return page(map(ComparisonObject.from_record, found), limit)
+def undo_vote(session: SessionDep, caller: Chatter, comparison_id: Id) -> Response:
+    """Remove the vote; the comparison stays."""
+    return _whole(votes.undo(session, caller, comparison_id))

@@ -12,7 +12,7 @@ from api.schemas.errors import Error
 from api.schemas.stored import MessageObject, Stored
 from api.schemas.text import CUT, Id
 from models import Comparison
-from models.comparisons import Choice
+from models.comparisons import Choice, Reason
 
 
 class SideRequest(Sampling):
@@ -93,12 +93,6 @@ class StopSide(Body):
     side: int = Field(ge=0, le=3)
 
 
-class Vote(Body):
-    """Which answer was better."""
-
-    choice: Choice = Field(strict=False)
-
-
 class Asked(Stored, total=False):
     """What a side was asked: a conversation and its sampling settings."""
 
@@ -141,6 +135,13 @@ class ComparisonSide(BaseModel):
     error: Error | None = None
 
 
+class VoteEdit(BaseModel):
+    """The answer of a side as it should have been."""
+
+    side: int
+    text: str
+
+
 class ComparisonObject(BaseModel):
     """One comparison with its sides and its vote."""
 
@@ -151,7 +152,11 @@ class ComparisonObject(BaseModel):
     sides: list[ComparisonSide]
     held_out: HeldOut | None
     choice: Choice | None
+    reason: Reason | None = None
+    note: str | None = None
+    edit: VoteEdit | None = None
     voted_at: int | None
+    voted_by: str | None = Field(default=None, description="The API key that voted.")
     cut: bool = Field(default=False, description=CUT)
 
     @classmethod
@@ -163,5 +168,9 @@ class ComparisonObject(BaseModel):
             sides=[ComparisonSide.model_validate(side) for side in record.sides],
             held_out=HeldOut.model_validate(record.held_out) if record.held_out else None,
             choice=Choice(record.choice) if record.choice else None,
+            reason=Reason(record.reason) if record.reason else None,
+            note=record.note,
+            edit=VoteEdit.model_validate(record.edit) if record.edit else None,
             voted_at=int(record.voted_at.timestamp()) if record.voted_at else None,
+            voted_by=record.voted_by,
         )

@@ -8,6 +8,7 @@ from api.schemas.body import Body
 from api.schemas.pages import ListPage
 from api.schemas.stored import MessageObject
 from api.schemas.text import CUT
+from api.schemas.votes import MadeFrom
 from models import File
 from orpo.audit.kinds import Severity, Step
 from orpo.audit.recipe import Step as RecipeStep
@@ -79,6 +80,9 @@ class FileObject(BaseModel):
     )
     parents: list[Parent] = []
     recipe: list[RecipeStep] | None = None
+    made_from: MadeFrom | None = Field(
+        default=None, description="The votes that it was made of, if it was."
+    )
 
     @classmethod
     def from_record(cls, record: File) -> "FileObject":
@@ -99,6 +103,7 @@ class FileObject(BaseModel):
                 "progress": progress.of(record),
                 "parents": record.parents or [],
                 "recipe": record.recipe,
+                "made_from": record.made_from,
             }
         )
 

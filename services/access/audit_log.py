@@ -36,6 +36,8 @@ class Action(StrEnum):
     EXPORTED = "exported"
     REVOKED = "revoked"
     VOTED = "voted"
+    # A vote was taken back.
+    UNDONE = "undone"
     RESTORED = "restored"
 
 

@@ -27,8 +27,10 @@ from services.files import files
 from services.jobs import checks
 from services.platform.errors import Conflict, Invalid
 from services.runs import checkpoints
+from services.votes import votes
+from services.votes.votes import Filter
 
-MOST = 20_000  # pairs of one run
+MOST = votes.MOST  # pairs of one run
 LABELS = {Choice.A: 1.0, Choice.B: 0.0, Choice.TIE: 0.5, Choice.BOTH_BAD: 0.5}
 
 
@@ -143,13 +145,7 @@ def _base(session: Session, caller: Caller, judge: Judge) -> str:
 
 def _write_votes(session: Session, caller: Caller, job: Job) -> File:
     """Store the organisation's votes as a file of pairs, the newest last."""
-    query = (
-        select(Comparison)
-        .where(Comparison.org_id == caller.org_id, Comparison.choice.is_not(None))
-        .order_by(Comparison.created_at.desc(), Comparison.id.desc())
-        .limit(MOST)
-    )
-    found = session.scalars(query.execution_options(yield_per=100))
+    found = votes.newest(session, caller, Filter())
     lines = [line for comparison in found if (line := _vote(comparison)) is not None]
     if not lines:
         raise Conflict(
@@ -171,11 +167,10 @@ def _vote(comparison: Comparison) -> bytes | None:
     sides = comparison.sides
     if len(sides) != 2 or not all(side.get("text") for side in sides):
         return None
-    asked = [(side.get("asked") or {}).get("messages") for side in sides]
-    if not asked[0] or asked[0] != asked[1]:
+    if (asked := votes.asked(comparison)) is None:
         return None
     pair = {
-        "messages": asked[0],
+        "messages": asked,
         "first": sides[0]["text"],
         "second": sides[1]["text"],
         "label": LABELS[Choice(comparison.choice)],

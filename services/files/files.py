@@ -47,6 +47,8 @@ class Received:
     columns: Columns | None = None  # which columns of its rows have other names
     # How long the file is to be kept; None: until it is deleted.
     keep_s: int | None = None
+    # What the product itself made the bytes of; None for an upload.
+    made_from: dict[str, Any] | None = None
 
 
 def safe_name(filename: str) -> str:
@@ -99,6 +101,7 @@ def create(session: Session, caller: Caller, upload: Received) -> File:
         sha256=upload.sha256,
         storage_key=shared or upload.key,
         columns=upload.columns,
+        made_from=upload.made_from,
     )
     if upload.keep_s is not None:
         record.expires_at = func.clock_timestamp() + timedelta(seconds=upload.keep_s)

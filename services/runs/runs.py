@@ -46,6 +46,12 @@ def _held_out(job: Job) -> Generator[dict[str, Any]]:
             yield from map(orjson.loads, lines)
 
 
+def held_out_prompts(job: Job) -> Iterator[list[Message]]:
+    """Yield the prompts of the job's held-out pairs; none where its run folder is gone."""
+    with closing(_held_out(job)) as rows:
+        yield from (row["prompt"] for row in rows)
+
+
 def _texts(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "prompt": row["prompt"],

@@ -1,10 +1,10 @@
-"""Comparisons: models asked side by side, what they answered, and the vote on it.
+"""Comparisons: models asked side by side, and what they answered. Votes are in `services/votes`.
 
 The process that streams the answers writes them at the end. Requests to stop and votes may come
 from any process, so they change other columns. Knows no HTTP and no engine's address.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +15,11 @@ from sqlalchemy.orm import Session
 from models import Checkpoint, Comparison, Deployment, Engine
 from models.base import new_id
 from models.checkpoints import WeightsKind
-from models.comparisons import Choice
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs import jobs
-from services.platform.errors import Conflict, NotFound, TooLarge, no_such
-from services.platform.pages import Order, paginate
+from services.platform.errors import NotFound, TooLarge, no_such
 from services.platform.sizes import ANSWER_BYTES, size_bytes
 from services.serving.deployments import Route
 
@@ -128,44 +126,6 @@ def stopping(session: Session, comparison_id: str) -> set[int]:
     """Return the sides that were asked to end."""
     found = session.scalar(select(Comparison.stopping).where(Comparison.id == comparison_id))
     return set(found or [])
-
-
-def vote(session: Session, caller: Caller, comparison_id: str, choice: Choice) -> Comparison:
-    """Store which answer was better. A later vote replaces it, so a comparison counts once.
-
-    Raises Conflict unless there are two answers to choose from.
-    """
-    comparison = get(session, caller, comparison_id)
-    if len(comparison.sides) != 2:
-        raise Conflict("A vote is between two answers; this comparison has more.")
-    if comparison.ended_at is None:
-        raise Conflict("The answers are still coming. Vote when both have ended.")
-    if not all(side.get("text") for side in comparison.sides):
-        raise Conflict("One side gave no answer, so there is nothing to choose from. Ask again.")
-    comparison.choice = choice
-    comparison.voted_at = func.clock_timestamp()
-    audit_log.record(session, caller, Action.VOTED, Object.COMPARISON, comparison_id, choice=choice)
-    session.flush()
-    session.refresh(comparison)
-    return comparison
-
-
-def list_votes(
-    session: Session,
-    caller: Caller,
-    *,
-    after: str | None = None,
-    limit: int = 20,
-    order: Order = Order.DESC,
-) -> Iterator[Comparison]:
-    """Yield the comparisons that were voted on, in the order in which they were made, and one
-    beyond the limit.
-    """
-    query = select(Comparison).where(
-        Comparison.org_id == caller.org_id, Comparison.choice.is_not(None)
-    )
-    keys = (Comparison.created_at, Comparison.id)
-    return paginate(session, query, *keys, after=after, limit=limit, order=order, at_once=AT_ONCE)
 
 
 def delete(session: Session, caller: Caller, comparison_id: str) -> None:

@@ -231,7 +231,11 @@ export interface paths {
          * @description Store a vote, which replaces an earlier one. 409 unless two sides have answered.
          */
         post: operations["vote_v1_comparisons__comparison_id__vote_post"];
-        delete?: never;
+        /**
+         * Take a vote back
+         * @description Remove the vote; the comparison stays.
+         */
+        delete: operations["undo_vote_v1_comparisons__comparison_id__vote_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1506,10 +1510,75 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Comparisons that were voted on
+         * List votes
          * @description List the comparisons that have a vote, with their texts.
          */
         get: operations["list_votes_v1_votes_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/votes/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a file of votes
+         * @description Store the pairs that votes become as a file of preference pairs. Each row names the
+         *     comparison, the models with their weights, and the vote that it is from.
+         *
+         *     Held-out prompts of the runs whose models answered are left out. 409 if no vote becomes a pair.
+         */
+        post: operations["make_v1_votes_files_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/votes/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a file of votes would hold
+         * @description Count what becomes of each vote. Nothing is stored.
+         */
+        post: operations["preview_v1_votes_preview_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/votes/ranking": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rank the models by their votes
+         * @description Rank the models that answered side by side, by a Bradley-Terry fit with 95 % intervals.
+         *
+         *     A tie counts as half a win for each. Reads the newest 20,000 votes.
+         */
+        get: operations["ranking_v1_votes_ranking_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1765,6 +1834,18 @@ export interface components {
             step: "balance";
         };
         /**
+         * CastVote
+         * @description Which answer was better, why, and what the ideal answer would be.
+         */
+        CastVote: {
+            choice: components["schemas"]["Choice"];
+            /** @description Of the better answer; with a tie or both_bad, of either one. */
+            edit?: components["schemas"]["api__schemas__votes__Edit"] | null;
+            /** Note */
+            note?: string | null;
+            reason?: components["schemas"]["Reason"] | null;
+        };
+        /**
          * ChangedRow
          * @description A row that a step changes; `after` is null if the step drops it.
          */
@@ -1989,21 +2070,30 @@ export interface components {
              * @default false
              */
             cut: boolean;
+            edit?: components["schemas"]["VoteEdit"] | null;
             /** Ended */
             ended: boolean;
             held_out: components["schemas"]["HeldOut"] | null;
             /** Id */
             id: string;
+            /** Note */
+            note?: string | null;
             /**
              * Object
              * @default comparison
              * @constant
              */
             object: "comparison";
+            reason?: components["schemas"]["Reason"] | null;
             /** Sides */
             sides: components["schemas"]["ComparisonSide"][];
             /** Voted At */
             voted_at: number | null;
+            /**
+             * Voted By
+             * @description The API key that voted.
+             */
+            voted_by?: string | null;
         };
         /**
          * ComparisonSide
@@ -2355,7 +2445,7 @@ export interface components {
              */
             filename?: string | null;
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["orpo__audit__recipe__Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * CreatedApiKey
@@ -2630,7 +2720,7 @@ export interface components {
          *
          *     Text replaces the content of the last message of that part, messages replace all of them.
          */
-        Edit: {
+        "Edit-Output": {
             /** Chosen */
             chosen?: string | components["schemas"]["Turn"][] | null;
             /** Line */
@@ -3267,6 +3357,8 @@ export interface components {
             filename: string;
             /** Id */
             id: string;
+            /** @description The votes that it was made of, if it was. */
+            made_from?: components["schemas"]["MadeFrom"] | null;
             /**
              * Object
              * @default file
@@ -3283,7 +3375,7 @@ export interface components {
             /** Purpose */
             purpose: string;
             /** Recipe */
-            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter-Output"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
+            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter-Output"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit-Output"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
             /** Rows */
             rows: number | null;
             /** Sha256 */
@@ -4542,6 +4634,26 @@ export interface components {
             object: "list";
         };
         /**
+         * MadeFrom
+         * @description The votes that a file was made of, and what became of each.
+         */
+        MadeFrom: {
+            counts: components["schemas"]["VoteCounts"];
+            /** Votes */
+            votes: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * MakeVotesFile
+         * @description Which votes a file is to be made of, and what it is called.
+         */
+        MakeVotesFile: {
+            /** Filename */
+            filename?: string | null;
+            filter?: components["schemas"]["VoteFilter"];
+        };
+        /**
          * Map
          * @description Changes the texts of all rows in one way. A row that is no pair afterwards, because an answer
          *     is empty or both are the same, is dropped.
@@ -5153,6 +5265,13 @@ export interface components {
             tokenised: number;
         };
         /**
+         * PreviewVotes
+         * @description Which votes a file is to be made of.
+         */
+        PreviewVotes: {
+            filter?: components["schemas"]["VoteFilter"];
+        };
+        /**
          * Progress
          * @description The last step, once there is one; `preparing` before that, `retry` between attempts.
          */
@@ -5236,6 +5355,80 @@ export interface components {
             starts_at: number | null;
         };
         /**
+         * RankedModel
+         * @description A model by its strength in log odds, and how often it would beat an average one of its group.
+         *
+         *     Models of different groups were never compared, directly or by others.
+         */
+        RankedModel: {
+            against_average: components["schemas"]["Measured"];
+            /** Draws */
+            draws: number;
+            /**
+             * Early
+             * @description Too few votes for an order.
+             */
+            early: boolean;
+            /** Group */
+            group: number;
+            /** Losses */
+            losses: number;
+            /** Model */
+            model: string;
+            strength: components["schemas"]["Measured"];
+            /** Wins */
+            wins: number;
+        };
+        /**
+         * RankedPair
+         * @description How often `model` beats `other`; a draw counts as half.
+         */
+        RankedPair: {
+            /** @description The win rate if both answers were equally long; null where it isn't known. */
+            at_equal_length: components["schemas"]["Measured"] | null;
+            /** Draws */
+            draws: number;
+            /** Early */
+            early: boolean;
+            /** Losses */
+            losses: number;
+            /** Model */
+            model: string;
+            /** Other */
+            other: string;
+            win_rate: components["schemas"]["Measured"] | null;
+            /** Wins */
+            wins: number;
+        };
+        /**
+         * Ranking
+         * @description The models that people have voted on. `counted` of `votes` are on two models that were asked
+         *     the same.
+         */
+        Ranking: {
+            /** Counted */
+            counted: number;
+            /**
+             * Enough
+             * @description Votes from which on an order is no longer `early`.
+             */
+            enough: number;
+            /** Models */
+            models: components["schemas"]["RankedModel"][];
+            /**
+             * Object
+             * @default votes.ranking
+             * @constant
+             */
+            object: "votes.ranking";
+            /** Pairs */
+            pairs: components["schemas"]["RankedPair"][];
+            /** @description How often the answer on the left wins between equal models; null if no two models were shown in both orders. */
+            side: components["schemas"]["Measured"] | null;
+            /** Votes */
+            votes: number;
+        };
+        /**
          * Readiness
          * @description Whether the API can work, and what is missing.
          */
@@ -5251,12 +5444,18 @@ export interface components {
             status: "ok" | "degraded" | "unavailable";
         };
         /**
+         * Reason
+         * @description Why an answer is the better one, or both are bad.
+         * @enum {string}
+         */
+        Reason: "correct" | "follows_instructions" | "clear" | "complete" | "short" | "style" | "safe" | "other";
+        /**
          * RecipeBody
          * @description A recipe: steps that are applied in their order to the accepted rows of a file.
          */
         RecipeBody: {
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["orpo__audit__recipe__Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * RecipePreview
@@ -6277,11 +6476,91 @@ export interface components {
          */
         Use: "chat" | "judge";
         /**
-         * Vote
-         * @description Which answer was better.
+         * VoteCounts
+         * @description What became of each vote. Those that are not among `pairs` are left out of the file.
          */
-        Vote: {
-            choice: components["schemas"]["Choice"];
+        VoteCounts: {
+            /** Both Bad */
+            both_bad: number;
+            /**
+             * Contradictions
+             * @description Votes that name each of the same two answers better.
+             */
+            contradictions: number;
+            /**
+             * Cut Off
+             * @description The better answer ended at max_tokens.
+             */
+            cut_off: number;
+            /**
+             * Edited
+             * @description Pairs whose chosen answer a person has edited.
+             */
+            edited: number;
+            /**
+             * Held Out
+             * @description The prompt is a held-out one of a run whose model answered.
+             */
+            held_out: number;
+            /**
+             * Not A Pair
+             * @description The sides were asked different things, or answered alike.
+             */
+            not_a_pair: number;
+            /** Pairs */
+            pairs: number;
+            /** Repeated */
+            repeated: number;
+            /** Ties */
+            ties: number;
+            /** Votes */
+            votes: number;
+        };
+        /**
+         * VoteEdit
+         * @description The answer of a side as it should have been.
+         */
+        VoteEdit: {
+            /** Side */
+            side: number;
+            /** Text */
+            text: string;
+        };
+        /**
+         * VoteFilter
+         * @description Which votes are meant; all of them, without a field.
+         */
+        VoteFilter: {
+            /**
+             * Against
+             * @description And on answers of this one.
+             */
+            against?: string | null;
+            choice?: components["schemas"]["Choice"] | null;
+            /**
+             * Model
+             * @description Votes on answers of this model.
+             */
+            model?: string | null;
+            reason?: components["schemas"]["Reason"] | null;
+        };
+        /**
+         * VotesPreview
+         * @description What a file of these votes would hold.
+         */
+        VotesPreview: {
+            /**
+             * Contradicted
+             * @description Ids of comparisons whose votes contradict each other, at most 20 groups.
+             */
+            contradicted: string[][];
+            counts: components["schemas"]["VoteCounts"];
+            /**
+             * Object
+             * @default votes.preview
+             * @constant
+             */
+            object: "votes.preview";
         };
         /**
          * Weighted
@@ -6334,6 +6613,37 @@ export interface components {
             outdated: boolean;
             /** Seen At */
             seen_at: number;
+        };
+        /**
+         * Edit
+         * @description An answer as it should have been. It becomes the chosen one of a pair.
+         */
+        api__schemas__votes__Edit: {
+            /** Side */
+            side: number;
+            /** Text */
+            text: string;
+        };
+        /**
+         * Edit
+         * @description Writes another text into a row of the file that the recipe is for.
+         *
+         *     Text replaces the content of the last message of that part, messages replace all of them.
+         */
+        orpo__audit__recipe__Edit: {
+            /** Chosen */
+            chosen?: string | components["schemas"]["Turn"][] | null;
+            /** Line */
+            line: number;
+            /** Prompt */
+            prompt?: string | components["schemas"]["Turn"][] | null;
+            /** Rejected */
+            rejected?: string | components["schemas"]["Turn"][] | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "edit";
         };
         /**
          * Filter
@@ -7252,7 +7562,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Vote"];
+                "application/json": components["schemas"]["CastVote"];
             };
         };
         responses: {
@@ -7303,6 +7613,82 @@ export interface operations {
             };
             /** @description The body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    undo_vote_v1_comparisons__comparison_id__vote_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                comparison_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparisonObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13180,6 +13566,11 @@ export interface operations {
     list_votes_v1_votes_get: {
         parameters: {
             query?: {
+                /** @description Votes on answers of this model. */
+                model?: string | null;
+                /** @description And on answers of this one. */
+                against?: string | null;
+                choice?: components["schemas"]["Choice"] | null;
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;
@@ -13198,6 +13589,232 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListPage_ComparisonObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_v1_votes_files_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MakeVotesFile"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    preview_v1_votes_preview_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewVotes"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VotesPreview"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ranking_v1_votes_ranking_get: {
+        parameters: {
+            query?: {
+                /** @description Votes on answers of this model. */
+                model?: string | null;
+                /** @description And on answers of this one. */
+                against?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ranking"];
                 };
             };
             /** @description A value is refused, by name */

@@ -1,0 +1,1 @@
+"""Votes on comparisons: stored, ranked, and made into pairs."""
