@@ -12,6 +12,7 @@ from api.routes import (
     api_keys,
     audit_log,
     base_models,
+    cards,
     chat,
     comparisons,
     deep_audits,
@@ -50,7 +51,7 @@ Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scop
 NOUNS = (
     files, rereads, rows, tokens, statistics, overlaps, uploads, versions, exports, deep_audits,
     estimates, jobs, methods, evaluations, suites, judges, base_models, deployments, chat,
-    comparisons, votes, api_keys, session, workers, health, meters, storage_use, audit_log,
+    comparisons, votes, cards, api_keys, session, workers, health, meters, storage_use, audit_log,
 )  # fmt: skip
 
 

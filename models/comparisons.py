@@ -40,6 +40,15 @@ class Comparison(Owned, Base):
             "created_at",
             postgresql_where=text("choice IS NOT NULL"),
         ),
+        Index(
+            "uq_comparisons_card",
+            "evaluation_id",
+            "api_key_id",
+            "place",
+            "pair",
+            unique=True,
+            postgresql_where=text("evaluation_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -55,6 +64,18 @@ class Comparison(Owned, Base):
     note: Mapped[str | None]
     # {"side", "text"}: the better answer as it should have been.
     edit: Mapped[dict[str, Any] | None]
+    # Of a card: the evaluation whose stored answers it shows, the place of the item there, and the
+    # number of the pair of answers of that item. The evaluation may have been deleted since.
+    evaluation_id: Mapped[str | None]
+    place: Mapped[int | None]
+    pair: Mapped[int | None]
+    # Of a card: when its voter was told which model gave which answer. No vote is changed after it.
+    revealed_at: Mapped[datetime | None]
     # The API key that voted.
     voted_by: Mapped[str | None]
     voted_at: Mapped[datetime | None]
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is a card whose voter must not know yet which model gave which answer."""
+        return self.evaluation_id is not None and self.revealed_at is None

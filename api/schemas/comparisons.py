@@ -116,13 +116,17 @@ class Usage(Stored, total=False):
 
 
 class ComparisonSide(BaseModel):
-    """A side as the server recorded it. `text` and later fields are set once the side has ended."""
+    """A side as the server recorded it. `text` and later fields are set once the side has ended.
+
+    Of a card that is not revealed yet, what would tell the model is null. An answer that an
+    evaluation has stored has no deployment.
+    """
 
     side: int
-    model: str
-    base_model: str
-    deployment_id: str
-    adapter: bool
+    model: str | None
+    base_model: str | None
+    deployment_id: str | None
+    adapter: bool | None
     checkpoint_step: int | None
     weights_sha256: str | None
     device: str | None
@@ -151,6 +155,12 @@ class ComparisonObject(BaseModel):
     ended: bool
     sides: list[ComparisonSide]
     held_out: HeldOut | None
+    evaluation_id: str | None = Field(
+        default=None, description="Of a card: the evaluation whose stored answers it shows."
+    )
+    revealed_at: int | None = Field(
+        default=None, description="Of a card: when its voter was told the models."
+    )
     choice: Choice | None
     reason: Reason | None = None
     note: str | None = None
@@ -165,8 +175,10 @@ class ComparisonObject(BaseModel):
             id=record.id,
             created_at=int(record.created_at.timestamp()),
             ended=record.ended_at is not None,
-            sides=[ComparisonSide.model_validate(side) for side in record.sides],
+            sides=[_side(record, side) for side in record.sides],
             held_out=HeldOut.model_validate(record.held_out) if record.held_out else None,
+            evaluation_id=record.evaluation_id,
+            revealed_at=int(record.revealed_at.timestamp()) if record.revealed_at else None,
             choice=Choice(record.choice) if record.choice else None,
             reason=Reason(record.reason) if record.reason else None,
             note=record.note,
@@ -174,3 +186,13 @@ class ComparisonObject(BaseModel):
             voted_at=int(record.voted_at.timestamp()) if record.voted_at else None,
             voted_by=record.voted_by,
         )
+
+
+# What would tell the voter of a card which model gave an answer.
+TELLING = ("model", "base_model", "deployment_id", "adapter", "checkpoint_step", "weights_sha256",
+           "device")  # fmt: skip
+
+
+def _side(record: Comparison, side: dict[str, Any]) -> ComparisonSide:
+    hidden = dict.fromkeys(TELLING) if record.is_hidden else {}
+    return ComparisonSide.model_validate(side | hidden)

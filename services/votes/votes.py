@@ -20,6 +20,7 @@ from services.platform.errors import Conflict, Invalid
 from services.platform.pages import Order, paginate
 from services.serving import comparisons
 from services.serving.comparisons import AT_ONCE
+from services.votes import cards
 
 # Of the newest votes, what is ranked or made into pairs at once.
 MOST = 20_000
@@ -55,11 +56,14 @@ class Filter:
 def cast(session: Session, caller: Caller, comparison_id: str, vote: Vote) -> Comparison:
     """Store a vote. A later one replaces it.
 
-    Raises Conflict unless there are two answers to choose from, and Invalid for an edit that
+    A card's vote is not replaced: it is taken back first. Raises Conflict unless there are two
+    answers to choose from and the vote is still possible, and Invalid for an edit that
     changes nothing or that is of a side that isn't there.
     """
     comparison = comparisons.get(session, caller, comparison_id)
+    session.refresh(comparison, with_for_update=True)  # of two tabs, one votes
     _refuse_unfinished(comparison)
+    _check_card(caller, comparison, is_voted=False)
     _check_edit(comparison, vote)
     comparison.choice, comparison.reason = vote.choice, vote.reason
     comparison.note, comparison.edit = vote.note, vote.edit
@@ -69,6 +73,7 @@ def cast(session: Session, caller: Caller, comparison_id: str, vote: Vote) -> Co
         session, caller, Action.VOTED, Object.COMPARISON, comparison_id, choice=vote.choice
     )
     session.flush()
+    cards.reveal_earlier(session, caller, comparison)
     session.refresh(comparison)
     return comparison
 
@@ -80,6 +85,23 @@ def _refuse_unfinished(comparison: Comparison) -> None:
         raise Conflict("The answers are still coming. Vote when both have ended.")
     if not all(side.get("text") for side in comparison.sides):
         raise Conflict("One side gave no answer, so there is nothing to choose from. Ask again.")
+
+
+def _check_card(caller: Caller, comparison: Comparison, *, is_voted: bool) -> None:
+    """Raise Conflict if a vote on a card can't be cast, or with `is_voted` not be taken back."""
+    if comparison.evaluation_id is None:
+        return
+    if comparison.api_key_id != caller.api_key_id:
+        raise Conflict("The card was dealt to another API key. Ask for a card of your own.")
+    if comparison.revealed_at is not None:
+        raise Conflict(
+            "Its models were revealed, so the vote can't be changed any more.", code="revealed"
+        )
+    if comparison.choice is not None and not is_voted:
+        raise Conflict(
+            "The card has a vote, maybe from another tab. Take it back to vote again.",
+            code="already_voted",
+        )
 
 
 def _check_edit(comparison: Comparison, vote: Vote) -> None:
@@ -98,9 +120,14 @@ def _check_edit(comparison: Comparison, vote: Vote) -> None:
 
 
 def undo(session: Session, caller: Caller, comparison_id: str) -> Comparison:
-    """Remove a vote; the comparison stays. Without a vote, nothing changes."""
+    """Remove a vote; the comparison stays. Without a vote, nothing changes.
+
+    Raises Conflict for a card whose models were revealed.
+    """
     comparison = comparisons.get(session, caller, comparison_id)
+    session.refresh(comparison, with_for_update=True)
     if comparison.choice is not None:
+        _check_card(caller, comparison, is_voted=True)
         comparison.choice = comparison.reason = comparison.note = comparison.edit = None
         comparison.voted_by = comparison.voted_at = None
         audit_log.record(session, caller, Action.UNDONE, Object.COMPARISON, comparison_id)

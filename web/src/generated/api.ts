@@ -382,6 +382,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evaluations/{evaluation_id}/cards/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The next card to vote on
+         * @description Return the open card of the API key, or deal one. Vote with
+         *     `POST /v1/comparisons/{id}/vote`, which reveals the models of the card before.
+         *
+         *     409 if the evaluation has not succeeded, or has no two answers to one prompt.
+         */
+        post: operations["deal_v1_evaluations__evaluation_id__cards_next_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}/cards/reveal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reveal the models of all cards with a vote
+         * @description Reveal which model gave which answer. These votes can't be taken back any more.
+         */
+        post: operations["reveal_v1_evaluations__evaluation_id__cards_reveal_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evaluations/{evaluation_id}/events": {
         parameters: {
             query?: never;
@@ -1834,6 +1877,18 @@ export interface components {
             step: "balance";
         };
         /**
+         * Card
+         * @description A comparison to vote on. Its models are hidden.
+         */
+        Card: {
+            comparison: components["schemas"]["ComparisonObject"];
+            /**
+             * Names Model
+             * @description For each side, whether the answer has a word of its model's name. Then the vote may not be blind.
+             */
+            names_model: boolean[];
+        };
+        /**
          * CastVote
          * @description Which answer was better, why, and what the ideal answer would be.
          */
@@ -2073,6 +2128,11 @@ export interface components {
             edit?: components["schemas"]["VoteEdit"] | null;
             /** Ended */
             ended: boolean;
+            /**
+             * Evaluation Id
+             * @description Of a card: the evaluation whose stored answers it shows.
+             */
+            evaluation_id?: string | null;
             held_out: components["schemas"]["HeldOut"] | null;
             /** Id */
             id: string;
@@ -2085,6 +2145,11 @@ export interface components {
              */
             object: "comparison";
             reason?: components["schemas"]["Reason"] | null;
+            /**
+             * Revealed At
+             * @description Of a card: when its voter was told the models.
+             */
+            revealed_at?: number | null;
             /** Sides */
             sides: components["schemas"]["ComparisonSide"][];
             /** Voted At */
@@ -2098,17 +2163,20 @@ export interface components {
         /**
          * ComparisonSide
          * @description A side as the server recorded it. `text` and later fields are set once the side has ended.
+         *
+         *     Of a card that is not revealed yet, what would tell the model is null. An answer that an
+         *     evaluation has stored has no deployment.
          */
         ComparisonSide: {
             /** Adapter */
-            adapter: boolean;
+            adapter: boolean | null;
             asked: components["schemas"]["Asked"];
             /** Base Model */
-            base_model: string;
+            base_model: string | null;
             /** Checkpoint Step */
             checkpoint_step: number | null;
             /** Deployment Id */
-            deployment_id: string;
+            deployment_id: string | null;
             /** Device */
             device: string | null;
             error?: components["schemas"]["Error"] | null;
@@ -2117,7 +2185,7 @@ export interface components {
             /** First Token S */
             first_token_s?: number | null;
             /** Model */
-            model: string;
+            model: string | null;
             /** Side */
             side: number;
             /** Text */
@@ -2493,6 +2561,31 @@ export interface components {
             repairs: components["schemas"]["LengthRepair"][];
             /** Trained */
             trained: number;
+        };
+        /**
+         * DealObject
+         * @description The next card of a voter, and what became of earlier ones.
+         */
+        DealObject: {
+            /** @description Null once the voter has seen all cards. */
+            card: components["schemas"]["Card"] | null;
+            /**
+             * Object
+             * @default votes.deal
+             * @constant
+             */
+            object: "votes.deal";
+            /**
+             * Of
+             * @description At most. Cards whose answers are equal or empty are not shown.
+             */
+            of: number;
+            /** @description The newest vote that can't, with the models that answered. */
+            revealed: components["schemas"]["ComparisonObject"] | null;
+            /** @description The newest vote, if it can still be taken back. */
+            undoable: components["schemas"]["ComparisonObject"] | null;
+            /** Voted */
+            voted: number;
         };
         /**
          * Deduplicate
@@ -8408,6 +8501,158 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EvaluationObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    deal_v1_evaluations__evaluation_id__cards_next_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DealObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reveal_v1_evaluations__evaluation_id__cards_reveal_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DealObject"];
                 };
             };
             /** @description A value is refused, by name */
