@@ -120,6 +120,12 @@ const evaluation = createRoute({
   ),
 });
 
+const cards = createRoute({
+  getParentRoute: () => shell,
+  path: "/evaluations/$evaluationId/vote",
+  component: lazyRouteComponent(() => import("@/features/votes/cards/cards-page"), "CardsPage"),
+});
+
 const playground = createRoute({
   getParentRoute: () => shell,
   path: "/playground",
@@ -159,6 +165,7 @@ const routeTree = root.addChildren([
     leaderboard,
     judges,
     evaluation,
+    cards,
     playground,
     deployments,
     keys,

@@ -128,6 +128,15 @@ const ENDED = ["succeeded", "failed", "cancelled"];
 
 export const hasEnded = ({ status }: Pick<Evaluation, "status">) => ENDED.includes(status);
 
+/** Suites whose evaluations hold no answers of the models. */
+const WITHOUT_ANSWERS = [AGREEMENT, "held_out"];
+
+/** Whether its answers can be voted on: there are two to one prompt. */
+export function hasCards({ status, suite, baseline }: Evaluation): boolean {
+  const hasTwo = baseline !== null || suite.name === "alpaca_eval";
+  return status === "succeeded" && hasTwo && !WITHOUT_ANSWERS.includes(suite.name);
+}
+
 /** A side's name; of an endpoint, with its host. */
 export function sideName({ model, base_url }: Pick<Side, "model" | "base_url">): string {
   return base_url ? `${model} at ${hostOf(base_url)}` : model;

@@ -17,7 +17,7 @@ import { ScoresCard } from "@/features/evaluations/one/scores-card";
 import { VerdictCard } from "@/features/evaluations/one/verdict-card";
 import { Why } from "@/features/evaluations/one/why";
 import { useEvaluationStream } from "@/features/evaluations/use-evaluation-stream";
-import { AGREEMENT, comparedInWords, hasEnded } from "@/features/evaluations/words";
+import { AGREEMENT, comparedInWords, hasCards, hasEnded } from "@/features/evaluations/words";
 import { ago, moment } from "@/lib/format";
 
 export function EvaluationPage() {
@@ -68,9 +68,20 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
             All judges
           </Link>
         ) : (
-          <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
-            New evaluation from this
-          </Link>
+          <>
+            {hasCards(evaluation) && (
+              <Link
+                to="/evaluations/$evaluationId/vote"
+                params={{ evaluationId: id }}
+                className={buttonClass("primary")}
+              >
+                Vote blind
+              </Link>
+            )}
+            <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
+              New evaluation from this
+            </Link>
+          </>
         )
       }
     >

@@ -69,7 +69,7 @@ function Attestation({ attested }: { attested: Attested }) {
       <p className="flex items-start gap-1.5">
         <BadgeCheck aria-hidden="true" size={16} className="mt-0.5 shrink-0 text-accent" />
         <span className="min-w-0 wrap-anywhere">
-          Attested: <span className="font-mono text-ink">{visible(model)}</span>
+          Attested: <span className="font-mono text-ink">{visible(model ?? "")}</span>
         </span>
       </p>
       <p className="flex flex-wrap items-center gap-x-3 ps-[22px]">

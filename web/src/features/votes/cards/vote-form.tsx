@@ -1,0 +1,106 @@
+import { useEffect, useState } from "react";
+import { Button, buttonClass } from "@/components/ui/button";
+import { ChoiceField, TextField } from "@/components/ui/fields";
+import type { CastVote, Comparison } from "@/features/votes/cards/api";
+import { EditAnswer } from "@/features/votes/cards/edit-answer";
+import { CHOICES, REASONS, type Reason } from "@/features/votes/cards/words";
+import { cx } from "@/lib/cx";
+import { useKeys } from "@/lib/use-keys";
+
+/** The vote on a card, with a reason and a note if there are any. */
+export function VoteForm(props: {
+  comparison: Comparison;
+  isBusy: boolean;
+  onVote: (vote: CastVote) => void;
+  /** Takes the vote before this card back; null if there is none. */
+  onUndo: (() => void) | null;
+}) {
+  const { comparison, isBusy, onUndo } = props;
+  const [reason, setReason] = useState("");
+  const [note, setNote] = useState("");
+  const [isEditing, setEditing] = useState(false);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each card begins without them.
+  useEffect(() => {
+    setReason("");
+    setNote("");
+    setEditing(false);
+  }, [comparison.id]);
+  const vote = (choice: CastVote["choice"], edit: CastVote["edit"] = null) => {
+    if (isBusy) return;
+    const said = { reason: (reason || null) as Reason | null, note: note.trim() || null };
+    props.onVote({ choice, edit, ...said });
+  };
+  useKeys({
+    ...Object.fromEntries(CHOICES.map(({ key, choice }) => [key, () => vote(choice)])),
+    e: () => setEditing(true),
+    u: () => !isBusy && onUndo?.(),
+  });
+  return (
+    <div className="flex flex-col gap-4">
+      <fieldset className="flex min-w-0 flex-col gap-2">
+        <legend className="sr-only">Which answer is better?</legend>
+        <div className="grid grid-cols-2 gap-2 sm:flex sm:flex-wrap sm:justify-center">
+          {CHOICES.map(({ choice, key, label }) => (
+            <button
+              key={choice}
+              type="button"
+              disabled={isBusy}
+              onClick={() => vote(choice)}
+              className={buttonClass()}
+            >
+              {label}
+              <Key name={key} />
+            </button>
+          ))}
+          <Button disabled={isBusy} onClick={() => setEditing((now) => !now)}>
+            Edit an answer
+            <Key name="e" />
+          </Button>
+          <Button disabled={isBusy || onUndo === null} onClick={() => onUndo?.()}>
+            Undo the last vote
+            <Key name="u" />
+          </Button>
+        </div>
+      </fieldset>
+      {isEditing && (
+        <EditAnswer
+          comparison={comparison}
+          isBusy={isBusy}
+          onSave={vote}
+          onClose={() => setEditing(false)}
+        />
+      )}
+      <div className="grid gap-4 sm:grid-cols-[14rem_1fr]">
+        <ChoiceField
+          name="reason"
+          label="Why (optional)"
+          value={reason}
+          none="No reason"
+          options={REASONS}
+          error={null}
+          onChange={setReason}
+        />
+        <TextField
+          name="note"
+          label="Note (optional)"
+          value={note}
+          error={null}
+          onChange={setNote}
+        />
+      </div>
+    </div>
+  );
+}
+
+function Key({ name }: { name: string }) {
+  return (
+    <span
+      aria-hidden="true"
+      className={cx(
+        "hidden rounded-sm border border-line bg-bg px-1 font-mono text-xs text-muted md:inline",
+      )}
+    >
+      {name}
+    </span>
+  );
+}
