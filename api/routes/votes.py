@@ -60,7 +60,7 @@ def _rank(caller: Caller, wanted: Filter) -> Ranking:
 
 
 @router.post("/preview", summary="What a file of votes would hold")
-async def preview(caller: CallerDep, body: PreviewVotes) -> VotesPreview:
+async def preview(caller: Writer, body: PreviewVotes) -> VotesPreview:
     """Count what becomes of each vote. Nothing is stored."""
     return await threads.run(threads.READING, caller.account, _preview, caller, body)
 

@@ -12,13 +12,14 @@ from services.votes.pairs import Found
 from services.votes.votes import Filter, Vote
 
 LONGEST_NOTE = 2_000
+LONGEST_EDIT = 200_000
 
 
 class Edit(Body):
     """An answer as it should have been. It becomes the chosen one of a pair."""
 
     side: int = Field(ge=0, le=1)
-    text: Text = Field(min_length=1)
+    text: Text = Field(min_length=1, max_length=LONGEST_EDIT)
 
 
 class CastVote(Body):

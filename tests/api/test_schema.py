@@ -263,7 +263,21 @@ def name_for_agreement(body: dict[str, Any], world: World) -> None:
 
 
 ON_POLICY = {name for name, method in METHODS.items() if issubclass(method, OnPolicy)}
+
+
+def name_for_vote(body: dict[str, Any], _: World) -> None:
+    """Edit the better answer, which OpenAPI can't express."""
+    if body.get("edit"):
+        body["edit"] = {"side": int(body["choice"] == "b"), "text": "Edited."}
+
+
+def name_for_votes(body: dict[str, Any], _: World) -> None:
+    body["filter"] = {"model": SERVED}
+
+
 NAMED = {
+    "POST /v1/comparisons/{comparison_id}/vote": name_for_vote,
+    "POST /v1/votes/files": name_for_votes,
     "POST /v1/fine_tuning/jobs": name_for_job,
     "POST /v1/fine_tuning/jobs/estimate": name_for_job,
     "POST /v1/evaluations": name_for_evaluation,

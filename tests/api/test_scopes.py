@@ -28,6 +28,9 @@ OF_CHAT = {
     ("POST", "/v1/comparisons"),
     ("POST", "/v1/comparisons/{comparison_id}/stop"),
     ("POST", "/v1/comparisons/{comparison_id}/vote"),
+    ("DELETE", "/v1/comparisons/{comparison_id}/vote"),
+    ("POST", "/v1/evaluations/{evaluation_id}/cards/next"),
+    ("POST", "/v1/evaluations/{evaluation_id}/cards/reveal"),
 }
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from models import ApiKey, Checkpoint, Comparison, Deployment
+from models import Answer, ApiKey, Checkpoint, Comparison, Deployment
 from models.base import new_id
+from models.comparisons import Choice
 from models.jobs import JobState, Purpose
 from orpo.contract.methods import parse_method
 from services.access import api_keys, sign_ins
@@ -20,15 +21,18 @@ from services.platform import storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings
 from services.serving import comparisons
+from services.votes import votes
+from services.votes.votes import Vote
 from tests import records
 from tests.api.conftest import KEY
 from workers import files as file_tasks
 
 PAIR = b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n'
 SERVED = "acme/steady"
+ASKED = {"messages": [{"role": "user", "content": "Does it work?"}]}
 SIDES = [{"side": n, "model": SERVED, "base_model": SERVED, "deployment_id": "d", "adapter": False,
-          "checkpoint_step": None, "weights_sha256": None, "device": "cpu", "asked": {},
-          "text": "Yes."} for n in range(2)]  # fmt: skip
+          "checkpoint_step": None, "weights_sha256": None, "device": "cpu", "asked": ASKED,
+          "text": said} for n, said in enumerate(("Yes.", "No."))]  # fmt: skip
 
 MEASURED = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
 SCORE = {"metric": "prompt_strict", "category": None, "model": MEASURED, "baseline": None,
@@ -198,10 +202,16 @@ class World:
             return records.deep_audit(session, self.caller, self.file).id
 
     def _evaluation(self) -> str:
-        """An evaluation that has succeeded, with one item."""
+        """An evaluation that has succeeded, with one item that both sides have answered."""
         with transaction() as session:
             made = records.evaluation(session, self.caller, JobState.SUCCEEDED, scores=[SCORE])
-            records.item(session, made.id, 0, result={"strict": [True]}, change=0.5)
+            keys = [f"{made.id} {name}" for name in ("model", "baseline")]
+            for key in keys:
+                said = {"text": f"Said by {key}.", "finish_reason": "stop"}
+                session.add(Answer(org_id=seed.ORG_ID, key=key, **said))
+            session.flush()
+            answers = {"answers": keys[:1], "baseline_answers": keys[1:]}
+            records.item(session, made.id, 0, result={"strict": [True]}, change=0.5, **answers)
             return made.id
 
     def _queued_evaluation(self) -> str:
@@ -248,6 +258,8 @@ class World:
             session.add(record)
             session.flush()
             comparisons.finish(session, record.id, {})
+            session.flush()
+            votes.cast(session, self.caller, record.id, Vote(Choice.A))
             return record
 
         return self._of_session(make)
