@@ -42,6 +42,7 @@ from api.routes import (
 from api.schemas.errors import ErrorBody
 from api.standing import Standing
 from services.platform import logs, traces
+from services.platform.version import VERSION
 
 DESCRIPTION = """OpenAI's fine-tuning API, self-hosted: preference files in, models tuned with ORPO
 out, served beside their base. Where OpenAI has a path and an object, these are the same.
@@ -69,7 +70,7 @@ def create_app() -> FastAPI:
     """Return the application: routes, error handlers, the document, the page, and limits."""
     app = FastAPI(
         title="Oddsmith",
-        version="0.1.0",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         # Both pages load their script from a public CDN, which a self-hosted product must not.

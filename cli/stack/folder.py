@@ -16,8 +16,8 @@ from typing import IO
 from cli.stack.errors import StackError
 from cli.stack.files import write_private
 from cli.stack.process import wait_until
+from services.access import key_text
 
-KEY_PREFIX = "sk-oddsmith-"
 LOOK_S = 0.3  # a process that looks for the holder takes the lock for a moment
 
 
@@ -37,7 +37,7 @@ def password() -> str:
 class Secrets:
     """Made once; the same key and passwords serve every later start."""
 
-    api_key: str = field(default_factory=lambda: KEY_PREFIX + secrets.token_urlsafe(32))
+    api_key: str = field(default_factory=key_text.new)
     postgres: str = field(default_factory=password)
     postgres_admin: str = field(default_factory=password)
     redis: str = field(default_factory=password)

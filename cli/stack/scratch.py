@@ -5,7 +5,6 @@ process dies.
 """
 
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from cli.stack.ports import Ports
 from cli.stack.postgres import Postgres, account_for
 from cli.stack.process import running
 from cli.stack.redis import Redis
+from services.access import key_text
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def scratch_api(folder: Path) -> Iterator[ScratchApi]:
     """
     stores = folder / "stores"
     with scratch_postgres(stores) as postgres, scratch_redis(stores) as redis, Ports() as ports:
-        key = f"sk-odd-{secrets.token_urlsafe(32)}"
+        key = key_text.new()
         url = f"http://127.0.0.1:{ports.choose()}"
         api = ScratchApi(url, key, postgres.sqlalchemy_url(), redis.url, folder)
         alembic(api.database_url, "upgrade", "head")

@@ -1,7 +1,6 @@
 """API keys: made, listed, revoked, recognised. A key's text is shown once and never stored."""
 
 import hashlib
-import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator
 
@@ -10,13 +9,12 @@ from sqlalchemy.orm import Session
 
 from models import ApiKey, Organization
 from models.base import new_id
-from services.access import audit_log
+from services.access import audit_log, key_text
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller, Scope
 from services.platform.errors import Conflict, Invalid, Unauthenticated, no_such
 from services.platform.pages import paginate
 
-PREFIX = "sk-odd-"
 CACHE_S = 5.0
 # The scopes that a scope includes.
 INCLUDED = {
@@ -87,7 +85,7 @@ def create(
     wanted = {part for scope in scopes for part in INCLUDED[Scope(scope)]}
     if not wanted:
         raise Invalid("A key needs a scope: read, chat, write or admin.", param="scopes")
-    text = PREFIX + secrets.token_urlsafe(30)
+    text = key_text.new()
     record = insert(session, caller.org_id, name, text, wanted)
     audit_log.record(
         session, caller, Action.CREATED, Object.API_KEY, record.id, name=name, scopes=record.scopes
@@ -128,7 +126,7 @@ def revoke(session: Session, caller: Caller, key_id: str) -> ApiKey:
     )
     record = session.get(ApiKey, key_id)
     if record is None or record.org_id != caller.org_id or record.revoked_at is not None:
-        raise no_such("API key", key_id, "key_id", "/v1/api_keys")
+        raise no_such("API key", key_id, "key_id", "GET /v1/api_keys")
     if Scope.ADMIN in record.scopes and _admin_keys(session, caller) == 1:
         raise Conflict(
             "This is the last key with the scope `admin`. Create another one first.",

@@ -1,5 +1,11 @@
 """`oddsmith keys` against a fake API."""
 
+import re
+
+import pytest
+
+from cli.stack.parts import ROOT
+from services.access import key_text
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import FakeApi, listed
 
@@ -13,14 +19,14 @@ KEY = {
 
 
 def test_create_prints_the_key_on_a_line_of_its_own(api: FakeApi, oddsmith: Oddsmith) -> None:
-    api.on("POST /v1/api_keys", {**KEY, "key": "sk-oddsmith-secret"})
+    api.on("POST /v1/api_keys", {**KEY, "key": "sk-odd-secret"})
     result = oddsmith("keys", "create", "ci", "--scope", "read")
-    assert result.stdout.splitlines()[0] == "sk-oddsmith-secret"
+    assert result.stdout.splitlines()[0] == "sk-odd-secret"
     assert api.requests[0].json == {"name": "ci", "scopes": ["read"]}
 
 
 def test_create_with_the_scope_to_chat(api: FakeApi, oddsmith: Oddsmith) -> None:
-    api.on("POST /v1/api_keys", {**KEY, "key": "sk-oddsmith-secret"})
+    api.on("POST /v1/api_keys", {**KEY, "key": "sk-odd-secret"})
     assert oddsmith("keys", "create", "ci", "--scope", "chat").exit_code == 0
     assert api.requests[0].json == {"name": "ci", "scopes": ["chat"]}
 
@@ -35,3 +41,21 @@ def test_list_and_delete(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("DELETE /v1/api_keys/key-1", {"id": "key-1", "deleted": True})
     assert "sk-…abcd" in oddsmith("keys", "list").stdout
     assert oddsmith("keys", "delete", "key-1").stdout == "Deleted key-1.\n"
+
+
+SHOWN = re.compile(r"sk-odd[a-z]*-")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docker/make-secrets",
+        "web/src/features/session/sign-in-page.tsx",
+        "api/deps.py",
+        "api/app.py",
+    ],
+)
+def test_keys_have_one_prefix_wherever_it_is_shown(path: str) -> None:
+    shown = set(SHOWN.findall((ROOT / path).read_text()))
+    assert shown == {key_text.PREFIX}
+    assert key_text.new().startswith(key_text.PREFIX)

@@ -11,6 +11,7 @@ import pytest
 from cli.stack import stack
 from cli.stack.errors import StackError
 from cli.stack.folder import Folder, Running
+from services.access import key_text
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def test_secrets_are_made_once_and_private(folder: Folder) -> None:
     assert folder.secrets() == secrets
     assert mode(folder.path / "secrets.json") == 0o600
     assert len(set(vars(secrets).values())) == 4
+    assert secrets.api_key.startswith(key_text.PREFIX)
 
 
 def test_lost_secrets_of_an_existing_database_are_not_replaced(folder: Folder) -> None:
