@@ -1,6 +1,6 @@
 """`/v1/evaluations`: how good a model is, and whether it is better than another."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import Header, Query, Response
 from pydantic.json_schema import SkipJsonSchema
@@ -15,9 +15,15 @@ from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.evaluation_comparisons import EvaluationComparison
 from api.schemas.evaluation_items import EvaluationItemObject
-from api.schemas.evaluations import CreateEvaluation, EvaluationObject
+from api.schemas.evaluations import (
+    CheckEvaluation,
+    CreateEvaluation,
+    EvaluationCheck,
+    EvaluationObject,
+)
 from api.schemas.jobs import JobEventObject
 from api.schemas.pages import ListPage
+from api.schemas.suites import EvaluationSampling
 from api.schemas.text import Id, Text
 from models import Judge
 from models.jobs import Purpose
@@ -57,6 +63,17 @@ def create(
         is_retry=x_stainless_retry_count > 0,
     )
     return _object(session, made)
+
+
+@router.post("/check", summary="Check an evaluation before its file is uploaded")
+def check(session: SessionDep, caller: Writer, body: CheckEvaluation) -> EvaluationCheck:
+    """Refuse what creating the evaluation would refuse, and create nothing. `data` may be left out,
+    so that a file is uploaded only for an evaluation that will be accepted.
+    """
+    request = body.request()
+    suite = evaluations.check(session, caller, request)
+    sampling = cast("EvaluationSampling", suite.sampling | request.sampling)
+    return EvaluationCheck(model=request.model, suite=suite.name, sampling=sampling)
 
 
 @router.get("", summary="List evaluations", response_model=ListPage[EvaluationObject])

@@ -16,11 +16,14 @@ from api.routing import Router
 from api.schemas.body import DIGITS_ONLY
 from api.schemas.deleted import Deleted
 from api.schemas.jobs import (
+    CheckJob,
     CheckpointObject,
     CreateJob,
+    JobCheck,
     JobEventObject,
     JobLogs,
     JobObject,
+    shaped,
 )
 from api.schemas.pages import ListPage
 from api.schemas.series import PairObject, SampleObject, SeriesList
@@ -66,9 +69,19 @@ def create(
         request,
         idempotency_key=idempotency_key,
         is_retry=x_stainless_retry_count > 0,
-        check=lambda: gates.check(session, caller, request),
+        check_gates=lambda: gates.check(session, caller, request),
     )
     return JobObject.from_record(job)
+
+
+@router.post("/check", summary="Check a job before its file is uploaded")
+def check(session: SessionDep, caller: Writer, body: CheckJob) -> JobCheck:
+    """Refuse what creating the job would refuse, and create nothing. `training_file` may be left
+    out, so that a large file is uploaded only for a job that will be accepted.
+    """
+    request = body.request()
+    method = jobs.check(session, caller, request, lambda: gates.check(session, caller, request))
+    return JobCheck(model=request.model, method=shaped(method.model_dump(mode="json")))
 
 
 @router.get("", summary="List jobs, newest first", response_model=ListPage[JobObject])

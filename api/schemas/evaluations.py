@@ -54,12 +54,11 @@ class SamplingRequest(Body):
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
 
 
-class CreateEvaluation(Body):
-    """A request for an evaluation."""
+class EvaluationRequest(Body):
+    """What is evaluated and how, without the file of prompts."""
 
     model: Id = Field(description="The name of the model that is evaluated.")
     suite: Id = Field(description="`GET /v1/suites` lists them.")
-    data: Id = Field(description="The file of prompts.")
     baseline: Baseline | None = Field(
         None, description="A model's name, or an endpoint, that answers the same prompts."
     )
@@ -85,7 +84,8 @@ class CreateEvaluation(Body):
     )
     metadata: Annotated[dict[Text, Text] | None, WithJsonSchema(METADATA)] = None
 
-    def request(self) -> NewEvaluation:
+    def request_with(self, data: str) -> NewEvaluation:
+        """The request for the prompts of the file `data`."""
         baseline = self.baseline
         if isinstance(baseline, EndpointRequest):
             baseline = Endpoint(**baseline.model_dump())
@@ -93,7 +93,7 @@ class CreateEvaluation(Body):
         return NewEvaluation(
             model=self.model,
             suite=self.suite,
-            data=self.data,
+            data=data,
             baseline=baseline,
             judge=self.judge,
             judge_prompt=self.judge_prompt,
@@ -104,6 +104,33 @@ class CreateEvaluation(Body):
             deploy=self.deploy,
             metadata=self.metadata or {},
         )
+
+
+class CreateEvaluation(EvaluationRequest):
+    """A request for an evaluation."""
+
+    data: Id = Field(description="The file of prompts.")
+
+    def request(self) -> NewEvaluation:
+        return self.request_with(self.data)
+
+
+class CheckEvaluation(EvaluationRequest):
+    """A request for an evaluation whose file of prompts may not be uploaded yet."""
+
+    data: Id | None = Field(None, description="The file of prompts.")
+
+    def request(self) -> NewEvaluation:
+        return self.request_with(self.data or "")
+
+
+class EvaluationCheck(BaseModel):
+    """An evaluation that would be accepted. Nothing was created."""
+
+    object: Literal["evaluation.check"] = "evaluation.check"
+    model: str
+    suite: str
+    sampling: EvaluationSampling = Field(description="With what the suite adds.")
 
 
 class EvaluationSuite(BaseModel):

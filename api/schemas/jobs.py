@@ -60,11 +60,10 @@ def _method_schema(name: str) -> dict[str, Any]:
 METHOD = {"anyOf": [*map(_method_schema, METHODS), NULL]}
 
 
-class CreateJob(Body):
-    """OpenAI's request for a fine-tuning job."""
+class JobRequest(Body):
+    """What a job is asked to do, without its training file."""
 
     model: Id
-    training_file: Id
     validation_file: Id | None = None
     method: Annotated[dict[str, Any] | None, WithJsonSchema(METHOD)] = Field(
         None, description='{"type": "orpo", "orpo": {"hyperparameters": {"lambda": 0.1}}}'
@@ -89,12 +88,12 @@ class CreateJob(Body):
         description="What the model must reach to be promoted. It is evaluated once it is trained.",
     )
 
-    def request(self) -> NewJob:
+    def request_with(self, training_file: str) -> NewJob:
         """Raises Invalid when `method` has another shape than OpenAI's."""
         kind, hyperparameters = self._method()
         return NewJob(
             model=self.model,
-            training_file=self.training_file,
+            training_file=training_file,
             validation_file=self.validation_file,
             method=kind,
             hyperparameters=hyperparameters,
@@ -128,6 +127,26 @@ class CreateJob(Body):
                 param=f"method.{kind}.hyperparameters",
             )
         return kind, hyperparameters
+
+
+class CreateJob(JobRequest):
+    """OpenAI's request for a fine-tuning job."""
+
+    training_file: Id
+
+    def request(self) -> NewJob:
+        """Raises Invalid when `method` has another shape than OpenAI's."""
+        return self.request_with(self.training_file)
+
+
+class CheckJob(JobRequest):
+    """A request for a job whose training file may not be uploaded yet."""
+
+    training_file: Id | None = None
+
+    def request(self) -> NewJob:
+        """Raises Invalid when `method` has another shape than OpenAI's."""
+        return self.request_with(self.training_file or "")
 
 
 class MethodSettings(Stored, total=False):
@@ -236,16 +255,33 @@ class JobObject(BaseModel):
         )
 
 
+class JobCheck(BaseModel):
+    """A job that would be accepted. Nothing was created."""
+
+    object: Literal["fine_tuning.job.check"] = "fine_tuning.job.check"
+    model: str
+    method: JobMethod = Field(description="With all settings that the job would have.")
+
+
 def method_of(job: Job) -> JobMethod:
     """A job's method as OpenAI shapes it: its settings under its own name."""
-    kind = job.method["type"]
-    shaped: Any = {"type": kind, kind: {"hyperparameters": settings_of(job)}}
-    return shaped
+    return shaped(job.method)
+
+
+def shaped(method: dict[str, Any]) -> JobMethod:
+    """A stored method as OpenAI shapes it."""
+    kind, settings = method["type"], _settings(method)
+    found: Any = {"type": kind, kind: {"hyperparameters": settings}}
+    return found
 
 
 def settings_of(job: Job) -> dict[str, Any]:
     """All hyperparameters of a job, those that were left to their defaults included."""
-    return {name: value for name, value in job.method.items() if name != "type"}
+    return _settings(job.method)
+
+
+def _settings(method: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in method.items() if name != "type"}
 
 
 def _queue(place: Place) -> QueuePlace:

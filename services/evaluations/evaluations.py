@@ -51,7 +51,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class NewEvaluation:
-    """A request to create an evaluation, as the API received it. `data` is a file's id."""
+    """A request to create an evaluation, as the API received it.
+
+    `data` is a file's id. It is empty in a request that is only checked, before its file is
+    uploaded.
+    """
 
     model: str
     suite: str
@@ -105,9 +109,9 @@ def create(
     )
     if known is not None:
         return get(session, caller, known)
-    suite, file = check(session, caller, request)
-    served = _find_model(session, caller, request.model, "model")
-    baseline = _baseline(session, caller, request)
+    suite = check_settings(session, caller, request)
+    file = check_file(session, caller, request, suite)
+    served, baseline = check_models(session, caller, request)
     job = Job(
         id=evaluation_id,
         org_id=caller.org_id,
@@ -159,16 +163,40 @@ def queue(
     return made
 
 
-def check(session: Session, caller: Caller, request: NewEvaluation) -> tuple[Suite, Row[Any]]:
-    """Check all that a request names but its models; return its suite, and what is known of its
-    file. Raises Invalid with `param`.
+def check(session: Session, caller: Caller, request: NewEvaluation) -> Suite:
+    """Raise what `create` would raise, and create nothing; return the suite. The file is checked
+    if the request names one.
+    """
+    suite = check_settings(session, caller, request)
+    if request.data:
+        check_file(session, caller, request, suite)
+    check_models(session, caller, request)
+    return suite
+
+
+def check_settings(session: Session, caller: Caller, request: NewEvaluation) -> Suite:
+    """Check all that a request names but its file and its models; return its suite. Raises Invalid
+    with `param`.
     """
     suite = _suite(request)
     _check_numbers(request)
     _check_judge(session, caller, request, suite)
+    return suite
+
+
+def check_file(session: Session, caller: Caller, request: NewEvaluation, suite: Suite) -> Row[Any]:
+    """Return what is known of the file of a request; raises Invalid unless the suite can use it."""
     file = checks.usable_file(session, caller, request.data, "data")
     prompts.refuse_unfit(request.data, file.accepted, file.prompts, suite, request.limit)
-    return suite, file
+    return file
+
+
+def check_models(
+    session: Session, caller: Caller, request: NewEvaluation
+) -> tuple[Served, dict[str, Any] | None]:
+    """Return the model and the baseline of a request; raises what `deployments.find` raises."""
+    served = _find_model(session, caller, request.model, "model")
+    return served, _baseline(session, caller, request)
 
 
 def get(session: Session, caller: Caller, evaluation_id: str) -> EvaluationJob:

@@ -41,7 +41,9 @@ def check(session: Session, caller: Caller, request: NewJob) -> None:
         try:
             _check_metric(gate)
             # Its own model is not there yet.
-            evaluations.check(session, caller, _request(request.model, "", [gate]))
+            asked = _request(request.model, "", [gate])
+            suite = evaluations.check_settings(session, caller, asked)
+            evaluations.check_file(session, caller, asked, suite)
         except OddsmithError as error:
             error.param = f"gates.{place}.{error.param}"
             raise

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 ESTIMATE_PRIORITY = 100
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-# What sentences call a job, the parameter of a path that has its id, and where it is listed.
+# What sentences call a job, the parameter of a path that has its id, and what lists it.
 NOUNS = {
     Purpose.TRAIN: "job",
     Purpose.ESTIMATE: "estimate",
@@ -52,12 +52,15 @@ PARAMS = {
     Purpose.DEEP_AUDIT: "audit_id",
     Purpose.EVALUATION: "evaluation_id",
 }
-LISTED = {Purpose.TRAIN: "/v1/fine_tuning/jobs", Purpose.EVALUATION: "/v1/evaluations"}
+LISTED = {Purpose.TRAIN: "GET /v1/fine_tuning/jobs", Purpose.EVALUATION: "GET /v1/evaluations"}
 
 
 @dataclass(frozen=True)
 class NewJob:
-    """A request to create a job, as the API received it."""
+    """A request to create a job, as the API received it.
+
+    `training_file` is empty in a request that is only checked, before its file is uploaded.
+    """
 
     model: str
     training_file: str
@@ -83,13 +86,13 @@ def create(
     *,
     idempotency_key: str | None = None,
     is_retry: bool = False,
-    check: Callable[[], None] | None = None,
+    check_gates: Callable[[], None] | None = None,
 ) -> Job:
     """Create a job, or return the one that an earlier attempt at this request created.
 
     `idempotency_key` is the header's; `is_retry` says that the client counts this as a repeat
-    (`x-stainless-retry-count`). `check` raises for a new request whose gates can't be used. Raises
-    Invalid or NotFound with `param`, and Mismatch when the key was used with another body.
+    (`x-stainless-retry-count`). `check_gates` raises for a new request whose gates can't be used.
+    Raises Invalid or NotFound with `param`, and Mismatch when the key was used with another body.
     """
     sha256 = request.sha256()
     job_id = new_id("ftjob")
@@ -98,16 +101,7 @@ def create(
     )
     if known is not None:
         return get(session, caller, known, purpose=request.purpose)
-    method = _method(request)
-    refuse_impossible(session, method)
-    checks.check_base(session, caller, request.model)
-    reward_models.check(session, caller, method, request.model)
-    _check_file(session, caller, request.training_file, "training_file", method)
-    if request.validation_file is not None:
-        _check_file(session, caller, request.validation_file, "validation_file", method)
-    _check_labels(request)
-    if check is not None:
-        check()
+    method = check(session, caller, request, check_gates)
     job = Job(
         id=job_id,
         org_id=caller.org_id,
@@ -133,6 +127,27 @@ def create(
     logger.info("created", extra={"job": job.id})
     traces.begin_job(job.id)
     return job
+
+
+def check(
+    session: Session,
+    caller: Caller,
+    request: NewJob,
+    check_gates: Callable[[], None] | None = None,
+) -> Method:
+    """Return the method of a job that can be created; raises Invalid or NotFound with `param`."""
+    method = _method(request)
+    refuse_impossible(session, method)
+    checks.check_base(session, caller, request.model)
+    reward_models.check(session, caller, method, request.model)
+    if request.training_file:
+        _check_file(session, caller, request.training_file, "training_file", method)
+    if request.validation_file is not None:
+        _check_file(session, caller, request.validation_file, "validation_file", method)
+    _check_labels(request)
+    if check_gates is not None:
+        check_gates()
+    return method
 
 
 def _method(request: NewJob) -> Method:

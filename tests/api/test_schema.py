@@ -279,8 +279,10 @@ NAMED = {
     "POST /v1/comparisons/{comparison_id}/vote": name_for_vote,
     "POST /v1/votes/files": name_for_votes,
     "POST /v1/fine_tuning/jobs": name_for_job,
+    "POST /v1/fine_tuning/jobs/check": name_for_job,
     "POST /v1/fine_tuning/jobs/estimate": name_for_job,
     "POST /v1/evaluations": name_for_evaluation,
+    "POST /v1/evaluations/check": name_for_evaluation,
     "POST /v1/judges": name_for_judge,
     "POST /v1/judges/{judge_id}/agreement": name_for_agreement,
 }

@@ -316,6 +316,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evaluations/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check an evaluation before its file is uploaded
+         * @description Refuse what creating the evaluation would refuse, and create nothing. `data` may be left out,
+         *     so that a file is uploaded only for an evaluation that will be accepted.
+         */
+        post: operations["check_v1_evaluations_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evaluations/compare": {
         parameters: {
             query?: never;
@@ -889,6 +910,27 @@ export interface paths {
          *     is refused, and `param` names it.
          */
         post: operations["create_v1_fine_tuning_jobs_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/jobs/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check a job before its file is uploaded
+         * @description Refuse what creating the job would refuse, and create nothing. `training_file` may be left
+         *     out, so that a large file is uploaded only for a job that will be accepted.
+         */
+        post: operations["check_v1_fine_tuning_jobs_check_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1961,6 +2003,173 @@ export interface components {
             user?: string | null;
         };
         /**
+         * CheckEvaluation
+         * @description A request for an evaluation whose file of prompts may not be uploaded yet.
+         */
+        CheckEvaluation: {
+            /**
+             * Baseline
+             * @description A model's name, or an endpoint, that answers the same prompts.
+             */
+            baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
+            /**
+             * Data
+             * @description The file of prompts.
+             */
+            data?: string | null;
+            /**
+             * Deploy
+             * @description Deploy the models that are not deployed, and stop them at the end.
+             * @default false
+             */
+            deploy: boolean;
+            /**
+             * Judge
+             * @description The id of a judge.
+             */
+            judge?: string | null;
+            /**
+             * Judge Prompt
+             * @description Instead of the suite's own; it holds {prompt}, {first} and {second}.
+             */
+            judge_prompt?: string | null;
+            /**
+             * Limit
+             * @description Ask only so many of the prompts, drawn by `seed`.
+             */
+            limit?: number | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Model
+             * @description The name of the model that is evaluated.
+             */
+            model: string;
+            /**
+             * Orders
+             * @description 2: a judge sees each two answers in both orders.
+             * @default 2
+             */
+            orders: number;
+            sampling?: components["schemas"]["SamplingRequest"] | null;
+            /**
+             * Seed
+             * @description 0 if left out.
+             */
+            seed?: number | null;
+            /**
+             * Suite
+             * @description `GET /v1/suites` lists them.
+             */
+            suite: string;
+        };
+        /**
+         * CheckJob
+         * @description A request for a job whose training file may not be uploaded yet.
+         */
+        CheckJob: {
+            /**
+             * Gates
+             * @description What the model must reach to be promoted. It is evaluated once it is trained.
+             */
+            gates?: components["schemas"]["GateRequest"][] | null;
+            /**
+             * Hyperparameters
+             * @description OpenAI's older place for hyperparameters; prefer `method`.
+             */
+            hyperparameters?: {
+                [key: string]: unknown;
+            } | null;
+            /** Integrations */
+            integrations?: unknown[] | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Method
+             * @description {"type": "orpo", "orpo": {"hyperparameters": {"lambda": 0.1}}}
+             */
+            method?: {
+                orpo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "orpo";
+            } | {
+                supervised?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "supervised";
+            } | {
+                dpo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "dpo";
+            } | {
+                simpo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "simpo";
+            } | {
+                probability_ratio?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "probability_ratio";
+            } | {
+                reward?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "reward";
+            } | {
+                ppo: {
+                    hyperparameters: {
+                        /**
+                         * Reward Model
+                         * @description The model that scores answers: a model that the method `reward` has trained, with the same tokenizer as the base.
+                         */
+                        reward_model: string;
+                    };
+                };
+                /** @constant */
+                type: "ppo";
+            } | {
+                rloo: {
+                    hyperparameters: {
+                        /**
+                         * Reward Model
+                         * @description The model that scores answers: a model that the method `reward` has trained, with the same tokenizer as the base.
+                         */
+                        reward_model: string;
+                    };
+                };
+                /** @constant */
+                type: "rloo";
+            } | null;
+            /** Model */
+            model: string;
+            /**
+             * Priority
+             * @description The job with the highest priority is claimed first, among those of one API key; 0 if left out.
+             */
+            priority?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Suffix */
+            suffix?: string | null;
+            /** Training File */
+            training_file?: string | null;
+            /** Validation File */
+            validation_file?: string | null;
+        };
+        /**
          * CheckpointMetrics
          * @description The numbers of a checkpoint's step: each series of the held-out pairs, and OpenAI's names.
          */
@@ -3010,6 +3219,24 @@ export interface components {
             thought: string | null;
         };
         /**
+         * EvaluationCheck
+         * @description An evaluation that would be accepted. Nothing was created.
+         */
+        EvaluationCheck: {
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default evaluation.check
+             * @constant
+             */
+            object: "evaluation.check";
+            /** @description With what the suite adds. */
+            sampling: components["schemas"]["EvaluationSampling"];
+            /** Suite */
+            suite: string;
+        };
+        /**
          * EvaluationComparison
          * @description Evaluations of one suite, in the order of the request.
          */
@@ -4006,6 +4233,22 @@ export interface components {
             same?: number | null;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * JobCheck
+         * @description A job that would be accepted. Nothing was created.
+         */
+        JobCheck: {
+            /** @description With all settings that the job would have. */
+            method: components["schemas"]["JobMethod"];
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default fine_tuning.job.check
+             * @constant
+             */
+            object: "fine_tuning.job.check";
         };
         /**
          * JobError
@@ -8263,6 +8506,84 @@ export interface operations {
             };
         };
     };
+    check_v1_evaluations_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckEvaluation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationCheck"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     compare_v1_evaluations_compare_get: {
         parameters: {
             query: {
@@ -10849,6 +11170,84 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_v1_fine_tuning_jobs_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckJob"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobCheck"];
                 };
             };
             /** @description A value is refused, by name */
