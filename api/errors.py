@@ -49,7 +49,7 @@ HEADERS = {
 # used.
 HTTP_ERRORS = {
     400: ("The body can't be read. Send JSON that is not nested deeply.", "bad_request"),
-    404: ("Path not found. /openapi.json lists the paths of the API.", "not_found"),
+    404: ("Path not found. /openapi.json lists the paths of the API.", "path_not_found"),
     405: ("This path does not take that HTTP method; see /openapi.json.", "method_not_allowed"),
     413: ("", "too_large"),
 }

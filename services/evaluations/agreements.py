@@ -149,8 +149,8 @@ def _write_votes(session: Session, caller: Caller, job: Job) -> File:
     lines = [line for comparison in found if (line := _vote(comparison)) is not None]
     if not lines:
         raise Conflict(
-            "There is no vote to compare the judge with: vote on comparisons of two models that "
-            "were asked the same, on the page Chat or with POST /v1/comparisons/{id}/vote.",
+            "There is no vote to compare the judge with: vote on the page Chat, on comparisons of "
+            "two models that were asked the same. POST /v1/comparisons/{id}/vote votes, too.",
             param="labels",
             code="no_votes",
         )

@@ -119,7 +119,7 @@ def get(session: Session, caller: Caller, judge_id: str, *, param: str = "judge_
     """Return the caller's judge, or raise NotFound."""
     judge = session.get(Judge, judge_id)
     if judge is None or judge.org_id != caller.org_id or judge.deleted_at is not None:
-        raise no_such("judge", judge_id, param, "/v1/judges")
+        raise no_such("judge", judge_id, param, "GET /v1/judges")
     return judge
 
 

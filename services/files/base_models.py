@@ -167,7 +167,7 @@ def get(session: Session, caller: Caller, model_id: str) -> BaseModelRecord:
     """Return the caller's base model, or raise NotFound."""
     record = session.get(BaseModelRecord, model_id)
     if record is None or record.org_id != caller.org_id or record.deleted_at is not None:
-        raise no_such("base model", model_id, "model", "/v1/models")
+        raise no_such("base model", model_id, "model", "GET /v1/models")
     return record
 
 

@@ -144,7 +144,7 @@ def get(session: Session, caller: Caller, file_id: str) -> File:
     """Return the caller's file, or raise NotFound."""
     record = session.get(File, file_id)
     if record is None or record.org_id != caller.org_id or record.deleted_at is not None:
-        raise no_such("file", file_id, "file_id", "/v1/files")
+        raise no_such("file", file_id, "file_id", "GET /v1/files")
     return record
 
 

@@ -74,7 +74,8 @@ def usable_file(session: Session, caller: Caller, file_id: str, param: str) -> A
         )
     if file.status == FileStatus.ERROR or not file.accepted:
         raise Invalid(
-            f"The file '{file_id}' has no usable row: {file.status_details or 'see its report'} "
+            f"The file '{file_id}' has no usable row: "
+            f"{file.status_details or 'none was accepted.'} "
             f"GET /v1/files/{file_id}/report lists what was found.",
             param=param,
             code="file_unusable",

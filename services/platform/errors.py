@@ -31,9 +31,9 @@ class NotFound(OddsmithError):
 def no_such(noun: str, identifier: str, param: str, listed_at: str | None = None) -> NotFound:
     """The error for an id that the caller's organisation has no object of.
 
-    `listed_at` is the path that lists those it has.
+    `listed_at` is the request that lists those it has, such as `GET /v1/files`.
     """
-    hint = f" List yours with GET {listed_at}." if listed_at else ""
+    hint = f" List yours with {listed_at}." if listed_at else ""
     return NotFound(f"No {noun} has the id `{identifier}`.{hint}", param=param)
 
 

@@ -199,7 +199,7 @@ def resolve(session: Session, caller: Caller, model_id: str) -> tuple[Checkpoint
 
 
 def unknown(model_id: str) -> NotFound:
-    return no_such("model", model_id, "model", "/v1/models")
+    return no_such("model", model_id, "model", "GET /v1/models")
 
 
 def folder(checkpoint: Checkpoint) -> Path:

@@ -52,7 +52,7 @@ def get(session: Session, caller: Caller, file_id: str, audit_id: str) -> Job:
     files.get(session, caller, file_id)
     job = jobs.get(session, caller, audit_id, purpose=Purpose.DEEP_AUDIT)
     if job.training_file != file_id:
-        raise no_such("deep audit", audit_id, "audit_id", f"/v1/files/{file_id}/deep_audits")
+        raise no_such("deep audit", audit_id, "audit_id", f"GET /v1/files/{file_id}/deep_audits")
     return job
 
 

@@ -206,7 +206,7 @@ def get(session: Session, caller: Caller, deployment_id: str, *, lock: bool = Fa
     """Return the caller's deployment; with `lock`, hold its row. Raises NotFound."""
     deployment = session.get(Deployment, deployment_id, with_for_update=lock)
     if deployment is None or deployment.org_id != caller.org_id:
-        raise no_such("deployment", deployment_id, "deployment_id", "/v1/deployments")
+        raise no_such("deployment", deployment_id, "deployment_id", "GET /v1/deployments")
     return deployment
 
 

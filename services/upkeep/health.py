@@ -53,7 +53,7 @@ def old(n_workers: int) -> str | None:
         return None
     return (
         f"Train workers of an older release, which leave newer jobs alone: {n_workers}. "
-        "GET /v1/workers names them; upgrade them."
+        "Upgrade them. GET /v1/workers names them."
     )
 
 

@@ -98,7 +98,7 @@ def test_what_nobody_expected_is_500_and_says_nothing_of_its_cause(
 
 def test_unknown_paths_and_methods() -> None:
     client = TestClient(create_app())
-    assert error_of(client.get("/v1/nothing"), 404)["code"] == "not_found"
+    assert error_of(client.get("/v1/nothing"), 404)["code"] == "path_not_found"
     assert error_of(client.put("/v1/files"), 405)["code"] == "method_not_allowed"
 
 

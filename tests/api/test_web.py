@@ -54,7 +54,7 @@ def test_nothing_outside_the_build_is_served(page, path):
 def test_an_unknown_path_of_the_api_is_an_error_in_json(page):
     answer = page.get("/v1/nothing")
     assert answer.status_code == 404
-    assert answer.json()["error"]["code"] == "not_found"
+    assert answer.json()["error"]["code"] == "path_not_found"
 
 
 def test_without_a_build_the_api_stands_alone(product, settings_from, tmp_path):
