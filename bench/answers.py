@@ -22,7 +22,7 @@ import httpx2
 import psutil
 
 from cli.client.http import Client, connect, wait_until
-from cli.commands.files import validated
+from cli.commands.uploads import validated
 from cli.demo import demo, trial
 from cli.stack.folder import Folder
 from cli.view import output

@@ -2,12 +2,17 @@
 called.
 """
 
+from collections.abc import Iterator
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from cli.view import output
+from services.platform.version import VERSION
 
 # Name: the module whose `app` is the subcommand, and its line in `oddsmith --help`.
 COMMANDS = {
@@ -48,6 +53,8 @@ class Commands(TyperGroup):
         return get_command(listed)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(unknown(args[0]))
         name, _, rest = super().resolve_command(ctx, args)
         if name is None:
             return name, None, rest
@@ -56,11 +63,39 @@ class Commands(TyperGroup):
         return name, command, rest
 
 
+def unknown(name: str) -> str:
+    """The error for a command that there isn't, with those that may be meant: commands with a
+    similar name, or the same name below a noun, such as `files upload` for `upload`.
+    """
+    meant = get_close_matches(name, COMMANDS) or list(_below_nouns(name))
+    question = f" Did you mean {' or '.join(repr(each) for each in meant)}?" if meant else ""
+    return f"No such command '{output.plain(name)}'.{question}"
+
+
+def _below_nouns(name: str) -> Iterator[str]:
+    for noun, (module, _) in COMMANDS.items():
+        if name in getattr(get_command(import_module(module).app), "commands", ()):
+            yield f"{noun} {name}"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.say(f"oddsmith {VERSION}")
+        raise typer.Exit
+
+
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
-def oddsmith() -> None:
+def oddsmith(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
     """Tune language models on preference pairs with ORPO, and serve them beside their base."""
 
 

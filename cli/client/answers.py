@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client.http import Client
+from cli.client.operations import reason
 from cli.view import output
 from cli.view.output import CommandError
 
@@ -26,6 +27,7 @@ Sampling = dict[str, Any]
 
 # Two panels narrower than this are harder to read than one below the other.
 NARROWEST_SIDE = 32
+CUT_OFF = "cut off at max tokens"
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Side:
     answer: str = ""
     is_done: bool = False
     error: str | None = None
+    # As the engine says it: `stop`, or `length` for an answer that was cut off at max_tokens.
+    finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     first_token_s: float | None = None
     tokens_per_s: float | None = None
@@ -46,6 +50,7 @@ class Side:
             self.error = _sentence(error)
         if "done" in event or self.error:
             self.is_done = True
+            self.finish_reason = event.get("finish_reason")
             self.usage = event.get("usage")
             self.first_token_s = event.get("first_token_s")
             self.tokens_per_s = event.get("tokens_per_s")
@@ -58,6 +63,21 @@ class Side:
         if self.tokens_per_s is None or self.first_token_s is None:
             return "" if self.is_done else "…"
         return f"first token {self.first_token_s:.2f} s, {self.tokens_per_s:.0f} tokens/s"
+
+    @property
+    def is_cut_off(self) -> bool:
+        return self.finish_reason == "length"
+
+    @property
+    def footnote(self) -> str:
+        """The pace, and whether the answer was cut off, in the words of the page."""
+        return ", ".join(filter(None, (self.pace, CUT_OFF if self.is_cut_off else "")))
+
+    @property
+    def subtitle(self) -> Text:
+        """The same, coloured. The mark comes first: a narrow terminal cuts the end."""
+        mark = Text(CUT_OFF if self.is_cut_off else "", "yellow")
+        return Text(", ").join(part for part in (mark, Text(self.pace, "dim")) if part)
 
 
 @dataclass
@@ -88,7 +108,7 @@ class Comparison:
             text,
             title=Text(output.plain(title), "bold", overflow="ellipsis"),
             title_align="left",
-            subtitle=Text(side.pace, "dim"),
+            subtitle=side.subtitle,
             subtitle_align="left",
             border_style="red" if side.error else "cyan" if index else "dim",
             padding=(0, 1),
@@ -155,7 +175,7 @@ def _pieces(client: Client, path: str, body: dict[str, Any]) -> Iterator[dict[st
 def _chat(client: Client, side: int, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One model's chat, as the events of one side of a comparison."""
     body |= {"stream": True, "stream_options": {"include_usage": True}}
-    started, first_at, usage = time.monotonic(), None, None
+    started, first_at, usage, finish_reason = time.monotonic(), None, None, None
     try:
         for piece in _pieces(client, "/v1/chat/completions", body):
             if "error" in piece:
@@ -163,13 +183,15 @@ def _chat(client: Client, side: int, body: dict[str, Any]) -> Iterator[dict[str,
                 return
             usage = piece.get("usage") or usage
             choices = piece.get("choices")
+            finish_reason = (choices and choices[0].get("finish_reason")) or finish_reason
             if delta := choices and choices[0]["delta"].get("content"):
                 first_at = first_at or time.monotonic()
                 yield {"side": side, "delta": delta}
     except CommandError as error:
         yield {"side": side, "error": {"message": error.message}}
         return
-    yield {"side": side, "done": True, "usage": usage, **_pace(started, first_at, usage)}
+    end = {"finish_reason": finish_reason, "usage": usage, **_pace(started, first_at, usage)}
+    yield {"side": side, "done": True, **end}
 
 
 def _pace(started: float, first_at: float | None, usage: dict[str, Any] | None) -> dict[str, Any]:
@@ -206,5 +228,5 @@ def _merged(streams: Sequence[Iterator[dict[str, Any]]]) -> Iterator[dict[str, A
 
 def _sentence(error: Any) -> str:
     if isinstance(error, dict):
-        return str(error.get("message") or error)
+        return reason(error) or str(error)
     return str(error or "The stream held an event that names no side.")

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
+from cli.client.operations import in_commands
 from cli.client.sse import ServerEvent, parse
 from cli.stack.folder import Folder
 from cli.view.output import CommandError, ExitCode
+from services.platform.version import VERSION
 
 # httpx takes 0.3 s to import; it is imported where it is used, so that `--help` does not wait.
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 EXIT_CODES = {401: ExitCode.DENIED, 403: ExitCode.DENIED} | dict.fromkeys(
     (502, 503, 504), ExitCode.UNREACHABLE
 )
+# Codes of errors that say that the API has no such path, or not with this method.
+NO_OPERATION = ("path_not_found", "method_not_allowed")
 # The API may check, merge or export a large model's weights before the answer begins.
 ANSWER_S = 900
 # The API sends a heartbeat every 15 s on a stream; three missed ones mean that the API is gone.
@@ -170,15 +174,25 @@ def connect() -> Client:
 
 
 def refusal(response: "httpx.Response") -> CommandError:
-    """Turn an error response into a CommandError with the API's own message and field name."""
+    """Turn an error response into a CommandError: the API's message with commands in the place of
+    its operations, and the name of the field. The error for programs stays the API's own.
+    """
     try:
         error = response.json()["error"]
-        message = str(error["message"])
+        message = in_commands(str(error["message"]))
     except (ValueError, KeyError, TypeError):
         error = {"message": f"The API answered {response.status_code} without an explanation."}
         message = error["message"]
+    if error.get("code") in NO_OPERATION:
+        message = (
+            f"The stack at {response.url.scheme}://{response.url.netloc.decode()} has no operation "
+            f"for this command: it is not of the version of this oddsmith ({VERSION}). Update the "
+            "older of the two."
+        )
     if param := error.get("param"):
         message = f"{message} (param: {param})"
+    if response.status_code >= 500 and (request_id := response.headers.get("x-request-id")):
+        message = f"{message} (request {request_id})"
     default = ExitCode.REFUSED if response.status_code < 500 else ExitCode.FAILED
     return CommandError(message, EXIT_CODES.get(response.status_code, default), error)
 

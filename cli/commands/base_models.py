@@ -9,6 +9,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from cli.client.http import Client, connect, segment, wait_until
+from cli.client.operations import reason
 from cli.commands import gates
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
@@ -75,7 +76,7 @@ def register(
     path = f"/v1/models/{segment(model['id'])}"
     model = wait_until(client, path, lambda m: m["status"] != "downloading")
     if model["status"] == "error":
-        raise CommandError(f"{model['id']} can't be used: {model['error']}")
+        raise CommandError(f"{model['id']} can't be used: {reason(model['error'])}")
     return model
 
 
@@ -181,8 +182,7 @@ def ready(client: Client, deployment_id: str) -> dict[str, Any]:
     waiting = {"pending", "starting"}
     deployment = wait_until(client, path, lambda d: d["status"] not in waiting)
     if deployment["status"] != "ready":
-        error = deployment.get("error") or {}
-        why = error.get("message") if isinstance(error, dict) else error
+        why = reason(deployment.get("error"))
         raise CommandError(f"{deployment['model']} is {deployment['status']}: {why}")
     return deployment
 

@@ -24,11 +24,15 @@ def chat(
     model_b: Annotated[
         str | None, typer.Argument(help="A second model, shown beside the first.", metavar="[B]")
     ] = None,
+    *,
     prompt: Annotated[
         str | None, typer.Option(help="Ask this question and end. By default: a conversation.")
     ] = None,
     system: Annotated[str | None, typer.Option(help="A system message to begin with.")] = None,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0 is greedy.")] = 0.7,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest tokens of this total share.")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     seed: Annotated[int | None, typer.Option(help="Same seed, same answer.")] = None,
     as_json: Json = False,
@@ -39,7 +43,7 @@ def chat(
     stdin is not a terminal, each line is a turn. Exits with 1 if a model failed to answer.
     """
     models = [model_a] + ([model_b] if model_b else [])
-    sampling = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+    sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "seed": seed}
     talk = Conversation(connect(), models, {k: v for k, v in sampling.items() if v is not None})
     talk.begin(system)
     for line in [prompt] if prompt is not None else _lines():
@@ -105,5 +109,5 @@ class Conversation:
 
 def _print_plainly(comparison: Comparison) -> None:
     for side in comparison.sides:
-        output.say(f"== {side.model}  {side.pace}".rstrip())
+        output.say(f"== {side.model}  {side.footnote}".rstrip())
         output.say(side.error or side.answer.strip())

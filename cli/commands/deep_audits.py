@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cli.client.http import Client, segment, wait_until
+from cli.client.operations import reason
 from cli.view import output
 from cli.view.output import CommandError
 from cli.view.progress import stages
@@ -38,7 +39,7 @@ def run(client: Client, file_id: str, model: str, seed: int | None, quiet: bool)
             client.post(f"{path}/cancel")
             raise
     if audit["status"] != "succeeded":
-        why = (audit["error"] or {}).get("message", "")
+        why = reason(audit["error"])
         raise CommandError(
             f"The deep audit {audit['status']}. {why}".rstrip(), error=audit["error"]
         )
@@ -76,7 +77,7 @@ def show(audit: dict[str, Any], pairs: list[dict[str, Any]]) -> None:
             ("wrong choices", f"{_share(found['noise_share'])}, estimated"),
             ("likely swapped", f"{found['likely_swapped']} of {found['pairs']} pairs"),
             ("unclear", str(found["unclear"])),
-            ("all pairs", f"GET /v1/files/{audit['result_files'][0]}/content"),
+            ("all pairs", f"oddsmith files download {audit['result_files'][0]} -o pairs.jsonl"),
         ]
     )
     output.say("")

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from cli.client.http import connect, segment
+from cli.client.operations import reason
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 
@@ -51,7 +52,7 @@ def show(
     if as_json:
         output.emit(deployment)
         return
-    error, certificate = deployment.get("error") or {}, deployment.get("parity") or {}
+    certificate = deployment.get("parity") or {}
     engine = deployment.get("engine") or {}
     output.details(
         [
@@ -59,7 +60,7 @@ def show(
             ("model", deployment["model"]),
             ("base", deployment["base_model"]),
             ("status", output.status(deployment["status"])),
-            ("error", error.get("message")),
+            ("error", reason(deployment.get("error")) or None),
             ("device", engine.get("device")),
             ("token ids", said(certificate.get("token_ids_equal"))),
             ("with thinking on and off", said(certificate.get("thinking_ids_equal"))),

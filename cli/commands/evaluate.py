@@ -7,7 +7,7 @@ import typer
 
 from cli.client.http import connect
 from cli.commands import evaluations
-from cli.commands.files import Purpose, file_id_of
+from cli.commands.uploads import Purpose, with_files
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 
@@ -43,6 +43,9 @@ def evaluate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same prompts.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest tokens of this total share.")
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="The longest answer, in tokens.")
     ] = None,
@@ -52,24 +55,25 @@ def evaluate(
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is queued.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a model, alone or against a baseline. A path is uploaded first.
+    """Evaluate a model, alone or against a baseline. A path is uploaded, once the rest was checked.
 
     Ctrl-C leaves the evaluation running. Exits with 1 if it failed, 6 if it was cancelled.
     """
-    client = connect()
     body: dict[str, Any] = {
         "model": model,
         "suite": suite,
-        "data": file_id_of(client, data, as_json, Purpose.PROMPTS),
         "baseline": _baseline(against, base_url, secret),
         "judge": judge,
         "judge_prompt": _text(judge_prompt),
         "orders": orders,
         "limit": limit,
         "seed": seed,
-        "sampling": _given(temperature=temperature, max_tokens=max_tokens),
+        "sampling": _given(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         "deploy": deploy,
     }
+    client = connect()
+    check = "/v1/evaluations/check"
+    body = with_files(client, body, {"data": data}, check, as_json, Purpose.PROMPTS)
     made = client.post("/v1/evaluations", body)
     if detach:
         output.emit_or_say(made, as_json, f"{made['id']}  {made['status']}")

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from cli.client.http import Client, connect, segment
+from cli.client.operations import reason
 from cli.commands import following
 from cli.view import output, scores
 from cli.view.output import CommandError, ExitCode, Json
@@ -63,10 +64,20 @@ def list_evaluations(
 
 def _headline(evaluation: dict[str, Any]) -> str:
     """The first score of an evaluation."""
-    for score in evaluation["scores"]:
-        if score["model"] is not None:
-            return scores.number(score["metric"], score["model"]["value"])
-    return ""
+    score = _first_score(evaluation)
+    return "" if score is None else scores.number(score["metric"], score["model"]["value"])
+
+
+def _first_score(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    return next((score for score in evaluation["scores"] if score["model"] is not None), None)
+
+
+def result_line(evaluation: dict[str, Any]) -> str:
+    """How an evaluation ended, with its first score, in one line."""
+    parts = [evaluation["id"], evaluation["status"]]
+    if (score := _first_score(evaluation)) is not None:
+        parts.append(f"{score['metric']} {scores.measured(score['metric'], score['model'])}")
+    return "  ".join(parts)
 
 
 @output.command(app, "show")
@@ -85,7 +96,7 @@ def present(evaluation: dict[str, Any]) -> None:
     output.details(
         [
             ("status", output.status(evaluation["status"])),
-            ("error", (evaluation["error"] or {}).get("message")),
+            ("error", reason(evaluation["error"]) or None),
             *scores.facts(evaluation),
         ]
     )
@@ -111,6 +122,8 @@ def follow(client: Client, evaluation_id: str, as_json: bool) -> None:
         return
     present(found)
     output.say(f"Read the answers: oddsmith evaluations items {evaluation_id}")
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):  # a log ends with the result in one line
+        output.say_at(result_line(found))
 
 
 def succeeded(client: Client, evaluation_id: str, as_json: bool) -> dict[str, Any]:
@@ -130,10 +143,8 @@ def succeeded(client: Client, evaluation_id: str, as_json: bool) -> dict[str, An
     if found["status"] not in ENDS:
         raise CommandError(f"The stream of {evaluation_id} ended while it was {found['status']}.")
     if found["status"] != "succeeded":
-        error = found["error"] or {}
-        why = " ".join(filter(None, (error.get("message"), error.get("hint"))))
         ended = {"failed": "failed", "cancelled": "was cancelled"}[found["status"]]
-        sentence = f"The evaluation {evaluation_id} {ended}. {why}".rstrip()
+        sentence = f"The evaluation {evaluation_id} {ended}. {reason(found['error'])}".rstrip()
         raise CommandError(sentence, ENDS[found["status"]], found["error"])
     return found
 

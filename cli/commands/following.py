@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from cli.client.http import connect, segment
+from cli.client.operations import in_commands
 from cli.client.sse import ServerEvent, follow
 from cli.view import output
 from cli.view.progress import stages
@@ -38,7 +39,7 @@ class Followed:
         if event.name == "state":
             self.status, self.progress = data["status"], data.get("progress") or {}
         elif event.name == "event" and data.get("level") in (Level.WARN, Level.ERROR):
-            self.warnings.append(str(data.get("message", "")))
+            self.warnings.append(in_commands(str(data.get("message", ""))))
 
     @property
     def phase(self) -> str:
@@ -58,13 +59,13 @@ class Followed:
 
 
 def until_ended(evaluation_id: str, quiet: bool = False) -> None:
-    """Return when the evaluation has ended. Warnings are printed on stderr."""
+    """Return when the evaluation has ended. Beside a bar, warnings are printed on stderr."""
     path = f"/v1/evaluations/{segment(evaluation_id)}/stream"
     events = follow(connect, path, last_name="done")
     if quiet or sys.stderr.isatty():
         _with_bar(events, quiet)
     else:
-        _in_lines(events, output.say)
+        _in_lines(evaluation_id, events)
 
 
 def _with_bar(events: Iterable[ServerEvent], quiet: bool) -> None:
@@ -80,15 +81,20 @@ def _with_bar(events: Iterable[ServerEvent], quiet: bool) -> None:
         output.warn(sentence)
 
 
-def _in_lines(events: Iterable[ServerEvent], say: Callable[[str], None]) -> None:
-    """A line for each phase, each warning, and each LINE_EVERY_S in between."""
-    followed, said, told, said_at = Followed(), "", 0, 0.0
+def _in_lines(evaluation_id: str, events: Iterable[ServerEvent]) -> None:
+    """A line with its time for each status, each phase, each warning, and each LINE_EVERY_S in
+    between.
+    """
+    followed, status, said, told, said_at = Followed(), "", "", 0, 0.0
     for event in events:
         followed.apply(event)
+        if followed.status != status:
+            status = followed.status
+            output.say_at(f"{evaluation_id}  {status}")
         for sentence in followed.warnings[told:]:
-            output.warn(sentence)
+            output.say_at(f"warning: {sentence}")
         told = len(followed.warnings)
         is_due = time.monotonic() - said_at > LINE_EVERY_S
         if followed.status in RUNNING and (followed.phase != said or is_due):
             said, said_at = followed.phase, time.monotonic()
-            say(followed.line())
+            output.say_at(followed.line())

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from cli.client.operations import in_commands
 from cli.view import output
 from cli.view.output import CommandError, ExitCode
 
@@ -64,9 +65,9 @@ def promoted(value: bool | None) -> str:
 
 def _outcome(gate: dict[str, Any]) -> str:
     if "passed" in gate:
-        return f"{'passed' if gate['passed'] else 'not passed'}. {gate['reason']}"
-    if reason := gate.get("reason"):
-        return reason
+        return f"{'passed' if gate['passed'] else 'not passed'}. {in_commands(gate['reason'])}"
+    if gate.get("reason"):
+        return in_commands(gate["reason"])
     evaluation = gate.get("evaluation")
     return f"evaluated by {evaluation}" if evaluation else "evaluated after the training"
 

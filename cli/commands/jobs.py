@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.client.http import Client, connect, segment, wait_until
-from cli.commands import gates, watch
-from cli.commands.files import file_id_of
+from cli.client.operations import in_commands, reason
+from cli.commands import gates, uploads, watch
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -20,7 +20,8 @@ app = output.noun("Create, steer and watch fine-tuning jobs.")
 
 JobId = Annotated[str, typer.Argument(help="The job's id, ftjob-…", metavar="ID")]
 
-ESTIMATES = "/v1/fine_tuning/jobs/estimate"
+JOBS = "/v1/fine_tuning/jobs"
+ESTIMATES = f"{JOBS}/estimate"
 TIMES = ("load", "train", "evaluate")
 MEMORY = ("runtime", "weights", "gradients", "optimizer", "activations", "head")
 
@@ -60,11 +61,12 @@ def create(
     gate: gates.Gates = None,
     as_json: Json = False,
 ) -> None:
-    """Create a job. A path is uploaded first."""
+    """Create a job. A path is uploaded, once the rest of the job was checked."""
+    body = _settings(model, method, settings) | {"suffix": suffix, "seed": seed}
+    if gate:
+        body["gates"] = list(map(gates.gate, gate))
     client = connect()
-    asked = {"gates": list(map(gates.gate, gate))} if gate else {}
-    body = _request(client, model, file, held_out, method, settings, as_json)
-    job = client.post("/v1/fine_tuning/jobs", {**body, "suffix": suffix, "seed": seed, **asked})
+    job = client.post(JOBS, _with_files(client, body, file, held_out, as_json))
     if as_json:
         output.emit(job)
     else:
@@ -83,9 +85,9 @@ def estimate(
     as_json: Json = False,
 ) -> None:
     """Measure what a job would take: time, memory, tokens. Creates no job."""
+    body = _settings(model, method, settings)
     client = connect()
-    body = _request(client, model, file, held_out, method, settings, as_json)
-    found = client.post(ESTIMATES, body)
+    found = client.post(ESTIMATES, _with_files(client, body, file, held_out, as_json))
     path = f"{ESTIMATES}/{segment(found['id'])}"
     try:
         with bar("Measuring three steps", quiet=as_json):
@@ -94,7 +96,7 @@ def estimate(
         client.post(f"{path}/cancel")
         raise
     if found["status"] != "succeeded":
-        why = (found["error"] or {}).get("message", "")
+        why = reason(found["error"])
         raise CommandError(f"The estimate {found['status']}. {why}".rstrip(), error=found["error"])
     if as_json:
         output.emit(found)
@@ -127,7 +129,7 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """List the jobs, newest first."""
-    jobs = connect().items("/v1/fine_tuning/jobs", limit)
+    jobs = connect().items(JOBS, limit)
     if as_json:
         output.emit(jobs)
         return
@@ -161,13 +163,14 @@ def show(job_id: JobId, as_json: Json = False) -> None:
         [
             ("id", job["id"]),
             ("status", output.status(job["status"])),
-            ("error", (job.get("error") or {}).get("message")),
+            ("error", reason(job.get("error")) or None),
             ("progress", _progress(job) or None),
             ("queue", _place(job)),
             ("last attempt", _retry(job)),
             ("model", job["model"]),
             ("result", job.get("fine_tuned_model")),
             *gates.lines(job),
+            ("result files", ", ".join(job.get("result_files") or ()) or None),
             ("training file", job["training_file"]),
             ("validation file", job.get("validation_file")),
             ("method", method.get("type")),
@@ -200,7 +203,7 @@ def events(job_id: JobId, as_json: Json = False) -> None:
     if as_json:
         output.emit(found)
         return
-    rows = [[output.when(e["created_at"]), e["level"], e["message"]] for e in found]
+    rows = [[output.when(e["created_at"]), e["level"], in_commands(e["message"])] for e in found]
     output.table(["time", "level", "event"], rows, "Nothing has happened yet.")
 
 
@@ -248,22 +251,19 @@ def delete(job_id: JobId, as_json: Json = False) -> None:
     output.emit_or_say(deleted, as_json, f"Deleted {job_id}.")
 
 
-def _request(
-    client: Client,
-    model: str,
-    file: str,
-    held_out: str | None,
-    method: str,
-    settings: list[str] | None,
-    quiet: bool,
-) -> dict[str, Any]:
+def _settings(model: str, method: str, settings: list[str] | None) -> dict[str, Any]:
     hyperparameters = dict(map(hyperparameter, settings or []))
     return {
         "model": model,
-        "training_file": file_id_of(client, file, quiet),
-        "validation_file": held_out and file_id_of(client, held_out, quiet),
         "method": {"type": method, method: {"hyperparameters": hyperparameters}},
     }
+
+
+def _with_files(
+    client: Client, body: dict[str, Any], file: str, held_out: str | None, quiet: bool
+) -> dict[str, Any]:
+    files = {"training_file": file, "validation_file": held_out}
+    return uploads.with_files(client, body, files, f"{JOBS}/check", quiet)
 
 
 def _steer(job_id: str, verb: str, as_json: bool) -> None:
@@ -272,7 +272,7 @@ def _steer(job_id: str, verb: str, as_json: bool) -> None:
 
 
 def _path(job_id: str) -> str:
-    return f"/v1/fine_tuning/jobs/{segment(job_id)}"
+    return f"{JOBS}/{segment(job_id)}"
 
 
 def _progress(job: dict[str, Any]) -> str:
@@ -295,7 +295,8 @@ def _retry(job: dict[str, Any]) -> str | None:
     retry = (job.get("progress") or {}).get("retry")
     if retry is None:
         return None
-    return f"{retry['reason']} Attempt {retry['attempt']} of {retry['max_attempts']} follows."
+    why, last = in_commands(retry["reason"]), retry["max_attempts"]
+    return f"{why} Attempt {retry['attempt']} of {last} follows."
 
 
 def hyperparameter(setting: str) -> tuple[str, Any]:

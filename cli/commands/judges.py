@@ -3,13 +3,14 @@ people.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.client.http import Client, connect, segment
 from cli.commands import evaluations
-from cli.commands.files import Purpose, file_id_of
+from cli.commands.uploads import Purpose, is_id, refuse_unreadable, uploaded_id
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 
@@ -32,6 +33,9 @@ def add(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name if left out.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 if left out.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest tokens of this total share.")
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Of a reply, thoughts included; 1024 if left out.")
     ] = None,
@@ -39,7 +43,7 @@ def add(
 ) -> None:
     """Add a judge: a model at --base-url, a model of yours that is deployed, or a reward model."""
     client = connect()
-    given = {"temperature": temperature, "max_tokens": max_tokens}
+    given = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     sampling = {key: value for key, value in given.items() if value is not None}
     body = {"kind": _kind(client, model, base_url), "model": model, "name": name}
     body |= {"base_url": base_url, "secret": secret, "sampling": sampling or None}
@@ -175,10 +179,14 @@ def agreement(
         raise CommandError("Name one of --votes, --llmbar and --pandalm.", ExitCode.USAGE)
     ((labels, data),) = given
     client = connect()
-    body = {"labels": labels, "limit": limit}
-    if data:
-        body["data"] = file_id_of(client, data, as_json, Purpose.PROMPTS)
     path = f"/v1/judges/{segment(judge_id)}"
+    body = {"labels": labels, "limit": limit}
+    if data and is_id(data):
+        body["data"] = data
+    elif data:
+        refuse_unreadable(Path(data))
+        client.get(path)  # a judge that isn't there is refused before anything is uploaded
+        body["data"] = uploaded_id(client, Path(data), as_json, Purpose.PROMPTS)
     evaluation = client.post(f"{path}/agreement", body)
     evaluations.succeeded(client, evaluation["id"], as_json)
     judge = client.get(path)

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.client.http import Client, connect, segment
+from cli.client.operations import in_commands
+from cli.commands import contents, file_progress
 from cli.commands.arguments import FileId
-from cli.commands.file_progress import until_checked
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
-from cli.view.progress import bar
 
 SHAPES = "explicit, openai, implicit, hh_rlhf, sharegpt, ranked, ms_swift or messages"
 CONTAINERS = ("jsonl.gz", "jsonl", "csv", "parquet")
@@ -85,7 +85,8 @@ def make(
         output.emit(made)
         return
     for file in made:
-        output.say(f"{file['id']}  {file['status']}  {file['filename']}")
+        parts = file["id"], file_progress.state(file), file_progress.rows(file), file["filename"]
+        output.say("  ".join(filter(None, parts)))
 
 
 def _read(recipe: Path | None) -> list[dict[str, Any]]:
@@ -120,9 +121,9 @@ def _of_rows(
 
 def _processed(client: Client, file_id: str, quiet: bool) -> dict[str, Any]:
     """Wait until a version is validated; raises CommandError if it can't be made or used."""
-    file = until_checked(client, file_id, quiet)
+    file = file_progress.until_checked(client, file_id, quiet)
     if file["status"] == "error":
-        raise CommandError(f"{file_id}: {file['status_details']}", ExitCode.FAILED)
+        raise CommandError(f"{file_id}: {in_commands(file['status_details'])}", ExitCode.FAILED)
     return file
 
 
@@ -155,7 +156,7 @@ def versions(file_id: FileId, as_json: Json = False) -> None:
     rows = [
         [
             file["id"],
-            output.status(file["status"]),
+            output.status(file_progress.state(file)),
             file["accepted"],
             ", ".join(step["step"] for step in file["recipe"] or ()),
             output.when(file["created_at"]),
@@ -164,7 +165,7 @@ def versions(file_id: FileId, as_json: Json = False) -> None:
         for file in found
     ]
     output.table(
-        ["id", "status", "pairs", "recipe", "made", "name"],
+        ["id", "state", "pairs", "recipe", "made", "name"],
         rows,
         f"There is no version of it. Make one with: oddsmith files make {file_id} --drop …",
     )
@@ -183,14 +184,7 @@ def export(
     """Write the accepted rows of a file in another shape and container."""
     ending = next((end for end in CONTAINERS if out.name.endswith(f".{end}")), "jsonl")
     wanted = {"shape": shape, "container": container or ending}
-    partial, written = out.with_name(f"{out.name}.part"), 0
-    try:
-        with bar(f"Writing {out.name}", as_json) as show, partial.open("wb") as file:
-            path = f"/v1/files/{segment(file_id)}/export"
-            for written, size_bytes in connect().download(path, file, **wanted):
-                show(written, size_bytes)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    path = f"/v1/files/{segment(file_id)}/export"
+    written = contents.save(connect(), path, out, as_json, **wanted)
     done = {"path": str(out), "bytes": written, **wanted}
     output.emit_or_say(done, as_json, f"{out}: {output.size(written)}")

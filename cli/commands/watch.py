@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client.http import connect, segment
+from cli.client.operations import in_commands, reason
 from cli.client.sse import ServerEvent, follow
 from cli.commands import gates
 from cli.view import output
@@ -92,6 +93,12 @@ class JobView:
 
     def series(self, split: str, name: str) -> list[float]:
         return [value for _, value in sorted(self.values.get(split, {}).get(name, {}).items())]
+
+    def held_out(self, name: str) -> str:
+        """The first and the last value of a series on the held-out pairs; empty without any."""
+        values = self.series(Split.HELD_OUT, name)
+        then = f" → {number(name, values[-1])}" if len(values) > 1 else ""
+        return f"{number(name, values[0])}{then}" if values else ""
 
     @property
     def eta_s(self) -> float | None:
@@ -176,11 +183,8 @@ class Sparklines:
         return (min(values), max(values)) if values else ()
 
     def _held_out(self, name: str) -> str:
-        held_out = self.view.series(Split.HELD_OUT, name)
-        if not held_out:
-            return ""
-        then = f" → {number(name, held_out[-1])}" if len(held_out) > 1 else ""
-        return f"held out {number(name, held_out[0])}{then}"
+        held_out = self.view.held_out(name)
+        return held_out and f"held out {held_out}"
 
 
 def number(name: str, value: float | None) -> str:
@@ -192,7 +196,11 @@ def number(name: str, value: float | None) -> str:
 def event_line(event: dict[str, Any]) -> Text:
     """The message of an event, coloured by its level."""
     style = {Level.WARN: "yellow", Level.ERROR: "red"}.get(event.get("level", ""), "dim")
-    return Text(output.plain(str(event.get("message", ""))), style=style)
+    return Text(output.plain(message(event)), style=style)
+
+
+def message(event: dict[str, Any]) -> str:
+    return in_commands(str(event.get("message", "")))
 
 
 def stream(job_id: str) -> Iterator[ServerEvent]:
@@ -211,7 +219,7 @@ def watch(job_id: str, as_json: bool) -> JobView:
         console.print(summary(view))
     else:
         _gather(view, stream(job_id), PlainLines(view))
-        output.say(summary(view))
+        output.say_at(result_line(view))
     return view
 
 
@@ -228,22 +236,23 @@ def _emit(event: ServerEvent) -> None:
 
 
 class PlainLines:
-    """The same for a log: a line when the status changes, for each event, and at intervals."""
+    """The same for a log: a line with its time when the status changes, for each event (with the
+    event's time), and at intervals.
+    """
 
-    def __init__(self, view: JobView, indent: str = "") -> None:
-        self.view, self.indent = view, indent
-        self.status, self.printed_at = "", time.monotonic()
+    def __init__(self, view: JobView) -> None:
+        self.view, self.status, self.printed_at = view, "", time.monotonic()
 
     def __call__(self, event: ServerEvent) -> None:
         view = self.view
         if view.status != self.status:
             self.status = view.status
-            output.say(f"{self.indent}{view.job_id}  {view.status}")
+            output.say_at(f"{view.job_id}  {view.status}")
         if event.name == "event":
-            output.say(f"{self.indent}{view.events[-1].get('message', '')}")
+            output.say_at(message(view.events[-1]), view.events[-1].get("created_at"))
         elif view.steps and time.monotonic() - self.printed_at > PLAIN_LINE_EVERY_S:
             self.printed_at = time.monotonic()
-            output.say(f"{self.indent}{progress_line(view)}")
+            output.say_at(progress_line(view))
 
 
 def progress_line(view: JobView) -> str:
@@ -255,12 +264,22 @@ def progress_line(view: JobView) -> str:
     return "  ".join(parts)
 
 
+def result_line(view: JobView) -> str:
+    """How a job ended, with what was measured on its held-out pairs, in one line."""
+    held_out = [
+        f"{title} {view.held_out(name)}" for name, title in SERIES.items() if view.held_out(name)
+    ]
+    ended, *of_gates = summary(view).plain.splitlines()
+    measured = [f"held out: {', '.join(held_out)}"] if held_out else []
+    return "  ".join([ended, *measured, *of_gates])
+
+
 def summary(view: JobView) -> Text:
     line = Text.assemble((view.job_id, "bold"), "  ", output.status(view.status))
     if view.fine_tuned_model:
         line.append(f"  {output.plain(view.fine_tuned_model)}")
-    if view.error and view.error.get("message"):
-        line.append(f"  {output.plain(view.error['message'])}")
+    if why := reason(view.error):
+        line.append(f"  {output.plain(why)}")
     if view.gates and view.status == "succeeded":
         line.append("\n").append(gates.summary(view.job_id, view.gates, view.promotion))
     return line

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.client.answers import Comparison, Side
+from cli.client.answers import CUT_OFF, Comparison, Side
 from cli.demo import trial
 from cli.view import output
 
@@ -41,9 +41,9 @@ def show_answers(console: Console, prompt: str, comparison: Comparison) -> None:
     else:
         output.say(f"  Q: {prompt}")
         for title, side in zip(comparison.titles, comparison.sides, strict=True):
-            output.say(
-                f"     {title}: {' / '.join(output.plain(side.answer).strip().splitlines())}"
-            )
+            cut = f" ({CUT_OFF})" if side.is_cut_off else ""
+            text = " / ".join(output.plain(side.answer).strip().splitlines())
+            output.say(f"     {title}: {text}{cut}")
     console.print(what_changed(*comparison.sides))
 
 

@@ -21,9 +21,10 @@ from rich.text import Text
 
 from cli.client.answers import Comparison, Sampling, ask
 from cli.client.http import Client, segment, wait_until
+from cli.client.operations import reason
 from cli.commands import watch
 from cli.commands.base_models import register
-from cli.commands.files import validated
+from cli.commands.uploads import validated
 from cli.stack.parts import ROOT
 from cli.view import output
 from cli.view.checklist import Step
@@ -125,7 +126,7 @@ def tune(client: Client, step: Step, files: Files, seed: int) -> watch.JobView:
             client.post(f"/v1/fine_tuning/jobs/{segment(view.job_id)}/cancel")
         raise
     if view.status != "succeeded" or not view.fine_tuned_model:
-        why = (view.error or {}).get("message", "")
+        why = reason(view.error)
         raise CommandError(f"Job {view.job_id} {view.status}. {why}".rstrip())
     return view
 
@@ -145,7 +146,7 @@ def deploy(client: Client, step: Step, models: Sequence[str]) -> list[str]:
             on_poll=lambda _: step.tick(),
         )
         if found["status"] != "ready":
-            why = (found.get("error") or {}).get("message", "")
+            why = reason(found.get("error"))
             raise CommandError(f"{found['model']} is {found['status']}. {why}".rstrip())
     step.detail = f"{len(models)} models" if len(models) > 1 else models[0]
     return [deployment["id"] for deployment in waiting]

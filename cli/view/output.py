@@ -9,7 +9,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import pairwise
 from typing import Annotated, Any
@@ -208,6 +208,13 @@ def when(unix_s: float | None) -> str:
     if unix_s is None:
         return ""
     return datetime.fromtimestamp(unix_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def say_at(message: str, unix_s: float | None = None) -> None:
+    """Print one line of a log: a time in ISO 8601 (now if left out), and a message in one line."""
+    at = datetime.now(UTC) if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
+    time = at.astimezone().isoformat(timespec="seconds")
+    say(f"{time}  {'  '.join(message.splitlines())}")
 
 
 def size(size_bytes: float) -> str:

@@ -10,6 +10,8 @@ from cli.main import app
 from tests.cli.fake_api import KEY, FakeApi, serve
 
 Oddsmith = Callable[..., Result]
+# The time at the beginning of a line of a log.
+ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-KEY = "sk-oddsmith-test"
+KEY = "sk-odd-test"
 
 
 @dataclass

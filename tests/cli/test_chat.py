@@ -1,7 +1,12 @@
 """`oddsmith chat` against a fake API: two sides, histories, and escaped text."""
 
 import json
+from collections.abc import Iterator
 
+import pytest
+from rich.console import Console
+
+from cli.client.answers import Comparison, Side
 from tests.cli.conftest import Oddsmith
 from tests.cli.fake_api import FakeApi, Request, Stream, answer_frames, frame
 
@@ -67,6 +72,51 @@ def test_each_side_keeps_its_own_history(api: FakeApi, oddsmith: Oddsmith) -> No
     assert [m["content"] for m in second["b"]] == ["Be brief.", "one", "from b", "two"]
     last = api.sent("POST", "/v1/comparisons")[-1].json["messages"]
     assert [m["content"] for m in last] == ["Be brief.", "three"]
+
+
+def cut_off_frames() -> Iterator[bytes]:
+    """Side 0 is cut off at its most tokens; side 1 ends by itself."""
+    sides = [("Half an ans", "length"), ("A whole answer.", "stop")]
+    for side, (text, why) in enumerate(sides):
+        end = {"side": side, "done": True, "finish_reason": why, "usage": {"completion_tokens": 9}}
+        yield frame({"side": side, "delta": text})
+        yield frame({**end, "first_token_s": 0.5, "tokens_per_s": 20.0})
+    yield frame("[DONE]")
+
+
+def test_an_answer_that_was_cut_off_is_marked(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on(COMPARE, lambda _: Stream(cut_off_frames()))
+    shown = oddsmith("chat", "a", "b", "--prompt", "Who?")
+    pace = "first token 0.50 s, 20 tokens/s"
+    assert shown.stdout == (
+        f"== a  {pace}, cut off at max tokens\nHalf an ans\n== b  {pace}\nA whole answer.\n"
+    )
+    found = json.loads(oddsmith("chat", "a", "b", "--prompt", "Who?", "--json").stdout)
+    assert [side["finish_reason"] for side in found["answers"]] == ["length", "stop"]
+
+
+def test_on_a_terminal_the_mark_is_under_the_answer() -> None:
+    cut, whole = Side("a", "Half an ans"), Side("b", "A whole answer.")
+    cut.apply({"side": 0, "done": True, "finish_reason": "length"})
+    whole.apply({"side": 1, "done": True, "finish_reason": "stop"})
+    console = Console(width=90)
+    with console.capture() as shown:
+        console.print(Comparison([cut, whole]))
+    *_, below = shown.get().rstrip().splitlines()
+    assert below.count("cut off at max tokens") == 1
+    assert below.index("cut off at max tokens") < 45
+
+
+@pytest.mark.parametrize(("why", "n_marks"), [("length", 1), ("stop", 0)])
+def test_one_model_s_answer_is_marked_too(
+    api: FakeApi, oddsmith: Oddsmith, why: str, n_marks: int
+) -> None:
+    end = frame({"choices": [{"delta": {}, "finish_reason": why}], "usage": None})
+    usage = frame({"choices": [], "usage": {"completion_tokens": 2}})
+    api.on(CHAT, lambda _: Stream(iter([chunk("Half"), end, usage, frame("[DONE]")])))
+    shown = oddsmith("chat", "a", "--prompt", "Who?", "--top-p", "0.8")
+    assert shown.stdout.count("cut off at max tokens") == n_marks
+    assert api.requests[0].json["top_p"] == 0.8
 
 
 def test_one_model_alone(api: FakeApi, oddsmith: Oddsmith) -> None:

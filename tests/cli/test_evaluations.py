@@ -1,6 +1,7 @@
 """`oddsmith evaluate`, `evaluations` and `suites` against a fake API."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cli.client.sse import ServerEvent
 from cli.commands import evaluations, following
 from cli.view import scores
 from cli.view.output import ExitCode
-from tests.cli.conftest import Oddsmith
+from tests.cli.conftest import ISO, Oddsmith
 from tests.cli.fake_api import FILE, FakeApi, Request, Stream, error, frame, listed
 
 PATH = "/v1/evaluations/eval-1"
@@ -67,6 +68,7 @@ def example(api: FakeApi, last: dict[str, Any] = EVALUATION) -> None:
     ]
     api.on("POST /v1/files", {**FILE, "status": "uploaded"})
     api.on("GET /v1/files/file-1", FILE)
+    api.on("POST /v1/evaluations/check", {})
     api.on("POST /v1/evaluations", {**EVALUATION, "status": "queued", "scores": []})
     api.on(f"GET {PATH}/stream", lambda _: Stream(iter(chunks)))
     api.on(f"GET {PATH}", last)
@@ -80,7 +82,7 @@ def test_a_path_is_uploaded_and_the_scores_are_shown(
     prompts.write_text('{"prompt": "Say hi."}\n')
     shown = oddsmith(
         "evaluate", "tuned", "--against", "base", "--suite", "ifeval", "--data", str(prompts),
-        "--limit", "100", "--seed", "7", "--temperature", "0", "--deploy",
+        "--limit", "100", "--seed", "7", "--temperature", "0", "--top-p", "0.9", "--deploy",
     )  # fmt: skip
     assert shown.exit_code == 0, shown.stderr
     (sent,) = api.sent("POST", "/v1/files")
@@ -88,11 +90,11 @@ def test_a_path_is_uploaded_and_the_scores_are_shown(
     (asked,) = api.sent("POST", "/v1/evaluations")
     assert asked.json == {
         "model": "tuned", "suite": "ifeval", "data": "file-1", "baseline": "base", "orders": 2,
-        "limit": 100, "seed": 7, "sampling": {"temperature": 0.0}, "deploy": True,
+        "limit": 100, "seed": 7, "sampling": {"temperature": 0.0, "top_p": 0.9}, "deploy": True,
     }  # fmt: skip
     assert "Asking for answers, 40 of 100, 1:05 min left" in shown.stdout
     assert "Asking the judge, 1 of 100" in shown.stdout
-    assert "The judge asks for patience." in shown.stderr
+    assert "warning: The judge asks for patience." in shown.stdout
     assert "100 of 541, drawn with seed 7" in shown.stdout
     assert "62.1% (58-66)   57.9% (54-62)   +4.2 (+1.0 to +7.3)" in shown.stdout
     assert "More than chance: prompt_strict of tuned is higher than that of base" in shown.stdout
@@ -100,6 +102,35 @@ def test_a_path_is_uploaded_and_the_scores_are_shown(
     lines = shown.stdout.splitlines()
     table = next(at for at, line in enumerate(lines) if line.startswith("metric"))
     assert max(map(len, lines[table : table + 2])) <= 80
+    assert re.fullmatch(rf"{ISO}  eval-1  succeeded  prompt_strict 62.1% \(58-66\)", lines[-1])
+
+
+def test_a_log_has_the_time_in_each_line_until_the_result(api: FakeApi, oddsmith: Oddsmith) -> None:
+    example(api)
+    lines = oddsmith("evaluations", "watch", "eval-1").stdout.splitlines()
+    n_followed = next(at for at, line in enumerate(lines) if not re.match(ISO, line))
+    followed = [re.sub(f"^{ISO}  ", "", line) for line in lines[:n_followed]]
+    assert followed == [
+        "eval-1  queued", "Waiting for a worker", "eval-1  running",
+        "Asking for answers, 40 of 100, 1:05 min left", "warning: The judge asks for patience.",
+        "Asking the judge, 1 of 100", "eval-1  succeeded",
+    ]  # fmt: skip
+
+
+def test_what_would_be_refused_is_refused_before_the_prompts_are_uploaded(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    example(api)
+    refused = {"message": "There is no suite 'mmlu'.", "param": "suite", "code": "invalid_value"}
+    api.on("POST /v1/evaluations/check", (400, {"error": refused}))
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "Say hi."}\n')
+    done = oddsmith("evaluate", "tuned", "--suite", "mmlu", "--data", str(prompts))
+    assert (done.exit_code, api.sent("POST", "/v1/files")) == (4, [])
+    assert "There is no suite 'mmlu'." in done.stderr
+    assert "data" not in api.sent("POST", "/v1/evaluations/check")[0].json
+    assert oddsmith("evaluate", "tuned", "--suite", "x", "--data", "nowhere").exit_code == 4
+    assert len(api.requests) == 1
 
 
 def test_json_is_the_evaluation_itself(api: FakeApi, oddsmith: Oddsmith) -> None:

@@ -24,6 +24,16 @@ def test_upload_sends_the_file_and_waits_for_its_validation(
     assert "content-length" in request.headers
 
 
+def test_a_file_is_downloaded_as_it_is(api: FakeApi, oddsmith: Oddsmith, tmp_path: Path) -> None:
+    api.on("GET /v1/files/file-1/content", b"a,b\n")
+    out = tmp_path / "table.csv"
+    done = oddsmith("files", "download", "file-1", "-o", str(out))
+    assert (done.exit_code, out.read_bytes()) == (0, b"a,b\n")
+    refused = oddsmith("files", "download", "file-1", "-o", str(tmp_path / "none" / "x"))
+    assert (refused.exit_code, "can't be written" in refused.stderr) == (1, True)
+    assert [*tmp_path.iterdir()] == [out]
+
+
 def test_a_file_that_fails_validation_ends_with_1_and_its_reason(
     api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
 ) -> None:
@@ -79,7 +89,7 @@ def test_a_file_of_prompts_is_uploaded_and_its_report_names_the_suites(
 def test_a_file_is_read_again_under_other_column_names(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("POST /v1/files/file-1/rereads", {**FILE, "id": "file-2", "status": "uploaded"})
     done = oddsmith("files", "reread", "file-1", "--columns", "prompt=question,chosen=best")
-    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "file-2  uploaded")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "file-2  being checked")
     (request,) = api.sent("POST", "/v1/files/file-1/rereads")
     assert json.loads(request.body) == {"columns": {"prompt": "question", "chosen": "best"}}
 

@@ -1,6 +1,8 @@
 """`oddsmith jobs` against a fake API."""
 
 import json
+import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from cli.client.sse import ServerEvent
 from cli.commands.jobs import hyperparameter
 from cli.commands.watch import JobView, event_line, progress_line
 from cli.view.output import CommandError, ExitCode
-from tests.cli.conftest import Oddsmith
+from tests.cli.conftest import ISO, Oddsmith
 from tests.cli.fake_api import (
     FILE,
     JOB,
@@ -36,6 +38,7 @@ def test_create_uploads_a_path_and_passes_hyperparameters_through(
     api.on("POST /v1/files", {**FILE, "status": "uploaded"})
     api.on("GET /v1/files/file-1", FILE)
     api.on(f"POST {JOBS}", JOB)
+    api.on(f"POST {JOBS}/check", {})
     result = oddsmith(
         *("jobs", "create", "--model", "org/base", "--file", str(path), "--held-out", "file-2"),
         *("--set", "lambda=0.2", "--set", "schedule=linear", "--suffix", "s", "--seed", "3"),
@@ -54,6 +57,35 @@ def test_create_uploads_a_path_and_passes_hyperparameters_through(
         "suffix": "s",
         "seed": 3,
     }
+
+
+@pytest.mark.parametrize("command", ["create", "estimate"])
+def test_what_would_be_refused_is_refused_before_the_file_is_uploaded(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("{}")
+    refused = {"message": "lambda is not usable: it is below 0.", "param": "x", "code": "y"}
+    api.on(f"POST {JOBS}/check", (400, {"error": refused}))
+    asked = ("jobs", command, "--model", "m", "--file", str(path), "--set", "lambda=-1")
+    result = oddsmith(*asked, "--held-out", "file-2")
+    assert result.exit_code == 4
+    assert "lambda is not usable" in result.stderr
+    assert [(r.method, r.path) for r in api.requests] == [("POST", f"{JOBS}/check")]
+    assert api.requests[0].json == {
+        "model": "m",
+        "validation_file": "file-2",
+        "method": {"type": "orpo", "orpo": {"hyperparameters": {"lambda": -1}}},
+    }
+    # A path that can't be uploaded is found before the other one is.
+    assert oddsmith(*asked, "--held-out", "nowhere.jsonl").exit_code == 4
+    assert len(api.requests) == 1
+
+
+def test_ids_need_no_check_of_their_own(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on(f"POST {JOBS}", JOB)
+    assert oddsmith("jobs", "create", "--model", "m", "--file", "file-1").exit_code == 0
+    assert [(r.method, r.path) for r in api.requests] == [("POST", JOBS)]
 
 
 @pytest.mark.parametrize(
@@ -79,10 +111,29 @@ def test_watch_ends_as_the_job_ends(api: FakeApi, oddsmith: Oddsmith, last: str,
     api.on(f"GET {JOBS}/ftjob-1/stream", Stream(frames))
     result = oddsmith("jobs", "watch", "ftjob-1")
     assert result.exit_code == code
-    assert f"ftjob-1  {last}" in result.stdout
+    *_, end = result.stdout.splitlines()
+    ended = re.fullmatch(rf"{ISO}  ftjob-1  {last}(.*)  held out: (.*)", end)
+    assert ended is not None
+    assert ended[2].startswith("log-prob chosen -2.600 → -2.540, log-prob rejected -2.500 → ")
     assert ("The loss was NaN. Lower the rate." in result.stdout) == (code == 1)
     assert "Training has finished." in result.stdout
     assert "\x1b" not in result.stdout
+
+
+def test_a_log_has_the_time_in_each_line_and_the_result_in_the_last(
+    api: FakeApi, oddsmith: Oddsmith
+) -> None:
+    """An event has the time at which it happened, not that of the reader."""
+    event = {"level": "warn", "message": "Slow.\nVery slow.", "created_at": 1764000000}
+    last = state("succeeded", 5, 5, fine_tuned_model=TUNED)
+    frames = [frame(event, "event", "0.-1.-1"), *job_frames(5, 0, last)]
+    api.on(f"GET {JOBS}/ftjob-1/stream", Stream(iter(frames)))
+    lines = oddsmith("jobs", "watch", "ftjob-1").stdout.splitlines()
+    assert [line for line in lines if not re.match(f"{ISO}  ", line)] == []
+    (told,) = (line for line in lines if "Slow." in line)
+    assert datetime.fromisoformat(told.split()[0]).timestamp() == 1764000000
+    assert told.endswith("  Slow.  Very slow.")
+    assert f"  ftjob-1  succeeded  {TUNED}  held out: log-prob chosen" in lines[-1]
 
 
 def test_watch_with_json_prints_one_event_a_line(api: FakeApi, oddsmith: Oddsmith) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cli.view.output import ExitCode
 from tests.cli.conftest import Oddsmith
-from tests.cli.fake_api import FakeApi, Request, Stream, frame, listed
+from tests.cli.fake_api import FILE, FakeApi, Request, Stream, frame, listed
 
 PATH = "/v1/judges/judge-1"
 
@@ -113,6 +113,21 @@ def test_agreement_is_measured_and_printed(api: FakeApi, oddsmith: Oddsmith) -> 
     assert sent.json == {"labels": "votes", "limit": 9}
     oddsmith("judges", "agreement", "judge-1", "--llmbar", "file-7", "--json")
     assert api.sent("POST", f"{PATH}/agreement")[1].json == {"labels": "llmbar", "data": "file-7"}
+
+
+def test_a_judge_that_is_not_there_is_refused_before_labels_are_uploaded(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    labels = tmp_path / "llmbar.json"
+    labels.write_text("[]")
+    refused = oddsmith("judges", "agreement", "judge-9", "--llmbar", str(labels))
+    assert (refused.exit_code, api.sent("POST", "/v1/files")) == (4, [])
+    measured(api)
+    api.on("POST /v1/files", {**FILE, "status": "uploaded"})
+    api.on("GET /v1/files/file-1", FILE)
+    done = oddsmith("judges", "agreement", "judge-1", "--llmbar", str(labels))
+    assert done.exit_code == 0, done.stderr
+    assert api.sent("POST", f"{PATH}/agreement")[0].json == {"labels": "llmbar", "data": "file-1"}
 
 
 def test_an_agreement_that_failed_says_why(api: FakeApi, oddsmith: Oddsmith) -> None:

@@ -63,6 +63,7 @@ def test_overlaps_with_a_file_and_a_path(api: FakeApi, oddsmith: Oddsmith, tmp_p
     api.on("POST /v1/files", {"id": "file-3", "status": "uploaded"})
     api.on("GET /v1/files/file-3", {"id": "file-3", "status": "error", "filename": "prompts.jsonl"})
     api.on("DELETE /v1/files/file-3", {"id": "file-3", "deleted": True})
+    api.on("GET /v1/files/file-1", {"id": "file-1"})
     api.on("GET /v1/files/file-1/overlaps", FOUND)
     asked = ("files", "overlap", "file-1", "--against", "file-2", "--against", str(prompts))
     done = oddsmith(*asked, "--recipe", str(recipe))
@@ -115,9 +116,22 @@ def test_the_uploaded_prompts_are_deleted_after_a_refusal_too(
     api.on("GET /v1/files/file-3", {"id": "file-3", "status": "error"})
     api.on("DELETE /v1/files/file-3", {"id": "file-3", "deleted": True})
     refused = {"message": "No prompt was found in ids.jsonl.", "param": "against"}
+    api.on("GET /v1/files/file-1", {"id": "file-1"})
     api.on("GET /v1/files/file-1/overlaps", lambda _: (400, {"error": refused}))
     done = oddsmith("files", "overlap", "file-1", "--against", str(prompts))
     assert done.exit_code == 4
     assert "No prompt was found in ids.jsonl." in done.stderr
     assert api.sent("DELETE", "/v1/files/file-3")
     assert oddsmith("files", "overlap", "file-1", "--against", "nowhere.jsonl").exit_code == 4
+
+
+def test_a_file_that_is_not_there_is_refused_before_anything_is_uploaded(
+    api: FakeApi, oddsmith: Oddsmith, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("{}\n")
+    done = oddsmith("files", "overlap", "file-9", "--against", str(prompts))
+    assert (done.exit_code, api.sent("POST", "/v1/files")) == (4, [])
+    paths = ("--against", str(prompts), "--against", "nowhere.jsonl")
+    assert oddsmith("files", "overlap", "file-9", *paths).exit_code == 4
+    assert len(api.requests) == 1  # the paths are looked for before any request

@@ -32,7 +32,7 @@ def test_a_recipe_from_a_file_and_short_forms_are_one_recipe(
         "whitespace", "--swap-line", "7", "--swap", "likely_swapped", "--deduplicate", "near",
         "--balance", "--sample", "1000", "--split", "0.1", "--seed", "3", "--name", "b.jsonl",
     )  # fmt: skip
-    assert (shown.exit_code, shown.stdout.split()[:2]) == (0, ["file-2", "uploaded"])
+    assert (shown.exit_code, shown.stdout.split()[:2]) == (0, ["file-2", "being"])
     assert sent(api) == {
         "recipe": [
             step,
@@ -120,10 +120,11 @@ def test_a_file_that_is_being_made_says_how_far_it_is(api: FakeApi, oddsmith: Od
                 "unit": "rows"}  # fmt: skip
     api.on("GET /v1/files/file-2", {**MADE, "progress": progress})
     shown = oddsmith("files", "show", "file-2").stdout
-    assert "Making it: step 2 of 4 (filter): 33%" in shown
+    assert "being made, 33%" in shown
+    assert "Making the rows, step 2 of 4 (filter): 30 of 90 rows" in shown
     packed = {"stage": "validate", "done": 5000, "total": None, "unit": "bytes"}
     api.on("GET /v1/files/file-2", {**MADE, "progress": packed})
-    assert "Reading the rows: 5000 bytes" in oddsmith("files", "show", "file-2").stdout
+    assert "Checking the rows: 5.0 kB" in oddsmith("files", "show", "file-2").stdout
 
 
 def test_a_report_says_what_each_step_did(api: FakeApi, oddsmith: Oddsmith) -> None:
