@@ -4,6 +4,7 @@ import { Button } from "@/components/ui/button";
 import { Field, inputClass } from "@/components/ui/field";
 import { type Drafts, Settings } from "@/features/playground/components/settings";
 import { cx } from "@/lib/cx";
+import { useKeys } from "@/lib/use-keys";
 
 export type Draft = { prompt: string; system: string };
 
@@ -16,6 +17,8 @@ export function Composer(props: {
   isBusy: boolean;
   /** Why nothing can be sent now, in a sentence. */
   missing: string | null;
+  /** Whether the keys of the vote work once this field has lost the focus. */
+  canVote: boolean;
   onSend: () => void;
   onStop: () => void;
 }) {
@@ -26,8 +29,10 @@ export function Composer(props: {
     event?.preventDefault();
     if (isBusy || missing || draft.prompt.trim() === "") return;
     props.onSend();
-    field.current?.focus();
+    // The keys 1 to 4 vote on the answers; in this field they would be typed.
+    field.current?.blur();
   };
+  useKeys({ "/": () => field.current?.focus() });
   const onKeyDown = (event: KeyboardEvent) => {
     // Enter also confirms the text of an input method.
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
@@ -45,6 +50,7 @@ export function Composer(props: {
           id={id}
           aria-label="Message to both models"
           aria-describedby={`${id}-hint`}
+          aria-keyshortcuts="/"
           placeholder="Ask both models"
           rows={1}
           value={draft.prompt}
@@ -87,11 +93,17 @@ export function Composer(props: {
           </div>
         </details>
         <p id={`${id}-hint`} role="status" className={cx("py-0.5", !missing && "max-md:hidden")}>
-          {missing ?? "Enter sends, Shift+Enter breaks the line, Esc stops both"}
+          {missing ?? keysOf(isBusy, props.canVote)}
         </p>
       </div>
     </form>
   );
+}
+
+function keysOf(isBusy: boolean, canVote: boolean): string {
+  if (isBusy) return "Esc stops both";
+  const typing = "/ to type, Enter sends, Shift+Enter breaks the line";
+  return canVote ? `${typing}, Esc leaves the field so that 1 to 4 vote` : typing;
 }
 
 function summary({ system }: Draft, [a, b]: Drafts): string {

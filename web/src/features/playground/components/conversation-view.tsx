@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Tabs } from "radix-ui";
 import { useState } from "react";
-import { bothEnded } from "@/features/playground/comparison";
+import { bothEnded, voteNeeds } from "@/features/playground/comparison";
 import { Composer } from "@/features/playground/components/composer";
 import { PaneHeader } from "@/features/playground/components/pane-header";
 import { ReferencePair } from "@/features/playground/components/reference-pair";
@@ -149,6 +149,7 @@ export function ConversationView(props: {
         onSamplings={props.onSamplings}
         isBusy={isBusy}
         missing={missing}
+        canVote={last !== undefined && voteNeeds(last.comparison) === null}
         onSend={() => {
           ask(draft.prompt, turns, (last?.id ?? 0) + 1);
           setDraft({ ...draft, prompt: "" });
