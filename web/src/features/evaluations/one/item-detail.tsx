@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { useState } from "react";
 import { PlainText } from "@/components/plain-text";
 import { Button, buttonClass } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -19,6 +19,7 @@ import { Judgments } from "@/features/evaluations/one/judgments";
 import { cx } from "@/lib/cx";
 import { messageText } from "@/lib/message-text";
 import { useKeys } from "@/lib/use-keys";
+import { useStartInView } from "@/lib/use-start-in-view";
 import { visible } from "@/lib/visible-text";
 
 type Props = {
@@ -32,9 +33,8 @@ type Props = {
 
 /** One prompt: both answers beside each other, what was checked, and what the judge said. */
 export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
-  const box = useRef<HTMLDivElement>(null);
+  const box = useStartInView<HTMLDivElement>(item.id, true);
   const [isDiff, setDiff] = useState(false);
-  useEffect(() => box.current?.scrollIntoView({ block: "nearest" }), []);
   const label = labelText(item);
   useKeys({ d: () => hasBaseline && setDiff((now) => !now) });
   const { mark, word, className } = naming.movements[movementOf(item)];

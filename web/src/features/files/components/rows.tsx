@@ -24,6 +24,7 @@ import { findingInWords } from "@/features/files/words";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
 import { useKeys } from "@/lib/use-keys";
+import { useStartInView } from "@/lib/use-start-in-view";
 
 const route = getRouteApi("/shell/files/$fileId");
 // A scrollbar that is dragged passes thousands of rows: those in between are not read.
@@ -311,6 +312,7 @@ function Browser(props: {
   };
   useKeys({ j: () => move(1), k: () => move(-1) });
   const row = rowAt(selected);
+  const shown = useStartInView<HTMLDivElement>(selected, false);
   return (
     <>
       <p role="status" className="text-sm text-muted">
@@ -324,7 +326,7 @@ function Browser(props: {
           onSelect={select}
           onView={onView}
         />
-        <div className="flex min-w-0 flex-col gap-2">
+        <div ref={shown} className="flex min-w-0 scroll-mt-4 flex-col gap-2">
           {row ? (
             <PairView
               key={row.place}

@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
-import { useEffect, useRef } from "react";
 import { Button, buttonClass } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { checkpointsQuery, type Job } from "@/features/jobs/api";
@@ -10,6 +9,7 @@ import { FATES, type Judged } from "@/features/jobs/run/pairs";
 import { cx } from "@/lib/cx";
 import { number, signed } from "@/lib/format";
 import { messageText } from "@/lib/message-text";
+import { useStartInView } from "@/lib/use-start-in-view";
 import { visible } from "@/lib/visible-text";
 
 /** One held-out pair: the prompt, both answers, and its change during the run. */
@@ -17,11 +17,7 @@ export function PairDetail(props: { job: Job; pair: Judged; close: () => void })
   const { job, pair } = props;
   const { data: saved } = useQuery(checkpointsQuery(job.id));
   const tuned = job.fine_tuned_model ?? saved?.[0]?.fine_tuned_model_checkpoint;
-  const box = useRef<HTMLDivElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: scroll to each newly selected pair.
-  useEffect(() => {
-    box.current?.scrollIntoView({ block: "nearest" });
-  }, [pair.line]);
+  const box = useStartInView<HTMLDivElement>(pair.line, true);
   return (
     <div ref={box} className="scroll-mt-24 scroll-mb-20">
       <Card
