@@ -19,6 +19,7 @@ const SessionMenu = lazyRouteComponent(
   () => import("@/features/session/session-menu"),
   "SessionMenu",
 );
+const ReadOnlyNotice = lazyRouteComponent(() => import("@/components/needs"), "ReadOnlyNotice");
 void ServerData.preload?.();
 void SessionMenu.preload?.();
 
@@ -73,6 +74,9 @@ export function Shell() {
       <main id="content" tabIndex={-1} className="min-w-0 flex-1 pb-16 md:pb-0">
         <Suspense fallback={<Loading />}>
           <ServerData>
+            <Suspense>
+              <ReadOnlyNotice />
+            </Suspense>
             <Outlet />
           </ServerData>
         </Suspense>

@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -30,7 +31,9 @@ export function ApiKeysPage() {
       {keys.error && <ErrorPanel error={keys.error} retry={() => keys.refetch()} />}
       {keys.data && (
         <>
-          <CreateKey />
+          <Needs scope="admin" lacking="explained">
+            <CreateKey />
+          </Needs>
           <Card title="Keys in use">
             <Table caption="API keys" columns={["Name", "Key", "May", "Created", "Actions"]}>
               {keys.data.data.map((key) => (
@@ -64,19 +67,21 @@ function KeyRow({ record, isOwn }: { record: Schema<"ApiKeyObject">; isOwn: bool
         <span title={moment(record.created_at)}>{ago(record.created_at)}</span>
       </Cell>
       <Cell label="Actions">
-        <ConfirmDialog
-          title={`Revoke ${record.name}?`}
-          confirm="Revoke the key"
-          onConfirm={revoke}
-          trigger={
-            <Button small aria-label={`Revoke ${record.name}`}>
-              Revoke
-            </Button>
-          }
-        >
-          Programs that use it are refused within five seconds. This can't be undone.
-          {isOwn && " This browser is signed in with it and will be signed out."}
-        </ConfirmDialog>
+        <Needs scope="admin">
+          <ConfirmDialog
+            title={`Revoke ${record.name}?`}
+            confirm="Revoke the key"
+            onConfirm={revoke}
+            trigger={
+              <Button small aria-label={`Revoke ${record.name}`}>
+                Revoke
+              </Button>
+            }
+          >
+            Programs that use it are refused within five seconds. This can't be undone.
+            {isOwn && " This browser is signed in with it and will be signed out."}
+          </ConfirmDialog>
+        </Needs>
       </Cell>
     </Row>
   );

@@ -1,4 +1,5 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Needs } from "@/components/needs";
 import { Button } from "@/components/ui/button";
 import { deploy } from "@/features/deployments/api";
 import { deploymentsQuery } from "@/lib/queries";
@@ -12,14 +13,16 @@ export function DeployButton({ model, children }: { model: string; children: str
   });
   return (
     <>
-      <Button
-        small
-        aria-label={children.includes(model) ? undefined : `${children} ${model}`}
-        disabled={asking.isPending}
-        onClick={() => asking.mutate()}
-      >
-        {children}
-      </Button>
+      <Needs scope="write">
+        <Button
+          small
+          aria-label={children.includes(model) ? undefined : `${children} ${model}`}
+          disabled={asking.isPending}
+          onClick={() => asking.mutate()}
+        >
+          {children}
+        </Button>
+      </Needs>
       {asking.error && (
         <p role="alert" className="basis-full text-sm text-rejected">
           {asking.error.message}

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { MessagesSquare } from "lucide-react";
 import type { ReactNode } from "react";
 import { ConfirmDialog } from "@/components/confirm-dialog";
+import { Needs } from "@/components/needs";
 import { Button, buttonClass } from "@/components/ui/button";
 import { State } from "@/components/ui/state";
 import { type Deployment, stopDeployment } from "@/features/deployments/api";
@@ -89,19 +90,21 @@ function Stop({ deployment: { id, model, status } }: Props) {
   };
   const verb = status === "failed" ? "Dismiss" : "Stop";
   return (
-    <ConfirmDialog
-      title={`${verb} ${model}?`}
-      confirm={`${verb} it`}
-      onConfirm={stop}
-      trigger={
-        <Button small aria-label={`${verb} ${model}`}>
-          {verb}
-        </Button>
-      }
-    >
-      {status === "failed"
-        ? "It leaves this list. The model stays and can be deployed again."
-        : "Chats with it end at once. The model stays and can be deployed again."}
-    </ConfirmDialog>
+    <Needs scope="write">
+      <ConfirmDialog
+        title={`${verb} ${model}?`}
+        confirm={`${verb} it`}
+        onConfirm={stop}
+        trigger={
+          <Button small aria-label={`${verb} ${model}`}>
+            {verb}
+          </Button>
+        }
+      >
+        {status === "failed"
+          ? "It leaves this list. The model stays and can be deployed again."
+          : "Chats with it end at once. The model stays and can be deployed again."}
+      </ConfirmDialog>
+    </Needs>
   );
 }

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { DeploymentCard } from "@/features/deployments/deployment-card";
 import { Models } from "@/features/deployments/models";
@@ -35,7 +36,9 @@ export function DeploymentsPage() {
         </section>
       )}
       <Models deployments={deployments} />
-      <RegisterModel />
+      <Needs scope="admin" lacking="explained">
+        <RegisterModel />
+      </Needs>
     </Page>
   );
 }

@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -136,17 +137,19 @@ function RemoveBase({ model }: { model: Model }) {
     await queries.invalidateQueries(modelsQuery);
   };
   return (
-    <ConfirmDialog
-      title={`Take ${model.id} off the list?`}
-      confirm="Take it off"
-      onConfirm={remove}
-      trigger={
-        <Button small look="quiet" aria-label={`Remove ${model.id}`}>
-          Remove
-        </Button>
-      }
-    >
-      Its files stay where they are. New runs can't use it until it is registered again.
-    </ConfirmDialog>
+    <Needs scope="write">
+      <ConfirmDialog
+        title={`Take ${model.id} off the list?`}
+        confirm="Take it off"
+        onConfirm={remove}
+        trigger={
+          <Button small look="quiet" aria-label={`Remove ${model.id}`}>
+            Remove
+          </Button>
+        }
+      >
+        Its files stay where they are. New runs can't use it until it is registered again.
+      </ConfirmDialog>
+    </Needs>
   );
 }

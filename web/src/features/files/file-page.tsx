@@ -4,6 +4,7 @@ import { Download } from "lucide-react";
 import { lazy, type ReactNode, Suspense } from "react";
 import { CopyButton } from "@/components/copy-button";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { fileQuery, PURPOSE } from "@/features/files/api";
@@ -72,9 +73,11 @@ function Actions({ file }: { file: Schema<"FileObject"> }) {
   return (
     <>
       {file.status === "processed" && file.purpose === PURPOSE && (
-        <Link to="/jobs/new" search={{ file: file.id }} className={buttonClass("primary")}>
-          Train on this file
-        </Link>
+        <Needs scope="write" lacking="hidden">
+          <Link to="/jobs/new" search={{ file: file.id }} className={buttonClass("primary")}>
+            Train on this file
+          </Link>
+        </Needs>
       )}
       <a
         href={`/v1/files/${encodeURIComponent(file.id)}/content`}
@@ -84,11 +87,13 @@ function Actions({ file }: { file: Schema<"FileObject"> }) {
         <Download aria-hidden="true" size={16} />
         Download
       </a>
-      <DeleteFile
-        fileId={file.id}
-        filename={file.filename}
-        onDeleted={() => navigate({ to: "/files" })}
-      />
+      <Needs scope="write">
+        <DeleteFile
+          fileId={file.id}
+          filename={file.filename}
+          onDeleted={() => navigate({ to: "/files" })}
+        />
+      </Needs>
     </>
   );
 }

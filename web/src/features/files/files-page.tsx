@@ -2,6 +2,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -23,7 +24,9 @@ export function FilesPage() {
       title="Files"
       lead="Preference pairs to train on. Each file is checked row by row as it arrives."
     >
-      <Uploader />
+      <Needs scope="write" lacking="explained">
+        <Uploader />
+      </Needs>
       {files.isPending && <Loading what="Loading the files" />}
       {files.error && <ErrorPanel error={files.error} retry={() => files.refetch()} />}
       {files.data?.data.length === 0 && (
@@ -74,7 +77,9 @@ function FilesTable({ files }: { files: Schema<"FileObject">[] }) {
             </time>
           </Cell>
           <Cell label="Actions">
-            <DeleteFile fileId={file.id} filename={file.filename} small />
+            <Needs scope="write">
+              <DeleteFile fileId={file.id} filename={file.filename} small />
+            </Needs>
           </Cell>
         </Row>
       ))}

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { Field, inputClass } from "@/components/ui/field";
@@ -112,9 +113,11 @@ function Nothing() {
   return (
     <Empty>
       <p className="mb-4">No evaluation has succeeded yet.</p>
-      <Link to="/evaluations/new" className={buttonClass("primary")}>
-        New evaluation
-      </Link>
+      <Needs scope="write" lacking="hidden">
+        <Link to="/evaluations/new" className={buttonClass("primary")}>
+          New evaluation
+        </Link>
+      </Needs>
     </Empty>
   );
 }

@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { AgreementTable } from "@/features/evaluations/components/agreement-table";
@@ -28,7 +29,11 @@ export function JudgesPage() {
       {judges.data?.map((judge) => (
         <JudgeCard key={judge.id} judge={judge} />
       ))}
-      {judges.data && <AddJudge />}
+      {judges.data && (
+        <Needs scope="write" lacking="explained">
+          <AddJudge />
+        </Needs>
+      )}
     </Page>
   );
 }
@@ -58,11 +63,15 @@ function JudgeCard({ judge }: { judge: Judge }) {
             <span title={moment(created_at)}>added {ago(created_at)}</span>
           </p>
         </div>
-        <Delete judge={judge} />
+        <Needs scope="write">
+          <Delete judge={judge} />
+        </Needs>
       </header>
       <AgreementTable judge={judge} />
       {!isMeasured && <p className="text-muted">Its agreement with people was not measured yet.</p>}
-      <MeasureAgreement judge={judge} />
+      <Needs scope="write" lacking="hidden">
+        <MeasureAgreement judge={judge} />
+      </Needs>
     </article>
   );
 }

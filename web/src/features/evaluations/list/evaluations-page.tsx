@@ -3,6 +3,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Plus } from "lucide-react";
 import { useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { inputClass } from "@/components/ui/field";
@@ -36,9 +37,11 @@ export function EvaluationsPage() {
       title="Evaluations"
       lead="How well models answer, with intervals, and against another model."
       actions={
-        <Link to="/evaluations/new" className={buttonClass("primary")}>
-          <Plus aria-hidden="true" size={16} /> New evaluation
-        </Link>
+        <Needs scope="write" lacking="hidden">
+          <Link to="/evaluations/new" className={buttonClass("primary")}>
+            <Plus aria-hidden="true" size={16} /> New evaluation
+          </Link>
+        </Needs>
       }
     >
       <Rooms />
@@ -130,9 +133,11 @@ function Start() {
         An evaluation asks a model the prompts of a file and scores its answers. With a baseline, it
         shows on which prompts the model became better or worse.
       </p>
-      <Link to="/evaluations/new" className={buttonClass("primary")}>
-        New evaluation
-      </Link>
+      <Needs scope="write" lacking="hidden">
+        <Link to="/evaluations/new" className={buttonClass("primary")}>
+          New evaluation
+        </Link>
+      </Needs>
     </Empty>
   );
 }

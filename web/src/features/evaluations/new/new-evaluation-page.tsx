@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearch } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { evaluationQuery, promptFilesQuery, suitesQuery } from "@/features/evaluations/api";
 import { blank, type Form, formOf } from "@/features/evaluations/form";
@@ -41,15 +42,17 @@ export function NewEvaluationPage() {
       {failed && <ErrorPanel error={failed.error} retry={() => failed.refetch()} />}
       {!failed && !isReady && <Loading what="Loading what can be evaluated" />}
       {!failed && isReady && (
-        <EvaluationForm
-          key={search.from}
-          suites={suites.data ?? []}
-          models={models.data?.data.filter(({ use }) => use !== "judge") ?? []}
-          prompts={prompts.data?.data ?? []}
-          pairs={pairs.data?.data ?? []}
-          judges={judges.data ?? []}
-          initial={initial()}
-        />
+        <Needs scope="write" lacking="explained">
+          <EvaluationForm
+            key={search.from}
+            suites={suites.data ?? []}
+            models={models.data?.data.filter(({ use }) => use !== "judge") ?? []}
+            prompts={prompts.data?.data ?? []}
+            pairs={pairs.data?.data ?? []}
+            judges={judges.data ?? []}
+            initial={initial()}
+          />
+        </Needs>
       )}
     </Page>
   );

@@ -2,6 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Square } from "lucide-react";
 import { ConfirmDialog } from "@/components/confirm-dialog";
+import { Needs } from "@/components/needs";
 import { Progress } from "@/components/progress";
 import { Button } from "@/components/ui/button";
 import { State } from "@/components/ui/state";
@@ -30,7 +31,9 @@ export function EvaluationBar({ evaluation }: { evaluation: Evaluation }) {
         </div>
       )}
       <div className="ml-auto">
-        {ended ? <Delete evaluation={evaluation} /> : <Cancel evaluation={evaluation} />}
+        <Needs scope="write">
+          {ended ? <Delete evaluation={evaluation} /> : <Cancel evaluation={evaluation} />}
+        </Needs>
       </div>
     </div>
   );

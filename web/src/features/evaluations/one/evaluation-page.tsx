@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { evaluationQuery } from "@/features/evaluations/api";
@@ -70,17 +71,21 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
         ) : (
           <>
             {hasCards(evaluation) && (
-              <Link
-                to="/evaluations/$evaluationId/vote"
-                params={{ evaluationId: id }}
-                className={buttonClass("primary")}
-              >
-                Vote blind
-              </Link>
+              <Needs scope="chat" lacking="hidden">
+                <Link
+                  to="/evaluations/$evaluationId/vote"
+                  params={{ evaluationId: id }}
+                  className={buttonClass("primary")}
+                >
+                  Vote blind
+                </Link>
+              </Needs>
             )}
-            <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
-              New evaluation from this
-            </Link>
+            <Needs scope="write" lacking="hidden">
+              <Link to="/evaluations/new" search={{ from: id }} className={buttonClass()}>
+                New evaluation from this
+              </Link>
+            </Needs>
           </>
         )
       }

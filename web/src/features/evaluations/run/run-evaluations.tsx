@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { evaluationsQuery } from "@/features/evaluations/api";
@@ -40,13 +41,15 @@ export default function RunEvaluations({ job }: { job: Job }) {
 function OfModel({ job, model }: { job: Job; model: string }) {
   const { data, error, refetch } = useQuery(evaluationsQuery({ model }));
   const evaluate = (
-    <Link
-      to="/evaluations/new"
-      search={{ model, baseline: job.model }}
-      className={buttonClass("primary")}
-    >
-      Evaluate this model
-    </Link>
+    <Needs scope="write" lacking="hidden">
+      <Link
+        to="/evaluations/new"
+        search={{ model, baseline: job.model }}
+        className={buttonClass("primary")}
+      >
+        Evaluate this model
+      </Link>
+    </Needs>
   );
   if (error) return <ErrorPanel error={error} retry={() => refetch()} />;
   if (!data) return <Loading what="Loading the evaluations" />;

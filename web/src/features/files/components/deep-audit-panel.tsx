@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Progress } from "@/components/progress";
 import { Button, buttonClass } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -42,7 +43,12 @@ export function DeepAuditPanel({ fileId, accepted }: { fileId: string; accepted:
             It needs at least {FEWEST_PAIRS} pairs, and this file has {number(accepted)}.
           </p>
         ) : (
-          !isBusy && audits.data && <Start fileId={fileId} onStart={() => setChosen(null)} />
+          !isBusy &&
+          audits.data && (
+            <Needs scope="write" lacking="explained">
+              <Start fileId={fileId} onStart={() => setChosen(null)} />
+            </Needs>
+          )
         )}
         {audits.error && <ErrorPanel error={audits.error} retry={() => audits.refetch()} />}
         {all.length > 1 && (
@@ -146,15 +152,17 @@ function Running({ fileId, audit }: { fileId: string; audit: DeepAudit }) {
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
         <p role="status">{stop.isSuccess ? "Stopping" : says}</p>
         {ran !== null && <p className="text-muted">running for {duration(ran)}</p>}
-        <Button
-          small
-          className="ml-auto"
-          disabled={stop.isPending || stop.isSuccess}
-          onClick={() => stop.mutate()}
-        >
-          Stop
-          <span className="sr-only">the deep audit</span>
-        </Button>
+        <Needs scope="write">
+          <Button
+            small
+            className="ml-auto"
+            disabled={stop.isPending || stop.isSuccess}
+            onClick={() => stop.mutate()}
+          >
+            Stop
+            <span className="sr-only">the deep audit</span>
+          </Button>
+        </Needs>
       </div>
       <Progress share={share} label="Progress of the deep audit" />
       {stop.error && <ErrorPanel error={stop.error} />}
@@ -165,17 +173,19 @@ function Running({ fileId, audit }: { fileId: string; audit: DeepAudit }) {
 function Remove({ fileId, audit }: { fileId: string; audit: DeepAudit }) {
   const queries = useQueryClient();
   return (
-    <ConfirmDialog
-      trigger={<Button small>Delete the audit</Button>}
-      title="Delete this deep audit?"
-      confirm="Delete the audit"
-      onConfirm={async () => {
-        await deleteAudit(fileId, audit.id);
-        await queries.invalidateQueries(auditsQuery(fileId));
-      }}
-    >
-      Its list of judged pairs is deleted, too. The file and its versions stay.
-    </ConfirmDialog>
+    <Needs scope="write">
+      <ConfirmDialog
+        trigger={<Button small>Delete the audit</Button>}
+        title="Delete this deep audit?"
+        confirm="Delete the audit"
+        onConfirm={async () => {
+          await deleteAudit(fileId, audit.id);
+          await queries.invalidateQueries(auditsQuery(fileId));
+        }}
+      >
+        Its list of judged pairs is deleted, too. The file and its versions stay.
+      </ConfirmDialog>
+    </Needs>
   );
 }
 

@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -83,13 +84,15 @@ export default function Mapping(props: { file: Schema<"FileObject">; suggested: 
           <ErrorPanel error={unmasked.error} retry={() => unmasked.refetch()} />
         )}
         <div>
-          <Button
-            type="submit"
-            look="primary"
-            disabled={!columns || problemOf(draft) !== null || reread.isPending}
-          >
-            Read the file with these columns
-          </Button>
+          <Needs scope="write">
+            <Button
+              type="submit"
+              look="primary"
+              disabled={!columns || problemOf(draft) !== null || reread.isPending}
+            >
+              Read the file with these columns
+            </Button>
+          </Needs>
         </div>
         {reread.error && <ErrorPanel error={reread.error} />}
       </form>

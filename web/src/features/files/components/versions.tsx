@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import { useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Field, inputClass } from "@/components/ui/field";
@@ -135,18 +136,20 @@ function Recipe({ fileId }: { fileId: string }) {
         </ol>
       )}
       <AddStep onAdd={(step) => change(() => offerStep(fileId, step))} />
-      <div className="flex flex-wrap gap-2">
-        <Button disabled={steps.length === 0 || isBusy} onClick={() => preview.mutate()}>
-          {preview.isPending ? "Counting the rows" : "Preview"}
-        </Button>
-        <Button
-          look="primary"
-          disabled={steps.length === 0 || isBusy}
-          onClick={() => make.mutate()}
-        >
-          Make version
-        </Button>
-      </div>
+      <Needs scope="write">
+        <div className="flex flex-wrap gap-2">
+          <Button disabled={steps.length === 0 || isBusy} onClick={() => preview.mutate()}>
+            {preview.isPending ? "Counting the rows" : "Preview"}
+          </Button>
+          <Button
+            look="primary"
+            disabled={steps.length === 0 || isBusy}
+            onClick={() => make.mutate()}
+          >
+            Make version
+          </Button>
+        </div>
+      </Needs>
       {error && faulty === null && <ErrorPanel error={error} />}
       {preview.data && <Preview found={preview.data} steps={recipe} />}
     </div>

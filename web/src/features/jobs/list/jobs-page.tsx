@@ -3,6 +3,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Plus } from "lucide-react";
 import { useMemo, useRef } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { inputClass } from "@/components/ui/field";
@@ -50,9 +51,11 @@ export function JobsPage() {
     <Page
       title="Runs"
       actions={
-        <Link to="/jobs/new" className={buttonClass("primary")}>
-          <Plus aria-hidden="true" size={16} /> New run
-        </Link>
+        <Needs scope="write" lacking="hidden">
+          <Link to="/jobs/new" className={buttonClass("primary")}>
+            <Plus aria-hidden="true" size={16} /> New run
+          </Link>
+        </Needs>
       }
     >
       {error && <ErrorPanel error={error} retry={refetch} />}
@@ -125,14 +128,16 @@ function Start() {
         A run tunes a base model on your preference pairs. Upload a file of pairs, look at what was
         found in it, then start.
       </p>
-      <div className="flex flex-wrap justify-center gap-2">
-        <Link to="/files" className={buttonClass("primary")}>
-          Upload a file
-        </Link>
-        <Link to="/jobs/new" className={buttonClass()}>
-          New run
-        </Link>
-      </div>
+      <Needs scope="write" lacking="hidden">
+        <div className="flex flex-wrap justify-center gap-2">
+          <Link to="/files" className={buttonClass("primary")}>
+            Upload a file
+          </Link>
+          <Link to="/jobs/new" className={buttonClass()}>
+            New run
+          </Link>
+        </div>
+      </Needs>
     </Empty>
   );
 }

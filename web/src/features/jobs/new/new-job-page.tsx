@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearch } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { jobQuery } from "@/features/jobs/api";
 import { nameOf } from "@/features/jobs/job";
@@ -31,13 +32,15 @@ export function NewJobPage() {
       {failed ? (
         <ErrorPanel error={failed.error} retry={() => failed.refetch()} />
       ) : methods.data && models.data && files.data && (!search.from || parent.data) ? (
-        <JobForm
-          key={search.from}
-          methods={methods.data}
-          models={models.data.data}
-          files={files.data.data}
-          initial={initial()}
-        />
+        <Needs scope="write" lacking="explained">
+          <JobForm
+            key={search.from}
+            methods={methods.data}
+            models={models.data.data}
+            files={files.data.data}
+            initial={initial()}
+          />
+        </Needs>
       ) : (
         <Loading what="Loading what can be tuned" />
       )}

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { Download } from "lucide-react";
 import { CopyButton } from "@/components/copy-button";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { type Checkpoint, checkpointsQuery, deploy, hasEnded, type Job } from "@/features/jobs/api";
@@ -135,14 +136,16 @@ function Deploy({ model, step }: { model: string; step: number }) {
           {action.error.message}
         </span>
       )}
-      <Button
-        small
-        aria-label={`Deploy step ${step}`}
-        disabled={action.isPending}
-        onClick={() => action.mutate()}
-      >
-        Deploy
-      </Button>
+      <Needs scope="write">
+        <Button
+          small
+          aria-label={`Deploy step ${step}`}
+          disabled={action.isPending}
+          onClick={() => action.mutate()}
+        >
+          Deploy
+        </Button>
+      </Needs>
     </>
   );
 }

@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
+import { Needs } from "@/components/needs";
 import { Progress } from "@/components/progress";
 import { State } from "@/components/ui/state";
 import { hasEnded, type Job } from "@/features/jobs/api";
@@ -34,7 +35,9 @@ export function JobBar({ job, tab }: { job: Job; tab: string }) {
           </div>
         )}
         <div className="ml-auto flex gap-2">
-          <Steering job={job} />
+          <Needs scope="write">
+            <Steering job={job} />
+          </Needs>
         </div>
       </div>
       <nav ref={nav} aria-label="Parts of this run" className="-mb-px flex gap-4 overflow-x-auto">

@@ -2,6 +2,7 @@ import { usePrefetchQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
@@ -69,9 +70,11 @@ function JobView({ job }: { job: Job }) {
       }
       actions={
         <>
-          <Link to="/jobs/new" search={{ from: job.id }} className={buttonClass()}>
-            New run from this
-          </Link>
+          <Needs scope="write" lacking="hidden">
+            <Link to="/jobs/new" search={{ from: job.id }} className={buttonClass()}>
+              New run from this
+            </Link>
+          </Needs>
           {job.fine_tuned_model && !isJudge(job) && (
             <Link
               to="/playground"

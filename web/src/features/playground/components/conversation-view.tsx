@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Tabs } from "radix-ui";
 import { useState } from "react";
+import { useLacks } from "@/components/needs";
 import { bothEnded, voteNeeds } from "@/features/playground/comparison";
 import { Composer } from "@/features/playground/components/composer";
 import { PaneHeader } from "@/features/playground/components/pane-header";
@@ -52,7 +53,9 @@ export function ConversationView(props: {
   const deploymentOf = (model: string | undefined) =>
     deployments.data && (deployments.data.data.find((each) => each.model === model) ?? null);
   const drawn = BOTH.map((side) => samplingOf(samplings[side] ?? samplings[0]));
-  const missing = whatIsMissing(models, (model) => deploymentOf(model)?.status === "ready", drawn);
+  const lacks = useLacks("chat");
+  const missing =
+    lacks ?? whatIsMissing(models, (model) => deploymentOf(model)?.status === "ready", drawn);
 
   const ask = (prompt: string, before: Turn[], id: number) => {
     const [a, b] = models;
