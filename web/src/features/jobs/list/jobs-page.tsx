@@ -7,7 +7,7 @@ import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { inputClass } from "@/components/ui/field";
-import { inOrder, matches, sortOf, sortText } from "@/features/jobs/list/filter";
+import { faultsOf, inOrder, matches, sortOf, sortText } from "@/features/jobs/list/filter";
 import { JobsTable } from "@/features/jobs/list/jobs-table";
 import { jobsQuery } from "@/features/jobs/list/list";
 import { filesQuery } from "@/lib/queries";
@@ -33,6 +33,7 @@ export function JobsPage() {
     return inOrder(fitting, sort);
   }, [jobs, q, names, sort]);
 
+  const faults = useMemo(() => faultsOf(q, jobs ?? [], names), [q, jobs, names]);
   const change = (change: Partial<typeof search>) =>
     navigate({ search: (now) => ({ ...now, ...change }), replace: true, resetScroll: false });
   const toggle = (id: string) => {
@@ -68,6 +69,8 @@ export function JobsPage() {
               ref={filter}
               type="search"
               aria-label="Filter the runs"
+              aria-invalid={faults.length > 0 || undefined}
+              aria-describedby={faults.length > 0 ? "filter-faults" : undefined}
               aria-keyshortcuts="/"
               placeholder="Filter: name, model, status:running, lambda>=0.2"
               value={q}
@@ -94,8 +97,15 @@ export function JobsPage() {
               </div>
             )}
           </div>
+          {faults.length > 0 && (
+            <div id="filter-faults" role="alert" className="text-sm text-rejected">
+              {faults.map((fault) => (
+                <p key={fault}>{fault}</p>
+              ))}
+            </div>
+          )}
           {shown.length === 0 ? (
-            <Empty>No run fits this filter.</Empty>
+            faults.length === 0 && <Empty>No run fits this filter.</Empty>
           ) : (
             <JobsTable
               jobs={shown}
