@@ -3,7 +3,14 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { onTheme } from "@/components/chart/colours";
 import type { Cursor } from "@/components/chart/cursor";
-import { align, type Column, type Level, type Line, type Ribbon } from "@/components/chart/lines";
+import {
+  align,
+  type Column,
+  type Level,
+  type Line,
+  measuredAt,
+  type Ribbon,
+} from "@/components/chart/lines";
 import { optionsOf, type Shape } from "@/components/chart/plot";
 import { DataTable, type Read, Readout, valueAt } from "@/components/chart/readout";
 import { cx } from "@/lib/cx";
@@ -171,7 +178,7 @@ function Plot({ spec, lines, data, inSight, cursor, extent, range, onZoom, read 
       aria-valuemin={inSight[0] ?? 0}
       aria-valuemax={inSight.at(-1) ?? 0}
       aria-valuenow={said}
-      aria-valuetext={`step ${said}: ${lines.map((line) => `${line.label} ${valueAt(line, said, read)}`).join(", ")}`}
+      aria-valuetext={`step ${said}: ${valuesAt(lines, said, read)}`}
       title="Drag to zoom, double-click for all. Arrow keys move, plus and minus zoom."
       onKeyDown={onKey}
       className="mt-2 w-full [&_.u-cursor-x]:border-muted! [&_.u-select]:bg-accent/15!"
@@ -179,6 +186,12 @@ function Plot({ spec, lines, data, inSight, cursor, extent, range, onZoom, read 
     />
   );
 }
+
+const valuesAt = (lines: readonly Line[], step: number, read: Read) =>
+  lines
+    .filter(({ points }) => measuredAt(points, step))
+    .map((line) => `${line.label} ${valueAt(line, step, read)}`)
+    .join(", ");
 
 /** The step with a point that is nearest to the pointer. */
 function stepNear(steps: readonly number[], x: number): number {

@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { align, type Line, type Point, pointAt, smooth, thin } from "@/components/chart/lines";
+import {
+  align,
+  isolated,
+  type Line,
+  measuredAt,
+  type Point,
+  pointAt,
+  smooth,
+  thin,
+} from "@/components/chart/lines";
 
 const at = (x: number, y: number | null): Point => ({ x, y, low: y, high: y });
 const dots = (key: string, points: Point[]): Line => ({
@@ -36,4 +45,22 @@ test("thinning keeps both ends", () => {
   const kept = thin([...Array(1000).keys()], 50);
   expect(kept).toHaveLength(50);
   expect([kept[0], kept[49]]).toEqual([0, 999]);
+});
+
+test("a value belongs to the steps of its bucket only, and is never carried forward", () => {
+  const points = [at(10, 1), { ...at(20, 2), from: 15 }];
+  expect(measuredAt(points, 10)?.y).toBe(1);
+  expect(measuredAt(points, 12)).toBeUndefined();
+  expect(measuredAt(points, 15)?.y).toBe(2);
+  expect(measuredAt(points, 20)?.y).toBe(2);
+  expect(measuredAt(points, 86)).toBeUndefined();
+  expect(measuredAt([{ ...at(9, 3), from: 1 }], 4)?.y).toBe(3);
+});
+
+test("values that no line reaches are found, so that they are drawn as marks", () => {
+  expect(isolated([5])).toEqual([0]);
+  expect(isolated([undefined, 5, undefined])).toEqual([1]);
+  expect(isolated([5, undefined, 6])).toEqual([]);
+  expect(isolated([5, null, 6, 7, null, undefined, 8])).toEqual([0, 6]);
+  expect(isolated([])).toEqual([]);
 });

@@ -1,7 +1,14 @@
 /** The data of a chart: lines of points over steps, and their values at one step. */
 
 /** One bucket of steps: its last step, its mean, and its extremes (or any interval). */
-export type Point = { x: number; y: number | null; low: number | null; high: number | null };
+export type Point = {
+  x: number;
+  y: number | null;
+  low: number | null;
+  high: number | null;
+  /** The first step of the bucket, if it covers more than the step `x`. */
+  from?: number;
+};
 
 export type Line = {
   key: string;
@@ -75,6 +82,11 @@ export function align(lines: readonly Line[]): [number[], ...Column[]] {
 
 /** The newest point of a line at or before a step; undefined before its first point. */
 export function pointAt(points: readonly Point[], step: number): Point | undefined {
+  return points[placeAfter(points, step) - 1];
+}
+
+/** The place of the first point that ends after a step. */
+function placeAfter(points: readonly Point[], step: number): number {
   let low = 0;
   let high = points.length;
   while (low < high) {
@@ -82,7 +94,31 @@ export function pointAt(points: readonly Point[], step: number): Point | undefin
     if ((points[middle] as Point).x <= step) low = middle + 1;
     else high = middle;
   }
-  return points[low - 1];
+  return low;
+}
+
+/** The point that was measured at a step: its bucket covers the step. Never an earlier value. */
+export function measuredAt(points: readonly Point[], step: number): Point | undefined {
+  const place = placeAfter(points, step);
+  const [before, next] = [points[place - 1], points[place]];
+  if (before?.x === step) return before;
+  return next && (next.from ?? next.x) <= step ? next : undefined;
+}
+
+/** The places of values without a neighbour, between which no line can be drawn. */
+export function isolated(column: ArrayLike<number | null | undefined>): number[] {
+  const found: number[] = [];
+  // Undefined joins its neighbours, null is a gap.
+  let previous: number | null = null;
+  let place: number | null = null;
+  for (let at = 0; at <= column.length; at++) {
+    const value = at < column.length ? column[at] : null;
+    if (value === undefined) continue;
+    if (place !== null && previous === null && value === null) found.push(place);
+    previous = place === null ? null : (column[place] ?? null);
+    place = value === null ? null : at;
+  }
+  return found;
 }
 
 /** At most `count` items, evenly spread, including the last one. */

@@ -1,7 +1,7 @@
 /** From lines to uPlot's options: how each column is drawn. Knows no data. */
 import uPlot from "uplot";
 import { colour } from "@/components/chart/colours";
-import type { Level, Line, Ribbon } from "@/components/chart/lines";
+import { isolated, type Level, type Line, type Ribbon } from "@/components/chart/lines";
 
 /** Everything of a chart except its points; only a change of it makes a new plot. */
 export type Shape = {
@@ -104,6 +104,11 @@ function seriesOf(line: Omit<Line, "points">): uPlot.Series[] {
     fillTo: 0,
     points: {
       show: line.kind === "dots",
+      // A trace has no marks, except where no line can be drawn, as of a run with one step.
+      filter: (plot, at) => {
+        const alone = line.kind === "dots" ? [] : isolated(plot.data[at] ?? []);
+        return alone.length > 0 ? alone : null;
+      },
       size: 7,
       width: 1.5,
       stroke,

@@ -1,23 +1,38 @@
 import { type Cursor, useCursor } from "@/components/chart/cursor";
-import { type Line, pointAt, thin } from "@/components/chart/lines";
+import { type Line, measuredAt, type Point, pointAt, thin } from "@/components/chart/lines";
 import { number } from "@/lib/format";
 
 export type Read = (value: number | null | undefined) => string;
 
-/** A line's value at a step in words; a band's is its interval. */
+/** A line's value at a step in words; a dash if none was measured at that step. */
 export function valueAt(line: Line, step: number, read: Read): string {
-  const point = pointAt(line.points, step);
+  const point = measuredAt(line.points, step);
+  return point ? inWords(line, point, read) : "–";
+}
+
+/** A line's newest value up to a step; one that was measured earlier names its own step. */
+export function newestAt(line: Line, step: number, read: Read): string {
+  const point = measuredAt(line.points, step) ?? pointAt(line.points, step);
   if (!point) return "–";
+  const isEarlier = point.x < step;
+  return `${inWords(line, point, read)}${isEarlier ? ` at step ${number(point.x, 0)}` : ""}`;
+}
+
+/** A point's value; a band's is its interval. */
+function inWords(line: Line, point: Point, read: Read): string {
   if (line.kind === "band") return `${read(point.low)} to ${read(point.high)}`;
   if (point.y === null) return "NaN or infinite";
   return read(point.y);
 }
 
 /**
- * Below the plot: the step under the cross-hair, or the newest step, and each line's value there.
+ * Below the plot: the step under the cross-hair and each line's value there; without a cross-hair
+ * the newest step, and each line's newest value.
  */
 export function Readout(props: { lines: Line[]; cursor: Cursor; last: number; read: Read }) {
-  const step = useCursor(props.cursor) ?? props.last;
+  const pointed = useCursor(props.cursor);
+  const step = pointed ?? props.last;
+  const textOf = pointed === null ? newestAt : valueAt;
   return (
     <dl className="mt-1 flex flex-wrap items-center gap-x-4 gap-y-1 text-sm">
       <div className="flex gap-1.5 text-muted">
@@ -30,7 +45,7 @@ export function Readout(props: { lines: Line[]; cursor: Cursor; last: number; re
             <Swatch line={line} />
             {line.label}
           </dt>
-          <dd className="font-medium">{valueAt(line, step, props.read)}</dd>
+          <dd className="font-medium">{textOf(line, step, props.read)}</dd>
         </div>
       ))}
     </dl>
@@ -63,9 +78,25 @@ export function Swatch({ line }: { line: Pick<Line, "colour" | "dash" | "kind"> 
 
 const ROWS = 60;
 
+/** The steps of the table: those of the few measured values first, then others evenly spread. */
+export function rowsOf(lines: readonly Line[], steps: readonly number[]): number[] {
+  const few = new Set(
+    lines.filter(({ kind }) => kind !== "trace").flatMap(({ points }) => points.map(({ x }) => x)),
+  );
+  const kept = thin(
+    steps.filter((step) => few.has(step)),
+    ROWS / 2,
+  );
+  const others = thin(
+    steps.filter((step) => !few.has(step)),
+    ROWS - kept.length,
+  );
+  return [...kept, ...others].sort((a, b) => a - b);
+}
+
 /** The same numbers as a table, for users who can't see the plot or want to copy the numbers. */
 export function DataTable(props: { title: string; lines: Line[]; steps: number[]; read: Read }) {
-  const steps = thin(props.steps, ROWS);
+  const steps = rowsOf(props.lines, props.steps);
   return (
     <section
       className="max-h-64 overflow-auto"
@@ -101,7 +132,7 @@ export function DataTable(props: { title: string; lines: Line[]; steps: number[]
       </table>
       {steps.length < props.steps.length && (
         <p className="py-1 text-sm text-muted">
-          {steps.length} of {props.steps.length} steps, evenly spread. Zoom in for the others.
+          {steps.length} of {props.steps.length} steps. Zoom in for the others.
         </p>
       )}
     </section>

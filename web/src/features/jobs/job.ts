@@ -26,6 +26,10 @@ export function lambdaOf(job: Pick<Job, "hyperparameters">): number | null {
   return typeof value === "number" ? value : null;
 }
 
+/** How many pairs are held out; null before the files were read. */
+export const heldOutOf = (job: Pick<Job, "prepared">): number | null =>
+  job.prepared?.held_out?.pairs ?? null;
+
 export type Advance = {
   step: number;
   steps: number | null;

@@ -68,6 +68,7 @@ export async function fetchSeries(
       key,
       points.map((point) => ({
         x: point.x1,
+        from: point.x0,
         // The mean of other values must not hide a value that was not a number.
         y: point.finite < point.count ? null : point.mean,
         low: point.min,

@@ -54,7 +54,11 @@ export function CompareTable(props: {
             ))}
           </tr>
         </thead>
-        <Rows title="On held-out pairs, at the end" rows={props.finals} span={jobs.length + 1} />
+        <Rows
+          title="On held-out pairs, at their newest measurement"
+          rows={props.finals}
+          span={jobs.length + 1}
+        />
         <Rows title="Settings that differ" rows={props.differing} span={jobs.length + 1} isMono />
       </table>
       {!sameHeldOut(jobs) && (

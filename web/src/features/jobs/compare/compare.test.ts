@@ -76,3 +76,16 @@ test("ten runs have ten looks", () => {
   const looks = Array.from({ length: 10 }, (_, i) => JSON.stringify(lookOf(i)));
   expect(new Set(looks).size).toBe(10);
 });
+
+test("final numbers are counted, and stand beside the step at which they were measured", () => {
+  const runs = [12, 80].map((step, i) => ({
+    job: {
+      ...job(String(i), {}),
+      prepared: { held_out: { pairs: 20 + i } },
+    } as Job,
+    series: { "held_out:accuracy": [{ x: step, y: 0.5, low: 0.5, high: 0.5 }] },
+  }));
+  const values = (name: string) => finals(runs).find((row) => row.name === name)?.values;
+  expect(values("Measured at step")).toEqual(["12", "80"]);
+  expect(values("Held-out pairs")).toEqual(["20", "21"]);
+});

@@ -2,7 +2,7 @@
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Line } from "@/components/chart/lines";
 import type { Job } from "@/features/jobs/api";
-import { methodOf, namesOf } from "@/features/jobs/job";
+import { heldOutOf, methodOf, namesOf } from "@/features/jobs/job";
 import type { Series } from "@/features/jobs/series";
 import { duration, number, percent, signed } from "@/lib/format";
 
@@ -151,8 +151,15 @@ export function finals(runs: readonly Compared[]): Row[] {
   const accuracy = last("held_out:accuracy");
   const margin = last("held_out:log_odds_ratio");
   const nll = last("held_out:loss/nll");
+  const pairs = runs.map(({ job }) => heldOutOf(job));
+  const at = runs.map(({ series }) => {
+    const measured = series["held_out:accuracy"] ?? series["held_out:loss/nll"];
+    return measured?.at(-1)?.x ?? null;
+  });
   return [
     { name: "State", values: runs.map(({ job }) => job.status) },
+    { name: "Held-out pairs", values: pairs.map((count) => number(count, 0)) },
+    { name: "Measured at step", values: at.map((step) => number(step, 0)) },
     {
       name: "Accuracy",
       values: accuracy.map((value, i) =>

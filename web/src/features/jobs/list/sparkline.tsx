@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { isAlive, type Job } from "@/features/jobs/api";
+import { heldOutOf } from "@/features/jobs/job";
 import { fetchSeries } from "@/features/jobs/series";
-import { percent } from "@/lib/format";
+import { number, percent } from "@/lib/format";
 
 const [WIDTH, HEIGHT, EDGE] = [72, 24, 3];
 const KEY = "held_out:accuracy";
@@ -20,6 +21,7 @@ export function Sparkline({ job, isDrawn = true }: { job: Job; isDrawn?: boolean
     staleTime: isAlive(job) ? 10_000 : Number.POSITIVE_INFINITY,
     refetchInterval: isAlive(job) ? 10_000 : false,
   });
+  const heldOut = heldOutOf(job);
   const values = (data ?? []).flatMap((point) => point.y ?? []);
   const [first, last] = [values[0], values.at(-1)];
   if (first === undefined || last === undefined) return <span className="text-muted">–</span>;
@@ -43,6 +45,12 @@ export function Sparkline({ job, isDrawn = true }: { job: Job; isDrawn?: boolean
       <span className="whitespace-nowrap">
         {values.length > 1 && <span className="text-muted">{percent(first)} → </span>}
         {percent(last)}
+        {heldOut !== null && (
+          <span className="text-muted" title={`Of ${heldOut} held-out pairs`}>
+            {" "}
+            of {number(heldOut, 0)}
+          </span>
+        )}
       </span>
     </span>
   );

@@ -15,10 +15,11 @@ test("a reward model has charts of rewards, and none of log-probs", () => {
     },
     "reward",
     { center: 0 },
+    12,
   );
   expect(charts.map(({ id }) => id)).toEqual(["rewards", "reward-margin", "anatomy", "margins"]);
   const about = Object.fromEntries(charts.map((chart) => [chart.id, chart.about]));
   expect(about.anatomy).toContain("Loss = L_BT");
   expect(about.anatomy).not.toContain("NLL");
-  expect(about.margins).toContain("reward margin");
+  expect(about.margins).toContain("reward margin spreads over the 12 held-out pairs");
 });

@@ -10,6 +10,7 @@ export function chartsOf(
   series: Series,
   method: string,
   settings: Record<string, unknown>,
+  heldOut: number | null,
 ): ChartSpec[] {
   const get = (key: Key) => series[key] ?? [];
   return [
@@ -19,8 +20,8 @@ export function chartsOf(
     logOdds(get),
     rewardMargin(get),
     anatomy(get, method, settings),
-    accuracy(get),
-    margins(get),
+    accuracy(get, heldOut),
+    margins(get, heldOut),
     gradients(get, settings.max_grad_norm),
     speed(get),
   ].filter((chart) => chart.lines.some((line) => line.points.length > 0));
@@ -119,8 +120,8 @@ function anatomy(get: Get, method: string, settings: Record<string, unknown>): C
   };
 }
 
-const scale = ({ x, y, low, high }: Point, by: number): Point => ({
-  x,
+const scale = ({ y, low, high, ...where }: Point, by: number): Point => ({
+  ...where,
   y: y === null ? null : y * by,
   low: low === null ? null : low * by,
   high: high === null ? null : high * by,
@@ -129,21 +130,24 @@ const scale = ({ x, y, low, high }: Point, by: number): Point => ({
 /** Points whose interval comes from two other series. */
 export function within(points: Point[], low: Point[], high: Point[]): Point[] {
   const [lows, highs] = [low, high].map((edge) => new Map(edge.map(({ x, y }) => [x, y])));
-  return points.map(({ x, y }) => ({
-    x,
-    y,
-    low: lows?.get(x) ?? null,
-    high: highs?.get(x) ?? null,
+  return points.map((point) => ({
+    ...point,
+    low: lows?.get(point.x) ?? null,
+    high: highs?.get(point.x) ?? null,
   }));
 }
 
-function accuracy(get: Get): ChartSpec {
+/** `the 50 held-out pairs`: counted, if their number is known. */
+const heldOutPairs = (count: number | null) =>
+  count === null ? "held-out pairs" : `the ${number(count, 0)} held-out pairs`;
+
+function accuracy(get: Get, heldOut: number | null): ChartSpec {
   const points = get("held_out:accuracy");
   const interval = within(points, get("held_out:accuracy/low"), get("held_out:accuracy/high"));
   return {
     id: "accuracy",
     title: "Held-out accuracy",
-    about: "Share of held-out pairs whose chosen answer is preferred, with its 95% interval.",
+    about: `Share of ${heldOutPairs(heldOut)} whose chosen answer is preferred, with its 95% interval.`,
     lines: [
       dots("accuracy", "held-out", points, { colour: "--chosen" }),
       { ...dots("interval", "95% interval", interval, { colour: "--chosen" }), kind: "band" },
@@ -153,7 +157,7 @@ function accuracy(get: Get): ChartSpec {
   };
 }
 
-function margins(get: Get): ChartSpec {
+function margins(get: Get, heldOut: number | null): ChartSpec {
   type Quantile = "p05" | "p25" | "p50" | "p75" | "p95";
   const quantile = (name: Quantile) => get(`held_out:margin/${name}`);
   const band = (low: Quantile, high: Quantile) =>
@@ -163,7 +167,7 @@ function margins(get: Get): ChartSpec {
   return {
     id: "margins",
     title: "Margins of held-out pairs",
-    about: `How the ${of} spreads over the pairs: the median, the middle half, and 90%.`,
+    about: `How the ${of} spreads over ${heldOutPairs(heldOut)}: the median, the middle half, and 90%.`,
     lines: [
       dots("median", "median", quantile("p50"), look),
       { ...dots("half", "middle half", band("p25", "p75"), look), kind: "band" },

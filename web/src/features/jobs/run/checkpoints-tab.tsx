@@ -7,12 +7,13 @@ import { Needs } from "@/components/needs";
 import { Empty, Loading } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { type Checkpoint, checkpointsQuery, deploy, hasEnded, type Job } from "@/features/jobs/api";
-import { isJudge } from "@/features/jobs/job";
+import { heldOutOf, isJudge } from "@/features/jobs/job";
 import { bytes, number, percent, signed } from "@/lib/format";
 import { deploymentsQuery } from "@/lib/queries";
 
 const headsOf = (job: Job) => [
-  ...["Step", "Accuracy", isJudge(job) ? "Reward margin" : "Log odds ratio"],
+  ...["Step", heldOutOf(job) === null ? "Accuracy" : `Accuracy of ${heldOutOf(job)} pairs`],
+  ...[isJudge(job) ? "Reward margin" : "Log odds ratio"],
   ...["Held-out loss", "Size", "SHA-256"],
 ];
 

@@ -7,7 +7,7 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Empty, Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { hasEnded, type Job } from "@/features/jobs/api";
-import { methodOf, standing } from "@/features/jobs/job";
+import { heldOutOf, methodOf, standing } from "@/features/jobs/job";
 import { chartsOf } from "@/features/jobs/run/charts";
 import { VerdictCard } from "@/features/jobs/run/verdict-card";
 import type { Run } from "@/features/jobs/use-run";
@@ -20,7 +20,7 @@ export function CurvesTab({ job, run }: { job: Job; run: Run }) {
   const navigate = useNavigate({ from: "/jobs/$jobId" });
   const [cursor] = useState(createCursor);
   const charts = useMemo(
-    () => chartsOf(run.shown, methodOf(job), job.hyperparameters),
+    () => chartsOf(run.shown, methodOf(job), job.hyperparameters, heldOutOf(job)),
     [run.shown, job],
   );
   const extent = useMemo(() => extentOf(charts), [charts]);

@@ -20,13 +20,13 @@ it("shows a run on own answers by its rewards, not by the loss of pairs", () => 
     "held_out:loss": [at(0, -2)],
     "train:share/update": [at(1, 0.5)],
   };
-  const ids = chartsOf(series, "ppo", { kl_target: 6 }).map(({ id }) => id);
+  const ids = chartsOf(series, "ppo", { kl_target: 6 }, null).map(({ id }) => id);
   expect(ids).toEqual(["reward", "kl", "time"]);
-  const [, kl] = chartsOf(series, "ppo", { kl_target: 6 });
+  const [, kl] = chartsOf(series, "ppo", { kl_target: 6 }, null);
   expect(kl?.levels).toEqual([{ y: 6, label: "target" }]);
 });
 
 it("shows none of its charts for other runs", () => {
-  const ids = chartsOf({ "held_out:loss": [at(0, 2)] }, "orpo", {}).map(({ id }) => id);
+  const ids = chartsOf({ "held_out:loss": [at(0, 2)] }, "orpo", {}, null).map(({ id }) => id);
   expect(ids).toEqual(["anatomy"]);
 });

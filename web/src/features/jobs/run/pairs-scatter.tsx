@@ -1,5 +1,12 @@
 import { type KeyboardEvent, type MouseEvent, memo, useMemo, useState } from "react";
-import { FATES, gotWorse, type Judged, questionOf, sorted } from "@/features/jobs/run/pairs";
+import {
+  FATES,
+  gotWorse,
+  type Judged,
+  prefersRejected,
+  questionOf,
+  sorted,
+} from "@/features/jobs/run/pairs";
 import { signed } from "@/lib/format";
 
 const SIZE = 400;
@@ -46,6 +53,8 @@ export function PairsScatter({ pairs, all, opened, open, name }: Props) {
         <p className="text-sm text-muted">
           Each mark is a held-out pair. Below the diagonal it got worse
           {pairs.some(gotWorse) ? " (▼)." : "."}
+          {pairs.some(prefersRejected) &&
+            " Tinted like the rejected answers: the rejected answer is preferred, below 0."}
         </p>
       </figcaption>
       <div
@@ -192,15 +201,11 @@ const Marks = memo(function Marks({ pairs, frame }: { pairs: Judged[]; frame: Fr
     <g strokeWidth="1.5" fillOpacity="0.25">
       {pairs.map((pair) => {
         const [x, y] = [frame.place(pair.was), SIZE - frame.place(pair.is)];
+        const tint = prefersRejected(pair) ? "var(--rejected)" : "var(--chosen)";
         return gotWorse(pair) ? (
-          <path
-            key={pair.line}
-            d={`M${x - 5} ${y - 4}h10l-5 9z`}
-            fill="var(--rejected)"
-            stroke="var(--rejected)"
-          />
+          <path key={pair.line} d={`M${x - 5} ${y - 4}h10l-5 9z`} fill={tint} stroke={tint} />
         ) : (
-          <circle key={pair.line} cx={x} cy={y} r="4" fill="var(--chosen)" stroke="var(--chosen)" />
+          <circle key={pair.line} cx={x} cy={y} r="4" fill={tint} stroke={tint} />
         );
       })}
     </g>

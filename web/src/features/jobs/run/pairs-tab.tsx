@@ -7,7 +7,13 @@ import { inputClass } from "@/components/ui/field";
 import { hasEnded, type Job } from "@/features/jobs/api";
 import { isJudge } from "@/features/jobs/job";
 import { PairDetail } from "@/features/jobs/run/pair-detail";
-import { gotWorse, type Judged, judge, pairsQuery } from "@/features/jobs/run/pairs";
+import {
+  gotWorse,
+  type Judged,
+  judge,
+  pairsQuery,
+  prefersRejected,
+} from "@/features/jobs/run/pairs";
 import { PairsScatter } from "@/features/jobs/run/pairs-scatter";
 import { PairsTable } from "@/features/jobs/run/pairs-table";
 
@@ -52,8 +58,8 @@ export function PairsTab({ job }: { job: Job }) {
         >
           <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2 border-b border-line p-3">
             <p>
-              {pairs.length} held-out pairs, steps {pairs[0]?.before.step} and{" "}
-              {pairs[0]?.after.step}
+              {pairs.length} held-out {pairs.length === 1 ? "pair" : "pairs"}, steps{" "}
+              {pairs[0]?.before.step} and {pairs[0]?.after.step}
             </p>
             <select
               aria-label="Which pairs"
@@ -79,7 +85,7 @@ type Filter = "all" | "worse" | "rejected";
 const FILTERS: Record<Filter, { label: string; keeps: (pair: Judged) => boolean }> = {
   all: { label: "All pairs", keeps: () => true },
   worse: { label: "Got worse", keeps: gotWorse },
-  rejected: { label: "Still prefer the rejected answer", keeps: ({ is }) => is <= 0 },
+  rejected: { label: "Still prefer the rejected answer", keeps: prefersRejected },
 };
 
 function nothing(job: Job, measured: number): string {

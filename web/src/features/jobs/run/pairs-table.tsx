@@ -7,6 +7,7 @@ import {
   gotWorse,
   type Judged,
   type PairOrder,
+  prefersRejected,
   questionOf,
   sorted,
 } from "@/features/jobs/run/pairs";
@@ -81,7 +82,11 @@ export function PairsTable({ pairs, opened, open }: Props) {
               <tr
                 key={pair.line}
                 aria-rowindex={index + 2}
-                className={cx("border-b border-line", pair.line === opened?.line && "bg-bg")}
+                className={cx(
+                  "border-b border-line",
+                  pair.line === opened?.line && "bg-bg",
+                  prefersRejected(pair) && "bg-rejected/10",
+                )}
                 style={{ height: ROW }}
               >
                 <td className="px-2 sm:px-3">
@@ -95,10 +100,20 @@ export function PairsTable({ pairs, opened, open }: Props) {
                   </button>
                 </td>
                 <td className="hidden px-2 text-right sm:px-3 sm:table-cell">{signed(pair.was)}</td>
-                <td className="hidden px-2 text-right sm:px-3 sm:table-cell">{signed(pair.is)}</td>
+                <td
+                  className={cx(
+                    "hidden px-2 text-right sm:px-3 sm:table-cell",
+                    prefersRejected(pair) && "text-rejected",
+                  )}
+                >
+                  {signed(pair.is)}
+                  {prefersRejected(pair) && (
+                    <span className="sr-only">, the rejected answer is preferred</span>
+                  )}
+                </td>
                 <td className="px-2 text-right sm:px-3 whitespace-nowrap" title={FATES[pair.fate]}>
                   {gotWorse(pair) && (
-                    <span className="mr-1 text-rejected">
+                    <span className="mr-1 text-muted">
                       <span aria-hidden="true">▼</span>
                       <span className="sr-only">got worse</span>
                     </span>

@@ -10,8 +10,11 @@ export type Pair = Schema<"PairObject">;
 /** A pair whose margin is known before and after, with its change. */
 export type Judged = Pair & { was: number; is: number; change: number; fate: Fate };
 
-/** worse: a smaller margin; lost, won: the preferred side changed. */
-export type Fate = "better" | "worse" | "lost" | "won";
+/**
+ * lost, won: the preferred side changed; better, worse: the chosen answer is preferred as before, by
+ * more or less; closer, further: so is the rejected one, by less or more.
+ */
+export type Fate = "better" | "worse" | "lost" | "won" | "closer" | "further";
 
 const listPairs = (job_id: string) =>
   readAll((after) => {
@@ -37,8 +40,12 @@ export function judge(pairs: readonly Pair[]): Judged[] {
 function fateOf(was: number, is: number): Fate {
   if (was > 0 && is <= 0) return "lost";
   if (was <= 0 && is > 0) return "won";
+  if (is <= 0) return is < was ? "further" : "closer";
   return is < was ? "worse" : "better";
 }
+
+/** Whether the model prefers the rejected answer after training. */
+export const prefersRejected = ({ is }: Pick<Judged, "is">) => is <= 0;
 
 export const gotWorse = (pair: Pick<Judged, "change">) => pair.change < 0;
 
@@ -47,6 +54,8 @@ export const FATES: Record<Fate, string> = {
   worse: "margin shrank",
   lost: "now prefers the rejected answer",
   won: "now prefers the chosen answer",
+  closer: "margin grew, but the rejected answer is still preferred",
+  further: "margin shrank, and the rejected answer is still preferred",
 };
 
 /** The question in one line: the last message of the prompt. */

@@ -2,10 +2,12 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { hasEnded, type Job } from "@/features/jobs/api";
-import { isJudge } from "@/features/jobs/job";
+import { heldOutOf, isJudge } from "@/features/jobs/job";
 import { judge, pairsQuery } from "@/features/jobs/run/pairs";
 import {
   accuracyText,
+  fewText,
+  gradientText,
   marginText,
   READINGS,
   type Verdict,
@@ -17,7 +19,12 @@ import type { Series } from "@/features/jobs/series";
 export function VerdictCard({ job, series }: { job: Job; series: Series }) {
   const { data: pairs } = useQuery(pairsQuery(job.id));
   const judged = useMemo(() => judge(pairs ?? []), [pairs]);
-  const verdict = useMemo(() => verdictOf(series, judged), [series, judged]);
+  const clip = job.hyperparameters.max_grad_norm;
+  const heldOut = heldOutOf(job);
+  const verdict = useMemo(
+    () => verdictOf(series, judged, { heldOut, clip: typeof clip === "number" ? clip : null }),
+    [series, judged, heldOut, clip],
+  );
   return (
     <section
       aria-label="Verdict"
@@ -32,7 +39,7 @@ export function VerdictCard({ job, series }: { job: Job; series: Series }) {
 
 function Health(props: { verdict: Verdict; ended: boolean; hasAnswers: boolean }) {
   const { ended } = props;
-  const { findings, early } = props.verdict;
+  const { findings, early, clipped } = props.verdict;
   const sinks = props.hasAnswers ? "the chosen answers did not sink, " : "";
   if (findings.length === 0)
     return (
@@ -43,7 +50,7 @@ function Health(props: { verdict: Verdict; ended: boolean; hasAnswers: boolean }
       >
         {early
           ? "Ten steps or a second evaluation are needed first."
-          : `Every number is finite, ${sinks}the gradients are steady${ended ? ", no overfit" : " so far"}.`}
+          : `Every number is finite, ${sinks}${gradientText(clipped)}${ended ? ", no overfit" : " so far"}.`}
       </Answer>
     );
   return (
@@ -70,13 +77,15 @@ function Effect({ verdict: { effect } }: { verdict: Verdict }) {
       </Answer>
     );
   const { accuracy, margin, reading } = effect;
+  const few = fewText(effect);
   return (
     <Answer
       question={question}
-      answer={accuracy ? `Accuracy ${accuracyText(accuracy)}` : ""}
+      answer={accuracy ? `Accuracy ${accuracyText(accuracy, effect.heldOut)}` : ""}
       good={reading === "helped"}
       bad={reading === "hurt"}
     >
+      {few && <span className="text-ink">{few} </span>}
       {margin && `${margin.name} ${marginText(margin)}. `}
       {accuracy && READINGS[reading]}
     </Answer>
@@ -96,11 +105,13 @@ function Worse({ verdict: { worse }, job }: { verdict: Verdict; job: Job }) {
     <Answer
       question={question}
       answer={worse.worse === 0 ? `On none of ${held}` : `On ${worse.worse} of ${held}`}
-      good={worse.worse === 0}
+      good={worse.worse === 0 && worse.behind === 0}
     >
       {worse.lost > 0
         ? `On ${worse.lost} of them it now prefers the rejected answer. `
         : "None of them turned to the rejected answer. "}
+      {worse.behind > worse.lost &&
+        `On ${worse.behind - worse.lost} the rejected answer is preferred as before. `}
       {worse.won > 0 && `${worse.won} turned to the chosen one. `}
       <Link
         to="/jobs/$jobId"

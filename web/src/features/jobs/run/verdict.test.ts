@@ -1,10 +1,18 @@
 import { expect, test } from "vitest";
 import { judge, type Pair } from "@/features/jobs/run/pairs";
-import { verdictOf } from "@/features/jobs/run/verdict";
+import {
+  accuracyText,
+  fewText,
+  gradientText,
+  verdictOf as verdictAbout,
+} from "@/features/jobs/run/verdict";
 import type { Series } from "@/features/jobs/series";
 
 const line = (...values: (number | null)[]) =>
   values.map((y, x) => ({ x: x * 10, y, low: y, high: y }));
+const about = { heldOut: 50, clip: null };
+const verdictOf = (series: Series, pairs: Parameters<typeof verdictAbout>[1]) =>
+  verdictAbout(series, pairs, about);
 const codes = (series: Series) => verdictOf(series, []).findings.map((finding) => finding.code);
 
 const healthy: Series = {
@@ -63,7 +71,13 @@ test("pairs that got worse are counted, lost ones apart; one evaluation judges n
     after: numbers(step, is),
   });
   const pairs = [pair(1, -1, 2), pair(2, 1, -1), pair(3, 3, 2), pair(4, null, 1), pair(5, 1, 1, 0)];
-  expect(verdictOf({}, judge(pairs)).worse).toEqual({ worse: 2, lost: 1, won: 1, total: 3 });
+  expect(verdictOf({}, judge(pairs)).worse).toEqual({
+    worse: 2,
+    lost: 1,
+    won: 1,
+    behind: 1,
+    total: 3,
+  });
 });
 
 test("a reward model is judged by its margin", () => {
@@ -80,4 +94,28 @@ test("a reward model is judged by its margin", () => {
   );
   expect(findings).toEqual([]);
   expect(effect?.margin).toEqual({ name: "Reward margin", before: 0.01, after: 2.5 });
+});
+
+test("few held-out pairs are called few, with the interval; enough are counted only", () => {
+  const { effect } = verdictAbout(healthy, [], { heldOut: 12, clip: null });
+  expect(effect && fewText(effect)).toBe(
+    "12 held-out pairs are few: the accuracy lies between 85% and 99%.",
+  );
+  const enough = verdictOf(healthy, []).effect;
+  expect(enough && fewText(enough)).toBeNull();
+  expect(enough?.accuracy && accuracyText(enough.accuracy, 50)).toBe(
+    "48% → 95% (85% to 99%) of 50 held-out pairs",
+  );
+});
+
+test("a margin that grew is no success while the rejected answer is still preferred", () => {
+  const behind = { ...healthy, "held_out:log_odds_ratio": line(-3, -1, -0.4) };
+  expect(verdictOf(behind, []).effect?.reading).toBe("behind");
+});
+
+test("gradients above the clip line are not called steady", () => {
+  const clipped = (clip: number | null) => verdictAbout(healthy, [], { heldOut: 50, clip }).clipped;
+  expect(gradientText(clipped(1))).toBe("the gradients are clipped in about 100% of the steps");
+  expect(gradientText(clipped(5))).toBe("the gradients are steady");
+  expect(gradientText(clipped(null))).toBe("the gradients are steady");
 });

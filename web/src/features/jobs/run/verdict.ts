@@ -1,6 +1,6 @@
 /** Judges a run from its numbers, in words: whether it is healthy, and whether it helped. */
 import type { Point } from "@/components/chart/lines";
-import { gotWorse, type Judged } from "@/features/jobs/run/pairs";
+import { gotWorse, type Judged, prefersRejected } from "@/features/jobs/run/pairs";
 import type { Series } from "@/features/jobs/series";
 import { number, percent, signed } from "@/lib/format";
 
@@ -11,15 +11,29 @@ export type Verdict = {
   findings: Finding[];
   /** Whether it is too early to judge the run's health. */
   early: boolean;
+  /** The share of the steps whose gradient was clipped; null if the run clips none. */
+  clipped: number | null;
   effect: Effect | null;
-  worse: { worse: number; lost: number; won: number; total: number } | null;
+  worse: { worse: number; lost: number; won: number; behind: number; total: number } | null;
+};
+
+/** Facts of the job that its series do not hold. */
+export type About = {
+  /** How many pairs are held out; null if that is not known. */
+  heldOut: number | null;
+  /** The gradient norm above which a gradient is clipped; null or 0 clips none. */
+  clip: number | null;
 };
 
 type Effect = {
   accuracy: { before: number; after: number; low: number; high: number } | null;
   margin: { name: string; before: number; after: number } | null;
-  /** The conclusion from the intervals. */
-  reading: "helped" | "hurt" | "unclear";
+  /**
+   * The conclusion from the intervals. `behind`: it moved the right way, but on average the
+   * rejected answer is still preferred.
+   */
+  reading: "helped" | "behind" | "hurt" | "unclear";
+  heldOut: number | null;
 };
 
 // Nats a token; smaller changes of a mean log-prob occur in every healthy run.
@@ -27,13 +41,18 @@ const SINK = 0.1;
 // A relative rise of the held-out loss above its minimum that is more than noise.
 const OVERFIT = 0.02;
 const EXPLODED = 5;
+// Spikes are clipped in every run; more than these are not rare.
+const OFTEN_CLIPPED = 0.1;
+/** With 30 pairs, the 95% interval of an accuracy of 50% is 34 points wide. */
+export const FEW_PAIRS = 30;
 
-export function verdictOf(series: Series, pairs: readonly Judged[]): Verdict {
+export function verdictOf(series: Series, pairs: readonly Judged[], about: About): Verdict {
   const checks = [notANumber, bothSinking, exploding, overfit];
   return {
     findings: checks.flatMap((check) => check(series) ?? []),
     early: (series["held_out:loss"] ?? []).length < 2 && (series["train:loss"] ?? []).length < 10,
-    effect: effectOf(series),
+    clipped: clippedOf(series, about.clip),
+    effect: effectOf(series, about.heldOut),
     worse: worseOf(pairs),
   };
 }
@@ -92,7 +111,13 @@ function overfit(series: Series): Finding | null {
   };
 }
 
-function effectOf(series: Series): Effect | null {
+function clippedOf(series: Series, clip: number | null): number | null {
+  const norms = (series["train:grad_norm"] ?? []).flatMap((point) => point.y ?? []);
+  if (!clip || norms.length === 0) return null;
+  return norms.filter((norm) => norm > clip).length / norms.length;
+}
+
+function effectOf(series: Series, heldOut: number | null): Effect | null {
   const accuracy = moveOf(series["held_out:accuracy"]);
   const reward = moveOf(series["held_out:reward/margin"]);
   const margin = reward ?? moveOf(series["held_out:log_odds_ratio"]);
@@ -108,8 +133,14 @@ function effectOf(series: Series): Effect | null {
       before: margin.before,
       after: margin.after,
     },
-    reading: lowAfter > highBefore ? "helped" : highAfter < lowBefore ? "hurt" : "unclear",
+    reading: readingOf(lowAfter > highBefore, highAfter < lowBefore, margin?.after ?? null),
+    heldOut,
   };
+}
+
+function readingOf(isBetter: boolean, isWorse: boolean, margin: number | null): Effect["reading"] {
+  if (isBetter) return margin !== null && margin <= 0 ? "behind" : "helped";
+  return isWorse ? "hurt" : "unclear";
 }
 
 function worseOf(pairs: readonly Judged[]): Verdict["worse"] {
@@ -119,18 +150,39 @@ function worseOf(pairs: readonly Judged[]): Verdict["worse"] {
     worse: count(gotWorse),
     lost: count((pair) => pair.fate === "lost"),
     won: count((pair) => pair.fate === "won"),
+    behind: count(prefersRejected),
     total: pairs.length,
   };
 }
 
 export const READINGS: Record<Effect["reading"], string> = {
   helped: "It helped: the intervals before and after do not overlap.",
+  behind:
+    "It moved the right way, but is no success yet: on average the rejected answer is still preferred.",
   hurt: "It hurt: the intervals before and after do not overlap.",
   unclear: "The intervals before and after overlap: use more held-out pairs to decide.",
 };
 
-export const accuracyText = (found: NonNullable<Effect["accuracy"]>) =>
-  `${percent(found.before)} → ${percent(found.after)} (${percent(found.low)} to ${percent(found.high)})`;
+export const accuracyText = (found: NonNullable<Effect["accuracy"]>, heldOut: number | null) =>
+  `${percent(found.before)} → ${percent(found.after)} (${percent(found.low)} to ${percent(found.high)})${
+    heldOut === null ? "" : ` of ${number(heldOut, 0)} held-out pairs`
+  }`;
+
+/** That the held-out pairs are few, with the interval that follows; null if there are enough. */
+export function fewText({ heldOut, accuracy }: Effect): string | null {
+  if (heldOut === null || heldOut >= FEW_PAIRS) return null;
+  const pairs = heldOut === 1 ? "One held-out pair is" : `${heldOut} held-out pairs are`;
+  const interval =
+    accuracy &&
+    `: the accuracy lies between ${percent(accuracy.low)} and ${percent(accuracy.high)}`;
+  return `${pairs} few${interval ?? ""}.`;
+}
+
+/** What the norms of the gradients say of a run without a finding. */
+export function gradientText(clipped: number | null): string {
+  if (clipped === null || clipped < OFTEN_CLIPPED) return "the gradients are steady";
+  return `the gradients are clipped in about ${percent(clipped)} of the steps`;
+}
 
 export const marginText = (found: NonNullable<Effect["margin"]>) =>
   `${signed(found.before)} → ${signed(found.after)}`;

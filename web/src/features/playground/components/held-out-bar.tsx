@@ -10,7 +10,7 @@ import {
   succeededJobsQuery,
 } from "@/features/playground/api/held-out";
 import { unpack } from "@/features/playground/conversation";
-import { signed } from "@/lib/format";
+import { number, signed } from "@/lib/format";
 
 /** Asks a held-out prompt of a job: select the job, then one of its pairs. */
 export function HeldOutBar(props: {
@@ -56,7 +56,9 @@ export function HeldOutBar(props: {
               onChange={(event) => onLine(Number(event.target.value) || undefined)}
             >
               <option value="">
-                {pairs.isPending ? "Loading …" : "Choose a held-out pair, the worst first"}
+                {pairs.isPending
+                  ? "Loading …"
+                  : `Choose one of ${number(pairs.data?.length)} held-out pairs, the worst first`}
               </option>
               {pairs.data?.map((pair) => (
                 <option key={pair.line} value={pair.line}>
