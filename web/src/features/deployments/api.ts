@@ -17,7 +17,7 @@ export const registerModel = (body: Schema<"RegisterModel">) =>
 export const removeModel = (id: string) =>
   take(client.DELETE("/v1/models/{model_id}", { params: { path: { model_id: id } } }));
 
-export const downloadUrl = (model: string, format: "adapter" | "merged") =>
+export const downloadUrl = (model: string, format: "adapter" | "merged" | "gguf") =>
   `/v1/models/${encodeURIComponent(model)}/download?format=${format}`;
 
 /** Whether a job's result has an adapter, or is whole weights. Known once the job has begun. */

@@ -8,8 +8,11 @@ import { downloadUrl, hasAdapterQuery, type Model } from "@/features/deployments
 const itemClass =
   "block rounded-md px-3 py-2 outline-none data-highlighted:bg-bg data-highlighted:text-accent";
 
-/** Downloads a tuned model as a tar: its adapter if it has one, or whole weights. */
-export function DownloadMenu({ model: { id, job_id: jobId } }: { model: Model }) {
+/**
+ * Downloads a tuned model: as a tar its adapter, if it has one, or whole weights; or one GGUF file,
+ * unless it is a reward model, which llama.cpp can't run.
+ */
+export function DownloadMenu({ model: { id, job_id: jobId, use } }: { model: Model }) {
   const [isOpen, setOpen] = useState(false);
   const hasAdapter = useQuery({ ...hasAdapterQuery(jobId ?? ""), enabled: isOpen && !!jobId });
   return (
@@ -46,6 +49,17 @@ export function DownloadMenu({ model: { id, job_id: jobId } }: { model: Model })
               </span>
             </a>
           </DropdownMenu.Item>
+          {use !== "judge" && (
+            <DropdownMenu.Item asChild className={itemClass}>
+              <a href={downloadUrl(id, "gguf")} download>
+                <span className="font-medium">GGUF</span>
+                <span className="block text-sm text-muted">
+                  One file for llama.cpp, Ollama or LM Studio. The first time it is made before the
+                  download begins, which takes minutes.
+                </span>
+              </a>
+            </DropdownMenu.Item>
+          )}
         </DropdownMenu.Content>
       </DropdownMenu.Portal>
     </DropdownMenu.Root>
