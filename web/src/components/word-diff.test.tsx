@@ -1,6 +1,6 @@
 import { render } from "@testing-library/react";
 import { expect, test } from "vitest";
-import { WordDiff } from "@/components/word-diff";
+import { isMarkable, WordDiff } from "@/components/word-diff";
 
 const drawn = (from: string, to: string, show?: "from" | "to" | "both") =>
   render(
@@ -16,8 +16,8 @@ test("marks what was added and what was removed", () => {
 });
 
 test("each side on its own is its text, unchanged", () => {
-  const from = "one  two\n\tthree";
-  const to = "one two\n four";
+  const from = "one  two\n\tthree is more";
+  const to = "one two\n four is more";
   expect(drawn(from, to, "from").textContent).toBe(from);
   expect(drawn(from, to, "to").textContent).toBe(to);
 });
@@ -37,4 +37,12 @@ test("texts that share too little are drawn as they are", () => {
   const page = drawn(words("a"), words("b"), "to");
   expect(page.textContent).toBe(words("b"));
   expect(page.querySelector("ins")).toBeNull();
+});
+
+test("answers with little in common are drawn without marks", () => {
+  const [from, to] = ["The sky is blue today.", "I can't say which of them is right, sorry."];
+  expect(isMarkable(from, to)).toBe(false);
+  const page = drawn(from, to, "to");
+  expect(page.textContent).toBe(to);
+  expect(page.querySelector("ins, del")).toBeNull();
 });

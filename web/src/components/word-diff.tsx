@@ -1,13 +1,21 @@
 import { diffWordsWithSpace } from "diff";
 import { useMemo } from "react";
+import { areAlike } from "@/lib/alike";
 
 // For two texts with almost nothing in common, a diff takes quadratic time.
 const MAX_EDITS = 800;
 const MAX_CHARS = 100_000;
 
+/** Whether the differing words of two texts are marked: the texts are alike, and not too long. */
+export const isMarkable = (from: string, to: string): boolean => lastDiff(from, to) !== undefined;
+
+/** The sentence for texts that are drawn without marks. */
+export const NOT_MARKED =
+  "These two answers have too little in common, or are too long, to mark what differs.";
+
 /**
  * A text with the differing words marked: words added by `to` are underlined, words missing in `to`
- * are struck through. `show` selects the text to draw.
+ * are struck through. `show` selects the text to draw. Texts that are not alike stay unmarked.
  */
 export function WordDiff(props: { from: string; to: string; show?: "from" | "to" | "both" }) {
   const { from, to, show = "both" } = props;
@@ -43,5 +51,6 @@ function lastDiff(from: string, to: string): Changes {
 
 function wordDiff(from: string, to: string) {
   if (from.length + to.length > MAX_CHARS) return undefined;
-  return diffWordsWithSpace(from, to, { maxEditLength: MAX_EDITS });
+  const changes = diffWordsWithSpace(from, to, { maxEditLength: MAX_EDITS });
+  return changes && areAlike(changes) ? changes : undefined;
 }

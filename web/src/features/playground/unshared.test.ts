@@ -13,3 +13,7 @@ test("answers that share nothing don't hold up the page", () => {
   expect(unshared(words("a"), words("b"))).toBeNull();
   expect(performance.now() - started).toBeLessThan(2_000);
 });
+
+test("answers with little in common are not marked", () => {
+  expect(unshared("The sky is blue today.", "I can't say which of them is right.")).toBeNull();
+});

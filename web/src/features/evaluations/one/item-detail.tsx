@@ -4,7 +4,7 @@ import { useState } from "react";
 import { PlainText } from "@/components/plain-text";
 import { Button, buttonClass } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
-import { WordDiff } from "@/components/word-diff";
+import { isMarkable, NOT_MARKED, WordDiff } from "@/components/word-diff";
 import {
   type askAgain,
   isCutOff,
@@ -116,6 +116,7 @@ function Answers(props: {
   const theirs = item.baseline_answers[turn];
   const ours = item.answers[turn];
   const diff = isDiff && theirs && ours ? { from: theirs.text, to: ours.text } : null;
+  const isUnmarked = diff && !isMarkable(visible(diff.from), visible(diff.to));
   const drawn = [
     hasBaseline && (
       <OneAnswer
@@ -138,6 +139,7 @@ function Answers(props: {
   ];
   return (
     <div className={cx("grid gap-4", hasBaseline && "md:grid-cols-2")}>
+      {isUnmarked && <p className="text-sm text-muted md:col-span-2">{NOT_MARKED}</p>}
       {naming.isOursFirst ? drawn.reverse() : drawn}
     </div>
   );

@@ -1,6 +1,6 @@
 import { type ReactNode, useState } from "react";
 import { Button } from "@/components/ui/button";
-import { WordDiff } from "@/components/word-diff";
+import { isMarkable, NOT_MARKED, WordDiff } from "@/components/word-diff";
 import type { Message } from "@/features/files/api";
 import { Tokens } from "@/features/files/components/tokens";
 import { Masked } from "@/features/files/components/unmask-toggle";
@@ -33,6 +33,7 @@ export function PairView(props: {
   const longest = Math.max(prompt.length, chosen.length, rejected?.length ?? 0);
   const cut = (text: string) =>
     visible(isWhole || text.length <= CUT ? text : `${text.slice(0, CUT)} …`);
+  const hasMarks = isMarked && rejected !== null;
   const side = (text: string, show: "from" | "to") =>
     isMarked && rejected !== null ? (
       <WordDiff from={cut(rejected)} to={cut(chosen)} show={show} />
@@ -81,6 +82,19 @@ export function PairView(props: {
           </Answer>
         )}
       </div>
+      {hasMarks && (
+        <p className="text-sm text-muted">
+          {isMarkable(cut(rejected), cut(chosen)) ? (
+            <>
+              <ins className="text-chosen underline">Underlined</ins> stands only in the chosen
+              answer, <del className="text-rejected line-through">struck through</del> only in the
+              rejected one.
+            </>
+          ) : (
+            NOT_MARKED
+          )}
+        </p>
+      )}
       {pair.cut && (
         <p className="text-sm text-muted">
           This row is too large to be shown whole. Download the file to read all of it.

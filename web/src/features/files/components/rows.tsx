@@ -338,13 +338,6 @@ function Browser(props: {
           ) : (
             <Loading what="Loading the row" />
           )}
-          {isMarked && row?.rejected && (
-            <p className="text-sm text-muted">
-              <ins className="text-chosen underline">Underlined</ins> stands only in the chosen
-              answer, <del className="text-rejected line-through">struck through</del> only in the
-              rejected one.
-            </p>
-          )}
         </div>
       </div>
     </>

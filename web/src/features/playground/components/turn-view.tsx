@@ -1,4 +1,5 @@
 import { useMemo } from "react";
+import { NOT_MARKED } from "@/components/word-diff";
 import type { Choice } from "@/features/playground/api/comparison-events";
 import { bothEnded } from "@/features/playground/comparison";
 import { Answer } from "@/features/playground/components/answer";
@@ -34,9 +35,7 @@ export function TurnView(props: {
       <Said message={{ role: "user", content: turn.prompt }} />
       {canDiff && (
         <p className="text-sm text-muted">
-          {pieces
-            ? "Underlined words are in this answer only."
-            : "These two answers are too long or too different to mark what differs."}
+          {pieces ? "Underlined words are in this answer only." : NOT_MARKED}
         </p>
       )}
       <div className={cx("grid gap-4", sides.length === 2 && "grid-cols-2")}>
