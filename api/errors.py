@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -17,12 +18,15 @@ from starlette.routing import Match, Route
 
 from api.schemas.text import NO_NUL
 from orpo.contract.failures import Code
+from orpo.contract.wording import sentence
 from services.platform import errors
 from services.platform.sizes import short_text
 
 logger = logging.getLogger("oddsmith.api")
 
 MESSAGE_CHARACTERS, PARAM_CHARACTERS = 4000, 200
+# A list in a body may have thousands of wrong entries.
+MOST_ERRORS = 50
 INVALID, INVALID_VALUE = "invalid_request_error", "invalid_value"
 # The first class that an error is an instance of decides, so subclasses stand before their parents.
 KINDS: list[tuple[type[errors.OddsmithError], int, str]] = [
@@ -72,7 +76,24 @@ def status_of(error: errors.OddsmithError) -> tuple[int, str]:
 
 def body_of(error: errors.OddsmithError) -> dict[str, Any]:
     """`{"error": {...}}` as it stands in a response, or in an SSE stream that fails midway."""
-    return error_body(error.message, status_of(error)[1], error.param, error.code)
+    kind = status_of(error)[1]
+    body = error_body(error.message, kind, error.param, error.code)
+    if isinstance(error, errors.Several):
+        found = [(each.message, each.param, each.code) for each in error.found]
+        body["error"]["errors"] = listed(found)
+    return body
+
+
+def listed(found: Sequence[tuple[str, str | None, str | None]]) -> list[dict[str, Any]]:
+    """The `errors` of a body: each field at fault with its message, as (message, param, code)."""
+    return [
+        {
+            "message": short_text(message, MESSAGE_CHARACTERS // 4),
+            "param": param and short_text(param, PARAM_CHARACTERS),
+            "code": code,
+        }
+        for message, param, code in found[:MOST_ERRORS]
+    ]
 
 
 def error_body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
@@ -103,8 +124,8 @@ def on_product_error(_: Request, error: errors.OddsmithError) -> AsciiJson:
 
 def on_http_error(request: Request, error: HTTPException) -> AsciiJson:
     """Answer an error that Starlette itself raised, with a sentence of ours."""
-    sentence, code = HTTP_ERRORS.get(error.status_code, (error.detail, "bad_request"))
-    body = error_body(sentence or error.detail, INVALID, None, code)
+    ours, code = HTTP_ERRORS.get(error.status_code, (error.detail, "bad_request"))
+    body = error_body(ours or error.detail, INVALID, None, code)
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(methods_of(request))
@@ -119,9 +140,13 @@ def methods_of(request: Request) -> list[str]:
 
 
 def on_validation_error(_: Request, error: RequestValidationError) -> AsciiJson:
-    """Answer with the first field of the request that is wrong."""
-    message, param, code = describe(error.errors()[0])
-    return respond(400, error_body(message, INVALID, param, code))
+    """Answer with the first field of the request that is wrong; `errors` names all of several."""
+    found = [describe(problem) for problem in error.errors()[:MOST_ERRORS]]
+    message, param, code = found[0]
+    body = error_body(message, INVALID, param, code)
+    if len(found) > 1:
+        body["error"]["errors"] = listed(found)
+    return respond(400, body)
 
 
 def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
@@ -147,7 +172,7 @@ def describe(problem: dict[str, Any]) -> tuple[str, str | None, str]:
             param,
             INVALID_VALUE,
         )
-    return f"{name}: {problem['msg'].rstrip('.')}.", param, INVALID_VALUE
+    return sentence(name, problem), param, INVALID_VALUE
 
 
 def named(place: list[str | int]) -> tuple[str | None, str]:

@@ -91,9 +91,15 @@ def list_jobs(
     caller: CallerDep,
     after: After = None,
     limit: Limit = 20,
+    file: Annotated[
+        Id | SkipJsonSchema[None],
+        Query(description="Only jobs that name this file: its pairs, or the prompts of a gate."),
+    ] = None,
 ) -> Response:
     """List jobs; `metadata[key]=value` in the query selects those with that value."""
-    found = jobs.list_jobs(session, caller, after=after, limit=limit, metadata=_metadata(request))
+    found = jobs.list_jobs(
+        session, caller, after=after, limit=limit, metadata=_metadata(request), file=file
+    )
     places = waiting.places(session)
     return page((JobObject.from_record(job, places.get(job.id)) for job in found), limit)
 

@@ -75,6 +75,9 @@ class FileObject(BaseModel):
     # Of the report; null until there is one.
     rows: int | None
     accepted: int | None
+    shapes: dict[str, int] | None = Field(
+        description="Accepted rows by their shape; those of `messages` have no rejected answer."
+    )
     progress: FileProgress | None = Field(
         default=None, description="While it is made or validated, if that takes seconds."
     )
@@ -100,6 +103,7 @@ class FileObject(BaseModel):
                 "columns": record.columns,
                 "rows": (record.report or {}).get("rows"),
                 "accepted": (record.report or {}).get("accepted"),
+                "shapes": (record.report or {}).get("shapes"),
                 "progress": progress.of(record),
                 "parents": record.parents or [],
                 "recipe": record.recipe,

@@ -189,7 +189,10 @@ def refusal(response: "httpx.Response") -> CommandError:
             f"for this command: it is not of the version of this oddsmith ({VERSION}). Update the "
             "older of the two."
         )
-    if param := error.get("param"):
+    if found := error.get("errors"):
+        told = ((in_commands(str(each["message"])), each["param"]) for each in found)
+        message = "\n".join(f"{sentence} (param: {param})" for sentence, param in told)
+    elif param := error.get("param"):
         message = f"{message} (param: {param})"
     if response.status_code >= 500 and (request_id := response.headers.get("x-request-id")):
         message = f"{message} (request {request_id})"

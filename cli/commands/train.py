@@ -15,7 +15,7 @@ from cli.commands.training import Training, intact, prepare
 from cli.view import output
 from cli.view.output import CommandError, ExitCode
 from cli.view.progress import bar
-from orpo.contract import rundir
+from orpo.contract import rundir, wording
 from orpo.contract.methods import METHODS, Method, parse_method
 from orpo.contract.numbers import Series
 from orpo.contract.on_policy import OnPolicy
@@ -136,9 +136,11 @@ def read_settings(kind: str, settings: list[str]) -> Method:
         known = ", ".join(METHODS)
         raise CommandError(f"--method is one of {known}, not {kind}.", ExitCode.USAGE) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "--set"
-        raise CommandError(f"{name}: {first['msg']}.", ExitCode.USAGE) from None
+        found = [
+            wording.sentence(".".join(map(str, problem["loc"])) or "--set", problem)
+            for problem in error.errors()
+        ]
+        raise CommandError(" ".join(found), ExitCode.USAGE) from None
 
 
 def accept(source: Path, target: Path) -> Path:

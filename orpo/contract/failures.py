@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from pydantic import ValidationError
 
+from orpo.contract.wording import sentence
+
 
 class Code(StrEnum):
     """Why a run, a verb or a job ended badly."""
@@ -139,7 +141,7 @@ def is_panic(error: BaseException) -> bool:
 def _bad_spec(error: ValidationError) -> Failure:
     first = error.errors()[0]
     param = ".".join(map(str, first["loc"]))
-    return Failure(Code.BAD_SPEC, f"{param}: {first['msg']}", "Correct this field.", param)
+    return Failure(Code.BAD_SPEC, sentence(param, first), "Correct this field.", param)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models import File, Job
@@ -21,6 +21,7 @@ from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.files import contents, judged, quota
 from services.files.keys import result_id
+from services.jobs import inputs
 from services.jobs.states import ENDED
 from services.platform import queue, storage
 from services.platform.errors import Conflict, Invalid, NotFound, TooLarge, no_such
@@ -225,7 +226,7 @@ def validated(record: File) -> File:
 
 def expire(session: Session) -> None:
     """Delete files whose time is over. A file that a job uses waits until the job has ended."""
-    in_use = select(Job.id).where(_names(File.id), Job.state.not_in(ENDED))
+    in_use = select(Job.id).where(inputs.names(File.id), Job.state.not_in(ENDED))
     late = select(File).where(*LATE, ~in_use.exists()).with_for_update(skip_locked=True)
     for record in session.scalars(late).all():
         record.deleted_at = func.clock_timestamp()
@@ -244,7 +245,9 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     # With this lock, the deletion and the creation of a job with this file wait for each other.
     record = session.get(File, file_id, with_for_update=True)
     record = get(session, caller, file_id)
-    user = session.scalar(select(Job.id).where(_names(file_id), Job.state.not_in(ENDED)).limit(1))
+    user = session.scalar(
+        select(Job.id).where(inputs.names(file_id), Job.state.not_in(ENDED)).limit(1)
+    )
     if user is not None:
         raise Conflict(
             f"The job `{user}` still uses this file. Cancel it, or wait until it has ended.",
@@ -260,16 +263,6 @@ def delete(session: Session, caller: Caller, file_id: str) -> File:
     )
     session.flush()
     return record
-
-
-def _names(file_id: Any) -> Any:
-    """Whether a job names this file: for its pairs, or for the prompts of a gate."""
-    of_gate = func.jsonb_build_array(func.jsonb_build_object("data", file_id))
-    return or_(
-        Job.training_file == file_id,
-        Job.validation_file == file_id,
-        Job.gates.contains(of_gate),
-    )
 
 
 def _refuse_while_read(session: Session, file_id: str) -> None:

@@ -8,9 +8,9 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from sqlalchemy import func, select
@@ -22,14 +22,15 @@ from models.files import FilePurpose
 from models.jobs import DesiredState, JobState, Purpose
 from orpo.contract.methods import METHODS, Method, Preference, parse_method
 from orpo.contract.spec import VERSION
+from orpo.contract.wording import in_words, is_worded
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import attempts, checks, promotion, repeats, reward_models
+from services.jobs import attempts, checks, inputs, promotion, repeats, reward_models
 from services.jobs.states import ENDED, WAITING
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
-from services.platform.errors import Conflict, Invalid, no_such
+from services.platform.errors import Conflict, Invalid, Problems, Several, no_such
 from services.platform.pages import paginate
 from services.platform.queue import Task, send
 
@@ -135,19 +136,33 @@ def check(
     request: NewJob,
     check_gates: Callable[[], None] | None = None,
 ) -> Method:
-    """Return the method of a job that can be created; raises Invalid or NotFound with `param`."""
-    method = _method(request)
-    refuse_impossible(session, method)
-    checks.check_base(session, caller, request.model)
-    reward_models.check(session, caller, method, request.model)
+    """Return the method of a job that can be created. Raises Invalid, with all that is wrong.
+
+    Without a training file, all else is checked.
+    """
+    problems = Problems()
+    method = None
+    with problems.gather():
+        method = _method(request)
+        refuse_impossible(session, method)
+    with problems.gather():
+        checks.check_base(session, caller, request.model)
+        if method is not None:
+            reward_models.check(session, caller, method, request.model)
     if request.training_file:
-        _check_file(session, caller, request.training_file, "training_file", method)
+        with problems.gather():
+            _check_file(session, caller, request.training_file, "training_file", method)
     if request.validation_file is not None:
-        _check_file(session, caller, request.validation_file, "validation_file", method)
-    _check_labels(request)
+        with problems.gather():
+            _check_file(session, caller, request.validation_file, "validation_file", method)
+    for labels in (_check_suffix, _check_seed_and_metadata):
+        with problems.gather():
+            labels(request)
     if check_gates is not None:
-        check_gates()
-    return method
+        with problems.gather():
+            check_gates()
+    problems.raise_any()
+    return cast("Method", method)  # without one, a problem was raised
 
 
 def _method(request: NewJob) -> Method:
@@ -159,25 +174,29 @@ def _method(request: NewJob) -> Method:
     try:
         return parse_method(request.method, request.hyperparameters)
     except ValidationError as error:
-        raise _bad_hyperparameter(request.method, error) from None
+        found = [_bad_hyperparameter(request.method, problem) for problem in error.errors()]
+        raise (found[0] if len(found) == 1 else Several(found)) from None
 
 
-def _bad_hyperparameter(method: str, error: ValidationError) -> Invalid:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+def _bad_hyperparameter(method: str, problem: Mapping[str, Any]) -> Invalid:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
         known = sorted(f.alias or n for n, f in METHODS[method].model_fields.items() if n != "type")
         message = f"There is no hyperparameter '{name}' of {method}; use one of {', '.join(known)}."
+    elif name and is_worded(problem):
+        message = f"{name} {in_words(problem)}."
     elif name:
-        problem = first["msg"].removeprefix("Value error, ")
-        message = f"{name} is not usable: {problem[:1].lower()}{problem[1:]}."
+        words = in_words(problem)
+        message = f"{name} is not usable: {words[:1].lower()}{words[1:]}."
     else:
-        message = first["msg"].removeprefix("Value error, ")
+        message = f"{in_words(problem)}."
     path = f"method.{method}.hyperparameters"
     return Invalid(message, param=f"{path}.{name}" if name else path)
 
 
-def _check_file(session: Session, caller: Caller, file_id: str, param: str, method: Method) -> None:
+def _check_file(
+    session: Session, caller: Caller, file_id: str, param: str, method: Method | None
+) -> None:
     file = checks.usable_file(session, caller, file_id, param)
     if file.purpose != FilePurpose.PAIRS:
         raise Invalid(
@@ -195,11 +214,14 @@ def _check_file(session: Session, caller: Caller, file_id: str, param: str, meth
         )
 
 
-def _check_labels(request: NewJob) -> None:
+def _check_suffix(request: NewJob) -> None:
     if request.suffix is not None and not SUFFIX.fullmatch(request.suffix):
         raise Invalid(
             "A suffix has 1 to 64 letters, digits, dots, dashes or underscores.", param="suffix"
         )
+
+
+def _check_seed_and_metadata(request: NewJob) -> None:
     checks.check_seed(request.seed)
     checks.check_metadata(request.metadata)
 
@@ -243,13 +265,18 @@ def list_jobs(
     after: str | None,
     limit: int,
     metadata: dict[str, str] | None = None,
+    file: str | None = None,
 ) -> Iterator[Job]:
-    """Yield the caller's jobs that carry `metadata`, newest first, and one beyond the limit."""
+    """Yield the caller's jobs that carry `metadata` and name the file, newest first, and one beyond
+    the limit.
+    """
     query = select(Job).where(
         Job.org_id == caller.org_id, Job.purpose == Purpose.TRAIN, Job.deleted_at.is_(None)
     )
     if metadata:
         query = query.where(Job.metadata_.contains(metadata))
+    if file is not None:
+        query = query.where(inputs.names(file))
     return paginate(session, query, Job.created_at, Job.id, after=after, limit=limit)
 
 

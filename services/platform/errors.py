@@ -4,6 +4,8 @@ A message is a sentence that tells what to do; `param` names the field that caus
 """
 
 import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from orpo.contract.failures import Code
 
@@ -22,6 +24,39 @@ class OddsmithError(Exception):
 
 class Invalid(OddsmithError):
     default_code = "invalid_value"
+
+
+class Several(Invalid):
+    """Several fields of a request are wrong. The message and the field are those of the first."""
+
+    def __init__(self, found: Sequence[Invalid]) -> None:
+        first = found[0]
+        super().__init__(first.message, param=first.param, code=first.code)
+        self.found = list(found)
+
+
+class Problems:
+    """Gathers what independent checks of a request find, so that all of it is reported at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Invalid] = []
+
+    @contextmanager
+    def gather(self) -> Iterator[None]:
+        """Keep the Invalid that the block raises, and go on after the block."""
+        try:
+            yield
+        except Several as error:
+            self.found += error.found
+        except Invalid as error:
+            self.found.append(error)
+
+    def raise_any(self) -> None:
+        """Raise what was found: the error itself if it is the only one."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            raise Several(self.found)
 
 
 class NotFound(OddsmithError):

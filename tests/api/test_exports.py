@@ -40,5 +40,5 @@ def test_containers_of_exports(client: TestClient, parent: str) -> None:
     assert (error["param"], "line 1" in error["message"]) == ("shape", True)
     for unknown in ("x", "thumbs"):
         error = error_of(client.get(path, params={"shape": unknown}), 400)
-        assert error["message"].startswith("`shape`: Input should be 'explicit', 'openai', ")
+        assert error["message"].startswith("`shape` must be 'explicit', 'openai', ")
         assert error["param"] == "shape"

@@ -140,7 +140,7 @@ def test_a_method_shows_no_setting_that_means_nothing_to_it(client: TestClient):
     [
         ({"n_samples": 2}, "n_samples", "writes no text"),
         ({"strategy": "zero2", "processes": 2}, "strategy", "stays in fp32"),
-        ({"center": -1}, "center", "greater than or equal to 0"),
+        ({"center": -1}, "center", "must be 0 or more"),
     ],
 )
 def test_a_reward_model_is_refused_what_makes_no_sense(

@@ -103,5 +103,5 @@ def test_a_job_whose_own_fields_are_of_another_type_is_refused(client: TestClien
     error = client.post("/v1/fine_tuning/jobs", json=body).json()["error"]
     assert (error["param"], error["message"]) == (
         "priority",
-        "`priority`: Input should be a valid integer.",
+        "`priority` must be a whole number.",
     )

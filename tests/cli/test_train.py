@@ -43,11 +43,11 @@ def test_settings_may_be_spelled_with_the_method(base: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--set", "method.lambda=-1"], "lambda: Input should be greater than or equal to 0"),
+        (["--set", "method.lambda=-1"], "lambda must be 0 or more."),
         (["--set", "lamda=1"], "lamda"),
         (["--set", "lambda"], "takes name=value"),
         (["--method", "grpo"], "orpo, supervised, dpo"),
-        (["--method", "ppo"], "reward_model: Field required"),
+        (["--method", "ppo"], "reward_model is required."),
         (["--method", "ppo", "--set", "reward_model=x"], "x is no reward model"),
         (["--set", "nodes=2", "--set", "processes=2", "--set", "strategy=ddp"], "nodes = 2 needs"),
     ],

@@ -14,6 +14,8 @@ export function ConfirmDialog(props: {
   /** The verb on the button, such as `Delete the file`. */
   confirm: string;
   onConfirm: () => Promise<unknown>;
+  /** Called when the question is asked, to read what the text needs. */
+  onOpen?: () => void;
   children: ReactNode;
 }) {
   const id = useId();
@@ -22,6 +24,7 @@ export function ConfirmDialog(props: {
   const action = useMutation({ mutationFn: props.onConfirm, onSuccess: close });
   const open = () => {
     action.reset();
+    props.onOpen?.();
     dialog.current?.showModal();
   };
   return (

@@ -3070,11 +3070,16 @@ export interface components {
         };
         /**
          * Error
-         * @description What went wrong, in OpenAI's four fields.
+         * @description What went wrong, in OpenAI's four fields. Of several faults they hold the first.
          */
         Error: {
             /** Code */
             code: string | null;
+            /**
+             * Errors
+             * @description All faults of the request, the first included; left out if it has one.
+             */
+            errors?: components["schemas"]["FieldError"][];
             /**
              * Message
              * @description A sentence that tells what to do.
@@ -3651,6 +3656,18 @@ export interface components {
             param?: string | null;
         };
         /**
+         * FieldError
+         * @description One of several faults of a request.
+         */
+        FieldError: {
+            /** Code */
+            code: string | null;
+            /** Message */
+            message: string;
+            /** Param */
+            param: string | null;
+        };
+        /**
          * FileObject
          * @description OpenAI's file, with what is known of its rows.
          *
@@ -3700,6 +3717,13 @@ export interface components {
             rows: number | null;
             /** Sha256 */
             sha256: string;
+            /**
+             * Shapes
+             * @description Accepted rows by their shape; those of `messages` have no rejected answer.
+             */
+            shapes: {
+                [key: string]: number;
+            } | null;
             /**
              * Status
              * @enum {string}
@@ -11084,6 +11108,8 @@ export interface operations {
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;
+                /** @description Only jobs that name this file: its pairs, or the prompts of a gate. */
+                file?: string;
             };
             header?: never;
             path?: never;

@@ -21,6 +21,7 @@ function errorFrom(body: unknown, response: Response): ApiError {
     said?.code ?? null,
     said?.param ?? null,
     response.headers.get("x-request-id"),
+    said?.errors,
   );
 }
 

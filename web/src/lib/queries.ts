@@ -3,7 +3,7 @@
  * them.
  */
 import { queryOptions } from "@tanstack/react-query";
-import { client, take } from "@/lib/api";
+import { ApiError, client, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
 /** Uploaded preference files, the newest first; read again each second while one is checked. */
@@ -17,6 +17,19 @@ export const filesQuery = (limit = 100) =>
       }, limit),
     refetchInterval: ({ state }) =>
       state.data?.data.some((file) => file.status === "uploaded") ? 1_000 : false,
+  });
+
+/** A file's record, or null if it was deleted. */
+export const existingFileQuery = (fileId: string) =>
+  queryOptions({
+    queryKey: ["files", "existing", fileId],
+    queryFn: ({ signal }) =>
+      take(
+        client.GET("/v1/files/{file_id}", { params: { path: { file_id: fileId } }, signal }),
+      ).catch((error: unknown) => {
+        if (error instanceof ApiError && error.status === 404) return null;
+        throw error;
+      }),
   });
 
 /** A file's report. It is written once, so it is read once. */

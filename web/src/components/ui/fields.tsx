@@ -53,7 +53,7 @@ export function LongTextField(props: Common & { placeholder?: string }) {
   );
 }
 
-export type Option = { value: string; label: string };
+export type Option = { value: string; label: string; isDisabled?: boolean };
 export type Group = { name: string; options: Option[] };
 
 /** A choice; `none` is the text of the empty one. Groups without an option are left out. */
@@ -85,8 +85,8 @@ export function ChoiceField(props: Common & { options: (Option | Group)[]; none?
   );
 }
 
-const drawn = ({ value, label }: Option) => (
-  <option key={value} value={value}>
+const drawn = ({ value, label, isDisabled }: Option) => (
+  <option key={value} value={value} disabled={isDisabled}>
     {label}
   </option>
 );

@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { blank, bodyOf, type Form, fieldOf, formOf, shownFor } from "@/features/evaluations/form";
+import {
+  blank,
+  bodyOf,
+  type Form,
+  fieldOf,
+  formFaults,
+  formOf,
+  shownFor,
+} from "@/features/evaluations/form";
 import type { Evaluation, Suite } from "@/features/evaluations/objects";
 
 const suite = (judge: Suite["judge"], baseline: Suite["baseline"]) =>
@@ -96,4 +104,23 @@ test("an evaluation fills in the form that would create it again", () => {
   const against = formOf({ ...evaluation, baseline: outside } as Evaluation);
   expect(against).toMatchObject({ against: "endpoint", baseline: "" });
   expect(against.endpoint).toEqual({ base_url: "https://a/v1", model: "gpt-x", secret: "a" });
+});
+
+test("all that was left out of a form is told at once", () => {
+  const shown = { baseline: true, judge: false, prompt: false };
+  const params = (form: Partial<Form>) =>
+    formFaults({ ...blank, ...form }, shown).map(({ param }) => param);
+  expect(params({ against: "model", limit: "few" })).toEqual([
+    "model",
+    "suite",
+    "data",
+    "baseline",
+    "limit",
+  ]);
+  const filled = { model: "m", suite: "ifeval", data: "file-1" };
+  expect(params({ ...filled, against: "endpoint" })).toEqual([
+    "baseline.base_url",
+    "baseline.model",
+  ]);
+  expect(params({ ...filled, limit: "20", temperature: "0.5" })).toEqual([]);
 });

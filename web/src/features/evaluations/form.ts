@@ -1,6 +1,7 @@
 /** The form of a new evaluation as data: its values, its request, and the field of an error. */
 import type { Evaluation, Suite } from "@/features/evaluations/objects";
 import type { Schema } from "@/lib/api";
+import type { Fault } from "@/lib/api-error";
 import { typedNumber } from "@/lib/typed-number";
 
 export type Form = {
@@ -126,6 +127,38 @@ const FIELDS = [
   ...SAMPLING,
 ];
 const ENDPOINT = ["base_url", "model", "secret"];
+
+/** What can be told of a form without the API: what was left empty, and numbers that are none. */
+export function formFaults(form: Form, shown: Shown): Fault[] {
+  const isEmpty = (text: string) => text.trim() === "";
+  const empty: [boolean, string, string][] = [
+    [form.model === "", "model", "Choose a model."],
+    [form.suite === "", "suite", "Choose a suite."],
+    [form.data === "", "data", "Choose a file of prompts."],
+    [
+      shown.baseline && form.against === "model" && form.baseline === "",
+      "baseline",
+      "Choose the model to compare with.",
+    ],
+    [
+      shown.baseline && form.against === "endpoint" && isEmpty(form.endpoint.base_url),
+      "baseline.base_url",
+      "Give the address of the endpoint.",
+    ],
+    [
+      shown.baseline && form.against === "endpoint" && isEmpty(form.endpoint.model),
+      "baseline.model",
+      "Give the name of the endpoint's model.",
+    ],
+  ];
+  const numbers = [...SAMPLING, "limit", "seed"] as const;
+  return [
+    ...empty.filter(([isWrong]) => isWrong).map(([, param, message]) => ({ param, message })),
+    ...numbers
+      .filter((name) => typeof typedNumber(form[name]) === "string")
+      .map((name) => ({ param: name, message: "This must be a number." })),
+  ];
+}
 
 /** The field that an API error is about, as the form names it; null if it has no such field. */
 export function fieldOf(param: string | null, form: Pick<Form, "against">, shown: Shown) {

@@ -26,6 +26,22 @@ export const rowTokensQuery = (fileId: string, line: number, model: string) =>
     staleTime: Number.POSITIVE_INFINITY,
   });
 
+const MOST_RUNS = 20;
+
+/** The runs that name a file, the newest first. */
+export const runsOfFileQuery = (fileId: string) =>
+  queryOptions({
+    queryKey: ["files", "runs", fileId],
+    queryFn: ({ signal }) =>
+      take(
+        client.GET("/v1/fine_tuning/jobs", {
+          params: { query: { file: fileId, limit: MOST_RUNS } },
+          signal,
+        }),
+      ),
+    staleTime: 0,
+  });
+
 export const deleteFile = (fileId: string) =>
   take(client.DELETE("/v1/files/{file_id}", { params: { path: { file_id: fileId } } }));
 

@@ -18,6 +18,7 @@ const file = (change: Partial<Schema<"FileObject">>): Schema<"FileObject"> => ({
   bytes: 10,
   created_at: 1,
   expires_at: null,
+  shapes: null,
   sha256: "",
   parents: [],
   status: "processed",

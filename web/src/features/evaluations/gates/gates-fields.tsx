@@ -10,6 +10,7 @@ import { judgesQuery } from "@/features/evaluations/judges-api";
 import type { Judge, Suite } from "@/features/evaluations/objects";
 import { metricOf } from "@/features/evaluations/words";
 import type { Schema } from "@/lib/api";
+import { fileOption } from "@/lib/file-options";
 import { filesQuery } from "@/lib/queries";
 
 type Props = {
@@ -137,4 +138,4 @@ function Gate(props: {
   );
 }
 
-const option = ({ id, filename }: Schema<"FileObject">) => ({ value: id, label: filename });
+const option = (file: Schema<"FileObject">) => fileOption(file, "prompts");

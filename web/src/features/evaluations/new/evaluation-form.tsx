@@ -1,18 +1,19 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useEffect, useRef, useState } from "react";
-import { ErrorPanel } from "@/components/error-panel";
+import { type FormEvent, useRef, useState } from "react";
+import { FaultsPanel } from "@/components/faults-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { ChoiceField, LongTextField } from "@/components/ui/fields";
 import { createEvaluation, keys } from "@/features/evaluations/api";
 import { JudgeField } from "@/features/evaluations/components/judge-field";
-import { bodyOf, type Form, fieldOf, shownFor } from "@/features/evaluations/form";
+import { bodyOf, type Form, fieldOf, formFaults, shownFor } from "@/features/evaluations/form";
 import { BaselineFields } from "@/features/evaluations/new/baseline-fields";
 import { MoreSettings } from "@/features/evaluations/new/more-settings";
 import { PromptsField } from "@/features/evaluations/new/prompts-field";
 import type { Judge, Suite } from "@/features/evaluations/objects";
-import { ApiError, type Schema } from "@/lib/api";
+import type { Schema } from "@/lib/api";
+import { faultsOf, placed, useFirstFault } from "@/lib/faults";
 import { newKey } from "@/lib/new-key";
 
 type Props = {
@@ -42,25 +43,23 @@ export function EvaluationForm({ suites, models, prompts, pairs, judges, initial
     },
   });
   const { error } = create;
-  const field = error instanceof ApiError ? fieldOf(error.param, form, shown) : null;
-  const errorAt = (name: string) => (field === name ? error?.message : null);
-  useEffect(() => {
-    if (!error) return;
-    const place = box.current?.querySelector(field ? `[data-field="${field}"]` : "[role=alert]");
-    const folded = place?.closest("details");
-    if (folded) folded.open = true;
-    place?.scrollIntoView({ block: "center" });
-    place?.querySelector<HTMLElement>("input, select, textarea")?.focus({ preventScroll: true });
-  }, [error, field]);
+  const [tries, setTries] = useState(0);
+  const own = tries > 0 ? formFaults(form, shown) : [];
+  const faults = placed(own.length > 0 ? own : faultsOf(error), (param) =>
+    fieldOf(param, form, shown),
+  );
+  const errorAt = (name: string) => faults.at.get(name);
+  useFirstFault(box, faults, own.length > 0 ? tries : error);
 
   const set = (change: Partial<Form>) => setForm((now) => ({ ...now, ...change }));
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    create.mutate();
+    setTries(tries + 1);
+    if (formFaults(form, shown).length === 0) create.mutate();
   };
   return (
     <form ref={box} onSubmit={submit} noValidate className="flex max-w-3xl flex-col gap-4">
-      {error && !field && <ErrorPanel error={error} />}
+      <FaultsPanel placed={faults} error={own.length > 0 ? null : error} />
       <Card title="What to evaluate">
         <div className="flex flex-col gap-4">
           <ChoiceField
@@ -161,6 +160,7 @@ function modelOptions(models: Schema<"ModelObject">[], chosen: string) {
   const option = ({ id, status }: Schema<"ModelObject">) => ({
     value: id,
     label: status === "ready" ? id : `${id}, ${status}`,
+    isDisabled: status !== "ready",
   });
   const isListed = chosen === "" || models.some(({ id }) => id === chosen);
   return [

@@ -8,7 +8,8 @@ import { promptFilesQuery, uploadPrompts } from "@/features/evaluations/api";
 import type { Suite } from "@/features/evaluations/objects";
 import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
-import { ago, bytes, number } from "@/lib/format";
+import { fileOption } from "@/lib/file-options";
+import { number } from "@/lib/format";
 
 type File = Schema<"FileObject">;
 
@@ -47,15 +48,7 @@ export function PromptsField({ prompts, pairs, suite, value, error, onChange }: 
   );
 }
 
-const option = (file: File) => ({
-  value: file.id,
-  label: `${file.filename}, ${countOf(file)}, ${ago(file.created_at)}`,
-});
-
-const countOf = ({ accepted, bytes: size, status }: File) =>
-  status === "processed" && accepted !== null
-    ? `${number(accepted)} rows`
-    : `${bytes(size)}, ${status}`;
+const option = (file: File) => fileOption(file, "prompts");
 
 /** Whether the chosen file is the suite's official one: only then are scores comparable. */
 function Official({ file, sha256 }: { file: File | undefined; sha256: string }) {

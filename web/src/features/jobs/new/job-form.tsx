@@ -1,7 +1,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, lazy, Suspense, useEffect, useRef, useState } from "react";
-import { ErrorPanel } from "@/components/error-panel";
+import { type FormEvent, lazy, Suspense, useRef, useState } from "react";
+import { FaultsPanel } from "@/components/faults-panel";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -12,10 +12,18 @@ import { Sentence } from "@/features/jobs/components/sentence";
 import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
 import { EstimateCard } from "@/features/jobs/new/estimate";
 import { createEstimate } from "@/features/jobs/new/estimates";
-import { bodyOf, type Form, fieldOf } from "@/features/jobs/new/new-job";
+import {
+  bodyOf,
+  type Form,
+  fieldOf,
+  formFaults,
+  type Gone,
+  useOf,
+} from "@/features/jobs/new/new-job";
 import { SettingField } from "@/features/jobs/new/setting-field";
-import { ApiError, type Schema } from "@/lib/api";
-import { bytes } from "@/lib/format";
+import type { Schema } from "@/lib/api";
+import { faultsOf, placed, useFirstFault } from "@/lib/faults";
+import { choiceFault, fileOption } from "@/lib/file-options";
 import { newKey } from "@/lib/new-key";
 
 const GatesFields = lazy(() => import("@/features/evaluations/gates/gates-fields"));
@@ -25,9 +33,11 @@ type Props = {
   models: Schema<"ModelObject">[];
   files: Schema<"FileObject">[];
   initial: Form;
+  /** Of a run that this one repeats: what became of its files that were deleted. */
+  gone: Gone;
 };
 
-export function JobForm({ methods, models, files, initial }: Props) {
+export function JobForm({ methods, models, files, initial, gone }: Props) {
   const [form, setForm] = useState(initial);
   const [key] = useState(newKey);
   const [hasGates, setGates] = useState(initial.gates.length > 0);
@@ -47,36 +57,42 @@ export function JobForm({ methods, models, files, initial }: Props) {
   // Keeps the request, so that a later change of the form is noticed.
   const estimate = useMutation({ mutationFn: createEstimate });
   const error = create.error ?? estimate.error;
-  const field = error instanceof ApiError ? fieldOf(error.param) : null;
   const names = ["model", "method", "training_file", "validation_file", "suffix", "seed"];
-  const isPlaced =
-    [...names, ...settings.map(({ name }) => name)].includes(field ?? "") ||
-    isGateField(field ?? "", form.gates);
-  const errorAt = (name: string) => (isPlaced && field === name ? error?.message : null);
-
-  useEffect(() => {
-    if (!error) return;
-    const place = box.current?.querySelector(isPlaced ? `[data-field="${field}"]` : "[role=alert]");
-    const folded = place?.closest("details");
-    if (folded) folded.open = true;
-    place?.scrollIntoView({ block: "center" });
-    place?.querySelector<HTMLElement>("input, select")?.focus({ preventScroll: true });
-  }, [error, field, isPlaced]);
+  const known = [...names, ...settings.map(({ name }) => name)];
+  const [tries, setTries] = useState(0);
+  // Once the form was sent, what is wrong with it is told as it is typed.
+  const own = tries > 0 ? formFaults(form, method) : [];
+  const faults = placed(own.length > 0 ? own : faultsOf(error), (param) => {
+    const field = fieldOf(param);
+    return field && (known.includes(field) || isGateField(field, form.gates)) ? field : null;
+  });
+  const errorAt = (name: string) => faults.at.get(name);
+  useFirstFault(box, faults, own.length > 0 ? tries : error);
 
   const set = (change: Partial<Form>) => setForm((now) => ({ ...now, ...change }));
   // Gates say nothing about what the training takes.
   const estimated = () => bodyOf({ ...form, gates: [] }, settings);
+  /** Whether the form can be sent; otherwise its faults are shown. */
+  const check = () => {
+    setTries(tries + 1);
+    return formFaults(form, method).length === 0;
+  };
   const submit = (event: FormEvent) => {
     event.preventDefault();
     estimate.reset();
-    create.mutate();
+    if (check()) create.mutate();
   };
   const bases = models.filter((model) => model.kind === "base");
   const [first, ...folded] = method?.groups ?? [];
-  const fileChoices = files.map((file) => ({
-    value: file.id,
-    label: `${file.filename}, ${bytes(file.bytes)}${file.status === "processed" ? "" : `, ${file.status}`}`,
-  }));
+  const use = useOf(form.type);
+  const fileChoices = files.map((file) => fileOption(file, use));
+  const fileFault = (name: "training_file" | "validation_file") =>
+    errorAt(name) ??
+    choiceFault(
+      files.find(({ id }) => id === form[name]),
+      use,
+    ) ??
+    (form[name] === "" ? gone[name] : undefined);
   const typed = (group: Setting[]) => {
     const count = group.filter(({ name }) => form.values[name]).length;
     return count > 0 ? `${count} changed` : `${group.length} at their defaults`;
@@ -97,7 +113,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
   );
   return (
     <form ref={box} onSubmit={submit} noValidate className="flex max-w-3xl flex-col gap-4">
-      {error && !isPlaced && <ErrorPanel error={error} />}
+      <FaultsPanel placed={faults} error={own.length > 0 ? null : error} />
       <Card title="What to tune">
         <div className="flex flex-col gap-4">
           <ChoiceField
@@ -108,6 +124,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
             options={bases.map(({ id, status }) => ({
               value: id,
               label: status === "ready" ? id : `${id}, ${status}`,
+              isDisabled: status !== "ready",
             }))}
             hint={
               bases.length === 0 && <Sentence text="Register one: `oddsmith models add FOLDER`." />
@@ -126,7 +143,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
                 Upload another file
               </Link>
             }
-            error={errorAt("training_file")}
+            error={fileFault("training_file")}
             onChange={(training_file) => set({ training_file })}
           />
           <ChoiceField
@@ -135,7 +152,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
             value={form.validation_file}
             none="Hold out a share of the training file"
             options={fileChoices}
-            error={errorAt("validation_file")}
+            error={fileFault("validation_file")}
             onChange={(validation_file) => set({ validation_file })}
           />
           <ChoiceField
@@ -214,7 +231,7 @@ export function JobForm({ methods, models, files, initial }: Props) {
           disabled={estimate.isPending}
           onClick={() => {
             create.reset();
-            estimate.mutate(estimated());
+            if (check()) estimate.mutate(estimated());
           }}
         >
           {estimate.isPending ? "Asking …" : "Measure what it takes"}

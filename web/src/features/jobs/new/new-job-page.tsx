@@ -1,14 +1,16 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link, useSearch } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel";
 import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
-import { jobQuery } from "@/features/jobs/api";
+import { type Job, jobQuery } from "@/features/jobs/api";
 import { nameOf } from "@/features/jobs/job";
 import { methodsQuery } from "@/features/jobs/methods";
 import { JobForm } from "@/features/jobs/new/job-form";
-import { blank, type Form, formOf } from "@/features/jobs/new/new-job";
-import { filesQuery, modelsQuery } from "@/lib/queries";
+import { blank, type Form, formOf, type Gone, withoutGone } from "@/features/jobs/new/new-job";
+import type { Schema } from "@/lib/api";
+import { unusable } from "@/lib/file-options";
+import { existingFileQuery, filesQuery, modelsQuery } from "@/lib/queries";
 
 /** The form of a new run: model, files and settings. */
 export function NewJobPage() {
@@ -17,6 +19,7 @@ export function NewJobPage() {
   const models = useQuery(modelsQuery);
   const files = useQuery(filesQuery(1000));
   const parent = useQuery({ ...jobQuery(search.from ?? ""), enabled: search.from !== undefined });
+  const unlisted = useUnlisted(parent.data, files.data);
   const asked = [methods, models, files, ...(search.from ? [parent] : [])];
   const failed = asked.find((query) => query.error);
   const lead = parent.data && (
@@ -31,14 +34,17 @@ export function NewJobPage() {
     <Page title="New run" lead={lead}>
       {failed ? (
         <ErrorPanel error={failed.error} retry={() => failed.refetch()} />
-      ) : methods.data && models.data && files.data && (!search.from || parent.data) ? (
+      ) : methods.data &&
+        models.data &&
+        files.data &&
+        (!search.from || (parent.data && unlisted)) ? (
         <Needs scope="write" lacking="explained">
           <JobForm
             key={search.from}
             methods={methods.data}
             models={models.data.data}
-            files={files.data.data}
-            initial={initial()}
+            files={[...files.data.data, ...(unlisted ?? [])]}
+            {...initial()}
           />
         </Needs>
       ) : (
@@ -47,16 +53,43 @@ export function NewJobPage() {
     </Page>
   );
 
-  function initial(): Form {
+  function initial(): { initial: Form; gone: Gone } {
     const bases = models.data?.data.filter((model) => model.kind === "base") ?? [];
-    const usable = files.data?.data.filter((file) => file.status === "processed") ?? [];
-    const base = parent.data ? formOf(parent.data, methods.data ?? []) : blank;
+    const known = [...(files.data?.data ?? []), ...(unlisted ?? [])];
+    const usable = known.filter((file) => unusable(file, "answers") === null);
+    const { form, gone } = parent.data
+      ? withoutGone(
+          formOf(parent.data, methods.data ?? []),
+          (id) => known.some((file) => file.id === id),
+          nameOf(parent.data),
+        )
+      : { form: blank, gone: {} };
+    const onlyFile = parent.data ? "" : only(usable);
     return {
-      ...base,
-      model: search.model ?? (base.model || only(bases)),
-      training_file: search.file ?? (base.training_file || only(usable)),
+      initial: {
+        ...form,
+        model: search.model ?? (form.model || only(bases)),
+        training_file: search.file ?? (form.training_file || onlyFile),
+      },
+      gone,
     };
   }
+}
+
+/**
+ * The files of the run that is repeated which the list of files does not hold, because it is cut;
+ * without those that were deleted. Undefined while they are read.
+ */
+function useUnlisted(
+  parent: Job | undefined,
+  files: { data: Schema<"FileObject">[] } | undefined,
+): Schema<"FileObject">[] | undefined {
+  const ids = [parent?.training_file, parent?.validation_file].filter(
+    (id) => id && files && !files.data.some((file) => file.id === id),
+  );
+  const found = useQueries({ queries: ids.map((id) => existingFileQuery(id ?? "")) });
+  if (!files || found.some(({ isPending }) => isPending)) return undefined;
+  return found.flatMap(({ data }) => data ?? []);
 }
 
 /** The id of a list's only item: it is selected if there is no other choice. */

@@ -1,7 +1,14 @@
 import { expect, test } from "vitest";
 import type { Job } from "@/features/jobs/api";
 import { initialText, type Method, type Setting, settingsOf } from "@/features/jobs/methods";
-import { blank, bodyOf, fieldOf, formOf } from "@/features/jobs/new/new-job";
+import {
+  blank,
+  bodyOf,
+  fieldOf,
+  formFaults,
+  formOf,
+  withoutGone,
+} from "@/features/jobs/new/new-job";
 
 const setting = (name: string, kind: Setting["kind"], initial: Setting["default"]): Setting => ({
   name,
@@ -88,4 +95,49 @@ test.each([
   [null, null],
 ])("an error at %s belongs to the field %s", (param, field) => {
   expect(fieldOf(param)).toBe(field);
+});
+
+test("all that is wrong with a form is told at once, in plain words and by its labels", () => {
+  const bounded: Method = {
+    ...method,
+    hyperparameters: {
+      required: ["tuning"],
+      properties: {
+        lambda: { type: "number", exclusiveMinimum: 0, maximum: 100 },
+        max_steps: { anyOf: [{ type: "integer", minimum: 1 }, { type: "null" }] },
+      },
+    },
+  };
+  const said = (form: Partial<typeof blank>) =>
+    formFaults({ ...blank, ...form }, bounded).map(({ message }) => message);
+  expect(said({ seed: "-1", values: { lambda: "0", max_steps: "1.5" } })).toEqual([
+    "Choose a base model.",
+    "Choose a training file.",
+    "lambda must be greater than 0.",
+    "max_steps must be a whole number.",
+    "tuning is required.",
+    "The seed must be 0 or more.",
+  ]);
+  const filled = { model: "m", training_file: "f" };
+  expect(said({ ...filled, values: { lambda: "many", max_steps: "0", tuning: "lora" } })).toEqual([
+    "lambda must be a number.",
+    "max_steps must be 1 or more.",
+  ]);
+  expect(said({ ...filled, values: { lambda: "auto", max_steps: "9", tuning: "lora" } })).toEqual(
+    [],
+  );
+  expect(said({ ...filled, values: { lambda: "101", tuning: "lora" } })).toEqual([
+    "lambda must be 100 or less.",
+  ]);
+});
+
+test("a form of a run whose file was deleted says so, and does not send the file", () => {
+  const form = { ...blank, training_file: "file-1", validation_file: "file-2" };
+  const { form: kept, gone } = withoutGone(form, (id) => id === "file-2", "short");
+  expect(kept).toMatchObject({ training_file: "", validation_file: "file-2" });
+  expect(gone).toEqual({
+    training_file: "The training file of short was deleted (file-1). Choose another one.",
+  });
+  expect(withoutGone(form, () => false, "short").gone.validation_file).toContain("file-2");
+  expect(withoutGone(form, () => true, "short")).toEqual({ form, gone: {} });
 });
