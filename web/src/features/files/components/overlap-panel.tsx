@@ -1,8 +1,9 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type ReactNode, useRef, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/page";
 import { Progress } from "@/components/progress";
+import { RunningFor } from "@/components/running-for";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { inputClass } from "@/components/ui/field";
@@ -11,7 +12,7 @@ import { comparable, hasMarks, holdsInWords, listed, MOST_FILES } from "@/featur
 import { overlapsQuery } from "@/features/files/overlap-api";
 import { useUnmask } from "@/features/files/unmask";
 import { cx } from "@/lib/cx";
-import { ago, duration, moment, number } from "@/lib/format";
+import { ago, moment, number } from "@/lib/format";
 import { filesQuery } from "@/lib/queries";
 
 /** Finds the prompts of a file that stand in other files, too, and offers to drop their rows. */
@@ -91,14 +92,9 @@ function Comparison(props: { fileId: string; chosen: ReadonlySet<string>; childr
 }
 
 function Running({ onCancel }: { onCancel: () => void }) {
-  const [seconds, setSeconds] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => setSeconds((now) => now + 1), 1_000);
-    return () => clearInterval(timer);
-  }, []);
   return (
     <>
-      <p className="text-muted">running for {duration(seconds)}</p>
+      <RunningFor />
       <Button small className="ml-auto" onClick={onCancel}>
         Cancel
         <span className="sr-only">the comparison</span>

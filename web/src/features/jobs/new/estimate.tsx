@@ -1,7 +1,16 @@
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { RunningFor } from "@/components/running-for";
+import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
-import { estimateQuery } from "@/features/jobs/new/estimates";
+import { hasEnded } from "@/features/jobs/api";
+import {
+  cancelEstimate,
+  estimateQuery,
+  type SizeOf,
+  sizeQuery,
+} from "@/features/jobs/new/estimates";
 import type { Schema } from "@/lib/api";
 import { bytes, duration, number } from "@/lib/format";
 
@@ -23,24 +32,104 @@ const partsOf = ({ memory }: Measured) =>
 
 /** The time and memory of the run; `isStale` if the form has changed since the measurement. */
 export function EstimateCard({ id, isStale }: { id: string; isStale: boolean }) {
-  const { data, error } = useQuery(estimateQuery(id));
+  const queries = useQueryClient();
+  const query = estimateQuery(id);
+  const { data, error } = useQuery(query);
+  const cancel = useMutation({
+    mutationFn: () => cancelEstimate(id),
+    onSuccess: (ended) => queries.setQueryData(query.queryKey, ended),
+  });
+  const box = useRef<HTMLDivElement>(null);
+  const state = data?.status;
+  // It opens at the end of a long form, and grows with its result.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: again after each change of state.
+  useEffect(() => box.current?.scrollIntoView({ block: "nearest" }), [state]);
   if (error) return <ErrorPanel error={error} />;
   return (
-    <div role="status">
+    <div ref={box} className="scroll-mb-20">
       <Card title="What it takes">
         {data?.estimate ? (
-          <div className={isStale ? "opacity-60" : undefined}>
+          <div role="status" className={isStale ? "opacity-60" : undefined}>
             {isStale && <p className="mb-3">The settings have changed since this was measured.</p>}
             <Figures found={data.estimate} />
           </div>
         ) : data?.error ? (
-          <p className="text-bad">{data.error.message}</p>
+          <p role="alert" className="text-rejected">
+            {data.error.message}
+          </p>
         ) : (
-          <p className="text-muted">{waiting(data)}</p>
+          <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
+            <p role="status" className="text-muted">
+              {waiting(data)}
+            </p>
+            {!(data && hasEnded(data)) && (
+              <>
+                <RunningFor />
+                <Button
+                  small
+                  className="ml-auto"
+                  disabled={cancel.isPending}
+                  onClick={() => cancel.mutate()}
+                >
+                  {cancel.isPending ? "Stopping …" : "Cancel"}
+                  <span className="sr-only"> the measurement</span>
+                </Button>
+              </>
+            )}
+          </div>
+        )}
+        {cancel.error && <ErrorPanel error={cancel.error} />}
+      </Card>
+    </div>
+  );
+}
+
+/** Steps, tokens and time without a device: counted on a sample, at the speed measured last. */
+export function SizeCard(props: { size: SizeOf; isStale: boolean; onCancel: () => void }) {
+  const { data, error } = useQuery(sizeQuery(props.size));
+  const box = useRef<HTMLDivElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: again once the result is there.
+  useEffect(() => box.current?.scrollIntoView({ block: "nearest" }), [data]);
+  if (error) return <ErrorPanel error={error} />;
+  return (
+    <div ref={box} className="scroll-mb-20">
+      <Card title="About what it takes">
+        {data ? (
+          <div role="status" className={props.isStale ? "opacity-60" : undefined}>
+            {props.isStale && (
+              <p className="mb-2">The settings have changed since this was counted.</p>
+            )}
+            {sizeInWords(data.job).map((sentence) => (
+              <p key={sentence}>{sentence}</p>
+            ))}
+          </div>
+        ) : (
+          <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
+            <p role="status" className="text-muted">
+              Counting the tokens of a sample …
+            </p>
+            <RunningFor />
+            <Button small className="ml-auto" onClick={props.onCancel}>
+              Cancel<span className="sr-only"> the count</span>
+            </Button>
+          </div>
         )}
       </Card>
     </div>
   );
+}
+
+/** The size of a run, and its time if a speed is known; what is not counted is said. */
+export function sizeInWords(job: Schema<"JobSize"> | null): string[] {
+  if (!job) return ["None of the sampled pairs would be trained: see the file's statistics."];
+  const size = `${number(job.steps, 0)} steps, ${number(job.tokens, 0)} tokens, ${number(job.pairs, 0)} pairs.`;
+  if (!job.speed)
+    return [size, "No speed was measured with this base yet: measure what it takes once."];
+  const { device, tokens_per_s } = job.speed;
+  return [
+    `Training: about ${duration(job.train_s)}. ${size}`,
+    `At ${number(tokens_per_s, 0)} tokens a second, the speed that was measured last with this base, on ${device}. Loading and evaluating come on top; memory is known only when it is measured.`,
+  ];
 }
 
 function waiting(found?: Schema<"EstimateObject">): string {

@@ -10,8 +10,8 @@ import { isGateField } from "@/features/evaluations/gates/gate-draft";
 import { createJob, keys } from "@/features/jobs/api";
 import { Sentence } from "@/features/jobs/components/sentence";
 import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
-import { EstimateCard } from "@/features/jobs/new/estimate";
-import { createEstimate } from "@/features/jobs/new/estimates";
+import { EstimateCard, SizeCard } from "@/features/jobs/new/estimate";
+import { createEstimate, type SizeOf, sizeOf } from "@/features/jobs/new/estimates";
 import {
   bodyOf,
   type Form,
@@ -56,6 +56,7 @@ export function JobForm({ methods, models, files, initial, gone }: Props) {
   });
   // Keeps the request, so that a later change of the form is noticed.
   const estimate = useMutation({ mutationFn: createEstimate });
+  const [size, setSize] = useState<SizeOf | null>(null);
   const error = create.error ?? estimate.error;
   const names = ["model", "method", "training_file", "validation_file", "suffix", "seed"];
   const known = [...names, ...settings.map(({ name }) => name)];
@@ -217,8 +218,16 @@ export function JobForm({ methods, models, files, initial, gone }: Props) {
           />
         </div>
       </Card>
+      {size && (
+        <SizeCard
+          size={size}
+          isStale={JSON.stringify(size) !== JSON.stringify(sizeOf(estimated()))}
+          onCancel={() => setSize(null)}
+        />
+      )}
       {estimate.data && (
         <EstimateCard
+          key={estimate.data.id}
           id={estimate.data.id}
           isStale={JSON.stringify(estimate.variables) !== JSON.stringify(estimated())}
         />
@@ -226,6 +235,14 @@ export function JobForm({ methods, models, files, initial, gone }: Props) {
       <div className="flex flex-wrap items-center gap-4">
         <Button type="submit" look="primary" disabled={create.isPending}>
           {create.isPending ? "Starting …" : "Start the run"}
+        </Button>
+        <Button
+          onClick={() => {
+            create.reset();
+            if (check()) setSize(sizeOf(estimated()));
+          }}
+        >
+          Estimate at once
         </Button>
         <Button
           disabled={estimate.isPending}
