@@ -128,7 +128,7 @@ function SearchField(props: {
       value={text}
       onChange={(event) => setText(event.target.value)}
       onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
-      className={cx(inputClass, "max-w-md flex-1")}
+      className={cx(inputClass, "max-w-md grow basis-72")}
     />
   );
 }

@@ -17,59 +17,70 @@ export function CompareTable(props: {
   const { jobs } = props;
   const names = namesOf(jobs);
   return (
-    <section
-      aria-label="Runs beside each other"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable.
-      tabIndex={0}
-      className="overflow-x-auto rounded-lg border border-line bg-surface"
-    >
-      <table className="w-full">
-        <thead>
-          <tr>
-            <th scope="col" className={cx(first, "font-medium text-muted")}>
-              Run
-            </th>
-            {jobs.map((job, place) => (
-              <th key={job.id} scope="col" className="min-w-40 px-3 py-2 text-left font-medium">
-                <span className="flex items-center gap-2">
-                  <Swatch line={{ ...lookOf(place), kind: "trace" }} />
-                  <Link
-                    to="/jobs/$jobId"
-                    params={{ jobId: job.id }}
-                    title={job.id}
-                    className="truncate hover:text-accent"
-                  >
-                    {names[place]}
-                  </Link>
-                  <Button
-                    small
-                    look="quiet"
-                    aria-label={`Leave ${names[place]} out`}
-                    onClick={() => props.remove(job.id)}
-                  >
-                    <X aria-hidden="true" size={14} />
-                  </Button>
-                </span>
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <Rows
-          title="On held-out pairs, at their newest measurement"
-          rows={props.finals}
-          span={jobs.length + 1}
-        />
-        <Rows title="Settings that differ" rows={props.differing} span={jobs.length + 1} isMono />
-      </table>
-      {!sameHeldOut(jobs) && (
-        <p className="px-3 py-2 text-sm text-muted">
-          These runs were measured on different held-out pairs, so none is marked as the best.
+    <>
+      {jobs.length > 1 && (
+        <p className="text-sm text-muted sm:hidden">
+          {jobs.length} runs stand beside each other: scroll the table sideways to see all of them.
         </p>
       )}
-      {props.differing.length === 0 && jobs.length > 1 && (
-        <p className="border-t border-line p-3 text-muted">All settings are alike.</p>
-      )}
-    </section>
+      <section
+        aria-label="Runs beside each other"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable.
+        tabIndex={0}
+        className="overflow-x-auto rounded-lg border border-line bg-surface"
+      >
+        <table className="w-full">
+          <thead>
+            <tr>
+              <th scope="col" className={cx(first, "font-medium text-muted")}>
+                Run
+              </th>
+              {jobs.map((job, place) => (
+                <th
+                  key={job.id}
+                  scope="col"
+                  className="min-w-32 px-3 py-2 text-left font-medium sm:min-w-40"
+                >
+                  <span className="flex items-center gap-2">
+                    <Swatch line={{ ...lookOf(place), kind: "trace" }} />
+                    <Link
+                      to="/jobs/$jobId"
+                      params={{ jobId: job.id }}
+                      title={job.id}
+                      className="truncate hover:text-accent"
+                    >
+                      {names[place]}
+                    </Link>
+                    <Button
+                      small
+                      look="quiet"
+                      aria-label={`Leave ${names[place]} out`}
+                      onClick={() => props.remove(job.id)}
+                    >
+                      <X aria-hidden="true" size={14} />
+                    </Button>
+                  </span>
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <Rows
+            title="On held-out pairs, at their newest measurement"
+            rows={props.finals}
+            span={jobs.length + 1}
+          />
+          <Rows title="Settings that differ" rows={props.differing} span={jobs.length + 1} isMono />
+        </table>
+        {!sameHeldOut(jobs) && (
+          <p className="px-3 py-2 text-sm text-muted">
+            These runs were measured on different held-out pairs, so none is marked as the best.
+          </p>
+        )}
+        {props.differing.length === 0 && jobs.length > 1 && (
+          <p className="border-t border-line p-3 text-muted">All settings are alike.</p>
+        )}
+      </section>
+    </>
   );
 }
 

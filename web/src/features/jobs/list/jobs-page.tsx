@@ -72,11 +72,12 @@ export function JobsPage() {
               aria-invalid={faults.length > 0 || undefined}
               aria-describedby={faults.length > 0 ? "filter-faults" : undefined}
               aria-keyshortcuts="/"
-              placeholder="Filter: name, model, status:running, lambda>=0.2"
+              placeholder="Filter, such as lambda>=0.2"
+              title="Words, or comparisons such as status:running, tag:abl or lambda>=0.2"
               value={q}
               onChange={(event) => change({ q: event.target.value || undefined })}
               onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
-              className={`${inputClass} max-w-md flex-1`}
+              className={`${inputClass} max-w-md grow basis-72`}
             />
             <p className="text-sm text-muted" role="status">
               {q ? `${shown.length} of ${jobs.length}` : jobs.length}{" "}

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Tabs } from "radix-ui";
-import { useState } from "react";
+import { useCallback, useState } from "react";
 import { useLacks } from "@/components/needs";
 import { bothEnded, voteNeeds } from "@/features/playground/comparison";
 import { Composer } from "@/features/playground/components/composer";
@@ -18,6 +18,7 @@ import {
   unpack,
 } from "@/features/playground/conversation";
 import { samplingOf } from "@/features/playground/sampling";
+import { type Seen, withSeen } from "@/features/playground/seen";
 import { useConversation } from "@/features/playground/use-conversation";
 import { useEscape } from "@/features/playground/use-escape";
 import { useFollow } from "@/features/playground/use-follow";
@@ -26,6 +27,7 @@ import { cx } from "@/lib/cx";
 import { deploymentsQuery } from "@/lib/queries";
 
 const BOTH: SideIndex[] = [0, 1];
+const ALONE: [SideIndex[], SideIndex[]] = [[0], [1]];
 
 /** Both panes and the composer. Mounted again for each conversation. */
 export function ConversationView(props: {
@@ -44,6 +46,11 @@ export function ConversationView(props: {
   );
   const [draft, setDraft] = useState({ prompt: start.draft, system: start.system });
   const { turns, last, send, stop, voted } = useConversation();
+  const [seen, setSeen] = useState<Seen>({});
+  const onSeen = useCallback(
+    (comparison: string, sides: SideIndex[]) => setSeen((now) => withSeen(now, comparison, sides)),
+    [],
+  );
   const deployments = useQuery(deploymentsQuery);
   const isBusy = last !== undefined && !bothEnded(last.comparison);
   const follow = useFollow(last);
@@ -135,6 +142,8 @@ export function ConversationView(props: {
             onStop={stop}
             onRetry={askAgain}
             onVoted={voted}
+            seen={seen}
+            onSeen={onSeen}
           />
         ))}
       </ol>
@@ -182,7 +191,7 @@ function TabbedPanes({ panes }: { panes: (sides: SideIndex[]) => React.ReactNode
       </Tabs.List>
       {BOTH.map((side) => (
         <Tabs.Content key={side} value={NAMES[side]}>
-          {panes([side])}
+          {panes(ALONE[side])}
         </Tabs.Content>
       ))}
     </Tabs.Root>

@@ -1,4 +1,4 @@
-import { useMemo } from "react";
+import { useEffect, useMemo } from "react";
 import { NOT_MARKED } from "@/components/word-diff";
 import type { Choice } from "@/features/playground/api/comparison-events";
 import { bothEnded } from "@/features/playground/comparison";
@@ -7,6 +7,7 @@ import { ReferencePair } from "@/features/playground/components/reference-pair";
 import { Said } from "@/features/playground/components/said";
 import { VoteBar } from "@/features/playground/components/vote-bar";
 import { isRemembered, NAMES, type SideIndex, type Turn } from "@/features/playground/conversation";
+import { type Seen, unseenOf } from "@/features/playground/seen";
 import { unshared } from "@/features/playground/unshared";
 import { cx } from "@/lib/cx";
 
@@ -20,6 +21,9 @@ export function TurnView(props: {
   onStop: (side: SideIndex) => void;
   onRetry: (turn: Turn) => void;
   onVoted: (turn: number, choice: Choice | null) => void;
+  /** The sides of each comparison whose ended answers were in view. */
+  seen: Seen;
+  onSeen: (comparison: string, sides: SideIndex[]) => void;
 }) {
   const { turn, sides, isLast, isDiffed } = props;
   const { comparison } = turn;
@@ -29,6 +33,12 @@ export function TurnView(props: {
     () => (canDiff ? unshared(a.text, b.text) : null),
     [canDiff, a.text, b.text],
   );
+  const { id } = comparison;
+  const isEnded = bothEnded(comparison);
+  const { onSeen } = props;
+  useEffect(() => {
+    if (isEnded && id !== null) onSeen(id, sides);
+  }, [isEnded, id, sides, onSeen]);
   const forgotten = sides.filter((side) => !isLast && !isRemembered(turn, side));
   return (
     <li className="flex min-w-0 flex-col gap-4">
@@ -62,6 +72,7 @@ export function TurnView(props: {
         <VoteBar
           comparison={comparison}
           hasKeys={isLast}
+          unseen={unseenOf(props.seen, id)}
           onVoted={(choice) => props.onVoted(turn.id, choice)}
         />
       )}

@@ -20,15 +20,17 @@ export function VoteBar(props: {
   comparison: Comparison;
   /** The keyboard shortcuts belong to the newest turn. */
   hasKeys: boolean;
+  /** The sides whose answer was not in view yet, as on a phone, which shows one at a time. */
+  unseen: readonly string[];
   onVoted: (choice: Choice | null) => void;
 }) {
-  const { comparison, hasKeys } = props;
+  const { comparison, hasKeys, unseen } = props;
   const needs = voteNeeds(comparison);
   const voting = useMutation({
     mutationFn: (choice: Choice) => vote(comparison.id ?? "", choice),
     onSuccess: props.onVoted,
   });
-  const canVote = needs === null && !voting.isPending;
+  const canVote = needs === null && unseen.length === 0 && !voting.isPending;
   const keys = CHOICES.map(({ key, choice }) => [key, () => voting.mutate(choice)] as const);
   useKeys(canVote && hasKeys ? Object.fromEntries(keys) : {});
   return (
@@ -56,6 +58,11 @@ export function VoteBar(props: {
       {needs === "answers" && (
         <p className="text-center text-sm text-muted">
           One side gave no answer, so there is nothing to choose from.
+        </p>
+      )}
+      {needs === null && unseen.length > 0 && (
+        <p role="status" className="text-center text-sm text-muted">
+          Read the answer of {unseen.join(" and ")}, too, before you vote.
         </p>
       )}
       {comparison.choice && (
