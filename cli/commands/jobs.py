@@ -126,10 +126,13 @@ def _estimated(found: dict[str, Any]) -> list[tuple[str, Any]]:
 @output.command(app, "list")
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    file: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only jobs that name this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the jobs, newest first."""
-    jobs = connect().items(JOBS, limit)
+    jobs = connect().items(JOBS, limit, file=file)
     if as_json:
         output.emit(jobs)
         return

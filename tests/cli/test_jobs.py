@@ -278,3 +278,21 @@ def test_a_progress_line_names_what_it_knows() -> None:
     for name, data in [("state", state("running", 3, 9)), ("metrics", numbers(3, "train"))]:
         view.apply(ServerEvent(name, frame(data).decode().removeprefix("data: ").strip()))
     assert progress_line(view).startswith("step 3/9  7 s left  log-prob chosen -2.")
+
+
+def test_the_jobs_of_a_file_are_listed(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on(f"GET {JOBS}", listed())
+    assert oddsmith("jobs", "list", "--file", "file-1").exit_code == ExitCode.OK
+    (asked,) = api.sent("GET", JOBS)
+    assert asked.query["file"] == "file-1"
+
+
+def test_all_faults_of_a_request_are_said(api: FakeApi, oddsmith: Oddsmith) -> None:
+    first = {"message": "lambda must be 0 or more.", "param": "lambda", "code": "bad"}
+    second = {"message": "A seed is too large.", "param": "seed", "code": "bad"}
+    body = {"error": {**first, "type": "invalid", "errors": [first, second]}}
+    api.on(f"POST {JOBS}", (400, body))
+    shown = oddsmith("jobs", "create", "--model", "m", "--file", "file-1")
+    assert shown.exit_code == ExitCode.REFUSED
+    assert "lambda must be 0 or more. (param: lambda)" in shown.stderr
+    assert "A seed is too large. (param: seed)" in shown.stderr
