@@ -34,7 +34,6 @@ WORDS = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
-ONES = {1: {"characters": "character", "entries": "entry"}}
 
 
 def in_words(problem: Mapping[str, Any]) -> str:
@@ -50,8 +49,8 @@ def in_words(problem: Mapping[str, Any]) -> str:
     if problem["type"] in ("string_too_short", "too_short") and context.get("min_length") == 1:
         return "must not be empty"
     counted = context.get("max_length", context.get("min_length"))
-    for many, one in ONES.get(counted, {}).items():
-        words = words.replace(many, one)
+    if counted == 1:
+        words = words.replace("characters", "character").replace("entries", "entry")
     return words.format(**context)
 
 

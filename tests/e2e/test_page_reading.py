@@ -24,7 +24,6 @@ from tests.e2e import chromium
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 OWNER = Caller(seed.ORG_ID, None, records.SCOPES)
-PHONE = {"width": 360, "height": 740}
 # Pixels of a canvas that are neither transparent nor grey, as axes and grid are.
 COLOURED = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -106,7 +105,7 @@ def test_one_step_is_drawn_and_no_value_stands_under_another_step(page: Page, ap
 
 def test_a_phone_shows_a_whole_filter_and_says_that_runs_stand_beside(page: Page, api: ScratchApi):
     ids = [run_of(f"run-{at}", 1, 2, held_out=1) for at in range(2)]
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size({"width": 360, "height": 740})
     page.goto("/jobs")
     field = page.get_by_label("Filter the runs")
     expect(field).to_be_visible()
