@@ -247,7 +247,7 @@ def test_every_field_of_a_request_is_bounded() -> None:
         found |= set(unbounded(schema, name, schema["$defs"]))
     # The schemas of the methods describe these; other fields are refused.
     places = ["", *(f".method.{name}" for name in METHODS)]
-    jobs = (JOBS, f"{JOBS}/estimate")
+    jobs = (JOBS, f"{JOBS}/check", f"{JOBS}/estimate")
     settings = {f"post {path}{place}.hyperparameters" for path in jobs for place in places}
     # Unknown fields of these are ignored.
     content = "messages.*.content.*"

@@ -148,6 +148,7 @@ def test_the_stream_of_a_job_has_the_documented_frames(client: TestClient) -> No
 # Fields that differ by kind, action or suite, and hyperparameters, which have their own schemas.
 OPEN = {
     "AuditEntryObject.details",
+    "CheckJob.hyperparameters",
     "CreateJob.hyperparameters",
     "EvaluationItemObject.reference",
     "EvaluationItemObject.result",
