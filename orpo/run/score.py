@@ -26,7 +26,7 @@ from orpo.rows.formats import Message, Pair, Reject
 from orpo.rows.rows import count_lines
 from orpo.rows.tools import definitions
 from orpo.tokens import embedded
-from orpo.tokens.dropped import Dropped
+from orpo.tokens.dropped import Problems, problem_of
 from orpo.tokens.tokenize import Example, tokenize_pairs
 from orpo.tokens.work import deal
 
@@ -48,22 +48,6 @@ class Row:
     scored: Scored
     is_pair: bool
     pairs: list[Pair | None] = field(default_factory=list)
-
-
-class _Problems(Dropped):
-    """Why answers can't be tokenised, by the number that stands for each as its line."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.of: dict[int, Problem] = {}
-
-    def add(self, line: int, reject: Reject) -> None:
-        super().add(line, reject)
-        self.of[line] = _problem(reject)
-
-
-def _problem(reject: Reject) -> Problem:
-    return Problem(code=reject.code, message=str(reject))
 
 
 # --- examples to rewards --------------------------------------------------------------------------
@@ -109,7 +93,7 @@ def score_rows(model: RewardModel, rows: Sequence[Row], method: Hyperparameters)
     """Fill in what is missing in each row's `scored`: rewards, lengths, and problems."""
     places = [(row, at) for row in rows for at, pair in enumerate(row.pairs) if pair is not None]
     answers = [replace(_pair(row, at), line=n) for n, (row, at) in enumerate(places)]
-    problems = _Problems()
+    problems = Problems()  # by the number that stands for an answer as its line
     n_embedded = embedded.size(model.base_path)
     examples, _, _ = tokenize_pairs(answers, model.tokenizer, method, n_embedded, problems)
     for n, problem in problems.of.items():
@@ -195,7 +179,7 @@ def read_row(line: int, text: str) -> Row:
             row.pairs.append(_conversation(value, each, name))
         except Reject as reject:
             row.pairs.append(None)
-            scored["problems"][at] = _problem(reject)
+            scored["problems"][at] = problem_of(reject)
     return row
 
 

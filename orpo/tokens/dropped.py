@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orpo.contract.failures import Code, Failure
+from orpo.contract.score import Problem
 from orpo.rows.formats import Reject
 
 LINES = 100
@@ -62,6 +63,23 @@ class Dropped:
         self.reasons.setdefault(reject.code, {"line": line, "message": reject.message})
         if len(self.lines[reject.code]) < LINES:
             self.lines[reject.code].append(line)
+
+
+class Problems(Dropped):
+    """The same, with the reason of each pair by its line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: dict[int, Problem] = {}
+
+    def add(self, line: int, reject: Reject) -> None:
+        super().add(line, reject)
+        self.of[line] = problem_of(reject)
+
+
+def problem_of(reject: Reject) -> Problem:
+    """A rejected pair's reason as verbs write it."""
+    return Problem(code=reject.code, message=str(reject))
 
 
 def hint_of(code: str) -> str:
