@@ -1,4 +1,5 @@
-"""The phases of an evaluation, in their order: prompts, models, answers, judgments, scores.
+"""The phases of an evaluation, in their order: prompts, models, answers, judgments, scores; of one
+that reads pairs: pairs, likelihoods, scores.
 
 Each asks for what is missing, so that another claim goes on where the last one ended.
 """
@@ -14,13 +15,13 @@ from orpo.contract.rundir import Level
 from services.evaluations import labelled, prompts, scores, worklist
 from services.evaluations.judges import Kind
 from services.evaluations.scores import Summary
-from services.evaluations.suites import AGREEMENT, SUITES, Side
+from services.evaluations.suites import AGREEMENT, SUITES, Side, suite_of
 from services.jobs import claims
 from services.platform import storage
 from services.platform.database import transaction
 from services.runs import job_events
 from services.serving.deployments import Route
-from workers import judging, rewarding, sides
+from workers import judging, likelihoods, rewarding, sides
 from workers.answering import Answering
 from workers.holding import Hold, StoppedError
 from workers.sides import Answerer
@@ -44,6 +45,16 @@ def run(hold: Hold) -> None:
     if not worklist.is_laid_out(evaluation):
         _lay_out(hold, evaluation)
     hold.check()
+    if suite_of(evaluation.suite).reads_pairs:
+        likelihoods.measure(hold, evaluation)
+    else:
+        _ask(hold, evaluation)
+    hold.check()
+    _score(hold)
+
+
+def _ask(hold: Hold, evaluation: Evaluation) -> None:
+    """Have the models answer, and the judge judge the answers."""
     judge = judging.find(hold) if evaluation.judge_id is not None else None
     routes = sides.await_deployments(hold, evaluation, _models(evaluation, judge))
     judge_all = _judge(hold, judge, routes) if judge is not None else None
@@ -54,8 +65,6 @@ def run(hold: Hold) -> None:
     hold.check()
     if judge_all is not None:
         judge_all()
-    hold.check()
-    _score(hold)
 
 
 def _read(hold: Hold) -> Evaluation:

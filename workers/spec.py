@@ -1,6 +1,7 @@
 """Makes the core's spec from a job's row, not from a file on disk, which could be edited."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
@@ -27,10 +28,7 @@ def spec_of(session: Session, job: Job) -> RunSpec:
     method = _METHOD.validate_python(job.method)
     return RunSpec(
         job_id=job.id,
-        base_model=job.base_model,
-        base_model_path=Path(base.path),
-        base_sha256=base.info.get("sha256"),
-        base_files=base.info.get("files"),
+        **base_of(base),
         train_path=data / TRAIN_ROWS,
         held_out_path=data / HELD_OUT_ROWS,
         tokens_path=get_settings().tokens_dir,
@@ -38,6 +36,16 @@ def spec_of(session: Session, job: Job) -> RunSpec:
         reward_path=_reward_path(session, job, method),
         seed=job.seed,
     )
+
+
+def base_of(base: BaseModelRecord) -> dict[str, Any]:
+    """Return the fields of a spec that name a base model, as it was registered."""
+    return {
+        "base_model": base.id,
+        "base_model_path": Path(base.path),
+        "base_sha256": base.info.get("sha256"),
+        "base_files": base.info.get("files"),
+    }
 
 
 def _reward_path(session: Session, job: Job, method: Method) -> Path | None:

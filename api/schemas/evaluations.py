@@ -180,7 +180,7 @@ class EvaluationCounts(Stored, total=False):
 class EvaluationProgress(Stored, total=False):
     """What the worker does now, and how much of it is done."""
 
-    phase: Literal["waiting_for_models", "answers", "judgments", "scores"] | None
+    phase: Literal["waiting_for_models", "answers", "judgments", "likelihoods", "scores"] | None
     done: int | None
     total: int | None
     eta_s: Annotated[float | None, Field(description="Seconds that are left of the phase.")]

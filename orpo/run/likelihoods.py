@@ -1,8 +1,8 @@
 """`python -m orpo.likelihoods RUN_DIR`: the log-probs of the answers of pairs, under any model.
 
-`orpo.contract.likelihoods` describes the files. Pairs are tokenised and packed as a run of ORPO does
-under the same settings, so that the numbers are those of the run's own evaluation. Rows are read
-and measured in groups, so that memory does not grow with the file.
+`orpo.contract.likelihoods` describes the files. Pairs are tokenised and packed as in a run of ORPO
+with the same settings, so that the numbers are those of the run's own evaluation. Rows are read and
+measured in groups, so that memory does not grow with the file.
 
 Knows policies, rows and batches; knows nothing of who asks.
 
@@ -20,6 +20,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from orpo.contract.failures import Code
+from orpo.contract.hyperparameters import Hyperparameters
 from orpo.contract.likelihoods import LIKELIHOODS, READING, Likelihood, Summary
 from orpo.contract.manifest import verify
 from orpo.contract.methods import Orpo
@@ -51,8 +52,8 @@ class Model(NamedTuple):
 
     policy: Policy
     tokenizer: PreTrainedTokenizerBase
-    n_embedded: int
-    method: Orpo
+    n_embedded: int | None
+    method: Hyperparameters
     group: Single
 
 

@@ -213,6 +213,9 @@ def _unlike(first: Evaluation, other: Evaluation) -> dict[str, str]:
     if suite is None:
         return {}
     metrics = suite.metrics
+    if suite.reads_pairs:
+        why = "it has read the pairs with other settings (of its model's run)"
+        return dict.fromkeys(metrics, why) if first.options != other.options else {}
     if first.judge_id != other.judge_id:
         return dict.fromkeys(metrics, "it was judged by another judge")
     is_of_pairs = suite.judging is Judging.PAIRS

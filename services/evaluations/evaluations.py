@@ -22,7 +22,7 @@ from orpo.contract.spec import VERSION
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.evaluations import endpoints, judges, prompts
+from services.evaluations import endpoints, judges, likelihoods, prompts
 from services.evaluations.judges import Kind
 from services.evaluations.suites import SUITES, Need, Suite
 from services.jobs import checks, jobs, repeats
@@ -112,6 +112,10 @@ def create(
     suite = check_settings(session, caller, request)
     file = check_file(session, caller, request, suite)
     served, baseline = check_models(session, caller, request)
+    options: dict[str, Any] = {"judge_prompt": request.judge_prompt} if request.judge_prompt else {}
+    if suite.reads_pairs:
+        models = [request.model, baseline["model"]] if baseline else [request.model]
+        options["reading"] = likelihoods.reading(session, caller, models)
     job = Job(
         id=evaluation_id,
         org_id=caller.org_id,
@@ -137,7 +141,7 @@ def create(
         orders=request.orders,
         limit=request.limit,
         sampling=suite.sampling | request.sampling,
-        options={"judge_prompt": request.judge_prompt} if request.judge_prompt else {},
+        options=options,
         deploys=request.deploy,
         gated_job_id=gated_job_id,
         counts={},
@@ -181,13 +185,16 @@ def check_settings(session: Session, caller: Caller, request: NewEvaluation) -> 
     suite = _suite(request)
     _check_numbers(request)
     _check_judge(session, caller, request, suite)
+    if suite.reads_pairs:
+        _refuse_answers(request, suite)
     return suite
 
 
 def check_file(session: Session, caller: Caller, request: NewEvaluation, suite: Suite) -> Row[Any]:
     """Return what is known of the file of a request; raises Invalid unless the suite can use it."""
     file = checks.usable_file(session, caller, request.data, "data")
-    prompts.refuse_unfit(request.data, file.accepted, file.prompts, suite, request.limit)
+    about = (request.data, file.accepted, file.prompts, suite, request.limit)
+    prompts.refuse_unfit(*about, shapes=file.shapes or ())
     return file
 
 
@@ -253,6 +260,21 @@ def _suite(request: NewEvaluation) -> Suite:
         if need is Need.NO and given is not None:
             raise Invalid(f"The suite '{suite.name}' takes no {name}: leave it out.", param=name)
     return suite
+
+
+def _refuse_answers(request: NewEvaluation, suite: Suite) -> None:
+    """Refuse what only makes sense where models are asked for answers."""
+    if isinstance(request.baseline, Endpoint):
+        raise Invalid(
+            f"The suite '{suite.name}' needs the weights of the baseline, and an endpoint has none "
+            "here: name a model of this installation.",
+            param="baseline",
+        )
+    if request.sampling:
+        raise Invalid(
+            f"The suite '{suite.name}' asks for no answers, so nothing is sampled: leave it out.",
+            param=f"sampling.{min(request.sampling)}",
+        )
 
 
 def _check_numbers(request: NewEvaluation) -> None:

@@ -62,13 +62,18 @@ class Reply:
     finish_reason: str | None = None
 
 
-def slots(evaluation: Evaluation, kind: str, item: EvaluationItem) -> list[Slot]:
-    """Return the judgments of an item, in the order of its `judgments`.
+def slots(evaluation: Evaluation, kind: str | None, item: EvaluationItem) -> list[Slot]:
+    """Return the judgments of an item, in the order of its `judgments`. `kind` is the judge's, None
+    without one.
 
     A reward model gives each answer a number, so that it needs no pair of them.
     """
     suite = suite_of(evaluation.suite)
     has_baseline = bool(item.baseline_answers)
+    if suite.reads_pairs:
+        return suite.slots(turns=1, orders=1, has_baseline=evaluation.baseline is not None)
+    if kind is None:
+        return []
     turns = len(item.turns) or len(item.answers)  # the prompts are erased with their file
     if kind == Kind.REWARD and suite.judging is Judging.PAIRS:
         return [Slot(turns - 1, ("model",)), Slot(turns - 1, ("baseline",))] if has_baseline else []
@@ -154,10 +159,15 @@ def texts_of(session: Session, org_id: str, items: Iterable[EvaluationItem]) -> 
 
 def missing(session: Session, org_id: str, keys: Collection[str]) -> set[str]:
     """Return those of the keys that no judgment is stored under."""
-    found = session.scalars(
-        select(Judgment.key).where(Judgment.org_id == org_id, Judgment.key.in_(keys))
-    )
-    return set(keys) - set(found)
+    wanted, left = list(keys), set(keys)
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        left -= set(
+            session.scalars(
+                select(Judgment.key).where(Judgment.org_id == org_id, Judgment.key.in_(some))
+            )
+        )
+    return left
 
 
 def store(session: Session, org_id: str, replies: Sequence[Reply]) -> None:

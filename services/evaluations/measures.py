@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from evals import verdicts
+from evals import held_out, verdicts
 from evals.table import Measured
 from evals.verdicts import Verdict
 from services.evaluations import judgments
-from services.evaluations.suites import Slot
+from services.evaluations.suites import ANSWERS, Slot
 
 if TYPE_CHECKING:
     from evals.ifeval.score import Followed
@@ -152,8 +152,26 @@ def mt_bench(seen: Seen) -> Found:
     return Found(_measured(seen.category, values), _result(by_side), _change(means))
 
 
+def pairs_held_out(seen: Seen) -> Found:
+    """Take the likelihoods of both answers of a pair. The change is that of the log odds ratio."""
+    logps: dict[str, dict[str, float]] = {}
+    for each in seen.judged:
+        if each.value is not None:
+            logps.setdefault(each.slot.shown[0], {})[each.slot.answer or ""] = each.value
+    by_side = {
+        side: held_out.numbers(**both) for side, both in logps.items() if len(both) == len(ANSWERS)
+    }
+    values = {
+        side: {name: [value] for name, value in numbers.items()}
+        for side, numbers in by_side.items()
+    }
+    ratios = {side: numbers["log_odds_ratio"] for side, numbers in by_side.items()}
+    return Found(_measured(seen.category, values), _result(by_side), _change(ratios))
+
+
 MEASURES: dict[str, Callable[[Seen], Found]] = {
     "ifeval": ifeval,
+    "held_out": pairs_held_out,
     "custom": pairs,
     "alpaca_eval": pairs,
     "reward": reward,

@@ -1,7 +1,9 @@
-"""The prompts of a file as items of an evaluation. Knows rows in normal form, and no engine."""
+"""The prompts of a file, or its pairs, as items of an evaluation. Knows rows in normal form, and no
+engine.
+"""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from evals import prompts
 from evals.fits import ANY
 from models import File
 from orpo.rows.messages import as_request
-from services.evaluations.suites import Suite
+from services.evaluations.suites import ANSWERS, Suite
 from services.platform.errors import Invalid
 from services.platform.storable import storable
 
@@ -31,20 +33,27 @@ class Drawn:
 
 
 def refuse_unfit(
-    file_id: str, accepted: int, found: dict[str, Any] | None, suite: Suite, limit: int | None
+    file_id: str,
+    accepted: int,
+    found: dict[str, Any] | None,
+    suite: Suite,
+    limit: int | None,
+    shapes: Collection[str] = (),
 ) -> None:
     """Raise Invalid, with the field at fault, unless the suite can use a validated file.
 
-    `accepted` and `found` are of the file's report: `found` is its part `prompts`, None for a file
-    of pairs, whose prompts are asked.
+    `accepted`, `found` and `shapes` are of the file's report: `found` is its part `prompts`, None
+    for a file of pairs, whose prompts are asked.
     """
-    if found is None and suite.name not in ANY:
+    if suite.reads_pairs:
+        _require_pairs(file_id, suite, is_of_prompts=found is not None, shapes=shapes)
+    elif found is None and suite.name not in ANY:
         raise Invalid(
             f"The file '{file_id}' holds preference pairs, and the suite '{suite.name}' needs its "
             "own prompts: upload them with the purpose `evals`.",
             param="data",
         )
-    if found is not None and suite.name not in found["suites"]:
+    elif found is not None and suite.name not in found["suites"]:
         why = found["unfit"].get(suite.name) or "Its rows lack what the suite needs."
         raise Invalid(
             f"The file '{file_id}' does not fit the suite '{suite.name}'. {why}", param="data"
@@ -53,23 +62,35 @@ def refuse_unfit(
         raise _too_many(f"{accepted} prompts, and an evaluation asks {MOST} at most")
 
 
+def _require_pairs(
+    file_id: str, suite: Suite, *, is_of_prompts: bool, shapes: Collection[str]
+) -> None:
+    what = "prompts" if is_of_prompts else "conversations without a rejected answer"
+    if is_of_prompts or set(shapes) == {"messages"}:
+        raise Invalid(
+            f"The file '{file_id}' holds {what}, and the suite '{suite.name}' needs pairs of a "
+            "chosen and a rejected answer: name a file of preference pairs.",
+            param="data",
+        )
+
+
 def draw(
     rows: Path, suite: Suite, *, limit: int | None = None, seed: int = 0, empty: int = 0
 ) -> Drawn:
     """Read the accepted rows of a file in their normal form, and draw the items.
 
-    `rows` is a copy of what the file's `rows_key` names. A prompt that stands in several rows is
-    asked once, with the first of them. A smaller limit draws a part of what a larger one draws
-    (`evals.prompts.draw`). `empty` is how many rows the validation left out because their prompt
-    is empty: `empty_of(record)`. Memory grows by 200 bytes for each row. Raises OSError, and
-    Invalid for a file without a prompt, or with too many.
+    `rows` is a copy of what the file's `rows_key` names. A prompt (for a suite that reads pairs, a
+    pair) that stands in several rows is asked once, with the first of them. A smaller limit draws a
+    part of what a larger one draws (`evals.prompts.draw`). `empty` is how many rows the validation
+    left out because their prompt is empty: `empty_of(record)`. Memory grows by 200 bytes for each
+    row. Raises OSError, and Invalid for a file without a prompt, or with too many.
     """
     digests: list[str] = []
     starts: list[int] = []
     start = 0
     with rows.open("rb") as file:
         for line in file:
-            digests.append(_digest(_turns(orjson.loads(line))))
+            digests.append(_digest(_asked(orjson.loads(line), suite)))
             starts.append(start)
             start += len(line)
     if limit is not None and limit > MOST:
@@ -107,14 +128,13 @@ def _items(rows: Path, starts: list[int], suite: Suite) -> Iterator[dict[str, An
             if read_bytes > MOST_BYTES:
                 raise _too_many(f"more than {MOST_BYTES >> 20} MB of prompts")
             row = orjson.loads(line)
-            given = row.get("row") or {}
             # Answers are asked for with all of a row's turns: nothing of them is cut.
             yield {
                 "place": place,
                 "line": row["line"],
                 "category": storable(row.get("category")),
                 "turns": [[as_request(turn) for turn in turns] for turns in _turns(row)],
-                "reference": storable({key: given[key] for key in suite.fields if key in given}),
+                "reference": storable(_reference(row, suite)),
                 "answers": [],
                 "baseline_answers": [],
                 "judgments": [],
@@ -126,5 +146,22 @@ def _turns(row: dict[str, Any]) -> list[list[Any]]:
     return row.get("turns") or [row["prompt"]]
 
 
-def _digest(turns: list[list[Any]]) -> str:
-    return hashlib.sha256(orjson.dumps(turns, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _asked(row: dict[str, Any], suite: Suite) -> Any:
+    """What tells rows apart: what is asked, or all of a pair."""
+    return pair_of(row) if suite.reads_pairs else _turns(row)
+
+
+def pair_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of pairs in its normal form without its place in the file."""
+    return {name: value for name, value in row.items() if name != "line"}
+
+
+def _reference(row: dict[str, Any], suite: Suite) -> dict[str, Any]:
+    if suite.reads_pairs:
+        return {answer: [as_request(turn) for turn in row.get(answer) or []] for answer in ANSWERS}
+    given = row.get("row") or {}
+    return {key: given[key] for key in suite.fields if key in given}
+
+
+def _digest(asked: Any) -> str:
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()

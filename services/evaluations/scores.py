@@ -19,7 +19,7 @@ from evals.statistics import Estimate
 from evals.table import Score
 from models import Answer, Evaluation, EvaluationItem, Judge
 from orpo.rows.thoughts import spoken
-from services.evaluations import judgments, measures
+from services.evaluations import judgments, likelihoods, measures
 from services.evaluations.measures import Found, Judged, Seen
 from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Suite
 
@@ -84,6 +84,9 @@ def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
         for item in _read(session, evaluation, org_id, kind, chunk)
     ]
     details = _details(suite, evaluation.orders, items)
+    if suite.reads_pairs:
+        left_out = likelihoods.left_out(session, evaluation.id, org_id)
+        details["excluded"] = likelihoods.by_reason(left_out) or None
     return Summary(
         [Result(i.place, i.found.result, i.found.change, i.cut_off) for i in items],
         [_as_json(score) for score in _scores(suite, items, details)],
@@ -137,6 +140,7 @@ def _read(
     chunk: Sequence[EvaluationItem],
 ) -> Iterator[_Item]:
     """Measure some items, whose answers and judgments are read together."""
+    suite = SUITES[evaluation.suite]
     texts = _texts(session, org_id, {k for i in chunk for k in (*i.answers, *i.baseline_answers)})
     values = judgments.values_of(session, org_id, {key for i in chunk for key in i.judgments})
     measure = measures.MEASURES[evaluation.suite]
@@ -149,11 +153,14 @@ def _read(
             for side, keys in sides.items()
             if len(keys) == len(item.turns) and all(key in texts for key in keys)
         }
-        slots = judgments.slots(evaluation, kind, item) if kind else []
+        slots = judgments.slots(evaluation, kind, item)
         keys = [*item.judgments, *[""] * len(slots)][: len(slots)]
         # Judgments that can be there, because their answers are.
         could = [key for slot, key in zip(slots, keys, strict=True) if {*slot.shown} <= {*answers}]
         judged = [Judged(slot, values.get(key)) for slot, key in zip(slots, keys, strict=True)]
+        if suite.reads_pairs:
+            yield _of_pair(item, measure(Seen(item.category, item.reference, {}, judged)), judged)
+            continue
         ours, theirs = answers.get("model"), answers.get("baseline")
         yield _Item(
             place=item.place,
@@ -167,6 +174,22 @@ def _read(
         )
 
 
+def _of_pair(item: EvaluationItem, found: Found, judged: Sequence[Judged]) -> _Item:
+    """An item of a pair, whose answers are in the file. One that could not be measured is neither
+    unparsed nor failed: the details say why.
+    """
+    return _Item(
+        place=item.place,
+        found=found,
+        cut_off=False,
+        lengths=None,
+        is_answered=all(each.value is not None for each in judged),
+        n_judged=0,
+        unparsed=0,
+        failed=0,
+    )
+
+
 def _texts(session: Session, org_id: str, keys: Collection[str]) -> dict[str, tuple[str, bool]]:
     """What answers say, without their thoughts, and whether they were cut off, by their keys."""
     query = select(Answer.key, Answer.text, Answer.finish_reason).where(
@@ -176,7 +199,7 @@ def _texts(session: Session, org_id: str, keys: Collection[str]) -> dict[str, tu
 
 
 def _counts(suite: Suite, items: Sequence[_Item]) -> dict[str, int]:
-    has_judge = suite.judging is not Judging.NONE
+    has_judge = suite.judging in (Judging.PAIRS, Judging.RATINGS)
     return {
         "answered": sum(item.is_answered for item in items),
         "judged": sum(item.n_judged > 0 and not item.unparsed and not item.failed for item in items)

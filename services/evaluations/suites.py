@@ -5,7 +5,11 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 Side = Literal["model", "baseline"]
+# Of a pair in a file.
+Answer = Literal["chosen", "rejected"]
 
+SIDES: tuple[Side, Side] = ("model", "baseline")
+ANSWERS: tuple[Answer, Answer] = ("chosen", "rejected")
 LENGTH_CONTROLLED = "win_rate_length_controlled"
 # Metrics of two answers: how often the model's is preferred to the baseline's.
 OVER_BASELINE = frozenset({"win_rate", LENGTH_CONTROLLED})
@@ -20,20 +24,27 @@ class Need(StrEnum):
 
 
 class Judging(StrEnum):
-    """What a judge does: nothing, compare two answers, or give each answer a number."""
+    """What a judge does: nothing, compare two answers, or give each answer a number.
+
+    `LIKELIHOODS`: there is no judge and no model is asked. The models themselves say how likely
+    both answers of a pair in the file are.
+    """
 
     NONE = "none"
     PAIRS = "pairs"
     RATINGS = "ratings"
+    LIKELIHOODS = "likelihoods"
 
 
 class Slot(NamedTuple):
     """A judgment that an item has: which turn is judged, from 0, and which answers are shown, in
-    this order: both sides', or that of one.
+    this order: both sides', or that of one. Of a likelihood, `shown` is the side that gives it, and
+    `answer` which answer of the pair it is about.
     """
 
     turn: int
     shown: tuple[Side, ...]
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -56,19 +67,27 @@ class Suite:
     # The sha256 of the official prompt file; None where any file will do, or none is known.
     official_sha256: str | None = None
 
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether it is about the pairs of a file; otherwise models are asked its prompts."""
+        return self.judging is Judging.LIKELIHOODS
+
     def slots(self, *, turns: int, orders: int, has_baseline: bool) -> list[Slot]:
         """The judgments of an item with so many turns, in the order of its `judgments`.
 
         Two answers are compared once in each of the orders, after the last turn. A rating is given
-        to each turn of the model, then to each turn of the baseline.
+        to each turn of the model, then to each turn of the baseline; so is a likelihood, to the
+        chosen and to the rejected answer.
         """
         last = turns - 1
+        sides: list[Side] = ["model", "baseline"] if has_baseline else ["model"]
         if self.judging is Judging.PAIRS:
-            shown: list[tuple[Side, ...]] = [("model", "baseline"), ("baseline", "model")]
+            shown: list[tuple[Side, ...]] = [SIDES, SIDES[::-1]]
             return [Slot(last, sides) for sides in shown[:orders]] if has_baseline else []
         if self.judging is Judging.RATINGS:
-            sides: list[Side] = ["model", "baseline"] if has_baseline else ["model"]
             return [Slot(turn, (side,)) for side in sides for turn in range(turns)]
+        if self.judging is Judging.LIKELIHOODS:
+            return [Slot(0, (side,), answer) for side in sides for answer in ANSWERS]
         return []
 
 
@@ -86,6 +105,17 @@ SUITES = {
             sampling={"temperature": 0.0, "max_tokens": 1024},
             fields=("key", "instruction_id_list", "kwargs"),
             official_sha256="67ffeee0fcb87c317c5b08a2de85557b4a7e96ada6178aa645b4954fe4b53d49",
+        ),
+        Suite(
+            name="held_out",
+            title="Held-out pairs",
+            measures="How much likelier the chosen answers of pairs are to the model than the "
+            "rejected ones.",
+            metrics=("accuracy", "log_odds_ratio", "margin", "logps_chosen", "logps_rejected"),
+            judge=Need.NO,
+            baseline=Need.OPTIONAL,
+            judging=Judging.LIKELIHOODS,
+            sampling={},
         ),
         Suite(
             name="custom",

@@ -89,6 +89,14 @@ def note_answers(session: Session, evaluation_id: str, changes: Sequence[Change]
     note_failures(session, evaluation_id, failed)
 
 
+def note_judgments(session: Session, evaluation_id: str, keys: Mapping[int, list[str]]) -> None:
+    """Store which judgments items have: their keys by place."""
+    if keys:
+        statement = _of_place(evaluation_id).values(judgments=bindparam("keys", type_=JSONB))
+        rows = [{"at": place, "keys": of_item} for place, of_item in keys.items()]
+        session.connection().execute(statement, rows)
+
+
 def note_failures(
     session: Session, evaluation_id: str, failed: Mapping[tuple[int, str], str]
 ) -> None:

@@ -1,5 +1,7 @@
 """MT-Bench, AlpacaEval, length control, rewards, diversity and held-out pairs."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -198,14 +200,18 @@ def test_diversity_within_and_across_prompts() -> None:
         diversity.similarity({1: np.array([[0.0, 0.0]])})
 
 
-def test_held_out_pairs_of_two_models_are_paired() -> None:
-    pair = held_out.Pair
-    ours = {1: pair(0.5, -1.0, -2.0), 2: pair(-0.5, -2.0, -1.0)}
-    theirs = {1: pair(-0.5, -1.0, -1.0), 2: pair(-1.5, -3.0, -1.0), 3: pair(9, -1, -9)}
-    found, changed = held_out.scores(ours), held_out.differences(ours, theirs)
-    assert found.accuracy
-    assert found.margin
-    assert changed.accuracy
-    assert changed.log_odds_ratio
-    assert (found.accuracy.value, found.margin.value) == (0.5, 0)
-    assert (changed.accuracy.value, changed.log_odds_ratio.value) == (0.5, 1)
+def test_a_held_out_pair_has_the_numbers_of_the_paper() -> None:
+    chosen, rejected = math.log(0.6), math.log(0.2)
+    found = held_out.numbers(chosen, rejected)
+    assert found["log_odds_ratio"] == pytest.approx(math.log(0.6 / 0.4) - math.log(0.2 / 0.8))
+    assert found["margin"] == pytest.approx(math.log(3))
+    assert found["accuracy"] == 1
+    assert (found["logps_chosen"], found["logps_rejected"]) == (chosen, rejected)
+    assert held_out.numbers(rejected, chosen)["accuracy"] == 0
+    assert held_out.numbers(chosen, chosen)["accuracy"] == 0, "a draw is not right"
+
+
+@pytest.mark.parametrize("logp", [-1e-9, -1e-6, -0.1, -math.log(2), -3.0, -40.0])
+def test_log_odds_stay_finite(logp: float) -> None:
+    p = math.exp(min(logp, held_out.MAX_LOGP))
+    assert held_out.log_odds(logp) == pytest.approx(math.log(p) - math.log1p(-p), rel=1e-6)

@@ -1,4 +1,4 @@
-"""`python -m orpo.likelihoods`: the numbers of a run's own evaluation, for any model and any pairs."""
+"""`python -m orpo.likelihoods`: the numbers of a run's own evaluation, for any model and pairs."""
 
 import json
 from pathlib import Path
