@@ -34,7 +34,8 @@ class Evaluation(Base):
     limit: Mapped[int | None]
     # {"temperature", "top_p", "max_tokens"}.
     sampling: Mapped[dict[str, Any]]
-    # {"judge_prompt"}, or {"labels"} of a judge's agreement with people.
+    # {"judge_prompt"}; {"reading"} of a suite that reads pairs; {"labels"} of a judge's agreement
+    # with people.
     options: Mapped[dict[str, Any]]
     # Whether the worker deploys what it needs and takes it back afterwards.
     deploys: Mapped[bool] = mapped_column(default=False)
@@ -47,7 +48,7 @@ class Evaluation(Base):
     # [{"metric", "category", "model", "baseline", "difference"}], each an estimate with its
     # interval.
     scores: Mapped[list[Any]]
-    # {"preference", "rewards", "judges_itself", "agreement"}, each where there is one.
+    # {"preference", "rewards", "excluded", "judges_itself", "agreement"}, each where there is one.
     details: Mapped[dict[str, Any]]
 
 
@@ -114,9 +115,9 @@ class Judgment(Created, Base):
 
     org_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
-    # What the judge wrote; empty for a reward model.
+    # What the judge wrote; of a number that could not be computed, why.
     text: Mapped[str]
-    # 1, 0.5 or 0 for the answer that was shown first, a rating, or a reward; None if the reply has
-    # no verdict.
+    # 1, 0.5 or 0 for the answer that was shown first, a rating, or a reward; the mean log-prob of a
+    # token of one answer of a pair. None if the reply has no verdict, or nothing could be measured.
     value: Mapped[float | None]
     finish_reason: Mapped[str | None]

@@ -106,19 +106,22 @@ class EvaluationRequest(Body):
         )
 
 
+DATA = "The file of prompts; for a suite that reads pairs, of preference pairs."
+
+
 class CreateEvaluation(EvaluationRequest):
     """A request for an evaluation."""
 
-    data: Id = Field(description="The file of prompts.")
+    data: Id = Field(description=DATA)
 
     def request(self) -> NewEvaluation:
         return self.request_with(self.data)
 
 
 class CheckEvaluation(EvaluationRequest):
-    """A request for an evaluation whose file of prompts may not be uploaded yet."""
+    """A request for an evaluation whose file may not be uploaded yet."""
 
-    data: Id | None = Field(None, description="The file of prompts.")
+    data: Id | None = Field(None, description=DATA)
 
     def request(self) -> NewEvaluation:
         return self.request_with(self.data or "")
@@ -164,11 +167,13 @@ class EvaluationSide(BaseModel):
 
 
 class EvaluationCounts(Stored, total=False):
-    """Prompts, answers and judgments so far."""
+    """Prompts, answers and judgments so far. Of a suite that reads pairs, prompts are its pairs."""
 
     of: Annotated[int, Field(description="Prompts in the file, each once.")]
     prompts: Annotated[int, Field(description="Prompts that are asked.")]
-    answered: Annotated[int, Field(description="Prompts that all models have answered.")]
+    answered: Annotated[
+        int, Field(description="Prompts that all models have answered; pairs that were measured.")
+    ]
     judged: Annotated[int, Field(description="Prompts that the judge has judged.")]
     cut_off: Annotated[int, Field(description="Prompts with an answer that hit `max_tokens`.")]
     unparsed: Annotated[int, Field(description="Judgments without a verdict.")]
@@ -224,6 +229,26 @@ class EvaluationRewards(Stored, total=False):
     baseline: list[int] | None
 
 
+class EvaluationExcluded(Stored, total=False):
+    """Pairs that could not be measured, for one reason; `line` and `message` are of the first."""
+
+    reason: Annotated[str, Field(description="Such as `prompt_too_long` or `special_token`.")]
+    pairs: int
+    line: int
+    message: str
+
+
+class EvaluationReading(Stored, total=False):
+    """How pairs are turned into tokens, and the precision: as in the run of the tuned model."""
+
+    max_length: int
+    overlong: str
+    special_tokens: str
+    turns: str
+    reasoning: str
+    precision: str
+
+
 class EvaluationObject(BaseModel):
     """An evaluation: waiting, running, or ended with scores or an error."""
 
@@ -254,6 +279,10 @@ class EvaluationObject(BaseModel):
     scores: list[Score]
     preference: EvaluationPreference | None
     rewards: EvaluationRewards | None
+    excluded: list[EvaluationExcluded] = Field(
+        description="Of a suite that reads pairs: those that could not be measured."
+    )
+    reading: EvaluationReading | None = Field(description="Of a suite that reads pairs.")
     judges_itself: Literal["model", "baseline"] | None = Field(
         description="The model that is the judge, too: models prefer their own answers."
     )
@@ -296,6 +325,8 @@ class EvaluationObject(BaseModel):
             scores=cast("list[Score]", evaluation.scores),
             preference=cast("EvaluationPreference | None", details.get("preference")),
             rewards=cast("EvaluationRewards | None", details.get("rewards")),
+            excluded=cast("list[EvaluationExcluded]", details.get("excluded", [])),
+            reading=cast("EvaluationReading | None", evaluation.options.get("reading")),
             judges_itself=details.get("judges_itself"),
             labels=evaluation.options.get("labels"),
             agreement=cast("AgreementObject | None", details.get("agreement")),

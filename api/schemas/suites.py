@@ -26,7 +26,10 @@ class SuiteObject(BaseModel):
     metrics: list[str] = Field(description="The names in its scores, and in gates.")
     judge: Need = Field(description="Whether a request names a judge.")
     baseline: Need = Field(description="Whether a request names a baseline.")
-    judging: Judging = Field(description="What the judge does.")
+    judging: Judging = Field(
+        description="What the judge does. `likelihoods`: the suite reads pairs, and the models say "
+        "how likely both answers are; none is asked."
+    )
     fields: list[str] = Field(description="Of a row of the file, that the suite reads.")
     outputs: str | None = Field(
         description="The field whose answers are the baseline where a request names none."

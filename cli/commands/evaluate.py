@@ -8,7 +8,7 @@ import typer
 from cli.client.http import connect
 from cli.commands import evaluations
 from cli.commands.uploads import Purpose, with_files
-from cli.view import output
+from cli.view import output, scores
 from cli.view.output import CommandError, ExitCode, Json
 
 app = typer.Typer()
@@ -19,7 +19,10 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="The model; see: oddsmith models list")],
     *,
     suite: Annotated[str, typer.Option(help="What to measure; see: oddsmith suites")],
-    data: Annotated[str, typer.Option(help="Prompts: a file's id, or a path to upload.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Prompts, or pairs for held_out: a file's id, or a path to upload."),
+    ],
     against: Annotated[
         str | None, typer.Option(help="The baseline: a model that answers the same prompts.")
     ] = None,
@@ -73,7 +76,7 @@ def evaluate(
     }
     client = connect()
     check = "/v1/evaluations/check"
-    body = with_files(client, body, {"data": data}, check, as_json, Purpose.PROMPTS)
+    body = with_files(client, body, {"data": data}, check, as_json, _purpose(suite))
     made = client.post("/v1/evaluations", body)
     if detach:
         output.emit_or_say(made, as_json, f"{made['id']}  {made['status']}")
@@ -81,6 +84,11 @@ def evaluate(
             output.say(f"Follow it: oddsmith evaluations watch {made['id']}")
         return
     evaluations.follow(client, made["id"], as_json)
+
+
+def _purpose(suite: str) -> Purpose:
+    """What a file is uploaded for."""
+    return Purpose.PAIRS if suite == scores.HELD_OUT else Purpose.PROMPTS
 
 
 def _baseline(against: str | None, base_url: str | None, secret: str | None) -> Any:

@@ -185,15 +185,30 @@ def _show_item(item: dict[str, Any], longest: int | None) -> None:
 
 
 def _texts(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The prompt and the answers of each turn, then what the judge wrote."""
+    """The prompt and the answers of each turn; of a pair in the file, both answers with their
+    numbers; then what the judge wrote.
+    """
     for turn, messages in enumerate(item["turns"]):
         yield "prompt", messages[-1]["content"]
         for side, answers in (("model", item["answers"]), ("baseline", item["baseline_answers"])):
             if turn < len(answers):
                 yield side, (answers[turn] or {"text": "(no answer)"})["text"]
+    for answer in ("chosen", "rejected"):
+        if said := item.get("reference", {}).get(answer):
+            yield answer, said[-1].get("content") or ""
+    if "log_odds_ratio" in (item.get("result") or {}):
+        yield from _numbers(item["result"])
     for judgment in item["judgments"]:
         if judgment["text"]:
             yield "judge", judgment["text"]
+
+
+def _numbers(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How likely both answers of a pair are under each side."""
+    for side, numbers in (("model", result), ("baseline", result.get("baseline"))):
+        if numbers:
+            logps = f"{numbers['logps_chosen']:.2f} and {numbers['logps_rejected']:.2f}"
+            yield side, f"log odds ratio {numbers['log_odds_ratio']:+.2f} (log-probs {logps})"
 
 
 def _short(text: str, longest: int | None) -> str:

@@ -18,6 +18,7 @@ PHASES = {
     "waiting_for_models": "Waiting for the models",
     "answers": "Asking for answers",
     "judgments": "Asking the judge",
+    "likelihoods": "Computing likelihoods",
     "scores": "Computing scores",
 }
 WAITING = "Waiting for a worker"

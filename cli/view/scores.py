@@ -15,11 +15,24 @@ from cli.view import output
 Measured = dict[str, Any]  # {"value", "low", "high", "n"}
 
 # Metrics that are no shares; a share is printed as a percentage.
-PLAIN = frozenset({"reward", "rating", "rating_turn_1", "rating_turn_2"})
+PLAIN = frozenset(
+    {
+        "reward", "rating", "rating_turn_1", "rating_turn_2", "log_odds_ratio", "margin",
+        "logps_chosen", "logps_rejected",
+    }
+)  # fmt: skip
 # Metrics that compare with the baseline by themselves: one half is no difference.
 PREFERENCES = frozenset({"win_rate", "win_rate_length_controlled"})
 EVEN = 0.5
 AGREEMENT = "agreement"
+# The suite whose items are pairs of a file: models are measured on them, and asked nothing.
+HELD_OUT = "held_out"
+# By suite: the count that says how much was done, what is counted, and the word for done.
+WORDS = {
+    AGREEMENT: ("judged", "pairs", "judged"),
+    HELD_OUT: ("answered", "pairs", "measured"),
+}
+FEW = 30  # pairs; below, an interval from a bootstrap is too narrow
 
 
 def measured(metric: str, found: Measured | None, signed: bool = False) -> str:
@@ -94,14 +107,19 @@ def facts(evaluation: dict[str, Any]) -> list[tuple[str, Any]]:
     """What was asked, of whom, and how much of it was answered."""
     counts, judge = evaluation["counts"], evaluation["judge"]
     preference = evaluation["preference"] or {}
+    is_of_pairs = evaluation["suite"]["name"] == HELD_OUT
     return [
         ("evaluation", evaluation["id"]),
         ("suite", f"{evaluation['suite']['title']}, {evaluation['suite']['data']}"),
         ("model", evaluation["model"]["model"]),
         ("baseline", (evaluation["baseline"] or {}).get("model")),
         ("judge", _judge(judge) if judge else None),
-        ("prompts", _prompts(evaluation)),
-        ("answered", f"{counts['answered']:,}" if "answered" in counts else None),
+        ("pairs" if is_of_pairs else "prompts", _prompts(evaluation)),
+        (
+            "measured" if is_of_pairs else "answered",
+            f"{counts['answered']:,}" if "answered" in counts else None,
+        ),
+        ("left out", _left_out(evaluation.get("excluded", []))),
         ("cut off", counts.get("cut_off") or None),
         ("failed", counts.get("failed") or None),
         ("verdicts", _verdicts(preference)),
@@ -119,6 +137,11 @@ def _judge(judge: dict[str, Any]) -> str:
     ]
     known = f"agrees with people: {', '.join(agreement)}" if agreement else "agreement not measured"
     return f"{judge['name']} ({known})"
+
+
+def _left_out(excluded: Sequence[dict[str, Any]]) -> str | None:
+    """How many pairs could not be measured, by reason."""
+    return ", ".join(f"{each['pairs']:,} {each['reason']}" for each in excluded) or None
 
 
 def _prompts(evaluation: dict[str, Any]) -> str | None:
@@ -154,16 +177,22 @@ def findings(evaluation: dict[str, Any]) -> Iterator[str]:
     elif overall:
         yield finding(overall[0], evaluation)
     counts = evaluation["counts"]
+    name, what, done = WORDS.get(evaluation["suite"]["name"], ("answered", "prompts", "answered"))
+    is_held_out = evaluation["suite"]["name"] == HELD_OUT
+    if overall and is_held_out and counts.get(name, 0) < FEW:
+        yield (
+            f"Few pairs: {counts.get(name, 0):,} were {done}. Below {FEW}, the intervals are too "
+            "narrow; evaluate more pairs."
+        )
     if evaluation["is_incomplete"]:
-        is_of_labels = evaluation["suite"]["name"] == AGREEMENT
-        name, what = ("judged", "pairs") if is_of_labels else ("answered", "prompts")
         yield (
             f"Incomplete: {counts.get(name, 0):,} of {counts.get('prompts', 0):,} {what} were "
-            f"{name}. The scores are of these alone."
+            f"{done}. The scores are of these alone."
         )
     if evaluation["is_subset"]:
+        used = "asked" if what == "prompts" else "used"
         yield (
-            f"Only {counts['prompts']:,} of {counts['of']:,} prompts were asked: this is the score "
+            f"Only {counts['prompts']:,} of {counts['of']:,} {what} were {used}: this is the score "
             "of a sample."
         )
     if own := evaluation.get("judges_itself"):
@@ -188,7 +217,7 @@ def finding(score: dict[str, Any], evaluation: dict[str, Any]) -> str:
         return f"There is no baseline: nothing says whether {metric} of {model} is high or low."
     base, found = baseline["model"], score["difference"]
     if found is None:
-        return f"No prompt was answered by both models: {metric} can't be compared."
+        return f"There is no prompt or pair with values of both models: {metric} can't be compared."
     shown = measured(metric, found, signed=True) + ("" if metric in PLAIN else " points")
     side = side_of(found, 0)
     if side is None:

@@ -109,8 +109,9 @@ def keys(
 
 
 def replies(keys: Sequence[str], found: Likelihood) -> list[Reply]:
-    """Return the judgments that are stored of a pair, one for each of its keys. If the pair can't be
-    measured, they have no value, and say why.
+    """Return the judgments that are stored of a pair, one for each of its keys.
+
+    Those of a pair that can't be measured have no value, and say why.
     """
     problem = found["problem"]
     text, code = (problem["message"], problem["code"]) if problem else ("", None)

@@ -2483,7 +2483,7 @@ export interface components {
             baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
             /**
              * Data
-             * @description The file of prompts.
+             * @description The file of prompts; for a suite that reads pairs, of preference pairs.
              */
             data: string;
             /**
@@ -3269,12 +3269,12 @@ export interface components {
         };
         /**
          * EvaluationCounts
-         * @description Prompts, answers and judgments so far.
+         * @description Prompts, answers and judgments so far. Of a suite that reads pairs, prompts are its pairs.
          */
         EvaluationCounts: {
             /**
              * Answered
-             * @description Prompts that all models have answered.
+             * @description Prompts that all models have answered; pairs that were measured.
              */
             answered?: number;
             /**
@@ -3317,6 +3317,25 @@ export interface components {
              * @description Judgments without a verdict.
              */
             unparsed?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationExcluded
+         * @description Pairs that could not be measured, for one reason; `line` and `message` are of the first.
+         */
+        EvaluationExcluded: {
+            /** Line */
+            line?: number;
+            /** Message */
+            message?: string;
+            /** Pairs */
+            pairs?: number;
+            /**
+             * Reason
+             * @description Such as `prompt_too_long` or `special_token`.
+             */
+            reason?: string;
         } & {
             [key: string]: unknown;
         };
@@ -3437,6 +3456,11 @@ export interface components {
             /** Deploy */
             deploy: boolean;
             error: components["schemas"]["JobError"] | null;
+            /**
+             * Excluded
+             * @description Of a suite that reads pairs: those that could not be measured.
+             */
+            excluded: components["schemas"]["EvaluationExcluded"][];
             /** Finished At */
             finished_at: number | null;
             /**
@@ -3486,6 +3510,8 @@ export interface components {
             orders: number;
             preference: components["schemas"]["EvaluationPreference"] | null;
             progress: components["schemas"]["EvaluationProgress"] | null;
+            /** @description Of a suite that reads pairs. */
+            reading: components["schemas"]["EvaluationReading"] | null;
             rewards: components["schemas"]["EvaluationRewards"] | null;
             sampling: components["schemas"]["EvaluationSampling"];
             /** Scores */
@@ -3534,10 +3560,30 @@ export interface components {
              */
             eta_s?: number | null;
             /** Phase */
-            phase?: ("waiting_for_models" | "answers" | "judgments" | "scores") | null;
+            phase?: ("waiting_for_models" | "answers" | "judgments" | "likelihoods" | "scores") | null;
             retry?: components["schemas"]["Retry"] | null;
             /** Total */
             total?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationReading
+         * @description How pairs are turned into tokens, and the precision: as in the run of the tuned model.
+         */
+        EvaluationReading: {
+            /** Max Length */
+            max_length?: number;
+            /** Overlong */
+            overlong?: string;
+            /** Precision */
+            precision?: string;
+            /** Reasoning */
+            reasoning?: string;
+            /** Special Tokens */
+            special_tokens?: string;
+            /** Turns */
+            turns?: string;
         } & {
             [key: string]: unknown;
         };
@@ -4557,9 +4603,12 @@ export interface components {
         /**
          * Judging
          * @description What a judge does: nothing, compare two answers, or give each answer a number.
+         *
+         *     `LIKELIHOODS`: there is no judge and no model is asked. The models themselves say how likely
+         *     both answers of a pair in the file are.
          * @enum {string}
          */
-        Judging: "none" | "pairs" | "ratings";
+        Judging: "none" | "pairs" | "ratings" | "likelihoods";
         /**
          * Kind
          * @enum {string}
@@ -6554,7 +6603,7 @@ export interface components {
             id: string;
             /** @description Whether a request names a judge. */
             judge: components["schemas"]["Need"];
-            /** @description What the judge does. */
+            /** @description What the judge does. `likelihoods`: the suite reads pairs, and the models say how likely both answers are; none is asked. */
             judging: components["schemas"]["Judging"];
             /** Measures */
             measures: string;

@@ -12,7 +12,7 @@ import type { Evaluation, Suite } from "@/features/evaluations/objects";
 
 const suite = (judge: Suite["judge"], baseline: Suite["baseline"]) =>
   ({ judge, baseline, judging: "pairs" }) as Suite;
-const ALL = { baseline: true, judge: true, prompt: true };
+const ALL = { baseline: true, judge: true, prompt: true, answers: true };
 const filled: Form = {
   ...blank,
   model: "acme/tuned",
@@ -49,6 +49,16 @@ test("what the suite does not take is not sent", () => {
   const rewarded = shownFor(suite("yes", "optional"), "reward");
   expect(bodyOf(filled, rewarded).judge_prompt).toBeNull();
   expect(bodyOf(filled, rewarded).judge).toBe("judge-1");
+});
+
+test("a suite that reads pairs is sent no sampling, no deployment and no endpoint", () => {
+  const pairs = { ...suite("no", "optional"), judging: "likelihoods" } as Suite;
+  const shown = shownFor(pairs, undefined);
+  const { sampling, deploy, baseline } = bodyOf({ ...filled, deploy: true }, shown);
+  expect([sampling, deploy, baseline]).toEqual([null, false, "acme/base"]);
+  expect(bodyOf({ ...filled, against: "endpoint" }, shown).baseline).toBeNull();
+  expect(fieldOf("sampling.top_p", filled, shown)).toBeNull();
+  expect(fieldOf("data", filled, shown)).toBe("data");
 });
 
 test("an endpoint is a baseline of its own, and a text that is no number is sent as it is", () => {

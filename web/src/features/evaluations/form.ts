@@ -74,7 +74,15 @@ export function formOf(evaluation: Evaluation): Form {
 }
 
 /** What a suite takes of the form. */
-export type Shown = { baseline: boolean; judge: boolean; prompt: boolean };
+export type Shown = {
+  baseline: boolean;
+  judge: boolean;
+  prompt: boolean;
+  /** Whether models are asked for answers; else they are measured on the pairs of the file. */
+  answers: boolean;
+};
+
+export const readsPairs = (suite: Suite | undefined) => suite?.judging === "likelihoods";
 
 export function shownFor(suite: Suite | undefined, judgeKind: string | undefined): Shown {
   return {
@@ -82,12 +90,13 @@ export function shownFor(suite: Suite | undefined, judgeKind: string | undefined
     judge: suite !== undefined && suite.judge !== "no",
     // A reward model reads no prompt of a judge.
     prompt: suite?.judging === "pairs" && judgeKind !== undefined && judgeKind !== "reward",
+    answers: !readsPairs(suite),
   };
 }
 
 export function bodyOf(form: Form, shown: Shown): Schema<"CreateEvaluation"> {
   const sampling: Record<string, unknown> = {};
-  for (const name of SAMPLING) {
+  for (const name of shown.answers ? SAMPLING : []) {
     const value = typedNumber(form[name]);
     if (value !== null) sampling[name] = value;
   }
@@ -95,19 +104,19 @@ export function bodyOf(form: Form, shown: Shown): Schema<"CreateEvaluation"> {
     model: form.model,
     suite: form.suite,
     data: form.data,
-    baseline: shown.baseline ? baselineOf(form) : null,
+    baseline: shown.baseline ? baselineOf(form, shown) : null,
     judge: (shown.judge && form.judge) || null,
     judge_prompt: (shown.prompt && form.judge_prompt.trim()) || null,
     orders: Number(form.orders),
     limit: typedNumber(form.limit) as number | null,
     seed: typedNumber(form.seed) as number | null,
     sampling: Object.keys(sampling).length > 0 ? sampling : null,
-    deploy: form.deploy,
+    deploy: shown.answers && form.deploy,
   };
 }
 
-function baselineOf({ against, baseline, endpoint }: Form) {
-  if (against === "none") return null;
+function baselineOf({ against, baseline, endpoint }: Form, { answers }: Shown) {
+  if (against === "none" || (against === "endpoint" && !answers)) return null;
   if (against === "model") return baseline || null;
   const { base_url, model, secret } = endpoint;
   return { base_url: base_url.trim(), model: model.trim(), secret: secret.trim() || null };
@@ -171,6 +180,7 @@ export function fieldOf(param: string | null, form: Pick<Form, "against">, shown
   const isHidden =
     (field === "baseline" && !shown.baseline) ||
     (field === "judge" && !shown.judge) ||
-    (field === "judge_prompt" && !shown.prompt);
+    (field === "judge_prompt" && !shown.prompt) ||
+    (!shown.answers && [...SAMPLING, "deploy"].includes(field));
   return FIELDS.includes(field) && !isHidden ? field : null;
 }

@@ -1,7 +1,7 @@
 /** The items of an evaluation in words: what was asked, how they moved, and what was checked. */
 import type { Filter } from "@/features/evaluations/api";
 import type { Answer, Evaluation, Item, Judgment } from "@/features/evaluations/objects";
-import { AGREEMENT, sideName } from "@/features/evaluations/words";
+import { AGREEMENT, HELD_OUT, sideName } from "@/features/evaluations/words";
 import { number, signed } from "@/lib/format";
 import { messageText } from "@/lib/message-text";
 
@@ -34,17 +34,19 @@ export type Naming = {
 
 export function namingOf({ suite, model, baseline }: Evaluation): Naming {
   if (suite.name === AGREEMENT) return LABELLED;
+  const filters: Naming["filters"] = {
+    regressed: "Got worse",
+    improved: "Got better",
+    tied: "Tied",
+    cut_off: "Cut off",
+  };
+  if (suite.name === HELD_OUT) delete filters.cut_off;
   return {
     ours: sideName(model),
     theirs: baseline ? sideName(baseline) : "The answer in the file",
     isOursFirst: false,
     movements: MOVEMENTS,
-    filters: {
-      regressed: "Got worse",
-      improved: "Got better",
-      tied: "Tied",
-      cut_off: "Cut off",
-    },
+    filters,
   };
 }
 
@@ -116,6 +118,34 @@ export function askAgain(
   const ask = question.content ?? "";
   if (!isOurs || ask === "" || ask.length > LONGEST_ASKED) return null;
   return { a: baseline.model, b: model.model, ask };
+}
+
+export type Numbers = Record<string, number>;
+export type HeldOutPair = {
+  chosen: string;
+  rejected: string;
+  /** By metric; null where the pair could not be measured. */
+  model: Numbers | null;
+  baseline: Numbers | null;
+};
+
+/** A pair of the file with the numbers of both sides; null where models were asked a prompt. */
+export function pairOf({ reference, result }: Pick<Item, "reference" | "result">) {
+  const { chosen, rejected } = reference;
+  if (!Array.isArray(chosen) || !Array.isArray(rejected)) return null;
+  const pair: HeldOutPair = {
+    chosen: chosen.map(messageText).join("\n\n"),
+    rejected: rejected.map(messageText).join("\n\n"),
+    model: numbersOf(result),
+    baseline: numbersOf(result?.baseline),
+  };
+  return pair;
+}
+
+function numbersOf(found: unknown): Numbers | null {
+  if (typeof found !== "object" || found === null) return null;
+  const numbers = Object.entries(found).filter(([, value]) => typeof value === "number");
+  return Object.fromEntries(numbers);
 }
 
 export type Check = {

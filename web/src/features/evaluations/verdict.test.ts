@@ -15,8 +15,9 @@ const score = (category: string | null, difference: Estimate | null): Score => (
   baseline: difference && estimate(0.4, 0.36, 0.44),
   difference,
 });
+const suite: Evaluation["suite"] = { name: "ifeval", title: "IFEval", data: "f", sha256: null };
 const found = (difference: Estimate | null) =>
-  verdictOf({ scores: [score(null, difference)], preference: null, baseline: null });
+  verdictOf({ suite, scores: [score(null, difference)], preference: null, baseline: null });
 
 test("better is said only of an interval that leaves out zero", () => {
   expect(found(estimate(0.02, 0.01, 0.03))).toEqual({
@@ -26,7 +27,7 @@ test("better is said only of an interval that leaves out zero", () => {
       "Prompts, strict 42.0% (38.0% to 46.0%): +2.0 points (+1.0 to +3.0) compared with the baseline, on 541 prompts.",
   });
   expect(found(estimate(0.02, -0.01, 0.05))?.answer).toBe("Can’t tell yet");
-  expect(found(estimate(0.02, -0.01, 0.05))?.detail).toContain("ask more prompts");
+  expect(found(estimate(0.02, -0.01, 0.05))?.detail).toContain("use more prompts");
   expect(found(estimate(-0.05, -0.08, -0.02))?.reading).toBe("worse");
 });
 
@@ -34,7 +35,7 @@ test("without a baseline there is a value and no verdict", () => {
   const verdict = found(null);
   expect(verdict?.reading).toBeNull();
   expect(verdict?.answer).toBe("Prompts, strict 42.0% (38.0% to 46.0%)");
-  expect(verdictOf({ scores: [], preference: null, baseline: null })).toBeNull();
+  expect(verdictOf({ suite, scores: [], preference: null, baseline: null })).toBeNull();
 });
 
 test("the question names what the answers are compared with", () => {

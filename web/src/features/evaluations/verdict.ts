@@ -7,6 +7,7 @@ import {
   headlineOf,
   headlineReading,
   intervalText,
+  itemsOf,
   metricOf,
   type Reading,
   valueText,
@@ -21,7 +22,7 @@ export function questionOf({ baseline, preference }: Pick<Evaluation, "baseline"
 
 export type Verdict = { reading: Reading | null; answer: string; detail: string };
 
-type Judged = Pick<Evaluation, "scores" | "preference" | "baseline">;
+type Judged = Pick<Evaluation, "suite" | "scores" | "preference" | "baseline">;
 
 const ANSWERS: Record<Reading, string> = {
   better: "Yes, more than chance",
@@ -38,25 +39,26 @@ export function verdictOf(evaluation: Judged): Verdict | null {
   const interval = intervalText(metric, score.model);
   const value = `${metricOf(metric).title} ${valueText(metric, score.model.value)}${interval ? ` (${interval})` : ""}`;
   const reading = headlineReading(score);
+  const items = itemsOf(evaluation);
   if (!reading)
     return {
       reading,
       answer: value,
-      detail: `On ${number(score.model.n)} prompts. Without a baseline there is nothing to be better than.`,
+      detail: `On ${number(score.model.n)} ${items}. Without a baseline there is nothing to be better than.`,
     };
-  return { reading, answer: ANSWERS[reading], detail: detailOf(score, value, reading) };
+  return { reading, answer: ANSWERS[reading], detail: detailOf(score, value, reading, items) };
 }
 
-function detailOf(score: Score, value: string, reading: Reading): string {
+function detailOf(score: Score, value: string, reading: Reading, items: string): string {
   const { metric = "", difference, model } = score;
   const n = number(difference?.n ?? model?.n);
   const advice =
-    reading === "unsure" ? " The interval holds no difference, too: ask more prompts." : "";
+    reading === "unsure" ? ` The interval holds no difference, too: use more ${items}.` : "";
   if (metric === "win_rate" || !difference)
-    return `${value} on ${n} prompts; 50% is a tie.${advice}`;
+    return `${value} on ${n} ${items}; 50% is a tie.${advice}`;
   const interval = differenceInterval(metric, difference);
   const change = `${differenceText(metric, difference.value)}${interval ? ` (${interval})` : ""}`;
-  return `${value}: ${change} compared with the baseline, on ${n} prompts.${advice}`;
+  return `${value}: ${change} compared with the baseline, on ${n} ${items}.${advice}`;
 }
 
 const changeOf = ({ difference, model }: Score) => difference?.value ?? model?.value ?? 0;

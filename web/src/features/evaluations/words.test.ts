@@ -96,6 +96,7 @@ const COUNTS: Evaluation["counts"] = {
 const base = {
   suite: { name: "ifeval", title: "IFEval", data: "file-1", sha256: null },
   judges_itself: null,
+  excluded: [],
   counts: COUNTS,
   is_subset: false,
   is_incomplete: false,
@@ -129,6 +130,20 @@ test("of a judge's agreement with people, pairs that were judged count; a judge 
     "Incomplete: 12 of 20 pairs were judged, under 95%.",
     "The judge is the model itself: models prefer their own answers.",
   ]);
+});
+
+test("of held-out pairs it is said that they are few, and which were left out and why", () => {
+  const suite = { ...base.suite, name: "held_out" };
+  const counts = { ...COUNTS, of: 20, answered: 18 };
+  const excluded = [{ reason: "prompt_too_long", pairs: 2, line: 7, message: "No room." }];
+  const evaluation = { ...base, suite, counts, excluded, is_incomplete: true };
+  expect(notesOf(evaluation).map(({ text }) => text)).toEqual([
+    "Few pairs: 18 pairs were measured. Below 30, the intervals are too narrow.",
+    "Incomplete: 18 of 20 pairs were measured, under 95%.",
+    "2 pairs left out (prompt_too_long). Line 7: No room.",
+  ]);
+  const many = { ...base, suite, counts: { ...counts, prompts: 60, answered: 60 } };
+  expect(notesOf(many)).toEqual([]);
 });
 
 test("a running evaluation is not called incomplete", () => {

@@ -41,6 +41,32 @@ const METRICS: Record<string, Metric> = {
     unit: "share",
     means: "The win rate if both answers were of equal length, by a regression.",
   },
+  accuracy: {
+    title: "Accuracy",
+    unit: "share",
+    means: "Share of pairs whose chosen answer has the higher odds.",
+  },
+  log_odds_ratio: {
+    title: "Log odds ratio",
+    unit: "number",
+    means: "The log odds of the chosen answer minus those of the rejected one.",
+  },
+  margin: {
+    title: "Margin",
+    unit: "number",
+    means:
+      "The mean log-prob of a token of the chosen answer minus that of the rejected one, in nats.",
+  },
+  logps_chosen: {
+    title: "Log-prob, chosen",
+    unit: "number",
+    means: "The mean log-prob of a token of the chosen answer, in nats.",
+  },
+  logps_rejected: {
+    title: "Log-prob, rejected",
+    unit: "number",
+    means: "The same of the rejected answer.",
+  },
   average: {
     title: "Agrees with people",
     unit: "share",
@@ -123,6 +149,15 @@ export const READINGS: Record<Reading, string> = {
 
 /** The suite of a judge's agreement with people: no model is asked for answers. */
 export const AGREEMENT = "agreement";
+/** The suite that measures models on the pairs of a file: no model is asked for answers. */
+export const HELD_OUT = "held_out";
+
+/** What an evaluation is about, in the plural. */
+export const itemsOf = ({ suite }: Pick<Evaluation, "suite">) =>
+  suite.name === HELD_OUT || suite.name === AGREEMENT ? "pairs" : "prompts";
+
+// With fewer pairs, an interval from a bootstrap is too narrow.
+const FEW = 30;
 
 const ENDED = ["succeeded", "failed", "cancelled"];
 
@@ -191,27 +226,42 @@ const plural = (count: number, one: string, many: string) =>
 export function notesOf(
   evaluation: Pick<
     Evaluation,
-    "suite" | "counts" | "is_subset" | "is_incomplete" | "seed" | "status" | "judges_itself"
+    | "suite"
+    | "counts"
+    | "excluded"
+    | "is_subset"
+    | "is_incomplete"
+    | "seed"
+    | "status"
+    | "judges_itself"
   >,
 ): Note[] {
-  const { suite, counts, is_subset, is_incomplete, seed, judges_itself } = evaluation;
+  const { suite, counts, excluded, is_subset, is_incomplete, seed, judges_itself } = evaluation;
   const notes: Note[] = [];
   const say = (isSaid: unknown, text: string, isBad = true) => {
     if (isSaid) notes.push({ text, isBad });
   };
   const { of = 0, prompts = 0, answered = 0, judged = 0 } = counts;
   const isOfLabels = suite.name === AGREEMENT;
+  const isHeldOut = suite.name === HELD_OUT;
+  const [one, many] = isOfLabels || isHeldOut ? ["pair", "pairs"] : ["prompt", "prompts"];
+  const done = isOfLabels ? judged : answered;
+  const did = isOfLabels ? "judged" : isHeldOut ? "measured" : "answered";
   say(
     is_subset,
-    `A subset: ${number(prompts)} of ${plural(of, "prompt", "prompts")}, drawn with seed ${seed}.`,
+    `A subset: ${number(prompts)} of ${plural(of, one, many)}, drawn with seed ${seed}.`,
     false,
   );
   say(
-    is_incomplete && hasEnded(evaluation),
-    isOfLabels
-      ? `Incomplete: ${number(judged)} of ${plural(prompts, "pair was", "pairs were")} judged, under 95%.`
-      : `Incomplete: ${number(answered)} of ${plural(prompts, "prompt was", "prompts were")} answered, under 95%.`,
+    isHeldOut && evaluation.status === "succeeded" && done < FEW,
+    `Few pairs: ${plural(done, "pair was", "pairs were")} measured. Below ${FEW}, the intervals are too narrow.`,
   );
+  say(
+    is_incomplete && hasEnded(evaluation),
+    `Incomplete: ${number(done)} of ${plural(prompts, `${one} was`, `${many} were`)} ${did}, under 95%.`,
+  );
+  for (const { reason, pairs = 0, line, message } of excluded)
+    say(true, `${plural(pairs, "pair", "pairs")} left out (${reason}). Line ${line}: ${message}`);
   say(judges_itself, `The judge is the ${judges_itself} itself: models prefer their own answers.`);
   notes.push(...lossesOf(counts));
   return notes;
@@ -249,6 +299,7 @@ const PHASES: Record<string, string> = {
   waiting_for_models: "Waiting until the models can answer",
   answers: "Answers",
   judgments: "Judgments",
+  likelihoods: "Likelihoods of the pairs",
   scores: "Computing the scores",
 };
 
@@ -263,7 +314,7 @@ export function phaseOf({ status, progress }: Pick<Evaluation, "status" | "progr
   if (status === "queued") return { share: null, says: "Waiting for a free worker" };
   const says = PHASES[phase ?? ""];
   if (!says) return { share: null, says: "Reading the prompts" };
-  const isCounted = phase === "answers" || phase === "judgments";
+  const isCounted = phase === "answers" || phase === "judgments" || phase === "likelihoods";
   if (!isCounted || done == null || !total) return { share: null, says };
   const left = eta_s == null ? "" : `, ${duration(eta_s)} left`;
   return {

@@ -5,6 +5,7 @@ import { Button } from "@/components/ui/button";
 import { ChoiceField, TextField } from "@/components/ui/fields";
 import { promptFilesQuery, suitesQuery } from "@/features/evaluations/api";
 import { JudgeField } from "@/features/evaluations/components/judge-field";
+import { readsPairs } from "@/features/evaluations/form";
 import { type GateDraft, newGate, thresholdFor } from "@/features/evaluations/gates/gate-draft";
 import { judgesQuery } from "@/features/evaluations/judges-api";
 import type { Judge, Suite } from "@/features/evaluations/objects";
@@ -113,22 +114,26 @@ function Gate(props: {
         />
         <ChoiceField
           {...field("data")}
-          label="Prompts"
+          label={readsPairs(suite) ? "Pairs" : "Prompts"}
           none="Choose a file"
-          options={[
-            { name: "Files of prompts", options: files.prompts.map(option) },
-            { name: "The prompts of files of pairs", options: files.pairs.map(option) },
-          ]}
+          options={
+            readsPairs(suite)
+              ? files.pairs.map(option)
+              : [
+                  { name: "Files of prompts", options: files.prompts.map(option) },
+                  { name: "The prompts of files of pairs", options: files.pairs.map(option) },
+                ]
+          }
         />
         {suite && suite.judge !== "no" && (
           <JudgeField {...field("judge")} label="Judge" judges={judges} />
         )}
         <TextField
           {...field("limit")}
-          label="How many prompts"
+          label={`How many ${readsPairs(suite) ? "pairs" : "prompts"}`}
           isNumber
           placeholder="all"
-          hint="More prompts give a narrower interval."
+          hint="More of them give a narrower interval."
         />
       </div>
       <Button small className="mt-3" onClick={props.remove}>

@@ -1,7 +1,7 @@
 import { useId } from "react";
 import { Card } from "@/components/ui/card";
 import { ChoiceField, type Group, type Option, TextField } from "@/components/ui/fields";
-import type { Form } from "@/features/evaluations/form";
+import { type Form, readsPairs } from "@/features/evaluations/form";
 import type { Suite } from "@/features/evaluations/objects";
 
 type Props = {
@@ -21,7 +21,10 @@ const KINDS: { value: Form["against"]; label: string }[] = [
 /** What the model is compared with: nothing, a model of ours, or an endpoint. */
 export function BaselineFields({ form, models, suite, errorAt, set }: Props) {
   const id = useId();
-  const { against, endpoint } = form;
+  const { endpoint } = form;
+  // Of another service, the weights are not known.
+  const kinds = KINDS.filter(({ value }) => value !== "endpoint" || !readsPairs(suite));
+  const against = kinds.some(({ value }) => value === form.against) ? form.against : "none";
   const change = (part: Partial<Form["endpoint"]>) => set({ endpoint: { ...endpoint, ...part } });
   return (
     <Card title="Baseline">
@@ -29,7 +32,7 @@ export function BaselineFields({ form, models, suite, errorAt, set }: Props) {
         <fieldset data-field={against === "none" ? "baseline" : undefined}>
           <legend className="mb-1 font-medium">Compare with</legend>
           <div className="flex flex-wrap gap-x-6 gap-y-2">
-            {KINDS.map(({ value, label }) => (
+            {kinds.map(({ value, label }) => (
               <label key={value} className="flex items-center gap-2">
                 <input
                   type="radio"

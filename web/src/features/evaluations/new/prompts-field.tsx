@@ -5,6 +5,7 @@ import { Progress } from "@/components/progress";
 import { buttonClass } from "@/components/ui/button";
 import { ChoiceField } from "@/components/ui/fields";
 import { promptFilesQuery, uploadPrompts } from "@/features/evaluations/api";
+import { readsPairs } from "@/features/evaluations/form";
 import type { Suite } from "@/features/evaluations/objects";
 import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
@@ -22,10 +23,26 @@ type Props = {
   onChange: (id: string) => void;
 };
 
-/** The file of prompts: one that was uploaded, the prompts of a file of pairs, or a new upload. */
+/**
+ * The file of prompts: one that was uploaded, the prompts of a file of pairs, or a new upload. Of a
+ * suite that reads pairs, a file of pairs.
+ */
 export function PromptsField({ prompts, pairs, suite, value, error, onChange }: Props) {
   const chosen = [...prompts, ...pairs].find(({ id }) => id === value);
   const isListed = value === "" || chosen !== undefined;
+  if (readsPairs(suite))
+    return (
+      <ChoiceField
+        name="data"
+        label="Pairs"
+        value={pairs.some(({ id }) => id === value) ? value : ""}
+        none={pairs.length === 0 ? "No file of pairs is uploaded" : "Choose a file"}
+        options={pairs.map(option)}
+        hint="Pairs that the model was not trained on; else it only shows what it remembers."
+        error={error}
+        onChange={onChange}
+      />
+    );
   return (
     <div className="flex flex-col gap-2">
       <ChoiceField

@@ -8,7 +8,7 @@ import { Button } from "@/components/ui/button";
 import { State } from "@/components/ui/state";
 import { cancelEvaluation, deleteEvaluation } from "@/features/evaluations/api";
 import type { Evaluation } from "@/features/evaluations/objects";
-import { hasEnded, phaseOf } from "@/features/evaluations/words";
+import { HELD_OUT, hasEnded, itemsOf, phaseOf } from "@/features/evaluations/words";
 import { duration, moment, number } from "@/lib/format";
 
 /** State, progress with the time left, and what can be done with an evaluation. */
@@ -39,11 +39,13 @@ export function EvaluationBar({ evaluation }: { evaluation: Evaluation }) {
   );
 }
 
-function ending({ started_at, finished_at, counts }: Evaluation): string {
+function ending(evaluation: Evaluation): string {
+  const { started_at, finished_at, counts, suite } = evaluation;
+  const did = suite.name === HELD_OUT ? "measured" : "answered";
   const took = started_at && finished_at ? finished_at - started_at : null;
   return [
     counts.answered !== undefined &&
-      `${number(counts.answered)} of ${number(counts.prompts)} prompts answered`,
+      `${number(counts.answered)} of ${number(counts.prompts)} ${itemsOf(evaluation)} ${did}`,
     took !== null && `in ${duration(took)}`,
     finished_at && `ended ${moment(finished_at)}`,
   ]

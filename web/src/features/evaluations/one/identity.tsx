@@ -2,13 +2,15 @@ import { Info } from "lucide-react";
 import type { ReactNode } from "react";
 import { CopyButton } from "@/components/copy-button";
 import type { Evaluation, Side } from "@/features/evaluations/objects";
-import { sideName } from "@/features/evaluations/words";
+import { itemsOf, sideName } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
 /** What exactly was compared, behind an info mark: all that is needed to do it again. */
 export function Identity({ evaluation }: { evaluation: Evaluation }) {
   const { suite, model, baseline, sampling, seed, limit, orders, judge, judge_prompt } = evaluation;
+  const isOfPairs = itemsOf(evaluation) === "pairs";
+  const reading = Object.entries(evaluation.reading ?? {});
   const settings = Object.entries(sampling).filter(([, value]) => value !== null);
   return (
     <details className="-mt-2">
@@ -19,17 +21,22 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
       <div className="mt-2 grid gap-x-8 gap-y-4 rounded-lg border border-line bg-surface p-4 lg:grid-cols-3">
         <SideFacts title="Model" side={model} />
         {baseline && <SideFacts title="Baseline" side={baseline} />}
-        <Facts title="Prompts and settings">
+        <Facts title={`${isOfPairs ? "Pairs" : "Prompts"} and settings`}>
           <Fact name="Suite">{suite.title}</Fact>
           <Fact name="File">
             <code className="font-mono text-sm break-all">{suite.data}</code>
           </Fact>
           <Hash name="SHA-256 of the file" value={suite.sha256} />
-          <Fact name="Prompts">
+          <Fact name={isOfPairs ? "Pairs" : "Prompts"}>
             {limit === null ? "all of the file" : `${number(limit)} drawn`}
           </Fact>
           <Fact name="Seed">{seed}</Fact>
           {settings.map(([name, value]) => (
+            <Fact key={name} name={name}>
+              {String(value)}
+            </Fact>
+          ))}
+          {reading.map(([name, value]) => (
             <Fact key={name} name={name}>
               {String(value)}
             </Fact>

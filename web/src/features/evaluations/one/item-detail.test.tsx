@@ -89,3 +89,29 @@ test("an answer that is missing or empty is said to be", () => {
   drawn({ ...item, baseline_answers: [answer("")] });
   expect(screen.getByText("An empty answer.")).toBeInTheDocument();
 });
+
+test("a pair of the file is shown with the numbers of both sides, as text", () => {
+  const numbers = { accuracy: 1, log_odds_ratio: 0.5, margin: 0.25, logps_chosen: -1 };
+  const pair: Item = {
+    ...item,
+    reference: {
+      chosen: [{ role: "assistant", content: `Warm. ${HOSTILE}` }],
+      rejected: [{ role: "assistant", content: "Cold." }],
+    },
+    answers: [],
+    baseline_answers: [],
+    judgments: [],
+    result: { ...numbers, baseline: { ...numbers, log_odds_ratio: 0.75 } },
+    change: -0.25,
+  };
+  expectInert(drawn(pair));
+  expect(screen.getByRole("article", { name: "Chosen answer" })).toHaveTextContent("Warm.");
+  expect(screen.getByRole("article", { name: "Rejected answer" })).toHaveTextContent("Cold.");
+  const [, ratio] = screen.getAllByRole("row");
+  expect(ratio).toHaveTextContent("Log odds ratio0.750.50−0.25");
+  expect(screen.queryByText("No answer was given.")).toBeNull();
+  expect(screen.queryByText("Mark the differences")).toBeNull();
+  cleanup();
+  drawn({ ...pair, result: null, change: null, failures: { model: "The prompt is too long." } });
+  expect(screen.getByText("Not measured under tuned: The prompt is too long.")).toBeInTheDocument();
+});

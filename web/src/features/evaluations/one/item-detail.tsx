@@ -12,9 +12,11 @@ import {
   lengthText,
   movementOf,
   type Naming,
+  pairOf,
 } from "@/features/evaluations/items";
 import type { Answer, Item } from "@/features/evaluations/objects";
 import { Checks } from "@/features/evaluations/one/checks";
+import { HeldOutPair } from "@/features/evaluations/one/held-out-pair";
 import { Judgments } from "@/features/evaluations/one/judgments";
 import { cx } from "@/lib/cx";
 import { messageText } from "@/lib/message-text";
@@ -31,12 +33,14 @@ type Props = {
   close: () => void;
 };
 
-/** One prompt: both answers beside each other, what was checked, and what the judge said. */
+/** One prompt: both answers (or the pair of the file) beside each other, what was checked, and what the judge said. */
 export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
   const box = useStartInView<HTMLDivElement>(item.id, true);
   const [isDiff, setDiff] = useState(false);
   const label = labelText(item);
-  useKeys({ d: () => hasBaseline && setDiff((now) => !now) });
+  const pair = pairOf(item);
+  const canDiff = hasBaseline && !pair;
+  useKeys({ d: () => canDiff && setDiff((now) => !now) });
   const { mark, word, className } = naming.movements[movementOf(item)];
   return (
     <div ref={box} className="scroll-mt-4 scroll-mb-20">
@@ -63,7 +67,7 @@ export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
                 Ask both again and vote
               </Link>
             )}
-            {hasBaseline && (
+            {canDiff && (
               <Button small aria-pressed={isDiff} onClick={() => setDiff(!isDiff)}>
                 {isDiff ? "Plain answers" : "Mark the differences"}
                 <kbd className="font-mono text-sm text-muted">d</kbd>
@@ -86,15 +90,25 @@ export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
                   <PlainText text={messageText(message)} />
                 </div>
               ))}
-              <Answers
-                naming={naming}
-                hasBaseline={hasBaseline}
-                item={item}
-                turn={turn}
-                isDiff={isDiff}
-              />
+              {!pair && (
+                <Answers
+                  naming={naming}
+                  hasBaseline={hasBaseline}
+                  item={item}
+                  turn={turn}
+                  isDiff={isDiff}
+                />
+              )}
             </div>
           ))}
+          {pair && (
+            <HeldOutPair
+              naming={naming}
+              hasBaseline={hasBaseline}
+              pair={pair}
+              failures={item.failures}
+            />
+          )}
           {label && <p className="font-medium">{label}</p>}
           <Checks naming={naming} hasBaseline={hasBaseline} item={item} />
           <Judgments naming={naming} judgments={item.judgments} failure={item.failures.judge} />

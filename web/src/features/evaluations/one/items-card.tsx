@@ -9,7 +9,7 @@ import { askAgain, categoriesOf, namingOf } from "@/features/evaluations/items";
 import type { Evaluation, Item } from "@/features/evaluations/objects";
 import { ItemDetail } from "@/features/evaluations/one/item-detail";
 import { ItemsTable } from "@/features/evaluations/one/items-table";
-import { hasEnded } from "@/features/evaluations/words";
+import { hasEnded, itemsOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
 /** Every prompt with the answers to it, those that got worse first; one is open at a time. */
@@ -54,7 +54,7 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
       <div className="min-w-0 rounded-lg border border-line bg-surface">
         <div className="flex flex-wrap items-center gap-x-4 gap-y-2 border-b border-line p-3">
           <h2 id="items-title" className="font-semibold">
-            Prompts and answers
+            {itemsOf(evaluation) === "pairs" ? "Pairs" : "Prompts and answers"}
           </h2>
           <p role="status" className="text-sm text-muted">
             {found.data &&
@@ -103,8 +103,8 @@ export function ItemsCard({ evaluation }: { evaluation: Evaluation }) {
             {filter || search.category
               ? "No item fits this filter."
               : hasEnded(evaluation)
-                ? "No prompt was asked."
-                : "The prompts were not read yet."}
+                ? `There are no ${itemsOf(evaluation)}.`
+                : `The ${itemsOf(evaluation)} were not read yet.`}
           </p>
         )}
         {items.length > 0 && (

@@ -8,7 +8,7 @@ import {
   ReadingText,
 } from "@/features/evaluations/components/estimate";
 import type { Evaluation, Score } from "@/features/evaluations/objects";
-import { metricOf, overall, readingOf } from "@/features/evaluations/words";
+import { itemsOf, metricOf, overall, readingOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
 /** Each score of all prompts: the model's, the baseline's, and their paired difference. */
@@ -16,35 +16,43 @@ export function ScoresCard({ evaluation }: { evaluation: Evaluation }) {
   const scores = overall(evaluation.scores);
   const hasBaseline = scores.some(({ baseline }) => baseline);
   const hasDifference = scores.some(({ difference }) => difference);
+  const items = itemsOf(evaluation);
+  const counted = items === "pairs" ? "Pairs" : "Prompts";
   const columns = [
     "Score",
     "Model",
     ...(hasBaseline ? ["Baseline"] : []),
     ...(hasDifference ? ["Difference"] : []),
-    "Prompts",
+    counted,
   ];
   return (
     <Card title="Scores">
-      <Table caption="Scores over all prompts" columns={columns}>
+      <Table caption={`Scores over all ${items}`} columns={columns}>
         {scores.map((score) => (
           <ScoreRow
             key={score.metric}
             score={score}
             hasBaseline={hasBaseline}
             hasDifference={hasDifference}
+            counted={counted}
           />
         ))}
       </Table>
       <p className="mt-3 max-w-prose text-sm text-muted">
-        In brackets: the 95% interval, from a bootstrap over prompts.
+        In brackets: the 95% interval, from a bootstrap over {items}.
         {hasDifference &&
-          " A difference is paired by prompt, and more than chance if its interval leaves out zero."}
+          ` A difference is paired by ${items === "pairs" ? "pair" : "prompt"}, and more than chance if its interval leaves out zero.`}
       </p>
     </Card>
   );
 }
 
-function ScoreRow(props: { score: Score; hasBaseline: boolean; hasDifference: boolean }) {
+function ScoreRow(props: {
+  score: Score;
+  hasBaseline: boolean;
+  hasDifference: boolean;
+  counted: string;
+}) {
   const { metric = "", model, baseline, difference } = props.score;
   const { title, means, unit } = metricOf(metric);
   const isWinRate = metric.startsWith("win_rate");
@@ -75,7 +83,7 @@ function ScoreRow(props: { score: Score; hasBaseline: boolean; hasDifference: bo
           <DifferenceText metric={metric} estimate={difference} />
         </Cell>
       )}
-      <Cell label="Prompts">{number((difference ?? model ?? baseline)?.n)}</Cell>
+      <Cell label={props.counted}>{number((difference ?? model ?? baseline)?.n)}</Cell>
     </Row>
   );
 }

@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { itemsQuery } from "@/features/evaluations/api";
 import type { Evaluation } from "@/features/evaluations/objects";
 import { movements, questionOf, verdictOf } from "@/features/evaluations/verdict";
-import { metricOf } from "@/features/evaluations/words";
+import { itemsOf, metricOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
 /** Is it better, by how much, and where did it get worse. */
@@ -35,7 +35,7 @@ function Worse({ evaluation }: { evaluation: Evaluation }) {
   if (!first) return null;
   const worse = movements(evaluation, "worse");
   const count = first.data.length;
-  const of = `of ${number(evaluation.counts.prompts)} prompts`;
+  const of = `of ${number(evaluation.counts.prompts)} ${itemsOf(evaluation)}`;
   return (
     <Answer
       question={evaluation.baseline ? "Where did it get worse?" : "Where is it worse?"}
@@ -60,7 +60,7 @@ function Worse({ evaluation }: { evaluation: Evaluation }) {
           hash="items"
           className="text-accent underline"
         >
-          Look at the answers
+          Look at the {itemsOf(evaluation) === "pairs" ? "pairs" : "answers"}
         </Link>
       )}
     </Answer>
