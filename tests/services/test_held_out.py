@@ -14,7 +14,8 @@ from models.jobs import JobState, Purpose
 from orpo.base.files import facts
 from orpo.contract.likelihoods import LIKELIHOODS
 from orpo.contract.manifest import read
-from orpo.contract.spec import read_spec
+from orpo.contract.methods import parse_method
+from orpo.contract.spec import RunSpec, read_spec, write_spec
 from orpo.run.likelihoods import measure_rows
 from services.access.callers import Caller
 from services.evaluations import evaluations, gates
@@ -24,6 +25,8 @@ from services.jobs.jobs import NewJob
 from services.platform.database import transaction
 from services.platform.errors import Invalid
 from services.platform.settings import get_settings
+from services.processes.reach import of_verb
+from services.processes.verbs import LOADS_WEIGHTS
 from services.upkeep import removals
 from tests import records
 from tests.orpo.tiny_run import Bench, write_base, write_pairs
@@ -331,3 +334,16 @@ def _hyperparameters(spec: Any) -> dict[str, Any]:
         for name, value in spec.method.model_dump(mode="json", by_alias=True).items()
         if name != "type"
     }
+
+
+def test_the_core_reads_the_model_and_the_pairs_and_writes_beside_them(tmp_path: Path) -> None:
+    base, pairs, saved = tmp_path / "base", tmp_path / "in" / "pairs.jsonl", tmp_path / "step-1"
+    spec = RunSpec(
+        job_id="eval-1", base_model="base", base_model_path=base, train_path=pairs,
+        method=parse_method("orpo", {}), resume_from=saved,
+    )  # fmt: skip
+    run_dir = write_spec(spec, tmp_path / "in" / "run").parent
+    reach = of_verb([str(run_dir)])
+    assert {base, saved, pairs} <= set(reach.reads)
+    assert set(reach.writes) <= {run_dir, pairs.parent}
+    assert "likelihoods" in LOADS_WEIGHTS, "it would have the memory of a verb without weights"
