@@ -46,23 +46,28 @@ def overall(
     return [_score(prompts, metric, name, seed) for metric in metrics]
 
 
-def by_category(
-    prompts: Mapping[Any, Measured], metrics: Sequence[str], seed: int = 0
-) -> list[Score]:
-    """Return a score for each metric and category, by the categories' names; none if there is only
-    one category. Of more than 50, the largest are kept.
+def categories(prompts: Mapping[Any, Measured]) -> dict[str, dict[Any, Measured]]:
+    """Return the prompts of each category, by the categories' names; none if there is only one
+    category. Of more than 50, the largest are kept.
     """
     sizes = Counter(prompt.category for prompt in prompts.values() if prompt.category is not None)
     if len(sizes) < 2:
-        return []
+        return {}
     kept = sorted(name for name, _ in sizes.most_common(MOST_CATEGORIES))
     members: dict[str, dict[Any, Measured]] = {name: {} for name in kept}
     for key, prompt in prompts.items():
         if prompt.category in members:
             members[prompt.category][key] = prompt
+    return members
+
+
+def by_category(
+    prompts: Mapping[Any, Measured], metrics: Sequence[str], seed: int = 0
+) -> list[Score]:
+    """Return a score for each metric and category, as `categories` divides the prompts."""
     return [
         score
-        for name, of_category in members.items()
+        for name, of_category in categories(prompts).items()
         for score in overall(of_category, metrics, seed, name)
     ]
 

@@ -1,11 +1,11 @@
-"""MT-Bench, AlpacaEval, length control, rewards, diversity and held-out pairs."""
+"""MT-Bench, AlpacaEval, length control, rewards and held-out pairs."""
 
 import math
 
 import numpy as np
 import pytest
 
-from evals import alpaca_eval, diversity, held_out, length_control, mt_bench, rewards
+from evals import alpaca_eval, held_out, length_control, mt_bench, rewards
 from evals.mt_bench import Judged
 from tests.evals.data import rows, shared
 
@@ -187,17 +187,6 @@ def test_rewards_of_two_models() -> None:
     assert rewards.compare({1: 1.0}, {2: 1.0}) is None
     with pytest.raises(ValueError, match="finite"):
         rewards.compare({1: float("nan")}, {1: 1.0})
-
-
-def test_diversity_within_and_across_prompts() -> None:
-    x, y = [1.0, 0.0], [0.0, 1.0]
-    found = diversity.similarity({1: np.array([x, x, y]), 2: np.array([y, y, y])})
-    assert found.per_input
-    assert found.across_input
-    assert found.per_input.value == pytest.approx((1 / 3 + 1) / 2)
-    assert found.across_input.value == 0
-    with pytest.raises(ValueError, match="length 0"):
-        diversity.similarity({1: np.array([[0.0, 0.0]])})
 
 
 def test_a_held_out_pair_has_the_numbers_of_the_paper() -> None:
