@@ -16,6 +16,8 @@ from evals.estimates import Estimate
 from evals.table import Measured, Score
 
 PER_INPUT, ACROSS_INPUT = "per_input", "across_input"
+# What a prompt adds to `across_input`; an interval over these numbers would be too narrow.
+TO_OTHERS = "to_others"
 DRAWS_AT_ONCE = 100  # with 10,000 prompts: 8 MB of weights
 
 Matrix = NDArray[np.float64]
@@ -31,6 +33,11 @@ class Side:
     within: Mapping[Any, float]
     to_others: Mapping[Any, float]
     firsts: Mapping[Any, Matrix]
+
+    def of(self, prompt: Any) -> dict[str, float]:
+        """The similarities of one prompt, as far as there are any."""
+        named = ((PER_INPUT, self.within), (TO_OTHERS, self.to_others))
+        return {name: values[prompt] for name, values in named if prompt in values}
 
 
 def side(samples: Mapping[Any, NDArray[np.floating[Any]]]) -> Side:

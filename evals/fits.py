@@ -7,7 +7,7 @@ from evals import alpaca_eval, mt_bench
 from evals.prompts import BadPrompt
 
 # Suites that ask any prompt: their rows need no other field.
-ANY = ("custom", "reward")
+ANY = ("custom", "reward", "diversity")
 Row = Mapping[str, Any]
 
 

@@ -34,8 +34,8 @@ class Evaluation(Base):
     limit: Mapped[int | None]
     # {"temperature", "top_p", "max_tokens"}.
     sampling: Mapped[dict[str, Any]]
-    # {"judge_prompt"}; {"reading"} of a suite that reads pairs; {"labels"} of a judge's agreement
-    # with people.
+    # {"judge_prompt"}; {"reading"} of a suite that reads pairs; {"samples"} of one that asks several
+    # times; {"labels"} of a judge's agreement with people.
     options: Mapped[dict[str, Any]]
     # Whether the worker deploys what it needs and takes it back afterwards.
     deploys: Mapped[bool] = mapped_column(default=False)
@@ -48,7 +48,8 @@ class Evaluation(Base):
     # [{"metric", "category", "model", "baseline", "difference"}], each an estimate with its
     # interval.
     scores: Mapped[list[Any]]
-    # {"preference", "rewards", "excluded", "judges_itself", "agreement"}, each where there is one.
+    # {"preference", "rewards", "excluded", "diversity", "judges_itself", "agreement"}, each where
+    # there is one.
     details: Mapped[dict[str, Any]]
 
 
@@ -71,7 +72,7 @@ class EvaluationItem(Base):
     turns: Mapped[list[Any]]
     # The rest of the row: what the suite needs to score an answer.
     reference: Mapped[dict[str, Any]]
-    # Keys of `answers`, one for each turn.
+    # Keys of `answers`, one for each turn; of several samples, all turns of the first come first.
     answers: Mapped[list[str]]
     baseline_answers: Mapped[list[str]]
     # Keys of `judgments`.

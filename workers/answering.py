@@ -29,20 +29,34 @@ from workers.storing import Writer
 
 @dataclass
 class Talk:
-    """An item as one side answers it: the conversation up to now, and the keys of the answers."""
+    """An item as one side answers it, `samples` times one after the other: the keys and texts of
+    the answers up to now.
+    """
 
     item: Item
     side: Side
+    samples: int = 1
     keys: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
     @property
+    def length(self) -> int:
+        """How many answers it has once it is done."""
+        return len(self.item.turns) * self.samples
+
+    @property
     def is_done(self) -> bool:
-        return len(self.keys) == len(self.item.turns)
+        return len(self.keys) == self.length
+
+    @property
+    def sample(self) -> int:
+        """The sample that the next answer belongs to, from 0."""
+        return len(self.keys) // len(self.item.turns)
 
     def messages(self) -> list[dict[str, Any]]:
         """The conversation up to the next user turn, each earlier turn with its answer."""
-        return answers.conversation(self.item.turns, self.texts)
+        own = self.texts[self.sample * len(self.item.turns) :]
+        return answers.conversation(self.item.turns, own)
 
     def take(self, key: str, text: str) -> None:
         self.keys.append(key)
@@ -71,7 +85,8 @@ class Answering:
         self._patience = patience
         with transaction() as session:
             self._items = worklist.load(session, hold.job_id)
-        self._total = sum(len(item.turns) for item in self._items) * len(sides)
+        self._samples = answers.samples(evaluation)
+        self._total = sum(self._asked(item) for item in self._items) * len(sides)
         self._done = 0
         self._by_key: dict[str, asyncio.Future[answers.New]] = {}
         self._writer = Writer(self._store)
@@ -97,7 +112,7 @@ class Answering:
     def _reuse(self) -> list[Talk]:
         """Take the answers that are known, turn by turn; return the talks that are not whole."""
         talks = [
-            Talk(item, side)
+            Talk(item, side, self._samples)
             for item in self._items
             for side in self._sides
             if side not in item.failures
@@ -115,7 +130,10 @@ class Answering:
             going_on = [talk for talk in reached if not talk.is_done]
         self._done = sum(len(talk.keys) for talk in talks)
         self._done += sum(
-            len(item.turns) for item in self._items for side in self._sides if side in item.failures
+            self._asked(item)
+            for item in self._items
+            for side in self._sides
+            if side in item.failures
         )
         self._note_reused(talks)
         self._tell()
@@ -139,19 +157,22 @@ class Answering:
 
     def _key(self, talk: Talk) -> str:
         identity = self._sides[talk.side].identity
-        return answers.key(identity, talk.messages(), self._sampling(talk.item))
+        return answers.key(identity, talk.messages(), self._sampling(talk), talk.sample)
 
-    def _sampling(self, item: Item) -> dict[str, Any]:
-        """The sampling of a request. The seed decides on nothing where the likeliest token is
-        taken, and would only hide answers that are known.
+    def _asked(self, item: Item) -> int:
+        return answers.asked(self._evaluation, len(item.turns))
+
+    def _sampling(self, talk: Talk) -> dict[str, Any]:
+        """The sampling of a request, with a seed of its own for each sample. The seed decides on
+        nothing where the likeliest token is taken, and would only hide answers that are known.
         """
         sampling = dict(self._evaluation.sampling)
         if "temperature" not in sampling and self._evaluation.suite == "mt_bench":
             from evals.mt_bench import TEMPERATURES  # noqa: PLC0415 - the other workers lack numpy
 
-            sampling["temperature"] = TEMPERATURES.get(item.category or "", 0.7)
+            sampling["temperature"] = TEMPERATURES.get(talk.item.category or "", 0.7)
         if sampling.get("temperature") != 0:
-            sampling["seed"] = self._hold.seed
+            sampling["seed"] = answers.seed_of(self._hold.seed, talk.sample)
         return sampling
 
     async def _ask_all(self, left: deque[Talk], asker: Asker) -> None:
@@ -163,7 +184,7 @@ class Answering:
         place, side = talk.item.place, talk.side
         try:
             while not talk.is_done and self._hold.takes_more:
-                body = {"messages": talk.messages(), **self._sampling(talk.item)}
+                body = {"messages": talk.messages(), **self._sampling(talk)}
                 new = await self._answer(self._key(talk), body, asker)
                 talk.take(new.key, new.text)
                 # Stored before the next request: a worker that is killed then asks nothing twice.
@@ -172,7 +193,7 @@ class Answering:
         except RefusedError as refusal:
             change = Change(place, side, list(talk.keys), failure=str(refusal))
             await self._writer.put(Answered(change))
-            self._done += len(talk.item.turns) - len(talk.keys)
+            self._done += talk.length - len(talk.keys)
         self._tell()
 
     async def _answer(self, key: str, body: dict[str, Any], asker: Asker) -> answers.New:

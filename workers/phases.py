@@ -1,5 +1,5 @@
-"""The phases of an evaluation, in their order: prompts, models, answers, judgments, scores; of one
-that reads pairs: pairs, likelihoods, scores.
+"""The phases of an evaluation, in their order: prompts, models, answers, judgments or vectors,
+scores; of one that reads pairs: pairs, likelihoods, scores.
 
 Each asks for what is missing, so that another claim goes on where the last one ended.
 """
@@ -12,16 +12,17 @@ from sqlalchemy.orm import Session
 from models import Evaluation, File, Job, Judge
 from models.jobs import JobState
 from orpo.contract.rundir import Level
-from services.evaluations import labelled, prompts, scores, worklist
+from services.evaluations import answers, labelled, prompts, scores, worklist
 from services.evaluations.judges import Kind
 from services.evaluations.scores import Summary
+from services.evaluations.similarity import Vectors
 from services.evaluations.suites import AGREEMENT, SUITES, Side, suite_of
 from services.jobs import claims
 from services.platform import storage
 from services.platform.database import transaction
 from services.runs import job_events
 from services.serving.deployments import Route
-from workers import judging, likelihoods, rewarding, sides
+from workers import embedding, judging, likelihoods, rewarding, sides
 from workers.answering import Answering
 from workers.holding import Hold, StoppedError
 from workers.sides import Answerer
@@ -45,16 +46,21 @@ def run(hold: Hold) -> None:
     if not worklist.is_laid_out(evaluation):
         _lay_out(hold, evaluation)
     hold.check()
+    vectors = None
     if suite_of(evaluation.suite).reads_pairs:
         likelihoods.measure(hold, evaluation)
     else:
-        _ask(hold, evaluation)
+        vectors = _ask(hold, evaluation)
     hold.check()
-    _score(hold)
+    _score(hold, vectors)
 
 
-def _ask(hold: Hold, evaluation: Evaluation) -> None:
-    """Have the models answer, and the judge judge the answers."""
+def _ask(hold: Hold, evaluation: Evaluation) -> Vectors | None:
+    """Have the models answer, and the judge judge the answers; return the vectors of the samples,
+    where the suite takes several.
+    """
+    has_samples = suite_of(evaluation.suite).samples is not None
+    embedder = embedding.find(hold) if has_samples else None
     judge = judging.find(hold) if evaluation.judge_id is not None else None
     routes = sides.await_deployments(hold, evaluation, _models(evaluation, judge))
     judge_all = _judge(hold, judge, routes) if judge is not None else None
@@ -65,6 +71,8 @@ def _ask(hold: Hold, evaluation: Evaluation) -> None:
     hold.check()
     if judge_all is not None:
         judge_all()
+        hold.check()
+    return embedding.vectors(hold, evaluation, embedder) if embedder else None
 
 
 def _read(hold: Hold) -> Evaluation:
@@ -101,6 +109,7 @@ def _lay_out(hold: Hold, evaluation: Evaluation) -> None:
             limit=evaluation.limit,
             seed=hold.seed,
             empty=prompts.empty_of(record),
+            samples=answers.samples(evaluation),
         )
     with hold.step() as session:
         current = session.get_one(Evaluation, hold.job_id)
@@ -138,8 +147,10 @@ def _judge(hold: Hold, judge: Judge, routes: Routes) -> Callable[[], None]:
     return partial(judging.ask, hold, judging.writing(hold, judge, routes))
 
 
-def _score(hold: Hold) -> None:
-    """running -> finalizing -> succeeded, with the scores of all that was answered and judged."""
+def _score(hold: Hold, vectors: Vectors | None) -> None:
+    """running -> finalizing -> succeeded, with the scores of all that was answered and judged;
+    `vectors` are those of the samples, where the suite takes several.
+    """
     hold.tell("scores", 0, 1)
     with hold.step() as session:
         # It is finalizing if the database went away after the first of the transactions.
@@ -148,8 +159,10 @@ def _score(hold: Hold) -> None:
             raise StoppedError
     with transaction() as session:  # it may take seconds: not while the job's row is locked
         evaluation = session.get_one(Evaluation, hold.job_id)
-        find = labelled.summarise if _judges_labels(evaluation) else scores.summarise
-        summary = find(session, evaluation, hold.caller.org_id)
+        if _judges_labels(evaluation):
+            summary = labelled.summarise(session, evaluation, hold.caller.org_id)
+        else:
+            summary = scores.summarise(session, evaluation, hold.caller.org_id, vectors)
     hold.persist(lambda session: _store(session, hold, summary))
 
 

@@ -43,10 +43,15 @@ class EvaluationItemObject(BaseModel):
     category: str | None
     turns: list[list[MessageObject]] = Field(description="The messages of each user turn.")
     reference: dict[str, Any] = Field(description="The rest of its row, as the file has it.")
-    answers: list[EvaluationAnswer | None]
+    answers: list[EvaluationAnswer | None] = Field(
+        description="One for each turn; of several samples, all turns of the first come first."
+    )
     baseline_answers: list[EvaluationAnswer | None]
     result: dict[str, Any] | None = Field(description="What the suite found; differs by suite.")
-    change: float | None = Field(description="The model's value minus the baseline's.")
+    change: float | None = Field(
+        description="The model's value minus the baseline's; of the suite `diversity` the other "
+        "way round, so that below 0 is always worse: less diverse."
+    )
     cut_off: bool = Field(description="An answer hit `max_tokens`.")
     judgments: list[EvaluationJudgment]
     failures: dict[str, str] = Field(

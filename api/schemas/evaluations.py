@@ -15,7 +15,9 @@ from api.schemas.text import Id, Text
 from models import Evaluation, Judge
 from models.jobs import JobState
 from services.evaluations.evaluations import (
+    FEWEST_SAMPLES,
     LONGEST_PROMPT,
+    MOST_SAMPLES,
     MOST_TOKENS,
     Endpoint,
     EvaluationJob,
@@ -71,6 +73,12 @@ class EvaluationRequest(Body):
     orders: int = Field(
         2, ge=1, le=2, description="2: a judge sees each two answers in both orders."
     )
+    samples: int | None = Field(
+        None,
+        ge=FEWEST_SAMPLES,
+        le=MOST_SAMPLES,
+        description="Answers to each prompt, of the suite `diversity`; 5 if left out.",
+    )
     limit: int | None = Field(
         None, ge=1, le=MOST, description="Ask only so many of the prompts, drawn by `seed`."
     )
@@ -98,6 +106,7 @@ class EvaluationRequest(Body):
             judge=self.judge,
             judge_prompt=self.judge_prompt,
             orders=self.orders,
+            samples=self.samples,
             limit=self.limit,
             seed=self.seed,
             sampling=sampling,
@@ -185,7 +194,12 @@ class EvaluationCounts(Stored, total=False):
 class EvaluationProgress(Stored, total=False):
     """What the worker does now, and how much of it is done."""
 
-    phase: Literal["waiting_for_models", "answers", "judgments", "likelihoods", "scores"] | None
+    phase: (
+        Literal[
+            "waiting_for_models", "answers", "judgments", "likelihoods", "embeddings", "scores"
+        ]
+        | None
+    )
     done: int | None
     total: int | None
     eta_s: Annotated[float | None, Field(description="Seconds that are left of the phase.")]
@@ -249,6 +263,18 @@ class EvaluationReading(Stored, total=False):
     precision: str
 
 
+class EvaluationDiversity(Stored, total=False):
+    """What the similarities of the suite `diversity` were computed with: they compare only with
+    those of the same embedder. It reads the first `max_tokens` tokens of an answer.
+    """
+
+    embedder: str
+    embedder_sha256: Annotated[str, Field(description="Of its weights.")]
+    max_tokens: int
+    embedded: Annotated[int, Field(description="Answers that were turned into vectors.")]
+    truncated: Annotated[int, Field(description="Of these, answers that are longer.")]
+
+
 class EvaluationObject(BaseModel):
     """An evaluation: waiting, running, or ended with scores or an error."""
 
@@ -263,6 +289,9 @@ class EvaluationObject(BaseModel):
     baseline: EvaluationSide | None
     judge: JudgeObject | None
     orders: int
+    samples: int | None = Field(
+        description="Answers to each prompt; null for a suite that asks once."
+    )
     limit: int | None
     seed: int
     sampling: EvaluationSampling
@@ -283,6 +312,7 @@ class EvaluationObject(BaseModel):
         description="Of a suite that reads pairs: those that could not be measured."
     )
     reading: EvaluationReading | None = Field(description="Of a suite that reads pairs.")
+    diversity: EvaluationDiversity | None
     judges_itself: Literal["model", "baseline"] | None = Field(
         description="The model that is the judge, too: models prefer their own answers."
     )
@@ -311,6 +341,7 @@ class EvaluationObject(BaseModel):
             baseline=_side(evaluation.baseline),
             judge=JudgeObject.from_record(judge) if judge else None,
             orders=evaluation.orders,
+            samples=evaluation.options.get("samples"),
             limit=evaluation.limit,
             seed=job.seed,
             sampling=cast("EvaluationSampling", evaluation.sampling),
@@ -327,6 +358,7 @@ class EvaluationObject(BaseModel):
             rewards=cast("EvaluationRewards | None", details.get("rewards")),
             excluded=cast("list[EvaluationExcluded]", details.get("excluded", [])),
             reading=cast("EvaluationReading | None", evaluation.options.get("reading")),
+            diversity=cast("EvaluationDiversity | None", details.get("diversity")),
             judges_itself=details.get("judges_itself"),
             labels=evaluation.options.get("labels"),
             agreement=cast("AgreementObject | None", details.get("agreement")),

@@ -38,6 +38,13 @@ class SuiteObject(BaseModel):
     official_sha256: str | None = Field(
         description="Of the official prompt file; null where any file will do."
     )
+    samples: int | None = Field(
+        description="Answers to each prompt, unless a request says otherwise; null: always one."
+    )
+    lower_is: str | None = Field(
+        description="What a lower value means; null where higher is better. With it, a suite is "
+        "not for gates."
+    )
 
     @classmethod
     def from_suite(cls, suite: Suite) -> "SuiteObject":
@@ -53,4 +60,6 @@ class SuiteObject(BaseModel):
             outputs=suite.outputs,
             sampling=EvaluationSampling(**suite.sampling),
             official_sha256=suite.official_sha256,
+            samples=suite.samples,
+            lower_is=suite.lower_is,
         )

@@ -41,6 +41,10 @@ def evaluate(
     orders: Annotated[
         int, typer.Option(min=1, max=2, help="2: the judge sees both orders of two answers.")
     ] = 2,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=2, max=20, help="Answers to each prompt, of the suite diversity."),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only so many of the prompts.")
     ] = None,
@@ -69,6 +73,7 @@ def evaluate(
         "judge": judge,
         "judge_prompt": _text(judge_prompt),
         "orders": orders,
+        "samples": samples,
         "limit": limit,
         "seed": seed,
         "sampling": _given(temperature=temperature, top_p=top_p, max_tokens=max_tokens),

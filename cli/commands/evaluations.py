@@ -185,14 +185,17 @@ def _show_item(item: dict[str, Any], longest: int | None) -> None:
 
 
 def _texts(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The prompt and the answers of each turn; of a pair in the file, both answers with their
-    numbers; then what the judge wrote.
+    """The prompt and the answers of each turn, with all its samples; of a pair in the file, both
+    answers with their numbers; then what the judge wrote.
     """
+    turns = len(item["turns"])
     for turn, messages in enumerate(item["turns"]):
         yield "prompt", messages[-1]["content"]
         for side, answers in (("model", item["answers"]), ("baseline", item["baseline_answers"])):
-            if turn < len(answers):
-                yield side, (answers[turn] or {"text": "(no answer)"})["text"]
+            of_turn = answers[turn::turns]
+            for sample, answer in enumerate(of_turn, 1):
+                name = side if len(of_turn) == 1 else f"{side} {sample}"
+                yield name, (answer or {"text": "(no answer)"})["text"]
     for answer in ("chosen", "rejected"):
         if said := item.get("reference", {}).get(answer):
             yield answer, said[-1].get("content") or ""

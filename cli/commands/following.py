@@ -19,6 +19,7 @@ PHASES = {
     "answers": "Asking for answers",
     "judgments": "Asking the judge",
     "likelihoods": "Computing likelihoods",
+    "embeddings": "Comparing the answers",
     "scores": "Computing scores",
 }
 WAITING = "Waiting for a worker"

@@ -18,9 +18,11 @@ Measured = dict[str, Any]  # {"value", "low", "high", "n"}
 PLAIN = frozenset(
     {
         "reward", "rating", "rating_turn_1", "rating_turn_2", "log_odds_ratio", "margin",
-        "logps_chosen", "logps_rejected",
+        "logps_chosen", "logps_rejected", "per_input", "across_input",
     }
 )  # fmt: skip
+# Metrics of which a lower value is more diverse.
+SIMILARITIES = frozenset({"per_input", "across_input"})
 # Metrics that compare with the baseline by themselves: one half is no difference.
 PREFERENCES = frozenset({"win_rate", "win_rate_length_controlled"})
 EVEN = 0.5
@@ -89,8 +91,11 @@ def _table(title: str, found: Sequence[dict[str, Any]], is_compared: bool) -> No
 
 
 def difference(metric: str, found: Measured | None) -> Text:
-    """A difference, green or red where its whole interval is above or below 0."""
-    style = {1: "green", -1: "red"}.get(side_of(found, 0) or 0, "")
+    """A difference, green or red where its whole interval is above or below 0; of a similarity,
+    the other way round.
+    """
+    better = -1 if metric in SIMILARITIES else 1
+    style = {better: "green", -better: "red"}.get(side_of(found, 0) or 0, "")
     return Text(measured(metric, found, signed=True), style=style)
 
 
@@ -115,6 +120,8 @@ def facts(evaluation: dict[str, Any]) -> list[tuple[str, Any]]:
         ("baseline", (evaluation["baseline"] or {}).get("model")),
         ("judge", _judge(judge) if judge else None),
         ("pairs" if is_of_pairs else "prompts", _prompts(evaluation)),
+        ("samples", evaluation.get("samples")),
+        ("embedder", _embedder(evaluation.get("diversity"))),
         (
             "measured" if is_of_pairs else "answered",
             f"{counts['answered']:,}" if "answered" in counts else None,
@@ -153,6 +160,17 @@ def _prompts(evaluation: dict[str, Any]) -> str | None:
     return f"{counts['prompts']:,} of {counts['of']:,}, drawn with seed {evaluation['seed']}"
 
 
+def _embedder(found: dict[str, Any] | None) -> str | None:
+    """What made the vectors, and how many answers it could not read whole."""
+    if not found:
+        return None
+    name = f"{found['embedder']} ({found['embedder_sha256'][:12]})"
+    cut = found["truncated"]
+    if not cut:
+        return name
+    return f"{name}; of {cut:,} answers it read the first {found['max_tokens']} tokens only"
+
+
 def _verdicts(found: dict[str, Any]) -> str | None:
     if not found:
         return None
@@ -176,6 +194,11 @@ def findings(evaluation: dict[str, Any]) -> Iterator[str]:
         yield from (agreement(score) for score in overall if score["metric"] == "decided")
     elif overall:
         yield finding(overall[0], evaluation)
+        if overall[0]["metric"] in SIMILARITIES:
+            yield (
+                "These are similarities: 1 is the same answer again, and a lower value is more "
+                "diverse. They say nothing of how good the answers are."
+            )
     counts = evaluation["counts"]
     name, what, done = WORDS.get(evaluation["suite"]["name"], ("answered", "prompts", "answered"))
     is_held_out = evaluation["suite"]["name"] == HELD_OUT

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from models import Answer
+from models import Answer, Evaluation
 from services.evaluations import written
 
 AT_ONCE = 1000
@@ -51,6 +51,28 @@ def conversation(
     for turn, text in zip(turns, answers, strict=False):
         said += [*turn, {"role": "assistant", "content": text}]
     return [*said, *turns[len(answers)]]
+
+
+def asked(evaluation: Evaluation, turns: int) -> int:
+    """Return how many answers a side gives to an item with so many turns: one for each turn, in
+    each of its samples.
+    """
+    return turns * samples(evaluation)
+
+
+def samples(evaluation: Evaluation) -> int:
+    """Return how many times each prompt is asked."""
+    return evaluation.options.get("samples", 1)
+
+
+def seed_of(seed: int, sample: int) -> int:
+    """Return the seed of a sample, from 0 to 2**31 - 1; the first has that of the evaluation.
+
+    The others are hashes, so that evaluations with neighbouring seeds share no samples.
+    """
+    if sample == 0:
+        return seed
+    return int(written.sha256(seed=seed, sample=sample)[:8], 16) & (2**31 - 1)
 
 
 def given(text: str) -> New:

@@ -19,7 +19,7 @@ from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import evaluations
 from services.evaluations.evaluations import EvaluationJob
-from services.evaluations.suites import OVER_BASELINE, SUITES, Judging
+from services.evaluations.suites import OF_ALL_PROMPTS, OVER_BASELINE, SUITES, Judging
 from services.platform.errors import Conflict, Invalid, NotFound
 
 # Each difference draws 2,000 samples of all prompts: 0.2 s for 10,000 prompts.
@@ -218,14 +218,27 @@ def _unlike(first: Evaluation, other: Evaluation) -> dict[str, str]:
         return dict.fromkeys(metrics, why) if first.options != other.options else {}
     if first.judge_id != other.judge_id:
         return dict.fromkeys(metrics, "it was judged by another judge")
+    if _embedder(first) != _embedder(other):
+        return dict.fromkeys(metrics, "its answers were turned into vectors by another model")
     is_of_pairs = suite.judging is Judging.PAIRS
-    if first.options != other.options or (is_of_pairs and first.orders != other.orders):
+    if _judging(first) != _judging(other) or (is_of_pairs and first.orders != other.orders):
         what = "another judge's prompt or number of orders"
         return dict.fromkeys(metrics, f"it was judged with {what}")
     if _identity(first.baseline) != _identity(other.baseline):
         over = [metric for metric in metrics if metric in OVER_BASELINE]
         return dict.fromkeys(over, "its baseline is another model")
     return {}
+
+
+def _embedder(evaluation: Evaluation) -> str | None:
+    return evaluation.details.get("diversity", {}).get("embedder_sha256")
+
+
+def _judging(evaluation: Evaluation) -> dict[str, Any]:
+    """The options that decide on verdicts. The number of samples changes how sure a similarity is,
+    not what it is on average.
+    """
+    return {name: value for name, value in evaluation.options.items() if name != "samples"}
 
 
 def _identity(side: dict[str, Any] | None) -> Any:
@@ -241,6 +254,12 @@ def _notes(first: Compared, other: Compared) -> Iterator[Note]:
     for why in dict.fromkeys(other.unlike.values()):
         metrics = ", ".join(metric for metric, reason in other.unlike.items() if reason == why)
         yield Note(other.id, f"No difference in {metrics}: {why} than the first evaluation's.")
+    if joint := sorted({score["metric"] for score in other.scores} & OF_ALL_PROMPTS):
+        yield Note(
+            other.id,
+            f"No difference in {', '.join(joint)}: it is measured over all prompts together. Name "
+            "the other model as the baseline of an evaluation.",
+        )
     shared = len(first.prompts.keys() & other.prompts.keys())
     if not shared:
         yield Note(

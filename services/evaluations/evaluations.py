@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 METHOD = {"type": "evaluation"}
 MOST_TOKENS = 100_000
 LONGEST_PROMPT = 100_000
+FEWEST_SAMPLES, MOST_SAMPLES = 2, 20
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class NewEvaluation:
     judge: str | None = None
     judge_prompt: str | None = None
     orders: int = 2
+    # Answers to each prompt; None for the suite's own number.
+    samples: int | None = None
     limit: int | None = None
     seed: int | None = None
     # Of {"temperature", "top_p", "max_tokens"}; the suite's own for those left out.
@@ -72,7 +75,10 @@ class NewEvaluation:
     metadata: dict[str, str] = field(default_factory=dict)
 
     def sha256(self) -> str:
-        body = json.dumps(asdict(self), sort_keys=True)
+        fields = asdict(self)
+        if self.samples is None:  # as an earlier release hashes the same request
+            del fields["samples"]
+        body = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()
 
 
@@ -112,7 +118,7 @@ def create(
     suite = check_settings(session, caller, request)
     file = check_file(session, caller, request, suite)
     served, baseline = check_models(session, caller, request)
-    options: dict[str, Any] = {"judge_prompt": request.judge_prompt} if request.judge_prompt else {}
+    options = _options(request, suite)
     if suite.reads_pairs:
         models = [request.model, baseline["model"]] if baseline else [request.model]
         options["reading"] = likelihoods.reading(session, caller, models)
@@ -184,6 +190,7 @@ def check_settings(session: Session, caller: Caller, request: NewEvaluation) -> 
     """
     suite = _suite(request)
     _check_numbers(request)
+    _check_samples(request, suite)
     _check_judge(session, caller, request, suite)
     if suite.reads_pairs:
         _refuse_answers(request, suite)
@@ -194,7 +201,8 @@ def check_file(session: Session, caller: Caller, request: NewEvaluation, suite: 
     """Return what is known of the file of a request; raises Invalid unless the suite can use it."""
     file = checks.usable_file(session, caller, request.data, "data")
     about = (request.data, file.accepted, file.prompts, suite, request.limit)
-    prompts.refuse_unfit(*about, shapes=file.shapes or ())
+    samples = _check_samples(request, suite)
+    prompts.refuse_unfit(*about, samples=samples, shapes=file.shapes or ())
     return file
 
 
@@ -297,6 +305,36 @@ def _check_numbers(request: NewEvaluation) -> None:
     if unknown := set(request.sampling) - {"temperature", "top_p", "max_tokens"}:
         name = min(unknown)
         raise Invalid(f"There is no setting '{name}' of sampling.", param=f"sampling.{name}")
+
+
+def _check_samples(request: NewEvaluation, suite: Suite) -> int:
+    """Return how many answers each prompt gets."""
+    if suite.samples is None:
+        if request.samples is not None:
+            raise Invalid(
+                f"The suite '{suite.name}' asks each prompt once: leave out `samples`.",
+                param="samples",
+            )
+        return 1
+    samples = suite.samples if request.samples is None else request.samples
+    if not FEWEST_SAMPLES <= samples <= MOST_SAMPLES:
+        raise Invalid(f"samples is {FEWEST_SAMPLES} to {MOST_SAMPLES}.", param="samples")
+    if request.sampling.get("temperature") == 0:
+        raise Invalid(
+            f"At a temperature of 0 all answers to a prompt are the same. The suite '{suite.name}' "
+            "needs a temperature above 0.",
+            param="sampling.temperature",
+        )
+    return samples
+
+
+def _options(request: NewEvaluation, suite: Suite) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if request.judge_prompt:
+        options["judge_prompt"] = request.judge_prompt
+    if suite.samples is not None:
+        options["samples"] = request.samples or suite.samples
+    return options
 
 
 def _find_model(session: Session, caller: Caller, model: str, param: str) -> Served:

@@ -51,6 +51,12 @@ def check(session: Session, caller: Caller, request: NewJob) -> None:
 
 def _check_metric(gate: Gate) -> None:
     suite = evaluations.find_suite(gate["suite"])
+    if suite.lower_is:
+        raise Invalid(
+            f"A gate is a lower bound, and a lower value of the suite '{suite.name}' is "
+            f"{suite.lower_is}: use another suite.",
+            param="suite",
+        )
     if gate["metric"] not in suite.metrics:
         raise Invalid(
             f"The suite '{suite.name}' has no metric '{gate['metric']}': use one of "

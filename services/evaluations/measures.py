@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evals import held_out, verdicts
+from evals.diversity import PER_INPUT
 from evals.table import Measured
 from evals.verdicts import Verdict
 from services.evaluations import judgments
@@ -30,13 +31,15 @@ class Judged:
 @dataclass(frozen=True)
 class Seen:
     """An item with all that was answered and judged. `answers` are the texts of a side's turns
-    without thoughts; a side that has not answered each turn is left out.
+    without thoughts, of each sample; a side that has not answered all of them is left out.
     """
 
     category: str | None
     reference: Mapping[str, Any]
     answers: Mapping[str, list[str]]
     judged: Sequence[Judged] = ()
+    # How alike its samples are, by side: `evals.diversity.Side.of`.
+    similar: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,18 @@ def pairs_held_out(seen: Seen) -> Found:
     return Found(_measured(seen.category, values), _result(by_side), _change(ratios))
 
 
+def diversity(seen: Seen) -> Found:
+    """Take how alike the samples are. The change is the baseline's similarity minus the model's:
+    below 0, the model's samples are more alike, so less diverse.
+    """
+    by_side = {side: dict(found) for side, found in seen.similar.items() if found}
+    within = {side: found[PER_INPUT] for side, found in by_side.items() if PER_INPUT in found}
+    values: dict[str, Numbers] = {side: {PER_INPUT: [value]} for side, value in within.items()}
+    is_compared = len(within) == 2
+    change = within["baseline"] - within["model"] if is_compared else None
+    return Found(_measured(seen.category, values), _result(by_side), change)
+
+
 MEASURES: dict[str, Callable[[Seen], Found]] = {
     "ifeval": ifeval,
     "held_out": pairs_held_out,
@@ -176,6 +191,7 @@ MEASURES: dict[str, Callable[[Seen], Found]] = {
     "alpaca_eval": pairs,
     "reward": reward,
     "mt_bench": mt_bench,
+    "diversity": diversity,
 }
 
 

@@ -18,7 +18,7 @@ from services.evaluations.suites import ANSWERS, Suite
 from services.platform.errors import Invalid
 from services.platform.storable import storable
 
-MOST = 20_000  # prompts of one evaluation
+MOST = 20_000  # prompts of one evaluation, or answers of a model where prompts get several
 MOST_BYTES = 2**28  # of their rows
 
 
@@ -38,9 +38,11 @@ def refuse_unfit(
     found: dict[str, Any] | None,
     suite: Suite,
     limit: int | None,
+    samples: int = 1,
     shapes: Collection[str] = (),
 ) -> None:
-    """Raise Invalid, with the field at fault, unless the suite can use a validated file.
+    """Raise Invalid, with the field at fault, unless the suite can use a validated file, with so
+    many `samples` of each prompt.
 
     `accepted`, `found` and `shapes` are of the file's report: `found` is its part `prompts`, None
     for a file of pairs, whose prompts are asked.
@@ -53,13 +55,16 @@ def refuse_unfit(
             "own prompts: upload them with the purpose `evals`.",
             param="data",
         )
-    elif found is not None and suite.name not in found["suites"]:
+    # The report of an earlier release does not name a suite that was added since.
+    elif found is not None and suite.name not in (*ANY, *found["suites"]):
         why = found["unfit"].get(suite.name) or "Its rows lack what the suite needs."
         raise Invalid(
             f"The file '{file_id}' does not fit the suite '{suite.name}'. {why}", param="data"
         )
-    if limit is None and accepted - (found or {}).get("repeated", 0) > MOST:
+    asked = accepted - (found or {}).get("repeated", 0)
+    if limit is None and asked > MOST:
         raise _too_many(f"{accepted} prompts, and an evaluation asks {MOST} at most")
+    _check_samples(asked if limit is None else min(asked, limit), samples)
 
 
 def _require_pairs(
@@ -75,7 +80,13 @@ def _require_pairs(
 
 
 def draw(
-    rows: Path, suite: Suite, *, limit: int | None = None, seed: int = 0, empty: int = 0
+    rows: Path,
+    suite: Suite,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    empty: int = 0,
+    samples: int = 1,
 ) -> Drawn:
     """Read the accepted rows of a file in their normal form, and draw the items.
 
@@ -101,12 +112,24 @@ def draw(
         raise Invalid(str(error), param="data") from None
     if len(found.asked) > MOST:
         raise _too_many(f"{found.of} prompts, and an evaluation asks {MOST} at most")
+    _check_samples(len(found.asked), samples)
     first: dict[str, int] = {}
     for digest, at in zip(digests, starts, strict=True):
         first.setdefault(digest, at)
     items = list(_items(rows, [first[digest] for digest in found.asked], suite))
     counts = {"of": found.of, "prompts": len(items), "empty": empty, "repeated": found.repeated}
     return Drawn(items, counts)
+
+
+def _check_samples(asked: int, samples: int) -> None:
+    """Their vectors are in memory together, and are made again if the worker is killed."""
+    if samples > 1 and asked * samples > MOST:
+        raise Invalid(
+            f"{asked:,} prompts with {samples} samples each are {asked * samples:,} answers, and "
+            f"{MOST:,} are the most. Set `limit` to {MOST // samples:,} or less: so many prompts "
+            "are drawn.",
+            param="limit",
+        )
 
 
 def _too_many(what: str) -> Invalid:

@@ -14,20 +14,24 @@ from sqlalchemy import Table, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from evals import length_control, rewards, table, verdicts
+from evals import diversity, length_control, rewards, table, verdicts
 from evals.statistics import Estimate
 from evals.table import Score
 from models import Answer, Evaluation, EvaluationItem, Judge
 from orpo.rows.thoughts import spoken
-from services.evaluations import judgments, likelihoods, measures
+from services.evaluations import judgments, likelihoods, measures, similarity
+from services.evaluations.answers import asked
 from services.evaluations.measures import Found, Judged, Seen
-from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Suite
+from services.evaluations.similarity import Vectors
+from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Side, Suite
 
 ITEMS_AT_ONCE = 500  # of which the texts are in memory
 CUT_OFF = "length"
 RANDOM = "random officially"  # the category of IFEval's prompts whose letter is drawn officially
 KINDS = ("instruction_strict", "instruction_loose")
 TABLE = cast("Table", EvaluationItem.__table__)
+# How alike the samples of each side are.
+Alike = Mapping[Side, diversity.Side]
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class _Item:
     """What is kept of an item: not its texts."""
 
     place: int
+    category: str | None
     found: Found
     cut_off: bool
     # The characters of both last answers.
@@ -68,9 +73,12 @@ class _Item:
     failed: int
 
 
-def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
+def summarise(
+    session: Session, evaluation: Evaluation, org_id: str, vectors: Vectors | None = None
+) -> Summary:
     """Score an evaluation by the answers and judgments that its items name. Writes nothing.
 
+    `vectors` are those of the samples, where the suite takes several answers to a prompt.
     An item without an answer of a side is in no score of that side; a judgment without a value is
     counted as `unparsed`, an answer or a judgment that is missing as `failed`. Takes seconds for
     10,000 items.
@@ -78,18 +86,23 @@ def summarise(session: Session, evaluation: Evaluation, org_id: str) -> Summary:
     suite = SUITES[evaluation.suite]
     judge = session.get(Judge, evaluation.judge_id) if evaluation.judge_id else None
     kind = judge.kind if judge else None
+    alike: Alike = {}
+    if vectors is not None:
+        alike = similarity.sides(similarity.samples(session, evaluation), vectors)
     items = [
         item
         for chunk in _chunks(session, evaluation.id)
-        for item in _read(session, evaluation, org_id, kind, chunk)
+        for item in _read(session, evaluation, org_id, kind, alike, chunk)
     ]
     details = _details(suite, evaluation.orders, items)
     if suite.reads_pairs:
         left_out = likelihoods.left_out(session, evaluation.id, org_id)
         details["excluded"] = likelihoods.by_reason(left_out) or None
+    if vectors is not None:
+        details["diversity"] = vectors.details()
     return Summary(
         [Result(i.place, i.found.result, i.found.change, i.cut_off) for i in items],
-        [_as_json(score) for score in _scores(suite, items, details)],
+        [_as_json(score) for score in _scores(suite, items, details, alike)],
         _counts(suite, items),
         {name: found for name, found in details.items() if found is not None},
     )
@@ -137,6 +150,7 @@ def _read(
     evaluation: Evaluation,
     org_id: str,
     kind: str | None,
+    alike: Alike,
     chunk: Sequence[EvaluationItem],
 ) -> Iterator[_Item]:
     """Measure some items, whose answers and judgments are read together."""
@@ -151,7 +165,7 @@ def _read(
         answers = {
             side: [texts[key][0] for key in keys]
             for side, keys in sides.items()
-            if len(keys) == len(item.turns) and all(key in texts for key in keys)
+            if len(keys) == asked(evaluation, len(item.turns)) and all(k in texts for k in keys)
         }
         slots = judgments.slots(evaluation, kind, item)
         keys = [*item.judgments, *[""] * len(slots)][: len(slots)]
@@ -162,9 +176,11 @@ def _read(
             yield _of_pair(item, measure(Seen(item.category, item.reference, {}, judged)), judged)
             continue
         ours, theirs = answers.get("model"), answers.get("baseline")
+        similar = {side: found.of(item.place) for side, found in alike.items()}
         yield _Item(
             place=item.place,
-            found=measure(Seen(item.category, item.reference, answers, judged)),
+            category=item.category,
+            found=measure(Seen(item.category, item.reference, answers, judged, similar)),
             cut_off=any(texts[key][1] for key in chain(*sides.values()) if key in texts),
             lengths=(len(ours[-1]), len(theirs[-1])) if ours and theirs else None,
             is_answered=len(answers) == len(sides),
@@ -211,7 +227,13 @@ def _counts(suite: Suite, items: Sequence[_Item]) -> dict[str, int]:
     }
 
 
-def _scores(suite: Suite, items: Sequence[_Item], details: Mapping[str, Any]) -> Iterator[Score]:
+def _scores(
+    suite: Suite, items: Sequence[_Item], details: Mapping[str, Any], alike: Alike
+) -> Iterator[Score]:
+    if alike:
+        categories = {item.place: item.category for item in items}
+        yield from diversity.scores(alike["model"], alike.get("baseline"), categories)
+        return
     measured = {item.place: item.found.measured for item in items}
     metrics = [name for name in suite.metrics if name != LENGTH_CONTROLLED]
     yield from table.overall(measured, metrics)

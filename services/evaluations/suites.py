@@ -13,6 +13,8 @@ ANSWERS: tuple[Answer, Answer] = ("chosen", "rejected")
 LENGTH_CONTROLLED = "win_rate_length_controlled"
 # Metrics of two answers: how often the model's is preferred to the baseline's.
 OVER_BASELINE = frozenset({"win_rate", LENGTH_CONTROLLED})
+# Metrics of all prompts together: no prompt has a value of its own.
+OF_ALL_PROMPTS = frozenset({"across_input"})
 
 
 class Need(StrEnum):
@@ -66,6 +68,11 @@ class Suite:
     outputs: str | None = None
     # The sha256 of the official prompt file; None where any file will do, or none is known.
     official_sha256: str | None = None
+    # How many answers each prompt gets, unless the request says otherwise; None: one, always. Such
+    # answers are turned into vectors.
+    samples: int | None = None
+    # What a lower value of its metrics means, where higher is not better.
+    lower_is: str | None = None
 
     @property
     def reads_pairs(self) -> bool:
@@ -161,6 +168,18 @@ SUITES = {
             sampling={"max_tokens": 1024},
             fields=("question_id", "reference"),
             official_sha256="119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",
+        ),
+        Suite(
+            name="diversity",
+            title="Diversity",
+            measures="How alike several answers to a prompt are, and answers to different prompts.",
+            metrics=("per_input", "across_input"),
+            judge=Need.NO,
+            baseline=Need.OPTIONAL,
+            judging=Judging.NONE,
+            sampling={"temperature": 1.0, "max_tokens": 512},
+            samples=5,
+            lower_is="more diverse",
         ),
     )
 }
