@@ -231,7 +231,11 @@ export interface paths {
          * @description Store a vote, which replaces an earlier one. 409 unless two sides have answered.
          */
         post: operations["vote_v1_comparisons__comparison_id__vote_post"];
-        delete?: never;
+        /**
+         * Take a vote back
+         * @description Remove the vote; the comparison stays.
+         */
+        delete: operations["undo_vote_v1_comparisons__comparison_id__vote_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -312,6 +316,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evaluations/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check an evaluation before its file is uploaded
+         * @description Refuse what creating the evaluation would refuse, and create nothing. `data` may be left out,
+         *     so that a file is uploaded only for an evaluation that will be accepted.
+         */
+        post: operations["check_v1_evaluations_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evaluations/compare": {
         parameters: {
             query?: never;
@@ -372,6 +397,49 @@ export interface paths {
          *     not asked again by another evaluation.
          */
         post: operations["cancel_v1_evaluations__evaluation_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}/cards/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The next card to vote on
+         * @description Return the open card of the API key, or deal one. Vote with
+         *     `POST /v1/comparisons/{id}/vote`, which reveals the models of the card before.
+         *
+         *     409 if the evaluation has not succeeded, or has no two answers to one prompt.
+         */
+        post: operations["deal_v1_evaluations__evaluation_id__cards_next_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{evaluation_id}/cards/reveal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reveal the models of all cards with a vote
+         * @description Reveal which model gave which answer. These votes can't be taken back any more.
+         */
+        post: operations["reveal_v1_evaluations__evaluation_id__cards_reveal_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -842,6 +910,27 @@ export interface paths {
          *     is refused, and `param` names it.
          */
         post: operations["create_v1_fine_tuning_jobs_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/jobs/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check a job before its file is uploaded
+         * @description Refuse what creating the job would refuse, and create nothing. `training_file` may be left
+         *     out, so that a large file is uploaded only for a job that will be accepted.
+         */
+        post: operations["check_v1_fine_tuning_jobs_check_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1506,10 +1595,75 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Comparisons that were voted on
+         * List votes
          * @description List the comparisons that have a vote, with their texts.
          */
         get: operations["list_votes_v1_votes_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/votes/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a file of votes
+         * @description Store the pairs that votes become as a file of preference pairs. Each row names the
+         *     comparison, the models with their weights, and the vote that it is from.
+         *
+         *     Held-out prompts of the runs whose models answered are left out. 409 if no vote becomes a pair.
+         */
+        post: operations["make_v1_votes_files_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/votes/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a file of votes would hold
+         * @description Count what becomes of each vote. Nothing is stored.
+         */
+        post: operations["preview_v1_votes_preview_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/votes/ranking": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rank the models by their votes
+         * @description Rank the models that answered side by side, by a Bradley-Terry fit with 95 % intervals.
+         *
+         *     A tie counts as half a win for each. Reads the newest 20,000 votes.
+         */
+        get: operations["ranking_v1_votes_ranking_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1765,6 +1919,30 @@ export interface components {
             step: "balance";
         };
         /**
+         * Card
+         * @description A comparison to vote on. Its models are hidden.
+         */
+        Card: {
+            comparison: components["schemas"]["ComparisonObject"];
+            /**
+             * Names Model
+             * @description For each side, whether the answer has a word of its model's name. Then the vote may not be blind.
+             */
+            names_model: boolean[];
+        };
+        /**
+         * CastVote
+         * @description Which answer was better, why, and what the ideal answer would be.
+         */
+        CastVote: {
+            choice: components["schemas"]["Choice"];
+            /** @description Of the better answer; with a tie or both_bad, of either one. */
+            edit?: components["schemas"]["api__schemas__votes__Edit"] | null;
+            /** Note */
+            note?: string | null;
+            reason?: components["schemas"]["Reason"] | null;
+        };
+        /**
          * ChangedRow
          * @description A row that a step changes; `after` is null if the step drops it.
          */
@@ -1823,6 +2001,178 @@ export interface components {
              * @description Accepted and ignored.
              */
             user?: string | null;
+        };
+        /**
+         * CheckEvaluation
+         * @description A request for an evaluation whose file may not be uploaded yet.
+         */
+        CheckEvaluation: {
+            /**
+             * Baseline
+             * @description A model's name, or an endpoint, that answers the same prompts.
+             */
+            baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
+            /**
+             * Data
+             * @description The file of prompts; for a suite that reads pairs, of preference pairs.
+             */
+            data?: string | null;
+            /**
+             * Deploy
+             * @description Deploy the models that are not deployed, and stop them at the end.
+             * @default false
+             */
+            deploy: boolean;
+            /**
+             * Judge
+             * @description The id of a judge.
+             */
+            judge?: string | null;
+            /**
+             * Judge Prompt
+             * @description Instead of the suite's own; it holds {prompt}, {first} and {second}.
+             */
+            judge_prompt?: string | null;
+            /**
+             * Limit
+             * @description Ask only so many of the prompts, drawn by `seed`.
+             */
+            limit?: number | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Model
+             * @description The name of the model that is evaluated.
+             */
+            model: string;
+            /**
+             * Orders
+             * @description 2: a judge sees each two answers in both orders.
+             * @default 2
+             */
+            orders: number;
+            /**
+             * Samples
+             * @description Answers to each prompt, of the suite `diversity`; 5 if left out.
+             */
+            samples?: number | null;
+            sampling?: components["schemas"]["SamplingRequest"] | null;
+            /**
+             * Seed
+             * @description 0 if left out.
+             */
+            seed?: number | null;
+            /**
+             * Suite
+             * @description `GET /v1/suites` lists them.
+             */
+            suite: string;
+        };
+        /**
+         * CheckJob
+         * @description A request for a job whose training file may not be uploaded yet.
+         */
+        CheckJob: {
+            /**
+             * Gates
+             * @description What the model must reach to be promoted. It is evaluated once it is trained.
+             */
+            gates?: components["schemas"]["GateRequest"][] | null;
+            /**
+             * Hyperparameters
+             * @description OpenAI's older place for hyperparameters; prefer `method`.
+             */
+            hyperparameters?: {
+                [key: string]: unknown;
+            } | null;
+            /** Integrations */
+            integrations?: unknown[] | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Method
+             * @description {"type": "orpo", "orpo": {"hyperparameters": {"lambda": 0.1}}}
+             */
+            method?: {
+                orpo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "orpo";
+            } | {
+                supervised?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "supervised";
+            } | {
+                dpo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "dpo";
+            } | {
+                simpo?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "simpo";
+            } | {
+                probability_ratio?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "probability_ratio";
+            } | {
+                reward?: {
+                    hyperparameters?: Record<string, never>;
+                };
+                /** @constant */
+                type: "reward";
+            } | {
+                ppo: {
+                    hyperparameters: {
+                        /**
+                         * Reward Model
+                         * @description The model that scores answers: a model that the method `reward` has trained, with the same tokenizer as the base.
+                         */
+                        reward_model: string;
+                    };
+                };
+                /** @constant */
+                type: "ppo";
+            } | {
+                rloo: {
+                    hyperparameters: {
+                        /**
+                         * Reward Model
+                         * @description The model that scores answers: a model that the method `reward` has trained, with the same tokenizer as the base.
+                         */
+                        reward_model: string;
+                    };
+                };
+                /** @constant */
+                type: "rloo";
+            } | null;
+            /** Model */
+            model: string;
+            /**
+             * Priority
+             * @description The job with the highest priority is claimed first, among those of one API key; 0 if left out.
+             */
+            priority?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Suffix */
+            suffix?: string | null;
+            /** Training File */
+            training_file?: string | null;
+            /** Validation File */
+            validation_file?: string | null;
         };
         /**
          * CheckpointMetrics
@@ -1989,36 +2339,58 @@ export interface components {
              * @default false
              */
             cut: boolean;
+            edit?: components["schemas"]["VoteEdit"] | null;
             /** Ended */
             ended: boolean;
+            /**
+             * Evaluation Id
+             * @description Of a card: the evaluation whose stored answers it shows.
+             */
+            evaluation_id?: string | null;
             held_out: components["schemas"]["HeldOut"] | null;
             /** Id */
             id: string;
+            /** Note */
+            note?: string | null;
             /**
              * Object
              * @default comparison
              * @constant
              */
             object: "comparison";
+            reason?: components["schemas"]["Reason"] | null;
+            /**
+             * Revealed At
+             * @description Of a card: when its voter was told the models.
+             */
+            revealed_at?: number | null;
             /** Sides */
             sides: components["schemas"]["ComparisonSide"][];
             /** Voted At */
             voted_at: number | null;
+            /**
+             * Voted By
+             * @description The API key that voted.
+             */
+            voted_by?: string | null;
         };
         /**
          * ComparisonSide
          * @description A side as the server recorded it. `text` and later fields are set once the side has ended.
+         *
+         *     Of a card that is not revealed yet, what would tell the model is null. An answer that an
+         *     evaluation has stored has no deployment.
          */
         ComparisonSide: {
             /** Adapter */
-            adapter: boolean;
+            adapter: boolean | null;
             asked: components["schemas"]["Asked"];
             /** Base Model */
-            base_model: string;
+            base_model: string | null;
             /** Checkpoint Step */
             checkpoint_step: number | null;
             /** Deployment Id */
-            deployment_id: string;
+            deployment_id: string | null;
             /** Device */
             device: string | null;
             error?: components["schemas"]["Error"] | null;
@@ -2027,7 +2399,7 @@ export interface components {
             /** First Token S */
             first_token_s?: number | null;
             /** Model */
-            model: string;
+            model: string | null;
             /** Side */
             side: number;
             /** Text */
@@ -2116,7 +2488,7 @@ export interface components {
             baseline?: (string | components["schemas"]["EndpointRequest"]) | null;
             /**
              * Data
-             * @description The file of prompts.
+             * @description The file of prompts; for a suite that reads pairs, of preference pairs.
              */
             data: string;
             /**
@@ -2360,7 +2732,7 @@ export interface components {
              */
             filename?: string | null;
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["orpo__audit__recipe__Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * CreatedApiKey
@@ -2408,6 +2780,31 @@ export interface components {
             repairs: components["schemas"]["LengthRepair"][];
             /** Trained */
             trained: number;
+        };
+        /**
+         * DealObject
+         * @description The next card of a voter, and what became of earlier ones.
+         */
+        DealObject: {
+            /** @description Null once the voter has seen all cards. */
+            card: components["schemas"]["Card"] | null;
+            /**
+             * Object
+             * @default votes.deal
+             * @constant
+             */
+            object: "votes.deal";
+            /**
+             * Of
+             * @description At most. Cards whose answers are equal or empty are not shown.
+             */
+            of: number;
+            /** @description The newest vote that can't, with the models that answered. */
+            revealed: components["schemas"]["ComparisonObject"] | null;
+            /** @description The newest vote, if it can still be taken back. */
+            undoable: components["schemas"]["ComparisonObject"] | null;
+            /** Voted */
+            voted: number;
         };
         /**
          * Deduplicate
@@ -2635,7 +3032,7 @@ export interface components {
          *
          *     Text replaces the content of the last message of that part, messages replace all of them.
          */
-        Edit: {
+        "Edit-Output": {
             /** Chosen */
             chosen?: string | components["schemas"]["Turn"][] | null;
             /** Line */
@@ -2683,11 +3080,16 @@ export interface components {
         };
         /**
          * Error
-         * @description What went wrong, in OpenAI's four fields.
+         * @description What went wrong, in OpenAI's four fields. Of several faults they hold the first.
          */
         Error: {
             /** Code */
             code: string | null;
+            /**
+             * Errors
+             * @description All faults of the request, the first included; left out if it has one.
+             */
+            errors?: components["schemas"]["FieldError"][];
             /**
              * Message
              * @description A sentence that tells what to do.
@@ -2832,6 +3234,24 @@ export interface components {
             thought: string | null;
         };
         /**
+         * EvaluationCheck
+         * @description An evaluation that would be accepted. Nothing was created.
+         */
+        EvaluationCheck: {
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default evaluation.check
+             * @constant
+             */
+            object: "evaluation.check";
+            /** @description With what the suite adds. */
+            sampling: components["schemas"]["EvaluationSampling"];
+            /** Suite */
+            suite: string;
+        };
+        /**
          * EvaluationComparison
          * @description Evaluations of one suite, in the order of the request.
          */
@@ -2859,12 +3279,12 @@ export interface components {
         };
         /**
          * EvaluationCounts
-         * @description Prompts, answers and judgments so far.
+         * @description Prompts, answers and judgments so far. Of a suite that reads pairs, prompts are its pairs.
          */
         EvaluationCounts: {
             /**
              * Answered
-             * @description Prompts that all models have answered.
+             * @description Prompts that all models have answered; pairs that were measured.
              */
             answered?: number;
             /**
@@ -2935,6 +3355,25 @@ export interface components {
              * @description Of these, answers that are longer.
              */
             truncated?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationExcluded
+         * @description Pairs that could not be measured, for one reason; `line` and `message` are of the first.
+         */
+        EvaluationExcluded: {
+            /** Line */
+            line?: number;
+            /** Message */
+            message?: string;
+            /** Pairs */
+            pairs?: number;
+            /**
+             * Reason
+             * @description Such as `prompt_too_long` or `special_token`.
+             */
+            reason?: string;
         } & {
             [key: string]: unknown;
         };
@@ -3059,6 +3498,11 @@ export interface components {
             deploy: boolean;
             diversity: components["schemas"]["EvaluationDiversity"] | null;
             error: components["schemas"]["JobError"] | null;
+            /**
+             * Excluded
+             * @description Of a suite that reads pairs: those that could not be measured.
+             */
+            excluded: components["schemas"]["EvaluationExcluded"][];
             /** Finished At */
             finished_at: number | null;
             /**
@@ -3108,6 +3552,8 @@ export interface components {
             orders: number;
             preference: components["schemas"]["EvaluationPreference"] | null;
             progress: components["schemas"]["EvaluationProgress"] | null;
+            /** @description Of a suite that reads pairs. */
+            reading: components["schemas"]["EvaluationReading"] | null;
             rewards: components["schemas"]["EvaluationRewards"] | null;
             /**
              * Samples
@@ -3161,10 +3607,30 @@ export interface components {
              */
             eta_s?: number | null;
             /** Phase */
-            phase?: ("waiting_for_models" | "answers" | "judgments" | "embeddings" | "scores") | null;
+            phase?: ("waiting_for_models" | "answers" | "judgments" | "likelihoods" | "embeddings" | "scores") | null;
             retry?: components["schemas"]["Retry"] | null;
             /** Total */
             total?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * EvaluationReading
+         * @description How pairs are turned into tokens, and the precision: as in the run of the tuned model.
+         */
+        EvaluationReading: {
+            /** Max Length */
+            max_length?: number;
+            /** Overlong */
+            overlong?: string;
+            /** Precision */
+            precision?: string;
+            /** Reasoning */
+            reasoning?: string;
+            /** Special Tokens */
+            special_tokens?: string;
+            /** Turns */
+            turns?: string;
         } & {
             [key: string]: unknown;
         };
@@ -3283,6 +3749,18 @@ export interface components {
             param?: string | null;
         };
         /**
+         * FieldError
+         * @description One of several faults of a request.
+         */
+        FieldError: {
+            /** Code */
+            code: string | null;
+            /** Message */
+            message: string;
+            /** Param */
+            param: string | null;
+        };
+        /**
          * FileObject
          * @description OpenAI's file, with what is known of its rows.
          *
@@ -3309,6 +3787,8 @@ export interface components {
             filename: string;
             /** Id */
             id: string;
+            /** @description The votes that it was made of, if it was. */
+            made_from?: components["schemas"]["MadeFrom"] | null;
             /**
              * Object
              * @default file
@@ -3325,11 +3805,18 @@ export interface components {
             /** Purpose */
             purpose: string;
             /** Recipe */
-            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter-Output"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
+            recipe?: (components["schemas"]["Mix"] | components["schemas"]["Filter-Output"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit-Output"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[] | null;
             /** Rows */
             rows: number | null;
             /** Sha256 */
             sha256: string;
+            /**
+             * Shapes
+             * @description Accepted rows by their shape; those of `messages` have no rejected answer.
+             */
+            shapes: {
+                [key: string]: number;
+            } | null;
             /**
              * Status
              * @enum {string}
@@ -3865,6 +4352,22 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * JobCheck
+         * @description A job that would be accepted. Nothing was created.
+         */
+        JobCheck: {
+            /** @description With all settings that the job would have. */
+            method: components["schemas"]["JobMethod"];
+            /** Model */
+            model: string;
+            /**
+             * Object
+             * @default fine_tuning.job.check
+             * @constant
+             */
+            object: "fine_tuning.job.check";
+        };
+        /**
          * JobError
          * @description Why a job failed, and what to do.
          */
@@ -4147,9 +4650,12 @@ export interface components {
         /**
          * Judging
          * @description What a judge does: nothing, compare two answers, or give each answer a number.
+         *
+         *     `LIKELIHOODS`: there is no judge and no model is asked. The models themselves say how likely
+         *     both answers of a pair in the file are.
          * @enum {string}
          */
-        Judging: "none" | "pairs" | "ratings";
+        Judging: "none" | "pairs" | "ratings" | "likelihoods";
         /**
          * Kind
          * @enum {string}
@@ -4582,6 +5088,26 @@ export interface components {
              * @constant
              */
             object: "list";
+        };
+        /**
+         * MadeFrom
+         * @description The votes that a file was made of, and what became of each.
+         */
+        MadeFrom: {
+            counts: components["schemas"]["VoteCounts"];
+            /** Votes */
+            votes: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * MakeVotesFile
+         * @description Which votes a file is to be made of, and what it is called.
+         */
+        MakeVotesFile: {
+            /** Filename */
+            filename?: string | null;
+            filter?: components["schemas"]["VoteFilter"];
         };
         /**
          * Map
@@ -5195,6 +5721,13 @@ export interface components {
             tokenised: number;
         };
         /**
+         * PreviewVotes
+         * @description Which votes a file is to be made of.
+         */
+        PreviewVotes: {
+            filter?: components["schemas"]["VoteFilter"];
+        };
+        /**
          * Progress
          * @description The last step, once there is one; `preparing` before that, `retry` between attempts.
          */
@@ -5278,6 +5811,80 @@ export interface components {
             starts_at: number | null;
         };
         /**
+         * RankedModel
+         * @description A model by its strength in log odds, and how often it would beat an average one of its group.
+         *
+         *     Models of different groups were never compared, directly or by others.
+         */
+        RankedModel: {
+            against_average: components["schemas"]["Measured"];
+            /** Draws */
+            draws: number;
+            /**
+             * Early
+             * @description Too few votes for an order.
+             */
+            early: boolean;
+            /** Group */
+            group: number;
+            /** Losses */
+            losses: number;
+            /** Model */
+            model: string;
+            strength: components["schemas"]["Measured"];
+            /** Wins */
+            wins: number;
+        };
+        /**
+         * RankedPair
+         * @description How often `model` beats `other`; a draw counts as half.
+         */
+        RankedPair: {
+            /** @description The win rate if both answers were equally long; null where it isn't known. */
+            at_equal_length: components["schemas"]["Measured"] | null;
+            /** Draws */
+            draws: number;
+            /** Early */
+            early: boolean;
+            /** Losses */
+            losses: number;
+            /** Model */
+            model: string;
+            /** Other */
+            other: string;
+            win_rate: components["schemas"]["Measured"] | null;
+            /** Wins */
+            wins: number;
+        };
+        /**
+         * Ranking
+         * @description The models that people have voted on. `counted` of `votes` are on two models that were asked
+         *     the same.
+         */
+        Ranking: {
+            /** Counted */
+            counted: number;
+            /**
+             * Enough
+             * @description Votes from which on an order is no longer `early`.
+             */
+            enough: number;
+            /** Models */
+            models: components["schemas"]["RankedModel"][];
+            /**
+             * Object
+             * @default votes.ranking
+             * @constant
+             */
+            object: "votes.ranking";
+            /** Pairs */
+            pairs: components["schemas"]["RankedPair"][];
+            /** @description How often the answer on the left wins between equal models; null if no two models were shown in both orders. */
+            side: components["schemas"]["Measured"] | null;
+            /** Votes */
+            votes: number;
+        };
+        /**
          * Readiness
          * @description Whether the API can work, and what is missing.
          */
@@ -5293,12 +5900,18 @@ export interface components {
             status: "ok" | "degraded" | "unavailable";
         };
         /**
+         * Reason
+         * @description Why an answer is the better one, or both are bad.
+         * @enum {string}
+         */
+        Reason: "correct" | "follows_instructions" | "clear" | "complete" | "short" | "style" | "safe" | "other";
+        /**
          * RecipeBody
          * @description A recipe: steps that are applied in their order to the accepted rows of a file.
          */
         RecipeBody: {
             /** Recipe */
-            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
+            recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["orpo__audit__recipe__Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
          * RecipePreview
@@ -6037,7 +6650,7 @@ export interface components {
             id: string;
             /** @description Whether a request names a judge. */
             judge: components["schemas"]["Need"];
-            /** @description What the judge does. */
+            /** @description What the judge does. `likelihoods`: the suite reads pairs, and the models say how likely both answers are; none is asked. */
             judging: components["schemas"]["Judging"];
             /**
              * Lower Is
@@ -6329,11 +6942,91 @@ export interface components {
          */
         Use: "chat" | "judge";
         /**
-         * Vote
-         * @description Which answer was better.
+         * VoteCounts
+         * @description What became of each vote. Those that are not among `pairs` are left out of the file.
          */
-        Vote: {
-            choice: components["schemas"]["Choice"];
+        VoteCounts: {
+            /** Both Bad */
+            both_bad: number;
+            /**
+             * Contradictions
+             * @description Votes that name each of the same two answers better.
+             */
+            contradictions: number;
+            /**
+             * Cut Off
+             * @description The better answer ended at max_tokens.
+             */
+            cut_off: number;
+            /**
+             * Edited
+             * @description Pairs whose chosen answer a person has edited.
+             */
+            edited: number;
+            /**
+             * Held Out
+             * @description The prompt is a held-out one of a run whose model answered.
+             */
+            held_out: number;
+            /**
+             * Not A Pair
+             * @description The sides were asked different things, or answered alike.
+             */
+            not_a_pair: number;
+            /** Pairs */
+            pairs: number;
+            /** Repeated */
+            repeated: number;
+            /** Ties */
+            ties: number;
+            /** Votes */
+            votes: number;
+        };
+        /**
+         * VoteEdit
+         * @description The answer of a side as it should have been.
+         */
+        VoteEdit: {
+            /** Side */
+            side: number;
+            /** Text */
+            text: string;
+        };
+        /**
+         * VoteFilter
+         * @description Which votes are meant; all of them, without a field.
+         */
+        VoteFilter: {
+            /**
+             * Against
+             * @description And on answers of this one.
+             */
+            against?: string | null;
+            choice?: components["schemas"]["Choice"] | null;
+            /**
+             * Model
+             * @description Votes on answers of this model.
+             */
+            model?: string | null;
+            reason?: components["schemas"]["Reason"] | null;
+        };
+        /**
+         * VotesPreview
+         * @description What a file of these votes would hold.
+         */
+        VotesPreview: {
+            /**
+             * Contradicted
+             * @description Ids of comparisons whose votes contradict each other, at most 20 groups.
+             */
+            contradicted: string[][];
+            counts: components["schemas"]["VoteCounts"];
+            /**
+             * Object
+             * @default votes.preview
+             * @constant
+             */
+            object: "votes.preview";
         };
         /**
          * Weighted
@@ -6386,6 +7079,37 @@ export interface components {
             outdated: boolean;
             /** Seen At */
             seen_at: number;
+        };
+        /**
+         * Edit
+         * @description An answer as it should have been. It becomes the chosen one of a pair.
+         */
+        api__schemas__votes__Edit: {
+            /** Side */
+            side: number;
+            /** Text */
+            text: string;
+        };
+        /**
+         * Edit
+         * @description Writes another text into a row of the file that the recipe is for.
+         *
+         *     Text replaces the content of the last message of that part, messages replace all of them.
+         */
+        orpo__audit__recipe__Edit: {
+            /** Chosen */
+            chosen?: string | components["schemas"]["Turn"][] | null;
+            /** Line */
+            line: number;
+            /** Prompt */
+            prompt?: string | components["schemas"]["Turn"][] | null;
+            /** Rejected */
+            rejected?: string | components["schemas"]["Turn"][] | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            step: "edit";
         };
         /**
          * Filter
@@ -7304,7 +8028,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Vote"];
+                "application/json": components["schemas"]["CastVote"];
             };
         };
         responses: {
@@ -7355,6 +8079,82 @@ export interface operations {
             };
             /** @description The body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    undo_vote_v1_comparisons__comparison_id__vote_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                comparison_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparisonObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7836,6 +8636,84 @@ export interface operations {
             };
         };
     };
+    check_v1_evaluations_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckEvaluation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationCheck"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     compare_v1_evaluations_compare_get: {
         parameters: {
             query: {
@@ -8074,6 +8952,158 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EvaluationObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    deal_v1_evaluations__evaluation_id__cards_next_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DealObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reveal_v1_evaluations__evaluation_id__cards_reveal_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                evaluation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DealObject"];
                 };
             };
             /** @description A value is refused, by name */
@@ -10184,6 +11214,8 @@ export interface operations {
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;
+                /** @description Only jobs that name this file: its pairs, or the prompts of a gate. */
+                file?: string;
             };
             header?: never;
             path?: never;
@@ -10270,6 +11302,84 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_v1_fine_tuning_jobs_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckJob"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobCheck"];
                 };
             };
             /** @description A value is refused, by name */
@@ -13232,6 +14342,11 @@ export interface operations {
     list_votes_v1_votes_get: {
         parameters: {
             query?: {
+                /** @description Votes on answers of this model. */
+                model?: string | null;
+                /** @description And on answers of this one. */
+                against?: string | null;
+                choice?: components["schemas"]["Choice"] | null;
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;
@@ -13250,6 +14365,232 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListPage_ComparisonObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_v1_votes_files_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MakeVotesFile"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    preview_v1_votes_preview_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewVotes"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VotesPreview"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ranking_v1_votes_ranking_get: {
+        parameters: {
+            query?: {
+                /** @description Votes on answers of this model. */
+                model?: string | null;
+                /** @description And on answers of this one. */
+                against?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ranking"];
                 };
             };
             /** @description A value is refused, by name */

@@ -12,7 +12,7 @@ import type { Evaluation, Suite } from "@/features/evaluations/objects";
 
 const suite = (judge: Suite["judge"], baseline: Suite["baseline"]) =>
   ({ judge, baseline, judging: "pairs" }) as Suite;
-const ALL = { baseline: true, judge: true, prompt: true, answers: true };
+const ALL = { baseline: true, judge: true, prompt: true, answers: true, samples: false };
 const filled: Form = {
   ...blank,
   model: "acme/tuned",
@@ -35,6 +35,7 @@ test("what is empty is left to the API, and zero is a number", () => {
     judge: "judge-1",
     judge_prompt: "Compare {prompt} {first} {second}",
     orders: 2,
+    samples: null,
     limit: 20,
     seed: null,
     sampling: { temperature: 0 },
@@ -117,7 +118,7 @@ test("an evaluation fills in the form that would create it again", () => {
 });
 
 test("all that was left out of a form is told at once", () => {
-  const shown = { baseline: true, judge: false, prompt: false };
+  const shown = { ...ALL, judge: false, prompt: false };
   const params = (form: Partial<Form>) =>
     formFaults({ ...blank, ...form }, shown).map(({ param }) => param);
   expect(params({ against: "model", limit: "few" })).toEqual([
@@ -133,4 +134,14 @@ test("all that was left out of a form is told at once", () => {
     "baseline.model",
   ]);
   expect(params({ ...filled, limit: "20", temperature: "0.5" })).toEqual([]);
+});
+
+test("the number of samples is sent to a suite that takes several, and its error stands there", () => {
+  const several = shownFor({ ...suite("no", "optional"), samples: 5 }, undefined);
+  expect(shownFor({ ...suite("no", "optional"), samples: null }, undefined).samples).toBe(false);
+  expect(bodyOf({ ...filled, samples: "7" }, several).samples).toBe(7);
+  expect(bodyOf({ ...filled, samples: "" }, several).samples).toBeNull();
+  expect(bodyOf({ ...filled, samples: "7" }, ALL).samples).toBeNull();
+  expect(fieldOf("samples", { against: "none" }, several)).toBe("samples");
+  expect(fieldOf("samples", { against: "none" }, ALL)).toBeNull();
 });

@@ -14,6 +14,7 @@ export type Form = {
   judge: string;
   judge_prompt: string;
   orders: "1" | "2";
+  samples: string;
   limit: string;
   seed: string;
   temperature: string;
@@ -32,6 +33,7 @@ export const blank: Form = {
   judge: "",
   judge_prompt: "",
   orders: "2",
+  samples: "",
   limit: "",
   seed: "",
   temperature: "",
@@ -64,6 +66,7 @@ export function formOf(evaluation: Evaluation): Form {
     judge: evaluation.judge?.id ?? "",
     judge_prompt: evaluation.judge_prompt ?? "",
     orders: evaluation.orders === 1 ? "1" : "2",
+    samples: text(evaluation.samples),
     limit: text(evaluation.limit),
     seed: String(evaluation.seed),
     temperature: text(sampling.temperature),
@@ -80,6 +83,8 @@ export type Shown = {
   prompt: boolean;
   /** Whether models are asked for answers; else they are measured on the pairs of the file. */
   answers: boolean;
+  /** Whether each prompt gets several answers. */
+  samples: boolean;
 };
 
 export const readsPairs = (suite: Suite | undefined) => suite?.judging === "likelihoods";
@@ -91,6 +96,7 @@ export function shownFor(suite: Suite | undefined, judgeKind: string | undefined
     // A reward model reads no prompt of a judge.
     prompt: suite?.judging === "pairs" && judgeKind !== undefined && judgeKind !== "reward",
     answers: !readsPairs(suite),
+    samples: suite?.samples != null,
   };
 }
 
@@ -108,6 +114,7 @@ export function bodyOf(form: Form, shown: Shown): Schema<"CreateEvaluation"> {
     judge: (shown.judge && form.judge) || null,
     judge_prompt: (shown.prompt && form.judge_prompt.trim()) || null,
     orders: Number(form.orders),
+    samples: shown.samples ? (typedNumber(form.samples) as number | null) : null,
     limit: typedNumber(form.limit) as number | null,
     seed: typedNumber(form.seed) as number | null,
     sampling: Object.keys(sampling).length > 0 ? sampling : null,
@@ -130,6 +137,7 @@ const FIELDS = [
   "judge",
   "judge_prompt",
   "orders",
+  "samples",
   "limit",
   "seed",
   "deploy",
@@ -181,6 +189,7 @@ export function fieldOf(param: string | null, form: Pick<Form, "against">, shown
     (field === "baseline" && !shown.baseline) ||
     (field === "judge" && !shown.judge) ||
     (field === "judge_prompt" && !shown.prompt) ||
+    (field === "samples" && !shown.samples) ||
     (!shown.answers && [...SAMPLING, "deploy"].includes(field));
   return FIELDS.includes(field) && !isHidden ? field : null;
 }

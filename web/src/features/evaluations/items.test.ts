@@ -9,7 +9,9 @@ import {
   lengthText,
   movementOf,
   namingOf,
+  placesOf,
   questionOf,
+  similaritiesOf,
 } from "@/features/evaluations/items";
 import type { Evaluation, Item } from "@/features/evaluations/objects";
 
@@ -139,4 +141,40 @@ test("a verdict is about the answer that was shown first", () => {
   const rated = { value: 8.5, order: null };
   expect(judgmentText({ ...rated, side: "model" }, sides)).toBe("gives tuned 8.5");
   expect(judgmentText({ ...rated, side: "baseline" }, sides)).toBe("gives base 8.5");
+});
+
+test("each turn has the answers of all samples", () => {
+  const answers = (count: number) => Array.from({ length: count }, () => null);
+  const turns = (count: number) => Array.from({ length: count }, () => []);
+  const of = (turn: number, of_turns: number, ours: number, theirs = 0) =>
+    placesOf(
+      { turns: turns(of_turns), answers: answers(ours), baseline_answers: answers(theirs) },
+      turn,
+    );
+  expect(of(0, 1, 3)).toEqual([0, 1, 2]);
+  expect(of(1, 2, 4)).toEqual([1, 3]);
+  expect(of(1, 2, 2, 2)).toEqual([1]);
+  expect(of(0, 1, 1, 3)).toEqual([0, 1, 2]);
+  expect(of(1, 2, 0)).toEqual([1]);
+});
+
+test("similarities are named by side, and other suites have none", () => {
+  const result = { per_input: 0.8, to_others: 0.2, baseline: { per_input: 0.5 } };
+  expect(similaritiesOf({ result })).toEqual([
+    { name: "Of the samples", model: 0.8, baseline: 0.5 },
+    { name: "Of the first sample to those of other prompts", model: 0.2, baseline: null },
+  ]);
+  expect(similaritiesOf({ result: { win_rate: 1 } })).toEqual([]);
+  expect(similaritiesOf({ result: null })).toEqual([]);
+});
+
+test("an item of the suite diversity is more or less diverse", () => {
+  const evaluation = {
+    suite: { name: "diversity" },
+    model: { model: "a", base_url: null },
+    baseline: { model: "b", base_url: null },
+  } as Evaluation;
+  const { movements, filters } = namingOf(evaluation);
+  expect([movements.worse.word, filters.regressed]).toEqual(["less diverse", "Less diverse"]);
+  expect(filters.improved).toBe("More diverse");
 });

@@ -1,7 +1,7 @@
 /** The items of an evaluation in words: what was asked, how they moved, and what was checked. */
 import type { Filter } from "@/features/evaluations/api";
 import type { Answer, Evaluation, Item, Judgment } from "@/features/evaluations/objects";
-import { AGREEMENT, HELD_OUT, sideName } from "@/features/evaluations/words";
+import { AGREEMENT, DIVERSITY, HELD_OUT, sideName } from "@/features/evaluations/words";
 import { number, signed } from "@/lib/format";
 import { messageText } from "@/lib/message-text";
 
@@ -22,6 +22,12 @@ const MOVEMENTS: Record<Movement, Mark> = {
   unknown: { mark: "–", word: "not compared", className: "text-muted" },
 };
 
+const OF_DIVERSITY: Record<Movement, Mark> = {
+  ...MOVEMENTS,
+  worse: { ...MOVEMENTS.worse, word: "less diverse" },
+  better: { ...MOVEMENTS.better, word: "more diverse" },
+};
+
 /** How the two answers of an item are called, and their movement. */
 export type Naming = {
   ours: string;
@@ -34,9 +40,10 @@ export type Naming = {
 
 export function namingOf({ suite, model, baseline }: Evaluation): Naming {
   if (suite.name === AGREEMENT) return LABELLED;
+  const isDiversity = suite.name === DIVERSITY;
   const filters: Naming["filters"] = {
-    regressed: "Got worse",
-    improved: "Got better",
+    regressed: isDiversity ? "Less diverse" : "Got worse",
+    improved: isDiversity ? "More diverse" : "Got better",
     tied: "Tied",
     cut_off: "Cut off",
   };
@@ -45,7 +52,7 @@ export function namingOf({ suite, model, baseline }: Evaluation): Naming {
     ours: sideName(model),
     theirs: baseline ? sideName(baseline) : "The answer in the file",
     isOursFirst: false,
-    movements: MOVEMENTS,
+    movements: isDiversity ? OF_DIVERSITY : MOVEMENTS,
     filters,
   };
 }
@@ -146,6 +153,34 @@ function numbersOf(found: unknown): Numbers | null {
   if (typeof found !== "object" || found === null) return null;
   const numbers = Object.entries(found).filter(([, value]) => typeof value === "number");
   return Object.fromEntries(numbers);
+}
+
+/** The places of a turn's answers among all answers of an item: one for each of its samples. */
+export function placesOf(
+  { turns, answers, baseline_answers }: Pick<Item, "turns" | "answers" | "baseline_answers">,
+  turn: number,
+): number[] {
+  const count = Math.max(answers.length, baseline_answers.length, turns.length);
+  const samples = Math.ceil(count / Math.max(1, turns.length));
+  return Array.from({ length: samples }, (_, sample) => sample * turns.length + turn);
+}
+
+export type Similarity = { name: string; model: number | null; baseline: number | null };
+
+/** How alike the samples of an item are; empty for other suites. */
+export function similaritiesOf({ result }: Pick<Item, "result">): Similarity[] {
+  const of = (found: unknown, name: string) => {
+    const value = (found as Record<string, unknown> | null | undefined)?.[name];
+    return typeof value === "number" ? value : null;
+  };
+  const named: [string, string][] = [
+    ["per_input", "Of the samples"],
+    ["to_others", "Of the first sample to those of other prompts"],
+  ];
+  return named.flatMap(([key, name]) => {
+    const [model, baseline] = [of(result, key), of(result?.baseline, key)];
+    return model === null && baseline === null ? [] : [{ name, model, baseline }];
+  });
 }
 
 export type Check = {

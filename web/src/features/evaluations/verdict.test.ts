@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Estimate, Evaluation, Score } from "@/features/evaluations/objects";
-import { movements, questionOf, verdictOf } from "@/features/evaluations/verdict";
+import { movements, questionOf, verdictOf, worseQuestion } from "@/features/evaluations/verdict";
 
 const estimate = (value: number, low: number, high: number): Estimate => ({
   value,
@@ -56,4 +56,22 @@ test("categories that got worse are named, the worst first, and none that only m
   ];
   expect(movements({ scores }, "worse").map(({ category }) => category)).toEqual(["b", "a"]);
   expect(movements({ scores }, "better").map(({ category }) => category)).toEqual(["d"]);
+});
+
+test("a verdict on similarities is about diversity", () => {
+  const of = (category: string | null, value: number) => ({
+    ...score(category, estimate(value, value - 0.01, value + 0.01)),
+    metric: "per_input",
+  });
+  const baseline = { model: "base" } as Evaluation["baseline"];
+  const asked = { suite, preference: null, baseline, diversity: { embedder: "e" } };
+  const said = (value: number) => verdictOf({ scores: [of(null, value)], ...asked });
+  expect(said(-0.05)?.answer).toBe("Yes, more than chance");
+  expect(said(0.05)?.answer).toBe("No, it is less diverse, more than chance");
+  expect(questionOf(asked)).toBe("Is it more diverse than the baseline?");
+  expect(questionOf({ ...asked, baseline: null })).toBe("How diverse is it?");
+  expect(worseQuestion(asked)).toBe("Where did it get less diverse?");
+  expect(worseQuestion({ baseline, preference: null })).toBe("Where did it get worse?");
+  const scores = [of(null, 0.1), of("a", 0.05), of("b", 0.3), of("c", -0.2)];
+  expect(movements({ scores }, "worse").map(({ category }) => category)).toEqual(["b", "a"]);
 });

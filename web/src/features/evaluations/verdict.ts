@@ -4,6 +4,7 @@ import {
   byCategory,
   differenceInterval,
   differenceText,
+  directionOf,
   headlineOf,
   headlineReading,
   intervalText,
@@ -14,10 +15,19 @@ import {
 } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
+type Asked = Pick<Evaluation, "baseline" | "preference"> & Partial<Pick<Evaluation, "diversity">>;
+
 /** The question that an evaluation answers. */
-export function questionOf({ baseline, preference }: Pick<Evaluation, "baseline" | "preference">) {
+export function questionOf({ baseline, preference, diversity }: Asked) {
+  if (diversity) return baseline ? "Is it more diverse than the baseline?" : "How diverse is it?";
   if (baseline) return "Is it better than the baseline?";
   return preference ? "Is it better than the answers in the file?" : "How good is it?";
+}
+
+/** The question on its losses. */
+export function worseQuestion({ baseline, diversity }: Asked) {
+  if (diversity) return "Where did it get less diverse?";
+  return baseline ? "Where did it get worse?" : "Where is it worse?";
 }
 
 export type Verdict = { reading: Reading | null; answer: string; detail: string };
@@ -29,6 +39,11 @@ const ANSWERS: Record<Reading, string> = {
   worse: "No, it is worse, more than chance",
   unsure: "Can’t tell yet",
   too_few: "Can’t tell from one prompt",
+};
+
+const OF_SIMILARITY: Record<Reading, string> = {
+  ...ANSWERS,
+  worse: "No, it is less diverse, more than chance",
 };
 
 /** What an evaluation says of its model; null without a score. */
@@ -46,7 +61,8 @@ export function verdictOf(evaluation: Judged): Verdict | null {
       answer: value,
       detail: `On ${number(score.model.n)} ${items}. Without a baseline there is nothing to be better than.`,
     };
-  return { reading, answer: ANSWERS[reading], detail: detailOf(score, value, reading, items) };
+  const answers = metricOf(metric).isSimilarity ? OF_SIMILARITY : ANSWERS;
+  return { reading, answer: answers[reading], detail: detailOf(score, value, reading, items) };
 }
 
 function detailOf(score: Score, value: string, reading: Reading, items: string): string {
@@ -69,5 +85,5 @@ export function movements(evaluation: Pick<Evaluation, "scores">, reading: "bett
   const main = headlineOf({ scores: evaluation.scores, preference: null })?.metric;
   return scores
     .filter((score) => score.metric === main && headlineReading(score) === reading)
-    .sort((a, b) => changeOf(a) - changeOf(b));
+    .sort((a, b) => directionOf(main) * (changeOf(a) - changeOf(b)));
 }

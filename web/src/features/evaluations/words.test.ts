@@ -4,7 +4,9 @@ import {
   byCategory,
   comparedInWords,
   differenceInterval,
+  differenceReading,
   differenceText,
+  directionOf,
   headlineOf,
   headlineReading,
   intervalText,
@@ -13,6 +15,7 @@ import {
   overall,
   phaseOf,
   readingOf,
+  readingText,
   valueText,
 } from "@/features/evaluations/words";
 
@@ -97,6 +100,7 @@ const base = {
   suite: { name: "ifeval", title: "IFEval", data: "file-1", sha256: null },
   judges_itself: null,
   excluded: [],
+  diversity: null,
   counts: COUNTS,
   is_subset: false,
   is_incomplete: false,
@@ -170,4 +174,41 @@ test("an endpoint is named with its host", () => {
   expect(comparedInWords({ model, baseline: null })).toBe("acme/tuned");
   const baseline = side("gpt-x", "https://api.example:8443/v1");
   expect(comparedInWords({ model, baseline })).toBe("acme/tuned against gpt-x at api.example:8443");
+});
+
+test("less similar is more diverse, and so better", () => {
+  const less = estimate(-0.1, -0.2, -0.01);
+  expect(differenceReading("per_input", less)).toBe("better");
+  expect(differenceReading("across_input", estimate(0.1, 0.01, 0.2))).toBe("worse");
+  expect(differenceReading("per_input", estimate(0, -1, 1))).toBe("unsure");
+  expect(differenceReading("reward", less)).toBe("worse");
+  expect(readingText("per_input", "better")).toBe("more diverse, more than chance");
+  expect(readingText("per_input", "worse")).toBe("less diverse, more than chance");
+  expect(readingText("reward", "worse")).toBe("worse, more than chance");
+  expect(["per_input", "reward", undefined].map(directionOf)).toEqual([-1, 1, 1]);
+  expect(valueText("per_input", 0.4213)).toBe("0.42");
+});
+
+test("notes say what the embedder read, and that similarity is no quality", () => {
+  const diversity = {
+    embedder: "e",
+    embedder_sha256: "0",
+    max_tokens: 256,
+    embedded: 90,
+    truncated: 3,
+  };
+  const notes = notesOf({ ...base, diversity });
+  expect(notes.map(({ isBad }) => isBad)).toEqual([true, false]);
+  expect(notes[0]?.text).toBe(
+    "Of 3 answers only the first 256 tokens were compared: the embedder reads no more.",
+  );
+  expect(notesOf({ ...base, diversity: { ...diversity, truncated: 0 } })).toHaveLength(1);
+});
+
+test("embedding is a phase that is counted", () => {
+  const progress = { phase: "embeddings" as const, done: 5, total: 10, eta_s: null, retry: null };
+  expect(phaseOf({ status: "running", progress })).toEqual({
+    share: 0.5,
+    says: "Comparing the answers: 5 of 10",
+  });
 });

@@ -3,7 +3,8 @@ import type { Counts, Estimate, Evaluation, Score, Side } from "@/features/evalu
 import { duration, number, percent, signed } from "@/lib/format";
 
 type Unit = "share" | "number";
-type Metric = { title: string; unit: Unit; means: string };
+/** `isSimilarity`: a lower value is more diverse. */
+type Metric = { title: string; unit: Unit; means: string; isSimilarity?: true };
 
 const METRICS: Record<string, Metric> = {
   prompt_strict: {
@@ -89,6 +90,18 @@ const METRICS: Record<string, Metric> = {
   },
   rating_turn_1: { title: "Rating, turn 1", unit: "number", means: "Of the first answers." },
   rating_turn_2: { title: "Rating, turn 2", unit: "number", means: "Of the second answers." },
+  per_input: {
+    title: "Similarity of samples",
+    unit: "number",
+    means: "Of two answers to the same prompt; 1 is the same answer. Lower is more diverse.",
+    isSimilarity: true,
+  },
+  across_input: {
+    title: "Similarity across prompts",
+    unit: "number",
+    means: "Of answers to two different prompts. Lower is more diverse.",
+    isSimilarity: true,
+  },
   rating: { title: "Rating", unit: "number", means: "The judge's mean rating, from 1 to 10." },
 };
 
@@ -147,6 +160,29 @@ export const READINGS: Record<Reading, string> = {
   too_few: "too few prompts",
 };
 
+const OPPOSITE: Record<Reading, Reading> = {
+  better: "worse",
+  worse: "better",
+  unsure: "unsure",
+  too_few: "too_few",
+};
+
+/** What a metric's difference to the baseline allows to say: less similar is better. */
+export function differenceReading(metric: string, estimate: Estimate): Reading {
+  const reading = readingOf(estimate);
+  return metricOf(metric).isSimilarity ? OPPOSITE[reading] : reading;
+}
+
+/** A reading in a metric's words. */
+export function readingText(metric: string, reading: Reading): string {
+  if (!metricOf(metric).isSimilarity) return READINGS[reading];
+  return READINGS[reading].replace("better", "more diverse").replace("worse", "less diverse");
+}
+
+/** 1 if a higher value of a metric is better, -1 if a lower one is. */
+export const directionOf = (metric: string | undefined) =>
+  metricOf(metric ?? "").isSimilarity ? -1 : 1;
+
 /** The suite of a judge's agreement with people: no model is asked for answers. */
 export const AGREEMENT = "agreement";
 /** The suite that measures models on the pairs of a file: no model is asked for answers. */
@@ -159,16 +195,19 @@ export const itemsOf = ({ suite }: Pick<Evaluation, "suite">) =>
 // With fewer pairs, an interval from a bootstrap is too narrow.
 const FEW = 30;
 
+/** The suite that asks each prompt several times. */
+export const DIVERSITY = "diversity";
+
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 export const hasEnded = ({ status }: Pick<Evaluation, "status">) => ENDED.includes(status);
 
 /** Suites whose evaluations hold no answers of the models. */
-const WITHOUT_ANSWERS = [AGREEMENT, "held_out"];
+const WITHOUT_ANSWERS = [AGREEMENT, HELD_OUT];
 
 /** Whether its answers can be voted on: there are two to one prompt. */
-export function hasCards({ status, suite, baseline }: Evaluation): boolean {
-  const hasTwo = baseline !== null || suite.name === "alpaca_eval";
+export function hasCards({ status, suite, baseline, samples }: Evaluation): boolean {
+  const hasTwo = baseline !== null || suite.name === "alpaca_eval" || (samples ?? 1) > 1;
   return status === "succeeded" && hasTwo && !WITHOUT_ANSWERS.includes(suite.name);
 }
 
@@ -214,7 +253,7 @@ export function headlineOf(evaluation: Pick<Evaluation, "scores" | "preference">
 /** Whether the model is better than its baseline, by the score that stands for the evaluation. */
 export function headlineReading(score: Score): Reading | null {
   if (score.metric === "win_rate" && score.model) return readingOf(score.model, 0.5);
-  return score.difference ? readingOf(score.difference) : null;
+  return score.difference ? differenceReading(score.metric ?? "", score.difference) : null;
 }
 
 export type Note = { text: string; isBad: boolean };
@@ -234,9 +273,11 @@ export function notesOf(
     | "seed"
     | "status"
     | "judges_itself"
+    | "diversity"
   >,
 ): Note[] {
-  const { suite, counts, excluded, is_subset, is_incomplete, seed, judges_itself } = evaluation;
+  const { suite, counts, excluded, is_subset, is_incomplete, seed, judges_itself, diversity } =
+    evaluation;
   const notes: Note[] = [];
   const say = (isSaid: unknown, text: string, isBad = true) => {
     if (isSaid) notes.push({ text, isBad });
@@ -263,6 +304,15 @@ export function notesOf(
   for (const { reason, pairs = 0, line, message } of excluded)
     say(true, `${plural(pairs, "pair", "pairs")} left out (${reason}). Line ${line}: ${message}`);
   say(judges_itself, `The judge is the ${judges_itself} itself: models prefer their own answers.`);
+  say(
+    diversity?.truncated,
+    `Of ${plural(diversity?.truncated ?? 0, "answer", "answers")} only the first ${number(diversity?.max_tokens)} tokens were compared: the embedder reads no more.`,
+  );
+  say(
+    diversity,
+    "Similarity says how alike answers are, not how good: nonsense is diverse, too.",
+    false,
+  );
   notes.push(...lossesOf(counts));
   return notes;
 }
@@ -300,6 +350,7 @@ const PHASES: Record<string, string> = {
   answers: "Answers",
   judgments: "Judgments",
   likelihoods: "Likelihoods of the pairs",
+  embeddings: "Comparing the answers",
   scores: "Computing the scores",
 };
 
@@ -314,7 +365,7 @@ export function phaseOf({ status, progress }: Pick<Evaluation, "status" | "progr
   if (status === "queued") return { share: null, says: "Waiting for a free worker" };
   const says = PHASES[phase ?? ""];
   if (!says) return { share: null, says: "Reading the prompts" };
-  const isCounted = phase === "answers" || phase === "judgments" || phase === "likelihoods";
+  const isCounted = ["answers", "judgments", "likelihoods", "embeddings"].includes(phase ?? "");
   if (!isCounted || done == null || !total) return { share: null, says };
   const left = eta_s == null ? "" : `, ${duration(eta_s)} left`;
   return {

@@ -14,7 +14,7 @@ import {
 import { JudgeText } from "@/features/evaluations/components/judge-text";
 import { votesBetween } from "@/features/evaluations/leaderboard";
 import type { Evaluation } from "@/features/evaluations/objects";
-import { metricOf, sideName } from "@/features/evaluations/words";
+import { directionOf, metricOf, sideName } from "@/features/evaluations/words";
 import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
 import { ago, number } from "@/lib/format";
@@ -135,9 +135,10 @@ export function Leaderboard({ compared, order }: { compared: Compared; order: st
 
 /** By the first metric, the best first; those without a value as they were given. */
 function ranked(evaluations: Evaluation[], metric: Metric | undefined, order: string[]) {
-  const value = (id: string) =>
-    metric?.cells.find(({ evaluation }) => evaluation === id)?.value?.value ??
-    Number.NEGATIVE_INFINITY;
+  const value = (id: string) => {
+    const found = metric?.cells.find(({ evaluation }) => evaluation === id)?.value?.value;
+    return found == null ? Number.NEGATIVE_INFINITY : directionOf(metric?.metric) * found;
+  };
   return [...evaluations].sort(
     (a, b) => value(b.id) - value(a.id) || order.indexOf(a.id) - order.indexOf(b.id),
   );

@@ -1,11 +1,12 @@
 import type { Estimate } from "@/features/evaluations/objects";
 import {
   differenceInterval,
+  differenceReading,
   differenceText,
   intervalText,
   READINGS,
   type Reading,
-  readingOf,
+  readingText,
   valueText,
 } from "@/features/evaluations/words";
 import { cx } from "@/lib/cx";
@@ -32,6 +33,7 @@ export function EstimateText({ metric, estimate, hasCount }: Props & { hasCount?
 export function DifferenceText({ metric, estimate }: Props) {
   if (!estimate) return <span className="text-muted">–</span>;
   const interval = differenceInterval(metric, estimate);
+  const reading = differenceReading(metric, estimate);
   return (
     <span className="flex flex-col">
       <span>
@@ -40,7 +42,7 @@ export function DifferenceText({ metric, estimate }: Props) {
         </span>{" "}
         {interval && <span className="text-sm whitespace-nowrap text-muted">({interval})</span>}
       </span>
-      <ReadingText reading={readingOf(estimate)} />
+      <ReadingText reading={reading} words={readingText(metric, reading)} />
     </span>
   );
 }

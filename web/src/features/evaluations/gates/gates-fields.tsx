@@ -30,7 +30,9 @@ export default function GatesFields({ drafts, errorAt, onChange }: Props) {
   const failed = asked.find((query) => query.error);
   if (failed) return <ErrorPanel error={failed.error} retry={() => failed.refetch()} />;
   if (asked.some((query) => !query.data)) return <Loading what="Loading the suites" />;
-  const [first] = suites.data ?? [];
+  // A gate is a lower bound.
+  const usable = (suites.data ?? []).filter(({ lower_is }) => lower_is === null);
+  const [first] = usable;
   const put = (place: number, change: Partial<GateDraft>) =>
     onChange(drafts.map((draft, at) => (at === place ? { ...draft, ...change } : draft)));
   return (
@@ -45,7 +47,7 @@ export default function GatesFields({ drafts, errorAt, onChange }: Props) {
           key={place}
           place={place}
           draft={draft}
-          suites={suites.data ?? []}
+          suites={usable}
           files={{ prompts: prompts.data?.data ?? [], pairs: pairs.data?.data ?? [] }}
           judges={judges.data ?? []}
           errorAt={errorAt}

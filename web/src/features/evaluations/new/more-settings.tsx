@@ -53,12 +53,24 @@ export function MoreSettings({ form, suite, errorAt, set }: Props) {
           </div>
         </details>
         {!isOfPairs && (
-          <details>
+          <details open={suite?.samples != null}>
             <summary className="px-4 py-3 font-semibold">
               Sampling
               <span className="ml-2 text-sm font-normal text-muted">the same for both models</span>
             </summary>
             <div className="grid gap-4 p-4 pt-1 sm:grid-cols-3">
+              {suite?.samples != null && (
+                <TextField
+                  name="samples"
+                  label="Answers to each prompt"
+                  value={form.samples}
+                  isNumber
+                  placeholder={`${suite.samples} (the suite's)`}
+                  hint="2 to 20. The temperature must be above 0."
+                  error={errorAt("samples")}
+                  onChange={(samples) => set({ samples })}
+                />
+              )}
               {(["temperature", "top_p", "max_tokens"] as const).map((name) => (
                 <TextField
                   key={name}

@@ -10,12 +10,12 @@ import {
   IntervalBar,
 } from "@/features/evaluations/components/estimate";
 import type { Evaluation, Score } from "@/features/evaluations/objects";
-import { byCategory, metricOf } from "@/features/evaluations/words";
+import { byCategory, directionOf, metricOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
 const FEW = 8;
 
-/** A metric by category, the largest loss first; without a baseline, the lowest value first. */
+/** A metric by category, the largest loss first; without a baseline, the worst value first. */
 export function CategoriesCard({ evaluation }: { evaluation: Evaluation }) {
   const scores = byCategory(evaluation.scores);
   const metrics = [...new Set(scores.map(({ metric = "" }) => metric))];
@@ -23,7 +23,10 @@ export function CategoriesCard({ evaluation }: { evaluation: Evaluation }) {
   const [isWhole, setWhole] = useState(false);
   const metric = chosen && metrics.includes(chosen) ? chosen : metrics[0];
   if (metric === undefined) return null;
-  const rows = ordered(scores.filter((score) => score.metric === metric));
+  const rows = ordered(
+    scores.filter((score) => score.metric === metric),
+    directionOf(metric),
+  );
   const hasBaseline = rows.some(({ baseline }) => baseline);
   const hasDifference = rows.some(({ difference }) => difference);
   const level = hasDifference ? 0 : metric.startsWith("win_rate") ? 0.5 : undefined;
@@ -90,8 +93,13 @@ export function CategoriesCard({ evaluation }: { evaluation: Evaluation }) {
   );
 }
 
-const ordered = (scores: Score[]) =>
-  scores.sort((a, b) => rank(a) - rank(b) || (a.category ?? "").localeCompare(b.category ?? ""));
+const ordered = (scores: Score[], direction: 1 | -1) =>
+  scores.sort(
+    (a, b) =>
+      rank(a, direction) - rank(b, direction) || (a.category ?? "").localeCompare(b.category ?? ""),
+  );
 
-const rank = ({ difference, model }: Score) =>
-  difference?.value ?? model?.value ?? Number.POSITIVE_INFINITY;
+function rank({ difference, model }: Score, direction: 1 | -1): number {
+  const value = difference?.value ?? model?.value;
+  return value == null ? Number.MAX_VALUE : direction * value;
+}

@@ -11,6 +11,7 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
   const { suite, model, baseline, sampling, seed, limit, orders, judge, judge_prompt } = evaluation;
   const isOfPairs = itemsOf(evaluation) === "pairs";
   const reading = Object.entries(evaluation.reading ?? {});
+  const { samples, diversity } = evaluation;
   const settings = Object.entries(sampling).filter(([, value]) => value !== null);
   return (
     <details className="-mt-2">
@@ -41,6 +42,13 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
               {String(value)}
             </Fact>
           ))}
+          {samples !== null && <Fact name="Answers to each prompt">{number(samples)}</Fact>}
+          {diversity && (
+            <>
+              <Fact name="Embedder">{diversity.embedder}</Fact>
+              <Hash name="SHA-256 of the embedder" value={diversity.embedder_sha256 ?? null} />
+            </>
+          )}
           {judge && (
             <>
               <Fact name="Judge">

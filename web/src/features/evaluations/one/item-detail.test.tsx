@@ -115,3 +115,23 @@ test("a pair of the file is shown with the numbers of both sides, as text", () =
   drawn({ ...pair, result: null, change: null, failures: { model: "The prompt is too long." } });
   expect(screen.getByText("Not measured under tuned: The prompt is too long.")).toBeInTheDocument();
 });
+
+test("all samples of a prompt are shown beside the baseline's, with how alike they are", () => {
+  drawn({
+    ...item,
+    reference: {},
+    judgments: [],
+    answers: [answer("one"), answer("two")],
+    baseline_answers: [answer("three"), answer("four")],
+    result: { per_input: 0.8125, to_others: 0.25, baseline: { per_input: 0.5 } },
+  });
+  const names = screen.getAllByRole("article").map((each) => each.getAttribute("aria-label"));
+  expect(names).toEqual([
+    "Answer of base, sample 1",
+    "Answer of tuned, sample 1",
+    "Answer of base, sample 2",
+    "Answer of tuned, sample 2",
+  ]);
+  const table = screen.getByRole("table", { name: "How alike the answers are" });
+  expect(within(table).getAllByRole("row")[1]?.textContent).toContain("0.813");
+});

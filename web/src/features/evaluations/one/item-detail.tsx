@@ -13,11 +13,13 @@ import {
   movementOf,
   type Naming,
   pairOf,
+  placesOf,
 } from "@/features/evaluations/items";
 import type { Answer, Item } from "@/features/evaluations/objects";
 import { Checks } from "@/features/evaluations/one/checks";
 import { HeldOutPair } from "@/features/evaluations/one/held-out-pair";
 import { Judgments } from "@/features/evaluations/one/judgments";
+import { Similarities } from "@/features/evaluations/one/similarities";
 import { cx } from "@/lib/cx";
 import { messageText } from "@/lib/message-text";
 import { useKeys } from "@/lib/use-keys";
@@ -90,15 +92,18 @@ export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
                   <PlainText text={messageText(message)} />
                 </div>
               ))}
-              {!pair && (
-                <Answers
-                  naming={naming}
-                  hasBaseline={hasBaseline}
-                  item={item}
-                  turn={turn}
-                  isDiff={isDiff}
-                />
-              )}
+              {!pair &&
+                placesOf(item, turn).map((place, sample, { length }) => (
+                  <Answers
+                    key={place}
+                    naming={naming}
+                    hasBaseline={hasBaseline}
+                    item={item}
+                    place={place}
+                    sample={length > 1 ? sample + 1 : null}
+                    isDiff={isDiff}
+                  />
+                ))}
             </div>
           ))}
           {pair && (
@@ -110,6 +115,7 @@ export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
             />
           )}
           {label && <p className="font-medium">{label}</p>}
+          <Similarities naming={naming} hasBaseline={hasBaseline} item={item} />
           <Checks naming={naming} hasBaseline={hasBaseline} item={item} />
           <Judgments naming={naming} judgments={item.judgments} failure={item.failures.judge} />
         </div>
@@ -122,20 +128,24 @@ function Answers(props: {
   naming: Naming;
   hasBaseline: boolean;
   item: Item;
-  turn: number;
+  /** Of the answers among all of the item's. */
+  place: number;
+  /** From 1; null where a prompt is asked once. */
+  sample: number | null;
   isDiff: boolean;
 }) {
-  const { naming, hasBaseline, item, turn, isDiff } = props;
+  const { naming, hasBaseline, item, place, sample, isDiff } = props;
   const { failures } = item;
-  const theirs = item.baseline_answers[turn];
-  const ours = item.answers[turn];
+  const theirs = item.baseline_answers[place];
+  const ours = item.answers[place];
+  const named = (name: string) => (sample === null ? name : `${name}, sample ${sample}`);
   const diff = isDiff && theirs && ours ? { from: theirs.text, to: ours.text } : null;
   const isUnmarked = diff && !isMarkable(visible(diff.from), visible(diff.to));
   const drawn = [
     hasBaseline && (
       <OneAnswer
         key="theirs"
-        name={naming.theirs}
+        name={named(naming.theirs)}
         side="from"
         answer={theirs}
         failure={failures.baseline}
@@ -144,7 +154,7 @@ function Answers(props: {
     ),
     <OneAnswer
       key="ours"
-      name={naming.ours}
+      name={named(naming.ours)}
       side="to"
       answer={ours}
       failure={failures.model}

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { itemsQuery } from "@/features/evaluations/api";
 import type { Evaluation } from "@/features/evaluations/objects";
-import { movements, questionOf, verdictOf } from "@/features/evaluations/verdict";
+import { movements, questionOf, verdictOf, worseQuestion } from "@/features/evaluations/verdict";
 import { itemsOf, metricOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
 
@@ -38,7 +38,7 @@ function Worse({ evaluation }: { evaluation: Evaluation }) {
   const of = `of ${number(evaluation.counts.prompts)} ${itemsOf(evaluation)}`;
   return (
     <Answer
-      question={evaluation.baseline ? "Where did it get worse?" : "Where is it worse?"}
+      question={worseQuestion(evaluation)}
       answer={
         count === 0
           ? `On none ${of}`
