@@ -118,3 +118,36 @@ def test_what_can_not_be_compared_is_refused(client: TestClient, product: None) 
     ):  # fmt: skip
         assert error_of(compare(client, *ids), status)["param"] == "ids"
     assert error_of(client.get(f"{PATH}/compare"), 400)["param"] == "ids"
+
+
+def sampled(session: Session, alike: list[float], embedder: str = "0", samples: int = 5) -> str:
+    """An evaluation of the suite `diversity`, with the similarity of each prompt's samples."""
+    mean = sum(alike) / len(alike)
+    details = {"diversity": {"embedder": "e", "embedder_sha256": embedder}}
+    found = stored(
+        session, suite="diversity", options={"samples": samples}, details=details,
+        scores=[score("per_input", mean), score("across_input", 0.2)],
+    )  # fmt: skip
+    for place, value in enumerate(alike):
+        records.item(session, found, place, result={"per_input": value, "to_others": 0.2})
+    return found
+
+
+def test_similarities_are_compared_where_one_embedder_has_made_the_vectors(
+    client: TestClient, product: None
+) -> None:
+    with transaction() as session:
+        first = sampled(session, [0.5, 0.7])
+        other = sampled(session, [0.75, 0.95], samples=9)
+        elsewhere = sampled(session, [0.5, 0.7], embedder="1")
+    found = compare(client, first, other, elsewhere).raise_for_status().json()
+    within, across = found["metrics"]
+    assert (within["metric"], across["metric"]) == ("per_input", "across_input")
+    none, less_diverse, unlike = (cell["difference"] for cell in within["cells"])
+    assert (none, unlike) == (None, None)
+    assert less_diverse["value"] == 0.25
+    # An interval over each prompt's similarity to the others would be too narrow.
+    assert [cell["difference"] for cell in across["cells"]] == [None] * 3
+    notes = [(note["evaluation"], note["message"]) for note in found["notes"]]
+    assert any(of == other and "across_input: it is measured over all" in why for of, why in notes)
+    assert any(of == elsewhere and "vectors by another model" in why for of, why in notes)

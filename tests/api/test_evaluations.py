@@ -82,6 +82,46 @@ def test_a_judge_a_baseline_and_sampling_are_kept(
     assert (made["orders"], made["judge_prompt"], made["sampling"]) == (1, prompt, sampling)
 
 
+def test_a_prompt_gets_several_answers_in_the_suite_diversity(
+    client: TestClient, body: dict[str, Any]
+) -> None:
+    # Its file was validated by a release that did not know the suite.
+    asked = body | {"suite": "diversity"}
+    made = create(client, asked).raise_for_status().json()
+    assert (made["samples"], made["sampling"]["temperature"], made["diversity"]) == (5, 1.0, None)
+    given = {"samples": 20, "sampling": {"temperature": 0.1}}
+    made = create(client, asked, **given).raise_for_status().json()
+    assert (made["samples"], made["sampling"]["temperature"]) == (20, 0.1)
+    assert create(client, body).json()["samples"] is None
+    for changes, param in SAMPLES:
+        answer = create(client, asked, **changes)
+        assert error_of(answer, 400)["param"] == param, changes
+    (suite,) = [s for s in client.get("/v1/suites").json()["data"] if s["id"] == "diversity"]
+    assert (suite["samples"], suite["lower_is"], suite["judge"]) == (5, "more diverse", "no")
+
+
+SAMPLES: list[tuple[dict[str, Any], str]] = [
+    ({"samples": 1}, "samples"),
+    ({"samples": 21}, "samples"),
+    ({"samples": "5"}, "samples"),
+    ({"samples": 2.5}, "samples"),
+    ({"suite": "ifeval", "samples": 5}, "samples"),
+    ({"sampling": {"temperature": 0}}, "sampling.temperature"),
+    ({"judge": "judge-1"}, "judge"),
+]
+
+
+def test_what_the_vectors_were_made_with_is_shown(client: TestClient, product: None) -> None:
+    facts = {
+        "embedder": "e", "embedder_sha256": "0", "max_tokens": 256, "embedded": 9, "truncated": 1,
+    }  # fmt: skip
+    with transaction() as session:
+        options = {"samples": 3}
+        found = stored(session, suite="diversity", options=options, details={"diversity": facts})
+    shown = client.get(f"{PATH}/{found}").json()
+    assert (shown["diversity"], shown["samples"]) == (facts, 3)
+
+
 def test_an_endpoint_is_a_baseline(
     client: TestClient, body: dict[str, Any], settings_from: Any
 ) -> None:

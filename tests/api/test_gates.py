@@ -45,6 +45,7 @@ def test_a_job_shows_its_gates(client: TestClient, body: dict[str, Any]) -> None
     ("field", "value", "message"),
     [
         ("suite", "bluff", "There is no suite 'bluff': use one of ifeval"),
+        ("suite", "diversity", "a lower value of the suite 'diversity' is more diverse"),
         ("metric", "win_rate", "has no metric 'win_rate': use one of prompt_strict"),
         ("at_least", "base * 2", "such as `base - 0.02`"),
         ("at_least", True, "send a number"),

@@ -111,6 +111,18 @@ def test_a_file_that_does_not_fit_is_refused_by_field(
     assert ("Line 2: No." in str(why.value)) == (suite == "ifeval" and found is not None)
 
 
+def test_samples_count_towards_the_most_answers(tmp_path: Path) -> None:
+    suite, most = SUITES["diversity"], prompts.MOST // 20
+    prompts.refuse_unfit("file-1", most, None, suite, None, samples=20)
+    prompts.refuse_unfit("file-1", most + 1, None, suite, most, samples=20)
+    for limit in (None, most + 1):
+        with pytest.raises(Invalid, match="Set `limit` to 1,000 or less") as why:
+            prompts.refuse_unfit("file-1", most + 1, None, suite, limit, samples=20)
+        assert why.value.param == "limit"
+    path = write(tmp_path, [asked(1, "a"), asked(2, "b")])
+    assert len(prompts.draw(path, suite, samples=20).items) == 2
+
+
 def test_a_file_with_too_many_prompts_needs_a_limit() -> None:
     suite = SUITES["custom"]
     with pytest.raises(Invalid, match="Set `limit`") as why:
