@@ -31,7 +31,8 @@ STATE_FIELDS = {
 }  # fmt: skip
 EVALUATION_FIELDS = {
     "status", "started_at", "finished_at", "progress", "counts", "is_subset", "is_incomplete",
-    "scores", "preference", "rewards", "excluded", "judges_itself", "agreement", "error",
+    "scores", "preference", "rewards", "excluded", "diversity", "judges_itself", "agreement",
+    "error",
 }  # fmt: skip
 
 

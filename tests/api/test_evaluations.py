@@ -121,6 +121,15 @@ def test_what_the_vectors_were_made_with_is_shown(client: TestClient, product: N
     shown = client.get(f"{PATH}/{found}").json()
     assert (shown["diversity"], shown["samples"]) == (facts, 3)
 
+    async def follow() -> bytes:
+        follower = job_stream.follow(CALLER, found, None, Purpose.EVALUATION)
+        try:
+            return await anext(follower)
+        finally:
+            await follower.aclose()
+
+    assert b'"embedder":"e"' in asyncio.run(follow())
+
 
 def test_an_endpoint_is_a_baseline(
     client: TestClient, body: dict[str, Any], settings_from: Any
