@@ -36,7 +36,7 @@ def test_a_file_of_prompts_is_read(client: TestClient, work: Callable[[], None])
     assert report["audit"] is None
     found = report["prompts"]
     assert (found["repeated"], found["turns"], found["official"]) == (1, 1, None)
-    assert found["suites"] == ["custom", "reward", "ifeval"]
+    assert found["suites"] == ["custom", "reward", "diversity", "ifeval"]
     assert found["unfit"].keys() == {"alpaca_eval", "mt_bench"}
     dropped = client.get(f"/v1/files/{file_id}/dropped").raise_for_status().json()
     assert dropped["data"][0]["message"] == "The prompt is empty."
@@ -116,7 +116,7 @@ def test_the_official_file_of_ifeval_is_known(client: TestClient, work: Callable
     work()
     found = client.get(f"/v1/files/{file_id}/report").json()
     assert (found["accepted"], found["prompts"]["official"]) == (541, "ifeval")
-    assert found["prompts"]["suites"] == ["custom", "reward", "ifeval"]
+    assert found["prompts"]["suites"] == ["custom", "reward", "diversity", "ifeval"]
 
 
 @pytest.fixture

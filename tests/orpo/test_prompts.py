@@ -47,7 +47,7 @@ def test_the_formats_of_three_projects(
     report, rows = report_of(tmp_path, capsys, jsonl(row, row))
     found = report["prompts"]
     assert (report["rows"], report["accepted"], found["repeated"]) == (2, 2, 1)
-    assert found["suites"] == ["custom", "reward", suite]
+    assert found["suites"] == ["custom", "reward", "diversity", suite]
     assert rows[0]["line"] == 1
     assert rows[0]["prompt"] == [user("Why?")]
     assert rows[0]["row"] == row
@@ -151,7 +151,7 @@ def test_a_suite_that_does_not_fit_says_where() -> None:
     fits = Fits()
     for line, row in enumerate((IFEVAL, {**IFEVAL, "instruction_id_list": ["x"]}), 1):
         fits.add(line, row)
-    assert fits.suites == ["custom", "reward"]
+    assert fits.suites == ["custom", "reward", "diversity"]
     assert fits.unfit["ifeval"] == "Line 2: Instruction `x` is not known."
     assert fits.unfit["mt_bench"].startswith("Line 1: A row needs `question_id`")
 
