@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 EXTRAS = [
-    "data", "evals", "train", "embed", "embedded", "demo", "serve-cpu", "s3", "otel", "paper", "dev",
+    "data", "embed", "evals", "train", "embedded", "demo", "serve-cpu", "s3", "otel", "paper",
+    "dev",
 ]  # fmt: skip
 
 HEADER = """\

