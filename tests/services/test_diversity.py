@@ -84,6 +84,7 @@ def by_metric(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {score["metric"]: score for score in found if score["category"] is None}
 
 
+@pytest.mark.timeout(600)  # two processes import torch: minutes beside much other work
 @pytest.mark.slow
 def test_a_model_that_repeats_itself_is_less_diverse(world: World) -> None:
     writing(world)
