@@ -34,8 +34,8 @@ class Evaluation(Base):
     limit: Mapped[int | None]
     # {"temperature", "top_p", "max_tokens"}.
     sampling: Mapped[dict[str, Any]]
-    # {"judge_prompt"}; {"reading"} of a suite that reads pairs; {"samples"} of one that asks several
-    # times; {"labels"} of a judge's agreement with people.
+    # {"judge_prompt"}; {"reading"} of a suite that reads pairs; {"samples"} of one that asks each
+    # prompt several times; {"labels"} of a judge's agreement with people.
     options: Mapped[dict[str, Any]]
     # Whether the worker deploys what it needs and takes it back afterwards.
     deploys: Mapped[bool] = mapped_column(default=False)

@@ -28,9 +28,7 @@ from workers.app import draining
 
 logger = logging.getLogger(__name__)
 
-Phase = Literal[
-    "waiting_for_models", "answers", "judgments", "likelihoods", "embeddings", "scores"
-]
+Phase = Literal["waiting_for_models", "answers", "judgments", "likelihoods", "embeddings", "scores"]
 Result = TypeVar("Result")
 
 TICK_S = 0.1

@@ -195,9 +195,7 @@ class EvaluationProgress(Stored, total=False):
     """What the worker does now, and how much of it is done."""
 
     phase: (
-        Literal[
-            "waiting_for_models", "answers", "judgments", "likelihoods", "embeddings", "scores"
-        ]
+        Literal["waiting_for_models", "answers", "judgments", "likelihoods", "embeddings", "scores"]
         | None
     )
     done: int | None

@@ -177,6 +177,7 @@ def refusal(response: "httpx.Response") -> CommandError:
     """Turn an error response into a CommandError: the API's message with commands in the place of
     its operations, and the name of the field. The error for programs stays the API's own.
     """
+    error: dict[str, Any]
     try:
         error = response.json()["error"]
         message = in_commands(str(error["message"]))

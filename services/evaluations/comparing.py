@@ -19,7 +19,7 @@ from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import evaluations
 from services.evaluations.evaluations import EvaluationJob
-from services.evaluations.suites import OF_ALL_PROMPTS, OVER_BASELINE, SUITES, Judging
+from services.evaluations.suites import OF_ALL_PROMPTS, OVER_BASELINE, SUITES, Judging, Suite
 from services.platform.errors import Conflict, Invalid, NotFound
 
 # Each difference draws 2,000 samples of all prompts: 0.2 s for 10,000 prompts.
@@ -216,18 +216,24 @@ def _unlike(first: Evaluation, other: Evaluation) -> dict[str, str]:
     if suite.reads_pairs:
         why = "it has read the pairs with other settings (of its model's run)"
         return dict.fromkeys(metrics, why) if first.options != other.options else {}
-    if first.judge_id != other.judge_id:
-        return dict.fromkeys(metrics, "it was judged by another judge")
-    if _embedder(first) != _embedder(other):
-        return dict.fromkeys(metrics, "its answers were turned into vectors by another model")
-    is_of_pairs = suite.judging is Judging.PAIRS
-    if _judging(first) != _judging(other) or (is_of_pairs and first.orders != other.orders):
-        what = "another judge's prompt or number of orders"
-        return dict.fromkeys(metrics, f"it was judged with {what}")
+    if why := _other_measure(suite, first, other):
+        return dict.fromkeys(metrics, why)
     if _identity(first.baseline) != _identity(other.baseline):
         over = [metric for metric in metrics if metric in OVER_BASELINE]
         return dict.fromkeys(over, "its baseline is another model")
     return {}
+
+
+def _other_measure(suite: Suite, first: Evaluation, other: Evaluation) -> str | None:
+    """Why the numbers of all metrics differ in what they measure; None if they don't."""
+    if first.judge_id != other.judge_id:
+        return "it was judged by another judge"
+    if _embedder(first) != _embedder(other):
+        return "its answers were turned into vectors by another model"
+    is_of_pairs = suite.judging is Judging.PAIRS
+    if _judging(first) != _judging(other) or (is_of_pairs and first.orders != other.orders):
+        return "it was judged with another judge's prompt or number of orders"
+    return None
 
 
 def _embedder(evaluation: Evaluation) -> str | None:

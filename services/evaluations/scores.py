@@ -196,6 +196,7 @@ def _of_pair(item: EvaluationItem, found: Found, judged: Sequence[Judged]) -> _I
     """
     return _Item(
         place=item.place,
+        category=item.category,
         found=found,
         cut_off=False,
         lengths=None,
