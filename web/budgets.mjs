@@ -13,6 +13,7 @@ const BUDGETS = {
   jobs: 40,
   evaluations: 45,
   playground: 65,
+  votes: 40,
   css: 10,
   reference: 520,
 };
@@ -57,6 +58,7 @@ const found = {
   jobs: room("jobs"),
   evaluations: room("evaluations"),
   playground: room("playground"),
+  votes: room("votes"),
   css: sum(new Set(styles(Object.keys(manifest).filter((key) => !reference.has(key))))),
   reference: sum([...[...reference].map((key) => manifest[key].file), ...styles([...reference])]),
 };

@@ -15,7 +15,7 @@ from api.schemas.files import FileObject
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
 from api.schemas.votes import MakeVotesFile, PreviewVotes, Ranking, VotesPreview
-from models.comparisons import Choice
+from models.comparisons import Choice, Reason
 from services.access.callers import Caller
 from services.platform.database import reading
 from services.platform.pages import Order
@@ -35,12 +35,13 @@ def list_votes(
     model: Model = None,
     against: Against = None,
     choice: Choice | None = None,
+    reason: Reason | None = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
     """List the comparisons that have a vote, with their texts."""
-    wanted = Filter(model, against, choice)
+    wanted = Filter(model, against, choice, reason)
     found = votes.list_page(session, caller, wanted, after=after, limit=limit, order=order)
     return page(map(ComparisonObject.from_record, found), limit)
 

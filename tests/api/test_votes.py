@@ -122,7 +122,7 @@ def test_a_vote_that_makes_no_sense_names_its_field(
 
 def test_votes_are_listed_by_model_and_choice(client: TestClient) -> None:
     mine = voted(client)
-    other = voted(client, "tie", models=(BASE, "acme/other"))
+    other = voted(client, "tie", models=(BASE, "acme/other"), said={"reason": "style"})
     compared()  # without a vote
     with transaction() as session:
         stranger = records.caller(session, "stranger")
@@ -137,6 +137,7 @@ def test_votes_are_listed_by_model_and_choice(client: TestClient) -> None:
     assert ids(model=BASE) == [other, mine]
     assert ids(model=BASE, against="acme/other") == [other]
     assert ids(choice="tie") == [other]
+    assert ids(reason="style") == [other]
     assert error_of(client.get("/v1/votes", params={"choice": "c"}), 400)["param"] == "choice"
 
 

@@ -136,6 +136,13 @@ const playground = createRoute({
   ),
 });
 
+const votes = createRoute({
+  getParentRoute: () => shell,
+  path: "/votes",
+  validateSearch: strings("model", "against", "choice", "reason", "vote", "make"),
+  component: lazyRouteComponent(() => import("@/features/votes/votes-page"), "VotesPage"),
+});
+
 const deployments = createRoute({
   getParentRoute: () => shell,
   path: "/deployments",
@@ -167,6 +174,7 @@ const routeTree = root.addChildren([
     evaluation,
     cards,
     playground,
+    votes,
     deployments,
     keys,
   ]),

@@ -8,6 +8,7 @@ import {
   Scale,
   Server,
   Sun,
+  Vote,
 } from "lucide-react";
 import { Suspense, useState } from "react";
 import { Loading } from "@/components/page";
@@ -28,6 +29,7 @@ const ROOMS = [
   { to: "/files", name: "Files", Icon: FileText },
   { to: "/evaluations", name: "Evaluations", Icon: Scale },
   { to: "/playground", name: "Playground", Icon: MessagesSquare },
+  { to: "/votes", name: "Votes", Icon: Vote },
   { to: "/deployments", name: "Deployments", Icon: Server },
   { to: "/keys", name: "Keys", Icon: KeyRound },
 ] as const;

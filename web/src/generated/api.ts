@@ -14347,6 +14347,7 @@ export interface operations {
                 /** @description And on answers of this one. */
                 against?: string | null;
                 choice?: components["schemas"]["Choice"] | null;
+                reason?: components["schemas"]["Reason"] | null;
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;

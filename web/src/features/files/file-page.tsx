@@ -12,6 +12,7 @@ import { DeepAuditPanel } from "@/features/files/components/deep-audit-panel";
 import { DeleteFile } from "@/features/files/components/delete-file";
 import { FileProgress, FileState } from "@/features/files/components/file-state";
 import { Findings } from "@/features/files/components/findings";
+import { MadeFrom } from "@/features/files/components/made-from";
 import { Report } from "@/features/files/components/report";
 import { Rows } from "@/features/files/components/rows";
 import { Statistics } from "@/features/files/components/statistics";
@@ -47,6 +48,7 @@ export function FilePage() {
       actions={<Actions file={file.data} />}
     >
       {file.error && <ErrorPanel error={file.error} retry={() => file.refetch()} />}
+      {file.data.made_from && <MadeFrom from={file.data.made_from} />}
       <UnmaskProvider key={fileId}>
         <Content file={file.data} />
       </UnmaskProvider>

@@ -1,16 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
+import { domainOf, IntervalBar } from "@/components/interval-bar";
 import { Card } from "@/components/ui/card";
 import { inputClass } from "@/components/ui/field";
 import { Cell, Row, Table } from "@/components/ui/table";
 import { MOST_VOTES, votesQuery } from "@/features/evaluations/api";
-import {
-  DifferenceText,
-  domainOf,
-  EstimateText,
-  IntervalBar,
-} from "@/features/evaluations/components/estimate";
+import { DifferenceText, EstimateText } from "@/features/evaluations/components/estimate";
 import { JudgeText } from "@/features/evaluations/components/judge-text";
 import { votesBetween } from "@/features/evaluations/leaderboard";
 import type { Evaluation } from "@/features/evaluations/objects";

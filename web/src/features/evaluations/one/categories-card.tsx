@@ -1,14 +1,10 @@
 import { useState } from "react";
+import { domainOf, IntervalBar } from "@/components/interval-bar";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { inputClass } from "@/components/ui/field";
 import { Cell, Row, Table } from "@/components/ui/table";
-import {
-  DifferenceText,
-  domainOf,
-  EstimateText,
-  IntervalBar,
-} from "@/features/evaluations/components/estimate";
+import { DifferenceText, EstimateText } from "@/features/evaluations/components/estimate";
 import type { Evaluation, Score } from "@/features/evaluations/objects";
 import { byCategory, directionOf, metricOf } from "@/features/evaluations/words";
 import { number } from "@/lib/format";

@@ -1,10 +1,9 @@
+import { domainOf, IntervalBar } from "@/components/interval-bar";
 import { Card } from "@/components/ui/card";
 import { Cell, Row, Table } from "@/components/ui/table";
 import {
   DifferenceText,
-  domainOf,
   EstimateText,
-  IntervalBar,
   ReadingText,
 } from "@/features/evaluations/components/estimate";
 import type { Evaluation, Score } from "@/features/evaluations/objects";
