@@ -42,7 +42,7 @@ export function voterText(
   id: string | null | undefined,
   names: ReadonlyMap<string, string>,
 ): string {
-  return id ? (names.get(id) ?? id) : "a key that was deleted";
+  return id ? (names.get(id) ?? id) : "an unknown key";
 }
 
 type Tuned = Pick<Schema<"ModelObject">, "id" | "job_id">;

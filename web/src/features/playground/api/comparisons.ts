@@ -1,12 +1,8 @@
-/** Requests: ask both sides, stop one, vote. */
-import {
-  type Choice,
-  type ComparisonEvent,
-  parseEvent,
-} from "@/features/playground/api/comparison-events";
+/** Requests: ask both sides, stop one, vote, take a vote back. */
+import { type ComparisonEvent, parseEvent } from "@/features/playground/api/comparison-events";
 import type { Message } from "@/features/playground/conversation";
 import type { Sampling } from "@/features/playground/sampling";
-import { client, take } from "@/lib/api";
+import { client, type Schema, take } from "@/lib/api";
 import { events } from "@/lib/sse";
 
 export type Question = {
@@ -52,11 +48,18 @@ export async function stopSide(comparison_id: string, side: number): Promise<voi
   await take(client.POST("/v1/comparisons/{comparison_id}/stop", { params, body: { side } }));
 }
 
-export async function vote(comparison_id: string, choice: Choice): Promise<Choice | null> {
+/** A vote as it is sent; a later one replaces all of it. */
+export type Vote = Schema<"CastVote">;
+
+export const vote = (comparison_id: string, body: Vote): Promise<Schema<"ComparisonObject">> => {
   const params = { path: { comparison_id } };
-  const voted = client.POST("/v1/comparisons/{comparison_id}/vote", { params, body: { choice } });
-  return (await take(voted)).choice;
-}
+  return take(client.POST("/v1/comparisons/{comparison_id}/vote", { params, body }));
+};
+
+export const takeBack = (comparison_id: string): Promise<Schema<"ComparisonObject">> => {
+  const params = { path: { comparison_id } };
+  return take(client.DELETE("/v1/comparisons/{comparison_id}/vote", { params }));
+};
 
 function json(body: unknown): RequestInit {
   return {

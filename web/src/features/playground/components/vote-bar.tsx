@@ -1,10 +1,11 @@
-import { useMutation } from "@tanstack/react-query";
 import { Check } from "lucide-react";
-import { buttonClass } from "@/components/ui/button";
+import { Button, buttonClass } from "@/components/ui/button";
 import type { Choice } from "@/features/playground/api/comparison-events";
-import { vote } from "@/features/playground/api/comparisons";
 import { type Comparison, voteNeeds } from "@/features/playground/comparison";
 import { Key } from "@/features/playground/components/key";
+import { VoteDetails } from "@/features/playground/components/vote-details";
+import { useVote } from "@/features/playground/use-vote";
+import { withChoice } from "@/features/playground/vote";
 import { cx } from "@/lib/cx";
 import { useKeys } from "@/lib/use-keys";
 
@@ -26,12 +27,11 @@ export function VoteBar(props: {
 }) {
   const { comparison, hasKeys, unseen } = props;
   const needs = voteNeeds(comparison);
-  const voting = useMutation({
-    mutationFn: (choice: Choice) => vote(comparison.id ?? "", choice),
-    onSuccess: props.onVoted,
-  });
+  const voting = useVote(comparison.id, props.onVoted);
+  const { stored } = voting;
+  const choose = (choice: Choice) => voting.send(withChoice(stored, choice));
   const canVote = needs === null && unseen.length === 0 && !voting.isPending;
-  const keys = CHOICES.map(({ key, choice }) => [key, () => voting.mutate(choice)] as const);
+  const keys = CHOICES.map(({ key, choice }) => [key, () => choose(choice)] as const);
   useKeys(canVote && hasKeys ? Object.fromEntries(keys) : {});
   return (
     <fieldset className="flex min-w-0 flex-col gap-2">
@@ -45,7 +45,7 @@ export function VoteBar(props: {
               type="button"
               aria-pressed={isChosen}
               disabled={!canVote}
-              onClick={() => voting.mutate(choice)}
+              onClick={() => choose(choice)}
               className={cx(buttonClass(), "aria-pressed:border-accent aria-pressed:text-accent")}
             >
               {isChosen && <Check aria-hidden="true" size={14} />}
@@ -67,13 +67,24 @@ export function VoteBar(props: {
       )}
       {comparison.choice && (
         <p role="status" className="text-center text-sm text-muted">
-          Your vote is stored. Choose again to change it.
+          Your vote is stored. Choose again to change it, or{" "}
+          <Button small disabled={voting.isPending} onClick={() => voting.send(null)}>
+            take it back
+          </Button>
         </p>
       )}
       {voting.error && (
         <p role="alert" className="text-center text-sm text-rejected">
           {voting.error.message}
         </p>
+      )}
+      {stored && (
+        <VoteDetails
+          comparison={comparison}
+          vote={stored}
+          voting={voting}
+          hasKeys={hasKeys && canVote}
+        />
       )}
     </fieldset>
   );

@@ -20,7 +20,7 @@ export function Filters(props: {
   const isFiltered = Object.values(filter).some((value) => value !== undefined);
   const options = ids.map((id) => [id, id] as const);
   return (
-    <div className="flex flex-wrap items-center gap-3">
+    <div className="flex min-w-0 flex-wrap items-center gap-3 max-md:w-full">
       <Select
         label="Model"
         all="All models"
@@ -75,7 +75,7 @@ function Select(props: {
   return (
     <select
       aria-label={props.label}
-      className={cx(inputClass, "max-w-64 truncate pe-8")}
+      className={cx(inputClass, "truncate pe-8 md:w-auto md:max-w-60")}
       value={props.value ?? ""}
       onChange={(event) => props.onChange(event.target.value || undefined)}
     >

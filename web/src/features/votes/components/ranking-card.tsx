@@ -75,10 +75,10 @@ function Group(props: { name: string | null; models: Model[]; enough: number }) 
             <Cell label="Rank" className="md:w-16">
               {number(index + 1)}
             </Cell>
-            <Cell label="Model" className="font-medium md:max-w-md">
+            <Cell label="Model" className="font-medium md:w-2/5">
               {model.model}
             </Cell>
-            <Cell label="Wins against an average model">
+            <Cell label="Wins against an average model" className="md:w-1/4">
               <Share estimate={model.against_average} />
               <IntervalBar estimate={model.against_average} domain={domain} level={0.5} />
             </Cell>

@@ -1,7 +1,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 import { Needs } from "@/components/needs";
-import { PlainText } from "@/components/plain-text";
 import { Button, buttonClass } from "@/components/ui/button";
 import { WordDiff } from "@/components/word-diff";
 import { takeBack, type Vote } from "@/features/votes/api";
@@ -53,7 +53,7 @@ export function VoteCard({ vote, names }: { vote: Vote; names: ReadonlyMap<strin
       {note && (
         <div>
           <p className="text-sm text-muted">Note</p>
-          <PlainText text={note} />
+          <Text>{visible(note)}</Text>
         </div>
       )}
       {vote.cut && (
@@ -108,7 +108,7 @@ const Said = ({ message }: { message: Schema<"MessageObject"> }) => (
   <div className="min-w-0">
     <p className="text-sm text-muted">{message.role}</p>
     <Folded text={messageText(message)}>
-      <PlainText text={messageText(message)} />
+      <Text>{visible(messageText(message))}</Text>
     </Folded>
   </div>
 );
@@ -158,15 +158,15 @@ function Answer(props: { side: Side; rank: "better" | "other" | null; other: str
       </p>
       <Folded text={text}>
         {rank === null ? (
-          <PlainText text={text} />
+          <Text>{visible(text)}</Text>
         ) : (
-          <p dir="auto" className="wrap-anywhere whitespace-pre-wrap">
+          <Text>
             {rank === "better" ? (
               <WordDiff from={visible(other)} to={visible(text)} show="to" />
             ) : (
               <WordDiff from={visible(text)} to={visible(other)} show="from" />
             )}
-          </p>
+          </Text>
         )}
       </Folded>
     </section>
@@ -181,10 +181,17 @@ function Edit({ from, to, name }: { from: string; to: string; name: string }) {
     >
       <p className="text-sm text-muted">{name} as it should be</p>
       <Folded text={to}>
-        <p dir="auto" className="wrap-anywhere whitespace-pre-wrap">
+        <Text>
           <WordDiff from={visible(from)} to={visible(to)} />
-        </p>
+        </Text>
       </Folded>
     </section>
   );
 }
+
+// Not `PlainText`: it reserves the height of a screen for each text that is not in view.
+const Text = ({ children }: { children: ReactNode }) => (
+  <p dir="auto" className="wrap-anywhere whitespace-pre-wrap">
+    {children}
+  </p>
+);
