@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": ("cli.commands.evaluate", "Evaluate a model, alone or against a baseline."),
     "evaluations": ("cli.commands.evaluations", "List, read and compare evaluations."),
     "judges": ("cli.commands.judges", "Add judges, and see how often they agree with people."),
+    "votes": ("cli.commands.votes", "List votes, rank models, and make files of pairs."),
     "suites": ("cli.commands.suites", "List what a model can be evaluated on."),
     "models": ("cli.commands.base_models", "Register, download, deploy and delete models."),
     "deployments": ("cli.commands.deployments", "List deployments, and show their certificates."),

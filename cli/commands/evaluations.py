@@ -180,7 +180,7 @@ def _show_item(item: dict[str, Any], longest: int | None) -> None:
     parts += ["no change" if change == 0 else f"{change:+.2g}"] if change is not None else []
     parts += ["cut off"] if item["cut_off"] else []
     output.say(Text("  ".join(map(output.plain, parts)), "bold"))
-    output.details([(name, _short(text, longest)) for name, text in _texts(item)])
+    output.details([(name, output.short(text, longest)) for name, text in _texts(item)])
     output.say("")
 
 
@@ -212,14 +212,6 @@ def _numbers(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if numbers:
             logps = f"{numbers['logps_chosen']:.2f} and {numbers['logps_rejected']:.2f}"
             yield side, f"log odds ratio {numbers['log_odds_ratio']:+.2f} (log-probs {logps})"
-
-
-def _short(text: str, longest: int | None) -> str:
-    """The beginning of a text in one line, or all of it where `longest` is None."""
-    if longest is None:
-        return text
-    words = " ".join(text.split())
-    return words if len(words) <= longest else f"{words[: longest - 1]}…"
 
 
 @output.command(app, "compare")

@@ -200,6 +200,14 @@ STATUS_STYLE = {
 }
 
 
+def short(text: str, longest: int | None) -> str:
+    """Return the beginning of a text in one line, or all of it where `longest` is None."""
+    if longest is None:
+        return text
+    words = " ".join(text.split())
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"
+
+
 def status(value: str) -> Text:
     return Text(plain(value), style=STATUS_STYLE.get(value, ""))
 
