@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { askAgain, askedOf, betterSide, runOf, voterText } from "@/features/votes/vote";
+import { askAgain, askedOf, betterSide, tunedOf, voterText } from "@/features/votes/vote";
 
 const user = (content: string) => ({ role: "user", content });
 const voted = (first: object[], second: object[] = first, held_out: object | null = null) =>
@@ -40,8 +40,11 @@ test("the run of the first tuned model is found, also of its checkpoint", () => 
     { id: "ft:base:org::1", job_id: "ftjob-1" },
     { id: "ft:base:org::2", job_id: "ftjob-2" },
   ];
-  expect(runOf(["base", "ft:base:org::2:ckpt-step-4", "ft:base:org::1"], models)).toBe("ftjob-2");
-  expect(runOf(["base", "ft:base:org::12"], models)).toBeNull();
+  expect(tunedOf(["base", "ft:base:org::2:ckpt-step-4", "ft:base:org::1"], models)).toEqual({
+    model: "ft:base:org::2:ckpt-step-4",
+    jobId: "ftjob-2",
+  });
+  expect(tunedOf(["base", "ft:base:org::12"], models)).toBeNull();
 });
 
 test("a voter has a name where it is known", () => {

@@ -47,13 +47,14 @@ export function voterText(
 
 type Tuned = Pick<Schema<"ModelObject">, "id" | "job_id">;
 
-/** The run of the first of these models that a run has made, also of one of its checkpoints. */
-export function runOf(names: readonly string[], models: readonly Tuned[]): string | null {
-  for (const name of names) {
-    const made = models.find(
-      ({ id, job_id }) => job_id && (id === name || name.startsWith(`${id}:`)),
-    );
-    if (made) return made.job_id;
+/** The first of these models that a run has made, with that run; also of one of its checkpoints. */
+export function tunedOf(
+  names: readonly string[],
+  models: readonly Tuned[],
+): { model: string; jobId: string } | null {
+  for (const model of names) {
+    const made = models.find(({ id }) => model === id || model.startsWith(`${id}:ckpt-step-`));
+    if (made?.job_id) return { model, jobId: made.job_id };
   }
   return null;
 }

@@ -85,7 +85,12 @@ function All() {
       )}
       {ranking.error && <ErrorPanel error={ranking.error} retry={() => ranking.refetch()} />}
       {ranking.isPending && <Loading what="Ranking the models" />}
-      {ranking.data && ranking.data.votes > 0 && <RankingCard ranking={ranking.data} />}
+      {ranking.data && ranking.data.votes > 0 && (
+        <RankingCard
+          ranking={ranking.data}
+          isListNarrower={filter.choice !== undefined || filter.reason !== undefined}
+        />
+      )}
       <VoteList filter={filter} />
     </>
   );

@@ -9,7 +9,7 @@ import { Card } from "@/components/ui/card";
 import { TextField } from "@/components/ui/fields";
 import { fileQuery } from "@/features/files/api";
 import { type Filter, makeFile, type Preview, previewQuery } from "@/features/votes/api";
-import { runOf } from "@/features/votes/vote";
+import { tunedOf } from "@/features/votes/vote";
 import { ApiError, type Schema } from "@/lib/api";
 import { number } from "@/lib/format";
 import { modelsQuery } from "@/lib/queries";
@@ -119,7 +119,7 @@ function Make({ filter, voted }: { filter: Filter; voted: readonly string[] }) {
 function Made({ file: made, voted }: { file: File; voted: readonly string[] }) {
   const { data: file = made } = useQuery({ ...fileQuery(made.id), initialData: made });
   const models = useQuery(modelsQuery);
-  const parent = runOf(voted, models.data?.data ?? []);
+  const tuned = tunedOf(voted, models.data?.data ?? []);
   return (
     <div className="flex flex-col items-start gap-3">
       <p role="status">
@@ -135,20 +135,28 @@ function Made({ file: made, voted }: { file: File; voted: readonly string[] }) {
       </p>
       {file.status === "error" && <ErrorPanel error={file.status_details ?? "The check failed."} />}
       {file.status === "processed" && (
-        <div className="flex flex-wrap gap-2">
+        <>
           <Link
             to="/jobs/new"
-            search={{ file: file.id, from: parent ?? undefined }}
+            search={{ file: file.id, from: tuned?.jobId }}
             className={buttonClass("primary")}
           >
             Train on this file
           </Link>
-          {parent && (
-            <Link to="/jobs/$jobId" params={{ jobId: parent }} className={buttonClass("quiet")}>
-              The form has the settings of this run
-            </Link>
+          {tuned && (
+            <p className="text-sm break-words text-muted">
+              The form starts with the settings of{" "}
+              <Link
+                to="/jobs/$jobId"
+                params={{ jobId: tuned.jobId }}
+                className="text-accent underline"
+              >
+                the run of {tuned.model}
+              </Link>
+              .
+            </p>
           )}
-        </div>
+        </>
       )}
     </div>
   );

@@ -13,7 +13,12 @@ import { votesText } from "@/lib/vote-words";
 type Model = Schema<"RankedModel">;
 
 /** Models by their votes, the pairs of them, and whether voters prefer a side. */
-export function RankingCard({ ranking }: { ranking: Ranking }) {
+export function RankingCard(props: {
+  ranking: Ranking;
+  /** Whether the list beside it holds only some choices or reasons. */
+  isListNarrower: boolean;
+}) {
+  const { ranking, isListNarrower } = props;
   const { models, pairs, enough } = ranking;
   const groups = groupsOf(models);
   const side = sideText(ranking.side);
@@ -51,7 +56,7 @@ export function RankingCard({ ranking }: { ranking: Ranking }) {
           </p>
         )}
         {pairs.length > 0 && <PairsTable pairs={pairs} enough={enough} />}
-        {models.length > 0 && <Explained ranking={ranking} />}
+        {models.length > 0 && <Explained ranking={ranking} isListNarrower={isListNarrower} />}
       </div>
     </Card>
   );
@@ -97,13 +102,15 @@ function Early({ text }: { text: string | null }) {
   return text && <p className="text-sm text-rejected">{text}</p>;
 }
 
-function Explained({ ranking: { votes, counted } }: { ranking: Ranking }) {
+function Explained(props: { ranking: Ranking; isListNarrower: boolean }) {
+  const { votes, counted } = props.ranking;
   return (
     <ul className="flex flex-col gap-1 text-sm text-muted">
       <li>
         In brackets: the 95% interval. Where the intervals of two models overlap, their order may be
         chance. A tie counts as half a win for each.
       </li>
+      {props.isListNarrower && <li>The ranking counts votes of all choices and reasons.</li>}
       {counted < votes && (
         <li>
           {votesText(votes - counted)} of {number(votes)} {votes - counted === 1 ? "is" : "are"} not
