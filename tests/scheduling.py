@@ -12,7 +12,12 @@ from xdist.scheduler import LoadFileScheduling
 
 # The files of one set share an engine, which takes half a minute to start.
 TOGETHER = (
-    {"tests/e2e/test_loop.py", "tests/e2e/test_openai_example.py", "tests/e2e/test_page.py"},
+    {
+        "tests/e2e/test_loop.py",
+        "tests/e2e/test_openai_example.py",
+        "tests/e2e/test_page.py",
+        "tests/e2e/test_page_votes.py",
+    },
 )
 # Tests in this folder share a stack. It uses a tenth of a core until the last of them has ended.
 FIRST = Path("tests/e2e")

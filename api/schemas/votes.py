@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from api.schemas.body import Body
+from api.schemas.chat import MAX_CHARACTERS
 from api.schemas.measured import Measured
 from api.schemas.text import Id, Text
 from models.comparisons import Choice, Reason
@@ -12,14 +13,13 @@ from services.votes.pairs import Found
 from services.votes.votes import Filter, Vote
 
 LONGEST_NOTE = 2_000
-LONGEST_EDIT = 200_000
 
 
 class Edit(Body):
     """An answer as it should have been. It becomes the chosen one of a pair."""
 
     side: int = Field(ge=0, le=1)
-    text: Text = Field(min_length=1, max_length=LONGEST_EDIT)
+    text: Text = Field(min_length=1, max_length=MAX_CHARACTERS)
 
 
 class CastVote(Body):

@@ -57,7 +57,7 @@ export function Shell() {
             <Link
               key={to}
               to={to}
-              className="flex min-h-12 flex-auto flex-col items-center justify-center gap-0.5 text-xs text-muted hover:text-ink data-[status=active]:text-accent md:min-h-9 md:flex-none md:flex-row md:justify-start md:gap-3 md:rounded-md md:px-2 md:text-base md:data-[status=active]:bg-bg md:data-[status=active]:font-medium"
+              className="flex min-h-12 flex-auto flex-col items-center justify-center gap-0.5 text-xs text-muted max-[359px]:text-[10px] hover:text-ink data-[status=active]:text-accent md:min-h-9 md:flex-none md:flex-row md:justify-start md:gap-3 md:rounded-md md:px-2 md:text-base md:data-[status=active]:bg-bg md:data-[status=active]:font-medium"
             >
               <Icon aria-hidden="true" size={16} />
               {name}
