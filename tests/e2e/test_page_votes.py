@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -27,6 +28,7 @@ EDITED = "Blue, as the sky at noon."
 
 def vote_by_keyboard(page: Page) -> None:
     """Ask, vote for B and edit its answer, without a pointer."""
+    expect(page.get_by_text(re.compile("^Ready"))).to_have_count(2)
     page.get_by_label("Message to both models").fill("Name one colour.")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="B is better")).to_be_enabled(timeout=ANSWER_MS)
@@ -63,11 +65,15 @@ def test_from_a_vote_by_keyboard_to_the_form_of_a_run(
     page: Page, stack: Stack, tiny: str, other: str
 ) -> None:
     deploy(stack, tiny)
-    page.goto(f"/playground?a={tiny}&b={other}")
+    from_vote_to_form(page, tiny, other)
+
+
+def from_vote_to_form(page: Page, first: str, other: str) -> None:
+    """Vote by keyboard, read the ranking, make a file of the vote, and open the form with it."""
+    page.goto(f"/playground?a={first}&b={other}")
     vote_by_keyboard(page)
     accessible_in_both_themes(page)
-    with stack.http() as http:
-        (vote,) = http.get("/v1/votes", params={"model": other}).json()["data"]
+    (vote,) = page.request.get("/v1/votes", params={"model": other}).json()["data"]
     assert (vote["choice"], vote["reason"]) == ("b", "clear")
     assert vote["edit"] == {"side": 1, "text": EDITED}
 
@@ -82,7 +88,7 @@ def test_from_a_vote_by_keyboard_to_the_form_of_a_run(
     page.get_by_label("Choice", exact=True).select_option("b")
 
     page.get_by_role("button", name="Make a file").click()
-    expect(page.get_by_text("1 vote becomes 1 pair, 1 of them with an edited")).to_be_visible()
+    expect(page.get_by_text("1 vote becomes 1 pair, with an edited answer.")).to_be_visible()
     accessible_in_both_themes(page)
     page.get_by_label("Name of the file").fill("colours")
     page.get_by_role("button", name="Make the file").click()
@@ -92,7 +98,7 @@ def test_from_a_vote_by_keyboard_to_the_form_of_a_run(
     expect(page.get_by_role("heading", name="Made from 1 vote")).to_be_visible()
     expect(page.get_by_text(EDITED).first).to_be_visible()
     page.get_by_role("link", name="1 vote", exact=True).click()
-    expect(page).to_have_url(re.compile(f"/votes.*model={other}"))
+    expect(page).to_have_url(re.compile(f"/votes.*model={quote(other, safe='')}"))
     expect(page.get_by_role("heading", name="Ranking")).to_be_visible()
 
     page.goto("/files")

@@ -32,6 +32,9 @@ test("every vote that is no pair has a reason", () => {
 
 test("what votes become is one sentence", () => {
   expect(becomesText({ ...NONE, votes: 1, pairs: 1 })).toBe("1 vote becomes 1 pair.");
+  expect(becomesText({ ...NONE, votes: 1, pairs: 1, edited: 1 })).toBe(
+    "1 vote becomes 1 pair, with an edited answer.",
+  );
   expect(becomesText({ ...NONE, votes: 1200, pairs: 31, edited: 4 })).toBe(
     "1,200 votes become 31 pairs, 4 of them with an edited answer.",
   );

@@ -61,5 +61,6 @@ export function leftOut(counts: VoteCounts): LeftOut[] {
 /** `31 votes become 25 pairs, 4 of them with an edited answer.` */
 export function becomesText({ votes, pairs, edited }: VoteCounts): string {
   const start = `${votesText(votes)} ${votes === 1 ? "becomes" : "become"} ${pairsText(pairs)}`;
-  return edited > 0 ? `${start}, ${number(edited)} of them with an edited answer.` : `${start}.`;
+  if (edited === 0) return `${start}.`;
+  return `${start}, ${pairs === 1 ? "" : `${number(edited)} of them `}with an edited answer.`;
 }

@@ -32,15 +32,25 @@ const RANKING: Ranking = {
   side: null,
 };
 
-function shown(search: Record<string, string>, ranking: Ranking) {
+function shown(
+  search: Record<string, string>,
+  ranking: Ranking,
+  scopes = ["read", "chat", "write"],
+) {
   view.search = search;
   const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000 } } });
   const filter = search.choice === "tie" ? { choice: "tie" as const } : {};
   queries.setQueryData(rankingQuery({}).queryKey, ranking);
-  const page = { object: "list" as const, data: [], has_more: false, first_id: null, last_id: null };
+  const page = {
+    object: "list" as const,
+    data: [],
+    has_more: false,
+    first_id: null,
+    last_id: null,
+  };
   queries.setQueryData(votesQuery(filter).queryKey, { pages: [page], pageParams: [undefined] });
   queries.setQueryData(modelsQuery.queryKey, { data: [], has_more: false });
-  const session = { object: "session", key_id: "k", name: "n", scopes: ["read"], expires_at: 0 };
+  const session = { object: "session", key_id: "k", name: "n", scopes, expires_at: 0 };
   queries.setQueryData(sessionQuery.queryKey, session as never);
   render(
     <QueryClientProvider client={queries}>
@@ -70,4 +80,9 @@ test("a filter without a vote says so, and stands in the address", async () => {
     { search: { choice: "tie", make: "file" } },
     { search: {} },
   ]);
+});
+
+test("a key that may only read can't make a file", () => {
+  shown({}, { ...RANKING, votes: 3 }, ["read"]);
+  expect(screen.getByRole("button", { name: "Make a file" })).toBeDisabled();
 });

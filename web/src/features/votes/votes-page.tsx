@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel";
+import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { type Filter, rankingQuery } from "@/features/votes/api";
@@ -70,9 +71,11 @@ function All() {
           onChange={(next) => go({ ...next, make: search.make })}
         />
         {!isMaking && (
-          <Button look="primary" onClick={() => go({ ...filter, make: "file" })}>
-            Make a file
-          </Button>
+          <Needs scope="write">
+            <Button look="primary" onClick={() => go({ ...filter, make: "file" })}>
+              Make a file
+            </Button>
+          </Needs>
         )}
       </div>
       {isMaking && (

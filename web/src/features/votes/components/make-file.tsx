@@ -17,15 +17,14 @@ import { becomesText, leftOut } from "@/lib/vote-words";
 
 type File = Schema<"FileObject">;
 
-/** What the votes of a filter become, and the file that is made of them. */
-export function MakeFile(props: {
+type Props = {
   filter: Filter;
   /** The models of these votes, the strongest first. */
   voted: readonly string[];
-  onClose: () => void;
-}) {
-  const { filter, voted, onClose } = props;
-  const preview = useQuery(previewQuery(filter));
+};
+
+/** What the votes of a filter become, and the file that is made of them. */
+export function MakeFile({ onClose, ...props }: Props & { onClose: () => void }) {
   const close = (
     <Button small look="quiet" onClick={onClose}>
       Close
@@ -33,19 +32,26 @@ export function MakeFile(props: {
   );
   return (
     <Card title="Make a file of pairs" actions={close}>
-      {preview.error && <ErrorPanel error={preview.error} retry={() => preview.refetch()} />}
-      {preview.isPending && <Loading what="Counting what the votes become" />}
-      {preview.data && (
-        <div className="flex flex-col gap-4">
-          <Counted preview={preview.data} />
-          {preview.data.counts.pairs > 0 ? (
-            <Make filter={filter} voted={voted} />
-          ) : (
-            <p>No vote becomes a pair, so there is nothing to make a file of.</p>
-          )}
-        </div>
-      )}
+      <Needs scope="write" lacking="explained">
+        <PreviewAndMake {...props} />
+      </Needs>
     </Card>
+  );
+}
+
+function PreviewAndMake({ filter, voted }: Props) {
+  const preview = useQuery(previewQuery(filter));
+  if (preview.error) return <ErrorPanel error={preview.error} retry={() => preview.refetch()} />;
+  if (!preview.data) return <Loading what="Counting what the votes become" />;
+  return (
+    <div className="flex flex-col gap-4">
+      <Counted preview={preview.data} />
+      {preview.data.counts.pairs > 0 ? (
+        <Make filter={filter} voted={voted} />
+      ) : (
+        <p>No vote becomes a pair, so there is nothing to make a file of.</p>
+      )}
+    </div>
   );
 }
 
@@ -83,7 +89,7 @@ function Counted({ preview: { counts, contradicted } }: { preview: Preview }) {
   );
 }
 
-function Make({ filter, voted }: { filter: Filter; voted: readonly string[] }) {
+function Make({ filter, voted }: Props) {
   const [name, setName] = useState("");
   const queries = useQueryClient();
   const making = useMutation({ mutationFn: () => makeFile(queries, filter, name) });
@@ -94,24 +100,22 @@ function Make({ filter, voted }: { filter: Filter; voted: readonly string[] }) {
   if (making.data) return <Made file={making.data} voted={voted} />;
   const isNamed = making.error instanceof ApiError && making.error.param === "filename";
   return (
-    <Needs scope="write" lacking="explained">
-      <form onSubmit={submit} noValidate className="flex max-w-md flex-col items-start gap-3">
-        <div className="w-full">
-          <TextField
-            name="filename"
-            label="Name of the file (optional)"
-            value={name}
-            placeholder="votes.jsonl"
-            error={isNamed ? making.error?.message : null}
-            onChange={setName}
-          />
-        </div>
-        {making.error && !isNamed && <ErrorPanel error={making.error} />}
-        <Button type="submit" look="primary" disabled={making.isPending}>
-          {making.isPending ? "Making the file …" : "Make the file"}
-        </Button>
-      </form>
-    </Needs>
+    <form onSubmit={submit} noValidate className="flex max-w-md flex-col items-start gap-3">
+      <div className="w-full">
+        <TextField
+          name="filename"
+          label="Name of the file (optional)"
+          value={name}
+          placeholder="votes.jsonl"
+          error={isNamed ? making.error?.message : null}
+          onChange={setName}
+        />
+      </div>
+      {making.error && !isNamed && <ErrorPanel error={making.error} />}
+      <Button type="submit" look="primary" disabled={making.isPending}>
+        {making.isPending ? "Making the file …" : "Make the file"}
+      </Button>
+    </form>
   );
 }
 
