@@ -32,6 +32,7 @@ Against = Annotated[Id | None, Query(description="And on answers of this one.")]
 def list_votes(
     session: ReaderDep,
     caller: CallerDep,
+    *,
     model: Model = None,
     against: Against = None,
     choice: Choice | None = None,
