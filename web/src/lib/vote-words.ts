@@ -13,6 +13,14 @@ export const CHOICES: Record<Choice, string> = {
   both_bad: "Both bad",
 };
 
+/** The choices with their keys, in the order of their buttons. */
+export const CHOICE_KEYS: readonly { choice: Choice; key: string }[] = [
+  { choice: "a", key: "1" },
+  { choice: "b", key: "2" },
+  { choice: "tie", key: "3" },
+  { choice: "both_bad", key: "4" },
+];
+
 /** Nouns, because a reason may also say why both answers are bad. */
 export const REASONS: Record<Reason, string> = {
   correct: "Correctness",

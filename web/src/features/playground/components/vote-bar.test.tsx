@@ -47,6 +47,7 @@ function Voting() {
       <VoteBar
         comparison={comparison}
         hasKeys
+        unseen={[]}
         onVoted={(choice) => setComparison({ ...ENDED, choice })}
       />
     </QueryClientProvider>

@@ -8,13 +8,7 @@ import { useVote } from "@/features/playground/use-vote";
 import { withChoice } from "@/features/playground/vote";
 import { cx } from "@/lib/cx";
 import { useKeys } from "@/lib/use-keys";
-
-const CHOICES: { choice: Choice; key: string; label: string }[] = [
-  { choice: "a", key: "1", label: "A is better" },
-  { choice: "b", key: "2", label: "B is better" },
-  { choice: "tie", key: "3", label: "Tie" },
-  { choice: "both_bad", key: "4", label: "Both bad" },
-];
+import { CHOICE_KEYS, CHOICES } from "@/lib/vote-words";
 
 /** The vote for the better answer. The server stores it; another choice replaces it. */
 export function VoteBar(props: {
@@ -31,13 +25,13 @@ export function VoteBar(props: {
   const { stored } = voting;
   const choose = (choice: Choice) => voting.send(withChoice(stored, choice));
   const canVote = needs === null && unseen.length === 0 && !voting.isPending;
-  const keys = CHOICES.map(({ key, choice }) => [key, () => choose(choice)] as const);
+  const keys = CHOICE_KEYS.map(({ key, choice }) => [key, () => choose(choice)] as const);
   useKeys(canVote && hasKeys ? Object.fromEntries(keys) : {});
   return (
     <fieldset className="flex min-w-0 flex-col gap-2">
       <legend className="sr-only">Which answer is better?</legend>
       <div className="grid grid-cols-2 gap-2 sm:flex sm:flex-wrap sm:justify-center">
-        {CHOICES.map(({ choice, key, label }) => {
+        {CHOICE_KEYS.map(({ choice, key }) => {
           const isChosen = comparison.choice === choice;
           return (
             <button
@@ -49,7 +43,7 @@ export function VoteBar(props: {
               className={cx(buttonClass(), "aria-pressed:border-accent aria-pressed:text-accent")}
             >
               {isChosen && <Check aria-hidden="true" size={14} />}
-              {label}
+              {CHOICES[choice]}
               {hasKeys && <Key name={key} />}
             </button>
           );

@@ -2,7 +2,7 @@ import { Markdown } from "@/components/markdown";
 import { PlainText } from "@/components/plain-text";
 import { Card } from "@/components/ui/card";
 import type { Comparison, Deal } from "@/features/votes/cards/api";
-import { NAMES } from "@/features/votes/cards/words";
+import { NAMES } from "@/features/votes/vote";
 import { messageText } from "@/lib/message-text";
 
 type Dealt = NonNullable<Deal["card"]>;

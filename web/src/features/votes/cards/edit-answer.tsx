@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Button } from "@/components/ui/button";
 import { ChoiceField, LongTextField } from "@/components/ui/fields";
 import type { CastVote, Comparison } from "@/features/votes/cards/api";
-import { NAMES } from "@/features/votes/cards/words";
+import { NAMES } from "@/features/votes/vote";
 
 /** The better answer as it should have been: it becomes the chosen one of the pair. */
 export function EditAnswer(props: {

@@ -3,9 +3,8 @@ import { Button, buttonClass } from "@/components/ui/button";
 import { ChoiceField, TextField } from "@/components/ui/fields";
 import type { CastVote, Comparison } from "@/features/votes/cards/api";
 import { EditAnswer } from "@/features/votes/cards/edit-answer";
-import { CHOICES, REASONS, type Reason } from "@/features/votes/cards/words";
-import { cx } from "@/lib/cx";
 import { useKeys } from "@/lib/use-keys";
+import { CHOICE_KEYS, CHOICES, named, REASONS } from "@/lib/vote-words";
 
 /** The vote on a card, with a reason and a note if there are any. */
 export function VoteForm(props: {
@@ -27,11 +26,11 @@ export function VoteForm(props: {
   }, [comparison.id]);
   const vote = (choice: CastVote["choice"], edit: CastVote["edit"] = null) => {
     if (isBusy) return;
-    const said = { reason: (reason || null) as Reason | null, note: note.trim() || null };
+    const said = { reason: named(REASONS, reason) ?? null, note: note.trim() || null };
     props.onVote({ choice, edit, ...said });
   };
   useKeys({
-    ...Object.fromEntries(CHOICES.map(({ key, choice }) => [key, () => vote(choice)])),
+    ...Object.fromEntries(CHOICE_KEYS.map(({ key, choice }) => [key, () => vote(choice)])),
     e: () => setEditing(true),
     u: () => !isBusy && onUndo?.(),
   });
@@ -40,7 +39,7 @@ export function VoteForm(props: {
       <fieldset className="flex min-w-0 flex-col gap-2">
         <legend className="sr-only">Which answer is better?</legend>
         <div className="grid grid-cols-2 gap-2 sm:flex sm:flex-wrap sm:justify-center">
-          {CHOICES.map(({ choice, key, label }) => (
+          {CHOICE_KEYS.map(({ choice, key }) => (
             <button
               key={choice}
               type="button"
@@ -48,7 +47,7 @@ export function VoteForm(props: {
               onClick={() => vote(choice)}
               className={buttonClass()}
             >
-              {label}
+              {CHOICES[choice]}
               <Key name={key} />
             </button>
           ))}
@@ -76,7 +75,7 @@ export function VoteForm(props: {
           label="Why (optional)"
           value={reason}
           none="No reason"
-          options={REASONS}
+          options={Object.entries(REASONS).map(([value, label]) => ({ value, label }))}
           error={null}
           onChange={setReason}
         />
@@ -96,9 +95,7 @@ function Key({ name }: { name: string }) {
   return (
     <span
       aria-hidden="true"
-      className={cx(
-        "hidden rounded-sm border border-line bg-bg px-1 font-mono text-xs text-muted md:inline",
-      )}
+      className="hidden rounded-sm border border-line bg-bg px-1 font-mono text-xs text-muted md:inline"
     >
       {name}
     </span>

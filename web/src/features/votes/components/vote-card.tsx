@@ -152,7 +152,7 @@ function Answer(props: { side: Side; rank: "better" | "other" | null; other: str
       )}
     >
       <p className="text-sm break-words text-muted">
-        {name}: {visible(side.model)}
+        {name}: {visible(side.model ?? "model not revealed yet")}
         {rank === "better" && <span className="font-medium text-chosen"> ✓ better</span>}
         {side.finish_reason === "length" && " · cut off at max tokens"}
       </p>
