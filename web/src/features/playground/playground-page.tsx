@@ -1,12 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
+import { Key } from "@/components/key";
 import { Loading, Page } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
 import { heldOutQuery, succeededJobsQuery } from "@/features/playground/api/held-out";
 import { ConversationView } from "@/features/playground/components/conversation-view";
 import { HeldOutBar } from "@/features/playground/components/held-out-bar";
-import { Key } from "@/features/playground/components/key";
 import type { Drafts } from "@/features/playground/components/settings";
 import { defaultModels } from "@/features/playground/default-models";
 import { DEFAULTS } from "@/features/playground/sampling";

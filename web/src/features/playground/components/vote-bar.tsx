@@ -1,8 +1,8 @@
 import { Check } from "lucide-react";
+import { Key } from "@/components/key";
 import { Button, buttonClass } from "@/components/ui/button";
 import type { Choice } from "@/features/playground/api/comparison-events";
 import { type Comparison, voteNeeds } from "@/features/playground/comparison";
-import { Key } from "@/features/playground/components/key";
 import { VoteDetails } from "@/features/playground/components/vote-details";
 import { useVote } from "@/features/playground/use-vote";
 import { withChoice } from "@/features/playground/vote";

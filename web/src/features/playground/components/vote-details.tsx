@@ -1,10 +1,10 @@
 import { type FormEvent, type KeyboardEvent, useState } from "react";
+import { Key } from "@/components/key";
 import { Button } from "@/components/ui/button";
 import { Field, inputClass } from "@/components/ui/field";
 import { ChoiceField } from "@/components/ui/fields";
 import type { Vote } from "@/features/playground/api/comparisons";
 import type { Comparison } from "@/features/playground/comparison";
-import { Key } from "@/features/playground/components/key";
 import { NAMES, type SideIndex } from "@/features/playground/conversation";
 import type { useVote } from "@/features/playground/use-vote";
 import { editable } from "@/features/playground/vote";

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { Key } from "@/components/key";
 import { Button, buttonClass } from "@/components/ui/button";
 import { ChoiceField, TextField } from "@/components/ui/fields";
 import type { CastVote, Comparison } from "@/features/votes/cards/api";
@@ -88,16 +89,5 @@ export function VoteForm(props: {
         />
       </div>
     </div>
-  );
-}
-
-function Key({ name }: { name: string }) {
-  return (
-    <span
-      aria-hidden="true"
-      className="hidden rounded-sm border border-line bg-bg px-1 font-mono text-xs text-muted md:inline"
-    >
-      {name}
-    </span>
   );
 }
