@@ -53,8 +53,8 @@ class Ranking:
 def rank(votes: Sequence[Vote], seed: int = 0) -> Ranking:
     """Rank the models that the votes name, each group from the strongest to the weakest.
 
-    The intervals are percentile bootstraps over prompts. Raises ValueError for an outcome other
-    than 1, 0.5 and 0, and for a model that is compared with itself.
+    The intervals are percentile bootstraps over prompts; a single prompt has none. Raises
+    ValueError for an outcome other than 1, 0.5 and 0, and for a model that is compared with itself.
     """
     if any(vote.outcome not in (0, 0.5, 1) for vote in votes):
         raise ValueError("An outcome is 1, 0.5 or 0.")
@@ -78,7 +78,10 @@ def rank(votes: Sequence[Vote], seed: int = 0) -> Ranking:
     centre = _centring(models, groups)
     value, drawn = value @ centre, drawn @ centre
     estimates = [
+        # Each draw of a single prompt is the same: an interval without width would look certain.
         with_interval(float(one), of_one, n_prompts)
+        if n_prompts > 1
+        else Estimate(float(one), None, None, 1)
         for one, of_one in zip(value, drawn.T, strict=True)
     ]
     of_model = dict(zip(models, estimates, strict=False))  # the last one is that of the side

@@ -116,6 +116,13 @@ def test_votes_on_one_prompt_are_no_independent_votes() -> None:
     assert width(together) > 1.5 * width(apart)
 
 
+def test_a_single_prompt_has_no_interval() -> None:
+    ranked = rankings.rank([Vote(1, "a", "b", 1.0), Vote(1, "b", "a", 0.0)])
+    found = [*ranked.strengths.values(), ranked.side]
+    assert [(each.low, each.high, each.n) for each in found if each] == [(None, None, 1)] * 3
+    assert ranked.strengths["a"].value > 0
+
+
 def test_the_same_votes_give_the_same_numbers_in_any_order() -> None:
     votes = simulate(3)
     assert rankings.rank(votes) == rankings.rank(list(votes))
