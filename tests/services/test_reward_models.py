@@ -85,7 +85,7 @@ def test_the_run_of_a_job_gets_the_folder_of_its_reward_model(
 def test_a_reward_model_must_be_named_and_be_there(
     session: Any, caller: Any, request_for: Any
 ) -> None:
-    assert "field required" in refused(session, caller, request_for(None))
+    assert "reward_model is required" in refused(session, caller, request_for(None))
     assert "no tuned model 'ft:none'" in refused(session, caller, request_for("ft:none"))
 
 
