@@ -247,6 +247,7 @@ def name_for_evaluation(body: dict[str, Any], world: World) -> None:
     """Use the suite that needs both a baseline and a judge, and a prompt with all places."""
     body |= {"suite": "custom", "data": world.prompts, "judge": world.judge}
     body |= {"model": world.base, "baseline": world.model}
+    body.pop("samples", None)  # this suite asks each prompt once
     if body.get("judge_prompt") is not None:
         body["judge_prompt"] = "{prompt} {first} {second}"
 
