@@ -20,7 +20,9 @@ class Error(BaseModel):
     param: str | None = Field(description="The field at fault, dotted.")
     code: str | None
     errors: list[FieldError] | SkipJsonSchema[None] = Field(
-        None, description="All faults of the request, the first included; left out if it has one."
+        None,
+        description="All faults of the request, the first included; left out if it has one.",
+        exclude_if=lambda errors: errors is None,
     )
 
 
