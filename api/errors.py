@@ -140,8 +140,15 @@ def methods_of(request: Request) -> list[str]:
 
 
 def on_validation_error(_: Request, error: RequestValidationError) -> AsciiJson:
-    """Answer with the first field of the request that is wrong; `errors` names all of several."""
-    found = [describe(problem) for problem in error.errors()[:MOST_ERRORS]]
+    """Answer with the first field of the request that is wrong; `errors` names all of several.
+
+    pydantic reports a field once for each of its types that did not fit: the first report counts.
+    """
+    by_field: dict[str | None, tuple[str, str | None, str]] = {}
+    for problem in error.errors()[:MOST_ERRORS]:
+        message, param, code = describe(problem)
+        by_field.setdefault(param, (message, param, code))
+    found = list(by_field.values())
     message, param, code = found[0]
     body = error_body(message, INVALID, param, code)
     if len(found) > 1:
