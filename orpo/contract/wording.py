@@ -42,10 +42,10 @@ def in_words(problem: Mapping[str, Any]) -> str:
     `problem` is an item of `ValidationError.errors()`. A message of a validator of ours is a clause
     of its own and is kept.
     """
-    context = {name: _short(value) for name, value in problem.get("ctx", {}).items()}
-    words = WORDS.get(problem["type"])
-    if words is None:
+    if not is_worded(problem):
         return str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    context = {name: _short(value) for name, value in problem.get("ctx", {}).items()}
+    words = WORDS[problem["type"]]
     if problem["type"] in ("string_too_short", "too_short") and context.get("min_length") == 1:
         return "must not be empty"
     counted = context.get("max_length", context.get("min_length"))
@@ -60,8 +60,12 @@ def _short(value: Any) -> Any:
 
 
 def is_worded(problem: Mapping[str, Any]) -> bool:
-    """Whether the words of `in_words` continue a sentence that begins with the field's name."""
-    return problem["type"] in WORDS
+    """Whether the words of `in_words` continue a sentence that begins with the field's name.
+
+    The library's own messages begin with a capital letter. A validator of ours may raise an error
+    of the same type: its message does not, and has no context.
+    """
+    return problem["type"] in WORDS and str(problem["msg"])[:1].isupper()
 
 
 def sentence(name: str, problem: Mapping[str, Any]) -> str:

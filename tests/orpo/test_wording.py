@@ -3,7 +3,15 @@
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from orpo.contract.wording import sentence
 
@@ -48,3 +56,16 @@ def test_a_fault_is_said_in_plain_words(given: dict[str, Any], expected: str):
         Settings.model_validate(given)
     (problem,) = refused.value.errors()
     assert sentence(next(iter(given)), problem) == expected
+
+
+@pytest.mark.parametrize("kind", ["too_long", "missing", "int_parsing", "less_than"])
+def test_a_message_of_our_own_is_kept_whatever_its_type(kind: str) -> None:
+    """An error of the library's type without its context must not fail, nor lose its message."""
+
+    def check(_: object) -> object:
+        raise PydanticCustomError(kind, "send something else")
+
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Annotated[Any, BeforeValidator(check)]).validate_python(1)
+    (problem,) = caught.value.errors()
+    assert sentence("stop", problem) == "stop: send something else."
