@@ -1,6 +1,6 @@
 """Plain words for what is wrong with a value."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, LiteralString
 
 import pytest
 from pydantic import (
@@ -59,7 +59,7 @@ def test_a_fault_is_said_in_plain_words(given: dict[str, Any], expected: str):
 
 
 @pytest.mark.parametrize("kind", ["too_long", "missing", "int_parsing", "less_than"])
-def test_a_message_of_our_own_is_kept_whatever_its_type(kind: str) -> None:
+def test_a_message_of_our_own_is_kept_whatever_its_type(kind: LiteralString) -> None:
     """An error of the library's type without its context must not fail, nor lose its message."""
 
     def check(_: object) -> object:
