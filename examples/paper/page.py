@@ -213,8 +213,8 @@ def _differences(rates: Mapping[str, Estimate]) -> Iterator[str]:
         yield (
             f"Ours differs: ORPO loses against {' and '.join(lost)}, the whole interval is below "
             "50 %. In the paper it wins against PPO at each size, and against DPO at the largest. "
-            "DPO and PPO begin here with a supervised model, so that they have seen the pairs twice "
-            "and ORPO once, which may be why.\n"
+            "DPO and PPO begin here with a supervised model, so that they have seen the pairs "
+            "twice and ORPO once, which may be why.\n"
         )
 
 
