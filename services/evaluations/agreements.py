@@ -31,7 +31,6 @@ from services.votes import votes
 from services.votes.votes import Filter
 
 MOST = votes.MOST  # pairs of one run
-LABELS = {Choice.A: 1.0, Choice.B: 0.0, Choice.TIE: 0.5, Choice.BOTH_BAD: 0.5}
 
 
 class Labels(StrEnum):
@@ -165,14 +164,13 @@ def _vote(comparison: Comparison) -> bytes | None:
     text.
     """
     sides = comparison.sides
-    if len(sides) != 2 or not all(side.get("text") for side in sides):
-        return None
-    if (asked := votes.asked(comparison)) is None:
+    asked = votes.asked(comparison)
+    if asked is None or not all(side.get("text") for side in sides):
         return None
     pair = {
         "messages": asked,
         "first": sides[0]["text"],
         "second": sides[1]["text"],
-        "label": LABELS[Choice(comparison.choice)],
+        "label": votes.OUTCOMES[Choice(comparison.choice)],
     }
     return orjson.dumps(pair)

@@ -127,7 +127,7 @@ def _settle(group: list[_Pair], found: Found) -> None:
 
 def _pair(comparison: Comparison, counts: Counts) -> _Pair | None:
     """The pair that a vote names; None, and counted, where it names none."""
-    if len(comparison.sides) != 2 or (prompt := votes.asked(comparison)) is None:
+    if (prompt := votes.asked(comparison)) is None:
         counts.not_a_pair += 1
         return None
     better = BETTER.get(Choice(comparison.choice))

@@ -18,7 +18,6 @@ from services.votes.votes import Filter
 
 # With fewer votes, no order of models is known.
 ENOUGH = 20
-OUTCOMES = {Choice.A: 1.0, Choice.B: 0.0, Choice.TIE: 0.5, Choice.BOTH_BAD: 0.5}
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,11 @@ def ranking(session: Session, caller: Caller, wanted: Filter) -> dict[str, Any]:
 
 
 def _voted(comparison: Comparison) -> _Voted | None:
-    asked = votes.asked(comparison) if len(comparison.sides) == 2 else None
+    asked = votes.asked(comparison)
     first, second = (side["model"] for side in comparison.sides[:2])
     if asked is None or first == second:
         return None
-    outcome = OUTCOMES[Choice(comparison.choice)]
+    outcome = votes.OUTCOMES[Choice(comparison.choice)]
     one, other = (len(side["text"]) for side in comparison.sides)
     return _Voted(rankings.Vote(prompt_key(asked), first, second, outcome), (one, other))
 

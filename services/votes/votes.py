@@ -24,6 +24,8 @@ from services.votes import cards
 
 # Of the newest votes, what is ranked or made into pairs at once.
 MOST = 20_000
+# What a choice says of the first answer: 1 better, 0.5 equal, 0 worse.
+OUTCOMES = {Choice.A: 1.0, Choice.B: 0.0, Choice.TIE: 0.5, Choice.BOTH_BAD: 0.5}
 ORDERED_BY = (Comparison.created_at, Comparison.id)
 
 
@@ -174,6 +176,10 @@ def _select(caller: Caller, wanted: Filter) -> Select[Comparison]:
 
 
 def asked(comparison: Comparison) -> list[Message] | None:
-    """Return the conversation that both sides were asked; None if they were not asked the same."""
+    """Return the conversation that both sides were asked; None if there are not two, or if they
+    were not asked the same.
+    """
+    if len(comparison.sides) != 2:
+        return None
     first, second = ((side.get("asked") or {}).get("messages") for side in comparison.sides)
     return first if first and first == second else None

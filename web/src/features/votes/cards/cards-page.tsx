@@ -61,6 +61,7 @@ function Dealt({ id, deal }: { id: string; deal: Deal }) {
         <>
           <CardView card={card} />
           <VoteForm
+            key={card.comparison.id}
             comparison={card.comparison}
             isBusy={act.isPending}
             onVote={(vote: CastVote) => act.mutate(() => castVote(card.comparison.id, vote))}

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { Key } from "@/components/key";
 import { Button, buttonClass } from "@/components/ui/button";
 import { ChoiceField, TextField } from "@/components/ui/fields";
@@ -19,12 +19,6 @@ export function VoteForm(props: {
   const [reason, setReason] = useState("");
   const [note, setNote] = useState("");
   const [isEditing, setEditing] = useState(false);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each card begins without them.
-  useEffect(() => {
-    setReason("");
-    setNote("");
-    setEditing(false);
-  }, [comparison.id]);
   const vote = (choice: CastVote["choice"], edit: CastVote["edit"] = null) => {
     if (isBusy) return;
     const said = { reason: named(REASONS, reason) ?? null, note: note.trim() || null };
