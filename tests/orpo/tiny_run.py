@@ -1,13 +1,18 @@
 """Small runs for tests: a random Llama of 24,000 weights, generated pairs, forked processes.
 
-A forked child already has torch loaded, which saves the 5 to 12 s of a fresh interpreter.
+A forked child already has torch loaded, which saves the 5 to 12 s of a fresh interpreter. Ranks are
+forked from a server that has loaded torch and done nothing else: a process that has run other tests
+has threads, and a fork may copy a lock that one of them holds.
 """
 
+import faulthandler
 import json
 import multiprocessing
 import os
 import random
+import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +61,8 @@ FSDP2, ZERO2, ZERO3 = (
     pytest.param(name, marks=pytest.mark.slow) for name in ("fsdp2", "zero2", "zero3")
 )
 FORK = multiprocessing.get_context("fork")
+CLEAN_FORK = multiprocessing.get_context("forkserver")
+CLEAN_FORK.set_forkserver_preload(["tests.orpo.warm"])
 # tqdm's own lock is shared with forked children: a child killed while holding it blocks the others.
 for bar in (tqdm.std.tqdm, tqdm.auto.tqdm):
     bar.set_lock(threading.RLock())
@@ -167,12 +174,18 @@ class Bench:
         return run_dir
 
 
-def fork_ranks(run_dir: Path, ranks: int) -> list[Any]:
-    """Start a run as `ranks` forked processes, with the environment that `orpo.ranks` gives."""
+def fork_ranks(run_dir: Path, ranks: int, first: Callable[[], None] | None = None) -> list[Any]:
+    """Start a run as `ranks` forked processes, with the environment that `orpo.ranks` gives; each
+    calls `first` before the run. They do not see what a test has patched.
+    """
     children = [
-        FORK.Process(
+        CLEAN_FORK.Process(
             target=_child,
-            args=(run_dir, {"WORLD_SIZE": ranks, "RANK": rank, "LOCAL_RANK": rank}),
+            args=(
+                run_dir,
+                {**os.environ, "WORLD_SIZE": ranks, "RANK": rank, "LOCAL_RANK": rank},
+                first,
+            ),
             daemon=True,  # ranks that wait for each other must not block the end of the tests
         )
         for rank in range(ranks)
@@ -191,6 +204,7 @@ def fork_single(run_dir: Path, first: Callable[[], None] | None = None) -> Any:
 
 def _child(run_dir: Path, env: dict[str, Any], first: Callable[[], None] | None = None) -> None:
     os.environ.update({name: str(value) for name, value in env.items()})
+    faulthandler.register(signal.SIGUSR1)
     torch.set_num_threads(1)
     try:
         if first:
@@ -202,10 +216,18 @@ def _child(run_dir: Path, env: dict[str, Any], first: Callable[[], None] | None 
 
 
 def join(children: list[Any], timeout_s: float = 60) -> list[int | None]:
-    """Wait for forked ranks; returns their exit statuses (negative: the signal)."""
+    """Wait for forked ranks; returns their exit statuses (negative: the signal). Those that are
+    still running print the stacks of all their threads and are killed; their status is None.
+    """
     for child in children:
         child.join(timeout_s)
-    return [child.exitcode for child in children]
+    statuses = [child.exitcode for child in children]
+    for child in children:
+        if child.exitcode is None:
+            os.kill(child.pid, signal.SIGUSR1)
+            time.sleep(1)
+            child.kill()
+    return statuses
 
 
 def spread_over(strategy: str, processes: int = 2) -> dict[str, Any]:
