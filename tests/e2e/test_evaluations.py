@@ -82,23 +82,33 @@ def test_gates_command_line_and_page(
         {"suite": "ifeval", "metric": "prompt_strict", "at_least": 0, **common},
         {"suite": "custom", "metric": "win_rate", "at_least": 0, "judge": judge, **common},
     ]
-    tuned = train(stack, until, tiny, upload(PAIRS), "orpo", gates=gates)
+    pairs = upload(PAIRS)
+    tuned = train(stack, until, tiny, pairs, "orpo", gates=gates)
     model = tuned["fine_tuned_model"]
 
     # Its evaluation waits behind those of the gates and needs their answers: the models stay.
-    command = ["evaluate", model, "--against", tiny, "--suite", "ifeval", "--data", prompts]
-    done = stack.oddsmith(*command, "--limit", str(LIMIT), "--deploy", "--json")
-    assert done.returncode == 0, (done.stdout, done.stderr, stack.logs())
-    by_hand = json.loads(done.stdout)
+    what = ("--suite", "ifeval", "--data", prompts)
+    by_hand = evaluate(stack, model, "--against", tiny, *what, "--deploy")
     check_counts(by_hand)
-    scores = {each["metric"]: each for each in by_hand["scores"] if each["category"] is None}
-    strict = scores["prompt_strict"]
+    strict = overall(by_hand)["prompt_strict"]
     assert [strict[side]["n"] for side in ("model", "baseline", "difference")] == [LIMIT] * 3
     ours, theirs = by_hand["model"], by_hand["baseline"]
     assert len(ours["weights_sha256"]) == len(theirs["weights_sha256"]) == 64
     assert ours["weights_sha256"] != theirs["weights_sha256"]
     assert ours["template_sha256"] == theirs["template_sha256"]
     assert ours["engine"].startswith("vLLM ")
+
+    what = ("--suite", "held_out", "--data", pairs)
+    measured = evaluate(stack, model, "--against", tiny, *what)
+    accuracy = overall(measured)["accuracy"]
+    assert [accuracy[side]["n"] for side in ("model", "baseline", "difference")] == [LIMIT] * 3
+    assert overall(measured)["logps_chosen"]["difference"]["low"] > 0, "it has learnt these pairs"
+    diverse = evaluate(
+        stack, model, "--suite", "diversity", "--data", prompts, "--samples", "2", "--deploy"
+    )
+    check_counts(diverse)
+    assert diverse["diversity"]["embedded"] == 2 * LIMIT
+    assert set(overall(diverse)) == {"per_input", "across_input"}
 
     decided = until(tuned["id"], lambda job: job["promotion"] is not None)
     assert decided["promotion"]["promoted"] is True, json.dumps(decided["promotion"], indent=1)
@@ -125,6 +135,18 @@ def test_gates_command_line_and_page(
     expect(page.get_by_text(f"A subset: {LIMIT} of {PROMPTS} prompts")).to_be_visible()
     page.goto(f"/jobs/{tuned['id']}?tab=evaluations")
     expect(page.get_by_text("The model is promoted")).to_be_visible()
+
+
+def evaluate(stack, model: str, *options: str) -> dict:
+    """The evaluation that `oddsmith evaluate` has made of some prompts or pairs."""
+    done = stack.oddsmith("evaluate", model, *options, "--limit", str(LIMIT), "--json")
+    assert done.returncode == 0, (done.stdout, done.stderr, stack.logs())
+    return json.loads(done.stdout)
+
+
+def overall(found: dict) -> dict[str, dict]:
+    """The scores over all categories, by metric."""
+    return {each["metric"]: each for each in found["scores"] if each["category"] is None}
 
 
 def check_counts(found: dict) -> None:
