@@ -11,8 +11,13 @@ from models.base import Base, Owned
 
 class BaseModelStatus(StrEnum):
     DOWNLOADING = "downloading"
+    MERGING = "merging"
     READY = "ready"
     ERROR = "error"
+
+
+# A worker is making its folder: from a hub, or from a tuned model.
+IN_THE_MAKING = (BaseModelStatus.DOWNLOADING, BaseModelStatus.MERGING)
 
 
 class BaseModelRecord(Owned, Base):
@@ -23,7 +28,7 @@ class BaseModelRecord(Owned, Base):
     revision: Mapped[str | None]
     status: Mapped[str] = mapped_column(default=BaseModelStatus.READY)
     error: Mapped[str | None]
-    # `hub_id` of a download, and the answers of `orpo.check_model` and `orpo.base_files`:
-    # architecture, sizes, hashes, special tokens.
+    # `hub_id` of a download, `merged_from` of a tuned model, and the answers of `orpo.check_model`
+    # and `orpo.base_files`: architecture, sizes, hashes, special tokens.
     info: Mapped[dict[str, Any]] = mapped_column(default=dict)
     deleted_at: Mapped[datetime | None]

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, File, Job
-from models.base_models import BaseModelStatus
+from models.base_models import IN_THE_MAKING
 from models.files import FileStatus
 from models.jobs import EVALUATED, TRAINED, DesiredState, JobState, Purpose
 from services.access import sign_ins
@@ -97,7 +97,7 @@ def _rewake_prepare(session: Session) -> None:
         func.coalesce(Job.available_at, Job.created_at) <= func.clock_timestamp(),
     )
     missing = select(BaseModelRecord.id).where(
-        BaseModelRecord.status == BaseModelStatus.DOWNLOADING,
+        BaseModelRecord.status.in_(IN_THE_MAKING),
         BaseModelRecord.deleted_at.is_(None),
         BaseModelRecord.created_at < old,
     )

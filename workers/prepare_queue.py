@@ -1,4 +1,4 @@
-"""The task of the `prepare` queue, which takes minutes: prepare a job's data or fetch a base model.
+"""The task of the `prepare` queue, which takes minutes: prepare a job's data or make a base model.
 
 A message is a wake-up for one item. This module decides which item is next: keys take turns.
 """
@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Job
-from models.base_models import BaseModelStatus
+from models.base_models import IN_THE_MAKING
 from models.jobs import JobState
 from services.jobs import claims
 from services.platform import traces, turns
@@ -56,12 +56,12 @@ def jobs(session: Session) -> list[Item]:
 
 
 def base_models(session: Session) -> list[Item]:
-    """Return the base models that are still to be fetched."""
+    """Return the base models that are still to be downloaded or merged."""
     return turns.oldest(
         session,
         BaseModelRecord,
-        files.download_base,
-        BaseModelRecord.status == BaseModelStatus.DOWNLOADING,
+        files.make_base,
+        BaseModelRecord.status.in_(IN_THE_MAKING),
         BaseModelRecord.deleted_at.is_(None),
     )
 

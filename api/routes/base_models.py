@@ -1,5 +1,6 @@
 """`/v1/models`: bases and tuned models by name. Ids may hold a slash, so they are path parts."""
 
+import re
 from pathlib import Path, PurePath
 from typing import Annotated
 from urllib.parse import quote
@@ -8,7 +9,7 @@ from fastapi import Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from api import media, threads
-from api.deps import Admin, CallerDep, ReaderDep, SessionDep, Writer
+from api.deps import CallerDep, ReaderDep, SessionDep, Writer
 from api.pages import After, page, whole
 from api.routing import Router
 from api.schemas.base_models import ModelObject, RegisterModel
@@ -17,31 +18,45 @@ from api.schemas.deleted import Deleted
 from api.schemas.pages import ListPage
 from api.schemas.text import Id
 from models import BaseModelRecord, Checkpoint
+from orpo.contract.methods import is_judge
 from services.access.callers import Caller, Scope
 from services.backup import archive
 from services.files import base_models, hub
 from services.platform.database import transaction
-from services.platform.errors import Invalid
+from services.platform.errors import Invalid, NotFound
+from services.runs import checkpoints
 from services.serving import catalog, weights
 from services.serving.weights import Format
 from services.upkeep import deletions
 
+NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9]+")
+
 router = Router(prefix="/v1/models", tags=["models"])
 
 
-@router.post("", summary="Register a base model: a folder, or a hub id with its revision")
-async def register(caller: Admin, body: RegisterModel) -> ModelObject:
-    """Register a base. A folder is checked before the answer; a hub's model is downloaded after it,
-    and has the `status` `downloading` until then. Weights must be safetensors, and a model's own
-    code is never run.
+@router.post(
+    "", summary="Register a base model: a folder or a hub id (scope admin), or a tuned model"
+)
+async def register(caller: Writer, body: RegisterModel) -> ModelObject:
+    """Register a base. A folder is checked before the answer. A hub's model is downloaded after it,
+    and has the `status` `downloading` until then. With `from`, the whole weights of a tuned model
+    are copied, so that a run can start from them: the `status` is `merging` until then. Weights
+    must be safetensors, and a model's own code is never run.
     """
+    if body.tuned is None:
+        caller.require(Scope.ADMIN)
     # Reads a folder's weights or calls a hub: takes seconds, or more if the disk or hub is slow.
     return await threads.run(threads.MAKING, caller.account, check_and_store, caller, body)
 
 
 def check_and_store(caller: Caller, body: RegisterModel) -> ModelObject:
     """Register a base and return it as it is on the wire."""
-    record = from_folder(caller, body) if body.path is not None else from_hub(caller, body)
+    if body.tuned is not None:
+        record = from_tuned(caller, body, body.tuned)
+    elif body.path is not None:
+        record = from_folder(caller, body)
+    else:
+        record = from_hub(caller, body)
     with transaction() as session:
         return ModelObject.from_record(catalog.get(session, caller, record.id))
 
@@ -53,6 +68,30 @@ def from_folder(caller: Caller, body: RegisterModel) -> BaseModelRecord:
     info = base_models.check_folder(path)
     with transaction() as session:
         return base_models.register(session, caller, model_id, path, info)
+
+
+def from_tuned(caller: Caller, body: RegisterModel, tuned: str) -> BaseModelRecord:
+    """Begin to copy the weights of a tuned model or checkpoint into a base of its own."""
+    for name in ("path", "hub_id", "revision"):
+        if getattr(body, name) is not None:
+            raise Invalid(f"Send either `from` or `{name}`, not both.", param=name)
+    model_id = base_models.check_id(body.id or NOT_OF_A_NAME.sub("-", tuned).strip("-"))
+    with transaction() as session:
+        try:
+            checkpoint, job = checkpoints.resolve(session, caller, tuned)
+        except NotFound:
+            raise Invalid(
+                f"There is no tuned model or checkpoint `{tuned}`. List yours with GET /v1/models.",
+                param="from",
+                code="model_not_found",
+            ) from None
+        if is_judge(job.method["type"]):
+            raise Invalid(
+                f"`{tuned}` is a reward model: it gives answers a number, and can't be trained to "
+                "answer.",
+                param="from",
+            )
+        return base_models.begin_merge(session, caller, model_id, tuned, checkpoint)
 
 
 def from_hub(caller: Caller, body: RegisterModel) -> BaseModelRecord:

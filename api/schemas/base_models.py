@@ -9,6 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 from api.schemas.body import Body
 from api.schemas.stored import Stored
 from api.schemas.text import Text
+from models.base_models import BaseModelStatus
 from services.files.base_models import MODEL_ID
 from services.serving.catalog import Kind, Model, Use
 
@@ -24,21 +25,30 @@ HIDDEN = ("default_template", "files", "special_tokens")
 
 
 class RegisterModel(Body):
-    """A base to be registered: a folder on the server, or a hub's model."""
+    """A base to be registered: a folder on the server, a hub's model, or a tuned model."""
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": [name]} for name in ("id", "path", "hub_id")]},
+        json_schema_extra={
+            "anyOf": [{"required": [name]} for name in ("id", "path", "hub_id", "from")]
+        },
     )
 
     id: Name | SkipJsonSchema[None] = Field(
         None,
-        description="Its name here; by default the folder's or hub's.",
+        description="Its name here; by default the folder's or hub's, or that of the tuned model "
+        "with other signs than letters and digits as dashes.",
         json_schema_extra=NAME,
     )
     path: Folder | SkipJsonSchema[None] = Field(
         None,
         description="An absolute folder on the server.",
         json_schema_extra=FOLDER,
+    )
+    tuned: Name | SkipJsonSchema[None] = Field(
+        None,
+        alias="from",
+        description="A tuned model or a checkpoint: a copy of its whole weights becomes a base, "
+        "which can be trained further. Send no `path`, `hub_id` or `revision` with it.",
     )
     hub_id: Name | SkipJsonSchema[None] = Field(
         None,
@@ -50,10 +60,20 @@ class RegisterModel(Body):
     )
 
 
+class MergedFrom(Stored, total=False):
+    """The tuned model whose whole weights a base is a copy of."""
+
+    model: str
+    checkpoint: str
+    job: str
+    weights_sha256: str
+
+
 class ModelInfo(Stored, total=False):
     """What the check of a base's folder found; empty before the check, and for a tuned model."""
 
     hub_id: str | None
+    merged_from: MergedFrom | None
     architecture: str | None
     parameters: int | None
     dtype: str | None
@@ -75,13 +95,15 @@ class ModelObject(BaseModel):
     created: int
     owned_by: str
     kind: Kind
-    parent: str | None
+    parent: str | None = Field(
+        description="The base of a tuned model; the tuned model that a base was made from."
+    )
     deployed: bool
     use: Use = Field(
         description="chat: it can be deployed and answers. judge: a reward model, which gives "
         "answers a number and can't be deployed."
     )
-    status: Literal["downloading", "ready", "error"]
+    status: BaseModelStatus
     error: str | None
     job_id: str | None
     revision: str | None

@@ -17,6 +17,8 @@ from cli.view.progress import bar
 
 app = output.noun("Register, download, deploy and delete models.")
 
+TUNED = "ft:"  # how the name of each tuned model begins
+MAKING = ("downloading", "merging")
 ModelId = Annotated[str, typer.Argument(help="The model's id.", metavar="ID")]
 
 
@@ -46,13 +48,18 @@ def list_models(as_json: Json = False) -> None:
 @output.command(app, "add")
 def add(
     source: Annotated[
-        str, typer.Argument(help="A local folder, or a hub id.", metavar="ID_OR_FOLDER")
+        str,
+        typer.Argument(
+            help="A local folder, a hub id, or a tuned model (ft:…).", metavar="ID_OR_FOLDER"
+        ),
     ],
     revision: Annotated[str | None, typer.Option(help="The hub id's revision.")] = None,
     name: Annotated[str | None, typer.Option(help="Its id; by default its own name.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a base model: a folder with safetensors and a tokenizer, or a hub id."""
+    """Register a base model: a folder with safetensors and a tokenizer, a hub id, or a copy of a
+    tuned model, to train that further.
+    """
     model = register(connect(), source, revision, name)
     remarks = model.get("info", {}).get("remarks", [])
     output.emit_or_say(model, as_json, " ".join([f"{model['id']} is registered.", *remarks]))
@@ -61,10 +68,12 @@ def add(
 def register(
     client: Client, source: str, revision: str | None = None, name: str | None = None
 ) -> dict[str, Any]:
-    """Register a base and wait until it is checked (a hub id: downloaded, too)."""
+    """Register a base and wait until it is checked, and downloaded or merged if need be."""
     folder = Path(source).expanduser()
     if folder.is_dir():
         body = {"id": name, "path": str(folder.resolve())}
+    elif source.startswith(TUNED):
+        body = {"id": name, "from": source}
     elif source.startswith(("/", ".", "~")) or source.count("/") > 1:
         raise CommandError(
             f"There is no folder {source}. Name a folder, or a hub id such as owner/name.",
@@ -74,7 +83,7 @@ def register(
         body = {"id": name or source, "hub_id": source, "revision": revision}
     model = client.post("/v1/models", body)
     path = f"/v1/models/{segment(model['id'])}"
-    model = wait_until(client, path, lambda m: m["status"] != "downloading")
+    model = wait_until(client, path, lambda m: m["status"] not in MAKING)
     if model["status"] == "error":
         raise CommandError(f"{model['id']} can't be used: {reason(model['error'])}")
     return model

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from models import BaseModelRecord, Deployment, Job
-from models.base_models import BaseModelStatus
+from models import BaseModelRecord, Checkpoint, Deployment, Job
+from models.base_models import IN_THE_MAKING, BaseModelStatus
 from orpo.contract.failures import Code
 from services.access import audit_log
 from services.access.audit_log import Action, Object
@@ -83,17 +83,37 @@ def begin_download(
     session: Session, caller: Caller, model_id: str, hub_id: str, commit: str
 ) -> BaseModelRecord:
     """Register a commit of a hub's model and wake its download."""
-    name = f"{model_id.replace('/', '--')}@{commit[:12]}"
-    record = _put(
-        session,
-        caller,
-        model_id,
-        path=str((get_settings().var / "models" / name).absolute()),
-        revision=commit,
-        info={"hub_id": hub_id},
-        status=BaseModelStatus.DOWNLOADING,
-    )
-    if record.status == BaseModelStatus.DOWNLOADING:
+    making = {"status": BaseModelStatus.DOWNLOADING, "info": {"hub_id": hub_id}}
+    return _begin(session, caller, model_id, commit[:12], revision=commit, **making)
+
+
+def begin_merge(
+    session: Session, caller: Caller, model_id: str, tuned: str, checkpoint: Checkpoint
+) -> BaseModelRecord:
+    """Register the whole weights of the model `tuned`, which are this checkpoint's, as a base, and
+    wake the work that copies them.
+
+    The files are a copy: the base outlives the checkpoint and its run.
+    """
+    merged_from = {
+        "model": tuned,
+        "checkpoint": checkpoint.id,
+        "job": checkpoint.job_id,
+        "weights_sha256": checkpoint.sha256,
+    }
+    making = {"status": BaseModelStatus.MERGING, "info": {"merged_from": merged_from}}
+    version = checkpoint.id.removeprefix("ftckpt-")[:12]
+    return _begin(session, caller, model_id, version, revision=None, **making)
+
+
+def _begin(
+    session: Session, caller: Caller, model_id: str, version: str, **values: Any
+) -> BaseModelRecord:
+    """Register a base whose folder a worker makes; `version` is 12 hex digits in its name."""
+    name = f"{model_id.replace('/', '--')}@{version}"
+    path = str((get_settings().var / "models" / name).absolute())
+    record = _put(session, caller, model_id, path=path, **values)
+    if record.status in IN_THE_MAKING:
         queue.send(session, Task.PREPARE)
     return record
 
@@ -153,12 +173,14 @@ def _contents(info: dict[str, Any]) -> dict[str, str] | None:
     return files and {name: facts["sha256"] for name, facts in files.items()}
 
 
-def finish_download(
+def finish_making(
     session: Session, model_id: str, path: str, *, info: dict[str, Any], failure: str | None
 ) -> None:
-    """Write how a download ended, unless the model was deleted or registered again meanwhile."""
+    """Write how a download or a merge ended, unless the model was deleted or registered again
+    meanwhile.
+    """
     record = session.get_one(BaseModelRecord, model_id, with_for_update=True)
-    if record.path == path and record.status == BaseModelStatus.DOWNLOADING:
+    if record.path == path and record.status in IN_THE_MAKING:
         record.info, record.error = info, storable(failure)
         record.status = BaseModelStatus.ERROR if failure else BaseModelStatus.READY
 

@@ -45,14 +45,15 @@ def check_base(session: Session, caller: Caller, model: str) -> None:
     if base is None or base.org_id != caller.org_id or base.deleted_at is not None:
         raise Invalid(
             f"No base model '{model}' is registered: add it with POST /v1/models, or list those "
-            "there are with GET /v1/models.",
+            "there are with GET /v1/models. To train a tuned model further, first make it a base: "
+            "POST /v1/models with `from`.",
             param="model",
             code="model_not_found",
         )
     if base.status != BaseModelStatus.READY:
         raise Invalid(
             f"The base model '{model}' is not ready ({base.status}): "
-            f"{base.error or 'wait until its download has ended'}.",
+            f"{base.error or 'wait until it is ready'}.",
             param="model",
         )
 

@@ -48,7 +48,7 @@ QUERY = text(
         SELECT 'queue_depth', '{prepare,waiting}',
             (SELECT count(*) FROM jobs WHERE state = 'validating_files')
             + (SELECT count(*) FROM base_models
-               WHERE status = 'downloading' AND deleted_at IS NULL)
+               WHERE status IN ('downloading', 'merging') AND deleted_at IS NULL)
         UNION ALL SELECT 'queue_depth', '{train,waiting}', count(*) FROM queued
         UNION ALL SELECT 'queue_depth', '{train,working}', count(*) FROM held
         UNION ALL

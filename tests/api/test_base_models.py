@@ -10,8 +10,9 @@ from typing import Any
 import openai
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
-from models import BaseModelRecord, Checkpoint, Deployment
+from models import BaseModelRecord, Checkpoint, Deployment, Job
 from models.base import new_id
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
@@ -323,3 +324,66 @@ def test_a_merge_that_fails_leaves_nothing(
     response = client.get(f"/v1/models/{tuned}/download", params={"format": "merged"})
     assert "no space left" in error_of(response, 503)["message"]
     assert [path.suffix for path in (tmp_path / "merged").iterdir()] == [".lock"]
+
+
+@pytest.fixture
+def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Merged weights of every checkpoint, without a merge."""
+    path = tmp_path / "whole"
+    path.mkdir()
+    (path / "model.safetensors").write_bytes(b"m" * 9)
+    monkeypatch.setattr(weights, "find", lambda *_: path)
+    return path
+
+
+def test_a_tuned_model_becomes_a_base_that_outlives_it(
+    client: TestClient, work: Callable[[], None], checked: list[str], tuned: str, whole: Path
+) -> None:
+    error = error_of(
+        client.post("/v1/fine_tuning/jobs", json={"model": tuned, "training_file": "file-1"}), 400
+    )
+    assert "first make it a base: POST /v1/models with `from`" in error["message"]
+    made = client.post("/v1/models", json={"from": tuned}).json()
+    name = made["id"]
+    assert (made["status"], made["kind"], made["parent"]) == ("merging", "base", tuned)
+    work()
+    found = client.get(f"/v1/models/{name}").json()
+    assert (found["status"], found["error"]) == ("ready", None)
+    assert found["info"]["merged_from"]["weights_sha256"] == "0"
+    (whole / "model.safetensors").unlink()
+    assert (Path(checked[0]) / "model.safetensors").read_bytes() == b"m" * 9
+    # The same request again returns the same base; another model can't take its name.
+    assert client.post("/v1/models", json={"from": tuned}).json()["created"] == made["created"]
+    step = {"from": f"{tuned}:ckpt-step-88", "id": "mine"}
+    assert client.post("/v1/models", json=step).json()["id"] == "mine"
+
+
+def test_what_can_not_become_a_base_is_refused(
+    client: TestClient, work: Callable[[], None], tuned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body, param in (
+        ({"from": "ft:none"}, "from"),
+        ({"from": tuned, "path": "/x"}, "path"),
+        ({"from": tuned, "id": "a:b"}, "id"),
+    ):
+        assert error_of(client.post("/v1/models", json=body), 400)["param"] == param
+
+    def lost(*_: Any) -> Path:
+        raise Unavailable("The weights could not be merged: no space left")
+
+    monkeypatch.setattr(weights, "find", lost)
+    client.post("/v1/models", json={"from": tuned, "id": "lost"}).raise_for_status()
+    work()
+    failed = client.get("/v1/models/lost").json()
+    assert (failed["status"], failed["error"]) == (
+        "error",
+        "The weights could not be merged: no space left",
+    )
+
+
+def test_a_reward_model_does_not_become_a_base(client: TestClient, tuned: str) -> None:
+    with transaction() as session:
+        job = session.scalars(select(Job).where(Job.fine_tuned_model == tuned)).one()
+        job.method = {**job.method, "type": "reward"}
+    error = error_of(client.post("/v1/models", json={"from": tuned}), 400)
+    assert (error["param"], "is a reward model" in error["message"]) == ("from", True)

@@ -41,6 +41,14 @@ def test_a_hub_id_is_awaited_and_its_failure_printed(api: FakeApi, oddsmith: Odd
     assert api.sent("POST", "/v1/models")[0].json == sent
 
 
+def test_a_tuned_model_is_copied_into_a_base(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("POST /v1/models", {**MODEL, "status": "merging"})
+    api.on("GET /v1/models/org/base", MODEL)
+    said = oddsmith("models", "add", TUNED, "--name", "org/base").stdout
+    assert said == "org/base is registered.\n"
+    assert api.sent("POST", "/v1/models")[0].json == {"id": "org/base", "from": TUNED}
+
+
 def test_list_and_show(api: FakeApi, oddsmith: Oddsmith) -> None:
     api.on("GET /v1/models", listed(MODEL, {**MODEL, "id": TUNED, "deployed": True}))
     api.on("GET /v1/models/org/base", MODEL)

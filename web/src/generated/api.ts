@@ -1332,9 +1332,10 @@ export interface paths {
         get: operations["list_models_v1_models_get"];
         put?: never;
         /**
-         * Register a base model: a folder, or a hub id with its revision
-         * @description Register a base. A folder is checked before the answer; a hub's model is downloaded after it,
-         *     and has the `status` `downloading` until then. Weights must be safetensors, and a model's own
+         * Register a base model: a folder or a hub id (scope admin), or a tuned model
+         * @description Register a base. A folder is checked before the answer. A hub's model is downloaded after it,
+         *     and has the `status` `downloading` until then. With `from`, a tuned model's whole weights are
+         *     copied, so that the next run can start from them: the `status` is `merging` until then. Weights must be safetensors, and a model's own
          *     code is never run.
          */
         post: operations["register_v1_models_post"];
@@ -1918,6 +1919,11 @@ export interface components {
              */
             step: "balance";
         };
+        /**
+         * BaseModelStatus
+         * @enum {string}
+         */
+        BaseModelStatus: "downloading" | "merging" | "ready" | "error";
         /**
          * Card
          * @description A comparison to vote on. Its models are hidden.
@@ -5182,6 +5188,22 @@ export interface components {
             value: number;
         };
         /**
+         * MergedFrom
+         * @description The tuned model whose whole weights a base is a copy of.
+         */
+        MergedFrom: {
+            /** Checkpoint */
+            checkpoint?: string;
+            /** Job */
+            job?: string;
+            /** Model */
+            model?: string;
+            /** Weights Sha256 */
+            weights_sha256?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Message
          * @description A message of a request: text, tool calls, or the result of one. All other fields must be
          *     empty.
@@ -5364,6 +5386,7 @@ export interface components {
             has_chat_template?: boolean | null;
             /** Hub Id */
             hub_id?: string | null;
+            merged_from?: components["schemas"]["MergedFrom"] | null;
             /** Parameters */
             parameters?: number | null;
             /**
@@ -5408,7 +5431,10 @@ export interface components {
             object: "model";
             /** Owned By */
             owned_by: string;
-            /** Parent */
+            /**
+             * Parent
+             * @description The base of a tuned model; the tuned model that a base was made from.
+             */
             parent: string | null;
             /**
              * Promoted
@@ -5417,11 +5443,7 @@ export interface components {
             promoted: boolean | null;
             /** Revision */
             revision: string | null;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "downloading" | "ready" | "error";
+            status: components["schemas"]["BaseModelStatus"];
             /** @description chat: it can be deployed and answers. judge: a reward model, which gives answers a number and can't be deployed. */
             use: components["schemas"]["Use"];
         };
@@ -5947,9 +5969,14 @@ export interface components {
         };
         /**
          * RegisterModel
-         * @description A base to be registered: a folder on the server, or a hub's model.
+         * @description A base to be registered: a folder on the server, a hub's model, or a tuned model's weights.
          */
         RegisterModel: {
+            /**
+             * From
+             * @description A tuned model or a checkpoint: a copy of its whole weights becomes a base, which can be trained further. Send no `path`, `hub_id` or `revision` with it.
+             */
+            from?: string;
             /**
              * Hub Id
              * @description Its name on the hub; by default `id`.
@@ -5957,7 +5984,7 @@ export interface components {
             hub_id?: string;
             /**
              * Id
-             * @description Its name here; by default the folder's or hub's.
+             * @description Its name here; by default the folder's or hub's, or that of the tuned model with other signs than letters and digits as dashes.
              */
             id?: string;
             /**
@@ -5970,7 +5997,7 @@ export interface components {
              * @description A branch, tag or commit of the hub's model.
              */
             revision?: string;
-        } | unknown | unknown | unknown;
+        } | unknown | unknown | unknown | unknown;
         /**
          * Remark
          * @description Something about accepted rows: `unused_key` (`key` is not read), `spelled_messages` (the

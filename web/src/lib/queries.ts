@@ -3,7 +3,7 @@
  * them.
  */
 import { queryOptions } from "@tanstack/react-query";
-import { ApiError, client, take } from "@/lib/api";
+import { ApiError, client, type Schema, take } from "@/lib/api";
 import { readAll } from "@/lib/pages";
 
 /** Uploaded preference files, the newest first; read again each second while one is checked. */
@@ -46,13 +46,16 @@ export const fileReportQuery = (fileId: string) =>
     staleTime: Number.POSITIVE_INFINITY,
   });
 
-/** Bases and tuned models; read again while a base is downloading. */
+/** A worker is making the base's folder: from a hub, or from a tuned model. */
+const inTheMaking = ({ status }: Schema<"ModelObject">) =>
+  status === "downloading" || status === "merging";
+
+/** Bases and tuned models; read again while a base is in the making. */
 export const modelsQuery = queryOptions({
   queryKey: ["models"],
   queryFn: ({ signal }) =>
     readAll((after) => take(client.GET("/v1/models", { params: { query: { after } }, signal }))),
-  refetchInterval: ({ state }) =>
-    state.data?.data.some((model) => model.status === "downloading") ? 2_000 : false,
+  refetchInterval: ({ state }) => (state.data?.data.some(inTheMaking) ? 2_000 : false),
 });
 
 /** All deployments; read again each second while one starts, otherwise every five seconds. */

@@ -85,4 +85,8 @@ export const createJob = (body: Schema<"CreateJob">, idempotencyKey: string) =>
     }),
   );
 
+/** Begin to copy a tuned model's weights into a base model, which can be trained further. */
+export const makeBase = (tuned: string) =>
+  take(client.POST("/v1/models", { body: { from: tuned } }));
+
 export const deploy = (model: string) => take(client.POST("/v1/deployments", { body: { model } }));

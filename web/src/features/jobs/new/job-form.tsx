@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, lazy, Suspense, useRef, useState } from "react";
+import { type FormEvent, lazy, Suspense, useCallback, useRef, useState } from "react";
 import { FaultsPanel } from "@/components/faults-panel";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
@@ -8,8 +8,8 @@ import { Card } from "@/components/ui/card";
 import { ChoiceField, TextField } from "@/components/ui/fields";
 import { isGateField } from "@/features/evaluations/gates/gate-draft";
 import { createJob, keys } from "@/features/jobs/api";
-import { Sentence } from "@/features/jobs/components/sentence";
 import { type Method, type Setting, settingsOf } from "@/features/jobs/methods";
+import { BaseField } from "@/features/jobs/new/base-field";
 import { EstimateCard, SizeCard } from "@/features/jobs/new/estimate";
 import { createEstimate, type SizeOf, sizeOf } from "@/features/jobs/new/estimates";
 import {
@@ -71,6 +71,7 @@ export function JobForm({ methods, models, files, initial, gone }: Props) {
   useFirstFault(box, faults, own.length > 0 ? tries : error);
 
   const set = (change: Partial<Form>) => setForm((now) => ({ ...now, ...change }));
+  const setModel = useCallback((model: string) => setForm((now) => ({ ...now, model })), []);
   // Gates say nothing about what the training takes.
   const estimated = () => bodyOf({ ...form, gates: [] }, settings);
   /** Whether the form can be sent; otherwise its faults are shown. */
@@ -83,7 +84,6 @@ export function JobForm({ methods, models, files, initial, gone }: Props) {
     estimate.reset();
     if (check()) create.mutate();
   };
-  const bases = models.filter((model) => model.kind === "base");
   const [first, ...folded] = method?.groups ?? [];
   const use = useOf(form.type);
   const fileChoices = files.map((file) => fileOption(file, use));
@@ -117,21 +117,11 @@ export function JobForm({ methods, models, files, initial, gone }: Props) {
       <FaultsPanel placed={faults} error={own.length > 0 ? null : error} />
       <Card title="What to tune">
         <div className="flex flex-col gap-4">
-          <ChoiceField
-            name="model"
-            label="Base model"
+          <BaseField
+            models={models}
             value={form.model}
-            none={bases.length === 0 ? "No base model is registered" : "Choose a base model"}
-            options={bases.map(({ id, status }) => ({
-              value: id,
-              label: status === "ready" ? id : `${id}, ${status}`,
-              isDisabled: status !== "ready",
-            }))}
-            hint={
-              bases.length === 0 && <Sentence text="Register one: `oddsmith models add FOLDER`." />
-            }
             error={errorAt("model")}
-            onChange={(model) => set({ model })}
+            onChange={setModel}
           />
           <ChoiceField
             name="training_file"

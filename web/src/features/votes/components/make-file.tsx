@@ -148,17 +148,26 @@ function Made({ file: made, voted }: { file: File; voted: readonly string[] }) {
             Train on this file
           </Link>
           {tuned && (
-            <p className="text-sm break-words text-muted">
-              The form starts with the settings of{" "}
+            <>
               <Link
-                to="/jobs/$jobId"
-                params={{ jobId: tuned.jobId }}
-                className="text-accent underline"
+                to="/jobs/new"
+                search={{ file: file.id, from: tuned.jobId, model: tuned.model }}
+                className={buttonClass()}
               >
-                the run of {tuned.model}
+                Train the tuned model further on it
               </Link>
-              .
-            </p>
+              <p className="text-sm break-words text-muted">
+                The form starts with the settings of{" "}
+                <Link
+                  to="/jobs/$jobId"
+                  params={{ jobId: tuned.jobId }}
+                  className="text-accent underline"
+                >
+                  the run of {tuned.model}
+                </Link>
+                .
+              </p>
+            </>
           )}
         </>
       )}
