@@ -26,6 +26,9 @@ router = Router(prefix="/v1/votes", tags=["votes"])
 
 Model = Annotated[Id | None, Query(description="Votes on answers of this model.")]
 Against = Annotated[Id | None, Query(description="And on answers of this one.")]
+OfEvaluation = Annotated[
+    Id | None, Query(description="Blind votes on the answers of this evaluation.")
+]
 
 
 @router.get("", summary="List votes", response_model=ListPage[ComparisonObject])
@@ -37,23 +40,30 @@ def list_votes(
     against: Against = None,
     choice: Choice | None = None,
     reason: Reason | None = None,
+    evaluation: OfEvaluation = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 20,
     order: Order = Order.DESC,
 ) -> Response:
     """List the comparisons that have a vote, with their texts."""
-    wanted = Filter(model, against, choice, reason)
+    wanted = Filter(model, against, choice, reason, evaluation)
     found = votes.list_page(session, caller, wanted, after=after, limit=limit, order=order)
     return page(map(ComparisonObject.from_record, found), limit)
 
 
 @router.get("/ranking", summary="Rank the models by their votes")
-async def ranking(caller: CallerDep, model: Model = None, against: Against = None) -> Ranking:
+async def ranking(
+    caller: CallerDep,
+    model: Model = None,
+    against: Against = None,
+    evaluation: OfEvaluation = None,
+) -> Ranking:
     """Rank the models that answered side by side, by a Bradley-Terry fit with 95 % intervals.
 
     A tie counts as half a win for each. Reads the newest 20,000 votes.
     """
-    return await threads.run(threads.READING, caller.account, _rank, caller, Filter(model, against))
+    wanted = Filter(model, against, evaluation=evaluation)
+    return await threads.run(threads.READING, caller.account, _rank, caller, wanted)
 
 
 def _rank(caller: Caller, wanted: Filter) -> Ranking:

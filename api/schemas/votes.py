@@ -45,10 +45,13 @@ class VoteFilter(Body):
     against: Id | None = Field(None, description="And on answers of this one.")
     choice: Choice | None = Field(None, strict=False)
     reason: Reason | None = Field(None, strict=False)
+    evaluation: Id | None = Field(
+        None, description="Blind votes on the answers of this evaluation."
+    )
 
     def filter(self) -> Filter:
         """The filter as services take it."""
-        return Filter(self.model, self.against, self.choice, self.reason)
+        return Filter(**self.model_dump())
 
 
 class PreviewVotes(Body):
@@ -142,6 +145,10 @@ class Ranking(BaseModel):
     enough: int = Field(description="Votes from which on an order is no longer `early`.")
     models: list[RankedModel]
     pairs: list[RankedPair]
+    agreement: Measured | None = Field(
+        description="How often two voters said the same of the same two answers; null if no two "
+        "voters saw the same. `n` counts prompts."
+    )
     side: Measured | None = Field(
         description="How often the answer on the left wins between equal models; null if no two "
         "models were shown in both orders."

@@ -55,6 +55,10 @@ Against = Annotated[
     str | None, typer.Option("--against", help="And, beside it, on answers of this model.")
 ]
 Chosen = Annotated[Choice | None, typer.Option("--choice", help="Only votes for this.")]
+OfEvaluation = Annotated[
+    str | None,
+    typer.Option("--evaluation", help="Only blind votes on the answers of this evaluation."),
+]
 Because = Annotated[Reason | None, typer.Option("--reason", help="Only votes with this reason.")]
 
 
@@ -65,19 +69,19 @@ def list_votes(
     against: Against = None,
     choice: Chosen = None,
     reason: Because = None,
+    evaluation: OfEvaluation = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
     full: Annotated[bool, typer.Option("--full", help="Print whole texts.")] = False,
     as_json: Json = False,
 ) -> None:
     """List votes with the question and both answers, newest first."""
-    wanted = {"model": model, "against": against, "choice": choice, "reason": reason}
+    wanted = _filter(model, against, choice, reason, evaluation)
     found = connect().items("/v1/votes", limit, **wanted)
     if as_json:
         output.emit(found)
         return
     if not found:
-        given = any(wanted.values())
-        output.say("No vote fits these filters." if given else f"There are no votes yet. {HOW}")
+        output.say("No vote fits these filters." if wanted else f"There are no votes yet. {HOW}")
     for vote in found:
         _show_vote(vote, None if full else LONGEST)
 
@@ -104,9 +108,15 @@ def _texts(vote: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @output.command(app, "ranking")
-def ranking(model: Model = None, against: Against = None, as_json: Json = False) -> None:
+def ranking(
+    model: Model = None,
+    against: Against = None,
+    evaluation: OfEvaluation = None,
+    as_json: Json = False,
+) -> None:
     """Rank the models that people have voted on, with 95 % intervals."""
-    found = connect().get("/v1/votes/ranking", model=model, against=against)
+    wanted = {"model": model, "against": against, "evaluation": evaluation}
+    found = connect().get("/v1/votes/ranking", **wanted)
     if as_json:
         output.emit(found)
         return
@@ -175,6 +185,9 @@ def _sentences(found: dict[str, Any]) -> Iterator[str]:
     )
     if len({each["group"] for each in found["models"]}) > 1:
         yield "No vote connects the models of different tables: they can't be ranked."
+    if found["agreement"]:
+        same = scores.measured(SHARE, found["agreement"])
+        yield f"Two voters said the same of the same two answers in {same} of the cases."
     side = found["side"]
     place = scores.side_of(side, EVEN)
     if place is None:
@@ -195,10 +208,13 @@ def preview(
     against: Against = None,
     choice: Chosen = None,
     reason: Because = None,
+    evaluation: OfEvaluation = None,
     as_json: Json = False,
 ) -> None:
     """Show what a file of these votes would hold. Nothing is stored."""
-    found = connect().post("/v1/votes/preview", {"filter": _filter(model, against, choice, reason)})
+    found = connect().post(
+        "/v1/votes/preview", {"filter": _filter(model, against, choice, reason, evaluation)}
+    )
     if as_json:
         output.emit(found)
         return
@@ -216,11 +232,12 @@ def make_file(
     against: Against = None,
     choice: Chosen = None,
     reason: Because = None,
+    evaluation: OfEvaluation = None,
     name: Annotated[str | None, typer.Option("--name", help="The name of the file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make a file of preference pairs of votes, to train on."""
-    body = {"filter": _filter(model, against, choice, reason), "filename": name}
+    body = {"filter": _filter(model, against, choice, reason, evaluation), "filename": name}
     file = connect().post("/v1/votes/files", body)
     if as_json:
         output.emit(file)
@@ -231,9 +248,19 @@ def make_file(
 
 
 def _filter(
-    model: str | None, against: str | None, choice: str | None, reason: str | None
+    model: str | None,
+    against: str | None,
+    choice: str | None,
+    reason: str | None,
+    evaluation: str | None,
 ) -> dict[str, str]:
-    given = {"model": model, "against": against, "choice": choice, "reason": reason}
+    given = {
+        "model": model,
+        "against": against,
+        "choice": choice,
+        "reason": reason,
+        "evaluation": evaluation,
+    }
     return {name: value for name, value in given.items() if value is not None}
 
 

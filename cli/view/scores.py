@@ -199,6 +199,11 @@ def findings(evaluation: dict[str, Any]) -> Iterator[str]:
                 "These are similarities: 1 is the same answer again, and a lower value is more "
                 "diverse. They say nothing of how good the answers are."
             )
+    elif evaluation["status"] == "succeeded" and evaluation["judge"] is None:
+        yield (
+            "It has no judge: its answers wait for people. Vote blind on the page of the "
+            f"evaluation, then see: oddsmith votes ranking --evaluation {evaluation['id']}"
+        )
     counts = evaluation["counts"]
     name, what, done = WORDS.get(evaluation["suite"]["name"], ("answered", "prompts", "answered"))
     is_held_out = evaluation["suite"]["name"] == HELD_OUT

@@ -23,7 +23,7 @@ from services.evaluations import judgments, likelihoods, measures, similarity
 from services.evaluations.answers import asked
 from services.evaluations.measures import Found, Judged, Seen
 from services.evaluations.similarity import Vectors
-from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Side, Suite
+from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Need, Side, Suite
 
 ITEMS_AT_ONCE = 500  # of which the texts are in memory
 CUT_OFF = "length"
@@ -86,6 +86,8 @@ def summarise(
     suite = SUITES[evaluation.suite]
     judge = session.get(Judge, evaluation.judge_id) if evaluation.judge_id else None
     kind = judge.kind if judge else None
+    # Else its answers wait for people, who vote blind.
+    is_scored = judge is not None or suite.judge is not Need.OPTIONAL
     alike: Alike = {}
     if vectors is not None:
         alike = similarity.sides(similarity.samples(session, evaluation), vectors)
@@ -94,7 +96,7 @@ def summarise(
         for chunk in _chunks(session, evaluation.id)
         for item in _read(session, evaluation, org_id, kind, alike, chunk)
     ]
-    details = _details(suite, evaluation.orders, items)
+    details = _details(suite, evaluation.orders, items) if is_scored else {}
     if suite.reads_pairs:
         left_out = likelihoods.left_out(session, evaluation.id, org_id)
         details["excluded"] = likelihoods.by_reason(left_out) or None
@@ -102,7 +104,7 @@ def summarise(
         details["diversity"] = vectors.details()
     return Summary(
         [Result(i.place, i.found.result, i.found.change, i.cut_off) for i in items],
-        [_as_json(score) for score in _scores(suite, items, details, alike)],
+        [_as_json(score) for score in _scores(suite, items, details, alike)] if is_scored else [],
         _counts(suite, items),
         {name: found for name, found in details.items() if found is not None},
     )

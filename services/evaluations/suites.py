@@ -127,9 +127,10 @@ SUITES = {
         Suite(
             name="custom",
             title="Your prompts",
-            measures="How often a judge prefers the model's answer to the baseline's.",
+            measures="How often the model's answer is preferred to the baseline's: by a judge, or, "
+            "without one, by people who vote blind.",
             metrics=("win_rate",),
-            judge=Need.YES,
+            judge=Need.OPTIONAL,
             baseline=Need.YES,
             judging=Judging.PAIRS,
             sampling={"temperature": 0.0, "max_tokens": 512},

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from evals import length_control, rankings, verdicts
+from evals import length_control, rankings, statistics, verdicts
 from evals.estimates import Estimate
 from evals.verdicts import Verdict
 from models import Comparison
@@ -61,8 +62,31 @@ def ranking(session: Session, caller: Caller, wanted: Filter) -> dict[str, Any]:
             for other in names[at + 1 :]
             if (of_pair := [v for v in voted if {v.vote.first, v.vote.second} == {model, other}])
         ],
+        "agreement": _agreement(found),
         "side": ranked.side and asdict(_as_share(ranked.side)),
     }
+
+
+def _agreement(found: Iterable[Comparison]) -> dict[str, Any] | None:
+    """How often two voters said the same of the same two answers, each prompt drawn as a whole.
+
+    A tie is the same as `both_bad`: neither answer is the better one.
+    """
+    said: dict[tuple[str, ...], dict[str | None, str | None]] = {}
+    for comparison in found:
+        if (asked := votes.asked(comparison)) is None:
+            continue
+        first, second = (side["text"] for side in comparison.sides[:2])
+        better = {1.0: first, 0.0: second}.get(votes.OUTCOMES[Choice(comparison.choice)])
+        # The votes are read newest first: a voter's last word counts.
+        of_answers = said.setdefault((prompt_key(asked), *sorted([first, second])), {})
+        of_answers.setdefault(comparison.voted_by, better)
+    same: dict[str, list[float]] = {}
+    for (prompt, *_), by_voter in said.items():
+        for one, other in combinations(by_voter.values(), 2):
+            same.setdefault(prompt, []).append(float(one == other))
+    estimate = statistics.mean(same)
+    return estimate and asdict(estimate)
 
 
 def _voted(comparison: Comparison) -> _Voted | None:

@@ -43,12 +43,15 @@ class Vote:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which votes are meant: those on answers of `model`, and those between it and `against`."""
+    """Which votes are meant: those on answers of `model`, those between it and `against`, and the
+    blind ones on an evaluation's answers.
+    """
 
     model: str | None = None
     against: str | None = None
     choice: Choice | None = None
     reason: Reason | None = None
+    evaluation: str | None = None
 
     def as_json(self) -> dict[str, str]:
         """What is filtered by, without what is not."""
@@ -172,6 +175,8 @@ def _select(caller: Caller, wanted: Filter) -> Select[Comparison]:
         query = query.where(Comparison.choice == wanted.choice)
     if wanted.reason is not None:
         query = query.where(Comparison.reason == wanted.reason)
+    if wanted.evaluation is not None:
+        query = query.where(Comparison.evaluation_id == wanted.evaluation)
     return query
 
 

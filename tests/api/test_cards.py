@@ -179,6 +179,21 @@ def test_of_a_conversation_the_first_turn_is_compared(client: TestClient) -> Non
     assert len(card["comparison"]["sides"][0]["asked"]["messages"]) == 1
 
 
+def test_votes_are_read_by_their_evaluation(client: TestClient) -> None:
+    ids = [evaluated(pairs(2)), evaluated(pairs(1))]
+    for evaluation_id in ids:
+        vote(client, next_card(client, evaluation_id)["card"]).raise_for_status()
+    wanted = {"evaluation": ids[0]}
+    (one,) = client.get("/v1/votes", params=wanted).json()["data"]
+    assert one["evaluation_id"] == ids[0]
+    assert client.get("/v1/votes/ranking", params=wanted).json()["counted"] == 1
+    found = client.post("/v1/votes/preview", json={"filter": wanted}).json()
+    assert found["counts"]["pairs"] == 1
+    made = client.post("/v1/votes/files", json={"filter": wanted}).raise_for_status().json()
+    assert made["made_from"]["votes"] == wanted
+    assert client.get("/v1/votes", params={"evaluation": "eval-none"}).json()["data"] == []
+
+
 def test_samples_of_one_model_make_cards_and_pairs(client: TestClient) -> None:
     evaluation_id = evaluated([(["s0", "s1", "s2", "s3", "s4"], [])])
     seen = []

@@ -210,7 +210,7 @@ def test_bad_input_is_refused_by_field(client: TestClient, body: dict[str, Any])
 
 
 NEEDED: list[tuple[dict[str, Any], str]] = [
-    ({"judge": None}, "judge"),
+    ({"suite": "alpaca_eval", "judge": None}, "judge"),
     ({"baseline": None}, "baseline"),
     ({"judge_prompt": "{prompt} {first}"}, "judge_prompt"),
     ({"suite": "reward"}, "judge"),  # the judge is no reward model
@@ -378,6 +378,6 @@ def test_a_stream_that_is_open_is_found_by_its_own_path_alone(product: None) -> 
 def test_suites_are_listed_with_what_they_need(client: TestClient, product: None) -> None:
     found = {suite["id"]: suite for suite in client.get("/v1/suites").json()["data"]}
     assert found.keys() == SUITES.keys()
-    assert (found["custom"]["judge"], found["custom"]["baseline"]) == ("yes", "yes")
+    assert (found["custom"]["judge"], found["custom"]["baseline"]) == ("optional", "yes")
     assert found["ifeval"]["metrics"][0] == "prompt_strict"
     assert isinstance(found["ifeval"]["official_sha256"], str)

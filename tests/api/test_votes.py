@@ -22,6 +22,7 @@ from tests.api.sent_files import error_of
 from tests.services import evaluated
 
 OWNER = Caller(seed.ORG_ID, None, records.SCOPES)
+VOTERS = ("key-first", "key-second")
 BASE, TUNED = "acme/base", "ft:acme--base:default::1"
 
 
@@ -269,9 +270,30 @@ def test_models_are_ranked_with_intervals(client: TestClient) -> None:
     assert one["side"] is None
 
 
+def test_two_voters_agree_or_do_not(client: TestClient) -> None:
+    said = [("a", "a"), ("a", "a"), ("tie", "both_bad"), ("a", "b")]
+    for n, choices in enumerate(said):
+        for voter, choice in enumerate(choices):
+            # The second voter sees the two answers in the other order.
+            texts, models = ("x", "y"), (TUNED, BASE)
+            of = compared(
+                f"{n}",
+                texts[::-1] if voter else texts,
+                models=models[::-1] if voter else models,
+            )
+            mirrored = {"a": "b", "b": "a"}.get(choice, choice)
+            vote(client, of, mirrored if voter else choice).raise_for_status()
+            with transaction() as session:
+                session.get_one(Comparison, of).voted_by = VOTERS[voter]
+    found = client.get("/v1/votes/ranking").json()["agreement"]
+    assert (found["value"], found["n"]) == (0.75, 4)
+    assert found["low"] < 0.75 < found["high"]
+
+
 def test_without_votes_there_is_an_empty_ranking(client: TestClient) -> None:
     found = client.get("/v1/votes/ranking").raise_for_status().json()
     assert (found["votes"], found["models"], found["pairs"], found["side"]) == (0, [], [], None)
+    assert found["agreement"] is None
 
 
 def test_votes_of_others_become_no_file(client: TestClient) -> None:

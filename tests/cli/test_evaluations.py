@@ -335,6 +335,12 @@ def test_what_limits_a_score_is_said() -> None:
     assert shown["judge"] == "gpt (agrees with people: llmbar 40%)"
 
 
+def test_without_a_judge_it_says_that_people_vote() -> None:
+    unjudged = {**EVALUATION, "scores": [], "judge": None, "is_subset": False}
+    (said,) = scores.findings(unjudged)
+    assert f"oddsmith votes ranking --evaluation {EVALUATION['id']}" in said
+
+
 def test_rewards_are_no_shares() -> None:
     assert scores.measured("reward", measured(-1.5, -2.0, -1.0)) == "-1.50 (-2.00 to -1.00)"
     signed = scores.measured("reward", measured(0.5, 0.25, 0.75), signed=True)

@@ -43,6 +43,14 @@ def test_a_judge_sees_both_orders_and_the_win_rate_is_of_both(world: World) -> N
     assert world.warnings(evaluation.id) == []
 
 
+def test_without_a_judge_the_answers_wait_for_people(world: World) -> None:
+    job, evaluation = world.run(world.create(4, judge=None))
+    assert (job.state, job.error) == (JobState.SUCCEEDED, None)
+    assert (evaluation.scores, world.judge.asked) == ([], [])
+    assert evaluation.counts | {"answered": 4, "judged": 0, "failed": 0} == evaluation.counts
+    assert "preference" not in evaluation.details
+
+
 def test_a_judge_that_always_names_the_first_answer_is_a_coin(world: World) -> None:
     world.judging(lambda *_: "[[A]]")
     _, evaluation = world.run(world.create(4))

@@ -139,7 +139,7 @@ const playground = createRoute({
 const votes = createRoute({
   getParentRoute: () => shell,
   path: "/votes",
-  validateSearch: strings("model", "against", "choice", "reason", "vote", "make"),
+  validateSearch: strings("model", "against", "choice", "reason", "evaluation", "vote", "make"),
   component: lazyRouteComponent(() => import("@/features/votes/votes-page"), "VotesPage"),
 });
 

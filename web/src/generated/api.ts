@@ -1334,9 +1334,9 @@ export interface paths {
         /**
          * Register a base model: a folder or a hub id (scope admin), or a tuned model
          * @description Register a base. A folder is checked before the answer. A hub's model is downloaded after it,
-         *     and has the `status` `downloading` until then. With `from`, a tuned model's whole weights are
-         *     copied, so that the next run can start from them: the `status` is `merging` until then. Weights must be safetensors, and a model's own
-         *     code is never run.
+         *     and has the `status` `downloading` until then. With `from`, the whole weights of a tuned model
+         *     are copied, so that a run can start from them: the `status` is `merging` until then. Weights
+         *     must be safetensors, and a model's own code is never run.
          */
         post: operations["register_v1_models_post"];
         delete?: never;
@@ -5884,6 +5884,8 @@ export interface components {
          *     the same.
          */
         Ranking: {
+            /** @description How often two voters said the same of the same two answers; null if no two voters saw the same. `n` counts prompts. */
+            agreement: components["schemas"]["Measured"] | null;
             /** Counted */
             counted: number;
             /**
@@ -5969,7 +5971,7 @@ export interface components {
         };
         /**
          * RegisterModel
-         * @description A base to be registered: a folder on the server, a hub's model, or a tuned model's weights.
+         * @description A base to be registered: a folder on the server, a hub's model, or a tuned model.
          */
         RegisterModel: {
             /**
@@ -7030,6 +7032,11 @@ export interface components {
              */
             against?: string | null;
             choice?: components["schemas"]["Choice"] | null;
+            /**
+             * Evaluation
+             * @description Blind votes on the answers of this evaluation.
+             */
+            evaluation?: string | null;
             /**
              * Model
              * @description Votes on answers of this model.
@@ -14375,6 +14382,8 @@ export interface operations {
                 against?: string | null;
                 choice?: components["schemas"]["Choice"] | null;
                 reason?: components["schemas"]["Reason"] | null;
+                /** @description Blind votes on the answers of this evaluation. */
+                evaluation?: string | null;
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;
@@ -14605,6 +14614,8 @@ export interface operations {
                 model?: string | null;
                 /** @description And on answers of this one. */
                 against?: string | null;
+                /** @description Blind votes on the answers of this evaluation. */
+                evaluation?: string | null;
             };
             header?: never;
             path?: never;

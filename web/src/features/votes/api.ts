@@ -13,17 +13,20 @@ export type Filter = {
   against?: string | undefined;
   choice?: Choice | undefined;
   reason?: Reason | undefined;
+  /** Blind votes on the answers of this evaluation. */
+  evaluation?: string | undefined;
 };
 
 /** Everything that a vote changes. */
 const ALL = ["votes"] as const;
 const PAGE = 20;
 
-const named = ({ model, against, choice, reason }: Filter) => [
+const named = ({ model, against, choice, reason, evaluation }: Filter) => [
   model ?? null,
   against ?? null,
   choice ?? null,
   reason ?? null,
+  evaluation ?? null,
 ];
 
 /** The votes of a filter, page by page, the newest first. */
@@ -54,11 +57,14 @@ export const comparisonQuery = (comparison_id: string) =>
 // Thousands of votes are ranked, or made into pairs, in seconds.
 const STALE_MS = 60_000;
 
-export const rankingQuery = ({ model, against }: Filter) =>
+/** The ranking by the votes of a filter, whatever was chosen and why. */
+export const rankingQuery = ({ model, against, evaluation }: Filter) =>
   queryOptions({
-    queryKey: [...ALL, "ranking", model ?? null, against ?? null],
-    queryFn: ({ signal }) =>
-      take(client.GET("/v1/votes/ranking", { params: { query: { model, against } }, signal })),
+    queryKey: [...ALL, "ranking", ...named({ model, against, evaluation })],
+    queryFn: ({ signal }) => {
+      const query = { model, against, evaluation };
+      return take(client.GET("/v1/votes/ranking", { params: { query }, signal }));
+    },
     staleTime: STALE_MS,
   });
 

@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { earlyText, fromWinner, groupsOf, type Pair, sideText } from "@/features/votes/ranking";
+import {
+  agreementText,
+  earlyText,
+  fromWinner,
+  groupsOf,
+  type Pair,
+  sideText,
+} from "@/features/votes/ranking";
 
 const share = (value: number, low: number | null = null, high: number | null = null) => ({
   value,
@@ -58,4 +65,11 @@ test("a side is preferred only if its interval leaves one half out", () => {
   expect(sideText(share(0.4, 0.3, 0.45))?.text).toContain("prefer the answer on the right");
   expect(sideText(share(0.6))).toBeNull();
   expect(sideText(null)).toBeNull();
+});
+
+test("how often voters agree is said with its interval", () => {
+  expect(agreementText(null)).toBeNull();
+  expect(agreementText(share(0.75, 0.5, 1))).toBe(
+    "Two voters said the same of the same answers in 75% (50% to 100%) of the cases, on 44 prompts. A coin would agree in half.",
+  );
 });

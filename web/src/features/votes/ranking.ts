@@ -56,6 +56,14 @@ function turned({ value, low, high, n }: Measured): Measured {
   };
 }
 
+/** How often two voters agree. Null if no two voters saw the same answers. */
+export function agreementText(same: Measured | null): string | null {
+  if (!same) return null;
+  const interval = intervalText(same);
+  const where = `${number(same.n)} ${same.n === 1 ? "prompt" : "prompts"}`;
+  return `Two voters said the same of the same answers in ${percent(same.value)}${interval ? ` (${interval})` : ""} of the cases, on ${where}. A coin would agree in half.`;
+}
+
 export type SideText = { text: string; isWarning: boolean };
 
 /** Whether voters prefer a side whatever the models are. Null if it isn't known. */

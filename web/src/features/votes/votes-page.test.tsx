@@ -24,6 +24,7 @@ afterEach(cleanup);
 
 const RANKING: Ranking = {
   object: "votes.ranking",
+  agreement: null,
   votes: 0,
   counted: 0,
   enough: 20,

@@ -18,7 +18,7 @@ export function VotesPage() {
   return (
     <Page
       title="Votes"
-      lead="Which answers people found better in the playground."
+      lead="Which answers people found better, in the playground and in blind votes."
       actions={
         <Link to="/playground" className={buttonClass()}>
           Vote in the playground
@@ -48,12 +48,13 @@ function Chosen({ ids }: { ids: string[] }) {
 function All() {
   const search = useSearch({ from: "/shell/votes" });
   const navigate = useNavigate({ from: "/votes" });
-  const { model, against } = search;
+  const { model, against, evaluation } = search;
   const filter: Filter = {
     model,
     against,
     choice: named(CHOICES, search.choice),
     reason: named(REASONS, search.reason),
+    evaluation,
   };
   const isFiltered = Object.values(filter).some((value) => value !== undefined);
   const ranking = useQuery(rankingQuery(filter));

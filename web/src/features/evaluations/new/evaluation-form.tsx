@@ -107,6 +107,7 @@ export function EvaluationForm({ suites, models, prompts, pairs, judges, initial
               label={suite?.judge === "optional" ? "Judge (optional)" : "Judge"}
               value={form.judge}
               judges={judges}
+              isOptional={suite?.judge === "optional"}
               hint={
                 <Link to="/evaluations/judges" className="text-accent underline">
                   Add a judge, or see how often each agrees with people

@@ -6,6 +6,7 @@ import { buttonClass } from "@/components/ui/button";
 import { ChoiceField } from "@/components/ui/fields";
 import { promptFilesQuery, uploadPrompts } from "@/features/evaluations/api";
 import { readsPairs } from "@/features/evaluations/form";
+import { TypedPrompts } from "@/features/evaluations/new/typed-prompts";
 import type { Suite } from "@/features/evaluations/objects";
 import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
@@ -144,6 +145,7 @@ function UploadPrompts({ onStored }: { onStored: (id: string) => void }) {
         {send.isPending && (share < 1 ? "Uploading" : "The server stores it")}
         {send.data && `${send.data.filename} was uploaded.`}
       </p>
+      <TypedPrompts isSending={send.isPending} onDone={(file) => send.mutate(file)} />
       {send.error && (
         <p role="alert" className="basis-full text-sm text-rejected">
           {send.error.message}

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
+import { lazy, Suspense } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
@@ -20,6 +21,8 @@ import { Why } from "@/features/evaluations/one/why";
 import { useEvaluationStream } from "@/features/evaluations/use-evaluation-stream";
 import { AGREEMENT, comparedInWords, hasCards, hasEnded } from "@/features/evaluations/words";
 import { ago, moment } from "@/lib/format";
+
+const PeopleCard = lazy(() => import("@/features/votes/components/people-card"));
 
 export function EvaluationPage() {
   const { evaluationId } = useParams({ from: "/shell/evaluations/$evaluationId" });
@@ -103,6 +106,11 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
         <VerdictCard evaluation={evaluation} />
       )}
       {evaluation.scores.length > 0 && <ScoresCard evaluation={evaluation} />}
+      {hasCards(evaluation) && (
+        <Suspense fallback={null}>
+          <PeopleCard evaluationId={id} />
+        </Suspense>
+      )}
       {evaluation.judge && <JudgeCard evaluation={evaluation} judge={evaluation.judge} />}
       <CategoriesCard evaluation={evaluation} />
       {evaluation.rewards && <RewardsCard evaluation={evaluation} rewards={evaluation.rewards} />}

@@ -6,7 +6,7 @@ import { becomesText, leftOut, votesText } from "@/lib/vote-words";
 
 /** The votes that a file was made of, and what became of them when it was made. */
 export function MadeFrom({ from: { votes, counts } }: { from: Schema<"MadeFrom"> }) {
-  const { model, against, choice, reason } = votes;
+  const { model, against, choice, reason, evaluation } = votes;
   const without = leftOut(counts);
   return (
     <Card
@@ -15,7 +15,7 @@ export function MadeFrom({ from: { votes, counts } }: { from: Schema<"MadeFrom">
           Made from{" "}
           <Link
             to="/votes"
-            search={{ model, against, choice, reason }}
+            search={{ model, against, choice, reason, evaluation }}
             className="text-accent underline"
           >
             {votesText(counts.votes)}

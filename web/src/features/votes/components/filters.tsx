@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { Button } from "@/components/ui/button";
 import { inputClass } from "@/components/ui/field";
 import type { Filter } from "@/features/votes/api";
@@ -54,6 +55,15 @@ export function Filters(props: {
         options={Object.entries(REASONS)}
         onChange={(reason) => onChange({ ...filter, reason: named(REASONS, reason) })}
       />
+      {filter.evaluation && (
+        <Link
+          to="/evaluations/$evaluationId"
+          params={{ evaluationId: filter.evaluation }}
+          className="text-accent underline"
+        >
+          Of one evaluation
+        </Link>
+      )}
       {isFiltered && (
         <Button small look="quiet" onClick={() => onChange({})}>
           All votes

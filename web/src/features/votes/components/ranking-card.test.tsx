@@ -24,6 +24,7 @@ const model = (name: string, group: number, value: number, wins: number, early =
 });
 const RANKING: Ranking = {
   object: "votes.ranking",
+  agreement: null,
   votes: 48,
   counted: 46,
   enough: 20,

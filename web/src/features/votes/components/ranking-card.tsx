@@ -4,7 +4,13 @@ import { Cell, Row, Table } from "@/components/ui/table";
 import type { Ranking } from "@/features/votes/api";
 import { PairsTable } from "@/features/votes/components/pairs-table";
 import { Share } from "@/features/votes/components/share";
-import { earlyText, groupsOf, outcomesText, sideText } from "@/features/votes/ranking";
+import {
+  agreementText,
+  earlyText,
+  groupsOf,
+  outcomesText,
+  sideText,
+} from "@/features/votes/ranking";
 import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
@@ -22,6 +28,7 @@ export function RankingCard(props: {
   const { models, pairs, enough } = ranking;
   const groups = groupsOf(models);
   const side = sideText(ranking.side);
+  const agreement = agreementText(ranking.agreement);
   return (
     <Card title="Ranking">
       <div className="flex flex-col gap-4">
@@ -45,6 +52,7 @@ export function RankingCard(props: {
             enough={enough}
           />
         ))}
+        {agreement && <p className="max-w-prose text-muted">{agreement}</p>}
         {side && (
           <p className={cx("max-w-prose", side.isWarning ? "font-medium" : "text-muted")}>
             {side.isWarning && (
