@@ -225,7 +225,10 @@ def findings(evaluation: dict[str, Any]) -> Iterator[str]:
         )
     if own := evaluation.get("judges_itself"):
         yield f"The judge is the {own} itself: models prefer their own answers."
-    judge = evaluation["judge"] or {"agreement": {}}
+    yield from _on_the_judge(evaluation["judge"] or {"agreement": {}})
+
+
+def _on_the_judge(judge: dict[str, Any]) -> Iterator[str]:
     for labels, found in judge["agreement"].items():
         if found.get("worse_than_a_coin"):
             yield (

@@ -42,6 +42,7 @@ RANKING: dict[str, Any] = {
     "pairs": [
         {"model": "tuned", "other": "base", "win_rate": SHARE, "at_equal_length": None, **OUTCOMES}
     ],
+    "agreement": {"value": 0.75, "low": 0.5, "high": 1.0, "n": 12},
     "side": {"value": 0.6, "low": 0.55, "high": 0.66, "n": 40},
 }
 COUNTS = {
@@ -93,6 +94,7 @@ def test_the_ranking_says_what_is_too_early_and_what_can_not_be_compared(
     assert "68.0% (54-80)" in shown
     assert "too early: 3 of 20 votes" in shown
     assert "can't be ranked" in shown
+    assert "in 75.0% (50-100) of the cases" in shown.replace("\n", " ")
     assert "60.0% (55-66): voters prefer the answer on the left" in shown
     even = {**RANKING, "side": {**RANKING["side"], "low": 0.45}}
     api.on("GET /v1/votes/ranking", even)
