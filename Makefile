@@ -12,7 +12,7 @@ BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast test-long faults model-check chaos check fmt lock audit \
 	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data \
-	bench-evals bench-reward bench-ppo bench-answers paper
+	bench-evals bench-reward bench-ppo bench-answers bench-loop paper
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -99,8 +99,12 @@ bench-platform: setup  ## Requests, streams, metrics and uploads against bare pr
 bench-upload: setup  ## An upload of 1 GB: speed, and the server's memory
 	@$(BIN)/python -m bench.upload
 
-bench-web: setup  ## A run of a million steps in a browser: the first chart, and zooming
+bench-loop: setup  ## Minutes, clicks and keys from the link of a running demo to the next run (6 minutes)
+	@$(BIN)/python -m bench.first_loop
+
+bench-web: setup  ## In a browser: a run of a million steps, and a list of 500 runs (8 minutes)
 	@$(BIN)/python -m bench.web
+	@$(BIN)/python -m bench.web_runs
 
 bench-data: setup  ## Checking of 256 MB and of a million pairs: speed and memory (10 minutes)
 	@$(BIN)/python -m bench.data

@@ -42,13 +42,22 @@ function OfModel({ job, model }: { job: Job; model: string }) {
   const { data, error, refetch } = useQuery(evaluationsQuery({ model }));
   const evaluate = (
     <Needs scope="write" lacking="hidden">
-      <Link
-        to="/evaluations/new"
-        search={{ model, baseline: job.model }}
-        className={buttonClass("primary")}
-      >
-        Evaluate this model
-      </Link>
+      <div className="flex flex-wrap justify-center gap-2">
+        <Link
+          to="/evaluations/new"
+          search={{ model, baseline: job.model }}
+          className={buttonClass("primary")}
+        >
+          Evaluate this model
+        </Link>
+        <Link
+          to="/evaluations/new"
+          search={{ model, baseline: job.model, suite: "custom", data: job.training_file }}
+          className={buttonClass()}
+        >
+          Vote blind on new answers
+        </Link>
+      </div>
     </Needs>
   );
   if (error) return <ErrorPanel error={error} retry={() => refetch()} />;
