@@ -78,9 +78,9 @@ class Walk:
         for voted in range(votes):
             said = re.compile(f"^{voted} of at most")
             expect(page.get_by_text(said)).to_be_visible(timeout=CODE_MS)
-            sides = [
-                page.get_by_role("article", name=f"Answer {name}").inner_text() for name in "AB"
-            ]
+            answer = page.get_by_role("article", name=re.compile("^Answer [AB]$"))
+            expect(answer, page.locator("main").inner_text()).to_have_count(2)
+            sides = answer.all_inner_texts()
             self.press("1" if len(sides[0]) >= len(sides[1]) else "2")
         expect(page.get_by_text(re.compile(f"^{votes} of at most"))).to_be_visible()
 
