@@ -158,6 +158,6 @@ test("the end says thank you", async () => {
   server.deal = { ...DEAL, card: null, voted: 18 };
   render(<RaterPage />);
   expect(await screen.findByRole("heading", { name: "Thank you" })).toBeVisible();
-  expect(screen.getByText("18 cards have your vote")).toBeVisible();
+  expect(screen.getByText(/all cards \(18 votes\)/)).toBeVisible();
   expect(screen.queryByRole("article")).toBeNull();
 });

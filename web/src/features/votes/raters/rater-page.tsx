@@ -10,6 +10,7 @@ import { dealQuery } from "@/features/votes/cards/api";
 import { type AtEnd, Dealt } from "@/features/votes/cards/dealt";
 import { type Opening, useLink } from "@/features/votes/raters/use-link";
 import { isSignedOut } from "@/lib/api-error";
+import { number } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
 const TITLE = "Which answer is better?";
@@ -75,7 +76,7 @@ function Content({ link }: { link: Opening }) {
           It is signed in with the key “{visible(link.name)}”. To vote as a rater, it has to be
           signed out first.
         </p>
-        <p className="mt-4 flex flex-wrap justify-center gap-2">
+        <p className="mt-4 flex flex-wrap justify-center gap-x-4 gap-y-2">
           {link.change && (
             <Button look="primary" onClick={link.change}>
               Sign out and vote as a rater
@@ -126,33 +127,35 @@ function Deck({ id }: { id: string }) {
   return (
     <>
       {data.card && (
-        <div className="flex flex-col gap-1">
-          <h1 className="text-title font-semibold">{TITLE}</h1>
-          <p className="text-muted">
-            Read the question and both answers, then choose below them. Which model gave an answer
-            is hidden.
-          </p>
+        <div className="flex flex-col gap-3">
+          <div>
+            <h1 className="text-title font-semibold">{TITLE}</h1>
+            <p className="mt-1 text-muted">
+              Read the question and both answers, then choose below them. The models are hidden.
+            </p>
+          </div>
+          <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
+            <div className="w-full sm:max-w-80">
+              <Progress share={data.voted / data.of} label="Cards with your vote" />
+            </div>
+            <p role="status" className="text-sm text-muted">
+              {data.voted} of at most {data.of} cards have your vote
+            </p>
+          </div>
         </div>
       )}
-      <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-        <div className="w-full max-w-80">
-          <Progress share={data.card ? data.voted / data.of : 1} label="Cards with your vote" />
-        </div>
-        <p role="status" className="text-sm text-muted">
-          {data.card
-            ? `${data.voted} of at most ${data.of} cards have your vote`
-            : `${data.voted} cards have your vote`}
-        </p>
-      </div>
-      <Dealt id={id} deal={data} atEnd={(can) => <Thanks {...can} />} />
+      <Dealt id={id} deal={data} atEnd={(can) => <Thanks voted={data.voted} {...can} />} />
     </>
   );
 }
 
-function Thanks({ isBusy, onUndo, onReveal }: AtEnd) {
+function Thanks({ voted, isBusy, onUndo, onReveal }: AtEnd & { voted: number }) {
   return (
     <Said title="Thank you">
-      <p>You have voted on all cards. You can close this page.</p>
+      <p role="status">
+        You have voted on all cards ({number(voted)} {voted === 1 ? "vote" : "votes"}). You can
+        close this page.
+      </p>
       {onUndo && (
         <p className="mt-4 flex flex-wrap justify-center gap-2">
           <Button disabled={isBusy} onClick={onUndo}>

@@ -13,6 +13,9 @@ import { createKey, ratersQuery, revokeKey } from "@/lib/api-keys";
 import { ago, moment, number } from "@/lib/format";
 import { visible } from "@/lib/visible-text";
 
+/** Hosts that mean the machine itself. */
+const LOOPBACK = /^(localhost|127\.[\d.]+|\[::1\])$/;
+
 /** People who vote on the cards of an evaluation by a link: who was invited, and a new link. */
 export function RatersCard(props: { evaluationId: string; onClose: () => void }) {
   return (
@@ -105,6 +108,12 @@ function Link({ made }: { made: Schema<"CreatedApiKey"> }) {
         </code>
         <CopyButton text={url} what="the link" />
       </p>
+      {LOOPBACK.test(location.hostname) && (
+        <p className="mb-2 text-sm text-rejected">
+          {location.hostname} is an address of this machine only. For other devices, put the
+          server’s address in its place.
+        </p>
+      )}
       <p className="text-sm text-muted">
         It works on several devices, and does not expire: it ends when you revoke it, or when the
         evaluation is deleted. Everyone who has it votes as {visible(made.name)}.
