@@ -45,7 +45,7 @@ const VOTE: Vote = {
 
 function drawn(vote: Vote): HTMLElement {
   const queries = new QueryClient();
-  const session = { object: "session", key_id: "key-9", name: "own", scopes: ["chat"] };
+  const session = { object: "session", key_id: "key-9", name: "own", scopes: ["vote", "chat"] };
   queries.setQueryData(sessionQuery.queryKey, session as never);
   return render(
     <QueryClientProvider client={queries}>

@@ -70,7 +70,7 @@ function TakeBack({ id }: { id: string }) {
   const undo = useMutation({ mutationFn: () => takeBack(queries, id) });
   return (
     <>
-      <Needs scope="chat">
+      <Needs scope="vote">
         <Button small look="quiet" disabled={undo.isPending} onClick={() => undo.mutate()}>
           Take back
         </Button>
