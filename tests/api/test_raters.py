@@ -174,8 +174,9 @@ def test_a_browser_of_a_rater_knows_its_evaluation(
 ) -> None:
     evaluation_id = evaluated(pairs(1))
     made = create(client, evaluation_id).json()
-    for _ in range(2):  # on several devices
-        browser = TestClient(application, headers={"Origin": "http://testserver"})
+    # On several devices.
+    browsers = [TestClient(application, headers={"Origin": "http://testserver"}) for _ in range(2)]
+    for browser in browsers:
         browser.post("/v1/session", json={"api_key": made["key"]}).raise_for_status()
         session = browser.get("/v1/session").json()
         assert (session["evaluation_id"], session["scopes"]) == (evaluation_id, ["vote"])
@@ -183,8 +184,8 @@ def test_a_browser_of_a_rater_knows_its_evaluation(
         assert error_of(browser.get("/v1/fine_tuning/jobs"), 403)["code"] == "insufficient_scope"
     client.delete(f"/v1/api_keys/{made['id']}").raise_for_status()
     path = f"/v1/evaluations/{evaluation_id}/cards/next"
-    assert error_of(browser.post(path), 401)["code"] == "signed_out"
-    again = browser.post("/v1/session", json={"api_key": made["key"]})
+    assert error_of(browsers[0].post(path), 401)["code"] == "signed_out"
+    again = browsers[1].post("/v1/session", json={"api_key": made["key"]})
     assert error_of(again, 401)["code"] == "invalid_api_key"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
 
 from cli.stack.scratch import ScratchApi
 from tests.api import test_cards
@@ -21,8 +21,8 @@ __all__ = ["evaluation", "page"]
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
-PHONE = {"width": 390, "height": 844}
-WIDE = {"width": 1280, "height": 900}
+PHONE = ViewportSize(width=390, height=844)
+WIDE = ViewportSize(width=1280, height=900)
 LONG = " Its second sentence is here, so that an answer has more than a line on a phone." * 3
 
 
@@ -54,7 +54,7 @@ def look(page: Page, name: str) -> list[str]:
     for theme in ("dark", "light"):
         page.get_by_role("button", name=f"Use the {theme} theme").click()
         for size in (WIDE, PHONE):
-            page.set_viewport_size({"width": size["width"], "height": size["height"]})
+            page.set_viewport_size(size)
             if folder := os.environ.get("PICTURES"):
                 page.screenshot(path=f"{folder}/{name}-{theme}-{size['width']}.png", full_page=True)
             found += violations(page)
