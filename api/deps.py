@@ -117,6 +117,7 @@ def scoped(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 
 CallerDep = Annotated[Caller, Depends(scoped(Scope.READ))]
+Voter = Annotated[Caller, Depends(scoped(Scope.VOTE))]
 Chatter = Annotated[Caller, Depends(scoped(Scope.CHAT))]
 Writer = Annotated[Caller, Depends(scoped(Scope.WRITE))]
 Admin = Annotated[Caller, Depends(scoped(Scope.ADMIN))]

@@ -25,6 +25,19 @@ class ApiKey(Created, Base):
     hint: Mapped[str]
     sha256: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]]
+    # Of a rater's key, whose only scope is `vote`: the evaluation on whose cards it votes. Null
+    # once that was deleted: then the key is revoked, and it stays, because votes name it. The
+    # constraint is checked at the end of a transaction: a restore loads keys before evaluations.
+    evaluation_id: Mapped[str | None] = mapped_column(
+        ForeignKey(
+            "evaluations.id",
+            ondelete="SET NULL",
+            deferrable=True,
+            initially="DEFERRED",
+            use_alter=True,
+        ),
+        index=True,
+    )
     revoked_at: Mapped[datetime | None]
     # When a worker claimed a job of this key last. Keys take turns by it.
     served_at: Mapped[datetime | None]

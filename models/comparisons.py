@@ -4,9 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index, select, text
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
+from models.api_keys import ApiKey
 from models.base import Base, Owned
 
 
@@ -71,8 +72,11 @@ class Comparison(Owned, Base):
     pair: Mapped[int | None]
     # Of a card: when its voter was told which model gave which answer. No vote is changed after it.
     revealed_at: Mapped[datetime | None]
-    # The API key that voted.
-    voted_by: Mapped[str | None]
+    # The API key that voted, and its name. A key is never deleted, only revoked.
+    voted_by: Mapped[str | None] = mapped_column()
+    voter: Mapped[str | None] = column_property(
+        select(ApiKey.name).where(ApiKey.id == voted_by).correlate_except(ApiKey).scalar_subquery()
+    )
     voted_at: Mapped[datetime | None]
 
     @property

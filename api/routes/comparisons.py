@@ -5,7 +5,7 @@ from starlette.responses import StreamingResponse
 
 from api import media, places, sse, threads, upstream
 from api.comparison_stream import Side, together
-from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Writer
+from api.deps import CallerDep, Chatter, ReaderDep, SessionDep, Voter, Writer
 from api.pages import whole
 from api.places import PlacesDep
 from api.routing import Router
@@ -96,7 +96,7 @@ def stop(session: SessionDep, caller: Chatter, comparison_id: Id, body: StopSide
     summary="Say which answer was better",
     response_model=ComparisonObject,
 )
-def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: CastVote) -> Response:
+def vote(session: SessionDep, caller: Voter, comparison_id: Id, body: CastVote) -> Response:
     """Store a vote, which replaces an earlier one. 409 unless two sides have answered."""
     return _whole(votes.cast(session, caller, comparison_id, body.vote()))
 
@@ -106,6 +106,6 @@ def vote(session: SessionDep, caller: Chatter, comparison_id: Id, body: CastVote
     summary="Take a vote back",
     response_model=ComparisonObject,
 )
-def undo_vote(session: SessionDep, caller: Chatter, comparison_id: Id) -> Response:
+def undo_vote(session: SessionDep, caller: Voter, comparison_id: Id) -> Response:
     """Remove the vote; the comparison stays."""
     return _whole(votes.undo(session, caller, comparison_id))

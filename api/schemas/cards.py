@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from api.schemas.comparisons import ComparisonObject
-from services.votes import cards
 from services.votes.cards import Deal
 
 
@@ -15,7 +14,7 @@ class Card(BaseModel):
     comparison: ComparisonObject
     names_model: list[bool] = Field(
         description="For each side, whether the answer has a word of its model's name. Then the "
-        "vote may not be blind."
+        "vote may not be blind. Always false for a rater's key: it would tell the name."
     )
 
 
@@ -28,7 +27,8 @@ class DealObject(BaseModel):
         description="The newest vote, if it can still be taken back."
     )
     revealed: ComparisonObject | None = Field(
-        description="The newest vote that can't, with the models that answered."
+        description="The newest vote that can't, with the models that answered. Null for a rater's "
+        "key while a card is left."
     )
     voted: int
     of: int = Field(description="At most. Cards whose answers are equal or empty are not shown.")
@@ -39,10 +39,8 @@ class DealObject(BaseModel):
             None if each is None else ComparisonObject.from_record(each)
             for each in (found.card, found.undoable, found.revealed)
         )
-        sides = found.card.sides if found.card else []
-        named = [cards.names_model(side) for side in sides]
         return cls(
-            card=Card(comparison=card, names_model=named) if card else None,
+            card=Card(comparison=card, names_model=found.names_model) if card else None,
             undoable=undoable,
             revealed=revealed,
             voted=found.voted,

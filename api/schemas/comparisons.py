@@ -167,6 +167,7 @@ class ComparisonObject(BaseModel):
     edit: VoteEdit | None = None
     voted_at: int | None
     voted_by: str | None = Field(default=None, description="The API key that voted.")
+    voter: str | None = Field(default=None, description="The name of that key.")
     cut: bool = Field(default=False, description=CUT)
 
     @classmethod
@@ -185,6 +186,7 @@ class ComparisonObject(BaseModel):
             edit=VoteEdit.model_validate(record.edit) if record.edit else None,
             voted_at=int(record.voted_at.timestamp()) if record.voted_at else None,
             voted_by=record.voted_by,
+            voter=record.voter if record.voted_by else None,
         )
 
 

@@ -38,6 +38,9 @@ class SessionObject(BaseModel):
     key_id: str
     name: str
     scopes: list[Scope]
+    evaluation_id: str | None = Field(
+        default=None, description="Of a rater's key: the evaluation on whose cards it votes."
+    )
     expires_at: int
 
     @classmethod
@@ -46,6 +49,7 @@ class SessionObject(BaseModel):
             key_id=key.id,
             name=key.name,
             scopes=api_keys.scopes_of(key),
+            evaluation_id=key.evaluation_id,
             expires_at=int(sign_in.expires_at.timestamp()),
         )
 

@@ -1,7 +1,10 @@
-"""`oddsmith keys`: make, list and delete API keys. A key's text is shown once, when it is made."""
+"""`oddsmith keys`: make, list and delete API keys. A key's text is shown once, when it is made.
+
+`oddsmith votes link` makes the keys of raters, which are listed and deleted here.
+"""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,19 +51,27 @@ def list_keys(as_json: Json = False) -> None:
         output.emit(keys)
         return
     output.table(
-        ["id", "name", "key", "scopes", "created"],
+        ["id", "name", "key", "scopes", "votes", "created"],
         [
             [
                 k["id"],
                 k["name"],
                 k.get("hint"),
-                ", ".join(k["scopes"]),
+                _may(k),
+                k.get("votes") or "",
                 output.when(k["created_at"]),
             ]
             for k in keys
         ],
         "There are no keys.",
     )
+
+
+def _may(key: dict[str, Any]) -> str:
+    """What a key may do; of a rater's key, also on which evaluation."""
+    scopes = ", ".join(key["scopes"])
+    evaluation = key.get("evaluation_id")
+    return f"{scopes} on {evaluation}" if evaluation else scopes
 
 
 @output.command(app, "delete")

@@ -1,8 +1,11 @@
-"""`oddsmith votes`: list votes, rank models by them, and make a file of pairs of them."""
+"""`oddsmith votes`: list votes, rank models by them, make a file of pairs of them, and make links
+for raters.
+"""
 
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -11,12 +14,14 @@ from cli.client.http import connect
 from cli.view import output, scores
 from cli.view.output import Json
 
-app = output.noun("List votes, rank models by them, and make files of pairs of them.")
+app = output.noun("List votes, rank models by them, make files of them, and invite raters.")
 
 EVEN = 0.5
 LONGEST = 240  # characters of a question or an answer that are shown
 SHARE = "win_rate"  # a metric that is printed as a percentage
 OUTCOMES = ("won", "drawn", "lost")
+# Hosts that mean the machine itself.
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HOW = "Vote in the playground of the page: oddsmith open"
 
 
@@ -87,7 +92,9 @@ def list_votes(
 
 
 def _show_vote(vote: dict[str, Any], longest: int | None) -> None:
-    parts = [vote["id"], output.when(vote["voted_at"]), CHOICES[vote["choice"]], vote["reason"]]
+    when, by = output.when(vote["voted_at"]), vote.get("voter")
+    choice = CHOICES[vote["choice"]]
+    parts = [vote["id"], when, choice, vote["reason"], f"by {by}" if by else None]
     output.say(Text("  ".join(output.plain(part) for part in parts if part), "bold"))
     output.details([(name, output.short(text, longest)) for name, text in _texts(vote)])
     output.say("")
@@ -245,6 +252,30 @@ def make_file(
     output.say(f"{file['id']}  {file['status']}  {file['filename']}")
     _show_counts(file["made_from"]["counts"])
     output.say(f"Train on it: oddsmith jobs create --model MODEL --file {file['id']}")
+
+
+@output.command(app, "link")
+def link(
+    evaluation: Annotated[str, typer.Argument(help="The id of the evaluation.", metavar="ID")],
+    name: Annotated[str, typer.Option("--name", help="Who votes by the link.")] = "rater",
+    as_json: Json = False,
+) -> None:
+    """Print a link to vote blind on the answers of an evaluation, and to do nothing else.
+
+    It works until it is revoked: oddsmith keys delete
+    """
+    client = connect()
+    body = {"name": name, "scopes": ["vote"], "evaluation_id": evaluation}
+    key = client.post("/v1/api_keys", body)
+    url = client.url + key["path"]
+    if as_json:
+        output.emit({**key, "url": url})
+        return
+    output.say(url)
+    output.say("The link can't be shown again. It does not expire, and works on several devices.")
+    if urlsplit(client.url).hostname in LOOPBACK:
+        output.say("Its address works only on this machine: put the server's address in its place.")
+    output.say(f"Revoke it: oddsmith keys delete {key['id']}")
 
 
 def _filter(

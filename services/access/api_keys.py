@@ -11,16 +11,17 @@ from models import ApiKey, Organization
 from models.base import new_id
 from services.access import audit_log, key_text
 from services.access.audit_log import Action, Object
-from services.access.callers import Caller, Scope
+from services.access.callers import RATER, Caller, Scope
 from services.platform.errors import Conflict, Invalid, Unauthenticated, no_such
 from services.platform.pages import paginate
 
 CACHE_S = 5.0
 # The scopes that a scope includes.
 INCLUDED = {
+    Scope.VOTE: [Scope.VOTE],
     Scope.READ: [Scope.READ],
-    Scope.CHAT: [Scope.READ, Scope.CHAT],
-    Scope.WRITE: [Scope.READ, Scope.CHAT, Scope.WRITE],
+    Scope.CHAT: [Scope.VOTE, Scope.READ, Scope.CHAT],
+    Scope.WRITE: [Scope.VOTE, Scope.READ, Scope.CHAT, Scope.WRITE],
     Scope.ADMIN: list(Scope),
 }
 # Hash of a valid key -> its caller, and when the entry expires. Wrong keys are not stored, so there
@@ -58,13 +59,18 @@ def authenticate(session: Session, key: str) -> Caller:
 
 def caller_of(key: ApiKey) -> Caller:
     """Return the caller of a key; does not check whether it was revoked."""
-    return Caller(key.org_id, key.id, frozenset(scopes_of(key)))
+    return Caller(key.org_id, key.id, frozenset(scopes_of(key)), key.evaluation_id)
 
 
 def scopes_of(key: ApiKey) -> list[Scope]:
-    """Return the scopes of a key. A key from before `chat` existed has it if it has `write`."""
-    also = {Scope.CHAT} if Scope.WRITE in key.scopes else set[Scope]()
-    return [scope for scope in Scope if scope in also | set(key.scopes)]
+    """Return the scopes of a key, which may be from before `chat` and `vote` existed.
+
+    `write` includes `chat`, and `chat` includes `vote`.
+    """
+    found = set(key.scopes)
+    found |= {Scope.CHAT} if Scope.WRITE in found else set()
+    found |= {Scope.VOTE} if Scope.CHAT in found else set()
+    return [scope for scope in Scope if scope in found]
 
 
 def revoked(session: Session, key_ids: Collection[str]) -> set[str]:
@@ -76,24 +82,57 @@ def revoked(session: Session, key_ids: Collection[str]) -> set[str]:
 
 
 def create(
-    session: Session, caller: Caller, name: str, scopes: Iterable[str]
+    session: Session,
+    caller: Caller,
+    name: str,
+    scopes: Iterable[str],
+    evaluation_id: str | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key and return its record and its text, which can't be had again.
 
-    A wider scope includes the narrower ones: admin > write > chat > read.
+    A wider scope includes the narrower ones: admin > write > chat > read and vote. `vote` alone is
+    for a rater, and for the cards of one evaluation, which the caller of this function has looked
+    up. Raises Invalid.
     """
-    wanted = {part for scope in scopes for part in INCLUDED[Scope(scope)]}
+    given = {Scope(scope) for scope in scopes}
+    _check_rater(given, evaluation_id)
+    wanted = {part for scope in given for part in INCLUDED[scope]}
     if not wanted:
-        raise Invalid("A key needs a scope: read, chat, write or admin.", param="scopes")
+        raise Invalid("A key needs a scope: vote, read, chat, write or admin.", param="scopes")
     text = key_text.new()
-    record = insert(session, caller.org_id, name, text, wanted)
+    record = insert(session, caller.org_id, name, text, wanted, evaluation_id)
+    bound = {"evaluation_id": evaluation_id} if evaluation_id else {}
     audit_log.record(
-        session, caller, Action.CREATED, Object.API_KEY, record.id, name=name, scopes=record.scopes
-    )
+        session, caller, Action.CREATED, Object.API_KEY, record.id,
+        name=name, scopes=record.scopes, **bound,
+    )  # fmt: skip
     return record, text
 
 
-def insert(session: Session, org_id: str, name: str, text: str, scopes: Iterable[str]) -> ApiKey:
+def _check_rater(scopes: Collection[Scope], evaluation_id: str | None) -> None:
+    """Raise Invalid unless a key is for an evaluation exactly if `vote` is its only scope."""
+    is_rater = set(scopes) == RATER
+    if is_rater and evaluation_id is None:
+        raise Invalid(
+            "A key with the scope `vote` alone is for the cards of one evaluation. Name it.",
+            param="evaluation_id",
+        )
+    if evaluation_id is not None and not is_rater:
+        raise Invalid(
+            "Only a key with the scope `vote` alone is for one evaluation. Send that scope, or "
+            "leave the evaluation out.",
+            param="evaluation_id",
+        )
+
+
+def insert(
+    session: Session,
+    org_id: str,
+    name: str,
+    text: str,
+    scopes: Iterable[str],
+    evaluation_id: str | None = None,
+) -> ApiKey:
     """Store a key whose text is given: only its hash and a hint of it are kept."""
     record = ApiKey(
         id=new_id("key"),
@@ -102,6 +141,7 @@ def insert(session: Session, org_id: str, name: str, text: str, scopes: Iterable
         hint=f"{text[:10]}...{text[-4:]}",
         sha256=digest(text),
         scopes=[scope for scope in Scope if scope in set(scopes)],
+        evaluation_id=evaluation_id,
     )
     session.add(record)
     session.flush()
@@ -109,10 +149,20 @@ def insert(session: Session, org_id: str, name: str, text: str, scopes: Iterable
 
 
 def list_page(
-    session: Session, caller: Caller, *, after: str | None, limit: int, order: str
+    session: Session,
+    caller: Caller,
+    *,
+    evaluation_id: str | None = None,
+    after: str | None,
+    limit: int,
+    order: str,
 ) -> Iterator[ApiKey]:
-    """Yield the organisation's keys that were not revoked, and one beyond the limit."""
+    """Yield the organisation's keys that were not revoked, and one beyond the limit; with
+    `evaluation_id`, those of its raters.
+    """
     query = select(ApiKey).where(ApiKey.org_id == caller.org_id, ApiKey.revoked_at.is_(None))
+    if evaluation_id is not None:
+        query = query.where(ApiKey.evaluation_id == evaluation_id)
     return paginate(
         session, query, ApiKey.created_at, ApiKey.id, after=after, limit=limit, order=order
     )
@@ -133,11 +183,26 @@ def revoke(session: Session, caller: Caller, key_id: str) -> ApiKey:
             param="key_id",
             code="last_admin_key",
         )
+    _end(session, caller, record)
+    return record
+
+
+def revoke_raters(session: Session, caller: Caller, evaluation_id: str) -> None:
+    """End the keys of an evaluation's raters."""
+    query = select(ApiKey).where(
+        ApiKey.org_id == caller.org_id,
+        ApiKey.evaluation_id == evaluation_id,
+        ApiKey.revoked_at.is_(None),
+    )
+    for record in session.scalars(query).all():
+        _end(session, caller, record)
+
+
+def _end(session: Session, caller: Caller, record: ApiKey) -> None:
     record.revoked_at = func.clock_timestamp()
     _known.pop(record.sha256, None)
-    audit_log.record(session, caller, Action.REVOKED, Object.API_KEY, key_id, name=record.name)
+    audit_log.record(session, caller, Action.REVOKED, Object.API_KEY, record.id, name=record.name)
     session.flush()
-    return record
 
 
 def _admin_keys(session: Session, caller: Caller) -> int:

@@ -12,17 +12,29 @@ OPERATOR = "org-default"
 class Scope(StrEnum):
     """What a key may do, from the narrowest to the widest."""
 
+    VOTE = "vote"
     READ = "read"
     CHAT = "chat"
     WRITE = "write"
     ADMIN = "admin"
 
 
+RATER = frozenset({Scope.VOTE})
+
+
 @dataclass(frozen=True)
 class Caller:
+    """Who asks. `evaluation_id` is the one on whose cards a rater votes."""
+
     org_id: str
     api_key_id: str | None
     scopes: frozenset[str]
+    evaluation_id: str | None = None
+
+    @property
+    def is_rater(self) -> bool:
+        """Whether it may only vote on its own cards of one evaluation."""
+        return self.scopes == RATER
 
     @property
     def is_operator(self) -> bool:
@@ -45,9 +57,16 @@ class Caller:
 
     def require(self, scope: str) -> None:
         """Raise Denied unless the key may do what `scope` stands for."""
-        if scope not in self.scopes:
+        if scope in self.scopes:
+            return
+        if self.is_rater:
             raise Denied(
-                f"This API key lacks the scope `{scope}`. Use a key that has it, "
-                "or ask an administrator to make one.",
+                "This is a rater's link: it is only for voting on the cards of one evaluation. For "
+                "anything else, ask an administrator for an API key.",
                 code="insufficient_scope",
             )
+        raise Denied(
+            f"This API key lacks the scope `{scope}`. Use a key that has it, "
+            "or ask an administrator to make one.",
+            code="insufficient_scope",
+        )

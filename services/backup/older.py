@@ -35,7 +35,10 @@ def load(
             if table.name in columns:
                 session.execute(delete(_of(SCHEMA, table)))  # what migrations put there
                 copy_in(table, columns[table.name])
+        # No table can be altered or dropped while a deferred constraint of it is to be checked.
+        session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
         _migrate(session, "head")
+        session.execute(text("SET CONSTRAINTS ALL DEFERRED"))
         for table in tables:
             source = _of(SCHEMA, table)
             rows = insert(_of(home, table)).from_select(source.columns.keys(), select(source))

@@ -100,11 +100,19 @@ def finish(session: Session, comparison_id: str, answers: dict[int, Side]) -> No
 
 
 def get(session: Session, caller: Caller, comparison_id: str) -> Comparison:
-    """Return the caller's comparison, or raise NotFound."""
+    """Return the caller's comparison, or raise NotFound. A rater has only its own cards."""
     comparison = session.get(Comparison, comparison_id)
-    if comparison is None or comparison.org_id != caller.org_id:
+    theirs = comparison is None or comparison.org_id != caller.org_id
+    if comparison is None or theirs or (caller.is_rater and not _is_card_of(caller, comparison)):
         raise no_such("comparison", comparison_id, "comparison_id")
     return comparison
+
+
+def _is_card_of(rater: Caller, comparison: Comparison) -> bool:
+    return (
+        comparison.evaluation_id == rater.evaluation_id
+        and comparison.api_key_id == rater.api_key_id
+    )
 
 
 def stop(session: Session, caller: Caller, comparison_id: str, side: int) -> Comparison:

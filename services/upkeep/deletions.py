@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from models import BaseModelRecord, Checkpoint, Deployment, Evaluation, File, Job
 from models.jobs import Purpose
-from services.access import audit_log
+from services.access import api_keys, audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs import jobs, reward_models
@@ -55,6 +55,7 @@ def delete_job(
         .values(deleted_at=now)
     )
     job.deleted_at = now
+    api_keys.revoke_raters(session, caller, job_id)
     facts = {"checkpoints": len(found), "state": job.state}
     audit_log.record(session, caller, Action.DELETED, jobs.kind_of(purpose), job_id, **facts)
     session.flush()

@@ -4,7 +4,8 @@ A card is a comparison that shows two answers to one prompt: the model's beside 
 without a baseline, two samples of the model. Its sides are shuffled here. Which model gave which
 answer is revealed once the vote can no longer be taken back: after the voter's next vote.
 
-Each API key has its own cards, in an order of its own. Knows no HTTP.
+Each API key has its own cards, in an order of its own. A rater, whose key may only vote, has cards
+of one evaluation, and learns no model's name before it has voted on all of them. Knows no HTTP.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from orpo.rows.thoughts import spoken
 from services.access.callers import Caller
 from services.jobs import jobs
 from services.platform.database import lock_until_commit
-from services.platform.errors import Conflict
+from services.platform.errors import Conflict, no_such
 
 # Words of model names that say nothing about which model it is.
 COMMON = frozenset(
@@ -40,12 +41,17 @@ DEALT = (
 class Deal:
     """The next card of a voter, and what became of earlier ones.
 
-    `card` is None once the voter has seen all. `undoable` is the newest vote if it can still be
+    `card` is None once the voter has seen all. `names_model` says for each side of it whether the
+    answer has a word of its model's name. `undoable` is the newest vote if it can still be
     taken back, `revealed` the newest one that can't. `voted` of at most `of` cards have a vote;
     cards whose answers are equal or empty are not shown.
+
+    A rater has no `revealed` while there is a card, and `names_model` is False for both sides:
+    either would tell a model's name.
     """
 
     card: Comparison | None
+    names_model: list[bool]
     undoable: Comparison | None
     revealed: Comparison | None
     voted: int
@@ -72,14 +78,7 @@ def deal(session: Session, caller: Caller, evaluation_id: str) -> Deal:
     dealt = session.execute(
         select(*DEALT).where(*_mine(caller, evaluation_id)).order_by(Comparison.voted_at)
     ).all()
-    places = list(_places(session, evaluation))
-    if not places:
-        raise Conflict(
-            "The evaluation has no two answers to one prompt to choose from. Evaluate with a "
-            "baseline, or with several samples.",
-            param="evaluation_id",
-            code="no_cards",
-        )
+    places = _all_places(session, evaluation)
     open_ = [each.id for each in dealt if each.choice is None]
     voted = [each for each in dealt if each.choice is not None]
     hidden = [each.id for each in voted if each.revealed_at is None]
@@ -97,7 +96,14 @@ def deal(session: Session, caller: Caller, evaluation_id: str) -> Deal:
     undoable, revealed = (
         session.get_one(Comparison, ids[-1]) if ids else None for ids in (hidden, told)
     )
-    return Deal(card, undoable, revealed, len(voted), len(places))
+    named = [not caller.is_rater and names_model(side) for side in card.sides] if card else []
+    told_now = None if caller.is_rater and card else revealed
+    return Deal(card, named, undoable, told_now, len(voted), len(places))
+
+
+def check(session: Session, caller: Caller, evaluation_id: str) -> None:
+    """Raise what `deal` would: NotFound, or Conflict if the evaluation has no cards."""
+    _all_places(session, _evaluation(session, caller, evaluation_id))
 
 
 def reveal(session: Session, caller: Caller, evaluation_id: str) -> None:
@@ -129,6 +135,8 @@ def _mine(caller: Caller, evaluation_id: str) -> tuple[Any, ...]:
 
 
 def _evaluation(session: Session, caller: Caller, evaluation_id: str) -> Evaluation:
+    if caller.is_rater and caller.evaluation_id != evaluation_id:
+        raise no_such("evaluation", evaluation_id, "evaluation_id")
     job = jobs.get(session, caller, evaluation_id, purpose=Purpose.EVALUATION)
     if job.state != JobState.SUCCEEDED:
         raise Conflict(
@@ -137,6 +145,18 @@ def _evaluation(session: Session, caller: Caller, evaluation_id: str) -> Evaluat
             code="not_ended",
         )
     return session.get_one(Evaluation, job.id)
+
+
+def _all_places(session: Session, evaluation: Evaluation) -> list[_Place]:
+    found = list(_places(session, evaluation))
+    if not found:
+        raise Conflict(
+            "The evaluation has no two answers to one prompt to choose from. Evaluate with a "
+            "baseline, or with several samples.",
+            param="evaluation_id",
+            code="no_cards",
+        )
+    return found
 
 
 def _places(session: Session, evaluation: Evaluation) -> Iterator[_Place]:

@@ -71,7 +71,7 @@ def test_no_cache_may_keep_an_answer(client: TestClient) -> None:
 
 def test_scopes(client: TestClient) -> None:
     reader, writer = make(client, "read"), make(client, "write")
-    assert writer["scopes"] == ["read", "chat", "write"]
+    assert writer["scopes"] == ["vote", "read", "chat", "write"]
     pair = b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n'
     form = {"files": {"file": ("a.jsonl", pair)}, "data": {"purpose": "fine-tune"}}
     for made, upload, keys in ((reader, 403, 403), (writer, 200, 403)):
@@ -88,14 +88,14 @@ def test_a_key_chats_if_it_has_the_scope_or_could_write_before_there_was_one(
 ) -> None:
     chat = {"model": "m", "messages": [{"role": "user", "content": "?"}]}
     reader, talker, writer = (make(client, scope) for scope in ("read", "chat", "write"))
-    assert talker["scopes"] == ["read", "chat"]
+    assert talker["scopes"] == ["vote", "read", "chat"]
     with transaction() as session:
         session.get_one(ApiKey, writer["id"]).scopes = ["read", "write"]
     for key, status in ((reader, 403), (talker, 404), (writer, 404)):
         answer = client.post("/v1/chat/completions", json=chat, headers=as_bearer(key["key"]))
         assert answer.status_code == status
     listed = {key["id"]: key["scopes"] for key in client.get("/v1/api_keys").json()["data"]}
-    assert listed[writer["id"]] == ["read", "chat", "write"]
+    assert listed[writer["id"]] == ["vote", "read", "chat", "write"]
     assert client.get("/v1/files", headers=as_bearer(talker["key"])).status_code == 200
 
 

@@ -266,6 +266,11 @@ def name_for_agreement(body: dict[str, Any], world: World) -> None:
 ON_POLICY = {name for name, method in METHODS.items() if issubclass(method, OnPolicy)}
 
 
+def name_for_key(body: dict[str, Any], world: World) -> None:
+    if body.get("evaluation_id") is not None:
+        body["evaluation_id"] = world.evaluation
+
+
 def name_for_vote(body: dict[str, Any], _: World) -> None:
     """Edit the better answer, which OpenAPI can't express."""
     if body.get("edit"):
@@ -277,6 +282,7 @@ def name_for_votes(body: dict[str, Any], _: World) -> None:
 
 
 NAMED = {
+    "POST /v1/api_keys": name_for_key,
     "POST /v1/comparisons/{comparison_id}/vote": name_for_vote,
     "POST /v1/votes/files": name_for_votes,
     "POST /v1/fine_tuning/jobs": name_for_job,

@@ -27,6 +27,9 @@ OF_CHAT = {
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/comparisons"),
     ("POST", "/v1/comparisons/{comparison_id}/stop"),
+}
+# All that a rater's key may do.
+OF_VOTE = {
     ("POST", "/v1/comparisons/{comparison_id}/vote"),
     ("DELETE", "/v1/comparisons/{comparison_id}/vote"),
     ("POST", "/v1/evaluations/{evaluation_id}/cards/next"),
@@ -44,6 +47,10 @@ def test_keys_that_only_read_let_no_engine_work() -> None:
     """Every operation with the scope `read` is a GET."""
     assert {(method, path) for scope, method, path in TABLE if scope == "chat"} == OF_CHAT
     assert {method for scope, method, _ in TABLE if scope == Scope.READ} == {"GET"}
+
+
+def test_these_operations_need_the_scope_vote() -> None:
+    assert {(method, path) for scope, method, path in TABLE if scope == "vote"} == OF_VOTE
 
 
 def test_every_route_of_the_application_is_in_the_document() -> None:
@@ -72,11 +79,32 @@ def test_a_key_of_every_other_scope_is_refused(client: TestClient, row: tuple[st
     with transaction() as session:
         caller = records.caller(session, "others")
         record, text = api_keys.create(session, caller, "n", list(Scope))
-        # `write` includes `chat`.
-        lacking = {scope, Scope.WRITE} if scope == Scope.CHAT else {scope}
-        record.scopes = sorted(set(Scope) - lacking)
+        # `write` includes `chat`, and `chat` includes `vote`.
+        including = {Scope.CHAT: {Scope.WRITE}, Scope.VOTE: {Scope.WRITE, Scope.CHAT}}
+        record.scopes = sorted(set(Scope) - {scope} - including.get(Scope(scope), set()))
     address = path.replace("{", "").replace("}", "")
     answer = client.request(method, address, headers={"Authorization": f"Bearer {text}"}, json={})
     assert answer.status_code == 403, answer.text
     assert answer.json()["error"]["code"] == "insufficient_scope"
     assert client.request(method, address, headers={"Authorization": ""}).status_code == 401
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row[0] != document.PUBLIC], ids=" ".join)
+def test_a_rater_may_only_vote(client: TestClient, row: tuple[str, ...]) -> None:
+    """An object of a rater's evaluation does not exist here, so what is allowed is a 404."""
+    scope, method, path = row
+    with transaction() as session:
+        caller = records.caller(session, "others")
+        evaluation_id = records.evaluation(session, caller).id
+        text = api_keys.create(session, caller, "Ada", [Scope.VOTE], evaluation_id)[1]
+    address = path.replace("{", "").replace("}", "")
+    body = {"choice": "a"} if path.endswith("/vote") else {}
+    headers = {"Authorization": f"Bearer {text}"}
+    answer = client.request(method, address, headers=headers, json=body)
+    if (method, path) in OF_VOTE:
+        assert (answer.status_code, scope) == (404, Scope.VOTE), answer.text
+        return
+    assert answer.status_code == 403, answer.text
+    error = answer.json()["error"]
+    assert error["code"] == "insufficient_scope"
+    assert "only for voting on the cards of one evaluation" in error["message"]

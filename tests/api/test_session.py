@@ -31,7 +31,7 @@ def signed_in(browser: TestClient) -> TestClient:
 
 def test_a_key_signs_a_browser_in_and_its_text_comes_back_nowhere(signed_in):
     who = signed_in.get("/v1/session").json()
-    assert who["scopes"] == ["read", "chat", "write", "admin"]
+    assert who["scopes"] == ["vote", "read", "chat", "write", "admin"]
     assert KEY not in signed_in.get("/v1/session").text
     assert signed_in.get("/v1/models").status_code == 200
 

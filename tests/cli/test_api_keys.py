@@ -43,6 +43,14 @@ def test_list_and_delete(api: FakeApi, oddsmith: Oddsmith) -> None:
     assert oddsmith("keys", "delete", "key-1").stdout == "Deleted key-1.\n"
 
 
+def test_keys_of_raters_are_listed_with_their_evaluation(api: FakeApi, oddsmith: Oddsmith) -> None:
+    rater = KEY | {"name": "Ada", "scopes": ["vote"], "evaluation_id": "eval-1", "votes": 7}
+    api.on("GET /v1/api_keys", listed(rater))
+    (row,) = (line for line in oddsmith("keys", "list").stdout.splitlines() if "Ada" in line)
+    assert "vote on eval-1" in row
+    assert "7" in row.split()
+
+
 SHOWN = re.compile(r"sk-odd[a-z]*-")
 
 

@@ -148,3 +148,37 @@ def test_the_words_are_those_of_the_api(ours: Any, theirs: Any) -> None:
 
 def test_each_reason_why_a_vote_is_left_out_has_words() -> None:
     assert {"votes", "pairs", "edited", *votes.LEFT_OUT} == Counts.__dataclass_fields__.keys()
+
+
+LINK: dict[str, Any] = {
+    "id": "key-1", "name": "Ada", "scopes": ["vote"], "evaluation_id": "eval-1",
+    "key": "sk-odd-secret", "path": "/vote#key=sk-odd-secret",
+}  # fmt: skip
+
+
+def test_a_link_for_a_rater_is_printed_on_a_line_of_its_own(
+    api: FakeApi, oddsmith: Oddsmith
+) -> None:
+    api.on("POST /v1/api_keys", LINK)
+    shown = oddsmith("votes", "link", "eval-1", "--name", "Ada")
+    assert shown.stdout.splitlines()[0] == f"{api.url}/vote#key=sk-odd-secret"
+    assert "oddsmith keys delete key-1" in shown.stdout
+    assert "only on this machine" in shown.stdout
+    (sent,) = api.sent("POST", "/v1/api_keys")
+    assert sent.json == {"name": "Ada", "scopes": ["vote"], "evaluation_id": "eval-1"}
+    found = json.loads(oddsmith("votes", "link", "eval-1", "--json").stdout)
+    assert found == LINK | {"url": f"{api.url}{LINK['path']}"}
+    assert api.requests[-1].json["name"] == "rater"
+
+
+def test_an_evaluation_without_cards_has_no_link(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("POST /v1/api_keys", (409, error("It has no two answers.", "evaluation_id")))
+    refused = oddsmith("votes", "link", "eval-1")
+    assert refused.exit_code == ExitCode.REFUSED
+    assert "It has no two answers." in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_votes_name_their_voter(api: FakeApi, oddsmith: Oddsmith) -> None:
+    api.on("GET /v1/votes", listed(VOTE | {"voter": "Ada"}))
+    assert "by Ada" in oddsmith("votes", "list").stdout

@@ -10,6 +10,8 @@ from models import ApiKey, Comparison, Deployment, Engine, File, Job, JobEvent, 
 from models.deployments import DeploymentStatus
 from models.jobs import JobState
 from orpo.contract import manifest
+from services.access import api_keys
+from services.access.callers import Scope
 from services.backup import backups, restores
 from services.jobs import claims
 from services.platform import run_folder
@@ -58,6 +60,20 @@ def test_everything_comes_back(stacks: Stacks, old: Old):
         assert (ended.state, ended.fine_tuned_model) == (JobState.SUCCEEDED, "ft:tuned")
         (comparison,) = session.scalars(select(Comparison))
         assert comparison.sides == ["a\tb\n\\N"]
+
+
+def test_a_rater_s_key_comes_back_with_its_evaluation(stacks: Stacks, old: Old) -> None:
+    """Keys are loaded before evaluations, which refer to jobs, which refer to keys."""
+    with transaction() as session:
+        evaluation_id = records.evaluation(session, CALLER, JobState.SUCCEEDED).id
+        key, text = api_keys.create(session, CALLER, "Ada", [Scope.VOTE], evaluation_id)
+        key_id = key.id
+    backups.make(stacks.backup)
+    stacks.choose("new")
+    restores.restore(stacks.backup)
+    with transaction() as session:
+        assert api_keys.authenticate(session, text).api_key_id == key_id
+        assert session.get_one(ApiKey, key_id).evaluation_id == evaluation_id
 
 
 def test_the_run_folder_stays_this_database_s(stacks: Stacks, old: Old):

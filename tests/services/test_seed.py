@@ -51,7 +51,7 @@ def test_twice_is_once(product: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ]
         caller = api_keys.authenticate(session, KEY)
     assert counts == [1, 1, 1]
-    assert caller.scopes == {"read", "chat", "write", "admin"}
+    assert caller.scopes == {"vote", "read", "chat", "write", "admin"}
     assert checks == [str(folder)]
 
 

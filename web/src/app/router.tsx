@@ -24,6 +24,13 @@ const signIn = createRoute({
   component: lazyRouteComponent(() => import("@/features/session/sign-in-page"), "SignInPage"),
 });
 
+// For raters: outside the frame, which leads to pages that they can't read.
+const vote = createRoute({
+  getParentRoute: () => root,
+  path: "/vote",
+  component: lazyRouteComponent(() => import("@/features/votes/raters/rater-page"), "RaterPage"),
+});
+
 const shell = createRoute({ getParentRoute: () => root, id: "shell", component: Shell });
 
 const home = createRoute({
@@ -159,6 +166,7 @@ const keys = createRoute({
 
 const routeTree = root.addChildren([
   signIn,
+  vote,
   shell.addChildren([
     home,
     files,

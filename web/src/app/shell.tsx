@@ -1,18 +1,8 @@
 import { Link, lazyRouteComponent, Outlet } from "@tanstack/react-router";
-import {
-  FileText,
-  KeyRound,
-  LineChart,
-  MessagesSquare,
-  Moon,
-  Scale,
-  Server,
-  Sun,
-  Vote,
-} from "lucide-react";
-import { Suspense, useState } from "react";
+import { FileText, KeyRound, LineChart, MessagesSquare, Scale, Server, Vote } from "lucide-react";
+import { Suspense } from "react";
 import { Loading } from "@/components/page";
-import { Button } from "@/components/ui/button";
+import { ThemeSwitch } from "@/components/theme-switch";
 
 // The frame needs no data, so it is drawn before the code that reads data has loaded.
 const ServerData = lazyRouteComponent(() => import("@/components/server-data"), "ServerData");
@@ -21,6 +11,7 @@ const SessionMenu = lazyRouteComponent(
   "SessionMenu",
 );
 const ReadOnlyNotice = lazyRouteComponent(() => import("@/components/needs"), "ReadOnlyNotice");
+const RaterElsewhere = lazyRouteComponent(() => import("@/components/needs"), "RaterElsewhere");
 void ServerData.preload?.();
 void SessionMenu.preload?.();
 
@@ -77,6 +68,7 @@ export function Shell() {
         <Suspense fallback={<Loading />}>
           <ServerData>
             <Suspense>
+              <RaterElsewhere />
               <ReadOnlyNotice />
             </Suspense>
             <Outlet />
@@ -84,27 +76,5 @@ export function Shell() {
         </Suspense>
       </main>
     </div>
-  );
-}
-
-function ThemeSwitch() {
-  const [theme, setTheme] = useState(document.documentElement.dataset.theme);
-  const other = theme === "dark" ? "light" : "dark";
-  const change = () => {
-    document.documentElement.dataset.theme = other;
-    localStorage.setItem("theme", other);
-    setTheme(other);
-  };
-  return (
-    <Button
-      look="quiet"
-      small
-      className="md:justify-start"
-      onClick={change}
-      aria-label={`Use the ${other} theme`}
-    >
-      {theme === "dark" ? <Sun size={16} /> : <Moon size={16} />}
-      <span className="hidden md:inline">{other === "dark" ? "Dark" : "Light"} theme</span>
-    </Button>
   );
 }

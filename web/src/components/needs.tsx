@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { Navigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Schema } from "@/lib/api";
 import { sessionQuery } from "@/lib/queries";
@@ -36,7 +37,8 @@ export function Needs(props: {
 /** At the top of each page: what a key that can't write sees of the page. */
 export function ReadOnlyNotice() {
   const reason = useLacks("write");
-  if (!reason) return null;
+  const isRater = useQuery(sessionQuery).data?.evaluation_id != null;
+  if (!reason || isRater) return null;
   return (
     <p
       role="note"
@@ -45,4 +47,10 @@ export function ReadOnlyNotice() {
       Buttons that change something are off. {reason}
     </p>
   );
+}
+
+/** Leads a rater, whose key can do nothing else, to the page to vote on. */
+export function RaterElsewhere() {
+  const { data } = useQuery(sessionQuery);
+  return data?.evaluation_id ? <Navigate to="/vote" replace /> : null;
 }

@@ -14,11 +14,14 @@ function shouldRetry(failures: number, error: unknown): boolean {
   return failures < 3 && !(error instanceof ApiError && error.status < 500);
 }
 
+/** Pages that say themselves what to do without a session. */
+const OPEN = ["/sign-in", "/vote"];
+
 /** A cache that leads to the sign-in page when the server no longer knows the session. */
 function createCache(router: AppRouter): QueryClient {
   const signedOut = (error: unknown) => {
     const { pathname, href } = router.state.location;
-    if (isSignedOut(error) && pathname !== "/sign-in")
+    if (isSignedOut(error) && !OPEN.includes(pathname))
       router.navigate({ to: "/sign-in", search: { next: href }, replace: true });
   };
   const cache = new QueryClient({

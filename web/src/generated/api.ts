@@ -81,6 +81,9 @@ export interface paths {
         /**
          * Create a key; its text is in this answer only
          * @description Create a key. Its text is in this answer only: the server keeps a hash.
+         *
+         *     With the scope `vote` and an evaluation, the key is a rater's, and `path` is the link for the
+         *     rater. 409 if the evaluation has not succeeded, or has no two answers to one prompt.
          */
         post: operations["create_v1_api_keys_post"];
         delete?: never;
@@ -417,7 +420,8 @@ export interface paths {
          * @description Return the open card of the API key, or deal one. Vote with
          *     `POST /v1/comparisons/{id}/vote`, which reveals the models of the card before.
          *
-         *     409 if the evaluation has not succeeded, or has no two answers to one prompt.
+         *     A rater's key learns no model's name while a card is left. 409 if the evaluation has not
+         *     succeeded, or has no two answers to one prompt.
          */
         post: operations["deal_v1_evaluations__evaluation_id__cards_next_post"];
         delete?: never;
@@ -437,7 +441,8 @@ export interface paths {
         put?: never;
         /**
          * Reveal the models of all cards with a vote
-         * @description Reveal which model gave which answer. These votes can't be taken back any more.
+         * @description Reveal which model gave which answer; to a rater's key, once no card is left. These votes
+         *     can't be taken back any more.
          */
         post: operations["reveal_v1_evaluations__evaluation_id__cards_reveal_post"];
         delete?: never;
@@ -1744,6 +1749,11 @@ export interface components {
         ApiKeyObject: {
             /** Created At */
             created_at: number;
+            /**
+             * Evaluation Id
+             * @description Of a rater's key: the evaluation on whose cards it votes.
+             */
+            evaluation_id?: string | null;
             /** Hint */
             hint: string;
             /** Id */
@@ -1758,6 +1768,12 @@ export interface components {
             object: "api_key";
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+            /**
+             * Votes
+             * @description How many votes it has cast.
+             * @default 0
+             */
+            votes: number;
         };
         /**
          * Asked
@@ -1932,7 +1948,7 @@ export interface components {
             comparison: components["schemas"]["ComparisonObject"];
             /**
              * Names Model
-             * @description For each side, whether the answer has a word of its model's name. Then the vote may not be blind.
+             * @description For each side, whether the answer has a word of its model's name. Then the vote may not be blind. Always false for a rater's key: it would tell the name.
              */
             names_model: boolean[];
         };
@@ -2379,6 +2395,11 @@ export interface components {
              * @description The API key that voted.
              */
             voted_by?: string | null;
+            /**
+             * Voter
+             * @description The name of that key.
+             */
+            voter?: string | null;
         };
         /**
          * ComparisonSide
@@ -2437,11 +2458,16 @@ export interface components {
          * @description A key to be made: its name, and what it may do.
          */
         CreateApiKey: {
+            /**
+             * Evaluation Id
+             * @description With the scope `vote`: the evaluation on whose cards the key votes.
+             */
+            evaluation_id?: string | null;
             /** Name */
             name: string;
             /**
              * Scopes
-             * @description admin includes write, write includes chat, chat includes read
+             * @description admin includes write, write includes chat, chat includes read and vote. Alone, `vote` is for a rater, who only votes on the cards of one evaluation.
              * @default [
              *       "read",
              *       "chat",
@@ -2449,7 +2475,13 @@ export interface components {
              *     ]
              */
             scopes: components["schemas"]["Scope"][];
-        };
+        } & ({
+            evaluation_id?: null;
+            scopes?: unknown;
+        } | {
+            evaluation_id: string;
+            scopes: unknown;
+        });
         /**
          * CreateDeepAudit
          * @description A request for a deep audit.
@@ -2747,6 +2779,11 @@ export interface components {
         CreatedApiKey: {
             /** Created At */
             created_at: number;
+            /**
+             * Evaluation Id
+             * @description Of a rater's key: the evaluation on whose cards it votes.
+             */
+            evaluation_id?: string | null;
             /** Hint */
             hint: string;
             /** Id */
@@ -2764,8 +2801,19 @@ export interface components {
              * @constant
              */
             object: "api_key";
+            /**
+             * Path
+             * @description Of a rater's key: the link to the page to vote on. Put the server's address before it. It works in any number of browsers until the key is revoked.
+             */
+            path?: string | null;
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+            /**
+             * Votes
+             * @description How many votes it has cast.
+             * @default 0
+             */
+            votes: number;
         };
         /**
          * CutPairs
@@ -2805,7 +2853,7 @@ export interface components {
              * @description At most. Cards whose answers are equal or empty are not shown.
              */
             of: number;
-            /** @description The newest vote that can't, with the models that answered. */
+            /** @description The newest vote that can't, with the models that answered. Null for a rater's key while a card is left. */
             revealed: components["schemas"]["ComparisonObject"] | null;
             /** @description The newest vote, if it can still be taken back. */
             undoable: components["schemas"]["ComparisonObject"] | null;
@@ -6195,7 +6243,7 @@ export interface components {
          * @description What a key may do, from the narrowest to the widest.
          * @enum {string}
          */
-        Scope: "read" | "chat" | "write" | "admin";
+        Scope: "vote" | "read" | "chat" | "write" | "admin";
         /**
          * Score
          * @description A metric of all prompts, or of those of a category. `difference` is paired by prompt: the
@@ -6282,6 +6330,11 @@ export interface components {
          * @description The key that a browser is signed in with.
          */
         SessionObject: {
+            /**
+             * Evaluation Id
+             * @description Of a rater's key: the evaluation on whose cards it votes.
+             */
+            evaluation_id?: string | null;
             /** Expires At */
             expires_at: number;
             /** Key Id */
@@ -7352,6 +7405,8 @@ export interface operations {
     list_keys_v1_api_keys_get: {
         parameters: {
             query?: {
+                /** @description Keys of raters of this one. */
+                evaluation_id?: string | null;
                 /** @description `last_id` of the page before */
                 after?: string;
                 limit?: number;

@@ -1,4 +1,5 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { ErrorPanel } from "@/components/error-panel";
 import { Needs } from "@/components/needs";
@@ -6,9 +7,9 @@ import { Loading, Page } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Cell, Row, Table } from "@/components/ui/table";
-import { keysQuery, revokeKey } from "@/features/api-keys/api";
 import { CreateKey } from "@/features/api-keys/create-key";
 import type { Schema } from "@/lib/api";
+import { keysQuery, revokeKey } from "@/lib/api-keys";
 import { ago, moment } from "@/lib/format";
 import { sessionQuery } from "@/lib/queries";
 
@@ -62,7 +63,21 @@ function KeyRow({ record, isOwn }: { record: Schema<"ApiKeyObject">; isOwn: bool
       <Cell label="Key">
         <code className="font-mono text-sm break-all">{record.hint}</code>
       </Cell>
-      <Cell label="May">{record.scopes.join(", ")}</Cell>
+      <Cell label="May">
+        {record.scopes.join(", ")}
+        {record.evaluation_id && (
+          <>
+            {" on "}
+            <Link
+              to="/evaluations/$evaluationId/vote"
+              params={{ evaluationId: record.evaluation_id }}
+              className="text-accent underline"
+            >
+              one evaluation
+            </Link>
+          </>
+        )}
+      </Cell>
       <Cell label="Created">
         <span title={moment(record.created_at)}>{ago(record.created_at)}</span>
       </Cell>

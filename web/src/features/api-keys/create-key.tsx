@@ -5,8 +5,8 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Field, inputClass } from "@/components/ui/field";
-import { createKey, keysQuery } from "@/features/api-keys/api";
 import { ApiError, type Schema } from "@/lib/api";
+import { createKey, keysQuery } from "@/lib/api-keys";
 
 type Scope = Schema<"Scope">;
 

@@ -2,8 +2,8 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { LogOut } from "lucide-react";
 import { Button } from "@/components/ui/button";
-import { signOut } from "@/features/session/api";
 import { sessionQuery } from "@/lib/queries";
+import { signOut } from "@/lib/session";
 
 /** The key that this browser is signed in with, and the sign-out button. */
 export function SessionMenu() {

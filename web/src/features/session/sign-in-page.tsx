@@ -6,9 +6,9 @@ import { ServerData } from "@/components/server-data";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Field, inputClass } from "@/components/ui/field";
-import { type Credential, signIn } from "@/features/session/api";
 import { safeNext } from "@/features/session/next";
 import { sessionQuery } from "@/lib/queries";
+import { type Credential, signIn } from "@/lib/session";
 
 const route = getRouteApi("/sign-in");
 

@@ -47,11 +47,10 @@ test("the run of the first tuned model is found, also of its checkpoint", () => 
   expect(tunedOf(["base", "ft:base:org::12"], models)).toBeNull();
 });
 
-test("a voter has a name where it is known", () => {
-  const names = new Map([["key-1", "Ada"]]);
-  expect(["key-1", "key-2", null].map((id) => voterText(id, names))).toEqual([
-    "Ada",
-    "key-2",
-    "an unknown key",
-  ]);
+test("a voter has a name", () => {
+  const ada = { voted_by: "key-1", voter: "Ada" };
+  expect(voterText(ada)).toBe("Ada");
+  expect(voterText(ada, "key-1")).toBe("Ada (you)");
+  expect(voterText({ voted_by: "key-2", voter: null }, "key-1")).toBe("key-2");
+  expect(voterText({ voted_by: null, voter: null }, "key-1")).toBe("an unknown key");
 });

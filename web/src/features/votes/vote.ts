@@ -37,12 +37,10 @@ export function askAgain(vote: Pick<Vote, "sides" | "held_out">): Again | null {
   return ask !== "" && ask.length <= LONGEST_ASKED ? { a, b, ask } : null;
 }
 
-/** Who voted: a key by its name where that is known, otherwise by its id. */
-export function voterText(
-  id: string | null | undefined,
-  names: ReadonlyMap<string, string>,
-): string {
-  return id ? (names.get(id) ?? id) : "an unknown key";
+/** Who voted: the name of the key, and whether it is one's own. */
+export function voterText({ voted_by, voter }: Pick<Vote, "voted_by" | "voter">, own?: string) {
+  if (!voted_by) return "an unknown key";
+  return voted_by === own ? `${voter ?? voted_by} (you)` : (voter ?? voted_by);
 }
 
 type Tuned = Pick<Schema<"ModelObject">, "id" | "job_id">;

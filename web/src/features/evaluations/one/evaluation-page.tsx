@@ -74,7 +74,7 @@ function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
         ) : (
           <>
             {hasCards(evaluation) && (
-              <Needs scope="chat" lacking="hidden">
+              <Needs scope="vote" lacking="hidden">
                 <Link
                   to="/evaluations/$evaluationId/vote"
                   params={{ evaluationId: id }}

@@ -161,7 +161,7 @@ export function ConversationView(props: {
         onSamplings={props.onSamplings}
         isBusy={isBusy}
         missing={missing}
-        canVote={last !== undefined && voteNeeds(last.comparison) === null}
+        canVote={!lacks && last !== undefined && voteNeeds(last.comparison) === null}
         onSend={() => {
           ask(draft.prompt, turns, (last?.id ?? 0) + 1);
           setDraft({ ...draft, prompt: "" });

@@ -6,6 +6,7 @@ import { UNASKED } from "@/features/playground/comparison";
 import { TurnView } from "@/features/playground/components/turn-view";
 import type { SideIndex, Turn } from "@/features/playground/conversation";
 import { type Seen, withSeen } from "@/features/playground/seen";
+import { sessionQuery } from "@/lib/queries";
 
 afterEach(cleanup);
 
@@ -29,6 +30,10 @@ const A: SideIndex[] = [0];
 const B: SideIndex[] = [1];
 const BOTH: SideIndex[] = [0, 1];
 
+const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000 } } });
+const session = { object: "session", key_id: "key-1", name: "n", scopes: ["vote", "chat"] };
+queries.setQueryData(sessionQuery.queryKey, session as never);
+
 function Pane({ sides }: { sides: SideIndex[] }) {
   const [seen, setSeen] = useState<Seen>({});
   const onSeen = useCallback(
@@ -36,7 +41,7 @@ function Pane({ sides }: { sides: SideIndex[] }) {
     [],
   );
   return (
-    <QueryClientProvider client={new QueryClient()}>
+    <QueryClientProvider client={queries}>
       <TurnView
         turn={turn}
         sides={sides}

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Vote } from "@/features/playground/api/comparisons";
 import { type Comparison, UNASKED } from "@/features/playground/comparison";
 import { VoteBar } from "@/features/playground/components/vote-bar";
+import { sessionQuery } from "@/lib/queries";
 
 const sent: (Vote | null)[] = [];
 
@@ -24,6 +25,7 @@ vi.mock("@/features/playground/api/comparisons", () => ({
 beforeEach(() => {
   sent.splice(0);
   queries.clear();
+  signedIn(["vote", "read", "chat"]);
 });
 afterEach(cleanup);
 
@@ -38,7 +40,12 @@ const ENDED: Comparison = {
   ],
 };
 
-const queries = new QueryClient();
+const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000 } } });
+
+function signedIn(scopes: string[]) {
+  const session = { object: "session", key_id: "key-1", name: "viewer", scopes };
+  queries.setQueryData(sessionQuery.queryKey, session as never);
+}
 
 function Voting() {
   const [comparison, setComparison] = useState(ENDED);
@@ -109,4 +116,13 @@ test("a vote is taken back with all that belongs to it", async () => {
   await waitFor(() => expect(screen.queryByText(/Your vote is stored/)).toBeNull());
   expect(screen.queryByLabelText("Reason (optional)")).toBeNull();
   expect(sent).toEqual([{ choice: "b", edit: null }, null]);
+});
+
+test("a key that may only read sees why it can't vote, and its keys do nothing", async () => {
+  signedIn(["read"]);
+  render(<Voting />);
+  await userEvent.setup().keyboard("1");
+  expect(screen.getByText(/needs a key with the scope “vote”/)).toBeVisible();
+  expect(screen.queryByRole("button")).toBeNull();
+  expect(sent).toEqual([]);
 });

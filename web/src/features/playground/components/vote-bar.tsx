@@ -1,5 +1,6 @@
 import { Check } from "lucide-react";
 import { Key } from "@/components/key";
+import { useLacks } from "@/components/needs";
 import { Button, buttonClass } from "@/components/ui/button";
 import type { Choice } from "@/features/playground/api/comparison-events";
 import { type Comparison, voteNeeds } from "@/features/playground/comparison";
@@ -24,9 +25,11 @@ export function VoteBar(props: {
   const voting = useVote(comparison.id, props.onVoted);
   const { stored } = voting;
   const choose = (choice: Choice) => voting.send(withChoice(stored, choice));
-  const canVote = needs === null && unseen.length === 0 && !voting.isPending;
+  const lacks = useLacks("vote");
+  const canVote = lacks === null && needs === null && unseen.length === 0 && !voting.isPending;
   const keys = CHOICE_KEYS.map(({ key, choice }) => [key, () => choose(choice)] as const);
   useKeys(canVote && hasKeys ? Object.fromEntries(keys) : {});
+  if (lacks) return <p className="text-center text-sm text-muted">{lacks}</p>;
   return (
     <fieldset className="flex min-w-0 flex-col gap-2">
       <legend className="sr-only">Which answer is better?</legend>

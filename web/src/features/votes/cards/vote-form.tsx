@@ -4,8 +4,12 @@ import { Button, buttonClass } from "@/components/ui/button";
 import { ChoiceField, TextField } from "@/components/ui/fields";
 import type { CastVote, Comparison } from "@/features/votes/cards/api";
 import { EditAnswer } from "@/features/votes/cards/edit-answer";
+import { cx } from "@/lib/cx";
 import { useKeys } from "@/lib/use-keys";
 import { CHOICE_KEYS, CHOICES, named, REASONS } from "@/lib/vote-words";
+
+// Large enough for a thumb on a phone.
+const TOUCHED = "max-sm:min-h-12";
 
 /** The vote on a card, with a reason and a note if there are any. */
 export function VoteForm(props: {
@@ -40,17 +44,21 @@ export function VoteForm(props: {
               type="button"
               disabled={isBusy}
               onClick={() => vote(choice)}
-              className={buttonClass()}
+              className={cx(buttonClass(), TOUCHED)}
             >
               {CHOICES[choice]}
               <Key name={key} />
             </button>
           ))}
-          <Button disabled={isBusy} onClick={() => setEditing((now) => !now)}>
+          <Button className={TOUCHED} disabled={isBusy} onClick={() => setEditing((now) => !now)}>
             Edit an answer
             <Key name="e" />
           </Button>
-          <Button disabled={isBusy || onUndo === null} onClick={() => onUndo?.()}>
+          <Button
+            className={TOUCHED}
+            disabled={isBusy || onUndo === null}
+            onClick={() => onUndo?.()}
+          >
             Undo the last vote
             <Key name="u" />
           </Button>

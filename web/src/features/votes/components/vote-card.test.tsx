@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import { afterEach, expect, test, vi } from "vitest";
 import type { Vote } from "@/features/votes/api";
 import { VoteCard } from "@/features/votes/components/vote-card";
+import { sessionQuery } from "@/lib/queries";
 
 vi.mock("@tanstack/react-router", () => ({
   Link: (props: { to: string; search: Record<string, string>; children: ReactNode }) => (
@@ -38,13 +39,17 @@ const VOTE: Vote = {
   edit: { side: 0, text: `The bread is kept very warm in the oven. ${HOSTILE}` },
   voted_at: 1_764_000_000,
   voted_by: "key-1",
+  voter: "Ada",
   cut: false,
 };
 
 function drawn(vote: Vote): HTMLElement {
+  const queries = new QueryClient();
+  const session = { object: "session", key_id: "key-9", name: "own", scopes: ["vote", "chat"] };
+  queries.setQueryData(sessionQuery.queryKey, session as never);
   return render(
-    <QueryClientProvider client={new QueryClient()}>
-      <VoteCard vote={vote} names={new Map([["key-1", "Ada"]])} />
+    <QueryClientProvider client={queries}>
+      <VoteCard vote={vote} />
     </QueryClientProvider>,
   ).container;
 }

@@ -1,4 +1,4 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { Needs } from "@/components/needs";
@@ -11,13 +11,15 @@ import type { Schema } from "@/lib/api";
 import { cx } from "@/lib/cx";
 import { ago, moment } from "@/lib/format";
 import { messageText } from "@/lib/message-text";
+import { sessionQuery } from "@/lib/queries";
 import { visible } from "@/lib/visible-text";
 import { CHOICES, REASONS } from "@/lib/vote-words";
 
 type Side = Schema<"ComparisonSide">;
 
 /** One vote: the question, both answers, what was voted and why. */
-export function VoteCard({ vote, names }: { vote: Vote; names: ReadonlyMap<string, string> }) {
+export function VoteCard({ vote }: { vote: Vote }) {
+  const own = useQuery(sessionQuery).data?.key_id;
   const asked = askedOf(vote);
   const again = askAgain(vote);
   const { choice, reason, note } = vote;
@@ -35,7 +37,7 @@ export function VoteCard({ vote, names }: { vote: Vote; names: ReadonlyMap<strin
           {vote.voted_at && (
             <p className="text-sm text-muted">
               <span title={moment(vote.voted_at)}>{ago(vote.voted_at)}</span>, by{" "}
-              <span className="break-all">{voterText(vote.voted_by, names)}</span>
+              <span className="break-all">{visible(voterText(vote, own))}</span>
             </p>
           )}
         </div>
@@ -68,7 +70,7 @@ function TakeBack({ id }: { id: string }) {
   const undo = useMutation({ mutationFn: () => takeBack(queries, id) });
   return (
     <>
-      <Needs scope="chat">
+      <Needs scope="vote">
         <Button small look="quiet" disabled={undo.isPending} onClick={() => undo.mutate()}>
           Take back
         </Button>

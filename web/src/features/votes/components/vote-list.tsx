@@ -4,12 +4,10 @@ import { Empty, Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 import { comparisonQuery, type Filter, votesQuery } from "@/features/votes/api";
 import { VoteCard } from "@/features/votes/components/vote-card";
-import { useVoters } from "@/features/votes/use-voters";
 
 /** The votes of a filter, the newest first. */
 export function VoteList({ filter }: { filter: Filter }) {
   const found = useInfiniteQuery({ ...votesQuery(filter), placeholderData: keepPreviousData });
-  const names = useVoters();
   const votes = found.data?.pages.flatMap(({ data }) => data) ?? [];
   return (
     <section aria-labelledby="list-of-votes" className="flex flex-col gap-3">
@@ -20,7 +18,7 @@ export function VoteList({ filter }: { filter: Filter }) {
       {found.isPending && <Loading what="Loading the votes" />}
       {found.data && votes.length === 0 && <Empty>No vote fits this filter.</Empty>}
       {votes.map((vote) => (
-        <VoteCard key={vote.id} vote={vote} names={names} />
+        <VoteCard key={vote.id} vote={vote} />
       ))}
       {found.hasNextPage && (
         <Button
@@ -38,11 +36,10 @@ export function VoteList({ filter }: { filter: Filter }) {
 /** Single votes, as those that contradict each other. */
 export function ChosenVotes({ ids }: { ids: string[] }) {
   const found = useQueries({ queries: ids.map(comparisonQuery) });
-  const names = useVoters();
   return found.map(({ data, error, refetch }, index) => {
     const id = ids[index];
     if (error) return <ErrorPanel key={id} error={error} retry={() => refetch()} />;
     if (!data) return <Loading key={id} what="Loading the vote" />;
-    return <VoteCard key={id} vote={data} names={names} />;
+    return <VoteCard key={id} vote={data} />;
   });
 }
