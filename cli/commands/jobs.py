@@ -10,7 +10,7 @@ import typer
 
 from cli.client.http import Client, connect, segment, wait_until
 from cli.client.operations import in_commands, reason
-from cli.commands import gates, uploads, watch
+from cli.commands import gates, labels, uploads, watch
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -127,29 +127,40 @@ def _estimated(found: dict[str, Any]) -> list[tuple[str, Any]]:
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
     file: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only jobs that name this file.")
+        str | None, typer.Option(metavar="ID", help="Only runs that name this file.")
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="Only runs with this tag; repeat for several."),
+    ] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Only archived runs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the jobs, newest first."""
-    jobs = connect().items(JOBS, limit, file=file)
+    """List the runs, newest first. Archived ones are left out."""
+    shown = {"file": file, "tag": tag or None, "archived": "true" if archived else None}
+    jobs = connect().items(JOBS, limit, **shown)
     if as_json:
         output.emit(jobs)
         return
     output.table(
-        ["id", "status", "progress", "model", "created", "result"],
+        ["name", "id", "status", "progress", "accuracy", "tags", "model", "created", "result"],
         [
             [
+                labels.name(job),
                 job["id"],
                 output.status(job["status"]),
                 _progress(job),
+                _accuracy(job),
+                ", ".join(job.get("tags") or ()),
                 job["model"],
                 output.when(job["created_at"]),
                 job.get("fine_tuned_model"),
             ]
             for job in jobs
         ],
-        "There are no jobs yet. Create one with: oddsmith jobs create --model M --file PATH",
+        "No run has all that was asked for."
+        if file or tag or archived
+        else "There are no runs yet. Create one with: oddsmith jobs create --model M --file PATH",
     )
 
 
@@ -164,7 +175,9 @@ def show(job_id: JobId, as_json: Json = False) -> None:
     given = (method.get(method.get("type")) or {}).get("hyperparameters") or {}
     output.details(
         [
+            ("name", labels.name(job)),
             ("id", job["id"]),
+            *labels.lines(job),
             ("status", output.status(job["status"])),
             ("error", reason(job.get("error")) or None),
             ("progress", _progress(job) or None),
@@ -229,6 +242,29 @@ def checkpoints(job_id: JobId, as_json: Json = False) -> None:
     output.table(["step", "accuracy", "created", "model"], rows, "There are no checkpoints yet.")
 
 
+@output.command(app, "edit")
+def edit(
+    job_id: JobId,
+    name: labels.NewName = None,
+    tag: labels.Add = None,
+    untag: labels.Remove = None,
+    notes: labels.Notes = None,
+    archive: labels.Archive = None,
+    as_json: Json = False,
+) -> None:
+    """Rename a run, tag it, note something about it, or archive it.
+
+    Its model, its files and its checkpoints keep their names; an archived run can still be opened.
+    """
+    client, path = connect(), _path(job_id)
+    asked = {"name": name, "add": tag, "remove": untag, "notes": notes, "archived": archive}
+    job = client.post(path, labels.changes(client, path, **asked), nulls=True)
+    if as_json:
+        output.emit(job)
+    else:
+        output.details([("name", labels.name(job)), ("id", job["id"]), *labels.lines(job)])
+
+
 @output.command(app, "cancel")
 def cancel(job_id: JobId, as_json: Json = False) -> None:
     """Stop a job for good; its checkpoints stay."""
@@ -283,6 +319,15 @@ def _progress(job: dict[str, Any]) -> str:
     if preparing := progress.get("preparing"):
         return f"{preparing['tokenised']}/{preparing['pairs']} pairs tokenised"
     return f"{progress['step']}/{progress['steps']}" if progress.get("steps") else ""
+
+
+def _accuracy(job: dict[str, Any]) -> str:
+    """The accuracy on held-out pairs, at first and at last; empty before it was measured."""
+    outcome = job.get("outcome")
+    if not outcome:
+        return ""
+    ends = [outcome[when]["accuracy"] for when in ("before", "after")]
+    return " → ".join(watch.number(Series.ACCURACY, end) for end in ends)
 
 
 def _place(job: dict[str, Any]) -> str | None:
