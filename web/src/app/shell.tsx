@@ -11,6 +11,7 @@ import {
   Vote,
 } from "lucide-react";
 import { Suspense, useState } from "react";
+import { NoticeBar } from "@/components/notice-bar";
 import { Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
 
@@ -83,6 +84,7 @@ export function Shell() {
           </ServerData>
         </Suspense>
       </main>
+      <NoticeBar />
     </div>
   );
 }
