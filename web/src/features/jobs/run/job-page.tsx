@@ -8,8 +8,6 @@ import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
 import { ArchiveButton } from "@/features/jobs/components/archive-button";
 import { isJudge } from "@/features/jobs/job";
-import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
-import { ConfigTab } from "@/features/jobs/run/config-tab";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
 import { EventsTab } from "@/features/jobs/run/events-tab";
 import { JobBar } from "@/features/jobs/run/job-bar";
@@ -25,6 +23,12 @@ import { ago, moment } from "@/lib/format";
 import { nameOf } from "@/lib/run-name";
 
 const RunEvaluations = lazy(() => import("@/features/evaluations/run/run-evaluations"));
+const CheckpointsTab = lazy(() =>
+  import("@/features/jobs/run/checkpoints-tab").then((each) => ({ default: each.CheckpointsTab })),
+);
+const ConfigTab = lazy(() =>
+  import("@/features/jobs/run/config-tab").then((each) => ({ default: each.ConfigTab })),
+);
 
 export function JobPage() {
   const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
@@ -50,11 +54,7 @@ function JobView({ job }: { job: Job }) {
       curves: () => <CurvesTab job={job} run={run} />,
       pairs: () => <PairsTab job={job} />,
       samples: () => <SamplesTab job={job} />,
-      evaluations: () => (
-        <Suspense fallback={<Loading what="Loading the evaluations" />}>
-          <RunEvaluations job={job} />
-        </Suspense>
-      ),
+      evaluations: () => <RunEvaluations job={job} />,
       checkpoints: () => <CheckpointsTab job={job} />,
       events: () => <EventsTab job={job} streamed={run.events} />,
       config: () => <ConfigTab job={job} />,
@@ -102,7 +102,7 @@ function JobView({ job }: { job: Job }) {
           The live connection broke off. Connecting again …
         </p>
       )}
-      {(content[tab] ?? content.curves)?.()}
+      <Suspense fallback={<Loading />}>{(content[tab] ?? content.curves)?.()}</Suspense>
     </Page>
   );
 }
