@@ -120,7 +120,7 @@ function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
     ...fileReportQuery(file.id),
     enabled: isInput && file.status !== "uploaded",
   });
-  if (!isInput) return <p>A job left this table of its results. Download it to read it.</p>;
+  if (!isInput) return <p>A run left this table of its results. Download it to read it.</p>;
   if (file.status === "uploaded") return <FileProgress file={file} />;
   return (
     <>

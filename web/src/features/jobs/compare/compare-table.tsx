@@ -43,7 +43,7 @@ export function CompareTable(props: {
                   scope="col"
                   className="min-w-32 px-3 py-2 text-left font-medium sm:min-w-40"
                 >
-                  <span className="flex items-center gap-2">
+                  <span className="flex max-w-72 items-center gap-2">
                     <Swatch line={{ ...lookOf(place), kind: "trace" }} />
                     <Link
                       to="/jobs/$jobId"
@@ -119,7 +119,11 @@ function Rows(props: { title: string; rows: Row[]; span: number; isMono?: boolea
             <td
               // biome-ignore lint/suspicious/noArrayIndexKey: a column is identified by its place.
               key={place}
-              className={cx("px-3 py-2 whitespace-nowrap", place === best && "font-semibold")}
+              className={cx(
+                "px-3 py-2",
+                ids ? "max-w-72 min-w-40 break-words" : "whitespace-nowrap",
+                place === best && "font-semibold",
+              )}
             >
               {value} <InfoMark about={value} facts={[["Id", ids?.[place]]]} />
               {place === best && <span className="ml-1 text-sm text-muted">best</span>}

@@ -72,7 +72,7 @@ export function JobsTable(props: Props) {
             <span className="sr-only">Tick to compare</span>
           </th>
           {head("name", "Run", "2xl:w-[22%]")}
-          {head("status", "State", "w-32 md:w-36 lg:w-44")}
+          {head("status", "State", "w-36 lg:w-44")}
           {head("accuracy", "Held-out accuracy", "hidden w-48 sm:table-cell")}
           <SortHead
             name="Log odds ratio"

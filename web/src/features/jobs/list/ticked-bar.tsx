@@ -17,7 +17,7 @@ export function TickedBar(props: {
   return (
     <section
       aria-label="Ticked runs"
-      className="sticky bottom-14 z-[5] flex flex-wrap items-center justify-end gap-2 rounded-lg border border-muted bg-surface px-3 py-2 md:bottom-3"
+      className="sticky bottom-12 z-[5] flex flex-wrap items-center justify-end gap-2 rounded-lg border border-muted bg-surface px-3 py-2 md:bottom-0"
     >
       <p className="mr-auto text-sm text-muted">
         {jobs.length} ticked{props.isFull && ", the maximum"}

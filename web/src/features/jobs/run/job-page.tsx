@@ -91,7 +91,7 @@ function JobView({ job }: { job: Job }) {
         </>
       }
     >
-      <div className="-mt-2 flex flex-wrap items-start gap-x-3 gap-y-2">
+      <div className="-mt-2 flex flex-wrap items-start gap-x-1 gap-y-2">
         <RunTags job={job} />
         <RunNotes job={job} />
       </div>

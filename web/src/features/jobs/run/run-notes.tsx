@@ -21,12 +21,11 @@ export function RunNotes({ job }: { job: Job }) {
   );
   if (!job.notes) return button;
   return (
-    <section
-      aria-label="Notes"
-      className="flex w-full max-w-prose flex-col items-start gap-1 rounded-lg border border-line bg-surface px-3 py-2"
-    >
-      <PlainText text={job.notes} />
-      <div className="-ml-2">{button}</div>
+    <section aria-label="Notes" className="w-full">
+      <div className="flex w-fit max-w-prose flex-col items-start gap-1 rounded-lg border border-line bg-surface px-3 py-2">
+        <PlainText text={job.notes} />
+        <div className="-ml-2">{button}</div>
+      </div>
     </section>
   );
 }

@@ -7,7 +7,10 @@ import { inputClass } from "@/components/ui/field";
 import { editJob, type Job } from "@/features/jobs/api";
 import { Tag } from "@/features/jobs/components/tag";
 
-/** The run's tags: each can be removed, and words that are typed become new ones. */
+/**
+ * The run's tags: each can be removed, and words that are typed become new ones. The field closes on
+ * Escape or an empty Enter; if it closed when it loses the focus, what is clicked would move away.
+ */
 export function RunTags({ job }: { job: Job }) {
   const queries = useQueryClient();
   const [text, setText] = useState<string | null>(null);
@@ -18,7 +21,8 @@ export function RunTags({ job }: { job: Job }) {
   });
   const add = () => {
     const words = text?.split(/[\s,]+/).filter(Boolean) ?? [];
-    if (words.length > 0) change.mutate([...job.tags, ...words]);
+    if (words.length === 0) setText(null);
+    else change.mutate([...job.tags, ...words]);
   };
   return (
     <div className="flex flex-wrap items-center gap-1.5">
@@ -39,7 +43,12 @@ export function RunTags({ job }: { job: Job }) {
       ))}
       <Needs scope="write" lacking="hidden">
         {text === null ? (
-          <Button small look="quiet" onClick={() => setText("")}>
+          <Button
+            small
+            look="quiet"
+            className={job.tags.length === 0 ? "-ml-2" : ""}
+            onClick={() => setText("")}
+          >
             Add a tag
           </Button>
         ) : (
@@ -59,7 +68,6 @@ export function RunTags({ job }: { job: Job }) {
               autoComplete="off"
               onChange={(event) => setText(event.target.value)}
               onKeyDown={(event) => event.key === "Escape" && setText(null)}
-              onBlur={() => text === "" && setText(null)}
               className={`${inputClass} min-h-7! w-44! px-2! text-sm`}
             />
           </form>
