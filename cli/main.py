@@ -21,7 +21,7 @@ COMMANDS = {
     "down": ("cli.commands.down", "Stop a stack that runs in the background."),
     "open": ("cli.commands.open", "Make a link that signs one browser in to the page."),
     "files": ("cli.commands.files", "Upload preference files and read their reports."),
-    "jobs": ("cli.commands.jobs", "Create, steer and watch fine-tuning jobs."),
+    "jobs": ("cli.commands.jobs", "Create, steer, name and watch runs: fine-tuning jobs."),
     "evaluate": ("cli.commands.evaluate", "Evaluate a model, alone or against a baseline."),
     "evaluations": ("cli.commands.evaluations", "List, read and compare evaluations."),
     "judges": ("cli.commands.judges", "Add judges, and see how often they agree with people."),

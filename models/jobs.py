@@ -80,6 +80,12 @@ class Job(Owned, Base):
     # Of an evaluation: {"type": "evaluation"}.
     method: Mapped[dict[str, Any]]
     suffix: Mapped[str | None]
+    # What users call the run and say of it: `services.jobs.labels` changes these four. Without a
+    # name, it has that of its suffix. An archived run is left out of the list.
+    name: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
+    notes: Mapped[str] = mapped_column(default="", server_default="")
+    archived: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     seed: Mapped[int]
     # `metadata` is taken by SQLAlchemy's declarative classes.
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)

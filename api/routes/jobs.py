@@ -1,12 +1,15 @@
 """`/v1/fine_tuning/jobs`: OpenAI's fine-tuning API, and what a run has measured."""
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated
 
 import orjson
 from fastapi import Header, Query, Request
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
+from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
 from api import job_news, job_stream, media, sse, threads
@@ -25,16 +28,19 @@ from api.schemas.jobs import (
     JobObject,
     shaped,
 )
+from api.schemas.labels import EditJob
 from api.schemas.pages import ListPage
 from api.schemas.series import PairObject, SampleObject, SeriesList
 from api.schemas.text import Id, Text
+from models import Job
 from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import gates
-from services.jobs import jobs, waiting
+from services.jobs import jobs, labels, waiting
+from services.jobs.jobs import Archived
 from services.platform.database import reading
-from services.platform.pages import unknown
-from services.runs import checkpoints, job_events, metrics, runs, series
+from services.platform.pages import AT_ONCE, unknown
+from services.runs import checkpoints, job_events, metrics, outcomes, runs, series
 from services.runs.job_events import EventType
 from services.upkeep import deletions
 
@@ -71,7 +77,7 @@ def create(
         is_retry=x_stainless_retry_count > 0,
         check_gates=lambda: gates.check(session, caller, request),
     )
-    return JobObject.from_record(job)
+    return _object(session, job)
 
 
 @router.post("/check", summary="Check a job before its file is uploaded")
@@ -95,13 +101,36 @@ def list_jobs(
         Id | SkipJsonSchema[None],
         Query(description="Only jobs that name this file: its pairs, or the prompts of a gate."),
     ] = None,
+    tag: Annotated[
+        list[Text], Query(max_length=labels.MOST_TAGS, description="Only jobs with all these tags.")
+    ] = [],  # noqa: B006 (FastAPI copies it)
+    archived: Annotated[
+        Archived, Query(description="By default, archived jobs are left out; `all` adds them.")
+    ] = Archived.NO,
 ) -> Response:
     """List jobs; `metadata[key]=value` in the query selects those with that value."""
     found = jobs.list_jobs(
-        session, caller, after=after, limit=limit, metadata=_metadata(request), file=file
-    )
+        session, caller, after=after, limit=limit, metadata=_metadata(request), file=file,
+        tags=tag, archived=archived,
+    )  # fmt: skip
+    return page(_objects(session, found), limit)
+
+
+def _objects(session: Session, found: Iterable[Job]) -> Iterator[JobObject]:
+    """Jobs as objects; what was measured is read for many of them at once."""
     places = waiting.places(session)
-    return page((JobObject.from_record(job, places.get(job.id)) for job in found), limit)
+    left = iter(found)
+    while some := list(islice(left, AT_ONCE)):
+        reached = outcomes.read(session, [job.id for job in some])
+        for job in some:
+            yield JobObject.from_record(job, places.get(job.id), reached.get(job.id))
+
+
+def _object(session: Session, job: Job) -> JobObject:
+    place = waiting.places(session).get(job.id) if job.state == JobState.QUEUED else None
+    # A job that was never claimed has measured nothing.
+    reached = outcomes.read(session, [job.id] if job.generation else [])
+    return JobObject.from_record(job, place, reached.get(job.id))
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -116,9 +145,15 @@ def _metadata(request: Request) -> dict[str, str]:
 @router.get("/{job_id}", summary="One job")
 def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
     """Return a job's state, progress and settings; `error` says why it failed."""
-    job = jobs.get(session, caller, job_id)
-    place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
-    return JobObject.from_record(job, place)
+    return _object(session, jobs.get(session, caller, job_id))
+
+
+@router.post("/{job_id}", summary="Rename a job, tag it, note something about it, or archive it")
+def edit(session: SessionDep, caller: Writer, job_id: Id, body: EditJob) -> JobObject:
+    """Change the fields that are sent. Nothing else about the job changes: its model, its files and
+    its checkpoints keep their names, and an archived job stays open to all other requests.
+    """
+    return _object(session, labels.edit(session, caller, job_id, body.changes()))
 
 
 @router.delete("/{job_id}", summary="Delete a job that has ended, with all that it left")
@@ -133,19 +168,19 @@ def delete(session: SessionDep, caller: Writer, job_id: Id) -> Deleted:
 @router.post("/{job_id}/cancel", summary="End a job; what it has saved stays")
 def cancel(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
     """End a waiting job at once, a running one at its next step. Its checkpoints stay."""
-    return JobObject.from_record(jobs.cancel(session, caller, job_id))
+    return _object(session, jobs.cancel(session, caller, job_id))
 
 
 @router.post("/{job_id}/pause", summary="Save a checkpoint and free the device")
 def pause(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
     """Ask for a pause: a running job saves a checkpoint at its next step and frees its device."""
-    return JobObject.from_record(jobs.pause(session, caller, job_id))
+    return _object(session, jobs.pause(session, caller, job_id))
 
 
 @router.post("/{job_id}/resume", summary="Go on from the last checkpoint")
 def resume(session: SessionDep, caller: Writer, job_id: Id) -> JobObject:
     """Queue a paused job, which goes on from its last checkpoint, or withdraw a pending pause."""
-    return JobObject.from_record(jobs.resume(session, caller, job_id))
+    return _object(session, jobs.resume(session, caller, job_id))
 
 
 @router.get(

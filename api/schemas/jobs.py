@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from api.schemas.body import Body
 from api.schemas.gates import GateObject, GateRequest, Promotion
 from api.schemas.methods import Value
+from api.schemas.outcomes import Outcome
 from api.schemas.progress import Prepared, Progress
 from api.schemas.stored import Stored
 from api.schemas.text import NO_NUL, Id, Text
@@ -18,7 +19,7 @@ from services.evaluations.gates import MOST
 from services.jobs.jobs import SUFFIX, NewJob
 from services.jobs.waiting import Place
 from services.platform.errors import Invalid
-from services.runs import job_events
+from services.runs import job_events, outcomes
 from services.runs.job_events import EventType
 from services.runs.step_events import StepEvent
 
@@ -206,6 +207,10 @@ class JobObject(BaseModel):
     method: JobMethod
     hyperparameters: dict[str, Value]
     suffix: str | None
+    name: str | None = Field(description="As given by an edit, otherwise the suffix.")
+    tags: list[str]
+    notes: str
+    archived: bool
     metadata: dict[str, str]
     integrations: list[Any] = []
     error: JobError | None
@@ -219,9 +224,12 @@ class JobObject(BaseModel):
     promotion: Promotion | None = Field(
         None, description="Once all evaluations of its gates have ended; null without gates."
     )
+    outcome: Outcome | None = Field(None, description="Once the held-out pairs were measured.")
 
     @classmethod
-    def from_record(cls, job: Job, place: Place | None = None) -> "JobObject":
+    def from_record(
+        cls, job: Job, place: Place | None = None, outcome: outcomes.Outcome | None = None
+    ) -> "JobObject":
         method = method_of(job)
         return cls(
             id=job.id,
@@ -242,6 +250,10 @@ class JobObject(BaseModel):
             method=method,
             hyperparameters=settings_of(job),
             suffix=job.suffix,
+            name=job.name or job.suffix,
+            tags=job.tags,
+            notes=job.notes,
+            archived=job.archived,
             metadata=job.metadata_,
             error=JobError(**job.error) if job.error else None,
             progress=cast("Progress | None", job.progress),
@@ -252,6 +264,7 @@ class JobObject(BaseModel):
             queue=_queue(place) if place else None,
             gates=cast("list[GateObject]", job.gates),
             promotion=cast("Promotion | None", job.promotion),
+            outcome=Outcome.from_numbers(outcome) if outcome else None,
         )
 
 

@@ -50,8 +50,9 @@ class Client:
     def get(self, path: str, **params: Any) -> Any:
         return self._json("GET", path, params=_given(params))
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        return self._json("POST", path, json=_given(body or {}))
+    def post(self, path: str, body: dict[str, Any] | None = None, *, nulls: bool = False) -> Any:
+        """Send what is not None, or with `nulls` all of the body: None then clears a field."""
+        return self._json("POST", path, json=(body or {}) if nulls else _given(body or {}))
 
     def delete(self, path: str) -> Any:
         return self._json("DELETE", path)

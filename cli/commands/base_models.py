@@ -155,7 +155,7 @@ def deploy(
     wait: Annotated[bool, typer.Option("--wait", help="Return when it answers.")] = False,
     yields: Annotated[
         bool | None,
-        typer.Option("--yield/--keep", help="Pause it while a job trains, or keep it running."),
+        typer.Option("--yield/--keep", help="Pause it while a run trains, or keep it running."),
     ] = None,
     as_json: Json = False,
 ) -> None:

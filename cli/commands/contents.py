@@ -17,7 +17,7 @@ def download(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the file is written.")],
     as_json: Json = False,
 ) -> None:
-    """Write a file as it was uploaded, or a table of results that a job left."""
+    """Write a file as it was uploaded, or a table of results that a run left."""
     path = f"/v1/files/{segment(file_id)}/content"
     written = save(connect(), path, out, as_json)
     done = {"path": str(out), "bytes": written}

@@ -149,6 +149,6 @@ def overlap(
 
 @output.command(app, "delete")
 def delete(file_id: FileId, as_json: Json = False) -> None:
-    """Delete a file that no job uses."""
+    """Delete a file that no run uses."""
     deleted = connect().delete(f"/v1/files/{segment(file_id)}")
     output.emit_or_say(deleted, as_json, f"Deleted {file_id}.")

@@ -1,4 +1,4 @@
-"""`oddsmith jobs`: create, steer and watch fine-tuning jobs.
+"""`oddsmith jobs`: create, steer, name and watch runs, which the API calls fine-tuning jobs.
 
 Only the API knows the hyperparameters: `--set` passes names and values through.
 """
@@ -10,15 +10,15 @@ import typer
 
 from cli.client.http import Client, connect, segment, wait_until
 from cli.client.operations import in_commands, reason
-from cli.commands import gates, uploads, watch
+from cli.commands import gates, labels, uploads, watch
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
 from orpo.contract.numbers import Series
 
-app = output.noun("Create, steer and watch fine-tuning jobs.")
+app = output.noun("Create, steer, name and watch runs: fine-tuning jobs.")
 
-JobId = Annotated[str, typer.Argument(help="The job's id, ftjob-…", metavar="ID")]
+JobId = Annotated[str, typer.Argument(help="The run's id, ftjob-…", metavar="ID")]
 
 JOBS = "/v1/fine_tuning/jobs"
 ESTIMATES = f"{JOBS}/estimate"
@@ -56,12 +56,14 @@ def create(
     held_out: HeldOut = None,
     method: Kind = "orpo",
     settings: Settings = None,
-    suffix: Annotated[str | None, typer.Option(help="Becomes part of the model's name.")] = None,
+    suffix: Annotated[
+        str | None, typer.Option(help="The run's first name; part of the tuned model's name.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
     gate: gates.Gates = None,
     as_json: Json = False,
 ) -> None:
-    """Create a job. A path is uploaded, once the rest of the job was checked."""
+    """Create a run. A path is uploaded, once the rest of the run was checked."""
     body = _settings(model, method, settings) | {"suffix": suffix, "seed": seed}
     if gate:
         body["gates"] = list(map(gates.gate, gate))
@@ -84,7 +86,7 @@ def estimate(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what a job would take: time, memory, tokens. Creates no job."""
+    """Measure what a run would take: time, memory, tokens. Creates no run."""
     body = _settings(model, method, settings)
     client = connect()
     found = client.post(ESTIMATES, _with_files(client, body, file, held_out, as_json))
@@ -127,35 +129,46 @@ def _estimated(found: dict[str, Any]) -> list[tuple[str, Any]]:
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
     file: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only jobs that name this file.")
+        str | None, typer.Option(metavar="ID", help="Only runs that name this file.")
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="Only runs with this tag; repeat for several."),
+    ] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Only archived runs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the jobs, newest first."""
-    jobs = connect().items(JOBS, limit, file=file)
+    """List the runs, newest first. Archived ones are left out."""
+    shown = {"file": file, "tag": tag or None, "archived": "true" if archived else None}
+    jobs = connect().items(JOBS, limit, **shown)
     if as_json:
         output.emit(jobs)
         return
     output.table(
-        ["id", "status", "progress", "model", "created", "result"],
+        ["name", "id", "status", "progress", "accuracy", "tags", "model", "created", "tuned model"],
         [
             [
+                labels.name(job),
                 job["id"],
                 output.status(job["status"]),
                 _progress(job),
+                _accuracy(job),
+                ", ".join(job.get("tags") or ()),
                 job["model"],
                 output.when(job["created_at"]),
                 job.get("fine_tuned_model"),
             ]
             for job in jobs
         ],
-        "There are no jobs yet. Create one with: oddsmith jobs create --model M --file PATH",
+        "No run has all that was asked for."
+        if file or tag or archived
+        else "There are no runs yet. Create one with: oddsmith jobs create --model M --file PATH",
     )
 
 
 @output.command(app, "show")
 def show(job_id: JobId, as_json: Json = False) -> None:
-    """Show one job."""
+    """Show one run."""
     job = connect().get(_path(job_id))
     if as_json:
         output.emit(job)
@@ -164,18 +177,20 @@ def show(job_id: JobId, as_json: Json = False) -> None:
     given = (method.get(method.get("type")) or {}).get("hyperparameters") or {}
     output.details(
         [
+            ("name", labels.name(job)),
             ("id", job["id"]),
+            *labels.lines(job),
             ("status", output.status(job["status"])),
             ("error", reason(job.get("error")) or None),
             ("progress", _progress(job) or None),
             ("queue", _place(job)),
             ("last attempt", _retry(job)),
             ("model", job["model"]),
-            ("result", job.get("fine_tuned_model")),
+            ("tuned model", job.get("fine_tuned_model")),
             *gates.lines(job),
             ("result files", ", ".join(job.get("result_files") or ()) or None),
             ("training file", job["training_file"]),
-            ("validation file", job.get("validation_file")),
+            ("held-out pairs", job.get("validation_file")),
             ("method", method.get("type")),
             *((f"  {name}", value) for name, value in given.items()),
             ("seed", job.get("seed")),
@@ -188,10 +203,10 @@ def show(job_id: JobId, as_json: Json = False) -> None:
 
 @output.command(app, "watch")
 def watch_job(job_id: JobId, as_json: Json = False) -> None:
-    """Follow a job until it ends: state, progress, log-probs of chosen and rejected.
+    """Follow a run until it ends: state, progress, log-probs of chosen and rejected.
 
-    Exits with 0 if the job succeeded, 1 if it failed, 6 if it was cancelled. With --json every
-    line is one event of the job's stream.
+    Exits with 0 if the run succeeded, 1 if it failed, 6 if it was cancelled. With --json every
+    line is one event of the run's stream.
     """
     job = watch.watch(job_id, as_json)
     if job.status not in ENDS:
@@ -201,7 +216,7 @@ def watch_job(job_id: JobId, as_json: Json = False) -> None:
 
 @output.command(app, "events")
 def events(job_id: JobId, as_json: Json = False) -> None:
-    """List what happened to a job, oldest first."""
+    """List what happened to a run, oldest first."""
     found = connect().items(f"{_path(job_id)}/events", type="message")[::-1]
     if as_json:
         output.emit(found)
@@ -212,7 +227,7 @@ def events(job_id: JobId, as_json: Json = False) -> None:
 
 @output.command(app, "checkpoints")
 def checkpoints(job_id: JobId, as_json: Json = False) -> None:
-    """List a job's committed checkpoints, newest first."""
+    """List a run's committed checkpoints, newest first."""
     found = connect().items(f"{_path(job_id)}/checkpoints")
     if as_json:
         output.emit(found)
@@ -229,27 +244,50 @@ def checkpoints(job_id: JobId, as_json: Json = False) -> None:
     output.table(["step", "accuracy", "created", "model"], rows, "There are no checkpoints yet.")
 
 
+@output.command(app, "edit")
+def edit(
+    job_id: JobId,
+    name: labels.NewName = None,
+    tag: labels.Add = None,
+    untag: labels.Remove = None,
+    notes: labels.Notes = None,
+    archive: labels.Archive = None,
+    as_json: Json = False,
+) -> None:
+    """Rename a run, tag it, note something about it, or archive it.
+
+    Its model, its files and its checkpoints keep their names; an archived run can still be opened.
+    """
+    client, path = connect(), _path(job_id)
+    asked = {"name": name, "add": tag, "remove": untag, "notes": notes, "archived": archive}
+    job = client.post(path, labels.changes(client, path, **asked), nulls=True)
+    if as_json:
+        output.emit(job)
+    else:
+        output.details([("name", labels.name(job)), ("id", job["id"]), *labels.lines(job)])
+
+
 @output.command(app, "cancel")
 def cancel(job_id: JobId, as_json: Json = False) -> None:
-    """Stop a job for good; its checkpoints stay."""
+    """Stop a run for good; its checkpoints stay."""
     _steer(job_id, "cancel", as_json)
 
 
 @output.command(app, "pause")
 def pause(job_id: JobId, as_json: Json = False) -> None:
-    """Stop a job at its next step, with a checkpoint from which it resumes."""
+    """Stop a run at its next step, with a checkpoint from which it resumes."""
     _steer(job_id, "pause", as_json)
 
 
 @output.command(app, "resume")
 def resume(job_id: JobId, as_json: Json = False) -> None:
-    """Put a paused job back in the queue."""
+    """Put a paused run back in the queue."""
     _steer(job_id, "resume", as_json)
 
 
 @output.command(app, "delete")
 def delete(job_id: JobId, as_json: Json = False) -> None:
-    """Delete a job that has ended, with its checkpoints and all that it left on disk."""
+    """Delete a run that has ended, with its checkpoints and all that it left on disk."""
     deleted = connect().delete(_path(job_id))
     output.emit_or_say(deleted, as_json, f"Deleted {job_id}.")
 
@@ -283,6 +321,15 @@ def _progress(job: dict[str, Any]) -> str:
     if preparing := progress.get("preparing"):
         return f"{preparing['tokenised']}/{preparing['pairs']} pairs tokenised"
     return f"{progress['step']}/{progress['steps']}" if progress.get("steps") else ""
+
+
+def _accuracy(job: dict[str, Any]) -> str:
+    """The accuracy on held-out pairs, at first and at last; empty before it was measured."""
+    outcome = job.get("outcome")
+    if not outcome:
+        return ""
+    ends = [outcome[when]["accuracy"] for when in ("before", "after")]
+    return " → ".join(watch.number(Series.ACCURACY, end) for end in ends)
 
 
 def _place(job: dict[str, Any]) -> str | None:

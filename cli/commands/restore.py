@@ -18,7 +18,7 @@ def restore(
     folder: Annotated[Path, typer.Argument(help="A folder that `oddsmith backup` wrote.")],
     as_json: Json = False,
 ) -> None:
-    """Restore a backup into a running, empty stack. Jobs that ran continue by themselves.
+    """Restore a backup into a running, empty stack. Runs that were at work continue by themselves.
 
     The backup is verified first; a damaged one changes nothing.
     """

@@ -63,7 +63,7 @@ def train(
     if chosen.nodes > 1:
         raise CommandError(
             f"nodes = {chosen.nodes} needs more machines; `oddsmith train` runs on this one. "
-            "Leave nodes out, or create a job.",
+            "Leave nodes out, or create a run with `oddsmith jobs create`.",
             ExitCode.USAGE,
         )
     earlier = rundir.generations(out)

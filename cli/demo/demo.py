@@ -52,7 +52,7 @@ def demo(
     """Tune the example pairs on a small model and show its answers beside its base's.
 
     On a terminal the stack stays up until Ctrl-C. With --once, ONCE=1 or no terminal, everything
-    is stopped at the end; `oddsmith up` brings it back with this job in it.
+    is stopped at the end; `oddsmith up` brings it back with this run in it.
     """
     once = once or as_json or not sys.stdout.isatty()
     with redirect_stdout(sys.stderr if as_json else sys.stdout), signals_as_interrupt():
@@ -199,7 +199,7 @@ def show_ways_on(folder: Folder, running: Running, result: Result, is_ours: bool
             ("API", f"{running.url}/v1  (its key is in {folder.path / 'stack.json'})"),
             ("talk to both", f"{oddsmith} chat {trial.BASE_MODEL} {result.model}"),
             ("the job", f"{oddsmith} jobs show {result.job_id}"),
-            ("stop", "Ctrl-C; `make up` brings it back with this job in it" if is_ours else None),
+            ("stop", "Ctrl-C; `make up` brings it back with this run in it" if is_ours else None),
         ]
     )
 

@@ -127,7 +127,7 @@ def tune(client: Client, step: Step, files: Files, seed: int) -> watch.JobView:
         raise
     if view.status != "succeeded" or not view.fine_tuned_model:
         why = reason(view.error)
-        raise CommandError(f"Job {view.job_id} {view.status}. {why}".rstrip())
+        raise CommandError(f"Run {view.job_id} {view.status}. {why}".rstrip())
     return view
 
 
@@ -214,5 +214,5 @@ def change(client: Client, job_id: str, name: str) -> Change:
     points = client.get(path, keys=key, buckets=500)["data"][0]["points"]
     values = [point["last"] for point in points if point["last"] is not None]
     if not values:
-        raise CommandError(f"Job {job_id} has no {name} on held-out pairs.")
+        raise CommandError(f"Run {job_id} has no {name} on held-out pairs.")
     return Change(values[0], values[-1])

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
 EPILOG = (
     "Exit codes: 0 done; 1 the operation failed; 2 wrong usage; 3 the API can't be reached; "
     "4 the API refused the request (not found, invalid, in conflict); 5 the key is missing, wrong "
-    "or lacks a scope; 6 the job was cancelled; 130 interrupted."
+    "or lacks a scope; 6 the run was cancelled; 130 interrupted."
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]

@@ -31,6 +31,7 @@ class Action(StrEnum):
     CANCELLED = "cancelled"
     PAUSED = "paused"
     RESUMED = "resumed"
+    EDITED = "edited"
     DEPLOYED = "deployed"
     UNDEPLOYED = "undeployed"
     EXPORTED = "exported"

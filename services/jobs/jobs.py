@@ -8,8 +8,9 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -54,6 +55,14 @@ PARAMS = {
     Purpose.EVALUATION: "evaluation_id",
 }
 LISTED = {Purpose.TRAIN: "GET /v1/fine_tuning/jobs", Purpose.EVALUATION: "GET /v1/evaluations"}
+
+
+class Archived(StrEnum):
+    """Which jobs a list holds: those that are not archived, those that are, or both."""
+
+    NO = "false"
+    YES = "true"
+    ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -266,9 +275,11 @@ def list_jobs(
     limit: int,
     metadata: dict[str, str] | None = None,
     file: str | None = None,
+    tags: Sequence[str] = (),
+    archived: Archived = Archived.NO,
 ) -> Iterator[Job]:
-    """Yield the caller's jobs that carry `metadata` and name the file, newest first, and one beyond
-    the limit.
+    """Yield the caller's jobs that carry `metadata`, name the file and have all `tags`, newest
+    first, and one beyond the limit.
     """
     query = select(Job).where(
         Job.org_id == caller.org_id, Job.purpose == Purpose.TRAIN, Job.deleted_at.is_(None)
@@ -277,6 +288,10 @@ def list_jobs(
         query = query.where(Job.metadata_.contains(metadata))
     if file is not None:
         query = query.where(inputs.names(file))
+    if tags:
+        query = query.where(Job.tags.contains([tag.lower() for tag in tags]))
+    if archived is not Archived.ALL:
+        query = query.where(Job.archived.is_(archived is Archived.YES))
     return paginate(session, query, Job.created_at, Job.id, after=after, limit=limit)
 
 

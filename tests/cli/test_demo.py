@@ -104,7 +104,7 @@ def test_a_job_that_fails_stops_the_stack_and_says_why(
     api.on(RUN_OVER, lambda _: Stream(job_frames(3, 0, failed)))
     result = oddsmith("demo")
     assert result.exit_code == 1
-    assert "Job ftjob-1 failed. The loss was NaN." in result.stderr
+    assert "Run ftjob-1 failed. The loss was NaN." in result.stderr
     assert "✗ Train with ORPO" in result.stdout
     assert started == ["up", "down"]
 

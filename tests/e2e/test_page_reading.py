@@ -1,8 +1,9 @@
-"""What the page shows to a reader: of a key that may only read, of curves, and on a phone.
+"""What the page shows of a key that may only read, of curves, of runs in lists, and on a phone.
 
 The API, its database and the browser are real; the test writes the numbers of the runs.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from services.runs import metrics
 from tests import records
 from tests.conftest import forget_connections
 from tests.e2e import chromium
+from tests.e2e.pages import violations
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -116,3 +118,73 @@ def test_a_phone_shows_a_whole_filter_and_says_that_runs_stand_beside(page: Page
     expect(page.get_by_role("alert")).to_contain_text("“lambda” exists")
     page.goto(f"/jobs/compare?ids={','.join(ids)}")
     expect(page.get_by_text("scroll the table sideways")).to_be_visible()
+
+
+def test_a_run_is_renamed_tagged_noted_and_archived(page: Page, api: ScratchApi):
+    runs = {name: run_of(name, 1, held_out=1) for name in ("first", "second")}
+    page.goto(f"/jobs/{runs['second']}")
+    page.get_by_role("button", name="Rename the run").click()
+    page.get_by_label("Name of the run").fill("λ 0.2, again")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("λ 0.2, again")
+    page.get_by_role("button", name="Add a tag").click()
+    page.keyboard.type("Abl")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Remove the tag abl")).to_be_visible()
+    page.get_by_role("button", name="Add notes").click()
+    page.get_by_label("Notes").fill("<b>Plain</b>\ntext")
+    page.get_by_role("button", name="Save the notes").click()
+    expect(page.get_by_role("region", name="Notes")).to_contain_text("<b>Plain</b>")
+
+    # The id is behind a mark, which a keyboard opens and closes.
+    mark = page.get_by_role("button", name="Ids of λ 0.2, again")
+    box = page.get_by_role("dialog", name="Ids of λ 0.2, again")
+    expect(page.get_by_text(runs["second"])).to_be_hidden()
+    mark.press("Enter")
+    expect(box.get_by_text(runs["second"])).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    expect(mark).to_be_focused()
+    page.get_by_role("link", name="config", exact=True).click()
+    expect(page.get_by_role("link", name="pairs.jsonl")).to_be_visible()
+
+    page.get_by_role("button", name="Archive", exact=True).click()
+    expect(page.get_by_text("Archived λ 0.2, again.")).to_be_visible()
+    page.get_by_role("link", name="Runs").click()
+    expect(page.get_by_role("link", name="first")).to_be_visible()
+    expect(page.get_by_role("link", name="λ 0.2, again")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("link", name="λ 0.2, again")).to_be_visible()
+    page.get_by_role("checkbox", name="Compare first").check()
+    page.get_by_role("region", name="Ticked runs").get_by_role("button", name="Archive").click()
+    expect(page.get_by_role("link", name="first")).to_have_count(0)
+    page.get_by_role("button", name="1 archived").click()
+    expect(page.get_by_role("link", name="first")).to_be_visible()
+    page.get_by_label("Filter the runs").fill("accuracy>=0.5 tag:abl")
+    expect(page.get_by_role("link", name="λ 0.2, again")).to_be_visible()
+    expect(page.get_by_role("link", name="first")).to_have_count(0)
+    page.get_by_label("Filter the runs").fill("accuracy>=0.9 archived:all")
+    expect(page.get_by_text("No run fits this filter.")).to_be_visible()
+
+
+def test_compare_stays_in_view_while_the_list_scrolls(page: Page, api: ScratchApi):
+    with transaction() as session:
+        file = records.file(session, OWNER).id
+        base = records.base_model(session, OWNER).id
+        for at in range(60):
+            records.job(session, OWNER, suffix=f"run-{at}", training_file=file, base_model=base)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("/jobs?sort=name")
+        for name in ("run-0", "run-1"):
+            page.get_by_role("checkbox", name=f"Compare {name}", exact=True).check()
+        ticked = page.get_by_role("region", name="Ticked runs")
+        compare = ticked.get_by_role("button", name="Compare")
+        for to in ("0", "document.body.scrollHeight / 2", "document.body.scrollHeight"):
+            page.evaluate(f"scrollTo(0, {to})")
+            expect(compare).to_be_in_viewport(ratio=1)
+        assert page.evaluate("scrollY") > 1000
+        assert violations(page) == []
+        compare.click()
+        expect(page).to_have_url(re.compile("/jobs/compare"))

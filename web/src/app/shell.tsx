@@ -1,6 +1,7 @@
 import { Link, lazyRouteComponent, Outlet } from "@tanstack/react-router";
 import { FileText, KeyRound, LineChart, MessagesSquare, Scale, Server, Vote } from "lucide-react";
 import { Suspense } from "react";
+import { NoticeBar } from "@/components/notice-bar";
 import { Loading } from "@/components/page";
 import { ThemeSwitch } from "@/components/theme-switch";
 
@@ -75,6 +76,7 @@ export function Shell() {
           </ServerData>
         </Suspense>
       </main>
+      <NoticeBar />
     </div>
   );
 }

@@ -1020,7 +1020,12 @@ export interface paths {
          */
         get: operations["retrieve_v1_fine_tuning_jobs__job_id__get"];
         put?: never;
-        post?: never;
+        /**
+         * Rename a job, tag it, note something about it, or archive it
+         * @description Change the fields that are sent. Nothing else about the job changes: its model, its files and
+         *     its checkpoints keep their names, and an archived job stays open to all other requests.
+         */
+        post: operations["edit_v1_fine_tuning_jobs__job_id__post"];
         /**
          * Delete a job that has ended, with all that it left
          * @description Delete a job with its checkpoints, numbers, events and result files. 409 if it has not ended,
@@ -1775,6 +1780,12 @@ export interface components {
              */
             votes: number;
         };
+        /**
+         * Archived
+         * @description Which jobs a list holds: those that are not archived, those that are, or both.
+         * @enum {string}
+         */
+        Archived: "false" | "true" | "all";
         /**
          * Asked
          * @description What a side was asked: a conversation and its sampling settings.
@@ -3102,6 +3113,32 @@ export interface components {
             step: "edit";
         };
         /**
+         * EditJob
+         * @description What to change; a field that is left out stays as it is.
+         */
+        EditJob: {
+            /**
+             * Archived
+             * @description Left out of the list unless it is asked for.
+             */
+            archived?: boolean;
+            /**
+             * Name
+             * @description null: the run has its suffix as name.
+             */
+            name?: string | null;
+            /**
+             * Notes
+             * @description Plain text.
+             */
+            notes?: string;
+            /**
+             * Tags
+             * @description All tags of the run; stored in lower case, each once.
+             */
+            tags?: string[];
+        };
+        /**
          * EndpointRequest
          * @description A model behind an OpenAI-compatible endpoint.
          */
@@ -4381,6 +4418,33 @@ export interface components {
             line: number;
         };
         /**
+         * HeldOutNumbers
+         * @description One measurement of the held-out pairs; null is what the method does not measure.
+         */
+        HeldOutNumbers: {
+            /**
+             * Accuracy
+             * @description The share of pairs whose chosen answer is preferred.
+             */
+            accuracy: number | null;
+            /** Accuracy High */
+            accuracy_high: number | null;
+            /**
+             * Accuracy Low
+             * @description Lower end of its 95 % Wilson interval.
+             */
+            accuracy_low: number | null;
+            /** Log Odds Ratio */
+            log_odds_ratio: number | null;
+            /**
+             * Reward Margin
+             * @description Of a reward model.
+             */
+            reward_margin: number | null;
+            /** Step */
+            step: number;
+        };
+        /**
          * HeldOutOverlap
          * @description Held-out rows of a validation file whose prompt is trained on as well, of how many `rows`.
          */
@@ -4503,6 +4567,8 @@ export interface components {
          * @description OpenAI's job, with its progress and what this server adds.
          */
         JobObject: {
+            /** Archived */
+            archived: boolean;
             /** Attempts */
             attempts: number;
             /** Created At */
@@ -4542,6 +4608,13 @@ export interface components {
             /** Model */
             model: string;
             /**
+             * Name
+             * @description As given by an edit, otherwise the suffix.
+             */
+            name: string | null;
+            /** Notes */
+            notes: string;
+            /**
              * Object
              * @default fine_tuning.job
              * @constant
@@ -4549,6 +4622,8 @@ export interface components {
             object: "fine_tuning.job";
             /** Organization Id */
             organization_id: string;
+            /** @description Once the held-out pairs were measured. */
+            outcome?: components["schemas"]["Outcome"] | null;
             prepared: components["schemas"]["Prepared"] | null;
             /** Priority */
             priority: number;
@@ -4567,6 +4642,8 @@ export interface components {
             status: string;
             /** Suffix */
             suffix: string | null;
+            /** Tags */
+            tags: string[];
             /** Trained Tokens */
             trained_tokens: number | null;
             /** Training File */
@@ -5515,6 +5592,14 @@ export interface components {
             file_id: string;
             /** Line */
             line: number;
+        };
+        /**
+         * Outcome
+         * @description The held-out pairs at the first and at the newest measurement.
+         */
+        Outcome: {
+            after: components["schemas"]["HeldOutNumbers"];
+            before: components["schemas"]["HeldOutNumbers"];
         };
         /**
          * OverlapOfKind
@@ -11305,6 +11390,10 @@ export interface operations {
                 limit?: number;
                 /** @description Only jobs that name this file: its pairs, or the prompts of a gate. */
                 file?: string;
+                /** @description Only jobs with all these tags. */
+                tag?: string[];
+                /** @description By default, archived jobs are left out; `all` adds them. */
+                archived?: components["schemas"]["Archived"];
             };
             header?: never;
             path?: never;
@@ -11882,6 +11971,95 @@ export interface operations {
             };
             /** @description There is no such object, or it is another organisation's */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    edit_v1_fine_tuning_jobs__job_id__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditJob"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

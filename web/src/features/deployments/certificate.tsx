@@ -1,5 +1,5 @@
 import { TriangleAlert } from "lucide-react";
-import { CopyButton } from "@/components/copy-button";
+import { InfoMark } from "@/components/info-mark";
 import { TokenDifference } from "@/features/deployments/token-difference";
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
@@ -34,11 +34,8 @@ export function Certificate({ parity }: { parity: Parity }) {
           {nats(parity.mean_logprob_diff)}.
         </li>
         <li className="flex flex-wrap items-center gap-x-1">
-          Weights sha256{" "}
-          <code className="font-mono" title={parity.weights_sha256}>
-            {parity.weights_sha256.slice(0, 12)}…
-          </code>
-          <CopyButton text={parity.weights_sha256} what="the sha256 of the weights" />
+          Hash of the weights
+          <InfoMark about="the weights" facts={[["SHA-256", parity.weights_sha256]]} />
         </li>
       </ul>
       {parity.difference && <TokenDifference difference={parity.difference} />}

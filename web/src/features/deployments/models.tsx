@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { ErrorPanel } from "@/components/error-panel";
+import { InfoMark } from "@/components/info-mark";
 import { Needs } from "@/components/needs";
 import { Empty, Loading } from "@/components/page";
 import { Button } from "@/components/ui/button";
@@ -79,11 +80,11 @@ function BaseFacts({ model }: { model: Model }) {
     parameters && `${parametersInWords(parameters)} parameters`,
     dtype,
     context_length && `${number(context_length)} tokens of context`,
-    model.revision && `revision ${model.revision.slice(0, 12)}`,
   ].filter(Boolean);
   return (
     <>
-      Base{facts.length > 0 && <span className="text-muted">: {facts.join(", ")}</span>}
+      Base{facts.length > 0 && <span className="text-muted">: {facts.join(", ")}</span>}{" "}
+      <InfoMark about={model.id} facts={[["Revision", model.revision]]} />
       {model.info.remarks?.map((remark) => (
         <p key={remark} className="mt-1 text-sm text-muted">
           {remark}

@@ -35,7 +35,7 @@ export const runsOfFileQuery = (fileId: string) =>
     queryFn: ({ signal }) =>
       take(
         client.GET("/v1/fine_tuning/jobs", {
-          params: { query: { file: fileId, limit: MOST_RUNS } },
+          params: { query: { file: fileId, limit: MOST_RUNS, archived: "all" } },
           signal,
         }),
       ),

@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Download } from "lucide-react";
 import { lazy, type ReactNode, Suspense } from "react";
-import { CopyButton } from "@/components/copy-button";
 import { ErrorPanel } from "@/components/error-panel";
+import { InfoMark } from "@/components/info-mark";
 import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
@@ -44,6 +44,18 @@ export function FilePage() {
   return (
     <Page
       title={file.data.filename}
+      heading={
+        <>
+          {file.data.filename}{" "}
+          <InfoMark
+            about={file.data.filename}
+            facts={[
+              ["Id", file.data.id],
+              ["SHA-256", file.data.sha256],
+            ]}
+          />
+        </>
+      }
       lead={<Facts file={file.data} />}
       actions={<Actions file={file.data} />}
     >
@@ -62,10 +74,6 @@ function Facts({ file }: { file: Schema<"FileObject"> }) {
       <FileState file={file} />
       <span>{bytes(file.bytes)}</span>
       <span title={moment(file.created_at)}>{ago(file.created_at)}</span>
-      <span className="flex min-w-0 items-center font-mono text-sm break-all">
-        {file.id}
-        <CopyButton text={file.id} what="the file's id" />
-      </span>
     </div>
   );
 }
@@ -112,7 +120,7 @@ function Content({ file }: { file: Schema<"FileObject"> }): ReactNode {
     ...fileReportQuery(file.id),
     enabled: isInput && file.status !== "uploaded",
   });
-  if (!isInput) return <p>A job left this table of its results. Download it to read it.</p>;
+  if (!isInput) return <p>A run left this table of its results. Download it to read it.</p>;
   if (file.status === "uploaded") return <FileProgress file={file} />;
   return (
     <>

@@ -1,7 +1,9 @@
 /** Fine-tuning jobs over the API: the queries, and how long their results stay fresh. */
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import { client, type Schema, take } from "@/lib/api";
+import { notify } from "@/lib/notice";
 import { readAll } from "@/lib/pages";
+import { nameOf } from "@/lib/run-name";
 
 export type Job = Schema<"JobObject">;
 export type JobEvent = Schema<"JobEventObject">;
@@ -75,6 +77,31 @@ export async function steer(queries: QueryClient, id: string, verb: "cancel" | "
   const job = await take(client.POST(`/v1/fine_tuning/jobs/{job_id}/${verb}`, path(id)));
   queries.setQueryData(keys.job(id), job);
   queries.invalidateQueries({ queryKey: keys.list });
+}
+
+/** Change labels of a run: only the given fields. Every view of the run is updated. */
+export async function editJob(queries: QueryClient, id: string, body: Schema<"EditJob">) {
+  const job = await take(client.POST("/v1/fine_tuning/jobs/{job_id}", { ...path(id), body }));
+  queries.setQueryData(keys.job(id), job);
+  queries.setQueryData<Job[]>(keys.list, (jobs) =>
+    jobs?.map((each) => (each.id === id ? job : each)),
+  );
+  return job;
+}
+
+/** Archive runs, or show them in the list again, and say so with a way back. */
+export async function archive(queries: QueryClient, jobs: readonly Job[], archived: boolean) {
+  const changed = jobs.filter((job) => job.archived !== archived);
+  const [first] = changed;
+  if (!first) return;
+  const change = (to: boolean) =>
+    Promise.all(changed.map((job) => editJob(queries, job.id, { archived: to })));
+  await change(archived);
+  const what = changed.length === 1 ? nameOf(first) : `${changed.length} runs`;
+  notify({
+    text: archived ? `Archived ${what}.` : `Unarchived ${what}.`,
+    undo: () => change(!archived),
+  });
 }
 
 export const createJob = (body: Schema<"CreateJob">, idempotencyKey: string) =>

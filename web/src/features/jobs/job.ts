@@ -2,19 +2,12 @@
 import type { Job } from "@/features/jobs/api";
 import { duration, number } from "@/lib/format";
 
-export const shortId = (id: string) => id.replace(/^ftjob-/, "").slice(0, 8);
-
-/** The name that the user gave, or the start of its id. */
-export const nameOf = (job: Pick<Job, "id" | "suffix">) => job.suffix || shortId(job.id);
-
-/** Unique names of runs: if two have the same name, the start of the id is added. */
-export function namesOf(jobs: readonly Pick<Job, "id" | "suffix">[]): string[] {
-  const names = jobs.map(nameOf);
-  return jobs.map((job, i) => {
-    const name = names[i] as string;
-    return names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} ${shortId(job.id)}`;
-  });
-}
+/** The ids of a run, for the mark behind its name. */
+export const idsOf = (job: Pick<Job, "id" | "fine_tuned_model">) =>
+  [
+    ["Id", job.id],
+    ["Tuned model", job.fine_tuned_model],
+  ] as const;
 
 export const methodOf = (job: Pick<Job, "method">) => job.method.type;
 

@@ -1,6 +1,7 @@
 import { Info } from "lucide-react";
 import type { ReactNode } from "react";
-import { CopyButton } from "@/components/copy-button";
+import { FileName } from "@/components/file-name";
+import { InfoMark } from "@/components/info-mark";
 import type { Evaluation, Side } from "@/features/evaluations/objects";
 import { itemsOf, sideName } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
@@ -25,9 +26,8 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
         <Facts title={`${isOfPairs ? "Pairs" : "Prompts"} and settings`}>
           <Fact name="Suite">{suite.title}</Fact>
           <Fact name="File">
-            <code className="font-mono text-sm break-all">{suite.data}</code>
+            <FileName id={suite.data} sha256={suite.sha256} />
           </Fact>
-          <Hash name="SHA-256 of the file" value={suite.sha256} />
           <Fact name={isOfPairs ? "Pairs" : "Prompts"}>
             {limit === null ? "all of the file" : `${number(limit)} drawn`}
           </Fact>
@@ -44,10 +44,10 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
           ))}
           {samples !== null && <Fact name="Answers to each prompt">{number(samples)}</Fact>}
           {diversity && (
-            <>
-              <Fact name="Embedder">{diversity.embedder}</Fact>
-              <Hash name="SHA-256 of the embedder" value={diversity.embedder_sha256 ?? null} />
-            </>
+            <Fact name="Embedder">
+              {diversity.embedder}{" "}
+              <InfoMark about="the embedder" facts={[["SHA-256", diversity.embedder_sha256]]} />
+            </Fact>
           )}
           {judge && (
             <>
@@ -80,11 +80,18 @@ export function Identity({ evaluation }: { evaluation: Evaluation }) {
 function SideFacts({ title, side }: { title: string; side: Side }) {
   return (
     <Facts title={title}>
-      <Fact name="Name">{side.model}</Fact>
+      <Fact name="Name">
+        {side.model}{" "}
+        <InfoMark
+          about={side.model}
+          facts={[
+            ["Checkpoint", side.checkpoint],
+            ["SHA-256 of the weights", side.weights_sha256],
+            ["SHA-256 of the template", side.template_sha256],
+          ]}
+        />
+      </Fact>
       {side.base_url && <Fact name="Endpoint">{side.base_url}</Fact>}
-      {side.checkpoint && <Fact name="Checkpoint">{side.checkpoint}</Fact>}
-      <Hash name="SHA-256 of the weights" value={side.weights_sha256} />
-      <Hash name="SHA-256 of the template" value={side.template_sha256} />
       {side.engine && <Fact name="Engine">{side.engine}</Fact>}
       {side.kind === "endpoint" && (
         <Fact name="Weights">not known: another service answers under this name</Fact>
@@ -108,19 +115,5 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
       <dt className="text-muted">{name}</dt>
       <dd className="min-w-0 break-words">{children}</dd>
     </div>
-  );
-}
-
-function Hash({ name, value }: { name: string; value: string | null }) {
-  if (!value) return null;
-  return (
-    <Fact name={name}>
-      <span className="flex items-center gap-1">
-        <code className="font-mono text-sm" title={value}>
-          {value.slice(0, 12)}…
-        </code>
-        <CopyButton text={value} what={`the ${name}`} />
-      </span>
-    </Fact>
   );
 }

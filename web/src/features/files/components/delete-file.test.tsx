@@ -46,15 +46,17 @@ async function asked(runs: object[], has_more = false) {
 
 test("before a file is deleted, the runs that used it are named", async () => {
   const get = await asked([
-    { id: "ftjob-1", suffix: "warm", status: "succeeded" },
-    { id: "ftjob-2", suffix: null, status: "failed" },
+    { id: "ftjob-1", name: "warm", status: "succeeded" },
+    { id: "ftjob-2", name: null, status: "failed" },
   ]);
   expect(await screen.findByText(/can't be repeated without it/)).toBeVisible();
   expect(screen.getAllByRole("listitem").map((item) => item.textContent)).toEqual([
     "warm (succeeded)",
-    "ftjob-2 (failed)",
+    "2 (failed)",
   ]);
-  expect(get.mock.calls[0]?.[1]).toMatchObject({ params: { query: { file: "file-1" } } });
+  expect(get.mock.calls[0]?.[1]).toMatchObject({
+    params: { query: { file: "file-1", archived: "all" } },
+  });
 });
 
 test("a file that no run used says so", async () => {

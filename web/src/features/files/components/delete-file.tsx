@@ -5,6 +5,7 @@ import { useState } from "react";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { Button } from "@/components/ui/button";
 import { deleteFile, runsOfFileQuery } from "@/features/files/api";
+import { nameOf } from "@/lib/run-name";
 
 export function DeleteFile(props: {
   fileId: string;
@@ -38,7 +39,7 @@ export function DeleteFile(props: {
         )
       }
     >
-      Its pairs and its report are removed for good. Models trained on it stay. A file that a job
+      Its pairs and its report are removed for good. Models trained on it stay. A file that a run
       still needs can't be deleted.
       {isAsked && <Runs fileId={props.fileId} />}
     </ConfirmDialog>
@@ -59,10 +60,10 @@ export function Runs({ fileId }: { fileId: string }) {
           : "These runs used it and can't be repeated without it:"}
       </p>
       <ul className="list-disc ps-5">
-        {data.data.map(({ id, suffix, status }) => (
+        {data.data.map(({ id, name, status }) => (
           <li key={id} className="break-words">
             <Link to="/jobs/$jobId" params={{ jobId: id }} className="text-accent underline">
-              {suffix || id}
+              {nameOf({ id, name })}
             </Link>{" "}
             ({status.replaceAll("_", " ")})
           </li>

@@ -165,7 +165,7 @@ export function factsOf(found: Found): [string, string][] {
     facts.push(["Saved by computing prompts once", `${percent(found.saved_by_sharing)} of tokens`]);
   if (job)
     facts.push([
-      "A job on the file",
+      "A run on the file",
       `${number(job.steps)} steps on ${number(job.pairs)} pairs, ${number(job.tokens)} tokens; ` +
         `${number(job.held_out_pairs)} pairs held out`,
     ]);

@@ -7,7 +7,7 @@ import { extentOf } from "@/components/chart/lines";
 import { ErrorPanel } from "@/components/error-panel";
 import { Empty, Loading, Page } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
-import { hasEnded, isAlive, jobQuery, keys } from "@/features/jobs/api";
+import { hasEnded, isAlive, type Job, jobQuery, keys } from "@/features/jobs/api";
 import {
   COMPARED_KEYS,
   type Compared,
@@ -19,6 +19,7 @@ import { CompareTable } from "@/features/jobs/compare/compare-table";
 import { buckets, fetchSeries } from "@/features/jobs/series";
 import { rangeOf } from "@/features/jobs/use-run";
 import { number } from "@/lib/format";
+import { existingFileQuery } from "@/lib/queries";
 
 const MOST = 10;
 
@@ -61,6 +62,7 @@ export function ComparePage() {
     [ids, jobs, numbers],
   );
   const charts = useMemo(() => chartsOf(runs), [runs]);
+  const fileNames = useFileNames(runs.map(({ job }) => job));
   const extent = useMemo(() => extentOf(charts), [charts]);
   const zoom = (next: [number, number] | null) =>
     navigate({
@@ -97,7 +99,10 @@ export function ComparePage() {
       {runs.length > 0 && (
         <CompareTable
           jobs={runs.map((run) => run.job)}
-          differing={differences(runs.map((run) => run.job))}
+          differing={differences(
+            runs.map((run) => run.job),
+            fileNames,
+          )}
           finals={finals(runs)}
           remove={remove}
         />
@@ -117,6 +122,13 @@ export function ComparePage() {
       </div>
     </Page>
   );
+}
+
+/** The names of the files that the runs read, by id. */
+function useFileNames(jobs: readonly Job[]): Map<string, string> {
+  const ids = jobs.flatMap((job) => [job.training_file, job.validation_file ?? []].flat());
+  const files = useQueries({ queries: [...new Set(ids)].map(existingFileQuery) });
+  return new Map(files.flatMap(({ data }) => (data ? [[data.id, data.filename]] : [])));
 }
 
 function halves(text = ""): [string | undefined, string | undefined] {

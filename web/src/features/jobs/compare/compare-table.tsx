@@ -1,11 +1,13 @@
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import { Swatch } from "@/components/chart/readout";
+import { InfoMark } from "@/components/info-mark";
 import { Button } from "@/components/ui/button";
 import type { Job } from "@/features/jobs/api";
 import { lookOf, type Row, sameHeldOut } from "@/features/jobs/compare/compare";
-import { namesOf } from "@/features/jobs/job";
+import { idsOf } from "@/features/jobs/job";
 import { cx } from "@/lib/cx";
+import { namesOf } from "@/lib/run-name";
 
 /** One column per run: its line style on the charts, its numbers, and its differing settings. */
 export function CompareTable(props: {
@@ -41,16 +43,16 @@ export function CompareTable(props: {
                   scope="col"
                   className="min-w-32 px-3 py-2 text-left font-medium sm:min-w-40"
                 >
-                  <span className="flex items-center gap-2">
+                  <span className="flex max-w-72 items-center gap-2">
                     <Swatch line={{ ...lookOf(place), kind: "trace" }} />
                     <Link
                       to="/jobs/$jobId"
                       params={{ jobId: job.id }}
-                      title={job.id}
                       className="truncate hover:text-accent"
                     >
                       {names[place]}
                     </Link>
+                    <InfoMark about={names[place] ?? "the run"} facts={idsOf(job)} />
                     <Button
                       small
                       look="quiet"
@@ -84,6 +86,8 @@ export function CompareTable(props: {
   );
 }
 
+// The API's name of a hyperparameter; other rows have words.
+const SETTING = /^[a-z][a-z_]*$/;
 const first = "sticky left-0 bg-surface px-3 py-2 text-left";
 
 function Rows(props: { title: string; rows: Row[]; span: number; isMono?: boolean }) {
@@ -99,18 +103,29 @@ function Rows(props: { title: string; rows: Row[]; span: number; isMono?: boolea
           {props.title}
         </th>
       </tr>
-      {props.rows.map(({ name, values, best }) => (
+      {props.rows.map(({ name, values, best, ids }) => (
         <tr key={name} className="border-t border-line">
-          <th scope="row" className={cx(first, "font-normal", props.isMono && "font-mono text-sm")}>
+          <th
+            scope="row"
+            className={cx(
+              first,
+              "font-normal",
+              props.isMono && SETTING.test(name) && "font-mono text-sm",
+            )}
+          >
             {name}
           </th>
           {values.map((value, place) => (
             <td
               // biome-ignore lint/suspicious/noArrayIndexKey: a column is identified by its place.
               key={place}
-              className={cx("px-3 py-2 whitespace-nowrap", place === best && "font-semibold")}
+              className={cx(
+                "px-3 py-2",
+                ids ? "max-w-72 min-w-40 break-words" : "whitespace-nowrap",
+                place === best && "font-semibold",
+              )}
             >
-              {value}
+              {value} <InfoMark about={value} facts={[["Id", ids?.[place]]]} />
               {place === best && <span className="ml-1 text-sm text-muted">best</span>}
             </td>
           ))}

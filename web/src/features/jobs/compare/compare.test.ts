@@ -11,7 +11,7 @@ import {
 const job = (id: string, hyperparameters: Record<string, unknown>) =>
   ({
     id,
-    suffix: id,
+    name: id,
     model: "m",
     status: "succeeded",
     method: { type: "orpo" },
@@ -26,6 +26,29 @@ const job = (id: string, hyperparameters: Record<string, unknown>) =>
 test("only settings that differ are shown, one that a run lacks as a dash", () => {
   const jobs = [job("a", { lambda: 0.1, n_epochs: 1 }), job("b", { n_epochs: 1 })];
   expect(differences(jobs)).toEqual([{ name: "lambda", values: ["0.1", "–"] }]);
+});
+
+test("files that differ are shown by name, two of one name with the start of their ids", () => {
+  const on = (training_file: string, validation_file: string | null) =>
+    ({ ...job("a", {}), training_file, validation_file }) as Job;
+  const names = new Map([
+    ["file-1", "pairs.jsonl"],
+    ["file-2", "other.jsonl"],
+    ["file-3", "pairs.jsonl"],
+  ]);
+  expect(differences([on("file-1", null), on("file-2", "file-3")], names)).toEqual([
+    { name: "Training file", values: ["pairs.jsonl", "other.jsonl"], ids: ["file-1", "file-2"] },
+    {
+      name: "Held-out pairs",
+      values: ["of the training file", "pairs.jsonl"],
+      ids: [null, "file-3"],
+    },
+  ]);
+  expect(differences([on("file-1", null), on("file-3", null)], names)[0]?.values).toEqual([
+    "pairs.jsonl 1",
+    "pairs.jsonl 3",
+  ]);
+  expect(differences([on("file-1", null), on("file-1", null)], names)).toEqual([]);
 });
 
 test("the best run is marked, the lowest for a loss, none where two are equal", () => {

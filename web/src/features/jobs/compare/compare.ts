@@ -2,9 +2,10 @@
 import type { ChartSpec } from "@/components/chart/chart";
 import type { Line } from "@/components/chart/lines";
 import type { Job } from "@/features/jobs/api";
-import { heldOutOf, methodOf, namesOf } from "@/features/jobs/job";
+import { heldOutOf, methodOf } from "@/features/jobs/job";
 import type { Series } from "@/features/jobs/series";
 import { duration, number, percent, signed } from "@/lib/format";
+import { namesOf } from "@/lib/run-name";
 
 export type Compared = { job: Job; series: Series };
 
@@ -104,24 +105,59 @@ export function chartsOf(runs: readonly Compared[]): ChartSpec[] {
   })).filter((chart) => chart.lines.some((line) => line.points.length > 0));
 }
 
-export type Row = { name: string; values: string[]; best?: number };
+/** `ids`: what is behind the mark of each value. */
+export type Row = { name: string; values: string[]; best?: number; ids?: (string | null)[] };
 
-/** The settings in which the runs differ. */
-export function differences(jobs: readonly Job[]): Row[] {
+const FILES = { training_file: "Training file", validation_file: "Held-out pairs" };
+const WORDS: Record<string, string> = { model: "Base model", method: "Method", seed: "Seed" };
+
+/** The settings in which the runs differ; files have the names that `fileNames` holds by id. */
+export function differences(
+  jobs: readonly Job[],
+  fileNames: ReadonlyMap<string, string> = new Map(),
+): Row[] {
   const flat = jobs.map(
     (job): Record<string, unknown> => ({
       model: job.model,
       method: methodOf(job),
-      training_file: job.training_file,
-      validation_file: job.validation_file,
       seed: job.seed,
       ...job.hyperparameters,
     }),
   );
   const names = [...new Set(flat.flatMap(Object.keys))];
-  return names
-    .map((name) => ({ name, values: flat.map((settings) => String(settings[name] ?? "–")) }))
-    .filter(({ values }) => new Set(values).size > 1);
+  const settings = names.map((name) => ({
+    name: WORDS[name] ?? name,
+    values: flat.map((values) => String(values[name] ?? "–")),
+  }));
+  const differing = (values: readonly unknown[]) => new Set(values).size > 1;
+  return [
+    ...Object.entries(FILES)
+      .map(([field, name]) =>
+        filesOf(
+          name,
+          jobs.map((job) => job[field as keyof typeof FILES]),
+          fileNames,
+        ),
+      )
+      .filter(({ ids }) => differing(ids)),
+    ...settings.filter(({ values }) => differing(values)),
+  ];
+}
+
+/** Files by their names; of two files with one name, the start of the id is added. */
+function filesOf(
+  name: string,
+  ids: (string | null)[],
+  fileNames: ReadonlyMap<string, string>,
+): Required<Omit<Row, "best">> {
+  const named = ids.map((id) =>
+    id === null ? "of the training file" : (fileNames.get(id) ?? "a file"),
+  );
+  const values = named.map((value, i) => {
+    const isShared = ids.some((id, j) => id !== ids[i] && named[j] === value);
+    return isShared ? `${value} ${ids[i]?.replace(/^file-/, "").slice(0, 8) ?? ""}` : value;
+  });
+  return { name, values, ids };
 }
 
 /**

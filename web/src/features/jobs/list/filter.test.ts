@@ -1,11 +1,23 @@
 import { expect, test } from "vitest";
 import type { Job } from "@/features/jobs/api";
-import { faultsOf, inOrder, matches, sortOf, sortText } from "@/features/jobs/list/filter";
+import {
+  faultsOf,
+  inOrder,
+  matches,
+  sortOf,
+  sortText,
+  startsDescending,
+} from "@/features/jobs/list/filter";
 
 const job = (more: Partial<Job>): Job =>
   ({
     id: "ftjob-1",
     suffix: "short",
+    name: "short",
+    tags: ["b2", "sweep"],
+    notes: "Look at line 3 again.",
+    archived: false,
+    outcome: null,
     model: "SmolLM2-135M",
     status: "running",
     training_file: "file-9",
@@ -68,7 +80,77 @@ test.each([
 });
 
 test("a word with a colon that stands in a run is text", () => {
-  const runs = [job({ suffix: "sweep:2" })];
+  const runs = [job({ name: "sweep:2" })];
   expect(faultsOf("sweep:2", runs)).toEqual([]);
   expect(faultsOf("sweep:3", runs)).toEqual(["No run has a setting or tag “sweep”."]);
+});
+
+const numbers = (step: number, accuracy: number, margin: number) => ({
+  step,
+  accuracy,
+  accuracy_low: accuracy - 0.1,
+  accuracy_high: accuracy + 0.1,
+  log_odds_ratio: margin,
+  reward_margin: null,
+});
+const measured = job({
+  outcome: { before: numbers(0, 0.4, -1), after: numbers(20, 0.75, 0.5) },
+});
+
+test.each([
+  ["accuracy>=0.7", true],
+  ["accuracy>0.75", false],
+  ["log_odds_ratio>0 verdict:helped", true],
+  ["verdict:hurt", false],
+  ["tag:b2", true],
+  ["tag:abl", true],
+  ["tag:none", false],
+  ["tag!=b2", false],
+  ["again", true],
+  ["archived:no", true],
+  ["archived:yes", false],
+])("results and labels: the filter %s gives %s", (filter, expected) => {
+  expect(matches(measured, filter)).toBe(expected);
+});
+
+test("a run without a measurement fits no comparison of results", () => {
+  expect(matches(job({}), "accuracy<0.9")).toBe(false);
+  expect(matches(job({}), "verdict:helped")).toBe(false);
+});
+
+test("an archived run is left out unless the filter has a word on it", () => {
+  const archived = job({ archived: true });
+  for (const filter of ["", "short", "tag:b2", "archived:no", "archived:false"])
+    expect(matches(archived, filter)).toBe(false);
+  for (const filter of ["archived:yes", "archived:all short", "archived:true"])
+    expect(matches(archived, filter)).toBe(true);
+  expect(matches(job({}), "archived:all")).toBe(true);
+});
+
+test.each([
+  ["archived:maybe", "“archived” is yes, no or all, not “maybe”."],
+  ["verdict:good", /^No run can have the verdict “good”: there are hurt, unclear, behind, helped/],
+  ["acuracy>=0.7", "No run has a setting or tag “acuracy”; “accuracy” exists."],
+  ["accuracy>=much", "“accuracy” is a number, and “much” is none."],
+])("the filter %s says what is wrong with it", (filter, fault) => {
+  expect(faultsOf(filter, [measured])).toEqual([
+    typeof fault === "string" ? fault : expect.stringMatching(fault),
+  ]);
+});
+
+test("runs are sorted by their results, those without one last in both directions", () => {
+  const worse = job({
+    id: "worse",
+    outcome: { before: numbers(0, 0.7, 1), after: numbers(9, 0.4, -0.1) },
+  });
+  const runs = [job({ id: "none" }), { ...measured, id: "better" }, worse];
+  const order = (sort: string) => inOrder(runs, sortOf(sort)).map(({ id }) => id);
+  for (const by of ["accuracy", "margin", "verdict"]) {
+    expect(order(`-${by}`)).toEqual(["better", "worse", "none"]);
+    expect(order(by)).toEqual(["worse", "better", "none"]);
+  }
+  expect(["accuracy", "name"].map((by) => startsDescending(by as "accuracy"))).toEqual([
+    true,
+    false,
+  ]);
 });

@@ -1,6 +1,11 @@
-/** The filter of the runs: words and comparisons, such as `lambda>=0.2 status:running`. */
+/**
+ * The filter of the runs: words and comparisons, such as `accuracy>=0.7 tag:abl`. Archived runs are
+ * left out unless the filter has a word on them: `archived:yes`, `archived:no` or `archived:all`.
+ */
 import type { Job } from "@/features/jobs/api";
-import { advance, methodOf, nameOf } from "@/features/jobs/job";
+import { advance, methodOf } from "@/features/jobs/job";
+import { accuracyOf, marginOf, READINGS_IN_ORDER, verdictWord } from "@/features/jobs/outcome";
+import { nameOf } from "@/lib/run-name";
 
 const TERM = /^([a-z_]+)(>=|<=|!=|>|<|=|:)(.*)$/i;
 
@@ -19,7 +24,7 @@ const wordsOf = (filter: string) => filter.toLowerCase().split(/\s+/).filter(Boo
 /** Every word must match: as `name:value` if the run has that name, otherwise as text anywhere. */
 export function matches(job: Job, filter: string, fileName = ""): boolean {
   const words = wordsOf(filter);
-  if (words.length === 0) return true;
+  if (job.archived && !words.some((word) => word.startsWith("archived"))) return false;
   const facts = factsOf(job, fileName);
   const text = textOf(facts, job);
   return words.every((word) => fits(word, facts) ?? text.includes(word));
@@ -28,7 +33,8 @@ export function matches(job: Job, filter: string, fileName = ""): boolean {
 /** The text in which a word without a known name is looked for. */
 function textOf(facts: Record<string, unknown>, job: Job): string {
   const named = ["name", "id", "model", "status", "method", "file"].map((name) => facts[name]);
-  return [...named, ...Object.values(job.metadata)].join(" ").toLowerCase();
+  const labels = [...job.tags, job.notes, ...Object.values(job.metadata)];
+  return [...named, ...labels].join(" ").toLowerCase();
 }
 
 /** What a filter can compare, by its name in lower case. */
@@ -44,6 +50,13 @@ function factsOf(job: Job, fileName = ""): Record<string, unknown> {
     name: nameOf(job),
     id: job.id,
     file: `${fileName} ${job.training_file}`,
+    tag: [...job.tags, job.metadata.tag ?? ""].join(" "),
+    notes: job.notes,
+    archived: `${job.archived ? "yes true" : "no false"} all`,
+    accuracy: accuracyOf(job),
+    log_odds_ratio: job.outcome?.after.log_odds_ratio ?? null,
+    reward_margin: job.outcome?.after.reward_margin ?? null,
+    verdict: verdictWord(job),
   };
 }
 
@@ -93,10 +106,21 @@ function faultOf(
     return `“${name}” is text: compare it with “:”, not with “${sign}”.`;
   if (name === "status" && !STATES.some((state) => state.includes(wanted)))
     return `No run can have the status “${wanted}”: there are ${STATES.join(", ")}.`;
+  if (name === "archived" && !["yes", "no", "all", "true", "false"].includes(wanted))
+    return `“archived” is yes, no or all, not “${wanted}”.`;
+  if (name === "verdict" && !READINGS_IN_ORDER.some((reading) => reading.includes(wanted)))
+    return `No run can have the verdict “${wanted}”: there are ${READINGS_IN_ORDER.join(", ")}.`;
   return null;
 }
 
-const EXAMPLES: Record<string, string> = { status: "running", model: "smol", tuning: "lora" };
+const EXAMPLES: Record<string, string> = {
+  status: "running",
+  model: "smol",
+  tuning: "lora",
+  tag: "abl",
+  archived: "yes",
+  verdict: "helped",
+};
 const STATES: string[] = [
   "validating_files",
   "queued",
@@ -146,13 +170,24 @@ function fits(word: string, facts: Record<string, unknown>): boolean | null {
 
 export type Sort = { by: keyof typeof ORDERS; descending: boolean };
 
+/** What a column sorts by; runs without a value stand last in both directions. */
 const ORDERS = {
   name: (job: Job) => nameOf(job).toLowerCase(),
   status: (job: Job) => job.status,
-  progress: (job: Job) => advance(job)?.share ?? -1,
+  progress: (job: Job) => advance(job)?.share ?? null,
+  accuracy: accuracyOf,
+  margin: marginOf,
+  verdict: (job: Job) => {
+    const word = verdictWord(job);
+    return word && READINGS_IN_ORDER.indexOf(word);
+  },
   model: (job: Job) => job.model.toLowerCase(),
   created: (job: Job) => job.created_at,
 };
+
+/** Columns whose greatest values are looked for first. */
+export const startsDescending = (by: Sort["by"]) =>
+  ["created", "accuracy", "margin", "verdict"].includes(by);
 
 /** `created` ascending, `-created` descending; anything else is the newest first. */
 export function sortOf(text: string | undefined): Sort {
@@ -168,6 +203,10 @@ export function inOrder(jobs: readonly Job[], { by, descending }: Sort): Job[] {
   const sign = descending ? -1 : 1;
   return [...jobs].sort((a, b) => {
     const [first, second] = [value(a), value(b)];
+    if (first === null || second === null) {
+      if (first !== second) return first === null ? 1 : -1;
+      return b.created_at - a.created_at;
+    }
     return first === second ? b.created_at - a.created_at : first < second ? -sign : sign;
   });
 }

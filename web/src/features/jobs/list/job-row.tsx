@@ -1,11 +1,15 @@
 import { Link } from "@tanstack/react-router";
+import { InfoMark } from "@/components/info-mark";
 import { Progress } from "@/components/progress";
 import { State } from "@/components/ui/state";
 import { hasEnded, type Job } from "@/features/jobs/api";
-import { advance, lambdaOf, methodOf, nameOf, ran, shortId, standing } from "@/features/jobs/job";
+import { Tag } from "@/features/jobs/components/tag";
+import { advance, idsOf, lambdaOf, methodOf, ran, standing } from "@/features/jobs/job";
 import { Sparkline } from "@/features/jobs/list/sparkline";
+import { marginOf, READINGS, type Reading, verdictWord } from "@/features/jobs/outcome";
 import { cx } from "@/lib/cx";
-import { ago, duration, moment } from "@/lib/format";
+import { ago, duration, moment, signed } from "@/lib/format";
+import { nameOf } from "@/lib/run-name";
 
 export const ROW = 60;
 
@@ -41,18 +45,26 @@ export function JobRow(props: {
         </label>
       </td>
       <td className={cell}>
-        <Link
-          to="/jobs/$jobId"
-          params={{ jobId: job.id }}
-          title={job.id}
-          className="block truncate font-medium hover:text-accent"
-        >
-          {name}
-        </Link>
+        <span className="flex items-center gap-1">
+          <Link
+            to="/jobs/$jobId"
+            params={{ jobId: job.id }}
+            className="min-w-0 truncate font-medium hover:text-accent"
+          >
+            {name}
+          </Link>
+          <InfoMark about={name} facts={idsOf(job)} />
+        </span>
         <p className="truncate text-sm text-muted">
+          {job.archived && "archived · "}
           {lambda === null ? methodOf(job) : `λ ${lambda}`}
-          {job.suffix && ` · ${shortId(job.id)}`}
-          <span className="lg:hidden"> · {job.model}</span>
+          {job.tags.map((tag) => (
+            <span key={tag}>
+              {" "}
+              <Tag name={tag} />
+            </span>
+          ))}
+          <span className="2xl:hidden"> · {job.model}</span>
         </p>
       </td>
       <td className={cell}>
@@ -62,20 +74,43 @@ export function JobRow(props: {
       <td className={cx(cell, "hidden sm:table-cell")}>
         <Sparkline job={job} />
       </td>
-      <td className={cx(cell, "hidden lg:table-cell")}>
+      <td className={cx(cell, "hidden text-right lg:table-cell")}>{signed(marginOf(job))}</td>
+      <td className={cx(cell, "hidden md:table-cell")}>
+        <VerdictMark word={verdictWord(job)} />
+      </td>
+      <td className={cx(cell, "hidden 2xl:table-cell")}>
         <p className="truncate" title={job.model}>
           {job.model}
         </p>
       </td>
-      <td className={cx(cell, "hidden xl:table-cell")}>
+      <td className={cx(cell, "hidden 2xl:table-cell")}>
         <p className="truncate" title={props.fileName}>
-          {props.fileName ?? job.training_file}
+          {props.fileName ?? "–"}
         </p>
       </td>
       <td className={cx(cell, "hidden whitespace-nowrap text-muted md:table-cell")}>
         <span title={moment(job.created_at)}>{ago(job.created_at)}</span>
       </td>
     </tr>
+  );
+}
+
+const MARKS: Record<Reading, string> = { helped: "✓ ", hurt: "✗ ", behind: "", unclear: "" };
+
+/** Whether a run helped, in a word; its sentence is the title. */
+function VerdictMark({ word }: { word: Reading | null }) {
+  if (!word) return <span className="text-muted">–</span>;
+  return (
+    <span
+      title={READINGS[word]}
+      className={cx(
+        "whitespace-nowrap",
+        word === "helped" ? "text-chosen" : word === "hurt" ? "text-rejected" : "text-muted",
+      )}
+    >
+      <span aria-hidden="true">{MARKS[word]}</span>
+      {word}
+    </span>
   );
 }
 

@@ -5,11 +5,20 @@ import { useMemo, useRef } from "react";
 import { ErrorPanel } from "@/components/error-panel";
 import { Needs } from "@/components/needs";
 import { Empty, Loading, Page } from "@/components/page";
-import { Button, buttonClass } from "@/components/ui/button";
+import { buttonClass } from "@/components/ui/button";
 import { inputClass } from "@/components/ui/field";
-import { faultsOf, inOrder, matches, sortOf, sortText } from "@/features/jobs/list/filter";
+import {
+  faultsOf,
+  inOrder,
+  matches,
+  sortOf,
+  sortText,
+  startsDescending,
+} from "@/features/jobs/list/filter";
 import { JobsTable } from "@/features/jobs/list/jobs-table";
 import { jobsQuery } from "@/features/jobs/list/list";
+import { TickedBar } from "@/features/jobs/list/ticked-bar";
+import { number } from "@/lib/format";
 import { filesQuery } from "@/lib/queries";
 import { useKeys } from "@/lib/use-keys";
 
@@ -33,6 +42,7 @@ export function JobsPage() {
     return inOrder(fitting, sort);
   }, [jobs, q, names, sort]);
 
+  const archived = jobs?.filter((job) => job.archived).length ?? 0;
   const faults = useMemo(() => faultsOf(q, jobs ?? [], names), [q, jobs, names]);
   const change = (change: Partial<typeof search>) =>
     navigate({ search: (now) => ({ ...now, ...change }), replace: true, resetScroll: false });
@@ -72,31 +82,30 @@ export function JobsPage() {
               aria-invalid={faults.length > 0 || undefined}
               aria-describedby={faults.length > 0 ? "filter-faults" : undefined}
               aria-keyshortcuts="/"
-              placeholder="Filter, such as lambda>=0.2"
-              title="Words, or comparisons such as status:running, tag:abl or lambda>=0.2"
+              placeholder="Filter, such as accuracy>=0.7 tag:abl"
+              title="Words, or comparisons such as accuracy>=0.7, verdict:helped, lambda>=0.2, status:running, tag:abl or archived:yes"
               value={q}
               onChange={(event) => change({ q: event.target.value || undefined })}
               onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
               className={`${inputClass} max-w-md grow basis-72`}
             />
             <p className="text-sm text-muted" role="status">
-              {q ? `${shown.length} of ${jobs.length}` : jobs.length}{" "}
-              {jobs.length === 1 ? "run" : "runs"}
+              {q ? `${shown.length} of ${jobs.length}` : shown.length}{" "}
+              {(q ? jobs : shown).length === 1 ? "run" : "runs"}
+              {!q && archived > 0 && (
+                <>
+                  {", and "}
+                  <button
+                    type="button"
+                    className="underline hover:text-ink"
+                    onClick={() => change({ q: "archived:yes" })}
+                  >
+                    {number(archived)} archived
+                  </button>
+                </>
+              )}
               {jobs.length > 1 && selected.length === 0 && "; tick two or more to compare"}
             </p>
-            {selected.length > 0 && (
-              <div className="ml-auto flex items-center gap-2">
-                <p className="text-sm text-muted">
-                  {selected.length} ticked{selected.length === MOST && ", the maximum"}
-                </p>
-                <Button small look="quiet" onClick={() => change({ select: undefined })}>
-                  Clear
-                </Button>
-                <Button small disabled={selected.length < 2} onClick={compare}>
-                  Compare <kbd className="font-mono text-sm text-muted">c</kbd>
-                </Button>
-              </div>
-            )}
           </div>
           {faults.length > 0 && (
             <div id="filter-faults" role="alert" className="text-sm text-rejected">
@@ -119,10 +128,18 @@ export function JobsPage() {
                 change({
                   sort: sortText({
                     by,
-                    descending: sort.by === by ? !sort.descending : by === "created",
+                    descending: sort.by === by ? !sort.descending : startsDescending(by),
                   }),
                 })
               }
+            />
+          )}
+          {selected.length > 0 && (
+            <TickedBar
+              jobs={jobs.filter((job) => selected.includes(job.id))}
+              isFull={selected.length === MOST}
+              clear={() => change({ select: undefined })}
+              compare={compare}
             />
           )}
         </>

@@ -71,16 +71,19 @@ export function JobsTable(props: Props) {
           <th scope="col" className="w-10 px-2 sm:w-11">
             <span className="sr-only">Tick to compare</span>
           </th>
-          {head("name", "Run", "md:w-[24%]")}
-          {head("status", "State", "w-32 md:w-48")}
-          <th
-            scope="col"
-            className="hidden w-48 px-3 text-left font-medium text-muted sm:table-cell"
-          >
-            Held-out accuracy
-          </th>
-          {head("model", "Model", "hidden lg:table-cell")}
-          <th scope="col" className="hidden px-3 text-left font-medium text-muted xl:table-cell">
+          {head("name", "Run", "2xl:w-[22%]")}
+          {head("status", "State", "w-36 lg:w-44")}
+          {head("accuracy", "Held-out accuracy", "hidden w-48 sm:table-cell")}
+          <SortHead
+            name="Log odds ratio"
+            way={sort.by === "margin" ? sort.descending : null}
+            onSort={() => onSort("margin")}
+            isRight
+            className="hidden w-36 lg:table-cell"
+          />
+          {head("verdict", "Verdict", "hidden w-28 md:table-cell")}
+          {head("model", "Model", "hidden 2xl:table-cell")}
+          <th scope="col" className="hidden px-3 text-left font-medium text-muted 2xl:table-cell">
             File
           </th>
           {head("created", "Created", "hidden w-28 md:table-cell")}

@@ -1,4 +1,7 @@
-/** The list of runs: reads all pages once, then only runs that may have changed. */
+/**
+ * The list of runs, archived ones included: reads all pages once, then only runs that may have
+ * changed. The filter leaves archived runs out, so that it can show them without a request.
+ */
 import { queryOptions } from "@tanstack/react-query";
 import { getJob, isAlive, type Job, keys } from "@/features/jobs/api";
 import { client, take } from "@/lib/api";
@@ -12,7 +15,9 @@ const NEWEST = 20;
 const SINGLY = 5;
 
 const listPage = (limit: number, after?: string) =>
-  take(client.GET("/v1/fine_tuning/jobs", { params: { query: { limit, after } } }));
+  take(
+    client.GET("/v1/fine_tuning/jobs", { params: { query: { limit, after, archived: "all" } } }),
+  );
 
 async function listAll(): Promise<Job[]> {
   return (await readAll((after) => listPage(PAGE, after))).data;

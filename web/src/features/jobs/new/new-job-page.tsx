@@ -4,13 +4,13 @@ import { ErrorPanel } from "@/components/error-panel";
 import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { type Job, jobQuery } from "@/features/jobs/api";
-import { nameOf } from "@/features/jobs/job";
 import { methodsQuery } from "@/features/jobs/methods";
 import { JobForm } from "@/features/jobs/new/job-form";
 import { blank, type Form, formOf, type Gone, withoutGone } from "@/features/jobs/new/new-job";
 import type { Schema } from "@/lib/api";
 import { unusable } from "@/lib/file-options";
 import { existingFileQuery, filesQuery, modelsQuery } from "@/lib/queries";
+import { nameOf } from "@/lib/run-name";
 
 /** The form of a new run: model, files and settings. */
 export function NewJobPage() {

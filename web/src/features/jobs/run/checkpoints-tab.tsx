@@ -1,8 +1,8 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Download } from "lucide-react";
-import { CopyButton } from "@/components/copy-button";
 import { ErrorPanel } from "@/components/error-panel";
+import { InfoMark } from "@/components/info-mark";
 import { Needs } from "@/components/needs";
 import { Empty, Loading } from "@/components/page";
 import { Button, buttonClass } from "@/components/ui/button";
@@ -14,7 +14,7 @@ import { deploymentsQuery } from "@/lib/queries";
 const headsOf = (job: Job) => [
   ...["Step", heldOutOf(job) === null ? "Accuracy" : `Accuracy of ${heldOutOf(job)} pairs`],
   ...[isJudge(job) ? "Reward margin" : "Log odds ratio"],
-  ...["Held-out loss", "Size", "SHA-256"],
+  ...["Held-out loss", "Size"],
 ];
 
 /** The run's checkpoints: the quality of each, and its actions. */
@@ -76,7 +76,17 @@ function Row(props: { checkpoint: Checkpoint; isAdapter: boolean; isJudge: boole
   return (
     <tr className="border-b border-line last:border-b-0">
       <th scope="row" className="px-3 py-2 text-left font-medium">
-        {number(checkpoint.step_number, 0)}
+        <span className="inline-flex items-center gap-1">
+          {number(checkpoint.step_number, 0)}
+          <InfoMark
+            about={`the checkpoint of step ${checkpoint.step_number}`}
+            facts={[
+              ["Tuned model", model],
+              ["Id", checkpoint.id],
+              ["SHA-256 of the weights", checkpoint.sha256],
+            ]}
+          />
+        </span>
       </th>
       <td className="px-3 py-2 whitespace-nowrap">
         {percent(measured("accuracy"))}
@@ -91,14 +101,6 @@ function Row(props: { checkpoint: Checkpoint; isAdapter: boolean; isJudge: boole
       </td>
       <td className="px-3 py-2">{number(measured("full_valid_loss"), 3)}</td>
       <td className="px-3 py-2 whitespace-nowrap">{bytes(checkpoint.size_bytes)}</td>
-      <td className="px-3 py-2">
-        <span className="flex items-center">
-          <code className="font-mono text-sm" title={checkpoint.sha256}>
-            {checkpoint.sha256.slice(0, 10)}
-          </code>
-          <CopyButton text={checkpoint.sha256} what="the hash" />
-        </span>
-      </td>
       <td className="px-3 py-2">
         <div className="flex items-center justify-end gap-2">
           {!props.isJudge && <Deploy model={model} step={checkpoint.step_number} />}

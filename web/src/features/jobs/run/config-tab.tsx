@@ -1,14 +1,17 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 import { ErrorPanel } from "@/components/error-panel";
+import { FileName } from "@/components/file-name";
+import { InfoMark } from "@/components/info-mark";
 import { Loading } from "@/components/page";
 import { Card } from "@/components/ui/card";
 import type { Job } from "@/features/jobs/api";
 import { Sentence } from "@/features/jobs/components/sentence";
-import { methodOf } from "@/features/jobs/job";
+import { idsOf, methodOf } from "@/features/jobs/job";
 import { differs, initialText, methodsQuery, type Setting, typed } from "@/features/jobs/methods";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
+import { nameOf } from "@/lib/run-name";
 
 /** All settings of this run; values that differ from the defaults are marked. */
 export function ConfigTab({ job }: { job: Job }) {
@@ -18,16 +21,24 @@ export function ConfigTab({ job }: { job: Job }) {
     <div className="grid min-w-0 grid-cols-1 items-start gap-4 lg:grid-cols-2">
       <Card title="Run">
         <dl>
-          <Fact name="Base model" value={job.model} />
-          <Fact name="Method" value={methodOf(job)} />
-          <FileFact name="Training file" id={job.training_file} />
-          {job.validation_file && <FileFact name="Validation file" id={job.validation_file} />}
-          <Fact name="Seed" value={String(job.seed)} />
-          <Fact name="Trained tokens" value={number(job.trained_tokens, 0)} />
-          <Fact name="Result" value={job.fine_tuned_model ?? "none yet"} />
-          <Fact name="Id" value={job.id} />
+          <Fact name="Name">
+            {nameOf(job)} <InfoMark about={nameOf(job)} facts={idsOf(job)} />
+          </Fact>
+          <Fact name="Base model">{job.model}</Fact>
+          <Fact name="Method">{methodOf(job)}</Fact>
+          <Fact name="Training file">
+            <FileName id={job.training_file} />
+          </Fact>
+          <Fact name="Held-out pairs">
+            {job.validation_file ? <FileName id={job.validation_file} /> : "of the training file"}
+          </Fact>
+          <Fact name="Seed">{String(job.seed)}</Fact>
+          <Fact name="Trained tokens">{number(job.trained_tokens, 0)}</Fact>
+          <Fact name="Tuned model">{job.fine_tuned_model ?? "none yet"}</Fact>
           {Object.entries(job.metadata).map(([key, value]) => (
-            <Fact key={key} name={key} value={value} />
+            <Fact key={key} name={key}>
+              {value}
+            </Fact>
           ))}
         </dl>
       </Card>
@@ -75,24 +86,11 @@ function SettingFact({ setting, job }: { setting: Setting; job: Job }) {
   );
 }
 
-function Fact({ name, value }: { name: string; value: string }) {
+function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
     <div className="flex justify-between gap-4 border-t border-line py-2 first:border-t-0">
-      <dt className="text-muted">{name}</dt>
-      <dd className="min-w-0 text-right break-all">{value}</dd>
-    </div>
-  );
-}
-
-function FileFact({ name, id }: { name: string; id: string }) {
-  return (
-    <div className="flex justify-between gap-4 border-t border-line py-2">
-      <dt className="text-muted">{name}</dt>
-      <dd className="min-w-0 text-right break-all">
-        <Link to="/files/$fileId" params={{ fileId: id }} className="text-accent underline">
-          {id}
-        </Link>
-      </dd>
+      <dt className="shrink-0 text-muted">{name}</dt>
+      <dd className="min-w-0 text-right break-words">{children}</dd>
     </div>
   );
 }

@@ -6,20 +6,29 @@ import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
-import { isJudge, nameOf, shortId } from "@/features/jobs/job";
-import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
-import { ConfigTab } from "@/features/jobs/run/config-tab";
+import { ArchiveButton } from "@/features/jobs/components/archive-button";
+import { isJudge } from "@/features/jobs/job";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
 import { EventsTab } from "@/features/jobs/run/events-tab";
 import { JobBar } from "@/features/jobs/run/job-bar";
 import { PairsTab } from "@/features/jobs/run/pairs-tab";
+import { RunName } from "@/features/jobs/run/run-name";
+import { RunNotes } from "@/features/jobs/run/run-notes";
+import { RunTags } from "@/features/jobs/run/run-tags";
 import { SamplesTab } from "@/features/jobs/run/samples-tab";
 import { Why } from "@/features/jobs/run/why";
 import { seriesQuery } from "@/features/jobs/series";
 import { useRun } from "@/features/jobs/use-run";
 import { ago, moment } from "@/lib/format";
+import { nameOf } from "@/lib/run-name";
 
 const RunEvaluations = lazy(() => import("@/features/evaluations/run/run-evaluations"));
+const CheckpointsTab = lazy(() =>
+  import("@/features/jobs/run/checkpoints-tab").then((each) => ({ default: each.CheckpointsTab })),
+);
+const ConfigTab = lazy(() =>
+  import("@/features/jobs/run/config-tab").then((each) => ({ default: each.ConfigTab })),
+);
 
 export function JobPage() {
   const { jobId } = useParams({ from: "/shell/jobs/$jobId" });
@@ -45,11 +54,7 @@ function JobView({ job }: { job: Job }) {
       curves: () => <CurvesTab job={job} run={run} />,
       pairs: () => <PairsTab job={job} />,
       samples: () => <SamplesTab job={job} />,
-      evaluations: () => (
-        <Suspense fallback={<Loading what="Loading the evaluations" />}>
-          <RunEvaluations job={job} />
-        </Suspense>
-      ),
+      evaluations: () => <RunEvaluations job={job} />,
       checkpoints: () => <CheckpointsTab job={job} />,
       events: () => <EventsTab job={job} streamed={run.events} />,
       config: () => <ConfigTab job={job} />,
@@ -59,18 +64,17 @@ function JobView({ job }: { job: Job }) {
   return (
     <Page
       title={`Run ${nameOf(job)}`}
-      heading={nameOf(job)}
+      heading={<RunName job={job} />}
       lead={
         <>
-          {job.model} · <span title={moment(job.created_at)}>{ago(job.created_at)}</span> ·{" "}
-          <code className="font-mono text-sm" title={job.id}>
-            {shortId(job.id)}
-          </code>
+          {job.model} · <span title={moment(job.created_at)}>{ago(job.created_at)}</span>
+          {job.archived && " · archived, so the list leaves it out"}
         </>
       }
       actions={
         <>
           <Needs scope="write" lacking="hidden">
+            <ArchiveButton jobs={[job]} />
             <Link to="/jobs/new" search={{ from: job.id }} className={buttonClass()}>
               New run from this
             </Link>
@@ -87,6 +91,10 @@ function JobView({ job }: { job: Job }) {
         </>
       }
     >
+      <div className="-mt-2 flex flex-wrap items-start gap-x-1 gap-y-2">
+        <RunTags job={job} />
+        <RunNotes job={job} />
+      </div>
       {job.status === "failed" && <Why job={job} />}
       <JobBar job={job} tab={tab} />
       {run.broken && !hasEnded(job) && (
@@ -94,7 +102,7 @@ function JobView({ job }: { job: Job }) {
           The live connection broke off. Connecting again …
         </p>
       )}
-      {(content[tab] ?? content.curves)?.()}
+      <Suspense fallback={<Loading />}>{(content[tab] ?? content.curves)?.()}</Suspense>
     </Page>
   );
 }

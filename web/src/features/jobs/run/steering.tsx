@@ -3,7 +3,7 @@ import { Pause, Play, Square } from "lucide-react";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { Button } from "@/components/ui/button";
 import { hasEnded, type Job, steer } from "@/features/jobs/api";
-import { nameOf } from "@/features/jobs/job";
+import { nameOf } from "@/lib/run-name";
 
 /** Pause, resume, cancel: those that the run's state allows. */
 export function Steering({ job }: { job: Job }) {

@@ -3,13 +3,13 @@ import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { hasEnded, type Job } from "@/features/jobs/api";
 import { heldOutOf, isJudge } from "@/features/jobs/job";
+import { READINGS } from "@/features/jobs/outcome";
 import { judge, pairsQuery } from "@/features/jobs/run/pairs";
 import {
   accuracyText,
   fewText,
   gradientText,
   marginText,
-  READINGS,
   type Verdict,
   verdictOf,
 } from "@/features/jobs/run/verdict";

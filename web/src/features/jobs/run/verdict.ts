@@ -1,5 +1,6 @@
 /** Judges a run from its numbers, in words: whether it is healthy, and whether it helped. */
 import type { Point } from "@/components/chart/lines";
+import { type Reading, readingOf } from "@/features/jobs/outcome";
 import { gotWorse, type Judged, prefersRejected } from "@/features/jobs/run/pairs";
 import type { Series } from "@/features/jobs/series";
 import { number, percent, signed } from "@/lib/format";
@@ -28,11 +29,7 @@ export type About = {
 type Effect = {
   accuracy: { before: number; after: number; low: number; high: number } | null;
   margin: { name: string; before: number; after: number } | null;
-  /**
-   * The conclusion from the intervals. `behind`: it moved the right way, but on average the
-   * rejected answer is still preferred.
-   */
-  reading: "helped" | "behind" | "hurt" | "unclear";
+  reading: Reading;
   heldOut: number | null;
 };
 
@@ -138,11 +135,6 @@ function effectOf(series: Series, heldOut: number | null): Effect | null {
   };
 }
 
-function readingOf(isBetter: boolean, isWorse: boolean, margin: number | null): Effect["reading"] {
-  if (isBetter) return margin !== null && margin <= 0 ? "behind" : "helped";
-  return isWorse ? "hurt" : "unclear";
-}
-
 function worseOf(pairs: readonly Judged[]): Verdict["worse"] {
   if (pairs.length === 0) return null;
   const count = (fits: (pair: Judged) => boolean) => pairs.filter(fits).length;
@@ -154,14 +146,6 @@ function worseOf(pairs: readonly Judged[]): Verdict["worse"] {
     total: pairs.length,
   };
 }
-
-export const READINGS: Record<Effect["reading"], string> = {
-  helped: "It helped: the intervals before and after do not overlap.",
-  behind:
-    "It moved the right way, but is no success yet: on average the rejected answer is still preferred.",
-  hurt: "It hurt: the intervals before and after do not overlap.",
-  unclear: "The intervals before and after overlap: use more held-out pairs to decide.",
-};
 
 export const accuracyText = (found: NonNullable<Effect["accuracy"]>, heldOut: number | null) =>
   `${percent(found.before)} → ${percent(found.after)} (${percent(found.low)} to ${percent(found.high)})${

@@ -26,6 +26,19 @@ export const succeededJobsQuery = queryOptions({
     ),
 });
 
+/** A run that the list does not hold: an archived one, or an old one. */
+export const jobQuery = (jobId: string) =>
+  queryOptions({
+    queryKey: ["jobs", "named", jobId],
+    queryFn: ({ signal }) =>
+      take(
+        client.GET("/v1/fine_tuning/jobs/{job_id}", {
+          params: { path: { job_id: jobId } },
+          signal,
+        }),
+      ),
+  });
+
 /** A job's held-out pairs, the most worsened first. */
 export const heldOutQuery = (jobId: string) =>
   queryOptions({

@@ -6,11 +6,13 @@ import { inputClass } from "@/components/ui/field";
 import {
   change,
   heldOutQuery,
+  jobQuery,
   type Pair,
   succeededJobsQuery,
 } from "@/features/playground/api/held-out";
 import { unpack } from "@/features/playground/conversation";
 import { number, signed } from "@/lib/format";
+import { nameOf, namesOf } from "@/lib/run-name";
 
 /** Asks a held-out prompt of a job: select the job, then one of its pairs. */
 export function HeldOutBar(props: {
@@ -23,6 +25,9 @@ export function HeldOutBar(props: {
   const jobs = useQuery(succeededJobsQuery);
   const pairs = useQuery({ ...heldOutQuery(jobId ?? ""), enabled: jobId !== undefined });
   const known = jobs.data ?? [];
+  const names = namesOf(known);
+  const isListed = !jobId || known.some(({ id }) => id === jobId);
+  const other = useQuery({ ...jobQuery(jobId ?? ""), enabled: !isListed && !jobs.isPending });
   const at = pairs.data?.findIndex((pair) => pair.line === line) ?? -1;
   const beside = (step: number) => pairs.data?.[at + step]?.line;
   const error = jobs.error ?? pairs.error;
@@ -37,13 +42,13 @@ export function HeldOutBar(props: {
         >
           <option value="">A question of your own</option>
           <optgroup label="From the held-out pairs of">
-            {known.map((job) => (
+            {known.map((job, place) => (
               <option key={job.id} value={job.id}>
-                {job.suffix ?? job.model} ({job.id})
+                {names[place]} ({job.model})
               </option>
             ))}
-            {jobId && !known.some(({ id }) => id === jobId) && (
-              <option value={jobId}>{jobId}</option>
+            {!isListed && (
+              <option value={jobId}>{other.data ? nameOf(other.data) : "a run"}</option>
             )}
           </optgroup>
         </select>
@@ -85,11 +90,11 @@ export function HeldOutBar(props: {
       </div>
       {error && <ErrorPanel error={error} retry={() => (jobs.error ? jobs : pairs).refetch()} />}
       {pairs.data?.length === 0 && (
-        <p className="text-sm text-muted">This job has no held-out pairs to show.</p>
+        <p className="text-sm text-muted">This run has no held-out pairs to show.</p>
       )}
       {pairs.data && line !== null && at < 0 && pairs.data.length > 0 && (
         <p role="alert" className="text-sm text-rejected">
-          The job held out no pair of line {line}.
+          The run held out no pair of line {line}.
         </p>
       )}
     </section>

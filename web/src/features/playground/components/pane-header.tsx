@@ -1,5 +1,5 @@
 import { BadgeCheck } from "lucide-react";
-import { CopyButton } from "@/components/copy-button";
+import { InfoMark } from "@/components/info-mark";
 import { State } from "@/components/ui/state";
 import { DeployButton } from "@/features/deployments/deploy-button";
 import type { Attested } from "@/features/playground/api/comparison-events";
@@ -76,10 +76,7 @@ function Attestation({ attested }: { attested: Attested }) {
         <span>{adapter ? "adapter" : "whole weights"}</span>
         {typeof step === "number" && <span>step {step}</span>}
         {sha256 ? (
-          <span className="inline-flex items-center">
-            sha256&nbsp;<code className="font-mono">{sha256.slice(0, 12)}</code>
-            <CopyButton text={sha256} what={`the SHA-256 of the weights of ${model}`} />
-          </span>
+          <InfoMark about={model ?? "the model"} facts={[["SHA-256 of the weights", sha256]]} />
         ) : (
           <span>no hash of the weights</span>
         )}
