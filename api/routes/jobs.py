@@ -28,10 +28,10 @@ from api.schemas.jobs import (
 from api.schemas.pages import ListPage
 from api.schemas.series import PairObject, SampleObject, SeriesList
 from api.schemas.text import Id, Text
-from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import gates
-from services.jobs import jobs, waiting
+from services.jobs import jobs
+from services.jobs.waits import Waits
 from services.platform.database import reading
 from services.platform.pages import unknown
 from services.runs import checkpoints, job_events, metrics, runs, series
@@ -100,8 +100,8 @@ def list_jobs(
     found = jobs.list_jobs(
         session, caller, after=after, limit=limit, metadata=_metadata(request), file=file
     )
-    places = waiting.places(session)
-    return page((JobObject.from_record(job, places.get(job.id)) for job in found), limit)
+    known = Waits(session)
+    return page((JobObject.from_record(job, known.of(job)) for job in found), limit)
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -117,8 +117,7 @@ def _metadata(request: Request) -> dict[str, str]:
 def retrieve(session: ReaderDep, caller: CallerDep, job_id: Id) -> JobObject:
     """Return a job's state, progress and settings; `error` says why it failed."""
     job = jobs.get(session, caller, job_id)
-    place = waiting.places(session).get(job_id) if job.state == JobState.QUEUED else None
-    return JobObject.from_record(job, place)
+    return JobObject.from_record(job, Waits(session).of(job))
 
 
 @router.delete("/{job_id}", summary="Delete a job that has ended, with all that it left")
