@@ -11,7 +11,7 @@ afterEach(cleanup);
 /** The composer beside a vote whose key is 1, as on the playground's page. */
 function Page({ onVote }: { onVote: () => void }) {
   const [draft, setDraft] = useState({ prompt: "", system: "" });
-  useKeys({ "1": onVote });
+  useKeys({ "1": { does: "Vote", act: onVote } });
   return (
     <Composer
       draft={draft}

@@ -8,7 +8,7 @@ import { useVote } from "@/features/playground/use-vote";
 import { withChoice } from "@/features/playground/vote";
 import { cx } from "@/lib/cx";
 import { useKeys } from "@/lib/use-keys";
-import { CHOICE_KEYS, CHOICES } from "@/lib/vote-words";
+import { CHOICE_KEYS, CHOICES, voteKeys } from "@/lib/vote-words";
 
 /** The vote for the better answer. The server stores it; another choice replaces it. */
 export function VoteBar(props: {
@@ -25,8 +25,7 @@ export function VoteBar(props: {
   const { stored } = voting;
   const choose = (choice: Choice) => voting.send(withChoice(stored, choice));
   const canVote = needs === null && unseen.length === 0 && !voting.isPending;
-  const keys = CHOICE_KEYS.map(({ key, choice }) => [key, () => choose(choice)] as const);
-  useKeys(canVote && hasKeys ? Object.fromEntries(keys) : {});
+  useKeys(canVote && hasKeys ? voteKeys(choose) : {});
   return (
     <fieldset className="flex min-w-0 flex-col gap-2">
       <legend className="sr-only">Which answer is better?</legend>

@@ -5,7 +5,7 @@ import { ChoiceField, TextField } from "@/components/ui/fields";
 import type { CastVote, Comparison } from "@/features/votes/cards/api";
 import { EditAnswer } from "@/features/votes/cards/edit-answer";
 import { useKeys } from "@/lib/use-keys";
-import { CHOICE_KEYS, CHOICES, named, REASONS } from "@/lib/vote-words";
+import { CHOICE_KEYS, CHOICES, named, REASONS, voteKeys } from "@/lib/vote-words";
 
 /** The vote on a card, with a reason and a note if there are any. */
 export function VoteForm(props: {
@@ -25,9 +25,9 @@ export function VoteForm(props: {
     props.onVote({ choice, edit, ...said });
   };
   useKeys({
-    ...Object.fromEntries(CHOICE_KEYS.map(({ key, choice }) => [key, () => vote(choice)])),
-    e: () => setEditing(true),
-    u: () => !isBusy && onUndo?.(),
+    ...voteKeys(vote),
+    e: { does: "Edit an answer", act: () => setEditing(true) },
+    ...(onUndo && { u: { does: "Take the vote before back", act: () => !isBusy && onUndo() } }),
   });
   return (
     <div className="flex flex-col gap-4">
