@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from models.jobs import Purpose
 from services.jobs.workers import Seen, is_outdated
 
 
@@ -35,6 +36,7 @@ class WorkerObject(BaseModel):
     )
     seen_at: int
     job: str | None = Field(description="The job that it has now; null if it isn't yours.")
+    purpose: Purpose | None = Field(description="What that job is for.")
 
     @classmethod
     def from_record(cls, worker: Seen) -> "WorkerObject":
@@ -48,5 +50,6 @@ class WorkerObject(BaseModel):
             devices=[Device.model_validate(device) for device in worker.record.devices],
             outdated=is_outdated(worker.record.spec_version),
             seen_at=int(worker.record.seen_at.timestamp()),
-            job=worker.job,
+            job=worker.job.id if worker.job else None,
+            purpose=Purpose(worker.job.purpose) if worker.job else None,
         )

@@ -26,12 +26,12 @@ from services.platform.version import VERSION as RELEASE
 
 @dataclass(frozen=True)
 class Seen:
-    """A worker as one caller may see it. `job` is the job that it trains, if it is the caller's."""
+    """A worker as one caller may see it. `job` is the job that it has, if it is the caller's."""
 
     record: Worker
     id: str
     host: str
-    job: str | None
+    job: Job | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Fleet:
         found = []
         for n, worker in enumerate(self.workers, start=1):
             job = self.job_of(worker)
-            mine = job.id if job and job.org_id == caller.org_id else None
+            mine = job if job and job.org_id == caller.org_id else None
             names = (worker.id, worker.host)
             if not caller.is_operator:
                 names = (f"worker-{n}", f"host-{hosts[worker.host]}")

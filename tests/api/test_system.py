@@ -135,7 +135,7 @@ def test_workers_of_every_queue_are_listed(client: TestClient, jobs: list[str]):
         )  # fmt: skip
     found = client.get("/v1/workers").json()["data"]
     assert [one["queues"] for one in found] == [["train"], ["files", "prepare"]]
-    assert [one["job"] for one in found] == [jobs[0], None]
+    assert [(one["job"], one["purpose"]) for one in found] == [(jobs[0], "train"), (None, None)]
     assert found[1]["memory_bytes"] == 8 * 2**30
     assert found[1]["release"]
     # A worker of another queue takes no training.

@@ -7356,6 +7356,8 @@ export interface components {
              * @description Of an older release than the API: it leaves newer jobs to others. Upgrade it.
              */
             outdated: boolean;
+            /** @description What that job is for. */
+            purpose: components["schemas"]["Purpose"] | null;
             /**
              * Queues
              * @description What it works for, such as `train`.

@@ -6,7 +6,7 @@ import { Needs } from "@/components/needs";
 import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
-import { isJudge, nameOf, shortId } from "@/features/jobs/job";
+import { isJudge, nameOf, shortId, tabOf } from "@/features/jobs/job";
 import { CheckpointsTab } from "@/features/jobs/run/checkpoints-tab";
 import { ConfigTab } from "@/features/jobs/run/config-tab";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
@@ -59,6 +59,7 @@ function JobView({ job }: { job: Job }) {
   return (
     <Page
       title={`Run ${nameOf(job)}`}
+      tab={tabOf(job)}
       heading={nameOf(job)}
       lead={
         <>
