@@ -1,11 +1,14 @@
 import { useEffect, useRef, useState } from "react";
 import { Button } from "@/components/ui/button";
-import { describedKeys } from "@/lib/use-keys";
+import { type Described, describedKeys } from "@/lib/use-keys";
+
+/** The key of this list comes last: a reader has just used it. */
+const isHelp = ({ key }: Described) => Number(key === "?");
 
 /** The keys of this page. The browser's own dialog: it closes on Escape and restores the focus. */
 export default function KeysDialog({ onClose }: { onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const [keys] = useState(describedKeys);
+  const [keys] = useState(() => describedKeys().sort((a, b) => isHelp(a) - isHelp(b)));
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog

@@ -72,14 +72,16 @@ function firstRun({ files, jobs }: Known): NextStep | null {
   const alive = jobs.find(isAlive);
   if (alive)
     return {
-      says: `${nameOf(alive)} is under way: its curves show whether it is healthy.`,
+      says: `“${nameOf(alive)}” is under way: its curves show whether it is healthy.`,
       label: "Follow it",
       place: { to: "/jobs/$jobId", params: { jobId: alive.id } },
     };
   if (newest?.status === "failed" || newest?.status === "paused")
     return {
       says:
-        newest.status === "failed" ? `${nameOf(newest)} failed.` : `${nameOf(newest)} is paused.`,
+        newest.status === "failed"
+          ? `“${nameOf(newest)}” failed.`
+          : `“${nameOf(newest)}” is paused.`,
       label: newest.status === "failed" ? "See why" : "Go to the run",
       place: { to: "/jobs/$jobId", params: { jobId: newest.id } },
     };
@@ -108,14 +110,14 @@ function askTheNewest({ steps, jobs, deployments }: Known): NextStep | null {
   if (isServed && steps.question) return null;
   if (deployment?.status === "failed")
     return {
-      says: `The model of ${nameOf(job)} could not be served.`,
+      says: `The model of “${nameOf(job)}” could not be served.`,
       label: "See why",
       place: { to: "/deployments" },
     };
   return {
     says: isServed
-      ? `The model of ${nameOf(job)} is served: ask it and its base the same question.`
-      : `${nameOf(job)} has finished: deploy its model and ask it beside its base.`,
+      ? `The model of “${nameOf(job)}” is served: ask it and its base the same question.`
+      : `“${nameOf(job)}” has finished: deploy its model and ask it beside its base.`,
     label: "Ask both models",
     place: { to: "/playground", search: { a: job.model, b: model, job: job.id } },
   };
@@ -161,7 +163,7 @@ function another({ jobs }: Known): NextStep {
   const last = jobs.find(hasEnded);
   return {
     says: last
-      ? `Change one setting of ${nameOf(last)} and compare the two runs.`
+      ? `Change one setting of “${nameOf(last)}” and compare the two runs.`
       : "Train a model on your pairs.",
     label: "New run",
     place: { to: "/jobs/new", search: last ? { from: last.id } : {} },

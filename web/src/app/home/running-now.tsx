@@ -15,19 +15,24 @@ import { advance, nameOf, standing } from "@/features/jobs/job";
 
 const MOST = 6;
 const LOOKED_AT = 20;
+const LAST = 1e9;
+
+/** What runs comes first, then what waits, by its place. */
+const rank = ({ status, queue }: Job) => (status === "running" ? 0 : (queue?.position ?? LAST));
 
 /** What runs or waits, with its progress and the time that is left. It is read every two seconds. */
 export function RunningNow({ jobs }: { jobs: readonly Job[] }) {
   const found = useQuery(evaluationsQuery({}, LOOKED_AT));
   const evaluations = found.data?.data.filter((each) => !evaluationHasEnded(each)) ?? [];
   const rest = jobs.length - MOST;
+  const inOrder = [...jobs].sort((a, b) => rank(a) - rank(b) || a.created_at - b.created_at);
   return (
-    <Card title="Runs now">
+    <Card title="Running now">
       {jobs.length + evaluations.length === 0 ? (
         <p className="text-muted">Nothing runs, and nothing waits.</p>
       ) : (
         <ul className="flex flex-col divide-y divide-line">
-          {jobs.slice(0, MOST).map((job) => (
+          {inOrder.slice(0, MOST).map((job) => (
             <Item
               key={job.id}
               status={job.status}

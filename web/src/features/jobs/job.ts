@@ -57,8 +57,8 @@ function waiting({ queue, waits_for }: Waiting, now: number): string | null {
   if (!waits_for) return null;
   const starts = queue?.starts_at ? queue.starts_at - now : 0;
   // A start within seconds is not worth a forecast.
-  if (starts < 10) return waits_for.message;
-  return `${waits_for.message} It starts in about ${duration(starts)}.`;
+  const message = waits_for.message.replace(/\.$/, "");
+  return starts < 10 ? message : `${message}; starts in about ${duration(starts)}`;
 }
 
 /** The progress of a job that has not ended, in a few words. */

@@ -1,4 +1,5 @@
 import { Card } from "@/components/ui/card";
+import { Sentence } from "@/features/jobs/components/sentence";
 import type { Check } from "@/features/system/api";
 import { failedFirst } from "@/features/system/words";
 import { cx } from "@/lib/cx";
@@ -30,8 +31,13 @@ export function ChecksCard({ checks }: { checks: readonly Check[] }) {
                 <span className="sr-only"> ({word})</span>
               </dt>
               <dd className="break-words max-md:pl-5">
-                {what}
-                {ok !== true && remedy && <span className="text-muted"> {remedy}</span>}
+                <Sentence text={what} />
+                {ok !== true && remedy && (
+                  <span className="text-muted">
+                    {" "}
+                    <Sentence text={remedy} />
+                  </span>
+                )}
               </dd>
             </div>
           );

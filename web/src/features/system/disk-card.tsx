@@ -39,11 +39,13 @@ export function DiskCard({ storage }: { storage: Storage }) {
             key={name}
             className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 gap-y-1 md:grid-cols-[7rem_minmax(0,2fr)_5rem_minmax(0,3fr)]"
           >
-            <dt className="font-medium">{name}</dt>
+            <dt className="font-medium max-md:col-start-1 max-md:row-start-1">{name}</dt>
             <dd className="max-md:col-span-2 max-md:row-start-2">
               <Bar label={`${name}: share of the largest kind`} share={size / most} />
             </dd>
-            <dd className="text-right whitespace-nowrap max-md:row-start-1">{bytes(size)}</dd>
+            <dd className="text-right whitespace-nowrap max-md:col-start-2 max-md:row-start-1">
+              {bytes(size)}
+            </dd>
             <dd className="text-sm text-muted max-md:col-span-2">{about}</dd>
           </div>
         ))}

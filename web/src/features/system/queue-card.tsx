@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { Card } from "@/components/ui/card";
 import { Cell, Row, Table } from "@/components/ui/table";
+import { Sentence } from "@/features/jobs/components/sentence";
 import type { Waiting } from "@/features/system/api";
 import { PURPOSES } from "@/features/system/words";
 import { ago, duration, moment } from "@/lib/format";
@@ -24,8 +25,10 @@ export function QueueCard({ waiting, count }: { waiting: readonly Waiting[]; cou
                   {PURPOSES[each.purpose]} of {each.model}
                 </p>
               </Cell>
-              <Cell label="Waits for">{each.waits_for.message}</Cell>
-              <Cell label="Starts" className="md:w-36">
+              <Cell label="Waits for">
+                <Sentence text={each.waits_for.message} />
+              </Cell>
+              <Cell label="Starts" className="md:w-44">
                 <Starts at={each.queue?.starts_at ?? null} />
               </Cell>
               <Cell label="Since" className="whitespace-nowrap text-muted md:w-28">

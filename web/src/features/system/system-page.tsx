@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading, Page } from "@/components/page";
+import { Sentence } from "@/features/jobs/components/sentence";
 import { doctorQuery, storageQuery, systemQuery, workersQuery } from "@/features/system/api";
 import { ChecksCard } from "@/features/system/checks-card";
 import { DiskCard } from "@/features/system/disk-card";
@@ -41,7 +42,9 @@ function Degraded({ says }: { says: readonly string[] }) {
       <p className="font-medium">Some work waits, because a part of the stack is missing.</p>
       <ul className="mt-1 list-disc pl-5">
         {says.map((sentence) => (
-          <li key={sentence}>{sentence}</li>
+          <li key={sentence}>
+            <Sentence text={sentence} />
+          </li>
         ))}
       </ul>
     </div>

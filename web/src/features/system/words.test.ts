@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Check, Storage } from "@/features/system/api";
-import { failedFirst, kindsOf } from "@/features/system/words";
+import type { Check, Storage, Worker } from "@/features/system/api";
+import { devicesOf, failedFirst, hostsOf, kindsOf } from "@/features/system/words";
 
 test("each kind of disk use is counted once", () => {
   const storage: Storage = {
@@ -29,6 +29,22 @@ test("each kind of disk use is counted once", () => {
     Database: 10_000,
     Logs: 100_000,
   });
+});
+
+test("a machine has its workers, and each GPU once", () => {
+  const gpu = (index: number) => ({ index, name: "GPU", memory_bytes: 1 });
+  const worker = (id: string, host: string, gpus: number[] = []) =>
+    ({ id, host, devices: gpus.map(gpu) }) as Worker;
+  const hosts = hostsOf([
+    worker("1", "node-b"),
+    worker("2", "node-a", [1, 0]),
+    worker("3", "node-a", [0, 1]),
+  ]);
+  expect(hosts.map(([host, here]) => [host, here.map(({ id }) => id)])).toEqual([
+    ["node-a", ["2", "3"]],
+    ["node-b", ["1"]],
+  ]);
+  expect(devicesOf(hosts[0]?.[1] ?? []).map(({ index }) => index)).toEqual([0, 1]);
 });
 
 test("a check that fails is first", () => {

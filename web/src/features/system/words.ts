@@ -1,5 +1,5 @@
-/** The system in words: kinds of disk use, purposes of jobs, checks that need attention. */
-import type { Check, Storage, Waiting } from "@/features/system/api";
+/** The system in words: kinds of disk use, machines, purposes of jobs, checks that need attention. */
+import type { Check, Storage, Waiting, Worker } from "@/features/system/api";
 
 /** Kinds that are shown together, in the order of the list. */
 const KINDS: readonly { name: string; about: string; of: readonly (keyof Storage)[] }[] = [
@@ -32,6 +32,21 @@ export const kindsOf = (storage: Storage): Kind[] =>
     about,
     bytes: of.reduce((sum, kind) => sum + Number(storage[kind] ?? 0), 0),
   }));
+
+/** The workers of each machine, in the order of the machines' names. */
+export function hostsOf(workers: readonly Worker[]): [string, Worker[]][] {
+  const hosts = new Map<string, Worker[]>();
+  for (const worker of workers) hosts.set(worker.host, [...(hosts.get(worker.host) ?? []), worker]);
+  return [...hosts].sort(([a], [b]) => a.localeCompare(b));
+}
+
+/** The GPUs of a machine, each once: every train worker there lists them. */
+export function devicesOf(workers: readonly Worker[]): Worker["devices"] {
+  const devices = new Map(
+    workers.flatMap((worker) => worker.devices.map((gpu) => [gpu.index, gpu])),
+  );
+  return [...devices.values()].sort((a, b) => a.index - b.index);
+}
 
 export const PURPOSES: Record<Waiting["purpose"], string> = {
   train: "run",
