@@ -62,4 +62,8 @@ test("in a text field and in a dialog a letter is typed", async () => {
   screen.getByRole("button").focus();
   await user.keyboard("j");
   expect(pressed).toEqual([]);
+  // Once it is closed, its button has no key of its own, even while it still has the focus.
+  screen.getByRole<HTMLDialogElement>("dialog").open = false;
+  await user.keyboard("j");
+  expect(pressed).toEqual(["j"]);
 });

@@ -55,8 +55,11 @@ export function describedKeys(): Described[] {
   return [...found.values()];
 }
 
+// A dialog that was just closed may keep the focus until it is removed: then keys work again.
+const DIALOG = "dialog[open], [role=dialog]:not(dialog), [role=alertdialog]:not(dialog)";
+
 export const isInDialog = (target: EventTarget | null) =>
-  target instanceof Element && target.closest("dialog,[role=dialog],[role=alertdialog]") !== null;
+  target instanceof Element && target.closest(DIALOG) !== null;
 
 function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
