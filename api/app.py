@@ -21,6 +21,7 @@ from api.routes import (
     evaluations,
     exports,
     files,
+    first_steps,
     health,
     jobs,
     judges,
@@ -33,6 +34,7 @@ from api.routes import (
     statistics,
     storage_use,
     suites,
+    system,
     tokens,
     uploads,
     versions,
@@ -52,7 +54,8 @@ Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scop
 NOUNS = (
     files, rereads, rows, tokens, statistics, overlaps, uploads, versions, exports, deep_audits,
     estimates, jobs, methods, evaluations, suites, judges, base_models, deployments, chat,
-    comparisons, votes, cards, api_keys, session, workers, health, meters, storage_use, audit_log,
+    comparisons, votes, cards, api_keys, session, workers, system, health, meters, storage_use,
+    audit_log, first_steps,
 )  # fmt: skip
 
 

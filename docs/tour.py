@@ -62,6 +62,7 @@ def rooms(run: Run) -> dict[str, str]:
     tabs = ("curves", "pairs", "samples", "checkpoints", "events", "config")
     a, b = run.job["model"], run.job["fine_tuned_model"]
     return {
+        "home": "/",
         "runs": "/jobs",
         **{tab: f"{job}?tab={tab}" for tab in tabs},
         "compare": f"/jobs/compare?ids={','.join(run.jobs)}",
@@ -71,6 +72,7 @@ def rooms(run: Run) -> dict[str, str]:
         "playground": f"/playground?a={a}&b={b}&job={run.job['id']}&line={run.line}",
         "deployments": "/deployments",
         "keys": "/keys",
+        "system": "/system",
     }
 
 

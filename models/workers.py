@@ -17,6 +17,10 @@ class Worker(Base):
     queues: Mapped[list[Any]] = mapped_column(server_default=text("'[\"train\"]'"))
     host: Mapped[str]
     cores: Mapped[int]
+    # Main memory that its processes may use; None of a worker of an older release, as `release` is.
+    memory_bytes: Mapped[int | None]
+    # Oddsmith's version.
+    release: Mapped[str | None]
     # [{"index", "name", "memory_bytes"}] of the host's GPUs; empty if it has only CPU cores.
     devices: Mapped[list[Any]]
     # The newest `orpo.contract.spec.VERSION` that it can read.

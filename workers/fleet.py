@@ -14,6 +14,7 @@ from services.jobs import workers
 from services.platform.database import transaction
 from services.platform.queue import TRAIN
 from services.platform.settings import get_settings
+from services.processes import sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def announce(queues: list[str]) -> None:
     _leaving.clear()
     gpus = devices() if TRAIN in queues else []
     facts = {"queues": queues, "host": HOST, "cores": len(os.sched_getaffinity(0)), "devices": gpus}
+    facts["memory_bytes"] = sandbox.memory_bytes()
     _register(facts)
     threading.Thread(target=_repeat, args=(facts,), name="fleet", daemon=True).start()
 

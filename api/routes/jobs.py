@@ -33,11 +33,11 @@ from api.schemas.pages import ListPage
 from api.schemas.series import PairObject, SampleObject, SeriesList
 from api.schemas.text import Id, Text
 from models import Job
-from models.jobs import JobState
 from services.access.callers import Caller
 from services.evaluations import gates
-from services.jobs import jobs, labels, waiting
+from services.jobs import jobs, labels
 from services.jobs.jobs import Archived
+from services.jobs.waits import Waits
 from services.platform.database import reading
 from services.platform.pages import AT_ONCE, unknown
 from services.runs import checkpoints, job_events, metrics, outcomes, runs, series
@@ -118,19 +118,18 @@ def list_jobs(
 
 def _objects(session: Session, found: Iterable[Job]) -> Iterator[JobObject]:
     """Jobs as objects; what was measured is read for many of them at once."""
-    places = waiting.places(session)
+    waits = Waits(session)
     left = iter(found)
     while some := list(islice(left, AT_ONCE)):
         reached = outcomes.read(session, [job.id for job in some])
         for job in some:
-            yield JobObject.from_record(job, places.get(job.id), reached.get(job.id))
+            yield JobObject.from_record(job, waits.of(job), reached.get(job.id))
 
 
 def _object(session: Session, job: Job) -> JobObject:
-    place = waiting.places(session).get(job.id) if job.state == JobState.QUEUED else None
     # A job that was never claimed has measured nothing.
     reached = outcomes.read(session, [job.id] if job.generation else [])
-    return JobObject.from_record(job, place, reached.get(job.id))
+    return JobObject.from_record(job, Waits(session).of(job), reached.get(job.id))
 
 
 def _metadata(request: Request) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`/v1/workers`: the train workers and their devices."""
+"""`/v1/workers`: the workers of all queues, and the devices of those that train."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ router = Router(prefix="/v1/workers", tags=["fine-tuning"])
 
 @router.get(
     "",
-    summary="Train workers that are alive, with their devices and their jobs",
+    summary="Workers that are alive, with their queues, devices and jobs",
     response_model=ListPage[WorkerObject],
 )
 def list_workers(
@@ -27,6 +27,6 @@ def list_workers(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000), DIGITS_ONLY] = 1000,
 ) -> Response:
-    """List workers; `job` is null if one is idle or trains another organisation's job."""
-    seen = workers.fleet(session).seen_by(caller)
+    """List workers; `job` is null if one is idle or has another organisation's job."""
+    seen = workers.of_all_queues(session).seen_by(caller)
     return page(map(WorkerObject.from_record, following(seen, after, limit)), limit)

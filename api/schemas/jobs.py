@@ -12,12 +12,13 @@ from api.schemas.outcomes import Outcome
 from api.schemas.progress import Prepared, Progress
 from api.schemas.stored import Stored
 from api.schemas.text import NO_NUL, Id, Text
+from api.schemas.waits import QueuePlace, WaitsFor
 from models import Checkpoint, Job, JobEvent
 from models.jobs import JobState
 from orpo.contract.methods import METHODS
 from services.evaluations.gates import MOST
 from services.jobs.jobs import SUFFIX, NewJob
-from services.jobs.waiting import Place
+from services.jobs.waits import Wait
 from services.platform.errors import Invalid
 from services.runs import job_events, outcomes
 from services.runs.job_events import EventType
@@ -178,13 +179,6 @@ class JobError(BaseModel):
     param: str | None = None
 
 
-class QueuePlace(BaseModel):
-    """The place of a job that waits."""
-
-    position: int = Field(description="1 is the next.")
-    starts_at: int | None = Field(description="A forecast, from how long jobs took before.")
-
-
 class JobObject(BaseModel):
     """OpenAI's job, with its progress and what this server adds."""
 
@@ -220,6 +214,9 @@ class JobObject(BaseModel):
     attempts: int
     generation: int
     queue: QueuePlace | None = Field(None, description="While it waits for a worker.")
+    waits_for: WaitsFor | None = Field(
+        None, description="In answers about one job and in lists; null if it waits for nothing."
+    )
     gates: list[GateObject] = []
     promotion: Promotion | None = Field(
         None, description="Once all evaluations of its gates have ended; null without gates."
@@ -228,7 +225,7 @@ class JobObject(BaseModel):
 
     @classmethod
     def from_record(
-        cls, job: Job, place: Place | None = None, outcome: outcomes.Outcome | None = None
+        cls, job: Job, wait: Wait | None = None, outcome: outcomes.Outcome | None = None
     ) -> "JobObject":
         method = method_of(job)
         return cls(
@@ -261,7 +258,8 @@ class JobObject(BaseModel):
             priority=job.priority,
             attempts=job.attempts,
             generation=job.generation,
-            queue=_queue(place) if place else None,
+            queue=QueuePlace.from_place(wait.place) if wait and wait.place else None,
+            waits_for=WaitsFor.from_wait(wait) if wait else None,
             gates=cast("list[GateObject]", job.gates),
             promotion=cast("Promotion | None", job.promotion),
             outcome=Outcome.from_numbers(outcome) if outcome else None,
@@ -295,12 +293,6 @@ def settings_of(job: Job) -> dict[str, Any]:
 
 def _settings(method: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in method.items() if name != "type"}
-
-
-def _queue(place: Place) -> QueuePlace:
-    now = datetime.now(UTC).timestamp()
-    starts_at = None if place.starts_in_s is None else int(now + place.starts_in_s)
-    return QueuePlace(position=place.position, starts_at=starts_at)
 
 
 def _estimated_finish(job: Job) -> int | None:

@@ -22,6 +22,9 @@ class StorageObject(BaseModel):
     logs: int = Field(description="Logs of the stack and its engines.")
     comparisons: int = Field(description="In the database.")
     database: int = Field(description="All of the database, comparisons included.")
+    deletable: int = Field(
+        description="Of these, what was deleted or is left over, and `oddsmith prune` would remove."
+    )
     free: int = Field(description="Left on the disk that holds the jobs' folders.")
 
     @classmethod

@@ -184,6 +184,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("error", reason(job.get("error")) or None),
             ("progress", _progress(job) or None),
             ("queue", _place(job)),
+            ("waiting", (job.get("waits_for") or {}).get("message")),
             ("last attempt", _retry(job)),
             ("model", job["model"]),
             ("tuned model", job.get("fine_tuned_model")),

@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.platform import sizes
+
 
 class ExitCode(IntEnum):
     OK = 0
@@ -226,11 +228,8 @@ def say_at(message: str, unix_s: float | None = None) -> None:
 
 
 def size(size_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
+    """Write bytes as 12 B, 3.4 kB or 1.2 GB."""
+    return sizes.size_text(size_bytes)
 
 
 def duration(seconds: float | None) -> str:

@@ -21,16 +21,17 @@ from services.access.callers import Caller
 from services.platform.errors import Invalid
 from services.platform.queue import TRAIN
 from services.platform.settings import get_settings
+from services.platform.version import VERSION as RELEASE
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A worker as one caller may see it. `job` is the job that it trains, if it is the caller's."""
+    """A worker as one caller may see it. `job` is the job that it has, if it is the caller's."""
 
     record: Worker
     id: str
     host: str
-    job: str | None
+    job: Job | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Fleet:
 
     workers: Sequence[Worker]
     held: Sequence[Job]
+
+    def idle(self) -> list[Worker]:
+        """The workers that neither lead nor have joined a job."""
+        busy = {place["worker"] for place in self._places()}
+        return [worker for worker in self.workers if worker.id not in busy]
 
     def find(self, worker_id: str) -> Worker | None:
         return next((worker for worker in self.workers if worker.id == worker_id), None)
@@ -69,7 +75,7 @@ class Fleet:
         found = []
         for n, worker in enumerate(self.workers, start=1):
             job = self.job_of(worker)
-            mine = job.id if job and job.org_id == caller.org_id else None
+            mine = job if job and job.org_id == caller.org_id else None
             names = (worker.id, worker.host)
             if not caller.is_operator:
                 names = (f"worker-{n}", f"host-{hosts[worker.host]}")
@@ -78,9 +84,8 @@ class Fleet:
 
     def n_idle(self) -> int:
         """The number of workers without a job, minus those that held jobs still wait for."""
-        busy = {place["worker"] for place in self._places()}
         promised = sum(nodes(job) - len(job.placement) for job in self.held)
-        return len([worker for worker in self.workers if worker.id not in busy]) - promised
+        return len(self.idle()) - promised
 
     def _places(self) -> list[dict[str, Any]]:
         return [place for job in self.held for place in job.placement]
@@ -104,10 +109,11 @@ def register(
     cores: int,
     devices: list[dict[str, Any]],
     queues: Sequence[str] = (TRAIN,),
+    memory_bytes: int | None = None,
 ) -> None:
     """Store that a worker is alive; repeated at every heartbeat."""
     values = {"queues": list(queues), "host": host, "cores": cores, "devices": devices}
-    values["spec_version"] = VERSION
+    values |= {"memory_bytes": memory_bytes, "release": RELEASE, "spec_version": VERSION}
     values["seen_at"] = func.clock_timestamp()
     statement = insert(Worker).values(id=worker_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[Worker.id], set_=values))
@@ -128,6 +134,13 @@ def fleet(session: Session, asking: str | None = None) -> Fleet:
     workers = session.scalars(query.with_for_update() if asking else query).all()
     held = session.scalars(select(Job).where(Job.state.in_(HELD))).all()
     return Fleet(workers, held)
+
+
+def of_all_queues(session: Session) -> Fleet:
+    """Return the workers of every queue that are alive, and the held jobs, to be shown."""
+    alive = session.scalars(select(Worker).where(_alive()).order_by(Worker.id)).all()
+    held = session.scalars(select(Job).where(Job.state.in_(HELD))).all()
+    return Fleet(alive, held)
 
 
 def n_of_queues(session: Session) -> Counter[str]:

@@ -57,3 +57,12 @@ def short_text(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text
     return f"{text[:longest]}… [{len(text) - longest:,} more characters]"
+
+
+def size_text(size_bytes: float) -> str:
+    """Write bytes as 12 B, 3.4 kB or 1.2 GB: decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"

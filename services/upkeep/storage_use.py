@@ -14,6 +14,7 @@ from orpo.contract import rundir
 from services.platform import folders, storage
 from services.platform.database import transaction
 from services.platform.settings import get_settings
+from services.upkeep import pruning
 
 
 class Kind(StrEnum):
@@ -30,6 +31,8 @@ class Kind(StrEnum):
     LOGS = "logs"
     COMPARISONS = "comparisons"
     DATABASE = "database"
+    # Bytes of the above that `oddsmith prune` would remove.
+    DELETABLE = "deletable"
     FREE = "free"
 
 
@@ -43,6 +46,7 @@ def last(session: Session) -> tuple[datetime | None, dict[str, int]]:
 def measure() -> dict[str, int]:
     """Walk the folders, and store what was found."""
     use: dict[str, int] = dict.fromkeys(Kind, 0) | _on_disk()
+    use[Kind.DELETABLE] = sum(each.size_bytes for each in pruning.plan())
     with transaction() as session:
         use |= _in_database(session)
         row = {"measured_at": func.clock_timestamp(), "use": use}

@@ -273,6 +273,15 @@ def test_show_says_why_a_job_waits_for_its_next_attempt(api: FakeApi, oddsmith: 
     assert "last attempt The worker w stopped answering. Attempt 2 of 3 follows." in shown
 
 
+def test_show_says_what_a_job_waits_for(api: FakeApi, oddsmith: Oddsmith) -> None:
+    waits_for = {"code": "jobs_before", "message": "Waits for 2 jobs before it."}
+    queue = {"position": 3, "starts_at": None}
+    job = {**JOB, "status": "queued", "queue": queue, "waits_for": waits_for}
+    api.on(f"GET {JOBS}/ftjob-1", job)
+    shown = " ".join(oddsmith("jobs", "show", "ftjob-1").stdout.split())
+    assert "queue number 3 waiting Waits for 2 jobs before it." in shown
+
+
 def test_a_progress_line_names_what_it_knows() -> None:
     view = JobView("ftjob-1")
     for name, data in [("state", state("running", 3, 9)), ("metrics", numbers(3, "train"))]:

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 from functools import partial
 
+import httpx
 import openai
 import psutil
 import pytest
@@ -131,6 +132,10 @@ def redis_url(supervisor: int) -> str:
     return next(env["ODDSMITH_REDIS_URL"] for env in environments if "ODDSMITH_REDIS_URL" in env)
 
 
+def n_train_workers(http: httpx.Client) -> int:
+    return len([one for one in http.get("/v1/workers").json()["data"] if "train" in one["queues"]])
+
+
 @pytest.fixture
 def second_worker(stack):
     """A second train worker, as if on another machine."""
@@ -147,7 +152,7 @@ def second_worker(stack):
             argv, env=env | SETTINGS, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
         )
     with stack.http() as http:
-        wait_for(lambda: len(http.get("/v1/workers").json()["data"]) == 2, 60, stack.logs)
+        wait_for(lambda: n_train_workers(http) == 2, 60, stack.logs)
     yield process
     process.terminate()
     process.wait(30)

@@ -122,7 +122,7 @@ def test_a_run_is_cancelled_from_its_page_and_a_reload_keeps_the_view(
 def test_a_link_signs_in_once(browser: Browser, stack: Stack):
     with stack.http() as http:
         link = http.post("/v1/session/links").json()["path"]
-    for said in ("Runs", "Sign in to Oddsmith"):
+    for said in ("Home", "Sign in to Oddsmith"):
         context = browser.new_context(base_url=stack.running["url"], locale="en-GB")
         page = context.new_page()
         page.goto(link)
@@ -146,7 +146,8 @@ def test_no_room_has_a_barrier(page: Page, stack: Stack, tiny: str):
     with stack.http() as http:
         job_ids = [job["id"] for job in http.get("/v1/fine_tuning/jobs").json()["data"]]
         file_ids = [file["id"] for file in http.get("/v1/files").json()["data"]]
-    rooms = ["/jobs", "/jobs/new", "/files", "/playground", "/deployments", "/keys", "/nowhere"]
+    rooms = ["/", "/jobs", "/jobs/new", "/files", "/playground", "/deployments", "/keys", "/system"]
+    rooms += ["/nowhere"]
     rooms += [f"/evaluations{page}" for page in ("", "/new", "/leaderboard", "/judges")]
     rooms += [f"/files/{file_id}" for file_id in file_ids[:1]]
     rooms += [f"/jobs/compare?ids={','.join(job_ids[:2])}"] if len(job_ids) > 1 else []

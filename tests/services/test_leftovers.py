@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -244,3 +244,13 @@ def test_disk_use_is_measured_by_kind(job, saved, product):
     assert use["merged"] == use["run_logs"] == 0
     assert use["database"] > 1_000_000
     assert use["free"] > 0
+
+
+def test_what_can_be_removed_is_measured(session, caller, product):
+    records.file(session, caller, size_bytes=3_000)
+    deleted = records.file(session, caller, size_bytes=5_000, storage_key="gone", sha256="1")
+    session.commit()
+    assert storage_use.measure()["deletable"] == 0
+    deleted.deleted_at = func.clock_timestamp()
+    session.commit()
+    assert storage_use.measure()["deletable"] == 5_000

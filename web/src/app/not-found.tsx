@@ -5,7 +5,7 @@ export function NotFound() {
   return (
     <Page title="No such page">
       <p>
-        Nothing is at this address. <Link to="/jobs">Go to the runs</Link>.
+        Nothing is at this address. <Link to="/">Go to Home</Link>.
       </p>
     </Page>
   );

@@ -4,7 +4,6 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
-  redirect,
 } from "@tanstack/react-router";
 import { NotFound } from "@/app/not-found";
 import { Shell } from "@/app/shell";
@@ -36,9 +35,7 @@ const shell = createRoute({ getParentRoute: () => root, id: "shell", component: 
 const home = createRoute({
   getParentRoute: () => shell,
   path: "/",
-  beforeLoad: () => {
-    throw redirect({ to: "/jobs" });
-  },
+  component: lazyRouteComponent(() => import("@/app/home/home-page"), "HomePage"),
 });
 
 const files = createRoute({
@@ -164,6 +161,12 @@ const keys = createRoute({
   component: lazyRouteComponent(() => import("@/features/api-keys/api-keys-page"), "ApiKeysPage"),
 });
 
+const system = createRoute({
+  getParentRoute: () => shell,
+  path: "/system",
+  component: lazyRouteComponent(() => import("@/features/system/system-page"), "SystemPage"),
+});
+
 const routeTree = root.addChildren([
   signIn,
   vote,
@@ -185,6 +188,7 @@ const routeTree = root.addChildren([
     votes,
     deployments,
     keys,
+    system,
   ]),
 ]);
 

@@ -1,8 +1,6 @@
-import { cleanup, render, screen } from "@testing-library/react";
-import { afterEach, expect, test } from "vitest";
+import { render, screen } from "@testing-library/react";
+import { expect, test } from "vitest";
 import { InfoMark } from "@/components/info-mark";
-
-afterEach(cleanup);
 
 test("ids are behind a button that opens them, each with a button that copies it", () => {
   render(

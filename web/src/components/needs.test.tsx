@@ -1,13 +1,11 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { render, screen } from "@testing-library/react";
 import type { ReactNode } from "react";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { Needs, ReadOnlyNotice } from "@/components/needs";
 import { Button } from "@/components/ui/button";
 import { sessionQuery } from "@/lib/queries";
-
-afterEach(cleanup);
 
 function signedIn(scopes: string[], children: ReactNode) {
   const queries = new QueryClient();

@@ -3,14 +3,17 @@ import { type ReactNode, useEffect } from "react";
 /** A page: its title as heading and in the tab, its actions, its content. */
 export function Page(props: {
   title: string;
+  /** In the title of the tab, if that says more than the page's name. */
+  tab?: string | undefined;
   heading?: ReactNode;
   lead?: ReactNode;
   actions?: ReactNode;
   children: ReactNode;
 }) {
+  const tab = props.tab ?? props.title;
   useEffect(() => {
-    document.title = `${props.title} · Oddsmith`;
-  }, [props.title]);
+    document.title = `${tab} · Oddsmith`;
+  }, [tab]);
   return (
     <div className="mx-auto flex w-full max-w-[1400px] flex-col gap-4 p-4 md:p-6">
       <header className="flex flex-wrap items-start justify-between gap-x-6 gap-y-3">

@@ -293,6 +293,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What protects this installation, and what does not
+         * @description Return the checks of `oddsmith doctor` that concern the machine of the API, its user and its
+         *     settings; for administrators of the organisation that runs the installation.
+         */
+        get: operations["examine_v1_doctor_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evaluations": {
         parameters: {
             query?: never;
@@ -1259,6 +1280,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/first_steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which of the first steps are done
+         * @description Return whether there are pairs, a trained model, a question and a vote, and how many votes
+         *     are new since the last file of votes.
+         */
+        get: operations["retrieve_v1_first_steps_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/judges": {
         parameters: {
             query?: never;
@@ -1490,6 +1532,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/system": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What waits, and which engines run
+         * @description Return your jobs that wait, each with its place and what it waits for; the engines that serve
+         *     your models; and what is wrong with the stack.
+         */
+        get: operations["retrieve_v1_system_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/uploads": {
         parameters: {
             query?: never;
@@ -1691,8 +1754,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Train workers that are alive, with their devices and their jobs
-         * @description List workers; `job` is null if one is idle or trains another organisation's job.
+         * Workers that are alive, with their queues, devices and jobs
+         * @description List workers; `job` is null if one is idle or has another organisation's job.
          */
         get: operations["list_workers_v1_workers_get"];
         put?: never;
@@ -1973,7 +2036,7 @@ export interface components {
             edit?: components["schemas"]["api__schemas__votes__Edit"] | null;
             /** Note */
             note?: string | null;
-            reason?: components["schemas"]["Reason"] | null;
+            reason?: components["schemas"]["Reason-Input"] | null;
         };
         /**
          * ChangedRow
@@ -2034,6 +2097,26 @@ export interface components {
              * @description Accepted and ignored.
              */
             user?: string | null;
+        };
+        /**
+         * Check
+         * @description One line of the report.
+         */
+        Check: {
+            /** Name */
+            name: string;
+            /**
+             * Ok
+             * @description Null if the line states no requirement.
+             */
+            ok: boolean | null;
+            /**
+             * Remedy
+             * @description What to do; empty if there is nothing to do.
+             */
+            remedy: string;
+            /** What */
+            what: string;
         };
         /**
          * CheckEvaluation
@@ -2391,7 +2474,7 @@ export interface components {
              * @constant
              */
             object: "comparison";
-            reason?: components["schemas"]["Reason"] | null;
+            reason?: components["schemas"]["models__comparisons__Reason"] | null;
             /**
              * Revealed At
              * @description Of a card: when its voter was told the models.
@@ -3011,6 +3094,20 @@ export interface components {
             name: string;
         };
         /**
+         * DoctorObject
+         * @description What protects this installation, as `oddsmith doctor` says it of the API's own process.
+         */
+        DoctorObject: {
+            /** Checks */
+            checks: components["schemas"]["Check"][];
+            /**
+             * Object
+             * @default doctor
+             * @constant
+             */
+            object: "doctor";
+        };
+        /**
          * Drop
          * @description Drops the rows of a finding, named by its code. For a finding of deep audits, `audits` has
          *     the id of the deep audit of each file; the newest ones if it is left out.
@@ -3155,6 +3252,44 @@ export interface components {
              * @description The name of a key that the operator has stored.
              */
             secret?: string | null;
+        };
+        /**
+         * EngineObject
+         * @description A process of vLLM, and your models on it.
+         */
+        EngineObject: {
+            /** Created At */
+            created_at: number;
+            /** Device */
+            device: string;
+            /**
+             * Host
+             * @description The machine; null for organisations that only use the installation.
+             */
+            host: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Memory Bytes
+             * @description Main memory of its processes; null if the API can't see them, as on another machine. Memory of a GPU is not counted.
+             */
+            memory_bytes: number | null;
+            /** Models */
+            models: components["schemas"]["ServedModel"][];
+            /** Ready At */
+            ready_at: number | null;
+            /** Seen At */
+            seen_at: number | null;
+            /**
+             * Served Name
+             * @description The name of the weights that it has loaded.
+             */
+            served_name: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "starting" | "ready";
         };
         /**
          * EnginePlace
@@ -4243,6 +4378,45 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * FirstStepsObject
+         * @description Which of the first steps are done. Deleted objects do not count.
+         */
+        FirstStepsObject: {
+            /**
+             * Enough Votes
+             * @description Votes from which on an order of models is known.
+             */
+            enough_votes: number;
+            /**
+             * New Votes
+             * @description Votes since a file was last made of votes.
+             */
+            new_votes: number;
+            /**
+             * Object
+             * @default first_steps
+             * @constant
+             */
+            object: "first_steps";
+            /**
+             * Pairs
+             * @description There is a file with a row that can be trained on.
+             */
+            pairs: boolean;
+            /**
+             * Question
+             * @description Models were asked a question side by side.
+             */
+            question: boolean;
+            /**
+             * Run
+             * @description A job has succeeded.
+             */
+            run: boolean;
+            /** Vote */
+            vote: boolean;
+        };
+        /**
          * Format
          * @enum {string}
          */
@@ -4650,6 +4824,8 @@ export interface components {
             training_file: string;
             /** Validation File */
             validation_file: string | null;
+            /** @description In answers about one job and in lists; null if it waits for nothing. */
+            waits_for?: components["schemas"]["WaitsFor"] | null;
         };
         /**
          * JobSize
@@ -5950,6 +6126,16 @@ export interface components {
             };
         };
         /**
+         * Purpose
+         * @description What a job is for: a model, an estimate of what its training would take, a deep audit of its
+         *     training file, or an evaluation of a model.
+         *
+         *     The value of the first three is the verb of the core that train workers run. An evaluation has
+         *     workers of its own.
+         * @enum {string}
+         */
+        Purpose: "train" | "estimate" | "deep_audit" | "evaluation";
+        /**
          * QueuePlace
          * @description The place of a job that waits.
          */
@@ -6062,6 +6248,12 @@ export interface components {
          * @enum {string}
          */
         Reason: "correct" | "follows_instructions" | "clear" | "complete" | "short" | "style" | "safe" | "other";
+        /**
+         * Reason
+         * @description Why an answer is the better one, or both are bad.
+         * @enum {string}
+         */
+        "Reason-Input": "correct" | "follows_instructions" | "clear" | "complete" | "short" | "style" | "safe" | "other";
         /**
          * RecipeBody
          * @description A recipe: steps that are applied in their order to the accepted rows of a file.
@@ -6411,6 +6603,22 @@ export interface components {
             x1: number;
         };
         /**
+         * ServedModel
+         * @description A model on an engine.
+         */
+        ServedModel: {
+            /**
+             * Adapter
+             * @description Its name in the engine; null for whole weights.
+             */
+            adapter: string | null;
+            /** Deployment Id */
+            deployment_id: string;
+            /** Model */
+            model: string;
+            status: components["schemas"]["DeploymentStatus"];
+        };
+        /**
          * SessionObject
          * @description The key that a browser is signed in with.
          */
@@ -6745,6 +6953,11 @@ export interface components {
              */
             database: number;
             /**
+             * Deletable
+             * @description Of these, what was deleted or is left over, and `oddsmith prune` would remove.
+             */
+            deletable: number;
+            /**
              * Files
              * @description Uploads, their accepted rows, and results.
              */
@@ -6876,6 +7089,35 @@ export interface components {
              * @enum {string}
              */
             step: "swap";
+        };
+        /**
+         * SystemObject
+         * @description What the stack does now. `GET /v1/workers` lists its workers.
+         */
+        SystemObject: {
+            /**
+             * Degraded
+             * @description What makes work wait, as in `/readyz`.
+             */
+            degraded: string[];
+            /** Engines */
+            engines: components["schemas"]["EngineObject"][];
+            /**
+             * Object
+             * @default system
+             * @constant
+             */
+            object: "system";
+            /**
+             * Waiting
+             * @description Your jobs that wait, at most 100.
+             */
+            waiting: components["schemas"]["WaitingJob"][];
+            /**
+             * Waiting Count
+             * @description How many wait, those that are not listed included.
+             */
+            waiting_count: number;
         };
         /**
          * TemplateRenders
@@ -7180,7 +7422,7 @@ export interface components {
              * @description Votes on answers of this model.
              */
             model?: string | null;
-            reason?: components["schemas"]["Reason"] | null;
+            reason?: components["schemas"]["Reason-Input"] | null;
         };
         /**
          * VotesPreview
@@ -7201,6 +7443,38 @@ export interface components {
             object: "votes.preview";
         };
         /**
+         * WaitingJob
+         * @description A job, an estimate, a deep audit or an evaluation that waits.
+         */
+        WaitingJob: {
+            /** Created At */
+            created_at: number;
+            /** Id */
+            id: string;
+            /** Model */
+            model: string;
+            purpose: components["schemas"]["Purpose"];
+            /** @description Null if it does not wait for a train worker. */
+            queue: components["schemas"]["QueuePlace"] | null;
+            /** Suffix */
+            suffix: string | null;
+            /** Training File */
+            training_file: string;
+            waits_for: components["schemas"]["WaitsFor"];
+        };
+        /**
+         * WaitsFor
+         * @description What a job waits for at this moment.
+         */
+        WaitsFor: {
+            code: components["schemas"]["services__jobs__waits__Reason"];
+            /**
+             * Message
+             * @description A sentence, such as: Waits for 2 jobs before it.
+             */
+            message: string;
+        };
+        /**
          * Weighted
          * @description Another file, and how often each of its rows is taken: 0.25 takes a quarter of them, 2 takes
          *     each of them twice.
@@ -7216,7 +7490,7 @@ export interface components {
         };
         /**
          * WorkerObject
-         * @description A train worker that is alive.
+         * @description A worker that is alive.
          */
         WorkerObject: {
             /** Cores */
@@ -7235,9 +7509,14 @@ export interface components {
             id: string;
             /**
              * Job
-             * @description The job that it trains now; null if it isn't yours.
+             * @description The job that it has now; null if it isn't yours.
              */
             job: string | null;
+            /**
+             * Memory Bytes
+             * @description Main memory that it may use; null of an older release.
+             */
+            memory_bytes: number | null;
             /**
              * Object
              * @default worker
@@ -7249,6 +7528,18 @@ export interface components {
              * @description Of an older release than the API: it leaves newer jobs to others. Upgrade it.
              */
             outdated: boolean;
+            /** @description What that job is for. */
+            purpose: components["schemas"]["Purpose"] | null;
+            /**
+             * Queues
+             * @description What it works for, such as `train`.
+             */
+            queues: string[];
+            /**
+             * Release
+             * @description Oddsmith's version; null of an older release.
+             */
+            release: string | null;
             /** Seen At */
             seen_at: number;
         };
@@ -7262,6 +7553,12 @@ export interface components {
             /** Text */
             text: string;
         };
+        /**
+         * Reason
+         * @description Why an answer is the better one, or both are bad.
+         * @enum {string}
+         */
+        models__comparisons__Reason: "correct" | "follows_instructions" | "clear" | "complete" | "short" | "style" | "safe" | "other";
         /**
          * Edit
          * @description Writes another text into a row of the file that the recipe is for.
@@ -7332,6 +7629,12 @@ export interface components {
          * @enum {string}
          */
         services__evaluations__judges__Kind: "openai" | "deployment" | "reward";
+        /**
+         * Reason
+         * @description What a job waits for.
+         * @enum {string}
+         */
+        services__jobs__waits__Reason: "retry" | "no_worker" | "newer_worker" | "preparation" | "jobs_before" | "free_worker" | "nodes" | "gpus" | "claim";
         /**
          * Kind
          * @enum {string}
@@ -8629,6 +8932,62 @@ export interface operations {
             };
             /** @description There is no such object, or it is another organisation's */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    examine_v1_doctor_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorObject"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13015,6 +13374,62 @@ export interface operations {
             };
         };
     };
+    retrieve_v1_first_steps_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FirstStepsObject"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_judges_v1_judges_get: {
         parameters: {
             query?: {
@@ -14107,6 +14522,62 @@ export interface operations {
             };
         };
     };
+    retrieve_v1_system_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SystemObject"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     create_v1_uploads_post: {
         parameters: {
             query?: never;
@@ -14614,7 +15085,7 @@ export interface operations {
                 /** @description And on answers of this one. */
                 against?: string | null;
                 choice?: components["schemas"]["Choice"] | null;
-                reason?: components["schemas"]["Reason"] | null;
+                reason?: components["schemas"]["Reason-Input"] | null;
                 /** @description Blind votes on the answers of this evaluation. */
                 evaluation?: string | null;
                 /** @description `last_id` of the page before */

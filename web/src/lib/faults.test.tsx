@@ -1,6 +1,6 @@
-import { cleanup, render, screen } from "@testing-library/react";
+import { render, screen } from "@testing-library/react";
 import { useRef } from "react";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { FaultsPanel } from "@/components/faults-panel";
 import { TextField } from "@/components/ui/fields";
 import { errorOf } from "@/lib/api";
@@ -10,8 +10,6 @@ import { faultsOf, placed, useFirstFault } from "@/lib/faults";
 beforeEach(() => {
   Element.prototype.scrollIntoView = vi.fn();
 });
-afterEach(cleanup);
-
 const FIELDS = ["seed", "lambda"];
 
 /** A form with a folded field, as the form of a run. */

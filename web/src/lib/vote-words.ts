@@ -1,6 +1,7 @@
 /** Votes in words: choices, reasons, and what becomes of votes in a file of pairs. */
 import type { Schema } from "@/lib/api";
 import { number } from "@/lib/format";
+import type { Bindings } from "@/lib/use-keys";
 
 export type Choice = Schema<"Choice">;
 export type Reason = Schema<"Reason">;
@@ -20,6 +21,15 @@ export const CHOICE_KEYS: readonly { choice: Choice; key: string }[] = [
   { choice: "tie", key: "3" },
   { choice: "both_bad", key: "4" },
 ];
+
+/** The keys of the choices, as `useKeys` binds them. */
+export const voteKeys = (vote: (choice: Choice) => void): Bindings =>
+  Object.fromEntries(
+    CHOICE_KEYS.map(({ key, choice }) => [
+      key,
+      { does: `Vote: ${CHOICES[choice]}`, act: () => vote(choice) },
+    ]),
+  );
 
 /** Nouns, because a reason may also say why both answers are bad. */
 export const REASONS: Record<Reason, string> = {

@@ -15,6 +15,7 @@ import { optionsOf, type Shape } from "@/components/chart/plot";
 import { DataTable, type Read, Readout, valueAt } from "@/components/chart/readout";
 import { cx } from "@/lib/cx";
 import { number, percent } from "@/lib/format";
+import { useKeyNotes } from "@/lib/use-keys";
 
 const HEIGHT = 200;
 
@@ -169,6 +170,11 @@ function Plot({ spec, lines, data, inSight, cursor, extent, range, onZoom, read 
     } else return;
     event.preventDefault();
   };
+  useKeyNotes({
+    "← →": "In a chart: move by a step; Page Up and Page Down by ten",
+    "+ −": "In a chart: zoom in and out",
+    Esc: "In a chart: show all steps",
+  });
   return (
     <div
       ref={box}

@@ -1,10 +1,8 @@
-import { act, cleanup, render, screen } from "@testing-library/react";
-import { afterEach, expect, test } from "vitest";
+import { act, render, screen } from "@testing-library/react";
+import { expect, test } from "vitest";
 import { createCursor } from "@/components/chart/cursor";
 import type { Line, Point } from "@/components/chart/lines";
 import { DataTable, Readout, rowsOf } from "@/components/chart/readout";
-
-afterEach(cleanup);
 
 const at = (x: number, y: number): Point => ({ x, y, low: y, high: y });
 const line = (label: string, kind: Line["kind"], points: Point[]): Line => ({

@@ -1,5 +1,5 @@
-import { cleanup, render, screen, within } from "@testing-library/react";
-import { afterEach, expect, test } from "vitest";
+import { render, screen, within } from "@testing-library/react";
+import { expect, test } from "vitest";
 import { Certificate } from "@/features/deployments/certificate";
 import type { Schema } from "@/lib/api";
 
@@ -14,8 +14,6 @@ const PARITY: Schema<"Parity"> = {
   equal_to_base: false,
   renders: null,
 };
-afterEach(cleanup);
-
 const token = (id: number, text: string) => ({ id, text });
 
 test("shows the tokens that differ side by side, and where", () => {

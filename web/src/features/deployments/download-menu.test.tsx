@@ -1,11 +1,9 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Model } from "@/features/deployments/api";
 import { DownloadMenu } from "@/features/deployments/download-menu";
-
-afterEach(cleanup);
 
 async function formatsOf(more: Partial<Model>) {
   const model = { id: "ft:smol:acme:a:1", kind: "tuned", use: "chat", ...more } as Model;

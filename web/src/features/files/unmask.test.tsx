@@ -1,13 +1,11 @@
 import { QueryClient, QueryClientProvider, queryOptions } from "@tanstack/react-query";
-import { cleanup, render, screen, waitFor } from "@testing-library/react";
+import { render, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { pagesOf } from "@/features/files/components/rows";
 import { Masked } from "@/features/files/components/unmask-toggle";
 import { droppedQuery, type FileRow, partQuery, rowAtQuery } from "@/features/files/rows-api";
 import { shownRow, UnmaskProvider, useUnmasked } from "@/features/files/unmask";
-
-afterEach(cleanup);
 
 const row = (place: number, prompt: string, masked: boolean): FileRow => ({
   place,

@@ -30,12 +30,18 @@ export const getJob = (id: string) => take(client.GET("/v1/fine_tuning/jobs/{job
 export const awaitsGates = (job: Pick<Job, "status" | "gates" | "promotion">) =>
   job.status === "succeeded" && (job.gates ?? []).length > 0 && !job.promotion;
 
-/** After the end of a run its stream is over, so a decision on its gates is asked for. */
+const WAITING = new Set(["validating_files", "queued"]);
+
+/**
+ * The stream sends neither the decision on a job's gates, which comes after its end, nor what the
+ * job waits for: while there is one of the two, the job is asked for.
+ */
 export const jobQuery = (id: string) =>
   queryOptions({
     queryKey: keys.job(id),
     queryFn: () => getJob(id),
-    refetchInterval: ({ state }) => (state.data && awaitsGates(state.data) ? 5_000 : false),
+    refetchInterval: ({ state: { data: job } }) =>
+      job && (awaitsGates(job) || WAITING.has(job.status)) ? 5_000 : false,
   });
 
 export const checkpointsQuery = (id: string) =>

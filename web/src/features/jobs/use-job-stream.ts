@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { type Job, keys } from "@/features/jobs/api";
 import { follow } from "@/features/jobs/follow";
+import { withNews } from "@/features/jobs/job";
 import { beyond, type Series, seriesKey } from "@/features/jobs/series";
 import { type Streamed, start } from "@/features/jobs/stream";
 
@@ -41,7 +42,7 @@ export function useJobStream(jobId: string, place: string | null, history: Serie
           for (const what of ["pairs", "samples", "checkpoints"])
             queries.invalidateQueries({ queryKey: [...keys.results(jobId), what] });
         told = current.events.length;
-        queries.setQueryData<Job>(keys.job(jobId), (job) => job && { ...job, ...current.job });
+        queries.setQueryData<Job>(keys.job(jobId), (job) => job && withNews(job, current.job));
         return current;
       },
       onBroken: setBroken,

@@ -26,7 +26,7 @@ export function PlaygroundPage() {
   const jobs = useQuery(succeededJobsQuery);
   const pairs = useQuery({ ...heldOutQuery(job ?? ""), enabled: job !== undefined });
   useDefaultModels();
-  useKeys({ d: () => setDiffed(!isDiffed) });
+  useKeys({ d: { does: "Mark what differs, or stop marking", act: () => setDiffed(!isDiffed) } });
 
   const lineNumber = line && /^\d+$/.test(line) ? Number(line) : null;
   const pair = pairs.data?.find((each) => each.line === lineNumber);

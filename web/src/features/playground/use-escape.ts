@@ -1,9 +1,12 @@
 import { useEffect, useEffectEvent } from "react";
+import { isInDialog, useKeyNotes } from "@/lib/use-keys";
 
 /** Escape works in a text field too, where a page's other shortcuts are disabled. */
-export function useEscape(act: () => void) {
+export function useEscape(does: string, act: () => void) {
+  useKeyNotes({ Esc: does });
   const onKey = useEffectEvent((event: KeyboardEvent) => {
-    if (event.key === "Escape" && !event.defaultPrevented) act();
+    // In a dialog, Escape closes the dialog.
+    if (event.key === "Escape" && !event.defaultPrevented && !isInDialog(event.target)) act();
   });
   useEffect(() => {
     const listen = (event: KeyboardEvent) => onKey(event);

@@ -1,7 +1,7 @@
-export const HOME = "/jobs";
+export const HOME = "/";
 
 /**
- * Where to go after signing in: a path of this page, or the runs. A link may hold any text, so a
+ * Where to go after signing in: a path of this page, or Home. A link may hold any text, so a
  * path that a browser could read as another host is ignored.
  */
 export function safeNext(next: string | undefined): string {

@@ -1,8 +1,8 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import type { ReactNode } from "react";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { type Ranking, rankingQuery, votesQuery } from "@/features/votes/api";
 import { VotesPage } from "@/features/votes/votes-page";
 import { modelsQuery, sessionQuery } from "@/lib/queries";
@@ -20,8 +20,6 @@ beforeEach(() => {
   view.search = {};
   view.went = [];
 });
-afterEach(cleanup);
-
 const RANKING: Ranking = {
   object: "votes.ranking",
   agreement: null,

@@ -1,5 +1,5 @@
 import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
-import { afterEach, beforeAll, expect, test, vi } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { namingOf } from "@/features/evaluations/items";
 import type { Evaluation, Item } from "@/features/evaluations/objects";
 import { ItemDetail } from "@/features/evaluations/one/item-detail";
@@ -8,8 +8,6 @@ import { ItemDetail } from "@/features/evaluations/one/item-detail";
 beforeAll(() => {
   Element.prototype.scrollIntoView = vi.fn();
 });
-afterEach(cleanup);
-
 const HOSTILE = "<img src=x onerror=alert(1)> <script>alert(2)</script> \u202ereversed";
 const answer = (text: string) => ({
   text,

@@ -42,7 +42,11 @@ export function ItemDetail({ naming, hasBaseline, item, again, close }: Props) {
   const label = labelText(item);
   const pair = pairOf(item);
   const canDiff = hasBaseline && !pair;
-  useKeys({ d: () => canDiff && setDiff((now) => !now) });
+  useKeys(
+    canDiff
+      ? { d: { does: "Mark what differs, or stop marking", act: () => setDiff((now) => !now) } }
+      : {},
+  );
   const { mark, word, className } = naming.movements[movementOf(item)];
   return (
     <div ref={box} className="scroll-mt-4 scroll-mb-20">

@@ -43,7 +43,10 @@ export function ItemsTable({ items, movements, opened, open, reachedEnd }: Props
     virtual.scrollToIndex(next);
     open(item);
   };
-  useKeys({ j: () => move(1), k: () => move(-1) });
+  useKeys({
+    j: { does: "Open the next item", act: () => move(1) },
+    k: { does: "Open the previous item", act: () => move(-1) },
+  });
   const above = rows[0]?.start ?? 0;
   const below = virtual.getTotalSize() - (rows.at(-1)?.end ?? 0);
   const hasCategory = items.some(({ category }) => category !== null);

@@ -5,6 +5,7 @@ import { outline } from "@/features/evaluations/histogram";
 import type { Evaluation, Rewards } from "@/features/evaluations/objects";
 import { overall, sideName } from "@/features/evaluations/words";
 import { number } from "@/lib/format";
+import { useKeyNotes } from "@/lib/use-keys";
 
 const [WIDTH, HEIGHT] = [720, 180];
 
@@ -13,7 +14,9 @@ export function RewardsCard(props: { evaluation: Evaluation; rewards: Rewards })
   const { evaluation, rewards } = props;
   const { edges = [], model = [], baseline } = rewards;
   const [bin, setBin] = useState<number | null>(null);
-  if (edges.length < 2) return null;
+  const isEmpty = edges.length < 2;
+  useKeyNotes(isEmpty ? {} : { "← →": "In the histogram: move by a bin" });
+  if (isEmpty) return null;
   const score = overall(evaluation.scores).find(({ metric }) => metric === "reward");
   const most = Math.max(...model, ...(baseline ?? []), 1);
   const move = (event: KeyboardEvent) => {

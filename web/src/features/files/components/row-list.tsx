@@ -5,6 +5,7 @@ import type { FileRow } from "@/features/files/rows-api";
 import { findingInWords } from "@/features/files/words";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
+import { useKeyNotes } from "@/lib/use-keys";
 import { visible } from "@/lib/visible-text";
 
 const PREVIEW = 200; // characters of a prompt
@@ -58,6 +59,7 @@ export function RowList({ count, rowAt, selected, onSelect, onView }: Props) {
     const next = selected + by;
     if (next >= 0 && next < count) onSelect(next);
   };
+  useKeyNotes({ "↑ ↓": "In the list of rows: move by a row" });
   const positions = Array.from({ length: end - first }, (_, at) => first + at);
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: its rows are buttons; this moves between them.

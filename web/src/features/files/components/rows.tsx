@@ -37,7 +37,10 @@ export function Rows({ fileId, accepted }: { fileId: string; accepted: number })
   const navigate = route.useNavigate();
   const [isMarked, setMarked] = useState(true);
   const field = useRef<HTMLInputElement>(null);
-  useKeys({ "/": () => field.current?.focus(), d: () => setMarked(!isMarked) });
+  useKeys({
+    "/": { does: "Search the rows", act: () => field.current?.focus() },
+    d: { does: "Mark what differs, or stop marking", act: () => setMarked(!isMarked) },
+  });
   const change = (change: { finding?: string | undefined; q?: string | undefined }) =>
     navigate({
       search: ({ row: _, ...now }) => ({ ...now, ...change }),
@@ -310,7 +313,10 @@ function Browser(props: {
     const next = Math.max(0, Math.min(count - 1, selected + by));
     if (next !== selected) select(next);
   };
-  useKeys({ j: () => move(1), k: () => move(-1) });
+  useKeys({
+    j: { does: "Next row", act: () => move(1) },
+    k: { does: "Previous row", act: () => move(-1) },
+  });
   const row = rowAt(selected);
   const shown = useStartInView<HTMLDivElement>(selected, false);
   return (

@@ -135,7 +135,13 @@ function Standing({ job }: { job: Job }) {
   const share = advance(job)?.share ?? null;
   return (
     <>
-      <p className="truncate text-sm text-muted" title={standing(job)}>
+      <p
+        className={cx(
+          "text-sm text-muted",
+          share === null ? "line-clamp-2 leading-4" : "truncate", // the row's height is fixed
+        )}
+        title={standing(job)}
+      >
         {standing(job)}
       </p>
       {share !== null && <Progress share={share} label={`Progress of ${nameOf(job)}`} />}

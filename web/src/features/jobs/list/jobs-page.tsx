@@ -54,8 +54,8 @@ export function JobsPage() {
   const compare = () => navigate({ to: "/jobs/compare", search: { ids: selected.join(",") } });
   const filter = useRef<HTMLInputElement>(null);
   useKeys({
-    "/": () => filter.current?.focus(),
-    c: () => selected.length > 1 && compare(),
+    "/": { does: "Filter the runs", act: () => filter.current?.focus() },
+    ...(selected.length > 1 && { c: { does: "Compare the ticked runs", act: compare } }),
   });
 
   return (

@@ -42,10 +42,13 @@ export function JobsTable(props: Props) {
   };
   const current = jobs[at];
   useKeys({
-    j: () => move(1),
-    k: () => move(-1),
-    x: () => current && props.toggle(current.id),
-    o: () => current && navigate({ to: "/jobs/$jobId", params: { jobId: current.id } }),
+    j: { does: "Next run", act: () => move(1) },
+    k: { does: "Previous run", act: () => move(-1) },
+    x: { does: "Tick the run, to compare it", act: () => current && props.toggle(current.id) },
+    o: {
+      does: "Open the run",
+      act: () => current && navigate({ to: "/jobs/$jobId", params: { jobId: current.id } }),
+    },
   });
 
   const items = virtual.getVirtualItems();

@@ -27,11 +27,13 @@ export function JobBar({ job, tab }: { job: Job; tab: string }) {
         {hasEnded(job) ? (
           <p className="text-muted">{ending(job)}</p>
         ) : (
-          <div className="flex min-w-40 flex-1 items-center gap-3">
-            <div className="w-full max-w-80">
-              <Progress share={at?.share ?? null} label="Progress of the run" />
-            </div>
-            <p className="text-muted whitespace-nowrap">{standing(job)}</p>
+          <div className="flex min-w-40 flex-1 flex-wrap items-center gap-x-3 gap-y-1">
+            {at && (
+              <div className="w-full max-w-80 min-w-24 flex-1">
+                <Progress share={at.share} label="Progress of the run" />
+              </div>
+            )}
+            <p className="text-muted">{standing(job)}</p>
           </div>
         )}
         <div className="ml-auto flex gap-2">

@@ -7,7 +7,7 @@ import { Loading, Page } from "@/components/page";
 import { buttonClass } from "@/components/ui/button";
 import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
 import { ArchiveButton } from "@/features/jobs/components/archive-button";
-import { isJudge } from "@/features/jobs/job";
+import { isJudge, tabOf } from "@/features/jobs/job";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
 import { EventsTab } from "@/features/jobs/run/events-tab";
 import { JobBar } from "@/features/jobs/run/job-bar";
@@ -64,6 +64,7 @@ function JobView({ job }: { job: Job }) {
   return (
     <Page
       title={`Run ${nameOf(job)}`}
+      tab={tabOf(job)}
       heading={<RunName job={job} />}
       lead={
         <>

@@ -8,6 +8,7 @@ import {
   sorted,
 } from "@/features/jobs/run/pairs";
 import { signed } from "@/lib/format";
+import { useKeyNotes } from "@/lib/use-keys";
 
 const SIZE = 400;
 const EDGE = 40;
@@ -40,6 +41,9 @@ export function PairsScatter({ pairs, all, opened, open, name }: Props) {
     else return;
     event.preventDefault();
   };
+  useKeyNotes({
+    "Arrow keys": "In the chart of the pairs: move; Enter opens a pair, Esc closes it",
+  });
   const near = (event: MouseEvent<HTMLElement>) => {
     const box = event.currentTarget.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * SIZE;

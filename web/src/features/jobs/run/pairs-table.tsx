@@ -46,7 +46,10 @@ export function PairsTable({ pairs, opened, open }: Props) {
     virtual.scrollToIndex(next);
     open(pair);
   };
-  useKeys({ j: () => move(1), k: () => move(-1) });
+  useKeys({
+    j: { does: "Open the next pair", act: () => move(1) },
+    k: { does: "Open the previous pair", act: () => move(-1) },
+  });
   const items = virtual.getVirtualItems();
   const above = items[0]?.start ?? 0;
   const below = virtual.getTotalSize() - (items.at(-1)?.end ?? 0);

@@ -26,7 +26,10 @@ export function SamplesTab({ job }: { job: Job }) {
       resetScroll: false,
     });
   };
-  useKeys({ "[": () => go(at - 1), "]": () => go(at + 1) });
+  useKeys({
+    "[": { does: "Answers of the evaluation before", act: () => go(at - 1) },
+    "]": { does: "Answers of the next evaluation", act: () => go(at + 1) },
+  });
   if (isJudge(job))
     return <Empty>A reward model gives answers a number and writes no text: no samples.</Empty>;
   if (error) return <ErrorPanel error={error} retry={refetch} />;

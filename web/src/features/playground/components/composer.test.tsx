@@ -1,17 +1,15 @@
-import { cleanup, render, screen } from "@testing-library/react";
+import { render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { useState } from "react";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Composer } from "@/features/playground/components/composer";
 import { DEFAULTS } from "@/features/playground/sampling";
 import { useKeys } from "@/lib/use-keys";
 
-afterEach(cleanup);
-
 /** The composer beside a vote whose key is 1, as on the playground's page. */
 function Page({ onVote }: { onVote: () => void }) {
   const [draft, setDraft] = useState({ prompt: "", system: "" });
-  useKeys({ "1": onVote });
+  useKeys({ "1": { does: "Vote", act: onVote } });
   return (
     <Composer
       draft={draft}

@@ -4,7 +4,7 @@ import { Button } from "@/components/ui/button";
 import { Field, inputClass } from "@/components/ui/field";
 import { type Drafts, Settings } from "@/features/playground/components/settings";
 import { cx } from "@/lib/cx";
-import { useKeys } from "@/lib/use-keys";
+import { useKeyNotes, useKeys } from "@/lib/use-keys";
 
 export type Draft = { prompt: string; system: string };
 
@@ -32,7 +32,8 @@ export function Composer(props: {
     // The keys 1 to 4 vote on the answers; in this field they would be typed.
     field.current?.blur();
   };
-  useKeys({ "/": () => field.current?.focus() });
+  useKeys({ "/": { does: "Write a message", act: () => field.current?.focus() } });
+  useKeyNotes({ Enter: "In the message: send it; Shift+Enter starts a new line" });
   const onKeyDown = (event: KeyboardEvent) => {
     // Enter also confirms the text of an input method.
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;

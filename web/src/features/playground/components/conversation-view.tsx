@@ -97,7 +97,7 @@ export function ConversationView(props: {
     if (isBusy) stop(0, 1);
     else if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
   };
-  useEscape(stopOrLeave);
+  useEscape("Stop both answers, or leave the text field", stopOrLeave);
 
   const panes = (sides: SideIndex[]) => (
     <div className="flex flex-col gap-4">

@@ -1,14 +1,12 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { render, screen } from "@testing-library/react";
 import { useCallback, useState } from "react";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { UNASKED } from "@/features/playground/comparison";
 import { TurnView } from "@/features/playground/components/turn-view";
 import type { SideIndex, Turn } from "@/features/playground/conversation";
 import { type Seen, withSeen } from "@/features/playground/seen";
 import { sessionQuery } from "@/lib/queries";
-
-afterEach(cleanup);
 
 const [silent] = UNASKED.sides;
 const turn: Turn = {

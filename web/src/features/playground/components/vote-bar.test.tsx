@@ -1,8 +1,8 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen, waitFor } from "@testing-library/react";
+import { render, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { useState } from "react";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import type { Vote } from "@/features/playground/api/comparisons";
 import { type Comparison, UNASKED } from "@/features/playground/comparison";
 import { VoteBar } from "@/features/playground/components/vote-bar";
@@ -27,8 +27,6 @@ beforeEach(() => {
   queries.clear();
   signedIn(["vote", "read", "chat"]);
 });
-afterEach(cleanup);
-
 const [a, b] = UNASKED.sides;
 const ENDED: Comparison = {
   ...UNASKED,

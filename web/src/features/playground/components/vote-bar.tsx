@@ -9,7 +9,7 @@ import { useVote } from "@/features/playground/use-vote";
 import { withChoice } from "@/features/playground/vote";
 import { cx } from "@/lib/cx";
 import { useKeys } from "@/lib/use-keys";
-import { CHOICE_KEYS, CHOICES } from "@/lib/vote-words";
+import { CHOICE_KEYS, CHOICES, voteKeys } from "@/lib/vote-words";
 
 /** The vote for the better answer. The server stores it; another choice replaces it. */
 export function VoteBar(props: {
@@ -27,8 +27,7 @@ export function VoteBar(props: {
   const choose = (choice: Choice) => voting.send(withChoice(stored, choice));
   const lacks = useLacks("vote");
   const canVote = lacks === null && needs === null && unseen.length === 0 && !voting.isPending;
-  const keys = CHOICE_KEYS.map(({ key, choice }) => [key, () => choose(choice)] as const);
-  useKeys(canVote && hasKeys ? Object.fromEntries(keys) : {});
+  useKeys(canVote && hasKeys ? voteKeys(choose) : {});
   if (lacks) return <p className="text-center text-sm text-muted">{lacks}</p>;
   return (
     <fieldset className="flex min-w-0 flex-col gap-2">

@@ -9,7 +9,7 @@ import { NAMES, type SideIndex } from "@/features/playground/conversation";
 import type { useVote } from "@/features/playground/use-vote";
 import { editable } from "@/features/playground/vote";
 import { cx } from "@/lib/cx";
-import { useKeys } from "@/lib/use-keys";
+import { useKeyNotes, useKeys } from "@/lib/use-keys";
 import { named, REASONS } from "@/lib/vote-words";
 
 /** Why a vote was given, and how the better answer would be better still. */
@@ -28,7 +28,11 @@ export function VoteDetails(props: {
   const textOf = (side: SideIndex) =>
     vote.edit?.side === side ? vote.edit.text : comparison.sides[side].text;
   const first = vote.edit ? (vote.edit.side as SideIndex) : sides[0];
-  useKeys(hasKeys && shown === null && first !== undefined ? { e: () => setEditing(first) } : {});
+  useKeys(
+    hasKeys && shown === null && first !== undefined
+      ? { e: { does: "Edit the better answer", act: () => setEditing(first) } }
+      : {},
+  );
   const save = (change: Partial<Vote>, close: () => void) =>
     voting.send({ ...vote, ...change }, { onSuccess: close });
   return (
@@ -109,6 +113,7 @@ function Text(props: {
     event.preventDefault();
     if (!props.isPending) props.onSave(text);
   };
+  useKeyNotes({ "Ctrl+Enter": "In the text of a note or an edit: save it" });
   return (
     <form onSubmit={submit} className="flex flex-col gap-2">
       <Field label={props.label} hint="Ctrl+Enter saves.">

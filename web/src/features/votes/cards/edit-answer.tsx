@@ -3,6 +3,7 @@ import { Button } from "@/components/ui/button";
 import { ChoiceField, LongTextField } from "@/components/ui/fields";
 import type { CastVote, Comparison } from "@/features/votes/cards/api";
 import { NAMES } from "@/features/votes/vote";
+import { useKeyNotes } from "@/lib/use-keys";
 
 /** The better answer as it should have been: it becomes the chosen one of the pair. */
 export function EditAnswer(props: {
@@ -23,6 +24,10 @@ export function EditAnswer(props: {
   const save = () => {
     if (isChanged) props.onSave(side === 0 ? "a" : "b", { side, text });
   };
+  useKeyNotes({
+    "Ctrl+Enter": "In the edited answer: save it",
+    Esc: "In the edited answer: close it",
+  });
   return (
     <section
       aria-label="Edit an answer"

@@ -1,5 +1,5 @@
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import type { Comparison } from "@/features/votes/cards/api";
 import { VoteForm } from "@/features/votes/cards/vote-form";
 import { revealedText } from "@/features/votes/cards/words";
@@ -35,8 +35,6 @@ beforeEach(() => {
   onVote.mockReset();
   onUndo.mockReset();
 });
-afterEach(cleanup);
-
 const drawn = (isBusy = false, undo: (() => void) | null = onUndo) =>
   render(<VoteForm comparison={comparison} isBusy={isBusy} onVote={onVote} onUndo={undo} />);
 

@@ -6,7 +6,7 @@ import type { CastVote, Comparison } from "@/features/votes/cards/api";
 import { EditAnswer } from "@/features/votes/cards/edit-answer";
 import { cx } from "@/lib/cx";
 import { useKeys } from "@/lib/use-keys";
-import { CHOICE_KEYS, CHOICES, named, REASONS } from "@/lib/vote-words";
+import { CHOICE_KEYS, CHOICES, named, REASONS, voteKeys } from "@/lib/vote-words";
 
 // Large enough for a thumb on a phone.
 const TOUCHED = "max-sm:min-h-12";
@@ -29,9 +29,9 @@ export function VoteForm(props: {
     props.onVote({ choice, edit, ...said });
   };
   useKeys({
-    ...Object.fromEntries(CHOICE_KEYS.map(({ key, choice }) => [key, () => vote(choice)])),
-    e: () => setEditing(true),
-    u: () => !isBusy && onUndo?.(),
+    ...voteKeys(vote),
+    e: { does: "Edit an answer", act: () => setEditing(true) },
+    ...(onUndo && { u: { does: "Take the vote before back", act: () => !isBusy && onUndo() } }),
   });
   return (
     <div className="flex flex-col gap-4">

@@ -1,8 +1,8 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import type { ReactNode } from "react";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { previewQuery } from "@/features/votes/api";
 import { MakeFile } from "@/features/votes/components/make-file";
 import { modelsQuery, sessionQuery } from "@/lib/queries";
@@ -36,8 +36,6 @@ vi.mock("@/features/votes/api", async (original) => ({
     return FILE;
   },
 }));
-afterEach(cleanup);
-
 function shown(scopes: string[], counts = COUNTS) {
   const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000 } } });
   const session = { object: "session", key_id: "key-1", name: "viewer", scopes, expires_at: 0 };

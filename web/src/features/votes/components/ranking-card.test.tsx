@@ -1,6 +1,6 @@
-import { cleanup, render, screen, within } from "@testing-library/react";
+import { render, screen, within } from "@testing-library/react";
 import type { ReactNode } from "react";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Ranking } from "@/features/votes/api";
 import { RankingCard } from "@/features/votes/components/ranking-card";
 
@@ -9,8 +9,6 @@ vi.mock("@tanstack/react-router", () => ({
     <a href={`${props.to}?${new URLSearchParams(props.search)}`}>{props.children}</a>
   ),
 }));
-afterEach(cleanup);
-
 const share = (value: number) => ({ value, low: value - 0.1, high: value + 0.1, n: 40 });
 const model = (name: string, group: number, value: number, wins: number, early = false) => ({
   model: name,

@@ -1,8 +1,8 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen, within } from "@testing-library/react";
+import { render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import type { ReactNode } from "react";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Vote } from "@/features/votes/api";
 import { VoteCard } from "@/features/votes/components/vote-card";
 import { sessionQuery } from "@/lib/queries";
@@ -12,8 +12,6 @@ vi.mock("@tanstack/react-router", () => ({
     <a href={`${props.to}?${new URLSearchParams(props.search)}`}>{props.children}</a>
   ),
 }));
-afterEach(cleanup);
-
 const HOSTILE = "<img src=x onerror=alert(1)> \u202ereversed";
 const side = (at: number, text: string, question = "Why?") =>
   ({

@@ -2,7 +2,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import type { ReactNode } from "react";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import type { Deal } from "@/features/votes/cards/api";
 import { RaterPage } from "@/features/votes/raters/rater-page";
 import { ApiError } from "@/lib/api-error";
@@ -96,8 +96,6 @@ const ADA = { name: "Ada", evaluation_id: "eval-1" };
 beforeEach(() => {
   Object.assign(server, { hash: "", session: null, link: null, deal: DEAL, said: [] });
 });
-afterEach(cleanup);
-
 test("a link signs in, leaves the address and shows the first card", async () => {
   server.hash = "key=sk-odd-secret";
   server.link = ADA;

@@ -1,7 +1,7 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen, waitFor, within } from "@testing-library/react";
+import { render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { RatersCard } from "@/features/votes/raters/raters-card";
 import { ApiError } from "@/lib/api-error";
 
@@ -41,8 +41,6 @@ HTMLDialogElement.prototype.close = function close() {
 beforeEach(() => {
   Object.assign(server, { raters: [], sent: [], error: null });
 });
-afterEach(cleanup);
-
 function drawn() {
   render(
     <QueryClientProvider client={new QueryClient()}>
