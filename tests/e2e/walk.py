@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from playwright.sync_api import Locator, Page, expect
 
 ANSWERS_MS = 420_000
-CHECK_MS = 90_000
+CHECK_MS = 240_000
 CODE_MS = 30_000
 VOTES = 20
 
@@ -71,8 +71,10 @@ class Walk:
         self.click(page.get_by_role("button", name="Start the evaluation"))
         expect(page.get_by_role("link", name="Vote blind")).to_be_visible(timeout=ANSWERS_MS)
 
-    def vote(self, votes: int = VOTES) -> None:
-        """Vote blind, by keyboard: the longer answer is the better one."""
+    def vote(self, votes: int = VOTES, edits: int = 0) -> None:
+        """Vote blind, by keyboard: the shorter answer is the better one, as in the example pairs.
+        The better answer of the first `edits` cards is edited.
+        """
         page = self.page
         self.click(page.get_by_role("link", name="Vote blind"))
         for voted in range(votes):
@@ -81,8 +83,21 @@ class Walk:
             answer = page.get_by_role("article", name=re.compile("^Answer [AB]$"))
             expect(answer, page.locator("main").inner_text()).to_have_count(2)
             sides = answer.all_inner_texts()
-            self.press("1" if len(sides[0]) >= len(sides[1]) else "2")
+            better = 0 if len(sides[0]) <= len(sides[1]) else 1
+            if voted < edits:
+                self.edit(better, f"In short: {voted}.")
+            else:
+                self.press("12"[better])
         expect(page.get_by_text(re.compile(f"^{votes} of at most"))).to_be_visible()
+
+    def edit(self, better: int, text: str) -> None:
+        """Vote for an answer as it should have been."""
+        self.press("e")
+        self.choose("The better answer", f"Answer {'AB'[better]}")
+        field = self.page.get_by_label("As it should be")
+        field.fill(text)
+        self.steps += 1 + len(text)
+        self.press("Control+Enter")
 
     def make_file(self) -> None:
         """From the votes to a file of pairs."""
@@ -90,7 +105,12 @@ class Walk:
         self.click(page.get_by_role("link", name="The evaluation", exact=True))
         self.click(page.get_by_role("link", name=re.compile("votes on these answers")))
         self.click(page.get_by_role("button", name="Make a file"))
-        self.click(page.get_by_role("button", name="Make the file"))
+        expect(page.get_by_text(re.compile("^[0-9]+ votes? become")).first).to_be_visible(
+            timeout=CODE_MS
+        )
+        make = page.get_by_role("button", name="Make the file")
+        expect(make, page.locator("main").inner_text()).to_be_visible()
+        self.click(make)
 
     def train_further(self) -> str:
         """From the file to a run that starts from the tuned model; returns its id."""
