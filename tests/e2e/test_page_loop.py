@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.conftest import EXAMPLES
 from tests.e2e.pages import page, violations
 from tests.e2e.test_evaluations import train
-from tests.e2e.walk import ANSWERS_MS, VOTES, Walk
+from tests.e2e.walk import VOTES, Walk
 
 __all__ = ["page"]
 
@@ -46,7 +46,9 @@ def test_from_votes_to_the_next_run_and_its_votes_against_its_parent(
             if file["id"] == trained["training_file"]
         )
     counts = made["made_from"]["counts"]
-    assert (counts["votes"], counts["edited"]) == (VOTES, EDITS)
+    assert counts["votes"] == VOTES
+    # Of the edited ones, all but those on prompts that the parent holds out.
+    assert counts["edited"] <= EDITS <= counts["edited"] + counts["held_out"]
     assert trained["hyperparameters"] | {"learning_rate": 0.001} == trained["hyperparameters"]
 
     # Against its parent, on the page of the new run: nothing of the first deck is asked again.
@@ -54,7 +56,7 @@ def test_from_votes_to_the_next_run_and_its_votes_against_its_parent(
         f"/evaluations/new?model={trained['fine_tuned_model']}&suite=custom"
         f"&baseline={parent['fine_tuned_model']}&data={parent['training_file']}"
     )
-    walk.start(prompts=4, temperature=TEMPERATURE)
+    walk.start(prompts=PROMPTS, temperature=TEMPERATURE)
     expect(page.get_by_text("Nobody has voted on these answers yet")).to_be_visible()
     page.get_by_role("link", name="Vote blind").click()
-    expect(page.get_by_role("article", name="Answer A")).to_be_visible(timeout=ANSWERS_MS)
+    expect(page.get_by_role("article", name="Answer A")).to_be_visible()
