@@ -63,7 +63,7 @@ def receiving(
                 self.wfile.write(b"a")
                 time.sleep(DRIP_S)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,4 +1,4 @@
-"""Webhooks: each end of a job is told once or more, signed as OpenAI's client expects."""
+"""Webhooks: attempts, what becomes of each, and what is refused."""
 
 import json
 import os
@@ -6,227 +6,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
-import openai
 import pytest
 from sqlalchemy import func, select, update
 
-from models import AuditEntry, Job, OutboxMessage, Webhook, WebhookDelivery
-from models.jobs import JobState, Purpose
+from models import AuditEntry, OutboxMessage, Webhook, WebhookDelivery
 from services.access.callers import Caller
-from services.jobs import claims, jobs, preparations
 from services.platform.database import transaction
-from services.platform.errors import Conflict, Fenced, Unavailable
+from services.platform.errors import Conflict, Unavailable
 from services.platform.queue import Task
-from services.platform.settings import get_settings
 from services.webhooks import deliveries, signing, webhooks
-from services.webhooks.events import EventType
-from tests import records
+from tests.services.hooked import KEY, add, end, log, make_due, owner, receiver, seconds_until_next
 from tests.services.receiver import Received, Receiver, receiving
 from workers import keeper
 from workers import webhooks as worker
 
-ALL = list(EventType)
-KEY = "a-key-of-the-operator-with-more-than-32-characters"
-
-
-@pytest.fixture
-def owner(product: None, settings_from: Callable[..., None]) -> Caller:
-    settings_from(webhook_secret=KEY, egress_allow="127.0.0.1")
-    with transaction() as session:
-        return records.caller(session)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
-
-
-def add(owner: Caller, url: str, event_types: list[EventType] = ALL) -> tuple[str, str]:
-    """Add a webhook; return its id and its secret."""
-    with transaction() as session:
-        made, secret = webhooks.create(session, owner, name="n", url=url, event_types=event_types)
-        return made.id, secret
-
-
-def running(owner: Caller, purpose: Purpose = Purpose.TRAIN) -> tuple[str, int]:
-    """A job that a worker holds."""
-    with transaction() as session:
-        job = records.job(session, owner, JobState.QUEUED, purpose=purpose)
-        job.generation = 1
-        job.lease_until = func.clock_timestamp() + timedelta(minutes=1)
-        for state in (JobState.CLAIMED, JobState.RUNNING):
-            job.state = state
-            session.flush()
-        return job.id, job.generation
-
-
-def end(owner: Caller) -> str:
-    """A job that fails."""
-    claim = running(owner)
-    with transaction() as session:
-        claims.fail(session, *claim, {"code": "internal", "message": "m"})
-    return claim[0]
-
-
-def log(webhook_id: str) -> list[WebhookDelivery]:
-    with transaction() as session:
-        query = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
-        return list(session.scalars(query.order_by(WebhookDelivery.created_at)))
-
-
-def make_due(**values: Any) -> None:
-    """Let the next attempts be due now."""
-    with transaction() as session:
-        session.execute(
-            update(WebhookDelivery)
-            .where(WebhookDelivery.next_attempt_at.is_not(None))
-            .values(next_attempt_at=func.clock_timestamp(), **values)
-        )
-
-
-def seconds_until_next(delivery: WebhookDelivery) -> float:
-    with transaction() as session:
-        now = session.scalars(select(func.clock_timestamp())).one()
-    assert delivery.next_attempt_at is not None
-    return (delivery.next_attempt_at - now).total_seconds()
-
-
-# --- events ---------------------------------------------------------------------------------------
-
-
-def succeeded(owner: Caller) -> str:
-    claim = running(owner)
-    with transaction() as session:
-        claims.finalize(session, *claim)
-        claims.succeed(session, *claim, model=f"ft:{claim[0]}", result_files=[])
-    return claim[0]
-
-
-def cancelled(owner: Caller) -> str:
-    claim = running(owner)
-    with transaction() as session:
-        jobs.cancel(session, owner, claim[0])
-        claims.release(session, *claim)
-    return claim[0]
-
-
-def cancelled_while_it_waits(owner: Caller) -> str:
-    with transaction() as session:
-        job = records.job(session, owner, JobState.QUEUED)
-        return jobs.cancel(session, owner, job.id).id
-
-
-def failed_in_its_preparation(owner: Caller) -> str:
-    with transaction() as session:
-        job = records.job(session, owner)
-        preparations.fail(session, job, {"code": "bad_data", "message": "m"})
-        return job.id
-
-
-def lost_for_good(owner: Caller) -> str:
-    job_id, _ = running(owner)
-    with transaction() as session:
-        job = session.get_one(Job, job_id)
-        job.attempts = get_settings().max_attempts
-        job.lease_until = func.clock_timestamp() - timedelta(seconds=1)
-    with transaction() as session:
-        assert claims.reap(session) == [job_id]
-    return job_id
-
-
-def evaluation_succeeded(owner: Caller) -> str:
-    claim = running(owner, Purpose.EVALUATION)
-    with transaction() as session:
-        claims.finalize(session, *claim)
-        claims.succeed_with_scores(session, *claim)
-    return claim[0]
-
-
-def evaluation_failed(owner: Caller) -> str:
-    claim = running(owner, Purpose.EVALUATION)
-    with transaction() as session:
-        claims.fail(session, *claim, {"code": "internal", "message": "m"})
-    return claim[0]
-
-
-def evaluation_canceled(owner: Caller) -> str:
-    with transaction() as session:
-        job = records.job(session, owner, JobState.QUEUED, purpose=Purpose.EVALUATION)
-        return jobs.cancel(session, owner, job.id, Purpose.EVALUATION).id
-
-
-@pytest.mark.parametrize(
-    ("ended", "event_type"),
-    [
-        (succeeded, "fine_tuning.job.succeeded"),
-        (end, "fine_tuning.job.failed"),
-        (failed_in_its_preparation, "fine_tuning.job.failed"),
-        (lost_for_good, "fine_tuning.job.failed"),
-        (cancelled, "fine_tuning.job.cancelled"),
-        (cancelled_while_it_waits, "fine_tuning.job.cancelled"),
-        (evaluation_succeeded, "eval.run.succeeded"),
-        (evaluation_failed, "eval.run.failed"),
-        (evaluation_canceled, "eval.run.canceled"),
-    ],
-)
-def test_each_end_is_told_and_openai_s_client_verifies_it(
-    owner: Caller, receiver: Receiver, ended: Callable[[Caller], str], event_type: str
-) -> None:
-    webhook_id, secret = add(owner, f"{receiver.url}?token=1")
-    job_id = ended(owner)
-    assert worker.deliver_due() == 1
-    (received,) = receiver.received
-    client = openai.OpenAI(api_key="none", webhook_secret=secret)
-    event: Any = client.webhooks.unwrap(received.body, received.headers)
-    assert (event.type, event.data.id, event.object) == (event_type, job_id, "event")
-    assert abs(event.created_at - time.time()) < 60
-    assert received.path == "/hooks?token=1"
-    (delivery,) = log(webhook_id)
-    assert (delivery.id, delivery.event_id) == (received.headers["webhook-id"], event.id)
-    assert (delivery.status, delivery.attempts, delivery.last_status_code) == ("delivered", 1, 200)
-    assert worker.deliver_due() == 0
-    with pytest.raises(openai.InvalidWebhookSignatureError):
-        client.webhooks.unwrap(received.body + b" ", received.headers)
-    other = signing.secret_of("whe-other")
-    with pytest.raises(openai.InvalidWebhookSignatureError):
-        client.webhooks.unwrap(received.body, received.headers, secret=other)
-
-
-def test_only_those_who_asked_are_told(owner: Caller, receiver: Receiver) -> None:
-    with transaction() as session:
-        stranger = records.caller(session, "stranger")
-    wanting, _ = add(owner, receiver.url, [EventType.JOB_FAILED])
-    others = [add(owner, receiver.url, [EventType.JOB_SUCCEEDED]), add(stranger, receiver.url)]
-    end(owner)
-    estimate = running(owner, Purpose.ESTIMATE)
-    with transaction() as session:
-        claims.fail(session, *estimate, {"code": "internal", "message": "m"})
-    assert len(log(wanting)) == 1
-    assert [log(webhook_id) for webhook_id, _ in others] == [[], []]
-
-
-def test_an_event_is_written_with_the_end_or_not_at_all(owner: Caller, receiver: Receiver) -> None:
-    webhook_id, _ = add(owner, receiver.url)
-    job_id, generation = running(owner)
-    with pytest.raises(Fenced), transaction() as session:
-        claims.fail(session, job_id, generation - 1, {"code": "internal", "message": "m"})
-    with transaction() as session:
-        claims.fail(session, job_id, generation, {"code": "internal", "message": "m"})
-        session.rollback()
-    assert log(webhook_id) == []
-    with transaction() as session:
-        claims.fail(session, job_id, generation, {"code": "internal", "message": "m"})
-        wake_ups = session.scalars(select(OutboxMessage.task)).all()
-    assert wake_ups == [Task.DELIVER]
-    assert len(log(webhook_id)) == 1
-
-
-# --- attempts -------------------------------------------------------------------------------------
+__all__ = ["owner", "receiver"]
 
 
 def test_a_receiver_that_fails_is_asked_again_later_under_the_same_id(owner: Caller) -> None:
