@@ -39,6 +39,7 @@ from api.routes import (
     uploads,
     versions,
     votes,
+    webhooks,
     workers,
 )
 from api.schemas.errors import ErrorBody
@@ -54,8 +55,8 @@ Send an API key as `Authorization: Bearer sk-odd-...`; `x-scope` says which scop
 NOUNS = (
     files, rereads, rows, tokens, statistics, overlaps, uploads, versions, exports, deep_audits,
     estimates, jobs, methods, evaluations, suites, judges, base_models, deployments, chat,
-    comparisons, votes, cards, api_keys, session, workers, system, health, meters, storage_use,
-    audit_log, first_steps,
+    comparisons, votes, cards, webhooks, api_keys, session, workers, system, health, meters,
+    storage_use, audit_log, first_steps,
 )  # fmt: skip
 
 

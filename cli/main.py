@@ -30,6 +30,7 @@ COMMANDS = {
     "models": ("cli.commands.base_models", "Register, download, deploy and delete models."),
     "deployments": ("cli.commands.deployments", "List deployments, and show their certificates."),
     "chat": ("cli.commands.chat", "Talk with one or two deployed models, side by side."),
+    "webhooks": ("cli.commands.webhooks", "Post to an address when a job has ended."),
     "keys": ("cli.commands.api_keys", "Make, list and delete API keys."),
     "doctor": ("cli.commands.doctor", "Print what protects this installation, and what does not."),
     "audit": ("cli.commands.audit_log", "List who created, deleted, deployed or revoked what."),

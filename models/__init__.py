@@ -20,6 +20,7 @@ from models.run_folder import RunFolder
 from models.sign_ins import SignIn
 from models.storage_use import StorageUse
 from models.uploads import Upload, UploadPart
+from models.webhooks import Webhook, WebhookDelivery
 from models.workers import Worker
 
 __all__ = [
@@ -51,5 +52,7 @@ __all__ = [
     "StorageUse",
     "Upload",
     "UploadPart",
+    "Webhook",
+    "WebhookDelivery",
     "Worker",
 ]

@@ -18,6 +18,8 @@ from models import (
     Job,
     Judge,
     Organization,
+    Webhook,
+    WebhookDelivery,
 )
 from models.base import new_id
 from models.files import FileStatus
@@ -187,3 +189,26 @@ def saved(step: int, sha256: str = "0") -> dict[str, Any]:
         "step": step, "path": f"checkpoints/step-{step}", "sha256": sha256, "size_bytes": 1,
         "metrics": {"train": {"loss": 1.0}, "held_out": {"accuracy": 0.5, "loss": 2.0}},
     }  # fmt: skip
+
+
+def webhook(session: Session, owner: Caller, **fields: Any) -> Webhook:
+    values = {
+        "id": new_id("whe"), "org_id": owner.org_id, "name": "n", "url": "http://127.0.0.1:9/",
+        "event_types": ["fine_tuning.job.failed"], "secret_sha256": "0", "secret_hint": "whsec_…",
+    }  # fmt: skip
+    record = Webhook(**(values | fields))
+    session.add(record)
+    session.flush()
+    return record
+
+
+def webhook_delivery(session: Session, webhook_id: str, **fields: Any) -> WebhookDelivery:
+    """A delivery that was given up."""
+    values = {
+        "id": new_id("whdel"), "webhook_id": webhook_id, "event_id": new_id("evt"),
+        "event_type": "fine_tuning.job.failed", "object_id": "ftjob-0", "status": "failed",
+    }  # fmt: skip
+    record = WebhookDelivery(**(values | fields))
+    session.add(record)
+    session.flush()
+    return record

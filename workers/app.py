@@ -36,6 +36,7 @@ app = Celery(
         "workers.deployments",
         "workers.evaluations",
         "workers.removals",
+        "workers.webhooks",
     ],
 )
 app.conf.update(

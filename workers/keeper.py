@@ -29,6 +29,7 @@ from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.serving import deployments
 from services.upkeep import removals
+from services.webhooks import deliveries
 from workers.app import app
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ def rewake() -> None:
         if not broker.llen("serve") and deployments.needs_reconcile(session):
             queue.send(session, Task.RECONCILE)
         if not broker.llen("files"):
+            if deliveries.are_due(session):
+                queue.send(session, Task.DELIVER)
             _rewake_files(session)
         if not broker.llen("prepare"):
             _rewake_prepare(session)
@@ -125,6 +128,7 @@ def prune() -> None:
         queue.prune(session)
         sign_ins.forget_expired(session)
         ended_uploads.forget_old(session)
+        deliveries.forget_old(session)
         queue.send(session, Task.TIDY)
 
 

@@ -189,7 +189,7 @@ def _move_on(
     if job is None:
         return
     if error is not None or found is None:
-        preparations.fail(job, error or {})
+        preparations.fail(session, job, error or {})
         return
     stored = storable(found)
     job_events.note(session, job, _summary(stored), {"kind": "prepared", **stored})

@@ -28,6 +28,8 @@ COMMANDS: dict[str, str | None] = {
     "GET /v1/models/{id}": "models show {id}",
     "POST /v1/uploads": "files upload PATH",
     "GET /v1/uploads/{id}/parts": None,
+    "GET /v1/webhooks": "webhooks list",
+    "GET /v1/webhooks/{id}/deliveries": "webhooks deliveries {id}",
     "GET /v1/workers": None,
 }
 # The path ends before the punctuation of the sentence; ids hold dots and colons, too.

@@ -41,6 +41,8 @@ class Secrets:
     postgres: str = field(default_factory=password)
     postgres_admin: str = field(default_factory=password)
     redis: str = field(default_factory=password)
+    # What the signing secrets of webhooks are derived from.
+    webhooks: str = field(default_factory=password)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,11 @@ class Folder:
     def secrets(self) -> Secrets:
         path = self.path / "secrets.json"
         if path.exists():
-            return Secrets(**json.loads(path.read_text()))
+            kept = json.loads(path.read_text())
+            secrets = Secrets(**kept)
+            if kept != asdict(secrets):  # an earlier release made fewer
+                write_private(path, json.dumps(asdict(secrets), indent=2) + "\n")
+            return secrets
         if (self.path / "postgres" / "data").exists():
             raise StackError(
                 f"{path} is missing, and it holds the database's passwords. Restore it, or move "

@@ -59,6 +59,7 @@ def run(folder: Folder, options: Options, terminal: Terminal) -> None:
         stores, database_url, redis_url = prepare_stores(folder, secrets, ports, held, terminal)
         env = parts.environment(folder, api_url=url, database_url=database_url, redis_url=redis_url)
         env["TMPDIR"] = str(temporary)
+        env.setdefault("ODDSMITH_WEBHOOK_SECRET", secrets.webhooks)
         everything = [*stores, *parts.services(env, secrets, options.host, port)]
         supervisor = Supervisor(everything, folder.logs, terminal, meanwhile=runtime.look)
         with stopping_on_signals(supervisor):

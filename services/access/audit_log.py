@@ -40,6 +40,9 @@ class Action(StrEnum):
     # A vote was taken back.
     UNDONE = "undone"
     RESTORED = "restored"
+    RETRIED = "retried"
+    # By the answer of a webhook's receiver.
+    DISABLED = "disabled"
 
 
 class Object(StrEnum):
@@ -58,6 +61,8 @@ class Object(StrEnum):
     API_KEY = "api_key"
     SIGN_IN = "sign_in"
     STACK = "stack"
+    WEBHOOK = "webhook"
+    WEBHOOK_DELIVERY = "webhook_delivery"
 
 
 def record(

@@ -68,24 +68,9 @@ def check(org_id: str, base_url: str, secret: str | None, param: str = "") -> st
     """
     url = normal(base_url, f"{param}base_url")
     if not getproxies_environment():  # else the proxy resolves names and decides
-        _check_host(url, f"{param}base_url")
+        egress.check(url, f"{param}base_url")
     headers(org_id, url, secret, f"{param}secret")
     return url
-
-
-def _check_host(url: str, param: str) -> None:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        egress.resolve(host, parts.port or egress.PORTS[parts.scheme])
-    except Invalid as refused:
-        raise Invalid(refused.message, param=param, code=refused.code) from None
-    except (OSError, UnicodeError):
-        raise Invalid(
-            f"The host `{host}` has no address. Check the spelling of base_url, and the network of "
-            "this server.",
-            param=param,
-        ) from None
 
 
 def headers(

@@ -23,6 +23,7 @@ from services.platform.errors import Fenced
 from services.platform.queue import Task, send
 from services.platform.settings import get_settings
 from services.platform.turns import account_of
+from services.webhooks import events
 
 NODES = func.coalesce(Job.method["nodes"].as_integer(), 1)
 PROCESSES = func.coalesce(Job.method["processes"].as_integer(), 1)
@@ -360,6 +361,7 @@ def _end(session: Session, job: Job, state: JobState) -> None:
     _free(job)
     job.finished_at = func.clock_timestamp()
     promotion.settle(session, job)
+    events.announce(session, job)
 
 
 def _free(job: Job) -> None:

@@ -34,6 +34,7 @@ from services.platform import traces
 from services.platform.errors import Conflict, Invalid, Problems, Several, no_such
 from services.platform.pages import paginate
 from services.platform.queue import Task, send
+from services.webhooks import events
 
 logger = logging.getLogger(__name__)
 
@@ -304,6 +305,7 @@ def cancel(session: Session, caller: Caller, job_id: str, purpose: Purpose = Pur
         job.state = JobState.CANCELLED
         job.finished_at = func.clock_timestamp()
         promotion.settle(session, job)
+        events.announce(session, job)
     audit_log.record(session, caller, Action.CANCELLED, kind_of(purpose), job_id)
     session.flush()
     return job

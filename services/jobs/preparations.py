@@ -14,6 +14,7 @@ from models.jobs import DesiredState, JobState
 from orpo.contract.failures import Code
 from services.jobs import attempts, errors
 from services.platform.queue import Task, send
+from services.webhooks import events
 
 
 def awaited(session: Session, job_id: str) -> Job | None:
@@ -38,12 +39,13 @@ def succeed(session: Session, job: Job, prepared: dict[str, Any]) -> None:
         send(session, Task.TRAIN)
 
 
-def fail(job: Job, error: dict[str, Any]) -> None:
+def fail(session: Session, job: Job, error: dict[str, Any]) -> None:
     """validating_files -> failed. `error` is the core's: {"code", "message", "hint", "param"}."""
     attempts.forget(job)
     job.error = errors.of_core(error, "The data could not be prepared.")
     job.state = JobState.FAILED
     job.finished_at = func.clock_timestamp()
+    events.announce(session, job)
 
 
 def lose(session: Session, job: Job, reason: str) -> None:
@@ -52,4 +54,4 @@ def lose(session: Session, job: Job, reason: str) -> None:
         attempts.postpone(session, job, f"Preparing the data failed: {reason}")
     else:
         message = f"Preparing the data failed {job.attempts} times: {reason}"
-        fail(job, {"code": Code.INTERNAL, "message": message})
+        fail(session, job, {"code": Code.INTERNAL, "message": message})

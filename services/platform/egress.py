@@ -46,6 +46,22 @@ def resolve(host: str, port: int) -> list[str]:
     return found
 
 
+def check(url: str, param: str) -> None:
+    """Raise Invalid, with `param`, unless the host of a URL has addresses that are all allowed."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        resolve(host, parts.port or PORTS[parts.scheme])
+    except Invalid as refused:
+        raise Invalid(refused.message, param=param, code=refused.code) from None
+    except (OSError, UnicodeError):
+        raise Invalid(
+            f"The host `{host}` has no address. Check the spelling of {param}, and the network of "
+            "this server.",
+            param=param,
+        ) from None
+
+
 def is_allowed(host: str, address: str) -> bool:
     """Whether an address is a public one, or it or its host is listed."""
     listed = [part.strip().lower() for part in (get_settings().egress_allow or "").split(",")]

@@ -28,6 +28,8 @@ class Task(StrEnum):
     # REMOVE removes what is marked as deleted. TIDY removes what is old or has no row, and measures
     # the rest.
     REMOVE = "files.remove"
+    # Sends what webhooks are to be told.
+    DELIVER = "files.deliver"
     TIDY = "prepare.tidy"
     PREPARE = "prepare.next"
     TRAIN = "train.run"

@@ -39,6 +39,12 @@ class Settings(BaseSettings):
         description="Keys of other services' endpoints, for judges and baselines, as JSON: "
         '`{"name": {"base_url": "https://...", "key": "..."}}`. Each goes to its base_url only.',
     )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What the signing secrets of webhooks are derived from: at least 32 random "
+        "characters, the same for the API and the files worker. If it changes, each webhook must "
+        "be added again.",
+    )
     download_s: float = Field(
         default=86_400, gt=0, description="How long the download of a base model may take."
     )

@@ -279,6 +279,19 @@ def judges(session: Session, mine: Caller) -> Ids:
     return [records.judge(session, mine, **fields).id for _ in range(500)]
 
 
+def webhooks(session: Session, mine: Caller) -> Ids:
+    """More than an organisation may add, with the longest name and address."""
+    fields = {"name": WIDE * 200, "url": f"https://{'h' * 1992}"}
+    return [records.webhook(session, mine, **fields).id for _ in range(150)]
+
+
+def webhook_deliveries(session: Session, mine: Caller) -> tuple[str, Ids]:
+    webhook_id = records.webhook(session, mine).id
+    fields = {"last_error": WIDE * 500}
+    found = [records.webhook_delivery(session, webhook_id, **fields).id for _ in range(1100)]
+    return webhook_id, found
+
+
 def workers(session: Session, _: Caller) -> Ids:
     gpus = [{"index": n, "name": "NVIDIA H200", "memory_bytes": 2**37} for n in range(16)]
     found = [
@@ -314,5 +327,7 @@ FILLED: dict[str, Callable[[Session, Caller], Ids | tuple[str, Ids]]] = {
     "/v1/models": models,
     "/v1/uploads/{upload_id}/parts": parts,
     "/v1/votes": votes,
+    "/v1/webhooks": webhooks,
+    "/v1/webhooks/{webhook_id}/deliveries": webhook_deliveries,
     "/v1/workers": workers,
 }

@@ -111,7 +111,9 @@ def test_a_place_that_never_was_is_refused(path: str, client: TestClient, mine: 
         job, file = records.job(session, mine).id, records.file(session, mine).id
         upload = uploads.create(session, mine, uploads.Announced("a.jsonl", "fine-tune", 1)).id
         evaluation = records.evaluation(session, mine).id
+        webhook = records.webhook(session, mine).id
     owners = {"job": job, "file": file, "upload": upload, "evaluation": evaluation}
+    owners["webhook"] = webhook
     filled = path.format(**{f"{owner}_id": owner_id for owner, owner_id in owners.items()})
     answer = client.get(filled, params={"after": "no-such-item"})
     if path.endswith("/events"):  # an unknown id is before the first event

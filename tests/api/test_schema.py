@@ -4,7 +4,7 @@ Schemathesis makes examples for each operation from the document, always the sam
 example is replaced by the id of an existing object; the rest of the example is not changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import Any, cast
 
@@ -82,9 +82,16 @@ def asgi() -> Iterator[ASGIClient]:
 
 
 @pytest.fixture
-def world(client: TestClient, engine_port: int, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(
+    client: TestClient,
+    engine_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    settings_from: Callable[..., None],
+) -> World:
     """Objects in the database, a model that answers, and a hub that has every model."""
     upstream._routes.clear()
+    # Webhooks are signed with this, and may be sent to this machine.
+    settings_from(webhook_secret="w" * 32, egress_allow="127.0.0.1")
     deploy(seed.ORG_ID, engine_port, SERVED.removeprefix("acme/"))
     monkeypatch.setattr(hub, "resolve", lambda *_: "0" * 40)
     # Verbs are processes; tests/api/test_base_models.py replaces the first as well.
@@ -281,8 +288,13 @@ def name_for_votes(body: dict[str, Any], _: World) -> None:
     body["filter"] = {"model": SERVED}
 
 
+def name_for_webhook(body: dict[str, Any], _: World) -> None:
+    body["url"] = "http://127.0.0.1:9/"
+
+
 NAMED = {
     "POST /v1/api_keys": name_for_key,
+    "POST /v1/webhooks": name_for_webhook,
     "POST /v1/comparisons/{comparison_id}/vote": name_for_vote,
     "POST /v1/votes/files": name_for_votes,
     "POST /v1/fine_tuning/jobs": name_for_job,

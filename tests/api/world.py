@@ -58,6 +58,10 @@ class World:
         self.audit = self._judged()
         self.evaluation, self.other_evaluation = self._evaluation(), self._evaluation()
         self.prompts, self.judge = self._prompts(), self._judge()
+        self.webhook = self._webhook()
+        self.delivery = self._of_session(
+            lambda session: records.webhook_delivery(session, self.webhook)
+        )
         self.session = self._sign_in()
         self.part = ""
         self.upload = self._upload()
@@ -84,6 +88,7 @@ class World:
             "DELETE /v1/evaluations/{evaluation_id}": self._evaluation,
             "POST /v1/evaluations/{evaluation_id}/cancel": self._queued_evaluation,
             "DELETE /v1/judges/{judge_id}": self._judge,
+            "DELETE /v1/webhooks/{webhook_id}": self._webhook,
         }
         audits = "/v1/files/{file_id}/deep_audits"
         if name == "audit_id":
@@ -96,7 +101,7 @@ class World:
             "comparison_id": self.comparison, "model_id": self.model, "line": "1",
             "upload_id": self.upload,
             "audit_id": self.audit, "evaluation_id": self.evaluation,
-            "judge_id": self.judge,
+            "judge_id": self.judge, "webhook_id": self.webhook, "delivery_id": self.delivery,
         }  # fmt: skip
         return fresh[operation]() if operation in fresh else lasting[name]
 
@@ -110,6 +115,7 @@ class World:
             "/pairs": "1", "/samples": "1:1", "/deep_audits": self.audit,
             "/checkpoints": self.checkpoint, "/events": "ftevent-1",
             "/v1/evaluations": self.evaluation, "/items": "0", "/v1/judges": self.judge,
+            "/v1/webhooks": self.webhook, "/deliveries": self.delivery,
         }  # fmt: skip
         return next((found for end, found in of_list.items() if operation.endswith(end)), None)
 
@@ -138,6 +144,9 @@ class World:
     def _of_session(self, make: Callable[[Any], Any]) -> str:
         with transaction() as session:
             return make(session).id
+
+    def _webhook(self) -> str:
+        return self._of_session(lambda session: records.webhook(session, self.caller))
 
     def _file(self) -> str:
         return self._of_session(lambda session: records.file(session, self.caller))

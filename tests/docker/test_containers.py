@@ -156,6 +156,7 @@ def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containe
         "oddsmith_watch_key": WATCH_KEY,
         "oddsmith_engine_secret": ENGINE_SECRET,
         "oddsmith_endpoint_secrets": "",
+        "oddsmith_webhook_secret": "",
         "hf_token": "",
         "aws_credentials": "",
     }

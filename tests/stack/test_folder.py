@@ -29,7 +29,7 @@ def test_secrets_are_made_once_and_private(folder: Folder) -> None:
     secrets = folder.secrets()
     assert folder.secrets() == secrets
     assert mode(folder.path / "secrets.json") == 0o600
-    assert len(set(vars(secrets).values())) == 4
+    assert len(set(vars(secrets).values())) == 5
     assert secrets.api_key.startswith(key_text.PREFIX)
 
 

@@ -1746,6 +1746,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the webhooks
+         * @description List your organisation's webhooks, newest first, without their signing secrets.
+         */
+        get: operations["list_webhooks_v1_webhooks_get"];
+        put?: never;
+        /**
+         * Add a webhook; its signing secret is in this answer only
+         * @description Add a webhook. Jobs and evaluations of your organisation that end from now on are posted to
+         *     it, signed so that `webhooks.unwrap` of OpenAI's client verifies them.
+         */
+        post: operations["create_v1_webhooks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One webhook
+         * @description Return a webhook without its signing secret.
+         */
+        get: operations["retrieve_v1_webhooks__webhook_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description Delete a webhook with its log. What waits to be sent to it is dropped.
+         */
+        delete: operations["delete_v1_webhooks__webhook_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was sent to a webhook
+         * @description List what was sent to a webhook, or waits to be sent, newest first; kept for 30 days.
+         */
+        get: operations["list_deliveries_v1_webhooks__webhook_id__deliveries_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send an event again
+         * @description Send an event again now, under the same `webhook-id`, whether it was delivered or not.
+         */
+        post: operations["retry_v1_webhooks__webhook_id__deliveries__delivery_id__retry_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/workers": {
         parameters: {
             query?: never;
@@ -2867,6 +2956,21 @@ export interface components {
             recipe: (components["schemas"]["Mix"] | components["schemas"]["orpo__audit__recipe__Filter"] | components["schemas"]["Language"] | components["schemas"]["Map"] | components["schemas"]["RepairTexts"] | components["schemas"]["Drop"] | components["schemas"]["Deduplicate"] | components["schemas"]["Balance"] | components["schemas"]["Split"] | components["schemas"]["Sample"] | components["schemas"]["orpo__audit__recipe__Edit"] | components["schemas"]["Swap"] | components["schemas"]["DropRows"])[];
         };
         /**
+         * CreateWebhook
+         * @description An address, and the events that are sent to it.
+         */
+        CreateWebhook: {
+            /** Event Types */
+            event_types: components["schemas"]["services__webhooks__events__EventType"][];
+            /** Name */
+            name: string;
+            /**
+             * Url
+             * @description Where events are posted: https or http. Private networks only where the operator allows them.
+             */
+            url: string;
+        };
+        /**
          * CreatedApiKey
          * @description A new key with its text.
          */
@@ -2908,6 +3012,40 @@ export interface components {
              * @default 0
              */
             votes: number;
+        };
+        /**
+         * CreatedWebhook
+         * @description A new webhook with its signing secret.
+         */
+        CreatedWebhook: {
+            /** Created At */
+            created_at: number;
+            /**
+             * Disabled At
+             * @description When its receiver answered 410 (Gone): nothing is sent to it since then.
+             */
+            disabled_at: number | null;
+            /** Event Types */
+            event_types: string[];
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Object
+             * @default webhook_endpoint
+             * @constant
+             */
+            object: "webhook_endpoint";
+            /**
+             * Signing Secret
+             * @description `whsec_...`, shown this once; it is not stored.
+             */
+            signing_secret: string;
+            /** Signing Secret Hint */
+            signing_secret_hint: string;
+            /** Url */
+            url: string;
         };
         /**
          * CutPairs
@@ -3048,6 +3186,65 @@ export interface components {
             /** Object */
             object: string;
         };
+        /**
+         * DeliveryObject
+         * @description One event for one webhook, with what became of it. `id` is sent as `webhook-id`.
+         */
+        DeliveryObject: {
+            /**
+             * Attempts
+             * @description Those that have begun, one that is under way included.
+             */
+            attempts: number;
+            /**
+             * Created At
+             * @description When the job or the evaluation ended.
+             */
+            created_at: number;
+            /** Delivered At */
+            delivered_at: number | null;
+            /**
+             * Event Id
+             * @description The `id` in the event; the same for all webhooks.
+             */
+            event_id: string;
+            /** Event Type */
+            event_type: string;
+            /** Id */
+            id: string;
+            /**
+             * Last Error
+             * @description Why the newest attempt failed.
+             */
+            last_error: string | null;
+            /**
+             * Last Status Code
+             * @description Of the newest answer.
+             */
+            last_status_code: number | null;
+            /** Next Attempt At */
+            next_attempt_at: number | null;
+            /**
+             * Object
+             * @default webhook_endpoint.delivery
+             * @constant
+             */
+            object: "webhook_endpoint.delivery";
+            /**
+             * Object Id
+             * @description The job or the evaluation.
+             */
+            object_id: string;
+            /** @description `pending`: it is sent at `next_attempt_at`. `failed`: given up after a day, or the webhook was turned off. */
+            status: components["schemas"]["DeliveryStatus"];
+            /** Webhook Id */
+            webhook_id: string;
+        };
+        /**
+         * DeliveryStatus
+         * @enum {string}
+         */
+        DeliveryStatus: "pending" | "delivered" | "failed";
         /**
          * DeploymentObject
          * @description One model that is served, or on its way.
@@ -3948,7 +4145,7 @@ export interface components {
          * @description OpenAI's two: what happened, and the numbers of a step.
          * @enum {string}
          */
-        EventType: "message" | "metrics";
+        "EventType-Output": "message" | "metrics";
         /**
          * ExpiresAfter
          * @description When a file is to be deleted: so many seconds after it was made.
@@ -4697,7 +4894,7 @@ export interface components {
              * @constant
              */
             object: "fine_tuning.job.event";
-            type: components["schemas"]["EventType"];
+            type: components["schemas"]["EventType-Output"];
         };
         /**
          * JobLogs
@@ -5158,6 +5355,23 @@ export interface components {
              */
             object: "list";
         };
+        /** ListPage[DeliveryObject] */
+        ListPage_DeliveryObject_: {
+            /** Data */
+            data: components["schemas"]["DeliveryObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** ListPage[DeploymentObject] */
         ListPage_DeploymentObject_: {
             /** Data */
@@ -5366,6 +5580,23 @@ export interface components {
         ListPage_UploadPartObject_: {
             /** Data */
             data: components["schemas"]["UploadPartObject"][];
+            /** First Id */
+            first_id: string | null;
+            /** Has More */
+            has_more: boolean;
+            /** Last Id */
+            last_id: string | null;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
+        /** ListPage[WebhookObject] */
+        ListPage_WebhookObject_: {
+            /** Data */
+            data: components["schemas"]["WebhookObject"][];
             /** First Id */
             first_id: string | null;
             /** Has More */
@@ -7475,6 +7706,35 @@ export interface components {
             message: string;
         };
         /**
+         * WebhookObject
+         * @description A webhook without its signing secret.
+         */
+        WebhookObject: {
+            /** Created At */
+            created_at: number;
+            /**
+             * Disabled At
+             * @description When its receiver answered 410 (Gone): nothing is sent to it since then.
+             */
+            disabled_at: number | null;
+            /** Event Types */
+            event_types: string[];
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Object
+             * @default webhook_endpoint
+             * @constant
+             */
+            object: "webhook_endpoint";
+            /** Signing Secret Hint */
+            signing_secret_hint: string;
+            /** Url */
+            url: string;
+        };
+        /**
          * Weighted
          * @description Another file, and how often each of its rows is taken: 0.25 takes a quarter of them, 2 takes
          *     each of them twice.
@@ -7636,10 +7896,22 @@ export interface components {
          */
         services__jobs__waits__Reason: "retry" | "no_worker" | "newer_worker" | "preparation" | "jobs_before" | "free_worker" | "nodes" | "gpus" | "claim";
         /**
+         * EventType
+         * @description OpenAI's two: what happened, and the numbers of a step.
+         * @enum {string}
+         */
+        services__runs__job_events__EventType: "message" | "metrics";
+        /**
          * Kind
          * @enum {string}
          */
         services__serving__catalog__Kind: "base" | "tuned" | "checkpoint";
+        /**
+         * EventType
+         * @description Events by the names that OpenAI's webhooks use, spelling included.
+         * @enum {string}
+         */
+        services__webhooks__events__EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled";
     };
     responses: never;
     parameters: never;
@@ -12685,7 +12957,7 @@ export interface operations {
                 after?: string;
                 limit?: number;
                 /** @description Only these: what happened, or the numbers of steps */
-                type?: components["schemas"]["EventType"];
+                type?: components["schemas"]["services__runs__job_events__EventType"];
             };
             header?: never;
             path: {
@@ -15356,6 +15628,462 @@ export interface operations {
             };
             /** @description The key lacks the scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_webhooks_v1_webhooks_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_WebhookObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_webhooks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWebhook"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedWebhook"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retrieve_v1_webhooks__webhook_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_v1_webhooks__webhook_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_deliveries_v1_webhooks__webhook_id__deliveries_get: {
+        parameters: {
+            query?: {
+                /** @description `last_id` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage_DeliveryObject_"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request can't be carried out */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something is down or broken here */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retry_v1_webhooks__webhook_id__deliveries__delivery_id__retry_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryObject"];
+                };
+            };
+            /** @description A value is refused, by name */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing or unknown */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key lacks the scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or it is another organisation's */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,1 @@
+"""Webhooks: who is told of what has ended, signed, with retries and a log."""
