@@ -18,7 +18,7 @@ class WaitingJob(BaseModel):
     id: str
     purpose: Purpose
     model: str
-    suffix: str | None
+    name: str | None = Field(description="As given by an edit, otherwise the suffix.")
     training_file: str
     created_at: int
     queue: QueuePlace | None = Field(description="Null if it does not wait for a train worker.")
@@ -31,7 +31,7 @@ class WaitingJob(BaseModel):
             id=job.id,
             purpose=Purpose(job.purpose),
             model=job.base_model,
-            suffix=job.suffix,
+            name=job.name or job.suffix,
             training_file=job.training_file,
             created_at=int(job.created_at.timestamp()),
             queue=QueuePlace.from_place(place) if place else None,

@@ -36,6 +36,7 @@ class WorkerObject(BaseModel):
     )
     seen_at: int
     job: str | None = Field(description="The job that it has now; null if it isn't yours.")
+    job_name: str | None = Field(description="Its name, if it has one.")
     purpose: Purpose | None = Field(description="What that job is for.")
 
     @classmethod
@@ -51,5 +52,6 @@ class WorkerObject(BaseModel):
             outdated=is_outdated(worker.record.spec_version),
             seen_at=int(worker.record.seen_at.timestamp()),
             job=worker.job.id if worker.job else None,
+            job_name=worker.job.name or worker.job.suffix if worker.job else None,
             purpose=Purpose(worker.job.purpose) if worker.job else None,
         )

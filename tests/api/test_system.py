@@ -61,11 +61,20 @@ def test_jobs_that_wait_are_listed_with_place_and_reason(client: TestClient, job
     assert [one["id"] for one in found["waiting"]] == jobs[1:]
     assert found["waiting_count"] == 2
     second, third = found["waiting"]
-    assert (second["suffix"], second["queue"]["position"]) == ("b", 1)
+    assert (second["name"], second["queue"]["position"]) == ("b", 1)
     assert second["waits_for"]["code"] == "free_worker"
     assert third["queue"]["position"] == 2
     assert third["waits_for"]["message"] == "Waits for 1 job before it."
     assert any("queue `prepare`" in sentence for sentence in found["degraded"])
+
+
+def test_renamed_jobs_have_their_new_name(client: TestClient, jobs: list[str]):
+    for job_id, name in zip(jobs, ("held", "waiting"), strict=False):
+        client.post(f"/v1/fine_tuning/jobs/{job_id}", json={"name": name}).raise_for_status()
+    waiting = client.get("/v1/system").json()["waiting"]
+    assert [one["name"] for one in waiting] == ["waiting", "c"]
+    (worker,) = client.get("/v1/workers").json()["data"]
+    assert worker["job_name"] == "held"
 
 
 def test_a_job_and_the_list_of_jobs_say_the_same(client: TestClient, jobs: list[str]):

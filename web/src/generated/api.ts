@@ -7684,11 +7684,14 @@ export interface components {
             id: string;
             /** Model */
             model: string;
+            /**
+             * Name
+             * @description As given by an edit, otherwise the suffix.
+             */
+            name: string | null;
             purpose: components["schemas"]["Purpose"];
             /** @description Null if it does not wait for a train worker. */
             queue: components["schemas"]["QueuePlace"] | null;
-            /** Suffix */
-            suffix: string | null;
             /** Training File */
             training_file: string;
             waits_for: components["schemas"]["WaitsFor"];
@@ -7772,6 +7775,11 @@ export interface components {
              * @description The job that it has now; null if it isn't yours.
              */
             job: string | null;
+            /**
+             * Job Name
+             * @description Its name, if it has one.
+             */
+            job_name: string | null;
             /**
              * Memory Bytes
              * @description Main memory that it may use; null of an older release.

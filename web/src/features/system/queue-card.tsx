@@ -46,8 +46,8 @@ export function QueueCard({ waiting, count }: { waiting: readonly Waiting[]; cou
 }
 
 /** Only a run, an evaluation and a file have a page. */
-function Name({ waiting: { id, purpose, suffix, training_file } }: { waiting: Waiting }) {
-  const name = suffix || id.replace(/^[a-z]+-/, "").slice(0, 8);
+function Name({ waiting: { id, purpose, training_file, ...waiting } }: { waiting: Waiting }) {
+  const name = waiting.name || id.replace(/^[a-z]+-/, "").slice(0, 8);
   const linkClass = "font-medium break-words text-accent underline";
   if (purpose === "train")
     return (

@@ -74,9 +74,9 @@ function Line({ worker }: { worker: Worker }) {
 const linkClass = "text-accent underline";
 
 /** Estimates and deep audits have no page of their own. Only work on jobs is known. */
-function Work({ worker: { job, purpose } }: { worker: Worker }) {
+function Work({ worker: { job, job_name, purpose } }: { worker: Worker }) {
   if (!job || !purpose) return <span className="text-muted">no job</span>;
-  const name = `${PURPOSES[purpose]} ${job.replace(/^[a-z]+-/, "").slice(0, 8)}`;
+  const name = `${PURPOSES[purpose]} ${job_name || job.replace(/^[a-z]+-/, "").slice(0, 8)}`;
   if (purpose === "train")
     return (
       <Link to="/jobs/$jobId" params={{ jobId: job }} className={linkClass}>

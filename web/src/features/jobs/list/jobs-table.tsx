@@ -76,7 +76,7 @@ export function JobsTable(props: Props) {
           </th>
           {head("name", "Run", "2xl:w-[22%]")}
           {head("status", "State", "w-36 lg:w-44")}
-          {head("accuracy", "Held-out accuracy", "hidden w-48 sm:table-cell")}
+          {head("accuracy", "Held-out accuracy", "hidden w-52 sm:table-cell")}
           <SortHead
             name="Log odds ratio"
             way={sort.by === "margin" ? sort.descending : null}

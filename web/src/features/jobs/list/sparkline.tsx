@@ -8,8 +8,8 @@ const [WIDTH, HEIGHT, EDGE] = [72, 24, 3];
 const KEY = "held_out:accuracy";
 
 /**
- * A small chart of a run's held-out accuracy, with 50% (chance) in the middle, and its newest
- * value.
+ * A small chart of a run's held-out accuracy, with 50% (chance) in the middle, and its first and
+ * newest values. Without the chart, there is no room for the number of pairs either.
  */
 export function Sparkline({ job, isDrawn = true }: { job: Job; isDrawn?: boolean }) {
   const { data } = useQuery({
@@ -42,14 +42,14 @@ export function Sparkline({ job, isDrawn = true }: { job: Job; isDrawn?: boolean
           <circle cx={end} cy={y(last)} r="2.5" fill="var(--chosen)" />
         </svg>
       )}
-      <span className="whitespace-nowrap">
+      <span
+        className="whitespace-nowrap"
+        title={heldOut === null ? undefined : `Of ${heldOut} held-out pairs`}
+      >
         {values.length > 1 && <span className="text-muted">{percent(first)} → </span>}
         {percent(last)}
-        {heldOut !== null && (
-          <span className="text-muted" title={`Of ${heldOut} held-out pairs`}>
-            {" "}
-            of {number(heldOut, 0)}
-          </span>
+        {isDrawn && heldOut !== null && (
+          <span className="block text-sm leading-4 text-muted">of {number(heldOut, 0)} pairs</span>
         )}
       </span>
     </span>

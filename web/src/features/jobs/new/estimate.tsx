@@ -147,7 +147,7 @@ function Figures({ found }: { found: Measured }) {
     <dl className="grid gap-x-6 gap-y-4 sm:grid-cols-2">
       <div>
         <dt className="text-sm text-muted">Time</dt>
-        <dd className="text-lg tabular-nums">{duration(time.total_s)}</dd>
+        <dd className="text-lg">{duration(time.total_s)}</dd>
         <dd className="text-sm text-muted">
           {duration(time.load_s)} loading, {duration(time.train_s)} training,{" "}
           {duration(time.evaluate_s)} evaluating
@@ -155,7 +155,7 @@ function Figures({ found }: { found: Measured }) {
       </div>
       <div>
         <dt className="text-sm text-muted">Work</dt>
-        <dd className="text-lg tabular-nums">{number(found.steps, 0)} steps</dd>
+        <dd className="text-lg">{number(found.steps, 0)} steps</dd>
         <dd className="text-sm text-muted">
           {number(found.tokens, 0)} tokens at {number(found.tokens_per_s, 0)} a second,{" "}
           {number(found.pairs, 0)} pairs
@@ -165,7 +165,7 @@ function Figures({ found }: { found: Measured }) {
         <dt className="text-sm text-muted">
           Memory{found.processes > 1 && `, in each of ${found.processes} processes`}
         </dt>
-        <dd className="text-lg tabular-nums">
+        <dd className="text-lg">
           {bytes(memory.peak_bytes)} of {bytes(device.memory_bytes)}
         </dd>
         <dd className="mt-1 h-2 overflow-hidden rounded bg-line" aria-hidden="true">

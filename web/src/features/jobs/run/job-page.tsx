@@ -9,22 +9,29 @@ import { hasEnded, type Job, jobQuery } from "@/features/jobs/api";
 import { ArchiveButton } from "@/features/jobs/components/archive-button";
 import { isJudge, tabOf } from "@/features/jobs/job";
 import { CurvesTab } from "@/features/jobs/run/curves-tab";
-import { EventsTab } from "@/features/jobs/run/events-tab";
 import { JobBar } from "@/features/jobs/run/job-bar";
-import { PairsTab } from "@/features/jobs/run/pairs-tab";
 import { RunName } from "@/features/jobs/run/run-name";
 import { RunNotes } from "@/features/jobs/run/run-notes";
 import { RunTags } from "@/features/jobs/run/run-tags";
-import { SamplesTab } from "@/features/jobs/run/samples-tab";
 import { Why } from "@/features/jobs/run/why";
 import { seriesQuery } from "@/features/jobs/series";
 import { useRun } from "@/features/jobs/use-run";
 import { ago, moment } from "@/lib/format";
 import { nameOf } from "@/lib/run-name";
 
+// Only the curves come with the page; the code of another tab loads when it is opened.
+const PairsTab = lazy(() =>
+  import("@/features/jobs/run/pairs-tab").then((each) => ({ default: each.PairsTab })),
+);
+const SamplesTab = lazy(() =>
+  import("@/features/jobs/run/samples-tab").then((each) => ({ default: each.SamplesTab })),
+);
 const RunEvaluations = lazy(() => import("@/features/evaluations/run/run-evaluations"));
 const CheckpointsTab = lazy(() =>
   import("@/features/jobs/run/checkpoints-tab").then((each) => ({ default: each.CheckpointsTab })),
+);
+const EventsTab = lazy(() =>
+  import("@/features/jobs/run/events-tab").then((each) => ({ default: each.EventsTab })),
 );
 const ConfigTab = lazy(() =>
   import("@/features/jobs/run/config-tab").then((each) => ({ default: each.ConfigTab })),
