@@ -16,7 +16,7 @@ TOGETHER = (
         "tests/e2e/test_loop.py",
         "tests/e2e/test_openai_example.py",
         "tests/e2e/test_page.py",
-        "tests/e2e/test_page_votes.py",
+        "tests/e2e/test_page_loop.py",
     },
 )
 # Tests in this folder share a stack. It uses a tenth of a core until the last of them has ended.

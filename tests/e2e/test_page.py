@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.conftest import EXAMPLES, Stack, register
 from tests.e2e.pages import SETTINGS, TRAIN_MS, page, start, upload, violations
+from tests.e2e.voting import from_vote_to_form
 from tests.e2e.wait import wait_for
 
 __all__ = ["page"]
@@ -34,7 +35,7 @@ def test_what_a_run_takes_is_measured_before_it_is_started(page: Page, tiny: str
 
 
 @pytest.mark.engine
-def test_from_a_file_to_a_vote(
+def test_from_a_file_to_votes_and_the_next_form(
     page: Page, stack: Stack, tiny: str, tmp_path: Path, until: Callable[..., dict]
 ):
     path = tmp_path / "page-pairs.jsonl"
@@ -76,6 +77,7 @@ def test_from_a_file_to_a_vote(
     assert vote["choice"] == "a"
     assert vote["sides"][0]["model"] == tiny
     assert all(side["text"] for side in vote["sides"])
+    from_vote_to_form(page, tiny, vote["sides"][1]["model"])
 
 
 def test_nothing_is_said_of_deployments_before_they_are_known(
