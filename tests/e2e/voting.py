@@ -1,4 +1,4 @@
-"""Votes on the page: by keyboard in the playground, then ranked, and made into a file to train on."""
+"""Votes on the page: by keyboard in the playground, ranked, and made into a file to train on."""
 
 import re
 from urllib.parse import quote
