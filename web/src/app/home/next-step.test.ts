@@ -128,6 +128,15 @@ describe("once a model is there", () => {
     });
   });
 
+  test("a file that a run holds out is not trained on", () => {
+    const jobs = [{ ...done, validation_file: "held-out" }];
+    const files = [file("held-out"), file("pairs")];
+    expect(step(ALL, { ...known, jobs, files }).place).toEqual({
+      to: "/jobs/new",
+      search: { from: "ftjob-1" },
+    });
+  });
+
   test("with everything done, another run is compared", () => {
     expect(step(ALL, known).place).toEqual({ to: "/jobs/new", search: { from: "ftjob-1" } });
   });

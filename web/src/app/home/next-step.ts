@@ -30,6 +30,10 @@ export type NextStep = { says: string; label: string; place: Place };
 
 const isUsable = ({ accepted, status }: File) => status === "processed" && (accepted ?? 0) > 0;
 
+/** The newest file to train on. What a run holds out is not trained on. */
+const newestPairs = ({ files, jobs }: Known) =>
+  files.find((file) => isUsable(file) && jobs.every((job) => job.validation_file !== file.id));
+
 const SERVED = new Set(["pending", "starting", "ready"]);
 
 /** The first of these that applies, in the order in which the work is done. */
@@ -68,12 +72,13 @@ function addPairs({ files }: Known): NextStep {
   };
 }
 
-function firstRun({ files, jobs }: Known): NextStep | null {
+function firstRun(known: Known): NextStep | null {
+  const { jobs } = known;
   const [newest] = jobs;
   const alive = jobs.find(isAlive);
   if (alive)
     return {
-      says: `“${nameOf(alive)}” is under way: its curves show whether it is healthy.`,
+      says: `“${nameOf(alive)}” has not ended: its curves show whether it is healthy.`,
       label: "Follow it",
       place: { to: "/jobs/$jobId", params: { jobId: alive.id } },
     };
@@ -86,7 +91,7 @@ function firstRun({ files, jobs }: Known): NextStep | null {
       label: newest.status === "failed" ? "See why" : "Go to the run",
       place: { to: "/jobs/$jobId", params: { jobId: newest.id } },
     };
-  const file = files.find(isUsable);
+  const file = newestPairs(known);
   // The list of files may not be as fresh as the steps.
   if (!file) return null;
   return trainOn(file, `${file.filename} is checked: train a model on it.`);
@@ -135,14 +140,15 @@ function vote({ steps, jobs }: Known): NextStep | null {
   };
 }
 
-function trainOnNewPairs({ files, jobs, steps }: Known): NextStep | null {
+function trainOnNewPairs(known: Known): NextStep | null {
+  const { jobs, steps } = known;
   if (steps.new_votes >= steps.enough_votes)
     return {
       says: `${number(steps.new_votes, 0)} votes are in no file yet: make pairs of them.`,
       label: "Make a file of votes",
       place: { to: "/votes", search: { make: "file" } },
     };
-  const file = files.find(isUsable);
+  const file = newestPairs(known);
   const isTrainedOn = jobs.some((job) => job.training_file === file?.id);
   if (!file || isTrainedOn) return null;
   return trainOn(file, `No run has used ${file.filename} yet.`);
@@ -154,7 +160,7 @@ function moreVotes({ steps, jobs }: Known): NextStep | null {
   if (!job || steps.new_votes === 0 || missing <= 0) return null;
   const search = { a: job.model, b: job.fine_tuned_model ?? undefined, job: job.id };
   return {
-    says: `${number(missing, 0)} more votes, and they are enough for an order of the models.`,
+    says: `${number(missing, 0)} more ${missing === 1 ? "vote is" : "votes are"} needed to rank the models.`,
     label: "Ask and vote",
     place: { to: "/playground", search: withoutEmpty(search) },
   };
