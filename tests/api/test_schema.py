@@ -194,7 +194,9 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
     if label == "POST /v1/session":
         body |= {"api_key": KEY} if "api_key" in body else {"token": world.link()}
     if label == "POST /v1/models":
-        body.pop("path", None)  # checking a folder needs a process of the core
+        # Checking a folder needs a process of the core; `from` names a tuned model of the caller.
+        for name in ("path", "from"):
+            body.pop(name, None)
         body.setdefault("id", "tiny")
     if label == "POST /v1/comparisons/{comparison_id}/stop":
         body["side"] = body["side"] % 2
