@@ -195,8 +195,8 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
         body |= {"api_key": KEY} if "api_key" in body else {"token": world.link()}
     if label == "POST /v1/models":
         # Checking a folder needs a process of the core; `from` names a tuned model of the caller.
-        for name in ("path", "from"):
-            body.pop(name, None)
+        body.pop("path", None)
+        body.pop("from", None)
         body.setdefault("id", "tiny")
     if label == "POST /v1/comparisons/{comparison_id}/stop":
         body["side"] = body["side"] % 2
