@@ -25,6 +25,7 @@ from cli.view.progress import bar
 from models import ApiKey
 from models.jobs import JobState
 from orpo.contract.rundir import Split
+from services.access import api_keys
 from services.access.callers import Caller
 from services.runs import series
 from tests import records
@@ -143,8 +144,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, scratch_api(Path(folder)) as api:
         engine = create_engine(api.database_url)
         with Session(engine) as session:
-            key = session.query(ApiKey).one()
-            owner = Caller(key.org_id, key.id, frozenset(key.scopes))
+            owner = api_keys.caller_of(session.query(ApiKey).one())
             job_id = fill(session, owner, given.steps)
         found = measure(api, job_id, given.rounds)
     print(json.dumps({"steps": given.steps, "series": len(TRAIN), **found}, indent=2))

@@ -25,6 +25,7 @@ from cli.view.progress import bar
 from models import ApiKey
 from models.jobs import JobState
 from orpo.contract.rundir import Split
+from services.access import api_keys
 from services.access.callers import Caller
 from services.runs import series
 from tests import records
@@ -130,8 +131,7 @@ def main() -> int:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder, scratch_api(Path(folder)) as api:
         with Session(create_engine(api.database_url)) as session:
-            key = session.query(ApiKey).one()
-            owner = Caller(key.org_id, key.id, frozenset(key.scopes))
+            owner = api_keys.caller_of(session.query(ApiKey).one())
             ids = fill(session, owner, given.runs, given.points)
         found = measure(api, ids, given.rounds)
     print(json.dumps({"runs": given.runs, "points": given.points, **found}, indent=2))

@@ -121,15 +121,14 @@ def _objects(session: Session, found: Iterable[Job]) -> Iterator[JobObject]:
     waits = Waits(session)
     left = iter(found)
     while some := list(islice(left, AT_ONCE)):
-        reached = outcomes.read(session, [job.id for job in some])
+        # A job that was never claimed has measured nothing.
+        reached = outcomes.read(session, [job.id for job in some if job.generation])
         for job in some:
             yield JobObject.from_record(job, waits.of(job), reached.get(job.id))
 
 
 def _object(session: Session, job: Job) -> JobObject:
-    # A job that was never claimed has measured nothing.
-    reached = outcomes.read(session, [job.id] if job.generation else [])
-    return JobObject.from_record(job, Waits(session).of(job), reached.get(job.id))
+    return next(_objects(session, [job]))
 
 
 def _metadata(request: Request) -> dict[str, str]:

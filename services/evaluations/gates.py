@@ -15,7 +15,7 @@ from orpo.contract.methods import is_judge
 from services.access.callers import Caller
 from services.evaluations import evaluations
 from services.evaluations.evaluations import NewEvaluation
-from services.evaluations.suites import OVER_BASELINE, SUITES, Need, Suite
+from services.evaluations.suites import OVER_BASELINE, SUITES, Suite
 from services.jobs import promotion
 from services.jobs.jobs import NewJob, owner_of
 from services.platform.errors import Invalid, OddsmithError
@@ -43,7 +43,7 @@ def check(session: Session, caller: Caller, request: NewJob) -> None:
             # Its own model is not there yet.
             asked = _request(request.model, "", [gate])
             suite = evaluations.check_settings(session, caller, asked)
-            if suite.judge is Need.OPTIONAL and asked.judge is None:
+            if not suite.is_scored(has_judge=asked.judge is not None):
                 raise Invalid(
                     f"A gate of the suite '{suite.name}' needs a judge: without one, it has no "
                     "score until people have voted.",

@@ -23,7 +23,7 @@ from services.evaluations import judgments, likelihoods, measures, similarity
 from services.evaluations.answers import asked
 from services.evaluations.measures import Found, Judged, Seen
 from services.evaluations.similarity import Vectors
-from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Need, Side, Suite
+from services.evaluations.suites import LENGTH_CONTROLLED, SUITES, Judging, Side, Suite
 
 ITEMS_AT_ONCE = 500  # of which the texts are in memory
 CUT_OFF = "length"
@@ -86,8 +86,7 @@ def summarise(
     suite = SUITES[evaluation.suite]
     judge = session.get(Judge, evaluation.judge_id) if evaluation.judge_id else None
     kind = judge.kind if judge else None
-    # Else its answers wait for people, who vote blind.
-    is_scored = judge is not None or suite.judge is not Need.OPTIONAL
+    is_scored = suite.is_scored(has_judge=judge is not None)
     alike: Alike = {}
     if vectors is not None:
         alike = similarity.sides(similarity.samples(session, evaluation), vectors)

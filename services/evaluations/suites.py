@@ -79,6 +79,12 @@ class Suite:
         """Whether it is about the pairs of a file; otherwise models are asked its prompts."""
         return self.judging is Judging.LIKELIHOODS
 
+    def is_scored(self, *, has_judge: bool) -> bool:
+        """Whether it has scores once all answers are there; else they wait for people, who vote
+        blind.
+        """
+        return has_judge or self.judge is not Need.OPTIONAL
+
     def slots(self, *, turns: int, orders: int, has_baseline: bool) -> list[Slot]:
         """The judgments of an item with so many turns, in the order of its `judgments`.
 

@@ -29,14 +29,9 @@ class Walk:
         self.page.keyboard.press(key)
         self.steps += 1
 
-    def choose(self, field: str, option: str | re.Pattern[str]) -> None:
+    def choose(self, field: str, option: str) -> None:
         """Choose in a list: one click opens it, one takes the option."""
-        choice = self.page.get_by_label(field, exact=True)
-        if isinstance(option, re.Pattern):
-            found = choice.locator("option").filter(has_text=option).first.get_attribute("value")
-            choice.select_option(found or "")
-        else:
-            choice.select_option(label=option)
+        self.page.get_by_label(field, exact=True).select_option(label=option)
         self.steps += 2
 
     def type(self, field: str, text: str) -> None:
@@ -48,15 +43,12 @@ class Walk:
 
     # --- the parts of the way ---------------------------------------------------------------------
 
-    def ask(self, *, prompts: int, temperature: str | None = None) -> str:
-        """From the page of a run: ask its model and its base the prompts of its file. Returns the
-        path of the evaluation, whose answers are there.
-        """
+    def ask(self, *, prompts: int, temperature: str | None = None) -> None:
+        """From the page of a run: ask its model and its base the prompts of its file."""
         page = self.page
         self.click(page.get_by_role("link", name="evaluations", exact=True))
         self.click(page.get_by_role("link", name="Vote blind on new answers"))
         self.start(prompts=prompts, temperature=temperature)
-        return page.url
 
     def start(self, *, prompts: int, temperature: str | None = None) -> None:
         """From the form of an evaluation to its answers."""
