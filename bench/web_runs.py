@@ -24,6 +24,7 @@ from cli.stack.scratch import ScratchApi, scratch_api
 from cli.view.progress import bar
 from models import ApiKey
 from models.jobs import JobState
+from orpo.contract.numbers import Series
 from orpo.contract.rundir import Split
 from services.access import api_keys
 from services.access.callers import Caller
@@ -33,7 +34,7 @@ from tests.e2e import chromium
 
 FIRST_ROW_MS, FRAME_MS_95, FRAME_MS, COMPARED_MS = 1500, 50, 200, 2000
 COMPARED = 10
-NAMES = ["accuracy", "log_odds_ratio", "logps/chosen", "logps/rejected"]
+NAMES = [Series.ACCURACY, Series.LOG_ODDS_RATIO, Series.LOGPS_CHOSEN, Series.LOGPS_REJECTED]
 ROWS = """
     INSERT INTO metrics (job_id, split, name, step, generation, value, t)
     SELECT :job, :split, name, step, 1, sin(step / 900.0 + place) / 4 + 0.5 + random() / 8, now()

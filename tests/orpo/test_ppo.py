@@ -15,7 +15,7 @@ from orpo.contract.spec import read_spec
 from orpo.loss import clipped
 from orpo.model import policy
 from orpo.process.stopping import Stopping
-from orpo.run import rollouts, train
+from orpo.run import learners, rollouts, train
 from orpo.run.ppo import PpoLearner
 from orpo.run.rloo import RlooLearner
 from orpo.tokens.example import Example
@@ -49,9 +49,14 @@ class Scored:
         return torch.tensor(shares, dtype=torch.float64)
 
 
+def use_scored() -> None:
+    """Set the stand-in in a rank of its own, where the fixture's patch is not seen."""
+    learners.RewardScorer = Scored  # pyright: ignore[reportAttributeAccessIssue]
+
+
 @pytest.fixture(autouse=True)
 def _scorer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orpo.run.learners.RewardScorer", Scored)
+    monkeypatch.setattr(learners, "RewardScorer", Scored)
 
 
 @pytest.fixture
@@ -282,7 +287,7 @@ def test_two_processes_make_the_steps_of_one(bench: Bench, kind: str) -> None:
     settings = SETTINGS | {"type": kind, "tuning": "full", "learning_rate": 1e-3, "max_steps": 2}
     one = bench.run("one", **settings)
     two = bench.spec("two", **settings, **tiny_run.spread_over("ddp"))
-    assert tiny_run.join(tiny_run.fork_ranks(two, 2)) == [0, 0]
+    assert tiny_run.join(tiny_run.fork_ranks(two, 2, use_scored)) == [0, 0]
     assert_near(checkpoint(one, 2), checkpoint(two, 2))
     ours, theirs = numbers(one)[2, "held_out"], numbers(two)[2, "held_out"]
     for name in ("reward/mean", "kl", "entropy", "lengths/answer"):
