@@ -10,7 +10,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down test test-fast test-long faults model-check chaos check fmt lock audit \
+.PHONY: help setup demo up down test test-fast test-long faults faults-ray test-slurm model-check chaos check fmt lock audit \
 	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data \
 	bench-evals bench-reward bench-ppo bench-answers bench-loop paper
 
@@ -47,6 +47,14 @@ test-long: setup  ## Run longer versions of checks that `make test` contains
 
 faults: setup  ## Run all fault tests (half an hour); update the table in docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults tests/e2e/test_restore.py --faults-table docs/reliability.md
+
+faults-ray: setup  ## Run rows 1, 2, 4, 7 and 12 and a lost node on a Ray cluster of two nodes
+	@$(BIN)/python -m pytest tests/faults/test_training.py tests/faults/test_stores.py tests/faults/test_ray.py \
+		--on-ray -k "(row_01 or row_02 or row_04 or row_07 or row_12 or lost_node) and not needs"
+
+test-slurm: setup  ## Install Debian's Slurm and run trainings on a cluster of one node
+	@apt-get install --quiet --quiet --yes slurmctld slurmd slurm-client munge
+	@$(BIN)/python -m pytest tests/launchers/test_slurm.py
 
 model-check: setup  ## Check the job protocol under seeded schedules, and without each guard
 	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/services/test_protocol.py

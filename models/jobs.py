@@ -101,8 +101,8 @@ class Job(Owned, Base):
     generation: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    # [{"worker", "host", "devices"}]: the node that leads, then those that joined it. Each keeps
-    # its devices for as long as the job is held.
+    # [{"worker", "host", "devices"}] while the job is held: its worker and the GPUs that it leases.
+    # On a cluster also {"launcher", "name", "waits_for"}, and no GPUs.
     placement: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
     # Claims that were lost, not all claims: the limit on retries counts these.
     attempts: Mapped[int] = mapped_column(default=0)

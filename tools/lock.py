@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 EXTRAS = [
     "data", "embed", "evals", "train", "embedded", "demo", "serve-cpu", "s3", "otel", "paper",
-    "dev",
+    "ray", "kubernetes", "dev",
 ]  # fmt: skip
 
 HEADER = """\

@@ -1,7 +1,6 @@
 """A claimed job as its worker needs it: a complete spec of the run, and the job's place."""
 
 import logging
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from orpo.contract.failures import Code
 from orpo.contract.rundir import PARTS
 from orpo.contract.spec import RunSpec
 from services.jobs import claims
+from services.launchers.local import Node
 from services.platform import run_folder
 from services.platform.database import transaction
 from services.platform.settings import get_settings
 from services.runs import checkpoints
-from services.runs.launch import Node
 from workers.spec import spec_of
 
 logger = logging.getLogger(__name__)
@@ -78,7 +77,6 @@ def _resolve(session: Session, job: Job) -> Claim:
     spec = whole.model_copy(
         update={
             "method": method,
-            "rendezvous": _rendezvous() if method.nodes > 1 else None,
             "generation": job.generation,
             "held_out_path": held_out if held_out and held_out.exists() else None,
             "resume_from": checkpoints.folder(newest) if newest else _parts(job, root),
@@ -91,7 +89,7 @@ def _resolve(session: Session, job: Job) -> Claim:
         newest.id if newest else None,
         rundir.generation(root, job.generation),
         Purpose(job.purpose),
-        node_of(job),
+        _node(job),
     )
 
 
@@ -103,14 +101,6 @@ def _parts(job: Job, root: Path) -> Path | None:
     return max(folders, key=lambda folder: len(list(folder.glob("*.npz"))), default=None)
 
 
-def node_of(job: Job) -> Node:
-    """The last place of the job's placement: that of the worker that just claimed or joined it."""
-    place = job.placement[-1] if job.placement else {"devices": []}
-    return Node(max(0, len(job.placement) - 1), tuple(place["devices"]))
-
-
-def _rendezvous() -> str:
-    """Where the first rank listens and the other nodes find it: a free port of this address."""
-    address = get_settings().node_address or socket.gethostname()
-    with socket.create_server((address, 0)) as listener:
-        return f"{address}:{listener.getsockname()[1]}"
+def _node(job: Job) -> Node:
+    """This machine, and the GPUs of it that the claim has leased."""
+    return Node(devices=tuple(job.placement[0]["devices"]) if job.placement else ())

@@ -1,8 +1,6 @@
 """The Celery task that trains. It is a wake-up: what to do is read from Postgres."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from models import Job
 from services.jobs import claims
@@ -10,7 +8,7 @@ from services.platform import traces
 from services.platform.database import transaction
 from services.platform.logs import bound
 from services.platform.queue import Task
-from workers import fleet, joining, training
+from workers import fleet, training
 from workers.app import app, draining
 from workers.claim import describe
 
@@ -21,32 +19,16 @@ logger = logging.getLogger(__name__)
 def train() -> None:
     """Train claimed jobs one after another until none is left, or the worker is to stop."""
     while not draining.is_set():
-        # First jobs that wait for further nodes: they hold other workers' devices meanwhile.
-        if (job := join_next(fleet.WORKER)) is not None:
-            with _taken(job, "joined"):
-                joining.assist(job)
-        elif (job := claim_next(fleet.WORKER)) is not None:
-            with _taken(job, "claimed"):
-                # After the claim's commit: a job that can't be described must not be claimed again.
-                if (claim := describe(job)) is not None:
-                    training.train(claim)
-        else:
+        if (job := claim_next(fleet.WORKER)) is None:
             return
-
-
-@contextmanager
-def _taken(job: Job, how: str) -> Iterator[None]:
-    facts = {"job": job.id, "generation": job.generation}
-    with bound(**facts), traces.span("train", **facts):
-        logger.info(how)
-        yield
+        facts = {"job": job.id, "generation": job.generation}
+        with bound(**facts), traces.span("train", **facts):
+            logger.info("claimed")
+            # After the claim's commit: a job that can't be described must not be claimed again.
+            if (claim := describe(job)) is not None:
+                training.train(claim)
 
 
 def claim_next(worker: str) -> Job | None:
     with transaction() as session:
         return claims.claim_next(session, worker)
-
-
-def join_next(worker: str) -> Job | None:
-    with transaction() as session:
-        return claims.join_next(session, worker)

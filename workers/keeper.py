@@ -58,7 +58,7 @@ def rewake() -> None:
     """Wake workers for what is waiting, unless a wake-up waits already in that queue."""
     broker = redis.Redis.from_url(get_settings().redis_url, socket_timeout=5)
     with transaction() as session:
-        if not broker.llen("train") and (_queued(session, TRAINED) or claims.awaits_nodes(session)):
+        if not broker.llen("train") and _queued(session, TRAINED):
             queue.send(session, Task.TRAIN)
         if not broker.llen("evals") and _queued(session, EVALUATED):
             queue.send(session, Task.EVALUATE)

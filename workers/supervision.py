@@ -10,11 +10,11 @@ from sqlalchemy.exc import OperationalError
 
 from models.jobs import DesiredState
 from services.jobs import claims
+from services.launchers.launchers import Launched
 from services.platform.database import transaction
 from services.platform.errors import Fenced
 from services.platform.settings import get_settings
 from services.processes.verbs import time_for
-from services.runs.launch import TrainingProcess, extend_deadline
 from workers.app import draining
 from workers.claim import Claim
 from workers.tail import RunTail
@@ -29,7 +29,7 @@ class Supervision:
     """The loop around a running training process."""
 
     claim: Claim
-    process: TrainingProcess
+    process: Launched
     tail: RunTail
     running: bool = False
     stop_asked_at: float | None = None
@@ -67,7 +67,11 @@ class Supervision:
             if not self.running and self.tail.steps is not None:
                 claims.start(session, self.claim.job_id, self.claim.generation)
             desired = claims.heartbeat(
-                session, self.claim.job_id, self.claim.generation, self._progress()
+                session,
+                self.claim.job_id,
+                self.claim.generation,
+                self._progress(),
+                self.process.waits_for,
             )
         self.running = self.tail.steps is not None
         self.renewed_at = asked_at
@@ -80,7 +84,7 @@ class Supervision:
 
     def _beat(self) -> None:
         desired = self.renew()
-        extend_deadline(self.claim.run_dir, get_settings().lease_s)
+        self.process.renew()
         if desired != DesiredState.RUN:
             self._ask_to_stop()
 
@@ -98,7 +102,11 @@ class Supervision:
             self.process.kill()
 
     def _enforce_progress(self, now: float) -> None:
-        """End a training that hangs: otherwise ranks would wait half an hour for a hung one."""
+        """End a training that hangs: otherwise ranks would wait half an hour for a hung one. A
+        cluster may let a run wait for as long as it takes.
+        """
+        if self.process.waits_for is not None:
+            self.heard_at = now
         has_begun = self.tail.steps is not None
         limit_s = get_settings().stall_s if has_begun else self._start_s
         if now - self.heard_at > limit_s:
@@ -114,7 +122,7 @@ class Supervision:
         """Why the training ended, for a training that left no final event."""
         if self.silent_s is not None:
             return f"The training hung: it wrote nothing for {self.silent_s:.0f} s."
-        return f"The training process ended with code {self.process.poll()}."
+        return self.process.why or f"The training process ended with code {self.process.poll()}."
 
     def _progress(self) -> dict[str, Any] | None:
         """The newest step, with the time left at the pace seen since this claim's first step."""

@@ -18,10 +18,10 @@ from orpo.contract.rundir import (
     Level,
     Split,
 )
+from services.launchers.local import note_registered
 from services.platform.database import transaction
 from services.runs import checkpoints, job_events, metrics, series
 from services.runs.follow import Batch, Journal, Record
-from services.runs.launch import note_registered
 
 logger = logging.getLogger(__name__)
 

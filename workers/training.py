@@ -20,13 +20,15 @@ from orpo.contract.rundir import Event, Level
 from orpo.contract.spec import write_spec
 from services.evaluations import gates
 from services.jobs import claims
+from services.launchers import launchers
+from services.launchers.cluster import Submission
+from services.launchers.local import note_registered
 from services.platform.database import transaction
 from services.platform.errors import Fenced, is_disk_full
 from services.platform.queue import Task, send
 from services.platform.settings import get_settings
 from services.processes import sandbox, verbs
 from services.runs import checkpoints, deep_audits, job_events, results
-from services.runs.launch import extend_deadline, launch, note_registered
 from services.serving import engines
 from workers.app import draining
 from workers.claim import Claim
@@ -70,11 +72,16 @@ def train(claim: Claim) -> None:
 def _run(claim: Claim) -> None:
     _with_patience(partial(_await_room, claim))
     write_spec(claim.spec, claim.run_dir)
-    extend_deadline(claim.run_dir, get_settings().lease_s)
     note_registered(claim.run_dir, 0)
-    process = launch(
-        claim.run_dir, claim.spec, verb=claim.purpose, node=claim.node, has_deadline=True
+    process = launchers.start(
+        claim.run_dir,
+        claim.spec,
+        verb=claim.purpose,
+        node=claim.node,
+        name=launchers.name_of(claim.job_id, claim.generation),
     )
+    if isinstance(process, Submission):
+        _with_patience(partial(_note_submission, claim, process))
     tail = RunTail(claim.run_dir, claim.job_id, claim.generation)
     try:
         supervision = Supervision(claim, process, tail)
@@ -87,8 +94,18 @@ def _run(claim: Claim) -> None:
         process.kill()
 
 
+def _note_submission(claim: Claim, submission: Submission) -> None:
+    """Leave a trace of the cluster's job in the events, which stay after the run has ended."""
+    asked = submission.request
+    message = f"Submitted to {submission.cluster.title} as {asked.name}: {asked.size}."
+    with transaction() as session:
+        job_events.record(session, claim.job_id, claim.generation, message=message)
+
+
 def _await_room(claim: Claim) -> None:
     """Hold the lease until deployments with `yields` have freed their devices, at most a minute."""
+    if not launchers.is_local():  # engines take no device of a cluster's nodes
+        return
     until = time.monotonic() + ROOM_S
     with transaction() as session:
         if engines.room_is_made(session):

@@ -20,6 +20,7 @@ from services.evaluations.gates import MOST
 from services.jobs.jobs import SUFFIX, NewJob
 from services.jobs.waits import Wait
 from services.platform.errors import Invalid
+from services.platform.settings import Launcher
 from services.runs import job_events, outcomes
 from services.runs.job_events import EventType
 from services.runs.step_events import StepEvent
@@ -179,6 +180,20 @@ class JobError(BaseModel):
     param: str | None = None
 
 
+class RunsOn(BaseModel):
+    """Where a cluster runs a job."""
+
+    launcher: Launcher
+    name: str = Field(description="Its name there; each attempt has another.")
+
+    @classmethod
+    def from_placement(cls, placement: list[Any]) -> "RunsOn | None":
+        """None for a job that a train worker runs on its own machine, or that no worker holds."""
+        if not placement or "launcher" not in placement[0]:
+            return None
+        return cls(launcher=placement[0]["launcher"], name=placement[0]["name"])
+
+
 class JobObject(BaseModel):
     """OpenAI's job, with its progress and what this server adds."""
 
@@ -216,6 +231,9 @@ class JobObject(BaseModel):
     queue: QueuePlace | None = Field(None, description="While it waits for a worker.")
     waits_for: WaitsFor | None = Field(
         None, description="In answers about one job and in lists; null if it waits for nothing."
+    )
+    runs_on: RunsOn | None = Field(
+        None, description="The cluster that it was submitted to, while a worker holds it."
     )
     gates: list[GateObject] = []
     promotion: Promotion | None = Field(
@@ -260,6 +278,7 @@ class JobObject(BaseModel):
             generation=job.generation,
             queue=QueuePlace.from_place(wait.place) if wait and wait.place else None,
             waits_for=WaitsFor.from_wait(wait) if wait else None,
+            runs_on=RunsOn.from_placement(job.placement),
             gates=cast("list[GateObject]", job.gates),
             promotion=cast("Promotion | None", job.promotion),
             outcome=Outcome.from_numbers(outcome) if outcome else None,

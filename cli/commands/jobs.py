@@ -185,6 +185,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("progress", _progress(job) or None),
             ("queue", _place(job)),
             ("waiting", (job.get("waits_for") or {}).get("message")),
+            ("runs on", _cluster(job)),
             ("last attempt", _retry(job)),
             ("model", job["model"]),
             ("tuned model", job.get("fine_tuned_model")),
@@ -339,6 +340,12 @@ def _place(job: dict[str, Any]) -> str | None:
         return None
     starts = f", starts about {output.when(place['starts_at'])}" if place["starts_at"] else ""
     return f"number {place['position']}{starts}"
+
+
+def _cluster(job: dict[str, Any]) -> str | None:
+    """The cluster that has the run, and its name there."""
+    place = job.get("runs_on")
+    return f"{place['launcher']} as {place['name']}" if place else None
 
 
 def _retry(job: dict[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ from orpo.contract.on_policy import OnPolicy
 from orpo.contract.rundir import HELD_OUT_ROWS, JUDGE, TRAIN_ROWS, Event, Split
 from orpo.contract.spec import RunSpec, write_spec
 from orpo.rows.formats import validate
-from services.runs.launch import launch
+from services.launchers.local import launch
 
 # The series that are printed for a run that has finished: their names and decimal places.
 TOLD: dict[str, tuple[str, int]] = {

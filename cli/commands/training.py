@@ -29,10 +29,10 @@ from orpo.contract import rundir
 from orpo.contract.failures import Code
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import STARTS, Event, Split
+from services.launchers.local import TrainingProcess
 from services.processes import prepared
 from services.processes.verbs import VerbError, run_verb, smaller_budget, tokenised
 from services.runs.follow import Journal
-from services.runs.launch import TrainingProcess
 
 POLL_S = 0.2
 

@@ -51,6 +51,9 @@ EXIT_STATUS = {
     Code.DIVERGED: 10,
     Code.INTERNAL: 1,
 }
+# The two that are no failure: stopped on request (EX_TEMPFAIL: everything is saved, and the run can
+# be resumed), and ended because no worker holds the run any more.
+STOPPED, PAST_DEADLINE = 75, 70
 # Every rank detects these by itself at the same time, so one report is enough.
 FOUND_BY_ALL = (
     Code.BAD_SPEC,

@@ -13,6 +13,8 @@ sides need is defined here and nowhere else. Imports nothing.
         log()                      the output of the processes
         deadline(), REGISTERED     written by the worker (see `orpo.process.watchdog`)
         STORE                      the file through which the ranks of one machine connect
+        MEETING                    the address at which the ranks of several machines connect
+        LEASE, STOP, REVOKED, WAITS, clock()    of a run on a cluster (see `services.launchers`)
         PARTS/, DEEP_AUDIT, DEEP_AUDIT_PAIRS, DEEP_AUDIT_FOUND    of a deep audit
 """
 
@@ -30,6 +32,13 @@ RENDERED = "rendered.json"
 PROGRESS = "progress.json"
 REGISTERED = "registered"
 STORE = "store"
+# host:port at which the first rank of a run on several machines waits for the others.
+MEETING = "meeting"
+# Of a run on a cluster: held, asked to end, ended at once; and a sentence on what it waits for.
+LEASE = "lease"
+STOP = "stop"
+REVOKED = "revoked"
+WAITS = "waits.txt"
 # Of a deep audit: its measured parts, its pairs from the most suspicious on, and its findings.
 PARTS = "parts"
 DEEP_AUDIT_PAIRS = "deep_audit.jsonl"
@@ -61,7 +70,8 @@ NAMES = (
     *(SPEC, METRICS, EVENTS, SAMPLES, PAIRS, PREPARED, PROGRESS, REGISTERED, STORE, CHECKPOINTS),
     *(PARTS, DEEP_AUDIT, DEEP_AUDIT_PAIRS, DEEP_AUDIT_FOUND),
     *(RENDERED, TRAIN_ROWS, HELD_OUT_ROWS, TOKENS_NOTE),
-    *("tokens-*", "deadline*", "train*.log", "*.tmp"),
+    *(MEETING, LEASE, STOP, REVOKED, WAITS),
+    *("tokens-*", "deadline*", "clock-*", "train*.log", "*.tmp"),
 )
 
 # The path of a file that holds a CLOCK_MONOTONIC time in seconds: the launcher ends its ranks once
@@ -155,6 +165,11 @@ def unknown(run_dir: Path) -> list[str]:
 def deadline(node: int = 0) -> str:
     """The name of the file that holds the deadline of a node's ranks."""
     return f"deadline-{node}" if node else "deadline"
+
+
+def clock(node: str) -> str:
+    """The name of the file that a node touches, to read the time of the file system's clock."""
+    return f"clock-{node}"
 
 
 def log(node: int = 0) -> str:

@@ -7,7 +7,7 @@ Knows nothing of files, jobs or devices beyond the values it holds.
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from orpo.contract.hyperparameters import Strict
 from orpo.contract.methods import Method
@@ -15,7 +15,7 @@ from orpo.contract.rundir import SPEC
 
 # Increased with each change of what a spec may hold, the methods' hyperparameters included, so that
 # a worker of an older release does not take a spec that it can't read (tests/orpo/test_spec.py).
-VERSION = 5
+VERSION = 6
 
 
 class RunSpec(Strict):
@@ -57,11 +57,6 @@ class RunSpec(Strict):
     resume_from: Path | None = Field(
         default=None, description="A committed checkpoint folder, or none."
     )
-    rendezvous: str | None = Field(
-        default=None,
-        max_length=300,
-        description="host:port at which the first of several nodes waits for the others.",
-    )
     threads: int | None = Field(
         default=None,
         strict=True,
@@ -69,6 +64,14 @@ class RunSpec(Strict):
         le=4096,
         description="CPU threads a rank; by default shared.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_rendezvous(cls, data: Any) -> Any:
+        """Read a spec of version 5 or older: it named the address at which several nodes meet."""
+        if isinstance(data, dict):
+            return {name: value for name, value in data.items() if name != "rendezvous"}
+        return data
 
     @field_validator("version")
     @classmethod

@@ -2,8 +2,8 @@
 them.
 
 Replaces torchrun, whose rendezvous listens on all interfaces and unpickles received data. Ranks
-find each other through a file in the run directory (`parallel.py`), or at the address in the spec
-of a run on several nodes. Imports no torch: it starts in 50 ms.
+find each other through a file in the run directory (`parallel.py`), or at the address in MEETING,
+for a run on several nodes. Imports no torch: it starts in 50 ms.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from orpo.contract.failures import PAST_DEADLINE, STOPPED
 from orpo.contract.rundir import LOCAL_RANK, LOCAL_WORLD_SIZE, RANK, STORE, WORLD_SIZE
 from orpo.process import watchdog
-from orpo.process.stopping import STOPPED
 
 # After one rank has failed, the others have this long to report why they can't continue.
 GRACE_S = 3.0
@@ -85,7 +85,7 @@ class Ranks:
         while self._alive():
             if deadline.has_passed():
                 self._kill()
-                return watchdog.EXIT_CODE
+                return PAST_DEADLINE
             status = status or self._failure()
             if status:
                 failed_at = failed_at or time.monotonic()

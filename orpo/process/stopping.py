@@ -6,8 +6,6 @@ Knows signals; knows nothing of checkpoints.
 import signal
 from types import FrameType
 
-STOPPED = 75  # EX_TEMPFAIL: stopped on request, everything is saved, can be resumed
-
 
 class Stopping:
     """`requested` turns True at the first SIGTERM and stays so."""

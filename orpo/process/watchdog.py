@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from orpo.contract.failures import PAST_DEADLINE
 from orpo.contract.rundir import DEADLINE_FILE
 
-EXIT_CODE = 70
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -48,4 +48,4 @@ def die_with_parent() -> None:
     parent = os.getppid()
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # the parent ended before the call
-        os._exit(EXIT_CODE)
+        os._exit(PAST_DEADLINE)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from orpo.audit import found, judge
 from orpo.audit.judge import Judged, Signals
 from orpo.contract.deep_audit import FINDINGS, N_PARTS, ROUNDS, Opinion
-from orpo.contract.failures import Code, Failure
+from orpo.contract.failures import STOPPED, Code, Failure
 from orpo.contract.numbers import Series
 from orpo.contract.rundir import (
     DEEP_AUDIT,
@@ -39,7 +39,7 @@ from orpo.loss.loss import log_odds_ratio
 from orpo.model import policy
 from orpo.process.deterministic import make_deterministic
 from orpo.process.parallel import Single
-from orpo.process.stopping import STOPPED, Stopping
+from orpo.process.stopping import Stopping
 from orpo.rows.formats import Pair
 from orpo.run import train
 from orpo.run.cross_fit import CrossFit, Stopped

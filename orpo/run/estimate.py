@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from orpo.contract.failures import STOPPED
 from orpo.contract.rundir import Event
 from orpo.model import policy
-from orpo.process.stopping import STOPPED
 from orpo.run import speed, train
 from orpo.run.train import Run
 from orpo.tokens.pack import heaviest

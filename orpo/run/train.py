@@ -21,16 +21,16 @@ from typing import Any
 import torch
 
 from orpo.contract import rundir
-from orpo.contract.failures import Code, Failure, explain, refuse_nan
+from orpo.contract.failures import STOPPED, Code, Failure, explain, refuse_nan
 from orpo.contract.numbers import Phase, Series
-from orpo.contract.rundir import RANK, STORE, Event, Level, Split
+from orpo.contract.rundir import MEETING, RANK, STORE, Event, Level, Split
 from orpo.contract.spec import RunSpec, read_spec
 from orpo.layers import native
 from orpo.loss import series
 from orpo.model import policy
 from orpo.process import parallel
 from orpo.process.deterministic import make_deterministic, random_state
-from orpo.process.stopping import STOPPED, Stopping
+from orpo.process.stopping import Stopping
 from orpo.run import learners, probe, reference, speed
 from orpo.run.checkpoint import Checkpoints, Progress, keep_last, resume
 from orpo.run.evaluate import evaluate, pair_records
@@ -67,7 +67,7 @@ def process(run_dir: Path, work: Work) -> int:
         try:
             spec = read_spec(run_dir)
             _refuse_unknown(run_dir)
-            group = parallel.start(spec.method, spec.rendezvous or run_dir / STORE)
+            group = parallel.start(spec.method, _meeting(spec, run_dir))
             status = work(spec, run_dir, group, journal, stopping)
             group.close()
         except (KeyboardInterrupt, SystemExit):
@@ -79,6 +79,13 @@ def process(run_dir: Path, work: Work) -> int:
             with suppress(OSError):  # a full disk: rely on the exit status
                 journal.failure(failure)
     return status
+
+
+def _meeting(spec: RunSpec, run_dir: Path) -> Path | str:
+    """Where the ranks find each other: a file of one machine, or an address that its launcher has
+    written.
+    """
+    return run_dir / STORE if spec.method.nodes == 1 else (run_dir / MEETING).read_text().strip()
 
 
 def _refuse_unknown(run_dir: Path) -> None:

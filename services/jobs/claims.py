@@ -10,7 +10,7 @@ from collections.abc import Set
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Subquery, and_, func, select, update
+from sqlalchemy import Subquery, func, select, update
 from sqlalchemy.orm import Session
 
 from models import ApiKey, Job
@@ -18,7 +18,8 @@ from models.jobs import EVALUATED, HELD, TRAINED, DesiredState, JobState, Purpos
 from orpo.contract.failures import Code
 from orpo.contract.spec import VERSION
 from services.jobs import attempts, errors, promotion
-from services.jobs.workers import Fleet, fleet, nodes, processes_a_node
+from services.jobs.workers import Fleet, fleet
+from services.launchers import launchers
 from services.platform.errors import Fenced
 from services.platform.queue import Task, send
 from services.platform.settings import get_settings
@@ -38,9 +39,9 @@ ANEW = {"populate_existing": True}
 def claim_next(session: Session, worker: str, purposes: Set[Purpose] = TRAINED) -> Job | None:
     """Claim the next queued job for `worker`: keys take turns, each with its own most urgent job.
 
-    `purposes` are those that the worker's queue is for. The job must fit the worker's devices and
-    the number of idle workers. Returns None if there is nothing to do: the message that woke the
-    worker was late or a duplicate.
+    `purposes` are those that the worker's queue is for. Without a cluster, the job must fit the
+    worker's devices. Returns None if there is nothing to do: the message that woke the worker was
+    late or a duplicate.
     """
     known, shares = fleet(session, asking=worker), shares_of_keys(purposes)
     job = session.scalar(
@@ -67,8 +68,6 @@ def claim_next(session: Session, worker: str, purposes: Set[Purpose] = TRAINED) 
     job.lease_until = _lease()
     job.placement = [_place(known, worker, job)]
     _note_served(session, job)
-    for _ in range(nodes(job) - 1):
-        send(session, Task.TRAIN)
     session.flush()
     return job
 
@@ -116,60 +115,28 @@ def claim_order(shares: Subquery) -> tuple[Any, ...]:
     return shares.c.running, shares.c.waits_since, Job.priority.desc(), Job.created_at
 
 
-def join_next(session: Session, worker: str) -> Job | None:
-    """Join a held job that waits for further nodes; the place is the last of its `placement`."""
-    known = fleet(session, asking=worker)
-    job = session.scalar(
-        select(Job)
-        .where(_awaits_nodes(), READABLE, *_has_devices(known, worker))
-        .order_by(Job.created_at)
-        .limit(1)
-        .with_for_update(of=Job, skip_locked=True)
-        .execution_options(**ANEW)
-    )
-    if job is not None:
-        job.placement = [*job.placement, _place(known, worker, job)]
-        session.flush()
-    return job
-
-
-def awaits_nodes(session: Session) -> bool:
-    """Whether any held job waits for further nodes."""
-    return session.scalar(select(Job.id).where(_awaits_nodes()).limit(1)) is not None
-
-
-def _awaits_nodes() -> Any:
-    return and_(
-        Job.state.in_((JobState.CLAIMED, JobState.RUNNING)),
-        Job.lease_until > func.clock_timestamp(),
-        func.jsonb_array_length(Job.placement) < NODES,
-    )
-
-
-def is_held(session: Session, job_id: str, generation: int) -> bool:
-    """Whether this generation still holds the job. Workers that joined the job check this."""
-    job = session.get(Job, job_id)
-    return job is not None and job.generation == generation and job.state in HELD
-
-
 def _fits(known: Fleet, worker: str) -> list[Any]:
-    """Conditions on a job's size: one node is always possible, more need as many idle workers."""
-    return [max(1, known.n_idle()) >= NODES, *_has_devices(known, worker)]
-
-
-def _has_devices(known: Fleet, worker: str) -> list[Any]:
-    """With GPUs, each rank needs one of its own; cores are shared."""
+    """Conditions on a job's size. A cluster places jobs itself. On this machine there is one node,
+    and with GPUs each rank needs one of its own; cores are shared.
+    """
+    if not launchers.is_local():
+        return []
     place = known.find(worker)
     if place is None or not place.devices:
-        return []
-    return [len(known.free_devices(place)) >= PROCESSES / NODES]
+        return [NODES == 1]
+    return [NODES == 1, len(known.free_devices(place)) >= PROCESSES]
 
 
 def _place(known: Fleet, worker: str, job: Job) -> dict[str, Any]:
     place = known.find(worker)
-    wanted = 0 if job.purpose in EVALUATED else processes_a_node(job)
-    free = known.free_devices(place)[:wanted] if place else []
-    return {"worker": worker, "host": place.host if place else None, "devices": free}
+    found = {"worker": worker, "host": place.host if place else None, "devices": []}
+    if job.purpose in EVALUATED:
+        return found
+    if not launchers.is_local():
+        launcher, name = get_settings().launcher, launchers.name_of(job.id, job.generation)
+        return found | {"launcher": launcher, "name": name, "waits_for": None}
+    wanted = job.method.get("processes", 1)
+    return found | {"devices": known.free_devices(place)[:wanted] if place else []}
 
 
 def held(session: Session, job_id: str, generation: int) -> Job:
@@ -191,11 +158,19 @@ def held(session: Session, job_id: str, generation: int) -> Job:
 
 
 def heartbeat(
-    session: Session, job_id: str, generation: int, progress: dict[str, Any] | None = None
+    session: Session,
+    job_id: str,
+    generation: int,
+    progress: dict[str, Any] | None = None,
+    waits_for: str | None = None,
 ) -> DesiredState:
-    """Renew the lease, store the progress, and return the job's desired state."""
+    """Renew the lease, store the progress, and return the job's desired state. `waits_for` is a
+    sentence while a cluster has not started the job.
+    """
     job = held(session, job_id, generation)
     job.lease_until = _lease()
+    if job.placement and job.placement[0].get("waits_for") != waits_for:
+        job.placement = [{**job.placement[0], "waits_for": waits_for}]
     if progress is not None:
         job.progress = progress
         job.trained_tokens = progress.get("trained_tokens", job.trained_tokens)

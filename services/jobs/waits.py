@@ -17,7 +17,8 @@ from models import Job, Worker
 from models.jobs import EVALUATED, HELD, DesiredState, JobState
 from services.jobs import waiting, workers
 from services.jobs.waiting import Place
-from services.jobs.workers import Fleet, nodes, processes_a_node
+from services.jobs.workers import Fleet
+from services.launchers import launchers
 from services.platform.queue import Task
 from services.platform.settings import get_settings
 
@@ -33,7 +34,7 @@ class Reason(StrEnum):
     PREPARATION = "preparation"
     JOBS_BEFORE = "jobs_before"
     FREE_WORKER = "free_worker"
-    NODES = "nodes"
+    CLUSTER = "cluster"
     GPUS = "gpus"
     CLAIM = "claim"
 
@@ -83,13 +84,13 @@ class Waits:
 def _can_wait(job: Job) -> bool:
     """Whether the job is in a state in which it may wait; a paused job waits for its user."""
     if job.state in HELD:
-        return len(job.placement) < nodes(job) and job.state in {JobState.CLAIMED, JobState.RUNNING}
+        return _of_cluster(job) is not None
     return job.state in CAN_WAIT and job.desired_state == DesiredState.RUN
 
 
 def _wait(job: Job, now: _Now) -> Wait | None:
-    if job.state in HELD:
-        return _further_nodes(job)
+    if (sentence := _of_cluster(job)) is not None:
+        return Wait(Reason.CLUSTER, sentence)
     retry = _retry(job, now.time)
     if job.state == JobState.VALIDATING_FILES:
         return retry or _preparation(job, now)
@@ -100,10 +101,9 @@ def _wait(job: Job, now: _Now) -> Wait | None:
     return Wait(wait.reason, wait.message, place)
 
 
-def _further_nodes(job: Job) -> Wait:
-    missing = nodes(job) - len(job.placement)
-    what = f"Waits for {_count(missing, 'further train worker')} for its {nodes(job)} nodes."
-    return Wait(Reason.NODES, what)
+def _of_cluster(job: Job) -> str | None:
+    """What a claimed job waits for that a cluster has not started."""
+    return job.placement[0].get("waits_for") if job.state in HELD and job.placement else None
 
 
 def _retry(job: Job, time: datetime) -> Wait | None:
@@ -153,17 +153,18 @@ def _room(job: Job, known: Fleet) -> Wait:
     idle, total = known.idle(), len(known.workers)
     if not idle:
         return _busy(total, total, "train worker")
-    if known.n_idle() < nodes(job) > 1:
-        free = max(0, known.n_idle())
-        what = f"Waits for {nodes(job)} free train workers, one a node: {free} of {total} are free."
-        return Wait(Reason.NODES, what)
+    if not launchers.is_local():
+        return Wait(Reason.CLAIM, "Waits for a train worker, which takes it in a moment.")
+    if job.method.get("nodes", 1) > 1:
+        what = "Waits for a cluster: this installation trains on one machine at a time."
+        return Wait(Reason.CLUSTER, what)
     if (short := _too_few_gpus(job, known, idle)) is not None:
         return short
     return Wait(Reason.CLAIM, "Waits for a train worker, which takes it in a moment.")
 
 
 def _too_few_gpus(job: Job, known: Fleet, idle: Sequence[Worker]) -> Wait | None:
-    wanted = processes_a_node(job)
+    wanted = job.method.get("processes", 1)
     if any(not worker.devices for worker in idle):
         return None  # it trains on its cores
     most = max(len(known.free_devices(worker)) for worker in idle)

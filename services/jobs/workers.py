@@ -18,6 +18,7 @@ from models.jobs import HELD
 from orpo.contract.methods import Method
 from orpo.contract.spec import VERSION
 from services.access.callers import Caller
+from services.launchers import launchers
 from services.platform.errors import Invalid
 from services.platform.queue import TRAIN
 from services.platform.settings import get_settings
@@ -45,7 +46,7 @@ class Fleet:
     held: Sequence[Job]
 
     def idle(self) -> list[Worker]:
-        """The workers that neither lead nor have joined a job."""
+        """The workers that have no job."""
         busy = {place["worker"] for place in self._places()}
         return [worker for worker in self.workers if worker.id not in busy]
 
@@ -63,7 +64,7 @@ class Fleet:
         return [gpu["index"] for gpu in worker.devices if gpu["index"] not in used]
 
     def job_of(self, worker: Worker) -> Job | None:
-        """The job that it leads or has joined."""
+        """The job that it has."""
         for job in self.held:
             if any(place["worker"] == worker.id for place in job.placement):
                 return job
@@ -82,23 +83,8 @@ class Fleet:
             found.append(Seen(worker, *names, mine))
         return found
 
-    def n_idle(self) -> int:
-        """The number of workers without a job, minus those that held jobs still wait for."""
-        promised = sum(nodes(job) - len(job.placement) for job in self.held)
-        return len(self.idle()) - promised
-
     def _places(self) -> list[dict[str, Any]]:
         return [place for job in self.held for place in job.placement]
-
-
-def nodes(job: Job) -> int:
-    """Machines that a job runs on at once."""
-    return job.method.get("nodes", 1)
-
-
-def processes_a_node(job: Job) -> int:
-    """Ranks of a job on each of its machines; each rank takes a device."""
-    return job.method.get("processes", 1) // nodes(job)
 
 
 def register(
@@ -160,48 +146,30 @@ def is_outdated(spec_version: Any) -> Any:
 
 
 def refuse_impossible(session: Session, method: Method) -> None:
-    """Raise Invalid for a job that no worker could ever run; does nothing if none is known."""
-    if method.processes == 1:  # any worker will do
-        return
-    workers = session.scalars(select(Worker).where(_trains())).all()
-    if not workers:
+    """Raise Invalid for a job that could never run. Nothing is known of a cluster's machines, nor
+    of this installation's before its first worker is alive.
+    """
+    if not launchers.is_local():
         return
     path = f"method.{method.type}.hyperparameters"
-    each = method.processes // method.nodes
+    if method.nodes > 1:
+        raise Invalid(
+            f"{method.nodes} nodes were asked for, and this installation trains on one machine at "
+            f"a time. Set nodes to 1, or let its operator set ODDSMITH_LAUNCHER to "
+            f"{' or '.join(launchers.CLUSTERS)} (docs/deploy.md).",
+            param=f"{path}.nodes",
+        )
+    workers = session.scalars(select(Worker).where(_trains())).all()
+    if not workers or method.processes == 1:  # any worker will do
+        return
     most = max(len(worker.devices) or worker.cores for worker in workers)
-    if each > most:
+    if method.processes > most:
         what = "GPUs" if any(worker.devices for worker in workers) else "cores"
         raise Invalid(
-            f"{each} processes on one machine were asked for; the largest here has {most} {what}. "
-            f"Set processes to at most {most * method.nodes}.",
+            f"{method.processes} processes were asked for; the largest machine here has {most} "
+            f"{what}. Set processes to at most {most}.",
             param=f"{path}.processes",
         )
-    if method.nodes > len(workers):
-        raise Invalid(
-            f"{method.nodes} nodes were asked for, and {len(workers)} train workers are there: "
-            "start more, or lower nodes.",
-            param=f"{path}.nodes",
-        )
-    if method.nodes > (room := _room(workers, each)):
-        raise Invalid(
-            f"{method.nodes} nodes of {each} processes were asked for, and the train workers here "
-            f"have room for {room}: set processes or nodes lower.",
-            param=f"{path}.nodes",
-        )
-
-
-def _room(workers: Sequence[Worker], processes: int) -> int:
-    """How many nodes of so many processes fit if all workers idle; those of a host share GPUs."""
-    hosts: dict[str, list[Worker]] = {}
-    for worker in workers:
-        hosts.setdefault(worker.host, []).append(worker)
-    return sum(_room_on(host, processes) for host in hosts.values())
-
-
-def _room_on(host: list[Worker], processes: int) -> int:
-    if gpus := max(len(worker.devices) for worker in host):
-        return min(len(host), gpus // processes)
-    return len(host) if max(worker.cores for worker in host) >= processes else 0
 
 
 def _trains() -> Any:

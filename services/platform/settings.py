@@ -6,6 +6,7 @@ or in the folder that ODDSMITH_SECRETS names. Knows no defaults of other parts.
 
 import os
 import sys
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
@@ -14,6 +15,15 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class Launcher(StrEnum):
+    """What starts the ranks of a run: the train worker itself, or a cluster."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
+    KUBERNETES = "kubernetes"
 
 
 class Settings(BaseSettings):
@@ -183,10 +193,42 @@ class Settings(BaseSettings):
         default=512, gt=0, description="Largest file that a confined command may write."
     )
 
+    launcher: Launcher = Field(
+        default=Launcher.LOCAL,
+        description="What starts runs: `local` is the train worker's own machine; `ray`, `slurm` "
+        "and `kubernetes` are clusters, which also run jobs over several nodes. The same for the "
+        "API and the train workers.",
+    )
+    cluster_device: Literal["gpu", "cpu"] = Field(
+        default="gpu", description="What a cluster gives each process of a run: a GPU or a core."
+    )
+    cluster_python: str = Field(
+        default=sys.executable,
+        description="Interpreter on the cluster's nodes that has Oddsmith and torch.",
+    )
+    ray_address: str = Field(
+        default="http://127.0.0.1:8265", description="The job server of the Ray cluster."
+    )
+    ray_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="The token of the Ray cluster (RAY_AUTH_MODE=token): its job server runs "
+        "whatever it receives.",
+    )
+    slurm_options: str = Field(
+        default="",
+        description="Further options of sbatch, such as `--partition=gpu --time=1-0 "
+        "--account=team`.",
+    )
+    kubernetes_namespace: str = Field(
+        default="oddsmith", description="Where TrainJobs are created."
+    )
+    kubernetes_runtime: str = Field(
+        default="oddsmith", description="The TrainingRuntime in that namespace that runs them."
+    )
     node_address: str | None = Field(
         default=None,
-        description="Where other workers reach this machine, for jobs over several nodes; by "
-        "default its host name.",
+        description="Where the other nodes of a run reach this machine; by default what the "
+        "launcher says, or its host name.",
     )
 
     engine_host: str = Field(

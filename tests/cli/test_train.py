@@ -11,8 +11,8 @@ import pytest
 
 from cli.commands.train import last_checkpoint, read_settings, sentence
 from cli.commands.training import Training, line, prepare
+from services.launchers.local import TrainingProcess
 from services.processes.verbs import VerbError, environment
-from services.runs.launch import TrainingProcess
 from tests.cli.conftest import Oddsmith
 
 

@@ -12,7 +12,8 @@ from services.platform.database import transaction
 from tests.conftest import forget_connections
 from tests.faults import table
 from tests.faults.launch import running
-from tests.faults.stack import TWO_RANKS, Stack
+from tests.faults.stack import ENDLESS, TWO_RANKS, Stack
+from tests.launchers.clusters import RayCluster, ray_cluster
 
 KEY = "sk-odd-for-faults-0123456789abcdefghijklmnop"
 LINES = pytest.StashKey[list[table.Line]]()
@@ -20,8 +21,23 @@ BEGAN = pytest.StashKey[float]()
 
 
 @pytest.fixture(scope="package")
-def long_lived_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("faults") / "var") as stack:
+def ray(pytestconfig: pytest.Config) -> Iterator[RayCluster | None]:
+    """The Ray cluster of two nodes on which all rows train; None without `--on-ray`."""
+    if not pytestconfig.getoption("on_ray"):
+        yield None
+        return
+    for settings in (TWO_RANKS, ENDLESS):
+        settings.update(strategy="fsdp2", nodes=2)
+    with ray_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="package")
+def long_lived_stack(
+    tmp_path_factory: pytest.TempPathFactory, ray: RayCluster | None
+) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("faults") / "var"
+    with running(folder, ray.settings if ray else {}) as stack:
         yield stack
 
 
@@ -70,6 +86,7 @@ def product(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--on-ray", action="store_true", help="Train on a Ray cluster of two nodes.")
     parser.addoption("--faults-table", type=Path, help="The document whose table is replaced.")
 
 

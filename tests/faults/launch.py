@@ -4,10 +4,11 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from cli.stack import parts
 from cli.stack.binaries import binaries
@@ -23,8 +24,8 @@ from tests.faults.stack import TIMES, Stack
 
 
 @contextmanager
-def running(path: Path) -> Iterator[Stack]:
-    """Yield a stack on `path`."""
+def running(path: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Stack]:
+    """Yield a stack on `path`, with these settings beside its own."""
     with Ports() as ports, ExitStack() as held:
         folder = Folder(path)
         folder.make()
@@ -38,13 +39,13 @@ def running(path: Path) -> Iterator[Stack]:
         url = f"http://{LOOPBACK}:{port}"
         stack = Stack(folder, postgres, programs, redis, url, secrets.api_key)
         try:
-            _start(stack, port)
+            _start(stack, port, settings)
             yield stack
         finally:
             _stop(stack)
 
 
-def _start(stack: Stack, port: int) -> None:
+def _start(stack: Stack, port: int, settings: Mapping[str, str]) -> None:
     for name in ("postgres", "redis"):
         stack.start_store(name)
     env = parts.environment(
@@ -53,7 +54,7 @@ def _start(stack: Stack, port: int) -> None:
         database_url=stack.postgres.sqlalchemy_url(),
         redis_url=stack.redis.url,
     )
-    env |= TIMES
+    env |= TIMES | {f"ODDSMITH_{name.upper()}": value for name, value in settings.items()}
     for step in (parts.schema(env), parts.seed(env, stack.folder.secrets())):
         subprocess.run(step.argv, env=dict(step.env), cwd=ROOT, check=True, capture_output=True)
     base = _write_base(stack)

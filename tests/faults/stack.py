@@ -252,8 +252,10 @@ class Stack:
                 dead = process.status() == psutil.STATUS_ZOMBIE
             except psutil.Error:
                 continue
-            ours = mark.startswith(f"{self.folder.runs}/{job_id}")
-            if ours and mark.endswith(end) and not dead:
+            # Further nodes on this machine have the same mark, with `#` and their number.
+            run_dir = mark.partition("#")[0]
+            ours = run_dir.startswith(f"{self.folder.runs}/{job_id}")
+            if ours and run_dir.endswith(end) and not dead:
                 found.append(process)
         return found
 

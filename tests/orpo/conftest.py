@@ -1,7 +1,6 @@
 """Fixtures of the core's tests."""
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,5 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Ca
 
 
 @pytest.fixture(autouse=True)
-def _sigterm() -> Iterator[None]:
-    """Restore pytest's SIGTERM handler after the test: a run in this process replaces it."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+def _sigterm(sigterm: None) -> None:
+    """A run in this process replaces the handler."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orpo.contract.failures import PAST_DEADLINE
 from orpo.contract.rundir import DEADLINE_FILE
 from orpo.process import watchdog
 
@@ -92,7 +93,7 @@ def test_they_end_when_the_deadline_passes_and_not_before(launch, tmp_path, then
     time.sleep(0.7)
     assert all(rank.is_running() for rank in ranks)
     (tmp_path / "deadline").write_text("")  # half-written: the last known time counts
-    assert process.wait(5) == watchdog.EXIT_CODE
+    assert process.wait(5) == PAST_DEADLINE
     assert not any(rank.is_running() for rank in ranks)
 
 

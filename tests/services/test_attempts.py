@@ -171,7 +171,7 @@ def claimed(session, job, tmp_path) -> Claim:
 
 def ended(outcome: dict[str, Any] | None, was_asked: bool = False) -> Any:
     """A supervision whose process has ended."""
-    process: Any = SimpleNamespace(poll=lambda: -9)
+    process: Any = SimpleNamespace(poll=lambda: -9, why=None)
     tail: Any = SimpleNamespace(outcome=outcome, started={})
     asked_at = 1.0 if was_asked else None
     no_claim: Any = None

@@ -4,8 +4,8 @@ import subprocess
 import sys
 import time
 
+from services.launchers.local import TrainingProcess
 from services.processes.verbs import environment
-from services.runs.launch import TrainingProcess
 
 PARENT = """
 import os, subprocess, sys

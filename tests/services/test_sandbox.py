@@ -22,10 +22,10 @@ from cli.stack.process import wait_until
 from orpo.contract.methods import parse_method
 from orpo.contract.rundir import TREE
 from orpo.contract.spec import RunSpec, write_spec
+from services.launchers.local import launch
 from services.platform.settings import get_settings
 from services.processes import guard, process_tree, sandbox
 from services.processes.verbs import VerbError, run_verb
-from services.runs.launch import launch
 from services.serving import engine_folders
 from tests.processes import those
 from tests.services import burglar

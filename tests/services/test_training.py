@@ -14,11 +14,11 @@ from sqlalchemy import select
 from models import Job, JobEvent
 from models.jobs import JobState, Purpose
 from services.jobs import claims
+from services.launchers.local import TrainingProcess
 from services.platform.settings import get_settings
 from services.processes import sandbox
 from services.processes.verbs import environment
 from services.runs import follow
-from services.runs.launch import TrainingProcess
 from tests import records
 from workers import jobs, supervision, training
 from workers.claim import describe
@@ -82,6 +82,10 @@ class LateRank:
     """A training process whose rank gets only the third request to stop."""
 
     asked = 0
+    waits_for = why = None
+
+    def renew(self):
+        """It has no deadline."""
 
     def poll(self):
         return 1 if self.asked == 3 else None
@@ -109,6 +113,8 @@ def test_a_stop_is_repeated_until_a_rank_hears_it(
 
 class Ended:
     """A training process that has written its events and ended."""
+
+    waits_for = why = None
 
     def __init__(self, code=4):
         self.code = code
@@ -138,7 +144,7 @@ def trained(product, session, caller, monkeypatch):
             (run_dir / "events.jsonl").write_text("".join(f"{line}\n" for line in events))
             return Ended(exit_code)
 
-        monkeypatch.setattr(training, "launch", launch)
+        monkeypatch.setattr(training.launchers, "start", launch)
         claimed = jobs.claim_next("w")
         assert claimed
         assert claimed.id == job.id

@@ -83,27 +83,25 @@ def test_gpus_that_are_taken_are_what_a_job_waits_for(session, queued, register)
     )
 
 
-def test_a_job_of_two_nodes_waits_for_as_many_workers(session, queued, register):
+def test_a_job_of_two_nodes_of_an_earlier_release_waits_for_a_cluster(session, queued, register):
     register("w1")
-    register("w2")
-    queued()
-    claims.claim_next(session, "w1")
     job = queued(2, nodes=2)
-    assert claims.claim_next(session, "w2") is None
-    assert said(session, job)[0] is Reason.NODES
-    assert "1 of 2 are free" in said(session, job)[1]
+    assert claims.claim_next(session, "w1") is None
+    assert said(session, job) == (
+        Reason.CLUSTER,
+        "Waits for a cluster: this installation trains on one machine at a time.",
+    )
 
 
-def test_a_claimed_job_waits_for_the_nodes_that_have_not_joined(session, queued, register):
+def test_a_claimed_job_waits_for_what_its_cluster_says(session, queued, register, settings_from):
+    settings_from(launcher="ray")
     register("w1")
-    register("w2")
     job = queued(2, nodes=2)
     assert claims.claim_next(session, "w1") is job
-    assert said(session, job) == (
-        Reason.NODES,
-        "Waits for 1 further train worker for its 2 nodes.",
-    )
-    claims.join_next(session, "w2")
+    assert Waits(session).of(job) is None
+    claims.heartbeat(session, job.id, 1, None, "Waits for Ray.")
+    assert said(session, job) == (Reason.CLUSTER, "Waits for Ray.")
+    claims.heartbeat(session, job.id, 1)
     assert Waits(session).of(job) is None
 
 

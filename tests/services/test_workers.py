@@ -84,37 +84,23 @@ def test_cores_are_shared(session, queued, register):
     assert claims.claim_next(session, "w2")
 
 
-def test_a_job_over_two_nodes_waits_for_two_idle_workers(session, queued, register):
-    register("w1", "a")
-    job = queued(4, nodes=2)
-    assert claims.claim_next(session, "w1") is None
-    register("w2", "b")
-    assert claims.claim_next(session, "w1") is job
-    assert claims.awaits_nodes(session)
-    assert claims.join_next(session, "w2") is job
-    assert [place["devices"] for place in job.placement] == [[0, 1], [0, 1]]
-    assert claims.join_next(session, "w3") is None
-    assert not claims.awaits_nodes(session)
-
-
-def test_workers_that_a_job_waits_for_are_not_promised_to_another(session, queued, register):
-    for name in ("w1", "w2", "w3"):
-        register(name, name)
-    queued(2, nodes=2)
-    queued(2, nodes=2)
-    assert claims.claim_next(session, "w1")
-    assert claims.claim_next(session, "w2") is None
-
-
 def test_a_job_that_was_let_go_has_no_place(session, queued, register):
     register("w1")
-    register("w2", "b")
-    job = queued(2, nodes=2)
+    job = queued(2)
     claims.claim_next(session, "w1")
-    claims.join_next(session, "w2")
     claims.lose(session, job.id, 1, "gone")
     assert job.placement == []
-    assert not claims.is_held(session, job.id, 1)
+
+
+def test_a_cluster_places_jobs_itself(session, queued, register, settings_from):
+    register("w1", devices=GPUS[:1])
+    job = queued(4, nodes=2)
+    assert claims.claim_next(session, "w1") is None
+    settings_from(launcher="ray")
+    assert claims.claim_next(session, "w1") is job
+    name = f"oddsmith-{job.id}-g1"
+    (place,) = job.placement
+    assert (place["launcher"], place["name"], place["devices"]) == ("ray", name, [])
 
 
 def test_a_worker_that_fell_silent_is_not_of_the_fleet(session, register):
@@ -131,7 +117,7 @@ def test_a_worker_that_fell_silent_is_not_of_the_fleet(session, register):
     ("settings", "field", "sentence"),
     [
         ({"processes": 8}, "processes", "at most 4"),
-        ({"processes": 4, "nodes": 2}, "nodes", "1 train workers"),
+        ({"processes": 4, "nodes": 2}, "nodes", "ODDSMITH_LAUNCHER to ray or slurm or kubernetes"),
     ],
 )
 def test_a_job_that_asks_for_more_than_there_is_is_refused_at_once(
@@ -145,28 +131,12 @@ def test_a_job_that_asks_for_more_than_there_is_is_refused_at_once(
     assert caught.value.param == f"method.orpo.hyperparameters.{field}"
 
 
-@pytest.mark.parametrize(
-    ("second", "settings", "is_refused"),
-    [
-        ({"host": "a"}, {"processes": 8, "nodes": 2}, True),  # one machine, whose GPUs they share
-        ({"host": "a"}, {"processes": 4, "nodes": 2}, False),
-        ({"host": "b"}, {"processes": 8, "nodes": 2}, False),
-        ({"host": "b", "devices": GPUS[:2]}, {"processes": 8, "nodes": 2}, True),
-        ({"host": "b", "devices": GPUS[:2]}, {"processes": 4, "nodes": 2}, False),
-    ],
-)
-def test_nodes_that_could_never_meet_are_refused_at_once(
-    session, caller, register, second, settings, is_refused
-):
+def test_a_cluster_may_have_room_for_any_job(session, caller, register, settings_from):
     register("w1")
-    register("w2", **second)
-    method = parse_method("orpo", {"strategy": "ddp", **settings})
-    if not is_refused:
-        workers.refuse_impossible(session, method)
-        return
-    with pytest.raises(Invalid, match="have room for 1") as caught:
-        workers.refuse_impossible(session, method)
-    assert caught.value.param == "method.orpo.hyperparameters.nodes"
+    settings_from(launcher="slurm")
+    base, file = records.base_model(session, caller), records.file(session, caller)
+    settings = {"strategy": "ddp", "processes": 64, "nodes": 8}
+    assert jobs.create(session, caller, jobs.NewJob(base.id, file.id, hyperparameters=settings))
 
 
 def test_without_workers_any_job_may_wait_for_one(session, caller):

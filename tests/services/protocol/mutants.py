@@ -184,7 +184,7 @@ KEEPER = [
     without(
         "rewake",
         "stuck",
-        (keeper.rewake, "_queued(session, TRAINED) or claims.awaits_nodes(session)", "False"),
+        (keeper.rewake, "_queued(session, TRAINED)", "False"),
     ),
     without(
         "dispatch", "stuck", (queue.dispatch, "publish(message.task, message.arguments)", "pass")

@@ -5005,6 +5005,8 @@ export interface components {
             queue?: components["schemas"]["QueuePlace"] | null;
             /** Result Files */
             result_files: string[];
+            /** @description The cluster that it was submitted to, while a worker holds it. */
+            runs_on?: components["schemas"]["RunsOn"] | null;
             /** Seed */
             seed: number;
             /** Started At */
@@ -5210,6 +5212,12 @@ export interface components {
              */
             unknown: "keep" | "drop";
         };
+        /**
+         * Launcher
+         * @description What starts the ranks of a run: the train worker itself, or a cluster.
+         * @enum {string}
+         */
+        Launcher: "local" | "ray" | "slurm" | "kubernetes";
         /**
          * LeftOutPairs
          * @description Sampled pairs that a run would leave out for one reason: the lines of the first hundred, what
@@ -6680,6 +6688,18 @@ export interface components {
             why: string | null;
         };
         /**
+         * RunsOn
+         * @description Where a cluster runs a job.
+         */
+        RunsOn: {
+            launcher: components["schemas"]["Launcher"];
+            /**
+             * Name
+             * @description Its name there; each attempt has another.
+             */
+            name: string;
+        };
+        /**
          * Sample
          * @description Draws `n` rows, or the share `fraction` of them; their order stays.
          */
@@ -7902,7 +7922,7 @@ export interface components {
          * @description What a job waits for.
          * @enum {string}
          */
-        services__jobs__waits__Reason: "retry" | "no_worker" | "newer_worker" | "preparation" | "jobs_before" | "free_worker" | "nodes" | "gpus" | "claim";
+        services__jobs__waits__Reason: "retry" | "no_worker" | "newer_worker" | "preparation" | "jobs_before" | "free_worker" | "cluster" | "gpus" | "claim";
         /**
          * EventType
          * @description OpenAI's two: what happened, and the numbers of a step.

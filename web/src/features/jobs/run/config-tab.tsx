@@ -33,6 +33,12 @@ export function ConfigTab({ job }: { job: Job }) {
             {job.validation_file ? <FileName id={job.validation_file} /> : "of the training file"}
           </Fact>
           <Fact name="Seed">{String(job.seed)}</Fact>
+          {job.runs_on && (
+            <Fact name="Runs on">
+              <span className="capitalize">{job.runs_on.launcher}</span>{" "}
+              <InfoMark about={nameOf(job)} facts={[["Name there", job.runs_on.name]]} />
+            </Fact>
+          )}
           <Fact name="Trained tokens">{number(job.trained_tokens, 0)}</Fact>
           <Fact name="Tuned model">{job.fine_tuned_model ?? "none yet"}</Fact>
           {Object.entries(job.metadata).map(([key, value]) => (

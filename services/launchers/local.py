@@ -1,6 +1,6 @@
-"""Launch the training of a run directory: its ranks in a sandbox, their end, and their deadline.
+"""Start a run's ranks on this machine: in a sandbox, with a deadline.
 
-`oddsmith train` and the train worker both start runs here. Knows nothing of jobs or the database.
+`oddsmith train`, the train worker and each node of a cluster (`node.py`) start ranks here.
 """
 
 import os
@@ -17,6 +17,7 @@ import psutil
 from orpo.contract import rundir
 from orpo.contract.rundir import DEADLINE_FILE, LOCAL_RANK, REGISTERED, TOKENS_NOTE
 from orpo.contract.spec import RunSpec
+from services.launchers.leases import SHARE_OF_LEASE, replace
 from services.platform.settings import get_settings
 from services.processes import process_tree, sandbox
 from services.processes.reach import of_run
@@ -29,9 +30,25 @@ class TrainingProcess:
 
     popen: subprocess.Popen[bytes]
     mark: str
+    # The file of the deadline; None if the ranks have none.
+    deadline: Path | None = None
+    waits_for: str | None = None  # ranks on this machine start at once
+    why: str | None = None
 
     def poll(self) -> int | None:
         return self.popen.poll()
+
+    def renew(self) -> None:
+        """Let the ranks live for 0.8 of a lease from now, by the clock that counts since boot.
+
+        Their launcher ends them when it passes, so that they can't outlive a worker that froze.
+        """
+        self.extend(SHARE_OF_LEASE * get_settings().lease_s)
+
+    def extend(self, left_s: float) -> None:
+        """Let the ranks live for `left_s` seconds from now."""
+        if self.deadline is not None:
+            set_deadline(self.deadline, left_s)
 
     def ask_to_stop(self) -> bool:
         """Send SIGTERM to the ranks, which save a checkpoint and end; False if none runs yet."""
@@ -47,10 +64,13 @@ class TrainingProcess:
 
 @dataclass(frozen=True)
 class Node:
-    """Which of a run's nodes this machine is, and the GPUs that it may use there (none: all)."""
+    """Which of a run's nodes this machine is, the GPUs that it may use there (none: all), and the
+    address at which the others reach it.
+    """
 
     index: int = 0
     devices: Sequence[int] = ()
+    address: str | None = None
 
 
 def launch(
@@ -64,7 +84,7 @@ def launch(
     """Start this node's ranks of `python -m orpo.<verb> RUN_DIR`.
 
     They run in a session of their own, and each node has its own log. With a deadline, their
-    launcher ends them unless `extend_deadline` is called in time.
+    launcher ends them unless `renew` or `extend` is called in time.
     """
     method = spec.method
     command = [
@@ -74,9 +94,12 @@ def launch(
     ]  # fmt: skip
     # Nodes of one machine, as in tests, must not end each other's processes.
     mark = f"{run_dir}#{node.index}" if node.index else str(run_dir)
-    extra = {DEADLINE_FILE: str(run_dir / rundir.deadline(node.index))} if has_deadline else {}
+    deadline = run_dir / rundir.deadline(node.index) if has_deadline else None
+    extra = {DEADLINE_FILE: str(deadline)} if deadline else {}
+    if deadline:
+        set_deadline(deadline, SHARE_OF_LEASE * get_settings().lease_s)
     if method.nodes > 1:
-        extra |= _network_of(get_settings().node_address)
+        extra |= _network_of(node.address)
     if node.devices:
         extra["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, node.devices))
     with (run_dir / rundir.log(node.index)).open("ab") as log:
@@ -88,7 +111,7 @@ def launch(
             env=environment(mark, extra),
             start_new_session=True,
         )
-    return TrainingProcess(popen, mark)
+    return TrainingProcess(popen, mark, deadline)
 
 
 def _confined(command: list[str], run_dir: Path, spec: RunSpec) -> list[str]:
@@ -126,24 +149,14 @@ def _network_of(address: str | None) -> dict[str, str]:
     return {}
 
 
-def extend_deadline(run_dir: Path, lease_s: float, node: int = 0) -> None:
-    """Let the ranks live for 0.8 of a lease from now, by the clock that counts since boot.
-
-    Their launcher ends them when it passes, so that they can't outlive a worker that froze.
-    """
-    deadline = run_dir / rundir.deadline(node)
-    _replace(deadline, f"{time.monotonic() + 0.8 * lease_s:.3f}")
+def set_deadline(deadline: Path, left_s: float) -> None:
+    """Write the time at which the ranks end: `left_s` seconds from now."""
+    replace(deadline, f"{time.monotonic() + left_s:.3f}")
 
 
 def note_registered(run_dir: Path, step: int) -> None:
     """Write for the run which of its checkpoints a resume may need: its state must be kept."""
-    _replace(run_dir / REGISTERED, str(step))
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    replace(run_dir / REGISTERED, str(step))
 
 
 def _is_rank(process: psutil.Process) -> bool:
