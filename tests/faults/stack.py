@@ -67,6 +67,8 @@ class Stack:
     faultless: str | None = None
     """The undisturbed job of TWO_RANKS: what all others of it must be equal to."""
     pairs: str = ""
+    start_s: float = 0.0
+    """How much longer a cluster takes to start a run than a worker of this machine does."""
     _connection: psycopg.Connection | None = None
 
     # --- processes --------------------------------------------------------------------------------
@@ -204,7 +206,7 @@ class Stack:
             assert job["state"] not in ENDED, f"{job['state']}: {job['error']}\n{self.logs()}"
             return None
 
-        return wait_for(look, timeout_s, self.logs, interval_s=0.05)
+        return wait_for(look, timeout_s + self.start_s, self.logs, interval_s=0.05)
 
     def until_state(self, job_id: str, state: str, timeout_s: float = 120) -> Job:
         return self.until(job_id, lambda job: job["state"] == state, timeout_s)
@@ -219,7 +221,7 @@ class Stack:
                 return False
             return saved == 0 or bool(self.rows(known, job_id, saved))
 
-        wait_for(there, 120, self.logs, interval_s=0.02)
+        wait_for(there, 120 + self.start_s, self.logs, interval_s=0.02)
 
     def run_dir(self, job_id: str, generation: int = 1) -> Path:
         return self.folder.runs / job_id / f"g{generation}"
