@@ -3,7 +3,7 @@
 The cluster's own TrainingRuntime says which image runs and where the shared folders are mounted
 (docker/kubernetes/runtime.yaml is one); a TrainJob adds the size and the command. This was checked
 against the published schema and a server that speaks the API, not on a cluster
-(docs/decisions/0031-launchers.md). Needs the package `kubernetes`.
+(docs/decisions/0032-launchers.md). Needs the package `kubernetes`.
 """
 
 from http import HTTPStatus

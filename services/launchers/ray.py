@@ -2,7 +2,7 @@
 
 The platform needs no `ray` package: it asks for a job that runs `ray_driver.py` on the cluster. Ray
 refuses a second job of the same name, so one generation of a run is submitted once
-(docs/decisions/0031-launchers.md).
+(docs/decisions/0032-launchers.md).
 """
 
 import json

@@ -1,7 +1,7 @@
 """Runs on a Slurm cluster, through its command line: sbatch, squeue, scontrol, scancel.
 
 Slurm takes several jobs of one name, so a name is looked up before it is submitted, and jobs of one
-name never run at the same time (`--dependency=singleton`). See docs/decisions/0031-launchers.md.
+name never run at the same time (`--dependency=singleton`). See docs/decisions/0032-launchers.md.
 """
 
 import shlex
