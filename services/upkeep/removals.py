@@ -23,6 +23,7 @@ from models import (
     JobEvent,
     Metric,
     MetricBucket,
+    Mirror,
     PairScore,
     Sample,
     Upload,
@@ -47,7 +48,7 @@ FILES = select(File.id).where(File.deleted_at.is_not(None), File.erased_at.is_(N
 # Pending uploads that have expired, too.
 UPLOADS = ended_uploads.WITH_PARTS
 # Rows that belong to a job alone.
-OF_JOB = (Metric, MetricBucket, PairScore, Sample, JobEvent)
+OF_JOB = (Metric, MetricBucket, PairScore, Sample, JobEvent, Mirror)
 
 
 def pending(session: Session) -> bool:
@@ -144,6 +145,8 @@ def remove_job(job_id: str) -> bool:
             return False
         prepared.erase(job_id, ())
         if not folders.remove(run_folder_of(job_id)):
+            return False
+        if not folders.remove(get_settings().trackers_dir / job_id):
             return False
     for record in OF_JOB:
         with transaction() as session:

@@ -1,0 +1,278 @@
+"""Mirrors: a job's numbers in MLflow, TensorBoard and W&B, each at its own pace."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+from sqlalchemy import delete, func, select, update
+
+from models import Job, Metric, Mirror, OutboxMessage
+from models.jobs import JobState
+from models.mirrors import MirrorStatus
+from services.access.callers import OPERATOR, Caller
+from services.files import seed
+from services.jobs import claims, integrations
+from services.platform.database import transaction
+from services.platform.queue import Task
+from services.platform.settings import get_settings
+from services.runs import metrics, mirrors
+from tests import records
+from tests.services import tracked
+from workers import keeper
+from workers import mirrors as worker
+
+pytestmark = pytest.mark.slow
+
+OWNER = Caller(OPERATOR, None, records.SCOPES)
+BEGAN = 1_700_000_000
+TENSORBOARD = {"type": "tensorboard"}
+MLFLOW = {"type": "mlflow", "mlflow": {"experiment": "ours", "name": "first"}}
+WANDB = {"type": "wandb", "wandb": {"project": "p", "entity": "e", "tags": ["a"]}}
+
+
+@pytest.fixture(autouse=True)
+def organization(product: None) -> None:
+    with transaction() as session:
+        seed.organization(session)
+
+
+def running(*wanted: dict[str, Any], owner: Caller = OWNER) -> str:
+    """A job that a worker holds, with these integrations."""
+    with transaction() as session:
+        job = records.job(session, owner, JobState.QUEUED, metadata_={"team": "red"})
+        integrations.add(session, job.id, wanted)
+        job.generation = 1
+        job.lease_until = func.clock_timestamp() + timedelta(minutes=5)
+        for state in (JobState.CLAIMED, JobState.RUNNING):
+            job.state = state
+            session.flush()
+        return job.id
+
+
+def train(job_id: str, first: int, last: int) -> None:
+    """Write the numbers of some steps, as a worker does, and a sample of the last one."""
+    lines = [
+        {"step": n, "t": BEGAN + n, "split": split, "values": {"loss": n / 4, "gap": None}}
+        for n in range(first, last + 1)
+        for split in ("train", "held_out")[: 1 + (n == last)]
+    ]
+    prompt = [{"role": "user", "content": "Why?"}]
+    sample = {"step": last, "line": 7, "prompt": prompt, "answer": "So.", "chosen": "c"}
+    with transaction() as session:
+        metrics.write(session, job_id, 1, lines)
+        metrics.write_samples(session, job_id, 1, [sample | {"rejected": "r"}])
+
+
+def end(job_id: str) -> None:
+    with transaction() as session:
+        claims.finalize(session, job_id, 1)
+        claims.succeed(session, job_id, 1, model=f"ft:{job_id}", result_files=[])
+
+
+def run_due() -> None:
+    """Let every mirror that has not ended do its next passes now."""
+    with transaction() as session:
+        not_ended = update(Mirror).where(Mirror.next_at.is_not(None))
+        session.execute(not_ended.values(next_at=func.clock_timestamp()))
+    while worker.mirror_next():
+        pass
+
+
+def state(job_id: str, place: int = 0) -> Mirror:
+    with transaction() as session:
+        return session.get_one(Mirror, (job_id, place))
+
+
+def losses(first: int, last: int, split: str) -> list[tuple[str, int, float, float]]:
+    return [(f"{split}/loss", n, n / 4, BEGAN + n) for n in range(first, last + 1)]
+
+
+def test_tensorboard_has_each_number_once_with_its_time() -> None:
+    job_id = running(TENSORBOARD)
+    folder = get_settings().trackers_dir / job_id / "0"
+    train(job_id, 1, 2)
+    run_due()
+    assert (state(job_id).status, state(job_id).position["train"]) == (MirrorStatus.MIRRORING, 2)
+    train(job_id, 3, 5)
+    end(job_id)
+    run_due()
+    found = tracked.scalars(folder)
+    expected = [*losses(2, 2, "held_out"), *losses(5, 5, "held_out"), *losses(1, 5, "train")]
+    assert found == expected
+    texts = tracked.texts(folder)
+    (sample,) = (text for name, text in texts.items() if name.startswith("samples/line-7"))
+    assert "user: Why?" in sample
+    assert "So." in sample
+    (settings,) = (text for name, text in texts.items() if name.startswith("settings"))
+    assert '"team": "red"' in settings
+    assert (state(job_id).status, state(job_id).next_at) == (MirrorStatus.DONE, None)
+
+
+def test_mlflow_has_metrics_settings_and_samples() -> None:
+    job_id = running(MLFLOW)
+    train(job_id, 1, 3)
+    end(job_id)
+    run_due()
+    mirror = state(job_id)
+    assert (mirror.status, mirror.error) == (MirrorStatus.DONE, None)
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    client = MlflowClient((get_settings().trackers_dir / "mlflow").as_uri())
+    assert mirror.run_id is not None
+    run = client.get_run(mirror.run_id)
+    assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
+    assert client.get_experiment(run.info.experiment_id).name == "ours"
+    assert (run.data.params["team"], run.data.params["method"]) == ("red", "orpo")
+    history = client.get_metric_history(mirror.run_id, "train/loss")
+    assert [(m.step, m.value, m.timestamp) for m in history] == [
+        (n, n / 4, (BEGAN + n) * 1000) for n in (1, 2, 3)
+    ]
+    assert len(client.get_metric_history(mirror.run_id, "held_out/loss")) == 1
+    (artifact,) = client.list_artifacts(mirror.run_id, "samples/step-3")
+    assert artifact.path == "samples/step-3/line-7.txt"
+
+
+def test_wandb_s_offline_files_have_the_whole_run_once_it_has_ended() -> None:
+    job_id = running(WANDB)
+    train(job_id, 1, 2)
+    run_due()
+    assert (state(job_id).status, state(job_id).position) == (MirrorStatus.WAITING, {})
+    train(job_id, 3, 4)
+    end(job_id)
+    run_due()
+    assert state(job_id).status == MirrorStatus.DONE
+    found = tracked.wandb_records(get_settings().trackers_dir / job_id / "0")
+    (run,) = (record.run for record in found if record.HasField("run"))
+    assert (run.project, run.entity, run.run_id) == ("p", "e", job_id)
+    assert set(run.tags) == {"a", job_id}
+    logged = []
+    for record in found:
+        items = {
+            (item.key or "/".join(item.nested_key)): json.loads(item.value_json)
+            for item in record.history.item
+        }
+        if "train/loss" in items:
+            logged.append((items["step"], items["train/loss"]))
+    assert logged == [(n, n / 4) for n in (1, 2, 3, 4)]
+
+
+def test_a_dead_tracker_delays_only_its_own_mirror_which_catches_up(
+    settings_from: Callable[..., None],
+) -> None:
+    settings_from(mlflow_uri="http://user:pass-word@127.0.0.1:9")
+    job_id = running(MLFLOW, TENSORBOARD)
+    train(job_id, 1, 2)
+    end(job_id)
+    run_due()
+    dead, alive = state(job_id, 0), state(job_id, 1)
+    assert (alive.status, dead.status) == (MirrorStatus.DONE, MirrorStatus.WAITING)
+    assert "could not be written to" in str(dead.error)
+    assert "pass-word" not in str(dead.error)
+    assert dead.failures == 1
+    settings_from(mlflow_uri="")
+    run_due()
+    assert (state(job_id).status, state(job_id).error) == (MirrorStatus.DONE, None)
+    assert state(job_id).position["train"] == 2
+
+
+def test_the_operator_s_server_is_not_for_others(settings_from: Callable[..., None]) -> None:
+    settings_from(mlflow_uri="http://127.0.0.1:9")
+    with transaction() as session:
+        stranger = records.caller(session, "stranger")
+    job_id = running(MLFLOW, owner=stranger)
+    train(job_id, 1, 1)
+    end(job_id)
+    run_due()
+    assert state(job_id).status == MirrorStatus.DONE
+    assert (get_settings().trackers_dir / "mlflow").is_dir()
+
+
+def test_a_tracker_that_never_answers_is_left(
+    settings_from: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "TIMEOUT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings_from(mlflow_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        job_id = running(MLFLOW)
+        train(job_id, 1, 1)
+        run_due()
+    assert state(job_id).error == "The tracker took longer than 1 seconds. It is tried again."
+
+
+def test_it_is_given_up_a_day_after_the_job_s_end() -> None:
+    job_id = running(TENSORBOARD)
+    with transaction() as session:
+        mirrors.fail(session, job_id, 0, "m")
+    assert state(job_id).status == MirrorStatus.WAITING
+    end(job_id)
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.finished_at = func.clock_timestamp() - timedelta(days=1, minutes=1)
+    with transaction() as session:
+        mirrors.fail(session, job_id, 0, "m")
+    assert (state(job_id).status, state(job_id).error) == (MirrorStatus.FAILED, "m")
+    with transaction() as session:
+        assert not mirrors.are_due(session)
+
+
+def test_the_keeper_wakes_what_is_due(redis_url: str, settings_from: Callable[..., None]) -> None:
+    settings_from(redis_url=redis_url)
+    job_id = running(TENSORBOARD)
+    with transaction() as session:
+        session.execute(delete(OutboxMessage))
+    keeper.rewake()
+    with transaction() as session:
+        assert session.scalars(select(OutboxMessage.task)).all() == [Task.MIRROR]
+        session.execute(delete(OutboxMessage))
+        mirrors.pause(session, job_id, 0, more=False)
+    keeper.rewake()
+    with transaction() as session:
+        assert session.scalars(select(OutboxMessage.task)).all() == []
+
+
+def test_a_job_that_never_ran_is_mirrored_as_empty() -> None:
+    with transaction() as session:
+        job = records.job(session, OWNER, JobState.QUEUED)
+        integrations.add(session, job.id, [TENSORBOARD])
+        assert not mirrors.are_due(session)
+        job.state = JobState.CANCELLED
+    run_due()
+    assert (state(job.id).status, state(job.id).position) == (MirrorStatus.DONE, {})
+
+
+def test_positions_lose_no_step_where_a_batch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirrors, "NUMBERS_A_BATCH", 5)
+    job_id = running(TENSORBOARD)
+    train(job_id, 1, 9)
+    seen, position = [], {}
+    with transaction() as session:
+        while batch := mirrors.after(session, job_id, position):
+            seen += [(each["split"], each["step"]) for each in batch.steps]
+            position = batch.position
+    assert sorted(seen) == [("held_out", 9), *(("train", n) for n in range(1, 10))]
+    assert position["sample"] == [9, 7]
+
+
+def test_the_task_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, released = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> None:
+        began.set()
+        released.wait(20)
+
+    monkeypatch.setattr(worker, "_pass", slow)
+    job_id = running(TENSORBOARD)
+    worker.mirror()
+    assert began.wait(20)
+    worker.mirror()  # one more wake-up changes nothing
+    train(job_id, 1, 1)
+    with transaction() as session:
+        assert session.get(Metric, (job_id, "train", "loss", 1)) is not None
+    released.set()
+    with worker._busy:
+        pass
