@@ -29,7 +29,8 @@ class Mirror(Base):
     # As the request spells them: {"project", "name", "entity", "tags"} of W&B.
     settings: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(default=MirrorStatus.WAITING)
-    # What was copied: {"train": step, "held_out": step, "sample": [step, line]}.
+    # What was copied: {"train": step, "held_out": step, "sample": [step, line]}, and, of a tracker
+    # that keeps it in one file, the file's size then: {"bytes": size}.
     position: Mapped[dict[str, Any]] = mapped_column(default=dict)
     # The run's id at the tracker.
     run_id: Mapped[str | None]

@@ -1,89 +1,78 @@
 """The task that mirrors numbers to trackers. It is a wake-up: what is due is read from Postgres.
 
-Each pass is a process of its own. The task starts a thread that waits for these processes, and ends
-at once, as for webhooks.
+Each pass is a process of its own, which a thread of this worker waits for.
 """
 
-import logging
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from tempfile import TemporaryFile
-
-from sqlalchemy.exc import OperationalError
 
 from services.platform.database import transaction
 from services.platform.queue import Task
+from services.processes import process_tree
 from services.runs import mirrors
 from services.runs.mirrors import TIMEOUT_S
-from workers.app import app, draining
+from workers.app import app
+from workers.background import Background, logger
 from workers.trackers.mirror import REASON
 
-logger = logging.getLogger("oddsmith.workers")
-
-AT_ONCE = 2
 PASS = (sys.executable, "-m", "workers.trackers.mirror")
-_busy = threading.Lock()
 
 
 @app.task(name=Task.MIRROR)
 def mirror() -> None:
-    """Begin with what is due, unless this worker does already."""
-    if _busy.acquire(blocking=False):
-        threading.Thread(target=_mirror_all, name="mirrors", daemon=True).start()
+    """Begin with what is due."""
+    for thread in THREADS:
+        thread.wake()
 
 
-def _mirror_all() -> None:
-    try:
-        # A place for each: a tracker that hangs leaves the other place free.
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(_while_due, range(AT_ONCE)))
-    finally:
-        _busy.release()
-
-
-def _while_due(_: int) -> None:
-    try:
-        while not draining.is_set() and mirror_next():
-            pass
-    except OperationalError:
-        logger.warning("the database is away; the keeper wakes the mirrors again")
-    except Exception:
-        logger.exception("numbers could not be mirrored")
-
-
-def mirror_next() -> bool:
-    """Do one pass of the mirror that is due longest. False if none is due."""
+def mirror_next(*, failing: bool = True) -> bool:
+    """Do one pass of the mirror that is due longest, if it has work. False if none is due."""
     with transaction() as session:
-        claimed = mirrors.claim(session, 1)
-    for job_id, place in claimed:
-        if (why := _pass(job_id, place)) is not None:
-            logger.warning("a pass failed", extra={"job": job_id, "place": place, "failure": why})
-            with transaction() as session:
-                mirrors.fail(session, job_id, place, why)
-    return bool(claimed)
+        claimed = mirrors.claim(session, failing=failing)
+        if claimed is None:
+            return False
+        # A pass loads a tracker's package, which takes a second of a core.
+        if not mirrors.has_work(session, *claimed):
+            mirrors.pause(session, *claimed, more=False)
+            return True
+    if (why := _pass(*claimed)) is not None:
+        job_id, place = claimed
+        logger.warning("a pass failed", extra={"job": job_id, "place": place, "failure": why})
+        with transaction() as session:
+            mirrors.fail(session, job_id, place, why)
+    return True
 
 
 def _pass(job_id: str, place: int) -> str | None:
     """Run one pass; return why it failed, or None."""
     # Files, not pipes: a tracker's own process may hold a pipe open beyond the end of this one.
     with TemporaryFile() as said:
+        process = subprocess.Popen(
+            [*PASS, job_id, str(place)],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                [*PASS, job_id, str(place)],
-                timeout=TIMEOUT_S,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                check=False,
-            )
+            status = process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
+            process_tree.end(lambda: process_tree.session(process.pid))
+            process.wait()
             return f"The tracker took longer than {TIMEOUT_S} seconds. It is tried again."
-        if done.returncode == 0:
+        if status == 0:
             return None
         said.seek(0)
         lines = said.read().decode(errors="replace").splitlines()
     reasons = [line.removeprefix(REASON) for line in lines if line.startswith(REASON)]
-    reason = reasons[-1] if reasons else f"its process ended with {done.returncode}"
+    reason = reasons[-1] if reasons else f"its process ended with {status}"
     return f"The tracker could not be written to ({reason}). It is tried again."
+
+
+# The first takes no mirror whose last pass has failed: trackers that hang leave it to the others.
+THREADS = (
+    Background("mirrors", partial(mirror_next, failing=False)),
+    Background("mirrors, failing ones included", mirror_next),
+)

@@ -87,7 +87,7 @@ class IntegrationObject(BaseModel):
     mlflow: MlflowShown | None = None
     status: MirrorStatus = Field(
         description="`waiting` for the first numbers, `mirroring`, `done` once the tracker has all "
-        "of a job that has ended, or `failed`: given up a day after the job's end."
+        "of a job that has ended, or `failed`: given up a week after the job's end."
     )
     step: int | None = Field(description="The newest step that the tracker has.")
     run_id: str | None = Field(description="The run's id at the tracker.")

@@ -1,30 +1,35 @@
 """Mirrors of a run's numbers in trackers: which are due, what comes next, and how far each is.
 
 A mirror reads what is stored, by a position of its own. So a tracker that is slow or away delays
-only its own mirror, which continues where it was.
+no training, and its mirror continues where it was.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from models import Job, Metric, Mirror, Sample
 from models.jobs import JobState
 from models.mirrors import MirrorStatus
 from orpo.contract.rundir import Split
+from services.access.callers import OPERATOR
+from services.jobs.integrations import Tracker
 from services.jobs.states import ENDED
+from services.platform import retries
+from services.platform.settings import get_settings
 from services.runs import metrics
 
 # One pass of a mirror ends after TIMEOUT_S. One that has not ended after CLAIM_S was lost.
 TIMEOUT_S = 120
 CLAIM_S = 180
-# Between two passes while a job runs; a pass copies BATCHES batches at most.
+# Between two passes while a job runs, and before a failed one is tried again, at first.
 PACE_S = 15
-LONGEST_PAUSE_S = 3600
-TRIED_FOR = timedelta(days=1)
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 3600
+# After the job's end: longer than a weekend.
+TRIED_FOR = timedelta(days=7)
 LONGEST_ERROR = 500
 NUMBERS_A_BATCH, SAMPLES_A_BATCH = 5000, 100
 BEGUN = {JobState.RUNNING, JobState.FINALIZING, *ENDED}
@@ -47,14 +52,19 @@ def are_due(session: Session) -> bool:
     return session.execute(_due().limit(1)).first() is not None
 
 
-def claim(session: Session, limit: int) -> list[tuple[str, int]]:
-    """Claim up to `limit` mirrors that are due, each as its job's id and its place."""
-    due = _due().order_by(Mirror.next_at).limit(limit)
-    found = session.scalars(due.with_for_update(of=Mirror, skip_locked=True)).all()
-    for mirror in found:
-        mirror.next_at = func.clock_timestamp() + timedelta(seconds=CLAIM_S)
+def claim(session: Session, *, failing: bool = True) -> tuple[str, int] | None:
+    """Claim the mirror that is due longest: its job's id and its place, or None.
+
+    Without `failing`, one whose last pass has failed is left to others.
+    """
+    due = _due() if failing else _due().where(Mirror.failures == 0)
+    oldest = due.order_by(Mirror.next_at).limit(1).with_for_update(of=Mirror, skip_locked=True)
+    mirror = session.scalar(oldest)
+    if mirror is None:
+        return None
+    mirror.next_at = func.clock_timestamp() + timedelta(seconds=CLAIM_S)
     session.flush()
-    return [(mirror.job_id, mirror.place) for mirror in found]
+    return mirror.job_id, mirror.place
 
 
 def _due() -> Any:
@@ -69,18 +79,52 @@ def _due() -> Any:
     )
 
 
+def is_whole(mirror: Mirror, job: Job) -> bool:
+    """Whether it is written in one pass, once its job has ended: files of W&B can't be continued.
+
+    They are written for organisations other than the operator's, or if there is no key.
+    """
+    if mirror.type != Tracker.WANDB:
+        return False
+    return job.org_id != OPERATOR or not get_settings().wandb_api_key.get_secret_value()
+
+
+def has_work(session: Session, job_id: str, place: int) -> bool:
+    """Whether a pass has something to do: to copy numbers or samples, or to end the run."""
+    mirror, job = session.get(Mirror, (job_id, place)), session.get(Job, job_id)
+    if mirror is None or job is None:
+        return False
+    if job.state in ENDED:
+        return True
+    return not is_whole(mirror, job) and has_more(session, job_id, mirror.position)
+
+
+def has_more(session: Session, job_id: str, position: dict[str, Any]) -> bool:
+    """Whether numbers or samples follow a position."""
+    beyond = [
+        select(Metric.step)
+        .where(
+            Metric.job_id == job_id, Metric.split == split, Metric.step > position.get(split, -1)
+        )
+        .exists()
+        for split in Split
+    ]
+    beyond.append(_samples_after(job_id, position).exists())
+    return bool(session.scalar(select(or_(*beyond))))
+
+
+def _samples_after(job_id: str, position: dict[str, Any]) -> Any:
+    reached = tuple_(*position.get("sample", (-1, -1)))
+    return select(Sample).where(Sample.job_id == job_id, tuple_(Sample.step, Sample.line) > reached)
+
+
 def after(session: Session, job_id: str, position: dict[str, Any]) -> Batch:
     """Return the numbers and the samples that follow a position."""
     cursors = {str(split): position.get(split, -1) for split in Split}
     steps = metrics.after_step(session, job_id, cursors, NUMBERS_A_BATCH)
     _add_times(session, job_id, steps)
-    sample = tuple(position.get("sample", (-1, -1)))
-    samples = session.scalars(
-        select(Sample)
-        .where(Sample.job_id == job_id, tuple_(Sample.step, Sample.line) > tuple_(*sample))
-        .order_by(Sample.step, Sample.line)
-        .limit(SAMPLES_A_BATCH)
-    ).all()
+    in_order = _samples_after(job_id, position).order_by(Sample.step, Sample.line)
+    samples = session.scalars(in_order.limit(SAMPLES_A_BATCH)).all()
     reached = dict(position)
     for each in steps:
         reached[each["split"]] = max(reached.get(each["split"], -1), each["step"])
@@ -129,7 +173,7 @@ def finish(session: Session, job_id: str, place: int) -> None:
 
 
 def fail(session: Session, job_id: str, place: int, why: str) -> None:
-    """Store why a pass failed. It is tried again, until a day after the job's end."""
+    """Store why a pass failed. It is tried again, until a week after the job's end."""
     mirror = _locked(session, job_id, place)
     if mirror is None or mirror.next_at is None:
         return
@@ -141,7 +185,7 @@ def fail(session: Session, job_id: str, place: int, why: str) -> None:
     if session.scalar(tried_long) is not None:
         mirror.status, mirror.next_at = MirrorStatus.FAILED, None
         return
-    pause_s = min(PACE_S * 2 ** min(mirror.failures, 20), LONGEST_PAUSE_S)
+    pause_s = retries.delay_s(mirror.failures, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
     mirror.next_at = func.clock_timestamp() + timedelta(seconds=pause_s)
 
 

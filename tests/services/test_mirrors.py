@@ -4,8 +4,10 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,10 +44,28 @@ def organization(product: None) -> None:
         seed.organization(session)
 
 
+@pytest.fixture(autouse=True)
+def calls_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No tracker's package calls its maker, as MLflow and W&B do by default: nothing leaves this
+    machine.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("http_proxy", "https_proxy"):
+            for spelled in (name, name.upper()):
+                monkeypatch.setenv(spelled, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 def running(*wanted: dict[str, Any], owner: Caller = OWNER) -> str:
     """A job that a worker holds, with these integrations."""
     with transaction() as session:
-        job = records.job(session, owner, JobState.QUEUED, metadata_={"team": "red"})
+        metadata = {"team": "red", "model": "mine", "../what?": "odd"}
+        job = records.job(session, owner, JobState.QUEUED, metadata_=metadata)
         integrations.add(session, job.id, wanted)
         job.generation = 1
         job.lease_until = func.clock_timestamp() + timedelta(minutes=5)
@@ -84,6 +104,17 @@ def run_due() -> None:
         pass
 
 
+def run_again(job_id: str, position: dict[str, Any]) -> None:
+    """Do the passes after `position` again, as if the worker had been killed before it stored what
+    came of them.
+    """
+    with transaction() as session:
+        mirror = session.get_one(Mirror, (job_id, 0))
+        mirror.position, mirror.status = position, MirrorStatus.MIRRORING
+        mirror.next_at = func.clock_timestamp()
+    run_due()
+
+
 def state(job_id: str, place: int = 0) -> Mirror:
     with transaction() as session:
         return session.get_one(Mirror, (job_id, place))
@@ -101,7 +132,9 @@ def test_tensorboard_has_each_number_once_with_its_time() -> None:
     assert (state(job_id).status, state(job_id).position["train"]) == (MirrorStatus.MIRRORING, 2)
     train(job_id, 3, 5)
     end(job_id)
+    before = state(job_id).position
     run_due()
+    run_again(job_id, before)
     found = tracked.scalars(folder)
     expected = [*losses(2, 2, "held_out"), *losses(5, 5, "held_out"), *losses(1, 5, "train")]
     assert found == expected
@@ -110,7 +143,7 @@ def test_tensorboard_has_each_number_once_with_its_time() -> None:
     assert "user: Why?" in sample
     assert "So." in sample
     (settings,) = (text for name, text in texts.items() if name.startswith("settings"))
-    assert '"team": "red"' in settings
+    assert '"metadata.team": "red"' in settings
     assert (state(job_id).status, state(job_id).next_at) == (MirrorStatus.DONE, None)
 
 
@@ -119,6 +152,7 @@ def test_mlflow_has_metrics_settings_and_samples() -> None:
     train(job_id, 1, 3)
     end(job_id)
     run_due()
+    run_again(job_id, {"train": 1, "held_out": -1})
     mirror = state(job_id)
     assert (mirror.status, mirror.error) == (MirrorStatus.DONE, None)
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
@@ -127,7 +161,11 @@ def test_mlflow_has_metrics_settings_and_samples() -> None:
     run = client.get_run(mirror.run_id)
     assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
     assert client.get_experiment(run.info.experiment_id).name == "ours"
-    assert (run.data.params["team"], run.data.params["method"]) == ("red", "orpo")
+    params = run.data.params
+    assert (params["metadata.team"], params["method"]) == ("red", "orpo")
+    assert (params["metadata.model"], params["metadata..._what_"]) == ("mine", "odd")
+    with transaction() as session:
+        assert params["model"] == session.get_one(Job, job_id).base_model
     history = client.get_metric_history(mirror.run_id, "train/loss")
     assert [(m.step, m.value, m.timestamp) for m in history] == [
         (n, n / 4, (BEGAN + n) * 1000) for n in (1, 2, 3)
@@ -142,6 +180,7 @@ def test_wandb_s_offline_files_have_the_whole_run_once_it_has_ended() -> None:
     train(job_id, 1, 2)
     run_due()
     assert (state(job_id).status, state(job_id).position) == (MirrorStatus.WAITING, {})
+    assert not get_settings().trackers_dir.exists()
     train(job_id, 3, 4)
     end(job_id)
     run_due()
@@ -164,7 +203,7 @@ def test_wandb_s_offline_files_have_the_whole_run_once_it_has_ended() -> None:
 def test_a_dead_tracker_delays_only_its_own_mirror_which_catches_up(
     settings_from: Callable[..., None],
 ) -> None:
-    settings_from(mlflow_uri="http://user:pass-word@127.0.0.1:9")
+    settings_from(mlflow_uri="http://user:pass-word@127.0.0.1:9/")
     job_id = running(MLFLOW, TENSORBOARD)
     train(job_id, 1, 2)
     end(job_id)
@@ -174,6 +213,9 @@ def test_a_dead_tracker_delays_only_its_own_mirror_which_catches_up(
     assert "could not be written to" in str(dead.error)
     assert "pass-word" not in str(dead.error)
     assert dead.failures == 1
+    with transaction() as session:
+        session.get_one(Mirror, (job_id, 0)).next_at = func.clock_timestamp()
+    assert not worker.mirror_next(failing=False)
     settings_from(mlflow_uri="")
     run_due()
     assert (state(job_id).status, state(job_id).error) == (MirrorStatus.DONE, None)
@@ -204,7 +246,55 @@ def test_a_tracker_that_never_answers_is_left(
     assert state(job_id).error == "The tracker took longer than 1 seconds. It is tried again."
 
 
-def test_it_is_given_up_a_day_after_the_job_s_end() -> None:
+def test_the_key_of_wandb_is_in_no_file_and_numbers_that_it_lacks_are_not_skipped(
+    settings_from: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = "f" * 40
+    (home := tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(worker, "TIMEOUT_S", 6)
+    settings_from(wandb_api_key=key)
+    job_id = running(WANDB)
+    train(job_id, 1, 2)
+    run_due()
+    mirror = state(job_id)
+    assert (mirror.failures, mirror.position) == (1, {})
+    assert key not in str(mirror.error)
+    files = [path for path in get_settings().trackers_dir.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".log" for path in files)
+    assert not any(key.encode() in path.read_bytes() for path in files)
+    assert list(home.iterdir()) == []
+
+
+def test_a_pass_is_begun_only_if_there_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+    monkeypatch.setattr(worker, "_pass", lambda *claimed: passes.append(claimed))
+    job_id = running(TENSORBOARD, WANDB)
+    run_due()
+    assert passes == []
+    train(job_id, 1, 1)
+    run_due()
+    assert passes == [(job_id, 0)]
+    with transaction() as session:
+        position = mirrors.after(session, job_id, {}).position
+        mirrors.advance(session, job_id, 0, position, "r")
+    end(job_id)
+    run_due()
+    assert sorted(passes) == [(job_id, 0), (job_id, 0), (job_id, 1)]
+
+
+def test_what_is_written_of_a_deleted_job_is_removed() -> None:
+    job_id = running(TENSORBOARD)
+    train(job_id, 1, 1)
+    end(job_id)
+    with transaction() as session:
+        session.get_one(Job, job_id).deleted_at = func.clock_timestamp()
+    assert worker._pass(job_id, 0) is None
+    assert not (get_settings().trackers_dir / job_id / "0").exists()
+
+
+def test_it_is_given_up_a_week_after_the_job_s_end() -> None:
     job_id = running(TENSORBOARD)
     with transaction() as session:
         mirrors.fail(session, job_id, 0, "m")
@@ -212,7 +302,7 @@ def test_it_is_given_up_a_day_after_the_job_s_end() -> None:
     end(job_id)
     with transaction() as session:
         job = session.get_one(Job, job_id)
-        job.finished_at = func.clock_timestamp() - timedelta(days=1, minutes=1)
+        job.finished_at = func.clock_timestamp() - timedelta(days=7, minutes=1)
     with transaction() as session:
         mirrors.fail(session, job_id, 0, "m")
     assert (state(job_id).status, state(job_id).error) == (MirrorStatus.FAILED, "m")
@@ -227,12 +317,12 @@ def test_the_keeper_wakes_what_is_due(redis_url: str, settings_from: Callable[..
         session.execute(delete(OutboxMessage))
     keeper.rewake()
     with transaction() as session:
-        assert session.scalars(select(OutboxMessage.task)).all() == [Task.MIRROR]
+        assert Task.MIRROR in session.scalars(select(OutboxMessage.task)).all()
         session.execute(delete(OutboxMessage))
         mirrors.pause(session, job_id, 0, more=False)
     keeper.rewake()
     with transaction() as session:
-        assert session.scalars(select(OutboxMessage.task)).all() == []
+        assert Task.MIRROR not in session.scalars(select(OutboxMessage.task)).all()
 
 
 def test_a_job_that_never_ran_is_mirrored_as_empty() -> None:
@@ -267,12 +357,13 @@ def test_the_task_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(worker, "_pass", slow)
     job_id = running(TENSORBOARD)
+    train(job_id, 1, 1)
     worker.mirror()
     assert began.wait(20)
     worker.mirror()  # one more wake-up changes nothing
-    train(job_id, 1, 1)
+    train(job_id, 2, 2)
     with transaction() as session:
-        assert session.get(Metric, (job_id, "train", "loss", 1)) is not None
+        assert session.get(Metric, (job_id, "train", "loss", 2)) is not None
     released.set()
-    with worker._busy:
-        pass
+    while any(thread.is_busy for thread in worker.THREADS):
+        time.sleep(0.01)

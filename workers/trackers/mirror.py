@@ -5,11 +5,15 @@ worker ends it after a while, and so does its own alarm if the worker has gone.
 """
 
 import json
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 from models import Job, Mirror, Sample
 from services.access.callers import OPERATOR
@@ -17,6 +21,7 @@ from services.jobs import integrations
 from services.jobs.states import ENDED
 from services.platform.database import transaction
 from services.platform.settings import get_settings
+from services.processes.guard import NICENESS
 from services.runs import mirrors
 from services.runs.mirrors import TIMEOUT_S, Batch
 from workers.trackers.tracker import Run, SampledAnswer, Step, Tracker
@@ -28,6 +33,16 @@ CLASSES = {
 }
 BATCHES = 20
 REASON = "reason: "
+# The packages report their use and their errors to their makers unless they are told not to.
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    # A server that does not answer ends the pass; the mirror itself tries again.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+}
 
 
 def mirror(job_id: str, place: int) -> None:
@@ -38,77 +53,64 @@ def mirror(job_id: str, place: int) -> None:
         if record is None or job is None:
             return
     run = run_of(job, record)
-    if record.type == integrations.Tracker.WANDB and not _continues(run):
-        if not run.has_ended:
-            _pause(record, more=False)
-            return
+    if run.is_whole:
         record.position = {}
-    _copy(record, run, job.state if run.has_ended else None)
-
-
-def _continues(run: Run) -> bool:
-    """Whether a run of W&B can be continued by a later pass."""
-    return _class(integrations.Tracker.WANDB).is_online(run.is_operators)
-
-
-def _class(kind: str) -> Any:
-    return import_module(f"workers.trackers.{CLASSES[integrations.Tracker(kind)][0]}")
+    _copy(record, run, job.state if job.state in ENDED else None)
+    with transaction() as session:
+        job = session.get(Job, job_id)
+        is_deleted = job is None or job.deleted_at is not None
+    if is_deleted:  # what was removed meanwhile is there again
+        shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def run_of(job: Job, record: Mirror) -> Run:
     facts = {name: value for name, value in job.method.items() if name != "type"}
     facts |= {"method": job.method["type"], "model": job.base_model, "seed": job.seed}
-    facts |= {"training_file": job.training_file, "job": job.id, **(job.metadata_ or {})}
+    facts |= {"training_file": job.training_file, "job": job.id}
+    # A prefix, because the user chooses these names.
+    facts |= {f"metadata.{name}": value for name, value in (job.metadata_ or {}).items()}
     return Run(
-        job_id=job.id,
+        key=f"{job.id}-{record.place}" if record.place else job.id,
         run_id=record.run_id,
         settings=record.settings,
         facts=facts,
         folder=get_settings().trackers_dir / job.id / str(record.place),
+        kept_bytes=record.position.get("bytes", 0),
         is_operators=job.org_id == OPERATOR,
-        has_ended=job.state in ENDED,
+        is_whole=mirrors.is_whole(record, job),
     )
 
 
 def _copy(record: Mirror, run: Run, state: str | None) -> None:
-    kind = CLASSES[integrations.Tracker(record.type)]
-    tracker: Tracker = getattr(_class(record.type), kind[1])()
+    module, name = CLASSES[integrations.Tracker(record.type)]
+    tracker: Tracker = getattr(import_module(f"workers.trackers.{module}"), name)()
     run_id, position = tracker.begin(run), record.position
-    for batch in _batches(run.job_id, position, None if _must_be_whole(record, run) else BATCHES):
+    for batch in _batches(record.job_id, position, None if run.is_whole else BATCHES):
         tracker.steps(list(map(_step, batch.steps)))
         tracker.samples(list(map(_sample, batch.samples)))
-        tracker.flush()
-        position = batch.position
+        size_bytes = tracker.flush()
+        position = batch.position | ({"bytes": size_bytes} if size_bytes else {})
         with transaction() as session:
-            mirrors.advance(session, run.job_id, record.place, position, run_id)
+            mirrors.advance(session, record.job_id, record.place, position, run_id)
     with transaction() as session:
-        more = bool(mirrors.after(session, run.job_id, position))
+        more = mirrors.has_more(session, record.job_id, position)
     tracker.end(None if more else state)
-    if more or state is None:
-        _pause(record, more=more)
-        return
     with transaction() as session:
-        mirrors.finish(session, run.job_id, record.place)
-
-
-def _must_be_whole(record: Mirror, run: Run) -> bool:
-    return record.type == integrations.Tracker.WANDB and not _continues(run)
+        if more or state is None:
+            mirrors.pause(session, record.job_id, record.place, more=more)
+        else:
+            mirrors.finish(session, record.job_id, record.place)
 
 
 def _batches(job_id: str, position: dict[str, Any], most: int | None) -> Iterator[Batch]:
-    while most is None or most > 0:
+    """Yield what follows a position, in at most so many batches."""
+    for _ in count() if most is None else range(most):
         with transaction() as session:
             batch = mirrors.after(session, job_id, position)
         if not batch:
             return
         yield batch
         position = batch.position
-        most = most and most - 1
-
-
-def _pause(record: Mirror, *, more: bool) -> None:
-    with transaction() as session:
-        mirrors.pause(session, record.job_id, record.place, more=more)
 
 
 def _step(each: dict[str, Any]) -> Step:
@@ -135,6 +137,11 @@ def _text(message: Any) -> str:
 def main() -> None:
     """Do the pass; on a failure, write its reason as the line that begins with REASON."""
     signal.alarm(TIMEOUT_S + 5)
+    # Trainings and evaluations of this machine go first.
+    os.nice(NICENESS)
+    os.environ.update(ENVIRONMENT)
+    # tensorboardX imports torch if it finds it, which takes a second of a core.
+    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
     try:
         mirror(sys.argv[1], int(sys.argv[2]))
     except Exception as error:  # noqa: BLE001 - a tracker may raise anything
@@ -146,8 +153,10 @@ def main() -> None:
 def _without_secrets(text: str) -> str:
     """An error may quote the address of a server, which may hold a password, or a key."""
     settings = get_settings()
-    for secret in (settings.mlflow_uri, settings.wandb_api_key.get_secret_value()):
-        text = text.replace(secret, "...") if secret else text
+    uri = settings.mlflow_uri or ""
+    secrets = (uri, urlsplit(uri).password, settings.wandb_api_key.get_secret_value())
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "...")
     return text
 
 

@@ -9,17 +9,24 @@ from typing import Any, Protocol
 class Run:
     """A job as a tracker sees it. `run_id` is the tracker's own id, if it has begun before.
 
-    `settings` are the integration's; `facts` are the job's settings, shown with the run.
-    `folder` is where a tracker that writes files may do so.
+    `key` names the run for good: the job's id, with the place of its integration behind it if that
+    is not the first. `settings` are the integration's; `facts` are the job's settings, shown with
+    the run. `folder` is where a tracker that writes files may do so, and `kept_bytes` what `flush`
+    returned last. A run that `is_whole` is written in one pass, once its job has ended.
     """
 
-    job_id: str
+    key: str
     run_id: str | None
     settings: dict[str, Any]
     facts: dict[str, Any]
     folder: Path
+    kept_bytes: int
     is_operators: bool
-    has_ended: bool
+    is_whole: bool
+
+    @property
+    def name(self) -> str:
+        return self.settings.get("name") or self.key
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ class SampledAnswer:
 class Tracker(Protocol):
     """One run at a tracker. Each pass of a mirror opens it, writes, and closes it.
 
-    Raises whatever its package raises; the mirror then starts again from its last position.
+    Raises whatever its package raises; the mirror then starts again from its last position. What
+    was written beyond that position is written again, and must not be there twice.
     """
 
     def begin(self, run: Run) -> str | None:
@@ -53,8 +61,11 @@ class Tracker(Protocol):
 
     def samples(self, samples: list[SampledAnswer]) -> None: ...
 
-    def flush(self) -> None:
-        """Return once what was written so far is kept by the tracker."""
+    def flush(self) -> int:
+        """Return once the tracker has what was written so far. The position is stored after that.
+
+        Returns the size in bytes of the file that holds it, or 0 if there is no such file.
+        """
         ...
 
     def end(self, state: str | None) -> None:
