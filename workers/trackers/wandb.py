@@ -89,6 +89,7 @@ def _settings(online: bool) -> Settings:
         disable_job_creation=True,
         x_disable_stats=True,
         x_disable_meta=True,
+        x_save_requirements=False,
         init_timeout=30,
     )
     if online:
