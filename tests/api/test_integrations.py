@@ -106,13 +106,21 @@ def test_an_estimate_is_not_mirrored(client: TestClient, body: dict[str, Any]) -
 
 
 def test_a_mirror_goes_with_its_job(client: TestClient, body: dict[str, Any]) -> None:
-    made = client.post(JOBS, json={**body, "integrations": [{"type": "tensorboard"}]}).json()
+    wanted = [{"type": "tensorboard"}, {"type": "mlflow"}]
+    made = client.post(JOBS, json={**body, "integrations": wanted}).json()
     with transaction() as session:
         session.get_one(Job, made["id"]).state = JobState.CANCELLED
+        session.get_one(Mirror, (made["id"], 1)).run_id = "4f6d"
     folder = get_settings().trackers_dir / made["id"]
-    (folder / "0").mkdir(parents=True)
+    of_mlflow, of_another = (
+        get_settings().trackers_dir / "mlflow" / "1" / name for name in ("4f6d", "9a1c")
+    )
+    for each in (folder / "0", of_mlflow / "metrics", of_another):
+        each.mkdir(parents=True)
     client.delete(f"{JOBS}/{made['id']}").raise_for_status()
     assert removals.remove_all() == 0
     assert not folder.exists()
+    assert not of_mlflow.exists()
+    assert of_another.exists()
     with transaction() as session:
         assert session.scalars(select(Mirror)).all() == []
