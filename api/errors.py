@@ -190,6 +190,8 @@ def named(place: list[str | int]) -> tuple[str | None, str]:
             return f"recipe.{at}.{key}", f"Step {at + 1} ({step}): `{key}`"
         case ["baseline", "name" | "endpoint", *rest]:  # pydantic names the kind of the baseline
             place = ["baseline", *rest]
+        case ["integrations", int(at), str(), *rest] if rest:  # the kind of the integration
+            place = ["integrations", at, *rest]
         case []:
             return None, "The body"
     param = ".".join(map(str, place))

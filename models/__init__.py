@@ -15,6 +15,7 @@ from models.files import File
 from models.jobs import Job, JobEvent
 from models.judges import Judge
 from models.metrics import Metric, MetricBucket, PairScore, Sample
+from models.mirrors import Mirror
 from models.outbox import IdempotencyKey, OutboxMessage
 from models.run_folder import RunFolder
 from models.sign_ins import SignIn
@@ -43,6 +44,7 @@ __all__ = [
     "Judgment",
     "Metric",
     "MetricBucket",
+    "Mirror",
     "Organization",
     "OutboxMessage",
     "PairScore",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 EXTRAS = [
     "data", "embed", "evals", "train", "embedded", "demo", "serve-cpu", "s3", "otel", "paper",
-    "ray", "kubernetes", "dev",
+    "mlflow", "tensorboard", "wandb", "ray", "kubernetes", "dev",
 ]  # fmt: skip
 
 HEADER = """\
@@ -30,8 +30,21 @@ SHARED_MARKER = re.compile(
 
 # The images run on CUDA, on x86_64. vLLM's own image, which `serve` is built on, has Python 3.12.
 IMAGE_EXTRAS = {
-    "api": ["check", "data", "otel", "s3"],
-    "train": ["data", "embed", "evals", "otel", "s3", "train", "train-cuda"],
+    # A job is refused if the API does not find what writes to its trackers.
+    "api": ["check", "data", "mlflow", "otel", "s3", "tensorboard", "wandb"],
+    "train": [
+        "data",
+        "embed",
+        "evals",
+        "kubernetes",
+        "mlflow",
+        "otel",
+        "s3",
+        "tensorboard",
+        "train",
+        "train-cuda",
+        "wandb",
+    ],
     "serve": ["otel", "s3", "train"],
 }
 IMAGE_PYTHON = {"api": "3.11", "train": "3.11", "serve": "3.12"}

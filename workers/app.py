@@ -35,6 +35,7 @@ app = Celery(
         "workers.jobs",
         "workers.deployments",
         "workers.evaluations",
+        "workers.mirrors",
         "workers.removals",
         "workers.webhooks",
     ],

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import httpx2
 
-from services.platform import egress
+from services.platform import egress, retries
 from services.platform.errors import Invalid
 from services.platform.storable import UNSTORABLE
 
@@ -99,7 +99,7 @@ class Patience:
         """The pause after the attempt with this number, from 1, with some chance in it: otherwise
         all requests of a moment come back together.
         """
-        pause_s = min(self.first_s * 2.0 ** min(attempt - 1, 30), self.longest_s)
+        pause_s = retries.delay_s(attempt, first_s=self.first_s, longest_s=self.longest_s)
         return pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 

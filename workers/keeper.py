@@ -27,6 +27,7 @@ from services.platform.database import engine, take, transaction
 from services.platform.locks import Lock
 from services.platform.queue import Task
 from services.platform.settings import get_settings
+from services.runs import mirrors
 from services.serving import deployments
 from services.upkeep import removals
 from services.webhooks import deliveries
@@ -67,6 +68,8 @@ def rewake() -> None:
         if not broker.llen("files"):
             if deliveries.are_due(session):
                 queue.send(session, Task.DELIVER)
+            if mirrors.are_due(session):
+                queue.send(session, Task.MIRROR)
             _rewake_files(session)
         if not broker.llen("prepare"):
             _rewake_prepare(session)

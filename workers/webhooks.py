@@ -1,16 +1,13 @@
 """The task that sends webhooks. It is a wake-up: which deliveries are due is read from Postgres.
 
-A receiver may take seconds to answer, or never do so. So the task starts a thread and ends at once:
-the checks of uploads, which are done by the same worker, don't wait for receivers.
+A receiver may take seconds to answer, or never do so, so deliveries are made in the background.
 """
 
 import logging
-import threading
 import time
 
 import anyio
 import httpx2
-from sqlalchemy.exc import OperationalError
 
 from services.platform import egress
 from services.platform.database import transaction
@@ -19,34 +16,20 @@ from services.platform.queue import Task
 from services.platform.version import VERSION
 from services.webhooks import deliveries, signing
 from services.webhooks.deliveries import TIMEOUT_S, Attempt, Outcome
-from workers.app import app, draining
+from workers.app import app
+from workers.background import Background
 
 logger = logging.getLogger("oddsmith.workers")
 
 AT_ONCE = 16
 LONGEST_REASON = 500
 HEADERS = {"content-type": "application/json", "user-agent": f"oddsmith/{VERSION}"}
-# Held by the thread that delivers: one in each worker.
-_busy = threading.Lock()
 
 
 @app.task(name=Task.DELIVER)
 def deliver() -> None:
-    """Begin to deliver, unless this worker does already. The keeper repeats a wake-up too many."""
-    if _busy.acquire(blocking=False):
-        threading.Thread(target=_deliver_all, name="webhooks", daemon=True).start()
-
-
-def _deliver_all() -> None:
-    try:
-        while not draining.is_set() and deliver_due():
-            pass
-    except OperationalError:
-        logger.warning("the database is away; the keeper wakes the delivery of webhooks again")
-    except Exception:
-        logger.exception("webhooks could not be delivered")
-    finally:
-        _busy.release()
+    """Begin to deliver."""
+    DELIVERIES.wake()
 
 
 def deliver_due() -> int:
@@ -56,6 +39,9 @@ def deliver_due() -> int:
     if claimed:
         anyio.run(_send_all, claimed)
     return len(claimed)
+
+
+DELIVERIES = Background("webhooks", deliver_due)
 
 
 async def _send_all(claimed: list[Attempt]) -> None:

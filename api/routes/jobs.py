@@ -35,7 +35,7 @@ from api.schemas.text import Id, Text
 from models import Job
 from services.access.callers import Caller
 from services.evaluations import gates
-from services.jobs import jobs, labels
+from services.jobs import integrations, jobs, labels
 from services.jobs.jobs import Archived
 from services.jobs.waits import Waits
 from services.platform.database import reading
@@ -123,8 +123,11 @@ def _objects(session: Session, found: Iterable[Job]) -> Iterator[JobObject]:
     while some := list(islice(left, AT_ONCE)):
         # A job that was never claimed has measured nothing.
         reached = outcomes.read(session, [job.id for job in some if job.generation])
+        mirrors = integrations.of_jobs(session, [job.id for job in some])
         for job in some:
-            yield JobObject.from_record(job, waits.of(job), reached.get(job.id))
+            yield JobObject.from_record(
+                job, waits.of(job), reached.get(job.id), mirrors.get(job.id, ())
+            )
 
 
 def _object(session: Session, job: Job) -> JobObject:

@@ -1,5 +1,6 @@
 """Fine-tuning jobs on the wire: OpenAI's object, with what it lacks as extra fields."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Required, cast
 
@@ -7,16 +8,18 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.schemas.body import Body
 from api.schemas.gates import GateObject, GateRequest, Promotion
+from api.schemas.integrations import IntegrationObject, IntegrationRequest
 from api.schemas.methods import Value
 from api.schemas.outcomes import Outcome
 from api.schemas.progress import Prepared, Progress
 from api.schemas.stored import Stored
 from api.schemas.text import NO_NUL, Id, Text
 from api.schemas.waits import QueuePlace, WaitsFor
-from models import Checkpoint, Job, JobEvent
+from models import Checkpoint, Job, JobEvent, Mirror
 from models.jobs import JobState
 from orpo.contract.methods import METHODS
 from services.evaluations.gates import MOST
+from services.jobs import integrations
 from services.jobs.jobs import SUFFIX, NewJob
 from services.jobs.waits import Wait
 from services.platform.errors import Invalid
@@ -84,7 +87,11 @@ class JobRequest(Body):
         description="The job with the highest priority is claimed first, among those of one API "
         "key; 0 if left out.",
     )
-    integrations: list[Any] | None = Field(None, max_length=0)
+    integrations: list[IntegrationRequest] | None = Field(
+        None,
+        max_length=integrations.MOST,
+        description="Trackers that the job's numbers and samples are mirrored to.",
+    )
     gates: list[GateRequest] | None = Field(
         None,
         max_length=MOST,
@@ -105,6 +112,7 @@ class JobRequest(Body):
             metadata=self.metadata or {},
             priority=self.priority or 0,
             gates=[gate.stored() for gate in self.gates or ()],
+            integrations=[each.model_dump(exclude_none=True) for each in self.integrations or ()],
         )
 
     def _method(self) -> tuple[str, dict[str, Any]]:
@@ -221,7 +229,7 @@ class JobObject(BaseModel):
     notes: str
     archived: bool
     metadata: dict[str, str]
-    integrations: list[Any] = []
+    integrations: list[IntegrationObject] = []
     error: JobError | None
     progress: Progress | None
     prepared: Prepared | None
@@ -243,7 +251,11 @@ class JobObject(BaseModel):
 
     @classmethod
     def from_record(
-        cls, job: Job, wait: Wait | None = None, outcome: outcomes.Outcome | None = None
+        cls,
+        job: Job,
+        wait: Wait | None = None,
+        outcome: outcomes.Outcome | None = None,
+        mirrors: Sequence[Mirror] = (),
     ) -> "JobObject":
         method = method_of(job)
         return cls(
@@ -270,6 +282,7 @@ class JobObject(BaseModel):
             notes=job.notes,
             archived=job.archived,
             metadata=job.metadata_,
+            integrations=[IntegrationObject.from_record(mirror) for mirror in mirrors],
             error=JobError(**job.error) if job.error else None,
             progress=cast("Progress | None", job.progress),
             prepared=cast("Prepared | None", job.prepared),

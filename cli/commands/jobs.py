@@ -10,7 +10,7 @@ import typer
 
 from cli.client.http import Client, connect, segment, wait_until
 from cli.client.operations import in_commands, reason
-from cli.commands import gates, labels, uploads, watch
+from cli.commands import gates, integrations, labels, uploads, watch
 from cli.view import output
 from cli.view.output import CommandError, ExitCode, Json
 from cli.view.progress import bar
@@ -61,12 +61,15 @@ def create(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
     gate: gates.Gates = None,
+    mirror: integrations.Mirrors = None,
     as_json: Json = False,
 ) -> None:
     """Create a run. A path is uploaded, once the rest of the run was checked."""
     body = _settings(model, method, settings) | {"suffix": suffix, "seed": seed}
     if gate:
         body["gates"] = list(map(gates.gate, gate))
+    if mirror:
+        body["integrations"] = list(map(integrations.integration, mirror))
     client = connect()
     job = client.post(JOBS, _with_files(client, body, file, held_out, as_json))
     if as_json:
@@ -190,6 +193,7 @@ def show(job_id: JobId, as_json: Json = False) -> None:
             ("model", job["model"]),
             ("tuned model", job.get("fine_tuned_model")),
             *gates.lines(job),
+            *integrations.lines(job),
             ("result files", ", ".join(job.get("result_files") or ()) or None),
             ("training file", job["training_file"]),
             ("held-out pairs", job.get("validation_file")),

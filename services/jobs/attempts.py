@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from models import Job, JobEvent
 from models.jobs import DesiredState
 from orpo.contract.rundir import Level
+from services.platform import retries
 from services.platform.settings import get_settings
 
 LONGEST_REASON = 500
@@ -74,8 +75,8 @@ def delay_s(attempts: int) -> float:
     settings = get_settings()
     if attempts < 2:
         return 0
-    # Beyond 2^30 the longest delay applies in any case, and a float would overflow in the end.
-    return min(settings.retry_delay_s * 2.0 ** min(attempts - 2, 30), settings.retry_delay_max_s)
+    first_s, longest_s = settings.retry_delay_s, settings.retry_delay_max_s
+    return retries.delay_s(attempts - 1, first_s=first_s, longest_s=longest_s)
 
 
 def sentence(reason: str) -> str:

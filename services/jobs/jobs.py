@@ -27,7 +27,7 @@ from orpo.contract.wording import in_words, is_worded
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
-from services.jobs import attempts, checks, inputs, promotion, repeats, reward_models
+from services.jobs import attempts, checks, inputs, integrations, promotion, repeats, reward_models
 from services.jobs.states import ENDED, WAITING
 from services.jobs.workers import refuse_impossible
 from services.platform import traces
@@ -84,6 +84,7 @@ class NewJob:
     priority: int = 0
     purpose: Purpose = Purpose.TRAIN
     gates: list[dict[str, Any]] = field(default_factory=list)
+    integrations: list[dict[str, Any]] = field(default_factory=list)
 
     def sha256(self) -> str:
         body = json.dumps(vars(self), sort_keys=True, default=str)
@@ -132,6 +133,8 @@ def create(
     )
     session.add(job)
     session.flush()
+    if request.purpose is Purpose.TRAIN:
+        integrations.add(session, job_id, request.integrations)
     send(session, Task.PREPARE)
     audit_log.record(session, caller, Action.CREATED, kind_of(request.purpose), job.id)
     # This line also has the id of the request; all later ones have only the job's.
@@ -168,6 +171,8 @@ def check(
     for labels in (_check_suffix, _check_seed_and_metadata):
         with problems.gather():
             labels(request)
+    with problems.gather():
+        integrations.check(request.integrations)
     if check_gates is not None:
         with problems.gather():
             check_gates()

@@ -30,6 +30,8 @@ class Task(StrEnum):
     REMOVE = "files.remove"
     # Sends what webhooks are to be told.
     DELIVER = "files.deliver"
+    # Copies numbers to trackers of experiments.
+    MIRROR = "files.mirror"
     TIDY = "prepare.tidy"
     PREPARE = "prepare.next"
     TRAIN = "train.run"

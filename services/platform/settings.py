@@ -55,6 +55,16 @@ class Settings(BaseSettings):
         "characters, the same for the API and the files worker. If it changes, each webhook must "
         "be added again.",
     )
+    mlflow_uri: str | None = Field(
+        default=None,
+        description="The MLflow server that jobs of the first organisation may be mirrored to, "
+        "such as http://mlflow.internal:5000. Without one, they are mirrored to files.",
+    )
+    wandb_api_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="The key to Weights & Biases that jobs of the first organisation are mirrored "
+        "with. Without one, they are written to W&B's offline files.",
+    )
     download_s: float = Field(
         default=86_400, gt=0, description="How long the download of a base model may take."
     )
@@ -307,6 +317,10 @@ class Settings(BaseSettings):
     @property
     def runs_dir(self) -> Path:
         return (self.runs or self.var / "runs").absolute()
+
+    @property
+    def trackers_dir(self) -> Path:
+        return (self.var / "trackers").absolute()
 
     @property
     def tokens_dir(self) -> Path:

@@ -23,6 +23,7 @@ from models import (
     JobEvent,
     Metric,
     MetricBucket,
+    Mirror,
     PairScore,
     Sample,
     Upload,
@@ -31,6 +32,7 @@ from models.deployments import DeploymentStatus
 from orpo.contract.rundir import MODEL
 from services.files import contents, ended_uploads
 from services.files.keys import keys_of
+from services.jobs.integrations import Tracker
 from services.jobs.states import ENDED
 from services.platform import folders, run_folder, storage
 from services.platform.database import alone, transaction
@@ -47,7 +49,7 @@ FILES = select(File.id).where(File.deleted_at.is_not(None), File.erased_at.is_(N
 # Pending uploads that have expired, too.
 UPLOADS = ended_uploads.WITH_PARTS
 # Rows that belong to a job alone.
-OF_JOB = (Metric, MetricBucket, PairScore, Sample, JobEvent)
+OF_JOB = (Metric, MetricBucket, PairScore, Sample, JobEvent, Mirror)
 
 
 def pending(session: Session) -> bool:
@@ -145,6 +147,8 @@ def remove_job(job_id: str) -> bool:
         prepared.erase(job_id, ())
         if not folders.remove(run_folder_of(job_id)):
             return False
+        if not all(map(folders.remove, _mirrored(job_id))):
+            return False
     for record in OF_JOB:
         with transaction() as session:
             session.execute(delete(record).where(record.job_id == job_id))
@@ -156,6 +160,22 @@ def remove_job(job_id: str) -> bool:
         session.execute(of_gates.values(gated_job_id=None))
         session.execute(delete(Job).where(Job.id == job_id, Job.deleted_at.is_not(None)))
     return True
+
+
+def _mirrored(job_id: str) -> list[Path]:
+    """The folders that mirrors of a job have written: event and offline files, and MLflow's."""
+    trackers = get_settings().trackers_dir
+    with transaction() as session:
+        run_ids = session.scalars(
+            select(Mirror.run_id).where(Mirror.job_id == job_id, Mirror.type == Tracker.MLFLOW)
+        ).all()
+    of_mlflow = [
+        folder
+        for run_id in filter(None, run_ids)
+        if run_id.isalnum()
+        for folder in (trackers / "mlflow").glob(f"*/{run_id}")
+    ]
+    return [trackers / job_id, *of_mlflow]
 
 
 def run_folder_of(job_id: str) -> Path:

@@ -19,6 +19,7 @@ from models.webhooks import DeliveryStatus
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
+from services.platform import retries
 from services.platform.errors import Conflict, no_such
 from services.platform.pages import paginate
 from services.platform.queue import Task, send
@@ -141,7 +142,9 @@ def note(session: Session, attempt: Attempt, outcome: Outcome) -> None:
 
 def delay_s(attempts: int) -> float:
     """Return how long to wait after so many attempts, in seconds."""
-    delay = min(FIRST_DELAY_S * FACTOR ** min(attempts - 1, 20), LONGEST_DELAY_S)
+    delay = retries.delay_s(
+        attempts, first_s=FIRST_DELAY_S, longest_s=LONGEST_DELAY_S, factor=FACTOR
+    )
     return delay * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
 
 

@@ -123,7 +123,8 @@ def test_a_worker_gets_the_secrets_it_needs_and_no_others(named):
     asking = {"oddsmith_engine_secret", "oddsmith_endpoint_secrets"}
     assert asking <= of("api")
     assert of("evals-worker") == connections | asking | {"aws_credentials"}
-    assert of("files-worker") == connections | {"oddsmith_webhook_secret", "aws_credentials"}
+    sending = {"oddsmith_webhook_secret", "oddsmith_wandb_api_key"}
+    assert of("files-worker") == connections | sending | {"aws_credentials"}
     assert "oddsmith_webhook_secret" in of("api")
     assert of("migrate") == {"oddsmith_database_url"}
 
@@ -202,7 +203,14 @@ def test_the_example_explains_every_knob_and_no_other():
 def test_every_setting_can_be_set():
     """All settings except those that the images fix and those that are secrets."""
     fixed = {"var", "runs", "web_dist", "train_python", "vllm_python", "secrets"}
-    secret = {"database_url", "redis_url", "engine_secret", "endpoint_secrets", "webhook_secret"}
+    secret = {
+        "database_url",
+        "redis_url",
+        "engine_secret",
+        "endpoint_secrets",
+        "webhook_secret",
+        "wandb_api_key",
+    }
     example = (ROOT / ".env.example").read_text()
     for name in set(Settings.model_fields) - fixed - secret:
         assert f"#ODDSMITH_{name.upper()}=" in example, name

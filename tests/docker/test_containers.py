@@ -157,6 +157,7 @@ def containers(postgres: Postgres, redis_url: str, request) -> Iterator[Containe
         "oddsmith_engine_secret": ENGINE_SECRET,
         "oddsmith_endpoint_secrets": "",
         "oddsmith_webhook_secret": "",
+        "oddsmith_wandb_api_key": "",
         "hf_token": "",
         "aws_credentials": "",
     }

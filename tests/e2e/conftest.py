@@ -30,6 +30,8 @@ SETTINGS = {
     "ODDSMITH_HEARTBEAT_S": "0.5",
     # Two engines of these tests and one of another test are in memory at the same time.
     "ODDSMITH_ENGINE_MEMORY_GIB": "1",
+    # No training may see it. No job of these tests names W&B.
+    "ODDSMITH_WANDB_API_KEY": "of-weights-and-biases",
 }
 
 

@@ -252,6 +252,7 @@ def test_a_training_process_holds_no_credential(stack, endless):
     for process in processes:
         for name, value in process.environ().items():
             assert not name.startswith(("ODDSMITH_DATABASE", "ODDSMITH_REDIS", "ODDSMITH_STORAGE"))
+            assert value != SETTINGS["ODDSMITH_WANDB_API_KEY"]
             assert len(value) < 8 or f'"{value}"' not in secrets
 
 

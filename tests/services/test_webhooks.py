@@ -123,7 +123,7 @@ def test_dead_receivers_hold_up_no_other_and_no_job(
         while log(alive)[-1].status != "delivered":
             assert time.monotonic() - begun < 20
             time.sleep(0.05)
-        while worker._busy.locked():
+        while worker.DELIVERIES.is_busy:
             time.sleep(0.05)
     assert [len(log(each)) for each in (*dead, alive)] == [11, 11, 11]
     assert len(receiver.received) == 11

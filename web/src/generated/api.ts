@@ -2292,8 +2292,11 @@ export interface components {
             hyperparameters?: {
                 [key: string]: unknown;
             } | null;
-            /** Integrations */
-            integrations?: unknown[] | null;
+            /**
+             * Integrations
+             * @description Trackers that the job's numbers and samples are mirrored to.
+             */
+            integrations?: (components["schemas"]["WandbIntegration"] | components["schemas"]["MlflowIntegration"] | components["schemas"]["TensorboardIntegration"])[] | null;
             /** Metadata */
             metadata?: {
                 [key: string]: string;
@@ -2782,8 +2785,11 @@ export interface components {
             hyperparameters?: {
                 [key: string]: unknown;
             } | null;
-            /** Integrations */
-            integrations?: unknown[] | null;
+            /**
+             * Integrations
+             * @description Trackers that the job's numbers and samples are mirrored to.
+             */
+            integrations?: (components["schemas"]["WandbIntegration"] | components["schemas"]["MlflowIntegration"] | components["schemas"]["TensorboardIntegration"])[] | null;
             /** Metadata */
             metadata?: {
                 [key: string]: string;
@@ -4841,6 +4847,32 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * IntegrationObject
+         * @description An integration of a job, with how far its mirror is.
+         */
+        IntegrationObject: {
+            /**
+             * Error
+             * @description Why the newest attempt failed.
+             */
+            error: string | null;
+            mlflow?: components["schemas"]["MlflowShown"] | null;
+            /**
+             * Run Id
+             * @description The run's id at the tracker.
+             */
+            run_id: string | null;
+            /** @description `waiting` for the first numbers, `mirroring`, `done` once the tracker has all of a job that has ended, or `failed`: given up a week after the job's end. */
+            status: components["schemas"]["MirrorStatus"];
+            /**
+             * Step
+             * @description The newest step that the tracker has.
+             */
+            step: number | null;
+            type: components["schemas"]["Tracker"];
+            wandb?: components["schemas"]["WandbShown"] | null;
+        };
+        /**
          * JobCheck
          * @description A job that would be accepted. Nothing was created.
          */
@@ -4970,7 +5002,7 @@ export interface components {
              * Integrations
              * @default []
              */
-            integrations: unknown[];
+            integrations: components["schemas"]["IntegrationObject"][];
             /** Metadata */
             metadata: {
                 [key: string]: string;
@@ -5890,6 +5922,11 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * MirrorStatus
+         * @enum {string}
+         */
+        MirrorStatus: "waiting" | "mirroring" | "done" | "failed";
+        /**
          * Mix
          * @description Adds the rows of other files, file by file. The file that the recipe is for has the weight 1
          *     unless it is listed, too. Only the first step can be a mix.
@@ -5907,6 +5944,44 @@ export interface components {
              * @enum {string}
              */
             step: "mix";
+        };
+        /**
+         * MlflowIntegration
+         * @description An integration that OpenAI has not.
+         */
+        MlflowIntegration: {
+            mlflow?: components["schemas"]["MlflowSettings"] | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "mlflow";
+        };
+        /**
+         * MlflowSettings
+         * @description A run of MLflow.
+         */
+        MlflowSettings: {
+            /**
+             * Experiment
+             * @description `oddsmith` if left out.
+             */
+            experiment?: string | null;
+            /**
+             * Name
+             * @description The job's id if left out.
+             */
+            name?: string | null;
+        };
+        /**
+         * MlflowShown
+         * @description The settings of a run of MLflow.
+         */
+        MlflowShown: {
+            /** Experiment */
+            experiment?: string | null;
+            /** Name */
+            name?: string | null;
         };
         /**
          * ModelInfo
@@ -7399,6 +7474,23 @@ export interface components {
             enable_thinking?: boolean | null;
         };
         /**
+         * TensorboardIntegration
+         * @description An integration that OpenAI has not.
+         */
+        TensorboardIntegration: {
+            tensorboard?: components["schemas"]["TensorboardSettings"] | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "tensorboard";
+        };
+        /**
+         * TensorboardSettings
+         * @description Event files for TensorBoard; there is nothing to set.
+         */
+        TensorboardSettings: Record<string, never>;
+        /**
          * Token
          * @description `text` is what the token adds to the text; that of a character of several tokens is at its
          *     last one. `trained` says whether its probability is part of the objective's answers.
@@ -7505,6 +7597,12 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /**
+         * Tracker
+         * @description Types of integrations. OpenAI knows the first.
+         * @enum {string}
+         */
+        Tracker: "wandb" | "mlflow" | "tensorboard";
         /**
          * Turn
          * @description A message of an edited row.
@@ -7727,6 +7825,52 @@ export interface components {
              * @description A sentence, such as: Waits for 2 jobs before it.
              */
             message: string;
+        };
+        /**
+         * WandbIntegration
+         * @description OpenAI's integration.
+         */
+        WandbIntegration: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "wandb";
+            wandb: components["schemas"]["WandbSettings"];
+        };
+        /**
+         * WandbSettings
+         * @description A run of Weights & Biases.
+         */
+        WandbSettings: {
+            /**
+             * Entity
+             * @description The key's own if left out.
+             */
+            entity?: string | null;
+            /**
+             * Name
+             * @description The job's id if left out.
+             */
+            name?: string | null;
+            /** Project */
+            project: string;
+            /** Tags */
+            tags?: string[] | null;
+        };
+        /**
+         * WandbShown
+         * @description The settings of a run of W&B.
+         */
+        WandbShown: {
+            /** Entity */
+            entity?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Project */
+            project: string;
+            /** Tags */
+            tags?: string[] | null;
         };
         /**
          * WebhookObject
