@@ -12,7 +12,7 @@ BIN := .venv/bin
 
 .PHONY: help setup demo up down test test-fast test-long faults faults-ray test-slurm model-check chaos check fmt lock audit \
 	digests soak bench bench-gpu bench-demo bench-separation bench-chat bench-platform bench-upload bench-web bench-data \
-	bench-evals bench-reward bench-ppo bench-answers bench-loop paper
+	bench-evals bench-reward bench-ppo bench-answers bench-loop bench-launchers paper
 
 help:  ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -119,6 +119,9 @@ bench-data: setup  ## Checking of 256 MB and of a million pairs: speed and memor
 
 bench-evals: setup  ## IFEval's 541 answers checked; 10,000 judgments stored and summarised (30 s)
 	@$(BIN)/python -m bench.evals
+
+bench-launchers: setup  ## Time to the first step here and on a Ray cluster of two nodes (3 minutes)
+	@$(BIN)/python -m bench.launchers
 
 bench-answers: setup  ## Answers of an evaluation against the engine's own throughput (5 minutes)
 	@$(BIN)/python -m bench.answers

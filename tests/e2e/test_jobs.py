@@ -1,18 +1,14 @@
 """Jobs on the real stack: several ranks, pause and resume, cancel, and kills."""
 
 import hashlib
-import subprocess
 from functools import partial
 
-import httpx
 import openai
 import psutil
 import pytest
 
-from cli.stack import parts
-from cli.stack.folder import Folder
 from orpo.contract.rundir import TREE
-from tests.e2e.conftest import EXAMPLES, ROOT, SETTINGS
+from tests.e2e.conftest import EXAMPLES, SETTINGS
 from tests.e2e.wait import wait_for
 from tests.listeners import beyond_loopback
 
@@ -103,7 +99,7 @@ def undisturbed(stack, tiny, pairs):
 
 @pytest.fixture(scope="module")
 def two_ranks(stack, tiny, pairs):
-    """The reference job with two ranks: the same job on two nodes must equal it."""
+    """A job with two ranks, run once."""
     return train(stack, tiny, pairs, **TWO_RANKS)
 
 
@@ -125,56 +121,14 @@ def test_two_ranks_that_share_the_weights(stack, tiny, pairs):
     assert len(train_losses(stack, job_id)) == 6
 
 
-def redis_url(supervisor: int) -> str:
-    """The URL of the stack's Redis, from the environment of one of its processes."""
-    parts_of_it = psutil.Process(supervisor).children(recursive=True)
-    environments = (process.environ() for process in parts_of_it)
-    return next(env["ODDSMITH_REDIS_URL"] for env in environments if "ODDSMITH_REDIS_URL" in env)
-
-
-def n_train_workers(http: httpx.Client) -> int:
-    return len([one for one in http.get("/v1/workers").json()["data"] if "train" in one["queues"]])
-
-
-@pytest.fixture
-def second_worker(stack):
-    """A second train worker, as if on another machine."""
-    running = stack.running
-    env = parts.environment(
-        Folder(stack.var),
-        api_url=running["url"],
-        database_url=running["database_url"],
-        redis_url=redis_url(int(running["pid"])),
-    )
-    argv = [word.replace("train@", "second@") for word in parts.worker(env, "train").argv]
-    with (stack.var / "log" / "second.log").open("wb") as log:
-        process = subprocess.Popen(
-            argv, env=env | SETTINGS, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-        )
-    with stack.http() as http:
-        wait_for(lambda: n_train_workers(http) == 2, 60, stack.logs)
-    yield process
-    process.terminate()
-    process.wait(30)
-
-
-def test_two_nodes(stack, create, until, second_worker, two_ranks):
-    job_id = create(**TWO_RANKS, nodes=2)
-    until(job_id, lambda job: job["status"] == "succeeded")
-    assert_undisturbed(stack, job_id)
-    # The second node notices the end within a heartbeat.
-    wait_for(lambda: not training_processes(job_id), 10, stack.logs)
-    assert train_losses(stack, job_id) == train_losses(stack, two_ranks)
-
-
 def test_ranks_listen_on_loopback_only(stack, two_ranks):
     """A rank's sockets require no key. They were watched since the stack's start."""
     assert stack.watch.of("orpo.train")
     assert beyond_loopback(stack.watch.seen) == []
 
 
-def test_more_nodes_than_there_are_are_refused_at_once(create):
-    with pytest.raises(openai.BadRequestError, match="train workers are there"):
+def test_nodes_without_a_cluster_are_refused_at_once(create):
+    with pytest.raises(openai.BadRequestError, match="ODDSMITH_LAUNCHER"):
         create(strategy="ddp", processes=4, nodes=4)
 
 
