@@ -16,23 +16,20 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import OperationalError
 
-from models import BaseModelRecord, Checkpoint, File
-from models.base_models import IN_THE_MAKING, BaseModelStatus
+from models import File
 from models.files import FilePurpose, FileStatus
 from orpo.contract.failures import Code
 from orpo.rows.suggested import as_option
-from services.files import base_models, column_names, files, hub, progress
+from services.files import column_names, files, progress
 from services.files.keys import keys_of
 from services.platform import storage
 from services.platform.database import transaction
-from services.platform.errors import Conflict, DiskFull, NotFound, OddsmithError, is_disk_full
+from services.platform.errors import is_disk_full
 from services.platform.logs import bound
 from services.platform.queue import Task
 from services.platform.turns import Turns, oldest
 from services.processes.reach import Reach
 from services.processes.verbs import VerbError, run_verb
-from services.serving import weights
-from services.serving.weights import Format
 from workers import prompts, versions
 from workers.app import app
 from workers.turns import take
@@ -271,74 +268,3 @@ def nothing_left(report: dict[str, Any], file_id: str) -> str:
         f"{why} They are pairs if its columns are read so: {as_option(columns)}. Read it again "
         f"with: oddsmith files reread {file_id} --columns {shlex.quote(as_option(columns))}"
     )
-
-
-def make_base(base_model: str) -> None:
-    """Make the folder of a base that is `downloading` or `merging`, check it, and mark it ready or
-    in error.
-    """
-    with transaction() as session:
-        record = session.get(BaseModelRecord, base_model)
-    if record is None or record.deleted_at or record.status not in IN_THE_MAKING:
-        return
-    fetch(record)
-
-
-def _see_that_it_is_wanted(record: BaseModelRecord) -> None:
-    """Raise Conflict, which ends the work, if the model was deleted or registered otherwise."""
-    with suppress(OperationalError), transaction() as session:
-        now = session.get_one(BaseModelRecord, record.id)
-        wanted = now.deleted_at is None and (now.path, now.status) == (record.path, record.status)
-        if not wanted:
-            raise Conflict(f"`{record.id}` was deleted.", param="id")
-
-
-def fetch(record: BaseModelRecord) -> None:
-    info, failure = record.info, None
-    try:
-        if record.status == BaseModelStatus.MERGING:
-            merge(record)
-        else:
-            wanted = partial(_see_that_it_is_wanted, record)
-            hub.download(info["hub_id"], record.revision, Path(record.path), wanted)
-        info = info | base_models.check_folder(record.path)
-    except OddsmithError as error:
-        failure = error.message
-    except Exception as error:
-        # Not raised: the keeper would send it again and again. A user may, once the cause is gone.
-        logger.exception("a base model could not be made")
-        failure = f"The work broke off ({type(error).__name__}: {error}). Register it again."
-    with transaction() as session:
-        base_models.finish_making(session, record.id, record.path, info=info, failure=failure)
-    logger.info("base model made", extra={"base_model": record.id, "failure": failure})
-
-
-def merge(record: BaseModelRecord) -> None:
-    """Copy the whole weights of the tuned model that a base is made from into the base's folder.
-
-    Raises NotFound if the checkpoint is gone, Unavailable if it can't be merged, and DiskFull.
-    """
-    checkpoint_id = record.info["merged_from"]["checkpoint"]
-    with transaction() as session:
-        checkpoint = session.get(Checkpoint, checkpoint_id)
-    if checkpoint is None or checkpoint.deleted_at is not None:
-        raise NotFound("The checkpoint was deleted before its weights were copied.", param="from")
-    whole = weights.find(checkpoint, Format.MERGED)
-    _see_that_it_is_wanted(record)
-    target = Path(record.path)
-    scratch = target.with_name(f"{target.name}.new")
-    try:
-        for old in (scratch, target):  # of an attempt that was killed
-            shutil.rmtree(old, ignore_errors=True)
-        shutil.copytree(whole, scratch)
-        scratch.rename(target)
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        raise DiskFull(
-            "The disk that keeps base models is full: free some space there and register the "
-            "model again.",
-            param="from",
-        ) from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

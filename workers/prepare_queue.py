@@ -20,7 +20,7 @@ from services.platform.logs import bound
 from services.platform.queue import Task
 from services.platform.turns import Item, Turns
 from services.processes.verbs import VerbError
-from workers import files, preparations
+from workers import base_models, preparations
 from workers.app import app
 from workers.turns import take
 
@@ -32,7 +32,7 @@ served = Turns()
 @app.task(name=Task.PREPARE)
 def prepare() -> None:
     """Do the next item of the key whose turn it is."""
-    do_next(jobs, base_models)
+    do_next(jobs, unmade)
 
 
 def do_next(*kinds: Callable[[Session], list[Item]]) -> None:
@@ -55,12 +55,12 @@ def jobs(session: Session) -> list[Item]:
     )
 
 
-def base_models(session: Session) -> list[Item]:
+def unmade(session: Session) -> list[Item]:
     """Return the base models that are still to be downloaded or merged."""
     return turns.oldest(
         session,
         BaseModelRecord,
-        files.make_base,
+        base_models.make_base,
         BaseModelRecord.status.in_(IN_THE_MAKING),
         BaseModelRecord.deleted_at.is_(None),
     )

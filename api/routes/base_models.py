@@ -40,10 +40,11 @@ router = Router(prefix="/v1/models", tags=["models"])
 async def register(caller: Writer, body: RegisterModel) -> ModelObject:
     """Register a base. A folder is checked before the answer. A hub's model is downloaded after it,
     and has the `status` `downloading` until then. With `from`, the whole weights of a tuned model
-    are copied, so that a run can start from them: the `status` is `merging` until then. Weights
+    are copied, so that a run can start from them: the `status` is `merging` until then. With
+    `adapter` (scope admin), a base is merged with an adapter that was made elsewhere. Weights
     must be safetensors, and a model's own code is never run.
     """
-    if body.tuned is None:
+    if body.tuned is None or body.adapter is not None:
         caller.require(Scope.ADMIN)
     # Reads a folder's weights or calls a hub: takes seconds, or more if the disk or hub is slow.
     return await threads.run(threads.MAKING, caller.account, check_and_store, caller, body)
@@ -51,7 +52,9 @@ async def register(caller: Writer, body: RegisterModel) -> ModelObject:
 
 def check_and_store(caller: Caller, body: RegisterModel) -> ModelObject:
     """Register a base and return it as it is on the wire."""
-    if body.tuned is not None:
+    if body.adapter is not None:
+        record = from_adapter(caller, body, body.adapter)
+    elif body.tuned is not None:
         record = from_tuned(caller, body, body.tuned)
     elif body.path is not None:
         record = from_folder(caller, body)
@@ -70,11 +73,30 @@ def from_folder(caller: Caller, body: RegisterModel) -> BaseModelRecord:
         return base_models.register(session, caller, model_id, path, info)
 
 
-def from_tuned(caller: Caller, body: RegisterModel, tuned: str) -> BaseModelRecord:
-    """Begin to copy the weights of a tuned model or checkpoint into a base of its own."""
+def from_adapter(caller: Caller, body: RegisterModel, adapter: str) -> BaseModelRecord:
+    """Begin to merge an adapter of a folder on the server with its base."""
+    _refuse_beside_from(body)
+    if body.tuned is None or body.id is None:
+        missing = "from" if body.tuned is None else "id"
+        raise Invalid(
+            "Send `from`, the id of the adapter's base, and `id`, the name of their sum.",
+            param=missing,
+        )
+    model_id = base_models.check_id(body.id)
+    digest = base_models.check_adapter(adapter)
+    with transaction() as session:
+        return base_models.begin_fold(session, caller, model_id, body.tuned, adapter, digest)
+
+
+def _refuse_beside_from(body: RegisterModel) -> None:
     for name in ("path", "hub_id", "revision"):
         if getattr(body, name) is not None:
             raise Invalid(f"Send either `from` or `{name}`, not both.", param=name)
+
+
+def from_tuned(caller: Caller, body: RegisterModel, tuned: str) -> BaseModelRecord:
+    """Begin to copy the weights of a tuned model or checkpoint into a base of its own."""
+    _refuse_beside_from(body)
     model_id = base_models.check_id(body.id or NOT_OF_A_NAME.sub("-", tuned).strip("-"))
     with transaction() as session:
         try:

@@ -25,7 +25,9 @@ HIDDEN = ("default_template", "files", "special_tokens")
 
 
 class RegisterModel(Body):
-    """A base to be registered: a folder on the server, a hub's model, or a tuned model."""
+    """A base to be registered: a folder on the server, a hub's model, a tuned model, or a base with
+    an adapter.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -48,7 +50,14 @@ class RegisterModel(Body):
         None,
         alias="from",
         description="A tuned model or a checkpoint: a copy of its whole weights becomes a base, "
-        "which can be trained further. Send no `path`, `hub_id` or `revision` with it.",
+        "which can be trained further. With `adapter`, it is the adapter's base. Send no `path`, "
+        "`hub_id` or `revision` with it.",
+    )
+    adapter: Folder | SkipJsonSchema[None] = Field(
+        None,
+        description="A LoRA adapter that was made elsewhere: an absolute folder on the server in "
+        "PEFT's format (safetensors). Its sum with the base `from` becomes a base.",
+        json_schema_extra=FOLDER,
     )
     hub_id: Name | SkipJsonSchema[None] = Field(
         None,
@@ -69,11 +78,20 @@ class MergedFrom(Stored, total=False):
     weights_sha256: str
 
 
+class Folded(Stored, total=False):
+    """The base and the adapter that a base is the sum of."""
+
+    model: str
+    adapter: str
+    sha256: Annotated[str, Field(description="Of the adapter's weights.")]
+
+
 class ModelInfo(Stored, total=False):
     """What the check of a base's folder found; empty before the check, and for a tuned model."""
 
     hub_id: str | None
     merged_from: MergedFrom | None
+    folded: Folded | None
     architecture: str | None
     parameters: int | None
     dtype: str | None
@@ -96,7 +114,7 @@ class ModelObject(BaseModel):
     owned_by: str
     kind: Kind
     parent: str | None = Field(
-        description="The base of a tuned model; the tuned model that a base was made from."
+        description="The base of a tuned model; the model that a base was made from."
     )
     deployed: bool
     use: Use = Field(

@@ -55,12 +55,21 @@ def add(
     ],
     revision: Annotated[str | None, typer.Option(help="The hub id's revision.")] = None,
     name: Annotated[str | None, typer.Option(help="Its id; by default its own name.")] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="A LoRA adapter's folder: its sum with the base ID becomes a base."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a base model: a folder with safetensors and a tokenizer, a hub id, or a copy of a
-    tuned model, to train that further.
+    """Register a base model: a folder with safetensors and a tokenizer, a hub id, a copy of a tuned
+    model, to train that further, or a base with an adapter that was made elsewhere.
     """
-    model = register(connect(), source, revision, name)
+    client = connect()
+    if adapter is None:
+        model = register(client, source, revision, name)
+    else:
+        folder = str(adapter.expanduser().resolve())
+        model = _made(client, {"id": name, "from": source, "adapter": folder})
     remarks = model.get("info", {}).get("remarks", [])
     output.emit_or_say(model, as_json, " ".join([f"{model['id']} is registered.", *remarks]))
 
@@ -81,6 +90,11 @@ def register(
         )
     else:
         body = {"id": name or source, "hub_id": source, "revision": revision}
+    return _made(client, body)
+
+
+def _made(client: Client, body: dict[str, Any]) -> dict[str, Any]:
+    """Send the request, and wait until the model is ready."""
     model = client.post("/v1/models", body)
     path = f"/v1/models/{segment(model['id'])}"
     model = wait_until(client, path, lambda m: m["status"] not in MAKING)

@@ -14,7 +14,7 @@ _modules["bitsandbytes"] = None
 try:
     from peft import LoraConfig, PeftModel, get_peft_model
     from peft.tuners import lora
-    from peft.utils import ModulesToSaveWrapper
+    from peft.utils import ModulesToSaveWrapper, set_peft_model_state_dict
 finally:
     del _modules["bitsandbytes"]
     if _found is not None:
@@ -22,4 +22,12 @@ finally:
 
 LoraLayer = lora.LoraLayer
 
-__all__ = ["LoraConfig", "LoraLayer", "ModulesToSaveWrapper", "PeftModel", "get_peft_model", "lora"]
+__all__ = [
+    "LoraConfig",
+    "LoraLayer",
+    "ModulesToSaveWrapper",
+    "PeftModel",
+    "get_peft_model",
+    "lora",
+    "set_peft_model_state_dict",
+]

@@ -3,6 +3,7 @@
 Knows nothing of weights: the core's verb `check_model` finds what a folder lacks.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from sqlalchemy.orm import Session
 from models import BaseModelRecord, Checkpoint, Deployment, Job
 from models.base_models import IN_THE_MAKING, BaseModelStatus
 from orpo.contract.failures import Code
+from orpo.contract.manifest import open_regular, sha256
 from services.access import audit_log
 from services.access.audit_log import Action, Object
 from services.access.callers import Caller
 from services.jobs.states import ENDED
 from services.platform import queue
-from services.platform.errors import Conflict, Invalid, no_such
+from services.platform.errors import Conflict, Invalid, NotFound, no_such
 from services.platform.queue import Task
 from services.platform.settings import get_settings
 from services.platform.storable import storable
@@ -29,6 +31,7 @@ PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 MODEL_ID = re.compile(rf"{PART}(/{PART})?")
 # Configuration, tokenizer and headers are read within seconds, whatever the model's size; the
 # weights are hashed at the rate of a slow disk.
+LARGEST_SETTINGS = 2**20
 CHECK_S, HASH_S, HASH_BYTES_S = 180, 300, 20_000_000
 
 
@@ -104,6 +107,49 @@ def begin_merge(
     making = {"status": BaseModelStatus.MERGING, "info": {"merged_from": merged_from}}
     version = checkpoint.id.removeprefix("ftckpt-")[:12]
     return _begin(session, caller, model_id, version, revision=None, **making)
+
+
+def check_adapter(path: str) -> str:
+    """Return the sha256 of a LoRA adapter's weights, or raise Invalid. What is in them is checked
+    when they are merged.
+    """
+    folder = Path(path)
+    if not folder.is_absolute() or not folder.is_dir():
+        raise Invalid(f"There is no folder `{path}` on the server.", param="adapter")
+    try:
+        with open_regular(folder / "adapter_config.json") as file:
+            settings = json.loads(file.read(LARGEST_SETTINGS))
+        digest = sha256(folder / "adapter_model.safetensors")
+    except (OSError, ValueError) as error:
+        raise Invalid(
+            f"`{path}` holds no adapter in PEFT's format: adapter_config.json and "
+            f"adapter_model.safetensors must be readable files ({error}).",
+            param="adapter",
+        ) from None
+    if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
+        raise Invalid(f"`{path}` is no LoRA: its `peft_type` must be LORA.", param="adapter")
+    return digest
+
+
+def begin_fold(
+    session: Session, caller: Caller, model_id: str, base: str, adapter: str, digest: str
+) -> BaseModelRecord:
+    """Register a base with an adapter that was made elsewhere, and wake the work that merges them.
+    Raises Invalid if the base is not there, and Conflict if it is not ready.
+    """
+    try:
+        record = get(session, caller, base)
+    except NotFound:
+        raise Invalid(
+            f"There is no base model `{base}`. List yours with GET /v1/models.",
+            param="from",
+            code="model_not_found",
+        ) from None
+    if record.status != BaseModelStatus.READY:
+        raise Conflict(f"The base model `{base}` is {record.status}: wait for it.", param="from")
+    folded = {"model": base, "adapter": adapter, "sha256": digest}
+    making = {"status": BaseModelStatus.MERGING, "info": {"folded": folded}}
+    return _begin(session, caller, model_id, digest[:12], revision=None, **making)
 
 
 def _begin(

@@ -42,7 +42,7 @@ FIXED = {
     "TQDM_DISABLE": "1",  # bars are for terminals; in a log each frame is a line
 }
 # Verbs that load weights; the others get by with far less memory.
-LOADS_WEIGHTS = ("embed", "gguf", "likelihoods", "merge", "probe", "score")
+LOADS_WEIGHTS = ("embed", "fold", "gguf", "likelihoods", "merge", "probe", "score")
 SLOW_BYTES_A_S = 5_000_000  # what a slow disk gives
 PAUSE_S = 0.5  # between two calls of `meanwhile`
 

@@ -136,7 +136,7 @@ def _base(record: BaseModelRecord, served: set[str]) -> Model:
         kind=Kind.BASE,
         created_at=record.created_at,
         owned_by=record.org_id,
-        parent=record.info.get("merged_from", {}).get("model"),
+        parent=(record.info.get("merged_from") or record.info.get("folded") or {}).get("model"),
         deployed=record.id in served,
         status=record.status,
         error=record.error,

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from services.access import api_keys
-from services.files import seed
+from services.files import base_models, seed
 from services.platform import database, queue
 from services.platform.database import transaction
 from tests import records
@@ -27,8 +27,10 @@ TASKS: dict[str, Callable[..., None]] = {
     queue.Task.VALIDATE_FILE: file_tasks.validate,
     queue.Task.REMOVE: removals.remove,
     # Preparing jobs needs a process with torch; these tests don't run it.
-    queue.Task.PREPARE: partial(prepare_queue.do_next, prepare_queue.base_models),
+    queue.Task.PREPARE: partial(prepare_queue.do_next, prepare_queue.unmade),
 }
+# What the core's check finds in every folder (`checked`).
+FACTS = {"architecture": "LlamaForCausalLM", "parameters": 1, "size_bytes": 2}
 
 
 @pytest.fixture
@@ -91,6 +93,20 @@ def real(client: TestClient, application: FastAPI) -> Iterator[openai.OpenAI]:
         openai.OpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1") as found,
     ):
         yield found
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make every folder pass the core's check; return the list of checked folders."""
+    seen: list[str] = []
+
+    def run_verb(verb: str, path: str, **_: Any) -> dict[str, Any]:
+        if verb == "check_model":
+            seen.append(path)
+        return {"ok": True, "problems": [], **FACTS}
+
+    monkeypatch.setattr(base_models, "run_verb", run_verb)
+    return seen
 
 
 @pytest.fixture

@@ -22,22 +22,7 @@ from services.platform.errors import Conflict, DiskFull, Unavailable
 from services.processes import verbs
 from services.serving import weights
 from tests import records
-
-FACTS = {"architecture": "LlamaForCausalLM", "parameters": 1, "size_bytes": 2}
-
-
-@pytest.fixture
-def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make every folder pass the core's check; return the list of checked folders."""
-    seen: list[str] = []
-
-    def run_verb(verb: str, path: str, **_: Any) -> dict[str, Any]:
-        if verb == "check_model":
-            seen.append(path)
-        return {"ok": True, "problems": [], **FACTS}
-
-    monkeypatch.setattr(base_models, "run_verb", run_verb)
-    return seen
+from tests.api.conftest import FACTS
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from tests import records
 from tests.api.conftest import OTHER
 from tests.api.fake_engine import wait_until
 from tests.processes import those
+from workers import base_models, preparations
 from workers import files as file_tasks
-from workers import preparations
 from workers.app import _queue_of, app
 
 ROW = json.dumps({"prompt": "Hi", "chosen": "Yes", "rejected": "No"}).encode()
@@ -79,7 +79,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             session.get_one(BaseModelRecord, record.id).status = BaseModelStatus.READY
 
     monkeypatch.setattr(preparations, "prepare", prepare)
-    monkeypatch.setattr(file_tasks, "fetch", fetch)
+    monkeypatch.setattr(base_models, "fetch", fetch)
     return done
 
 

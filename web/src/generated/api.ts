@@ -1387,7 +1387,8 @@ export interface paths {
          * Register a base model: a folder or a hub id (scope admin), or a tuned model
          * @description Register a base. A folder is checked before the answer. A hub's model is downloaded after it,
          *     and has the `status` `downloading` until then. With `from`, the whole weights of a tuned model
-         *     are copied, so that a run can start from them: the `status` is `merging` until then. Weights
+         *     are copied, so that a run can start from them: the `status` is `merging` until then. With
+         *     `adapter` (scope admin), a base is merged with an adapter that was made elsewhere. Weights
          *     must be safetensors, and a model's own code is never run.
          */
         post: operations["register_v1_models_post"];
@@ -4620,6 +4621,23 @@ export interface components {
             vote: boolean;
         };
         /**
+         * Folded
+         * @description The base and the adapter that a base is the sum of.
+         */
+        Folded: {
+            /** Adapter */
+            adapter?: string;
+            /** Model */
+            model?: string;
+            /**
+             * Sha256
+             * @description Of the adapter's weights.
+             */
+            sha256?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Format
          * @enum {string}
          */
@@ -5997,6 +6015,7 @@ export interface components {
             context_length?: number | null;
             /** Dtype */
             dtype?: string | null;
+            folded?: components["schemas"]["Folded"] | null;
             /** Has Chat Template */
             has_chat_template?: boolean | null;
             /** Hub Id */
@@ -6048,7 +6067,7 @@ export interface components {
             owned_by: string;
             /**
              * Parent
-             * @description The base of a tuned model; the tuned model that a base was made from.
+             * @description The base of a tuned model; the model that a base was made from.
              */
             parent: string | null;
             /**
@@ -6610,12 +6629,18 @@ export interface components {
         };
         /**
          * RegisterModel
-         * @description A base to be registered: a folder on the server, a hub's model, or a tuned model.
+         * @description A base to be registered: a folder on the server, a hub's model, a tuned model, or a base with
+         *     an adapter.
          */
         RegisterModel: {
             /**
+             * Adapter
+             * @description A LoRA adapter that was made elsewhere: an absolute folder on the server in PEFT's format (safetensors). Its sum with the base `from` becomes a base.
+             */
+            adapter?: string;
+            /**
              * From
-             * @description A tuned model or a checkpoint: a copy of its whole weights becomes a base, which can be trained further. Send no `path`, `hub_id` or `revision` with it.
+             * @description A tuned model or a checkpoint: a copy of its whole weights becomes a base, which can be trained further. With `adapter`, it is the adapter's base. Send no `path`, `hub_id` or `revision` with it.
              */
             from?: string;
             /**
