@@ -21,7 +21,7 @@ def test_a_base_that_was_deleted_while_downloading_is_left_alone(session, caller
     awaited = records.base_model(session, caller, **fields)
     keeper._rewake_prepare(session)
     assert [message.task for message in session.scalars(select(OutboxMessage))] == ["prepare.next"]
-    assert [item.id for item in prepare_queue.base_models(session)] == [awaited.id]
+    assert [item.id for item in prepare_queue.unmade(session)] == [awaited.id]
 
 
 def test_old_keys_and_published_messages_are_forgotten(session):
