@@ -6,6 +6,7 @@ reached never ends a run: its nodes live by the lease in the run's folder (`leas
 
 import logging
 import shlex
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -64,7 +65,8 @@ class Request:
         """The command line of a module of this room, for a machine of the cluster."""
         of_run = (str(self.run_dir), self.verb)
         program = f"services.launchers.{module}"
-        return [get_settings().cluster_python, "-m", program, *of_run, *options]
+        python = get_settings().cluster_python or sys.executable
+        return [python, "-m", program, *of_run, *options]
 
     def shell(self, module: str, *options: str) -> str:
         """The same as one line for a shell."""

@@ -86,7 +86,7 @@ class Slurm:
 def script(request: Request) -> str:
     """The batch script of a run."""
     each = request.processes_a_node
-    options = shlex.split(get_settings().slurm_options)
+    options = shlex.split(get_settings().slurm_options or "")
     return SCRIPT.format(
         name=request.name,
         nodes=request.nodes,

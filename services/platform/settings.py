@@ -212,9 +212,10 @@ class Settings(BaseSettings):
     cluster_device: Literal["gpu", "cpu"] = Field(
         default="gpu", description="What a cluster gives each process of a run: a GPU or a core."
     )
-    cluster_python: str = Field(
-        default=sys.executable,
-        description="Interpreter on the cluster's nodes that has Oddsmith and torch.",
+    cluster_python: str | None = Field(
+        default=None,
+        description="Interpreter on the cluster's nodes that has Oddsmith and torch; by default "
+        "the path of the worker's own.",
     )
     ray_address: str = Field(
         default="http://127.0.0.1:8265", description="The job server of the Ray cluster."
@@ -224,8 +225,8 @@ class Settings(BaseSettings):
         description="The token of the Ray cluster (RAY_AUTH_MODE=token): its job server runs "
         "whatever it receives.",
     )
-    slurm_options: str = Field(
-        default="",
+    slurm_options: str | None = Field(
+        default=None,
         description="Further options of sbatch, such as `--partition=gpu --time=1-0 "
         "--account=team`.",
     )

@@ -210,6 +210,7 @@ def test_every_setting_can_be_set():
         "endpoint_secrets",
         "webhook_secret",
         "wandb_api_key",
+        "ray_token",
     }
     example = (ROOT / ".env.example").read_text()
     for name in set(Settings.model_fields) - fixed - secret:

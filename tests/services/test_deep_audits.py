@@ -27,6 +27,8 @@ def event(type_: str, **data: Any) -> str:
 class Ended:
     """A training process that has ended."""
 
+    waits_for = why = None
+
     def poll(self) -> int:
         return 0
 
@@ -64,7 +66,7 @@ def test_an_audit_ends_with_its_pairs_as_a_file_and_leaves_no_folder(queued, ses
         records.write_judged(run_dir)
         return Ended()
 
-    monkeypatch.setattr(training, "launch", launch)
+    monkeypatch.setattr(training.launchers, "start", launch)
     training.train(claim(queued.id))
     session.refresh(queued)
     assert (queued.state, queued.estimate) == (JobState.SUCCEEDED, AUDITED)

@@ -24,6 +24,7 @@ from services.access.callers import Caller
 from services.jobs import jobs
 from services.jobs.jobs import NewJob
 from services.jobs.states import ENDED, TRANSITIONS
+from services.launchers import launchers
 from services.platform.database import transaction
 from services.platform.errors import Conflict
 from services.processes.verbs import VerbError
@@ -67,6 +68,8 @@ class Broker:
 class Process:
     """A training process: a poll may advance it by one event. It can end in every possible way."""
 
+    waits_for = why = None
+
     def __init__(self, run_dir: Path, world: "World") -> None:
         spec = read_spec(run_dir)
         self.run_dir, self.world, self.rng = run_dir, world, _acting().rng
@@ -82,6 +85,9 @@ class Process:
         if self.status is None and self.rng.random() < 0.7:
             self._advance()
         return self.status
+
+    def renew(self) -> None:
+        """It has no deadline."""
 
     def ask_to_stop(self) -> bool:
         self.is_stopping = self.has_begun
@@ -171,7 +177,7 @@ class World:
             (tasks, "fleet", Fleet()),
             # This lock only saves work. It is no guard: Postgres may release it at any time.
             (turns, "alone", lambda _: nullcontext(enter_result=True)),
-            (training, "launch", lambda run_dir, *_, **__: Process(run_dir, self)),
+            (launchers, "start", lambda run_dir, *_, **__: Process(run_dir, self)),
             (keeper, "redis", redis),
             (keeper, "publish", self.broker.publish),
             (preparations, "write_rows", _write_rows),
