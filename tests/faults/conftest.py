@@ -38,7 +38,7 @@ def long_lived_stack(
 ) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("faults") / "var"
     with running(folder, ray.settings if ray else {}) as stack:
-        stack.start_s = 120 if ray else 0
+        stack.start_s = 240 if ray else 0
         yield stack
 
 
