@@ -194,9 +194,11 @@ def name_in_body(label: str, body: dict[str, Any], world: World) -> None:
     if label == "POST /v1/session":
         body |= {"api_key": KEY} if "api_key" in body else {"token": world.link()}
     if label == "POST /v1/models":
-        # Checking a folder needs a process of the core; `from` names a tuned model of the caller.
+        # Checking a folder needs a process of the core; `from` names a model of the caller, and
+        # `adapter` a folder.
         body.pop("path", None)
         body.pop("from", None)
+        body.pop("adapter", None)
         body.setdefault("id", "tiny")
     if label == "POST /v1/comparisons/{comparison_id}/stop":
         body["side"] = body["side"] % 2
