@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 from openai import OpenAI
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from cli.stack import parts
 from tests import engine_cache
@@ -20,6 +20,9 @@ from tests.e2e import chromium
 from tests.e2e.wait import wait_for
 from tests.listeners import Watch, watching
 from tests.processes import those
+
+# Engines and trainings of another test may have both cores: by default, an expectation waits 5 s.
+expect.set_options(timeout=20_000)
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

@@ -86,6 +86,7 @@ def test_ranks_end_soon_after_the_worker_that_holds_the_run(
     assert launched.poll() == 70
 
 
+@pytest.mark.long
 def test_what_never_fits_waits_with_the_reason_and_can_be_stopped(
     bench: Bench, on_ray: RayCluster
 ) -> None:
