@@ -11,6 +11,7 @@ from api.schemas.gates import GateObject, GateRequest, Promotion
 from api.schemas.integrations import IntegrationObject, IntegrationRequest
 from api.schemas.methods import Value
 from api.schemas.outcomes import Outcome
+from api.schemas.placement import RunsOn
 from api.schemas.progress import Prepared, Progress
 from api.schemas.stored import Stored
 from api.schemas.text import NO_NUL, Id, Text
@@ -23,7 +24,6 @@ from services.jobs import integrations
 from services.jobs.jobs import SUFFIX, NewJob
 from services.jobs.waits import Wait
 from services.platform.errors import Invalid
-from services.platform.settings import Launcher
 from services.runs import job_events, outcomes
 from services.runs.job_events import EventType
 from services.runs.step_events import StepEvent
@@ -186,20 +186,6 @@ class JobError(BaseModel):
     code: str
     message: str
     param: str | None = None
-
-
-class RunsOn(BaseModel):
-    """Where a cluster runs a job."""
-
-    launcher: Launcher
-    name: str = Field(description="Its name there; each attempt has another.")
-
-    @classmethod
-    def from_placement(cls, placement: list[Any]) -> "RunsOn | None":
-        """None for a job that a train worker runs on its own machine, or that no worker holds."""
-        if not placement or "launcher" not in placement[0]:
-            return None
-        return cls(launcher=placement[0]["launcher"], name=placement[0]["name"])
 
 
 class JobObject(BaseModel):

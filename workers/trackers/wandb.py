@@ -2,7 +2,7 @@
 
 The operator's key (ODDSMITH_WANDB_API_KEY) is used for the organisation that runs the installation.
 Runs of others, and all runs without a key, are written to `trackers/JOB/PLACE` as W&B's offline
-files, which `wandb sync` uploads. An offline run can't be continued: it is written as a whole, anew
+files, which `wandb sync` uploads. An offline run can't be continued: all of it is written again
 at each attempt.
 """
 
